@@ -1,0 +1,1 @@
+"""Delivery tracking for Twilio messages: the rules, and the adapters around them."""

@@ -1,0 +1,491 @@
+"""What became of a message: its statuses, and the rules between them.
+
+Pure: knows no AWS, no HTTP and no clock; times and ids are passed in. Everything that is ever
+learned about a message comes as a `StatusUpdate`, and `Message.learn` is the one place that
+decides what it changes. The order in which updates arrive changes neither `status` nor `outcome`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final, Self
+
+type Record = dict[str, Any]
+"""A Message as plain data (str, int, list, dict): what is stored, and what is answered."""
+
+
+class MessageStatus(StrEnum):
+    """Twilio's words for an outbound message, and our two for a request that became none.
+
+    Source: https://www.twilio.com/docs/messaging/api/message-resource#message-status-values
+    """
+
+    ACCEPTED = "accepted"
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    SENDING = "sending"
+    SENT = "sent"
+    CANCELED = "canceled"
+    FAILED = "failed"
+    UNDELIVERED = "undelivered"
+    PARTIALLY_DELIVERED = "partially_delivered"
+    DELIVERED = "delivered"
+    READ = "read"
+
+    UNKNOWN = "unknown"
+    """Of a message that has only statuses which do not exist today."""
+
+    REFUSED = "refused"
+    NOT_FOUND = "not_found"
+
+
+class Outcome(StrEnum):
+    """What the status means for the person who wanted the message delivered."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    UNCONFIRMED = "unconfirmed"
+
+
+class Source(StrEnum):
+    """Where a status was learned: Twilio's answer to a send, its callback, or by asking it."""
+
+    SEND = "send"
+    CALLBACK = "callback"
+    RECONCILE = "reconcile"
+
+
+class Notice(StrEnum):
+    """How far people have been told of a failure."""
+
+    DUE = "due"
+    TELLING = "telling"
+    SENT = "sent"
+    MUTED = "muted"
+    WITHDRAWN = "withdrawn"
+    RECOVERY_DUE = "recovery_due"
+    RECOVERED = "recovered"
+
+
+class Effect(StrEnum):
+    """What an update did to a message."""
+
+    ADVANCED = "advanced"
+    """It is the message's status now."""
+    LATE = "late"
+    """It was recorded, but the message's status is a better one."""
+    UNKNOWN = "unknown"
+    """It was recorded, but nobody knows what it means: the status does not exist today."""
+    FILLED_IN = "filled_in"
+    """It brought a fact about what was known already."""
+    REPEATED = "repeated"
+    """It brought nothing."""
+
+
+RANK: Final[Mapping[str, int]] = {
+    MessageStatus.ACCEPTED: 10,
+    MessageStatus.SCHEDULED: 15,
+    MessageStatus.QUEUED: 20,
+    MessageStatus.SENDING: 30,
+    MessageStatus.SENT: 40,
+    MessageStatus.CANCELED: 50,
+    MessageStatus.FAILED: 60,
+    MessageStatus.UNDELIVERED: 70,
+    MessageStatus.PARTIALLY_DELIVERED: 75,
+    MessageStatus.DELIVERED: 80,
+    MessageStatus.READ: 90,
+}
+"""The higher rank is the truth, also over an earlier failure; a status that is not here has 0."""
+
+FINAL_OUTCOME: Final[Mapping[str, Outcome]] = {
+    MessageStatus.CANCELED: Outcome.CANCELED,
+    MessageStatus.FAILED: Outcome.FAILED,
+    MessageStatus.UNDELIVERED: Outcome.FAILED,
+    MessageStatus.PARTIALLY_DELIVERED: Outcome.FAILED,
+    MessageStatus.DELIVERED: Outcome.DELIVERED,
+    MessageStatus.READ: Outcome.DELIVERED,
+}
+
+_OWED: Final = frozenset({Notice.DUE, Notice.TELLING, Notice.RECOVERY_DUE})
+_MOST_CONTEXT_NAMES: Final = 20
+_MOST_CONTEXT_BYTES: Final = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifetimes:
+    """How long a message is kept, and after which silence Twilio is first asked about it."""
+
+    retention: timedelta = timedelta(days=400)
+    reconcile_after: timedelta = timedelta(minutes=60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """One distinct status of a message, and when it arrived here.
+
+    `carrier_time` is Twilio's RawDlrDoneDate, unchanged: YYMMDDhhmm in a zone that nobody names.
+    """
+
+    status: str
+    at: datetime
+    source: Source
+    error_code: int | None = None
+    carrier_time: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusUpdate:
+    """What was learned about a message at one moment; None where the source does not say."""
+
+    message_sid: str
+    status: str
+    at: datetime
+    source: Source
+    error_code: int | None = None
+    carrier_time: str | None = None
+    account_sid: str | None = None
+    to: str | None = None
+    from_: str | None = None
+    messaging_service_sid: str | None = None
+    request_id: str | None = None
+    reference: str | None = None
+    context: Mapping[str, str] = field(default_factory=dict)
+    body: str | None = None
+    send_at: datetime | None = None
+    num_segments: str | None = None
+    price: str | None = None
+    price_unit: str | None = None
+
+    @property
+    def transition(self) -> Transition:
+        """The update as an entry of a message's history."""
+        return Transition(
+            status=self.status,
+            at=self.at,
+            source=self.source,
+            error_code=self.error_code,
+            carrier_time=self.carrier_time,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """Everything known about one message.
+
+    `transitions` holds every distinct status once, in the order of arrival; all the rest follows
+    from it, but for what the sender and Twilio said about the message itself.
+    """
+
+    message_sid: str
+    account_sid: str | None = None
+    to: str | None = None
+    from_: str | None = None
+    messaging_service_sid: str | None = None
+    request_id: str | None = None
+    reference: str | None = None
+    context: Mapping[str, str] = field(default_factory=dict)
+    body: str | None = None
+    send_at: datetime | None = None
+    num_segments: str | None = None
+    price: str | None = None
+    price_unit: str | None = None
+    status: str = MessageStatus.UNKNOWN
+    status_rank: int = 0
+    outcome: Outcome = Outcome.PENDING
+    error_code: int | None = None
+    transitions: tuple[Transition, ...] = ()
+    created_at: datetime
+    updated_at: datetime
+    final_at: datetime | None = None
+    watch: str | None = None
+    watch_at: datetime | None = None
+    notice: Notice | None = None
+    notice_id: str | None = None
+    notice_due: str | None = None
+    expires_at: int | None = None
+
+    @classmethod
+    def first_heard_of(cls, update: StatusUpdate, lifetimes: Lifetimes) -> Self:
+        """The message of which this update is the first that anybody hears."""
+        blank = cls(message_sid=update.message_sid, created_at=update.at, updated_at=update.at)
+        return blank.learn(update, lifetimes)
+
+    @classmethod
+    def never_sent(cls, update: StatusUpdate, lifetimes: Lifetimes) -> Self:
+        """A request that ended without a SID, kept like a failed message.
+
+        The update's `message_sid` is the request's id, its status `refused` or `not_found`.
+        """
+        blank = cls(message_sid=update.message_sid, created_at=update.at, updated_at=update.at)
+        ended = replace(
+            _filled_in(blank, update),
+            transitions=(update.transition,),
+            status=update.status,
+            status_rank=RANK[MessageStatus.FAILED],
+        )
+        failed = _concluded(ended, Outcome.FAILED, update.at, lifetimes)
+        return replace(failed, error_code=update.error_code)
+
+    def learn(self, update: StatusUpdate, lifetimes: Lifetimes) -> Self:
+        """The message after this update; this very one where the update brings nothing new."""
+        transitions = _recorded(self.transitions, update.transition)
+        best = max(transitions, key=lambda transition: rank(transition.status))
+        outcome = FINAL_OUTCOME.get(best.status, Outcome.PENDING)
+        if outcome is Outcome.PENDING and self.outcome is Outcome.UNCONFIRMED:
+            outcome = Outcome.UNCONFIRMED  # only a final status is better than that
+        told = replace(
+            _filled_in(self, update),
+            transitions=transitions,
+            status=best.status if rank(best.status) else MessageStatus.UNKNOWN,
+            status_rank=rank(best.status),
+        )
+        learned = _concluded(told, outcome, update.at, lifetimes)
+        return self if learned == self else replace(learned, updated_at=update.at)
+
+    def told(self, at: datetime) -> Self:
+        """The message after the next step of its notice: told, withdrawn, or a recovery owed.
+
+        A message that became well while people were being told owes them the recovery; one that
+        became well before owes nothing.
+        """
+        failed = self.outcome is Outcome.FAILED
+        match self.notice:
+            case Notice.DUE:
+                notice = Notice.TELLING if failed else Notice.WITHDRAWN
+            case Notice.TELLING:
+                notice = Notice.SENT if failed else Notice.RECOVERY_DUE
+            case Notice.RECOVERY_DUE:
+                notice = Notice.RECOVERED
+            case _:
+                return self
+        return replace(
+            self,
+            notice=notice,
+            notice_id=_notice_id(self.message_sid, notice),
+            notice_due=_notice_due(self.message_sid, notice),
+            updated_at=at,
+        )
+
+    def effect_of(self, update: StatusUpdate) -> Effect:
+        """What `update` would do to this message, for those who count."""
+        if all(known.status != update.status for known in self.transitions):
+            if not rank(update.status):
+                return Effect.UNKNOWN
+            return Effect.ADVANCED if rank(update.status) > self.status_rank else Effect.LATE
+        if _recorded(self.transitions, update.transition) != self.transitions:
+            return Effect.FILLED_IN
+        return Effect.REPEATED if _filled_in(self, update) == self else Effect.FILLED_IN
+
+    def contradicts(self, update: StatusUpdate) -> bool:
+        """Whether the update brings another error code than the one that its status has here."""
+        known = next((t.error_code for t in self.transitions if t.status == update.status), None)
+        return None not in (known, update.error_code) and known != update.error_code
+
+    def as_record(self) -> Record:
+        """The message as plain data: absent facts left out, times ISO 8601 with milliseconds."""
+        record = {name.rstrip("_"): _plain(getattr(self, name)) for name in _FIELDS}
+        return {name: value for name, value in record.items() if value not in (None, {})}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """The message that `as_record` described; attributes that it does not know are ignored."""
+        values: dict[str, Any] = {
+            name: record[name.rstrip("_")] for name in _FIELDS if name.rstrip("_") in record
+        }
+        values |= {name: _time(values[name]) for name in _TIMES & values.keys()}
+        values["outcome"] = Outcome(record["outcome"])
+        values["transitions"] = tuple(_transition(entry) for entry in record["transitions"])
+        if "notice" in values:
+            values["notice"] = Notice(values["notice"])
+        return cls(**values)
+
+
+def rank(status: str) -> int:
+    """The rank of a status of Twilio's; 0 for a status that does not exist today."""
+    return RANK.get(status, 0)
+
+
+def within_context_limits(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The first value of each name, as far as 20 names and 1 KB (UTF-8) reach."""
+    context: dict[str, str] = {}
+    room = _MOST_CONTEXT_BYTES
+    for name, value in pairs:
+        size = len(name.encode("utf-8", "replace")) + len(value.encode("utf-8", "replace"))
+        if name and name not in context and size <= room and len(context) < _MOST_CONTEXT_NAMES:
+            context[name] = value
+            room -= size
+    return context
+
+
+def iso(time: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds, e.g. 2026-11-23T20:41:50.123Z: sorts as text."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _recorded(transitions: tuple[Transition, ...], new: Transition) -> tuple[Transition, ...]:
+    """The transitions with the new one added, or with what it adds to the one that is there."""
+    for index, known in enumerate(transitions):
+        if known.status == new.status:
+            # The first code learned for a status stays: a different one contradicts it.
+            filled = replace(
+                known,
+                error_code=known.error_code or new.error_code,
+                carrier_time=known.carrier_time or new.carrier_time,
+            )
+            return (*transitions[:index], filled, *transitions[index + 1 :])
+    return (*transitions, new)
+
+
+def _filled_in[M: Message](message: M, update: StatusUpdate) -> M:
+    """Take over what was not known; what Twilio's API says of segments and price is newer."""
+    facts: dict[str, Any] = {
+        name: getattr(update, name)
+        for name in _LEARNED_ONCE
+        if getattr(message, name) is None and getattr(update, name) is not None
+    }
+    facts |= {
+        name: getattr(update, name) for name in _SAID_LAST if getattr(update, name) is not None
+    }
+    if "send_at" in facts:  # how long it is kept, and left alone, counts from there
+        facts["expires_at"] = None
+        if message.outcome is Outcome.PENDING:
+            facts["watch_at"] = None
+    if update.context:
+        pairs = [*message.context.items(), *update.context.items()]
+        facts["context"] = within_context_limits(pairs)
+    return replace(message, **facts)
+
+
+def _concluded[M: Message](message: M, outcome: Outcome, at: datetime, lifetimes: Lifetimes) -> M:
+    """Set everything that follows from the outcome, and from what the message knows by now."""
+    changed = outcome is not message.outcome
+    notice = _noticed(message, outcome)
+    starts = max(message.created_at, message.send_at or message.created_at)
+    asked_at = message.watch_at or starts + lifetimes.reconcile_after
+    watch, watch_at = _watched(message, outcome, at if changed else None, asked_at)
+    return replace(
+        message,
+        outcome=outcome,
+        final_at=at if changed else message.final_at,
+        error_code=_failure_code(message.transitions) if outcome is Outcome.FAILED else None,
+        watch=watch,
+        watch_at=watch_at,
+        notice=notice,
+        notice_id=_notice_id(message.message_sid, notice),
+        notice_due=_notice_due(message.message_sid, notice),
+        expires_at=message.expires_at or int((starts + lifetimes.retention).timestamp()),
+    )
+
+
+def _noticed(message: Message, outcome: Outcome) -> Notice | None:
+    if outcome is Outcome.FAILED and message.notice is None:
+        return Notice.DUE
+    if outcome is not Outcome.FAILED and message.notice is Notice.SENT:
+        return Notice.RECOVERY_DUE
+    return message.notice
+
+
+def _notice_id(message_sid: str, notice: Notice | None) -> str | None:
+    """One id for all repetitions of what people are told, another for the news that it is well."""
+    match notice:
+        case None:
+            return None
+        case Notice.RECOVERY_DUE | Notice.RECOVERED:
+            return f"{message_sid}:recovery"
+        case _:
+            return f"{message_sid}:failure"
+
+
+def _notice_due(message_sid: str, notice: Notice | None) -> str | None:
+    return f"due#{_shard(message_sid)}" if notice in _OWED else None
+
+
+def _watched(
+    message: Message, outcome: Outcome, changed_at: datetime | None, asked_at: datetime
+) -> tuple[str | None, datetime | None]:
+    """The list that the message stands on, and since when, or until when it is left alone."""
+    shard = _shard(message.message_sid)
+    match outcome:
+        case Outcome.PENDING:
+            return f"awaiting#{shard}", asked_at
+        case Outcome.FAILED if changed_at is not None:
+            return f"failed#{changed_at:%Y-%m-%d}#{shard}", changed_at
+        case Outcome.FAILED | Outcome.UNCONFIRMED:
+            return message.watch, message.watch_at
+        case _:
+            return None, None
+
+
+def _failure_code(transitions: Iterable[Transition]) -> int | None:
+    """The code of the highest-ranked failure that carries one."""
+    failures = [
+        transition
+        for transition in transitions
+        if transition.error_code is not None
+        and FINAL_OUTCOME.get(transition.status) is Outcome.FAILED
+    ]
+    best = max(failures, key=lambda failure: rank(failure.status), default=None)
+    return best.error_code if best else None
+
+
+def _shard(key: str) -> str:
+    """The last hex digit of a key, so that no index key is shared by all messages."""
+    last = key[-1].lower()
+    return last if last in "0123456789abcdef" else f"{ord(last) % 16:x}"
+
+
+_FIELDS: Final = tuple(item.name for item in fields(Message))
+_TIMES: Final = frozenset({"send_at", "created_at", "updated_at", "final_at", "watch_at"})
+_SAID_LAST: Final = ("num_segments", "price", "price_unit")
+_LEARNED_ONCE: Final = (
+    "account_sid",
+    "to",
+    "from_",
+    "messaging_service_sid",
+    "request_id",
+    "reference",
+    "body",
+    "send_at",
+)
+
+
+def _plain(value: object) -> object:
+    match value:
+        case datetime():
+            return iso(value)
+        case StrEnum():
+            return str(value)
+        case tuple():
+            return [_plain_transition(entry) for entry in value]
+        case Mapping():
+            return dict(value)
+        case _:
+            return value
+
+
+def _plain_transition(entry: Transition) -> Record:
+    record: Record = {
+        "status": entry.status,
+        "at": iso(entry.at),
+        "source": str(entry.source),
+        "error_code": entry.error_code,
+        "carrier_time": entry.carrier_time,
+    }
+    return {name: value for name, value in record.items() if value is not None}
+
+
+def _transition(entry: Mapping[str, Any]) -> Transition:
+    return Transition(
+        status=entry["status"],
+        at=_time(entry["at"]),
+        source=Source(entry["source"]),
+        error_code=entry.get("error_code"),
+        carrier_time=entry.get("carrier_time"),
+    )
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)

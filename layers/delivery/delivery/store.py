@@ -1,0 +1,339 @@
+"""The only module that knows the tables: every read and every write of a message.
+
+Every write is conditional and safe to repeat. The common one, a status that advances a message, is
+one UpdateItem and needs no read. Everything else starts from the item that the failed condition
+returned, lets the rules in `delivery.message` decide, and is a compare-and-set: it is tried again
+with the newer item when somebody else was faster.
+
+Errors:
+
+    StoreUnavailable    nothing is known to be stored: try again later
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from delivery.message import Effect, Lifetimes, Message, Outcome, StatusUpdate, rank
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+type Item = dict[str, Any]
+"""An item as the low-level client has it, e.g. {"status": {"S": "sent"}}."""
+
+# Every loss means that another writer got through, and a message has few statuses.
+_MOST_TRIES: Final = 16
+
+# The plain advance tells these anew; the rest it says only where nobody has said it yet.
+_SAID_ANEW: Final = frozenset(
+    {"status", "status_rank", "outcome", "error_code", "updated_at", "watch"}
+    | {"notice", "notice_id", "notice_due", "num_segments", "price", "price_unit"}
+)
+_SAID_ANEW_BY_OUTCOME: Final = {
+    Outcome.PENDING: frozenset[str](),
+    Outcome.DELIVERED: frozenset[str](),  # `read` leaves the final_at of `delivered`
+    Outcome.CANCELED: frozenset({"final_at"}),
+    Outcome.FAILED: frozenset({"final_at", "watch_at"}),
+}
+
+# Its condition. A message that was never heard of takes any status.
+_NEVER_HEARD_OF: Final = "attribute_not_exists(#status_rank)"
+# A better status: none of the known ones can be the same, so the history gains exactly one entry.
+# After a failure (which always has a notice) the rules must see the whole message.
+_BETTER: Final = "#status_rank < :status_rank AND attribute_not_exists(#notice)"
+# An outcome that the new one does not simply replace, so the rules must see the whole message:
+# only a final status is better than unconfirmed, and `read` keeps only the time of `delivered`.
+_REPLACES_OUTCOME: Final = "#outcome <> :other_outcome"
+_OTHER_OUTCOME: Final = {
+    Outcome.PENDING: Outcome.UNCONFIRMED,
+    Outcome.DELIVERED: Outcome.CANCELED,
+}
+# What the sender put on its callback URL is merged by the rules unless it is always the same.
+_SAME_CONTEXT: Final = "(attribute_not_exists(#context) OR #context = :context)"
+
+
+class StoreUnavailable(Exception):  # noqa: N818 -- says what is the matter
+    """DynamoDB did not confirm a read or a write; the write may still have happened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A message after an update, and what the update did to it."""
+
+    message: Message
+    effect: Effect
+    contradicted: bool = False
+    """The update brought another error code than the one known for its status; the first stays."""
+
+
+class MessageStore:
+    """The messages of one table.
+
+    Args:
+        client: a low-level DynamoDB client, its time-outs and retries set.
+        table_name: the MessagesTable.
+        lifetimes: what a new message's `expires_at` and `watch_at` are reckoned with.
+    """
+
+    def __init__(
+        self, client: "DynamoDBClient", table_name: str, lifetimes: Lifetimes | None = None
+    ) -> None:
+        self._client = client
+        self._table_name = table_name
+        self._lifetimes = lifetimes or Lifetimes()
+
+    def get(self, message_sid: str) -> Message | None:
+        """The message as it is now (strongly consistent); None where there is none.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        try:
+            answer = self._client.get_item(
+                TableName=self._table_name,
+                Key={"message_sid": {"S": message_sid}},
+                ConsistentRead=True,
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise StoreUnavailable("DynamoDB did not answer a read") from error
+        return _message(answer["Item"]) if "Item" in answer else None
+
+    def record(self, update: StatusUpdate) -> Recorded:
+        """Store what was learned about a message; it is durable when this returns.
+
+        Any order, repetition and concurrency of updates ends in the same status and outcome.
+
+        Raises:
+            StoreUnavailable: it is not known to be stored; recording it again is safe.
+        """
+        found = self._advance(update)
+        for _ in range(_MOST_TRIES):
+            if isinstance(found, Recorded):
+                return found
+            found = self._merge(update, found) if found else self._advance(update)
+        raise StoreUnavailable("others kept changing the message at the same time")
+
+    def record_never_sent(self, update: StatusUpdate) -> Message:
+        """Store a request that ended without a SID as a failed message; the first word stays.
+
+        The update's `message_sid` is the request's id.
+
+        Raises:
+            StoreUnavailable: it is not known to be stored; recording it again is safe.
+        """
+        record = Message.never_sent(update, self._lifetimes).as_record()
+        changes = _Changes(record.pop("message_sid"))
+        for name, value in record.items():
+            changes.set(name, value)
+        changes.require(_NEVER_HEARD_OF, "status_rank")
+        _, item = self._write(changes)
+        return _message(item)
+
+    def advance_notice(self, message: Message, at: datetime) -> Message | None:
+        """Take the next step of the message's notice (`Message.told`), if it is still to be taken.
+
+        Returns the message after it; None where somebody else took the step, or the message is
+        gone.
+
+        Raises:
+            StoreUnavailable: it is not known to be stored.
+        """
+        item = _item(message.as_record())
+        for _ in range(_MOST_TRIES):
+            known = _message(item)
+            changes = _compare_and_set(item, known, known.told(at), ("notice", "outcome"))
+            written, item = self._write(changes)
+            if written:
+                return _message(item)
+            if not item or _message(item).notice is not message.notice:
+                return None
+        raise StoreUnavailable("others kept changing the message at the same time")
+
+    def _advance(self, update: StatusUpdate) -> Recorded | Item:
+        """The plain advance; or else the item that was in its way ({}: it is gone by now)."""
+        written, item = self._write(_plain_advance(update, self._lifetimes))
+        if not written:
+            return item
+        effect = Effect.ADVANCED if rank(update.status) else Effect.UNKNOWN
+        return Recorded(message=_message(item), effect=effect)
+
+    def _merge(self, update: StatusUpdate, item: Item) -> Recorded | Item:
+        """What the rules make of the item; or else the newer item that was in the way."""
+        known = _message(item)
+        learned = known.learn(update, self._lifetimes)
+        if learned is not known:
+            changes = _compare_and_set(item, known, learned, ("transitions", "notice"))
+            written, newer = self._write(changes)
+            if not written:
+                return newer
+        return Recorded(
+            message=learned,
+            effect=known.effect_of(update),
+            contradicted=known.contradicts(update),
+        )
+
+    def _write(self, changes: "_Changes") -> tuple[bool, Item]:
+        """(True, the item after the write) or (False, the item that failed the condition)."""
+        try:
+            answer = self._client.update_item(
+                TableName=self._table_name,
+                ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                **changes.as_arguments(),
+            )
+        except self._client.exceptions.ConditionalCheckFailedException as error:
+            return False, cast("Item", error.response.get("Item", {}))
+        except (ClientError, BotoCoreError) as error:
+            raise StoreUnavailable("DynamoDB did not confirm a write") from error
+        return True, cast("Item", answer["Attributes"])
+
+
+class _Changes:
+    """One UpdateItem in the making: what it sets and removes, and on which conditions."""
+
+    def __init__(self, message_sid: str) -> None:
+        self._message_sid = message_sid
+        self._names: dict[str, str] = {}
+        self._values: Item = {}
+        self._sets: list[str] = []
+        self._removes: list[str] = []
+        self._conditions: list[str] = []
+
+    def set(self, name: str, value: object, *, once: bool = False) -> None:
+        self._mention(name, value)
+        new = f"if_not_exists(#{name}, :{name})" if once else f":{name}"
+        self._sets.append(f"#{name} = {new}")
+
+    def append(self, name: str, value: object) -> None:
+        self._mention(name, [value])
+        self._values[":nothing"] = {"L": []}
+        self._sets.append(f"#{name} = list_append(if_not_exists(#{name}, :nothing), :{name})")
+
+    def remove(self, name: str) -> None:
+        self._names[f"#{name}"] = name
+        self._removes.append(f"#{name}")
+
+    def require(self, condition: str, *names: str, **values: object) -> None:
+        """Write only if `condition` holds, which mentions `#name` and `:value` so."""
+        self._conditions.append(f"({condition})")
+        self._names |= {f"#{name}": name for name in names}
+        self._values |= {f":{name}": _attribute(value) for name, value in values.items()}
+
+    def require_unchanged(self, name: str, item: Item) -> None:
+        """Write only if the attribute is as it is in `item`, which may lack it."""
+        self._names[f"#{name}"] = name
+        if name in item:
+            self._values[f":seen_{name}"] = item[name]
+            self._conditions.append(f"#{name} = :seen_{name}")
+        else:
+            self._conditions.append(f"attribute_not_exists(#{name})")
+
+    def as_arguments(self) -> dict[str, Any]:
+        """The arguments of `update_item`, but for the table's name and what to return."""
+        expression = "SET " + ", ".join(self._sets)
+        if self._removes:
+            expression += " REMOVE " + ", ".join(self._removes)
+        return {
+            "Key": {"message_sid": {"S": self._message_sid}},
+            "UpdateExpression": expression,
+            "ConditionExpression": " AND ".join(self._conditions),
+            "ExpressionAttributeNames": self._names,
+            "ExpressionAttributeValues": self._values,
+        }
+
+    def _mention(self, name: str, value: object) -> None:
+        self._names[f"#{name}"] = name
+        self._values[f":{name}"] = _attribute(value)
+
+
+def _plain_advance(update: StatusUpdate, lifetimes: Lifetimes) -> _Changes:
+    """The write for a status that is the first or a better one, on nothing but that condition."""
+    first = Message.first_heard_of(update, lifetimes)
+    outcome = first.outcome
+    record = first.as_record()
+    changes = _Changes(record.pop("message_sid"))
+    changes.append("transitions", record.pop("transitions")[0])
+    anew = _SAID_ANEW | _SAID_ANEW_BY_OUTCOME[outcome]
+    for name, value in record.items():
+        changes.set(name, value, once=name not in anew)
+    if outcome in {Outcome.DELIVERED, Outcome.CANCELED}:  # nothing to watch any more
+        changes.remove("watch")
+        changes.remove("watch_at")
+
+    if update.send_at is not None:  # it moves what was reckoned without it: the rules' work
+        changes.require(_NEVER_HEARD_OF)
+        return changes
+    better = [_BETTER]
+    other = {}
+    if outcome in _OTHER_OUTCOME:
+        better.append(_REPLACES_OUTCOME)
+        other["other_outcome"] = _OTHER_OUTCOME[outcome]
+    if update.context:
+        better.append(_SAME_CONTEXT)
+    changes.require(f"{_NEVER_HEARD_OF} OR ({' AND '.join(better)})", "notice", **other)
+    return changes
+
+
+def _compare_and_set(
+    item: Item, known: Message, learned: Message, depends_on: tuple[str, ...]
+) -> _Changes:
+    """The write of what `learned` has new over `known`, if nothing it was made from changed.
+
+    Only what differs is written, so that nobody else's attribute is touched; and what is written
+    must be as it was, too.
+    """
+    before, after = known.as_record(), learned.as_record()
+    changes = _Changes(known.message_sid)
+    touched = [name for name in before | after if before.get(name) != after.get(name)]
+    for name in touched:
+        if name in after:
+            changes.set(name, after[name])
+        else:
+            changes.remove(name)
+    for name in dict.fromkeys((*depends_on, *touched)):
+        changes.require_unchanged(name, item)
+    return changes
+
+
+def _message(item: Item) -> Message:
+    return Message.from_record({name: _value(attribute) for name, attribute in item.items()})
+
+
+def _item(record: Mapping[str, Any]) -> Item:
+    return {name: _attribute(value) for name, value in record.items()}
+
+
+def _attribute(value: object) -> dict[str, Any]:
+    """A plain value as the low-level client wants it.
+
+    Our own and not boto3's TypeSerializer, whose import brings boto3's resources to every start.
+    """
+    match value:
+        case str():
+            return {"S": value}
+        case int():
+            return {"N": str(value)}
+        case list():
+            return {"L": [_attribute(entry) for entry in value]}
+        case dict():
+            return {"M": _item(value)}
+        case _:
+            raise TypeError(f"a message holds no {type(value).__name__}")
+
+
+def _value(attribute: Mapping[str, Any]) -> Any:
+    match attribute:
+        case {"S": text}:
+            return text
+        case {"N": number}:
+            return int(number) if number.lstrip("-").isdigit() else float(number)
+        case {"L": entries}:
+            return [_value(entry) for entry in entries]
+        case {"M": entries}:
+            return {name: _value(entry) for name, entry in entries.items()}
+        case _:
+            return None  # somebody else's attribute; none of ours has such a type
