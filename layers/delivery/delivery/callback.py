@@ -36,6 +36,14 @@ _LONGEST_ERROR_CODE = 9
 _PORT = re.compile(r"^(?P<before>[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#]*?)(?::(?P<port>\d+))?(?=[/?#]|$)")
 
 
+class RefusalCause(StrEnum):
+    """Why a signature was probably refused, for the person who reads the log."""
+
+    UNKNOWN_ACCOUNT = "unknown_account"
+    WRONG_TOKEN = "wrong_token"  # noqa: S105 -- the name of a cause, not a token
+    URL_DIFFERS = "url_differs"
+
+
 class CallbackError(Exception):
     """A request that is not a status callback of Twilio's."""
 
@@ -49,7 +57,11 @@ class SignatureMissing(SignatureError):  # noqa: N818 -- reads as what happened,
 
 
 class SignatureWrong(SignatureError):  # noqa: N818 -- the same
-    """The signature fits none of our tokens and URLs."""
+    """The signature fits none of our tokens and URLs; `cause` is the likely reason."""
+
+    def __init__(self, cause: RefusalCause) -> None:
+        super().__init__(f"X-Twilio-Signature fits none of our tokens and URLs: {cause}")
+        self.cause = cause
 
 
 class ParameterMissing(CallbackError):  # noqa: N818 -- the same
@@ -58,14 +70,6 @@ class ParameterMissing(CallbackError):  # noqa: N818 -- the same
     def __init__(self, parameter: str) -> None:
         super().__init__(f"{parameter} is missing or blank; Twilio sends it with every status")
         self.parameter = parameter
-
-
-class RefusalCause(StrEnum):
-    """Why a signature was probably refused, for the person who reads the log."""
-
-    UNKNOWN_ACCOUNT = "unknown_account"
-    WRONG_TOKEN = "wrong_token"  # noqa: S105 -- the name of a cause, not a token
-    URL_DIFFERS = "url_differs"
 
 
 def parse_form(body: bytes) -> Parameters:
@@ -96,7 +100,7 @@ def signature(auth_token: str, url: str, parameters: Iterable[tuple[str, str]]) 
 
 
 def verify(
-    given: str | None, *, auth_tokens: Sequence[str], urls: Iterable[str], parameters: Parameters
+    given: str | None, *, auth_tokens: Sequence[str], urls: Sequence[str], parameters: Parameters
 ) -> None:
     """Return if `given` is Twilio's signature for one of the URLs, with one of the tokens.
 
@@ -111,23 +115,7 @@ def verify(
     if not given:
         raise SignatureMissing("the request has no X-Twilio-Signature header")
     if not _fits(given, auth_tokens, urls, parameters):
-        raise SignatureWrong("X-Twilio-Signature fits none of our auth tokens and URLs")
-
-
-def likely_cause(
-    given: str, *, auth_tokens: Sequence[str], urls: Iterable[str], parameters: Parameters
-) -> RefusalCause:
-    """Guess why `verify` refused, by trying the usual differences between two spellings of a URL.
-
-    Only a signature that fits such a spelling proves that the URL is at fault; everything else
-    looks like a wrong token.
-    """
-    if not auth_tokens:
-        return RefusalCause.UNKNOWN_ACCOUNT
-    spellings = (spelling for url in urls for spelling in _misspellings(url))
-    if _fits(given, auth_tokens, spellings, parameters):
-        return RefusalCause.URL_DIFFERS
-    return RefusalCause.WRONG_TOKEN
+        raise SignatureWrong(_likely_cause(given, auth_tokens, urls, parameters))
 
 
 def account_of(parameters: Parameters) -> str | None:
@@ -188,6 +176,22 @@ def _fits(
         for spelling in _with_and_without_port(url)
         for token in auth_tokens
     )
+
+
+def _likely_cause(
+    given: str, auth_tokens: Sequence[str], urls: Iterable[str], parameters: Parameters
+) -> RefusalCause:
+    """Try the usual differences between two spellings of a URL.
+
+    Only a signature that fits such a spelling proves that the URL is at fault; everything else
+    looks like a wrong token.
+    """
+    if not auth_tokens:
+        return RefusalCause.UNKNOWN_ACCOUNT
+    spellings = (spelling for url in urls for spelling in _misspellings(url))
+    if _fits(given, auth_tokens, spellings, parameters):
+        return RefusalCause.URL_DIFFERS
+    return RefusalCause.WRONG_TOKEN
 
 
 def _with_and_without_port(url: str) -> Iterator[str]:

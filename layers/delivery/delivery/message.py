@@ -121,6 +121,14 @@ class Lifetimes:
     retention: timedelta = timedelta(days=400)
     reconcile_after: timedelta = timedelta(minutes=60)
 
+    @classmethod
+    def of(cls, *, retention_days: str, reconcile_after_minutes: str) -> Self:
+        """From the stack's parameters, which are numbers as text, fractions allowed."""
+        return cls(
+            retention=timedelta(days=float(retention_days)),
+            reconcile_after=timedelta(minutes=float(reconcile_after_minutes)),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:

@@ -1,0 +1,290 @@
+"""A failure notice: what people and their chat channels read when a message failed.
+
+Pure: a Message and where to look go in, the texts come out. Phone numbers show their last four
+digits unless somebody decided otherwise; a message body is never shown.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from delivery.error_codes import Category, Explanation, explain
+from delivery.message import Message, MessageStatus, Outcome, Source, iso
+
+_LONG_NUMBER: Final = re.compile(r"\+?\d{5,}")
+_LONGEST_SUBJECT: Final = 100  # of SNS, in ASCII: sns/latest/api/API_Publish.html
+
+_HOW_BAD: Final[Mapping[Category, str]] = {
+    Category.RECIPIENT_UNREACHABLE: (
+        "This usually concerns one recipient only. Other messages are not affected."
+    ),
+    Category.OPT_OUT: "This recipient asked for no more messages. Others are not affected.",
+    Category.CARRIER_FILTERING: (
+        "The content or the sender looks unwanted to a carrier. Similar messages are likely to "
+        "fail as well."
+    ),
+    Category.REGISTRATION_COMPLIANCE: (
+        "The sender lacks a registration or breaks a rule at the destination. Expect every "
+        "message from this sender to that destination to fail until it is settled."
+    ),
+    Category.ACCOUNT_CONFIG: (
+        "The Twilio account or its set-up is at fault. Expect all messages sent the same way to "
+        "fail until it is fixed."
+    ),
+    Category.CONTENT: "Messages with the same content are likely to fail as well.",
+    Category.RATE_LIMIT: (
+        "More was sent than the sender, the carrier or the account may send. Further messages may "
+        "fail until it slows down."
+    ),
+    Category.TWILIO_INTERNAL: (
+        "The fault is on the side of Twilio or the channel's provider. Other messages may be "
+        "affected for a while."
+    ),
+    Category.UNKNOWN: (
+        "Nobody said why, so nobody can say whether others are affected. Look for more failures "
+        "like this one."
+    ),
+}
+
+_SOURCE_IN_WORDS: Final[Mapping[Source, str]] = {
+    Source.SEND: "Twilio's answer to the request",
+    Source.CALLBACK: "status callback",
+    Source.RECONCILE: "found by asking Twilio",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where a reader may look further; an empty one is left out."""
+
+    messages_api_url: str
+    dashboard_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureNotice:
+    """One notice in the forms that SNS sends out.
+
+    `default` is JSON in the custom-notification schema of Amazon Q Developer in chat applications:
+    https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html
+    """
+
+    subject: str
+    email: str
+    default: str
+    attributes: Mapping[str, str | int]
+    """For filter policies: text, and `error_code` as a number."""
+
+
+def compose(message: Message, places: Places, *, shows_numbers: bool) -> FailureNotice:
+    """The notice that the message failed, or that it was delivered after all."""
+    explained = explain(_failure_code(message))
+    facts = _facts(message, explained, places, shows_numbers=shows_numbers)
+    return FailureNotice(
+        subject=facts["headline"].encode("ascii", "replace").decode()[:_LONGEST_SUBJECT],
+        email=_email(message, facts),
+        default=json.dumps(_custom_notification(message, facts)),
+        attributes=_attributes(message, explained),
+    )
+
+
+def _facts(
+    message: Message, explained: Explanation, places: Places, *, shows_numbers: bool
+) -> dict[str, str]:
+    """Every fact of the notice by its name; what is not known is left out."""
+    shown = (lambda text: text) if shows_numbers else _masked
+    recipient = shown(message.to) if message.to else "an unknown recipient"
+    code = _failure_code(message)
+    facts = {
+        "event": "recovery" if _recovered(message) else "failure",
+        "headline": _headline(message, recipient, explained),
+        "message_sid": message.message_sid,
+        "request_id": message.request_id,
+        "reference": message.reference,
+        "account_sid": message.account_sid,
+        "to": shown(message.to) if message.to else None,
+        "from": shown(message.from_) if message.from_ else None,
+        "messaging_service_sid": message.messaging_service_sid,
+        "status": message.status,
+        "outcome": str(message.outcome),
+        "error_code": str(code) if code else None,
+        "title": explained.title,
+        "category": str(explained.category),
+        "how_bad": _HOW_BAD[explained.category],
+        "retryable": _word(explained.retryable),
+        "action": explained.action,
+        "created_at": iso(message.created_at),
+        "final_at": iso(message.final_at) if message.final_at else None,
+        "timeline": "; ".join(f"{entry.status} {iso(entry.at)}" for entry in message.transitions),
+        "notice_id": message.notice_id,
+        "message_url": f"{places.messages_api_url.rstrip('/')}/messages/{message.message_sid}",
+        "error_url": f"https://www.twilio.com/docs/api/errors/{code}" if code else None,
+        "dashboard_url": places.dashboard_url,
+    }
+    return {name: fact for name, fact in facts.items() if fact}
+
+
+def _headline(message: Message, recipient: str, explained: Explanation) -> str:
+    recipient = recipient.replace("…", "...")  # the subject of an email is ASCII
+    if _recovered(message):
+        return f"Delivered after all: message to {recipient}"
+    verb = "was not sent" if message.status == MessageStatus.REFUSED else "was not delivered"
+    code = f" ({message.error_code})" if message.error_code else ""
+    return f"Message to {recipient} {verb}: {explained.title}{code}"
+
+
+def _email(message: Message, facts: Mapping[str, str]) -> str:
+    parts = [_opening(message, facts), _about(message, facts)]
+    if not _recovered(message):
+        code = f" (Twilio's error code {facts['error_code']})" if "error_code" in facts else ""
+        again = (
+            "Sending the same message again later can help."
+            if facts["retryable"] == "true"
+            else "Sending the same message again will not help."
+        )
+        parts += [
+            _section("What went wrong", f"{facts['title']}{code}.", facts["how_bad"]),
+            _section("What to do", facts["action"], again),
+        ]
+    parts += [
+        _section("What happened (UTC)", *_timeline(message)),
+        _section("Where to look", *_places(facts)),
+        f"Notice {facts.get('notice_id', '-')}. Should it arrive twice, it carries the same id.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _opening(message: Message, facts: Mapping[str, str]) -> str:
+    recipient = facts.get("to", "an unknown recipient")
+    if _recovered(message):
+        return (
+            f"The message to {recipient} was delivered after all. It had been reported as failed "
+            f"({facts['title']}); nothing needs to be done."
+        )
+    if message.status == MessageStatus.REFUSED:
+        return f"A message to {recipient} was refused and will not be sent."
+    if message.status == MessageStatus.NOT_FOUND:
+        return (
+            f"A message to {recipient} was probably not sent: the connection to Twilio broke, and "
+            "no trace of the message was found afterwards."
+        )
+    return f"A message to {recipient} was not delivered."
+
+
+def _about(message: Message, facts: Mapping[str, str]) -> str:
+    ended = "Delivered" if _recovered(message) else "Failed"
+    rows = {
+        "To": facts.get("to"),
+        "From": facts.get("from"),
+        "Service": facts.get("messaging_service_sid"),
+        "Reference": facts.get("reference"),
+        "Message": facts["message_sid"],
+        "Request": facts.get("request_id"),
+        "Account": facts.get("account_sid"),
+        "First known": _utc(message.created_at),
+        ended: _ended(message) if message.final_at else None,
+    }
+    return "\n".join(f"  {name + ':':<13}{row}" for name, row in rows.items() if row)
+
+
+def _ended(message: Message) -> str:
+    ended_at = message.final_at or message.updated_at
+    return f"{_utc(ended_at)} ({_span(ended_at - message.created_at)} later)"
+
+
+def _timeline(message: Message) -> list[str]:
+    return [
+        f"{entry.at:%Y-%m-%d %H:%M:%S}  {entry.status:<12}"
+        + (f" error {entry.error_code}," if entry.error_code else "")
+        + f" {_SOURCE_IN_WORDS[entry.source]}"
+        for entry in message.transitions
+    ]
+
+
+def _places(facts: Mapping[str, str]) -> list[str]:
+    rows = {
+        "This message": f"GET {facts['message_url']} (with IAM credentials)",
+        "This error": facts.get("error_url"),
+        "Dashboard": facts.get("dashboard_url"),
+    }
+    return [f"{name + ':':<14}{row}" for name, row in rows.items() if row]
+
+
+def _section(title: str, *lines: str) -> str:
+    return "\n".join([title, *(f"  {line}" for line in lines)])
+
+
+def _custom_notification(message: Message, facts: Mapping[str, str]) -> dict[str, object]:
+    steps = [] if _recovered(message) else [facts["action"]]
+    description = [_opening(message, facts)]
+    if not _recovered(message):
+        description.append(f"*{facts['title']}.* {facts['how_bad']}")
+    return {
+        "version": "1.0",
+        "source": "custom",
+        "id": facts.get("notice_id", message.message_sid),
+        "content": {
+            "textType": "client-markdown",
+            "title": facts["headline"],
+            "description": "\n".join(description),
+            "nextSteps": [*steps, f"Look at the message: {facts['message_url']}"],
+            "keywords": [facts["event"], facts["category"], facts.get("error_code", "no code")],
+        },
+        "metadata": {
+            "threadId": message.message_sid,
+            "summary": facts["headline"],
+            "eventType": facts["event"],
+            "relatedResources": [message.message_sid],
+            "additionalContext": dict(facts),
+        },
+    }
+
+
+def _attributes(message: Message, explained: Explanation) -> dict[str, str | int]:
+    attributes: dict[str, str | int | None] = {
+        "status": message.status,
+        "category": str(explained.category),
+        "account_sid": message.account_sid,
+        "retryable": _word(explained.retryable),
+        "error_code": _failure_code(message),
+    }
+    return {name: value for name, value in attributes.items() if value}
+
+
+def _failure_code(message: Message) -> int | None:
+    """The code of the failure that the notice is about; a recovered message has none itself."""
+    if not _recovered(message):
+        return message.error_code
+    codes = [entry.error_code for entry in message.transitions if entry.error_code]
+    return codes[-1] if codes else None
+
+
+def _recovered(message: Message) -> bool:
+    return message.outcome is not Outcome.FAILED
+
+
+def _masked(number: str) -> str:
+    return _LONG_NUMBER.sub(lambda found: f"…{found[0][-4:]}", number)
+
+
+def _word(truth: bool) -> str:  # noqa: FBT001 -- its only argument
+    return "true" if truth else "false"
+
+
+def _utc(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _span(span: timedelta) -> str:
+    """A length of time as a person says it: its two largest units."""
+    seconds = max(int(span.total_seconds()), 0)
+    units = [("d", 86400), ("h", 3600), ("min", 60), ("s", 1)]
+    parts = []
+    for name, size in units:
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count} {name}")
+    return " ".join(parts[:2]) or "less than 1 s"

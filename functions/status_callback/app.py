@@ -1,0 +1,173 @@
+"""Twilio's status-callback target: POST /twilio/status on CallbackApi.
+
+Effect: a status that Twilio signed is in the MessagesTable before Twilio gets its 204. Whatever
+cannot be stored is answered 503, so that Twilio sends it again.
+"""
+
+import base64
+import binascii
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
+
+from delivery.answers import Answer, problem
+from delivery.callback import (
+    MAX_BODY_BYTES,
+    ParameterMissing,
+    RefusalCause,
+    SignatureWrong,
+    account_of,
+    parse_form,
+    status_update,
+    verify,
+)
+from delivery.credentials import SecretInvalid, SecretUnavailable, TwilioSecrets
+from delivery.message import Effect, Lifetimes, StatusUpdate
+from delivery.store import MessageStore, Recorded, StoreUnavailable
+
+PATH = "/twilio/status"
+PUBLIC_BASE_URL = os.environ["PUBLIC_BASE_URL"].rstrip("/")
+LOG_A_CAUSE_EVERY_SECONDS = 60
+
+METRIC_OF = {
+    Effect.ADVANCED: "TransitionRecorded",
+    Effect.LATE: "LateArrivalRecorded",
+    Effect.UNKNOWN: "UnknownStatusRecorded",
+    Effect.FILLED_IN: "FactFilledIn",
+    Effect.REPEATED: "DuplicateReceived",
+}
+
+# Twilio waits five seconds for us (`rt` in the callback URL): answer within that, or die.
+_IMPATIENT = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 2})
+
+logger = Logger()
+metrics = Metrics()
+secrets = TwilioSecrets(
+    boto3.client("secretsmanager", config=_IMPATIENT), os.environ["TWILIO_SECRET_NAME"]
+)
+store = MessageStore(
+    boto3.client("dynamodb", config=_IMPATIENT),
+    os.environ["MESSAGES_TABLE"],
+    Lifetimes.of(
+        retention_days=os.environ["RETENTION_DAYS"],
+        reconcile_after_minutes=os.environ["RECONCILE_AFTER_MINUTES"],
+    ),
+)
+_logged_at: dict[RefusalCause, float] = {}
+
+
+def receive_status(event: APIGatewayProxyEventV2) -> Answer:
+    """Verify a status callback and record what it says."""
+    body, given = _body(event), event.headers.get("x-twilio-signature")
+    if turned_away := _turned_away(event, body, given):
+        return turned_away
+    parameters = parse_form(body)
+    try:
+        auth_tokens = secrets.current().signing_tokens(account_of(parameters))
+        verify(given, auth_tokens=auth_tokens, urls=_urls(event), parameters=parameters)
+        update = status_update(parameters, raw_query=event.raw_query_string, at=datetime.now(UTC))
+        recorded = store.record(update)
+    except SignatureWrong as wrong:
+        _log_refusal(wrong.cause)
+        return _refused(wrong.cause)
+    except ParameterMissing as missing:
+        _count("CallbackMalformed", parameter=missing.parameter)
+        return problem(400, str(missing))
+    except (SecretUnavailable, SecretInvalid, StoreUnavailable) as error:
+        logger.error(
+            "Status not stored", reason=str(error), caused_by=type(error.__cause__).__name__
+        )
+        _count("CallbackNotStored")
+        return problem(503, "The status could not be stored; send it again.")
+    _count_recorded(update, recorded)
+    return {"statusCode": 204}
+
+
+def _turned_away(event: APIGatewayProxyEventV2, body: bytes, given: str | None) -> Answer | None:
+    """The answer to what cannot be a status callback of Twilio's, before anything is looked up."""
+    if len(body) > MAX_BODY_BYTES:
+        return problem(413, "A status callback has at most 64 KiB.")
+    if not _is_form(event):
+        return problem(415, "Send application/x-www-form-urlencoded, as Twilio does.")
+    if not given:
+        return _refused("signature_missing")
+    return None
+
+
+def _body(event: APIGatewayProxyEventV2) -> bytes:
+    """The body as it was sent: API Gateway passes a form on in base64."""
+    body = (event.body or "").encode("utf-8", "replace")
+    if not event.is_base64_encoded:
+        return body
+    try:
+        return base64.b64decode(body)
+    except binascii.Error:
+        return body  # no gateway sends that; the signature will not fit it
+
+
+def _is_form(event: APIGatewayProxyEventV2) -> bool:
+    media_type, _, _ = event.headers.get("content-type", "").partition(";")
+    return media_type.strip().lower() == "application/x-www-form-urlencoded"
+
+
+def _urls(event: APIGatewayProxyEventV2) -> Sequence[str]:
+    """Every URL that Twilio may have been given for this endpoint."""
+    query = f"?{event.raw_query_string}" if event.raw_query_string else ""
+    bases = (PUBLIC_BASE_URL, f"https://{event.request_context.domain_name}")
+    return [f"{base}{PATH}{query}" for base in bases if base]
+
+
+def _refused(cause: str) -> Answer:
+    _count("SignatureRefused", cause=cause)
+    return problem(403, "The request is not signed by Twilio for this endpoint.")
+
+
+def _log_refusal(cause: RefusalCause) -> None:
+    """Say why, but not to everybody who knocks: strangers must not fill the log."""
+    now = monotonic()
+    if now - _logged_at.get(cause, -LOG_A_CAUSE_EVERY_SECONDS) >= LOG_A_CAUSE_EVERY_SECONDS:
+        _logged_at[cause] = now
+        logger.warning("Signature refused", cause=cause)
+
+
+def _count_recorded(update: StatusUpdate, recorded: Recorded) -> None:
+    message = recorded.message
+    _count(
+        METRIC_OF[recorded.effect],
+        message_sid=message.message_sid,
+        request_id=message.request_id,
+        status=update.status,
+        outcome=message.outcome,
+        error_code=update.error_code,
+    )
+    if recorded.contradicted:
+        logger.warning(
+            "Another error code for a status that has one; the first stays",
+            message_sid=message.message_sid,
+            status=update.status,
+            error_code=update.error_code,
+        )
+        _count("ErrorCodeContradicted")
+
+
+def _count(metric: str, **facts: object) -> None:
+    """Count, with the facts beside it in the same line of the log."""
+    metrics.add_metric(metric, MetricUnit.Count, 1)
+    for name, fact in facts.items():
+        if fact is not None:
+            metrics.add_metadata(name, fact)
+
+
+@metrics.log_metrics(raise_on_empty_metrics=False)
+def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> Answer:
+    """API Gateway calls this for each request of CallbackApi."""
+    return receive_status(APIGatewayProxyEventV2(event))

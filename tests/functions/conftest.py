@@ -1,0 +1,117 @@
+"""What the functions' tests share: AWS by moto, the environment of the functions, their output."""
+
+import io
+import json
+import logging
+import os
+from collections.abc import Iterator
+
+# moto before any client is made: the functions make theirs when they are imported.
+import boto3
+import pytest
+from moto import mock_aws
+from mypy_boto3_dynamodb import DynamoDBClient
+
+REGION = "us-east-1"
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_SESSION_TOKEN": "testing",
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_REGION": REGION,
+    "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled",  # moto's streams do not know such endpoints
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_LAMBDA_FUNCTION_NAME": "tested-function",
+    "POWERTOOLS_SERVICE_NAME": "tested",
+    "POWERTOOLS_METRICS_NAMESPACE": "Delivery",
+    "MESSAGES_TABLE": "MessagesTable",
+    "TWILIO_SECRET_NAME": "delivery/twilio",
+    "TWILIO_API_BASE_URL": "http://127.0.0.1:9",  # nobody listens there; a test names its own
+    "STATUS_CALLBACK_URL": "https://callbacks.example.com/twilio/status",
+    "PUBLIC_BASE_URL": "https://callbacks.example.com",
+    "STORE_MESSAGE_BODY": "false",
+    "RETENTION_DAYS": "400",
+    "RECONCILE_AFTER_MINUTES": "60",
+    "FAILURE_TOPIC_ARN": f"arn:aws:sns:{REGION}:123456789012:failures",
+    "MESSAGES_API_URL": "https://messages.example.com",
+    "NOTICE_SHOWS_NUMBERS": "false",
+    "DASHBOARD_URL": "https://console.example.com/dashboard",
+}
+# When this is imported no test module is yet, and so none of the functions.
+os.environ.update(ENVIRONMENT)
+for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):
+    os.environ.pop(name, None)
+
+
+@pytest.fixture
+def aws() -> Iterator[None]:
+    with mock_aws():
+        yield
+
+
+@pytest.fixture
+def dynamodb(aws: None) -> DynamoDBClient:  # noqa: ARG001 -- the client must be made inside of it
+    return boto3.client("dynamodb")
+
+
+@pytest.fixture
+def messages_table(dynamodb: DynamoDBClient) -> str:
+    """The name of a table as the template describes it."""
+    indexes = {
+        "by_watch": ("watch", "watch_at"),
+        "by_to": ("to", "created_at"),
+        "by_reference": ("reference", "created_at"),
+        "by_notice_due": ("notice_due", "updated_at"),
+    }
+    names = sorted({"message_sid", *(key for keys in indexes.values() for key in keys)})
+    dynamodb.create_table(
+        TableName=ENVIRONMENT["MESSAGES_TABLE"],
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "message_sid", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in names],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": name,
+                "KeySchema": [
+                    {"AttributeName": hash_key, "KeyType": "HASH"},
+                    {"AttributeName": range_key, "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+            for name, (hash_key, range_key) in indexes.items()
+        ],
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )
+    return ENVIRONMENT["MESSAGES_TABLE"]
+
+
+@pytest.fixture
+def twilio_secret(aws: None) -> dict[str, str]:  # noqa: ARG001 -- the same
+    """The content of the secret, which is in Secrets Manager."""
+    content = {"account_sid": "AC" + "0" * 32, "auth_token": "sandbox-auth-token"}
+    boto3.client("secretsmanager").create_secret(
+        Name=ENVIRONMENT["TWILIO_SECRET_NAME"], SecretString=json.dumps(content)
+    )
+    return content
+
+
+@pytest.fixture
+def log_output() -> Iterator[io.StringIO]:
+    """What the functions' loggers write during the test.
+
+    Their streams are the standard output of the time when they were imported, out of the reach of
+    pytest's own capture.
+    """
+    output = io.StringIO()
+    handlers = [
+        handler
+        for logger in map(logging.getLogger, (ENVIRONMENT["POWERTOOLS_SERVICE_NAME"],))
+        for handler in logger.handlers
+        if isinstance(handler, logging.StreamHandler)
+    ]
+    before = [handler.setStream(output) for handler in handlers]
+    yield output
+    for handler, stream in zip(handlers, before, strict=True):
+        if stream is not None:
+            handler.setStream(stream)

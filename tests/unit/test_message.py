@@ -1,0 +1,407 @@
+from datetime import timedelta
+from functools import reduce
+from itertools import combinations, permutations, product
+
+import pytest
+
+from delivery.message import (
+    RANK,
+    Effect,
+    Lifetimes,
+    Message,
+    Notice,
+    Outcome,
+    Source,
+    StatusUpdate,
+    within_context_limits,
+)
+from tests.builders import MESSAGE_SID, NOON, a_message, an_update
+
+LIFETIMES = Lifetimes()
+FUTURE = "paused_by_carrier"
+KNOWN_FAILURES = {"failed", "undelivered", "partially_delivered"}
+
+
+def learned(updates: list[StatusUpdate]) -> Message:
+    first, *others = updates
+    message = Message.first_heard_of(first, LIFETIMES)
+    return reduce(lambda known, update: known.learn(update, LIFETIMES), others, message)
+
+
+def by_status(message: Message) -> dict[str, int | None]:
+    return {entry.status: entry.error_code for entry in message.transitions}
+
+
+# --- I2: order, repetition -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "statuses",
+    [
+        *combinations(["queued", "sending", "sent", "delivered", "read"], 4),
+        ("accepted", "queued", "sent", "undelivered"),
+        ("scheduled", "queued", "canceled"),
+        ("queued", "sent", "failed", "delivered"),
+        ("sent", "failed", "undelivered", "delivered"),
+        ("sent", "undelivered", "partially_delivered", FUTURE),
+        ("canceled", "failed", "read"),
+        (FUTURE, "another_new_word", "sent"),
+    ],
+)
+def test_any_order_and_repetition_ends_in_the_same_status_and_outcome(
+    statuses: tuple[str, ...],
+) -> None:
+    best = max(statuses, key=lambda status: RANK.get(status, 0))
+    orders = [
+        order
+        for extra in statuses
+        for order in set(permutations((*statuses, extra)))  # one of them twice, in every place
+    ]
+
+    ends = [learned([an_update(status, after=at) for at, status in enumerate(o)]) for o in orders]
+
+    assert {(end.status, end.outcome) for end in ends} == {(best, a_message(best).outcome)}
+    for end, order in zip(ends, orders, strict=True):
+        assert [entry.status for entry in end.transitions] == list(dict.fromkeys(order))
+
+
+def test_late_sent_does_not_undo_delivered() -> None:
+    message = a_message("queued", "delivered", "sent")
+
+    assert message.status == "delivered"
+    assert [entry.status for entry in message.transitions] == ["queued", "delivered", "sent"]
+
+
+def test_a_late_delivered_is_the_truth_over_an_earlier_failure() -> None:
+    message = a_message("sent", an_update("undelivered", error_code=30003), "delivered")
+
+    assert (message.status, message.outcome, message.error_code) == ("delivered", "delivered", None)
+    assert by_status(message)["undelivered"] == 30003
+
+
+def test_a_message_with_only_unknown_statuses_is_unknown_and_pending() -> None:
+    message = a_message(FUTURE)
+
+    assert (message.status, message.status_rank, message.outcome) == ("unknown", 0, "pending")
+    assert [entry.status for entry in message.transitions] == [FUTURE]
+
+
+@pytest.mark.parametrize("known", ["queued", "delivered", "failed"])
+def test_an_unknown_status_is_recorded_and_changes_nothing_else(known: str) -> None:
+    before = a_message(known)
+
+    after = before.learn(an_update(FUTURE, after=9), LIFETIMES)
+
+    assert by_status(after) == {known: None, FUTURE: None}
+    untouched = {"transitions", "updated_at"}
+    assert {k: v for k, v in after.as_record().items() if k not in untouched} == {
+        k: v for k, v in before.as_record().items() if k not in untouched
+    }
+
+
+@pytest.mark.parametrize("status", ["refused", "not_found", "unknown"])
+def test_our_own_words_mean_nothing_when_twilio_says_them(status: str) -> None:
+    message = a_message("sent", status)
+
+    assert (message.status, message.outcome, message.notice) == ("sent", "pending", None)
+
+
+@pytest.mark.parametrize("status", RANK)
+def test_repeating_an_update_changes_nothing_at_all(status: str) -> None:
+    message = a_message("queued", an_update(status, error_code=30003))
+
+    repeated = message.learn(an_update(status, error_code=30003, after=99), LIFETIMES)
+
+    assert repeated is message
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        ("accepted", "pending"),
+        ("scheduled", "pending"),
+        ("queued", "pending"),
+        ("sending", "pending"),
+        ("sent", "pending"),
+        ("canceled", "canceled"),
+        ("failed", "failed"),
+        ("undelivered", "failed"),
+        ("partially_delivered", "failed"),
+        ("delivered", "delivered"),
+        ("read", "delivered"),
+    ],
+)
+def test_each_status_has_its_outcome_from_the_first_write(status: str, outcome: str) -> None:
+    assert a_message(status).outcome == outcome
+
+
+@pytest.mark.parametrize("status", ["queued", "sent", FUTURE])
+def test_unconfirmed_is_not_left_for_a_status_that_is_not_final(status: str) -> None:
+    message = Message.from_record(a_message("sending").as_record() | {"outcome": "unconfirmed"})
+
+    assert message.learn(an_update(status), LIFETIMES).outcome == Outcome.UNCONFIRMED
+
+
+@pytest.mark.parametrize("status", ["delivered", "undelivered", "canceled"])
+def test_a_late_final_status_replaces_unconfirmed(status: str) -> None:
+    message = Message.from_record(a_message("sent").as_record() | {"outcome": "unconfirmed"})
+
+    assert message.learn(an_update(status), LIFETIMES).outcome == a_message(status).outcome
+
+
+# --- I3: error codes -----------------------------------------------------------------------------
+
+
+def test_every_order_of_codes_and_their_absence_ends_in_the_code_of_the_highest_failure() -> None:
+    updates = [
+        an_update("sent", error_code=30999),
+        an_update("failed", error_code=30007),
+        an_update("failed"),
+        an_update("undelivered", error_code=30003),
+        an_update("undelivered"),
+    ]
+
+    ends = [learned(list(order)) for order in permutations(updates)]
+
+    assert {end.error_code for end in ends} == {30003}
+    assert all(
+        by_status(end) == {"sent": 30999, "failed": 30007, "undelivered": 30003} for end in ends
+    )
+
+
+def test_the_code_of_a_lower_failure_serves_where_the_highest_has_none() -> None:
+    message = a_message(an_update("failed", error_code=30007), "undelivered")
+
+    assert (message.status, message.error_code) == ("undelivered", 30007)
+
+
+def test_a_repeat_that_brings_a_code_fills_it_in() -> None:
+    message = a_message("sent", "undelivered")
+
+    filled = message.learn(an_update("undelivered", error_code=30005, after=9), LIFETIMES)
+
+    assert filled.error_code == 30005
+    assert by_status(filled) == {"sent": None, "undelivered": 30005}
+    assert filled.transitions[1].at == message.transitions[1].at
+
+
+def test_the_first_code_learned_for_a_status_stays_and_a_different_one_contradicts_it() -> None:
+    message = a_message(an_update("undelivered", error_code=30003))
+    other = an_update("undelivered", error_code=30005, after=9)
+
+    assert message.learn(other, LIFETIMES).error_code == 30003
+    assert message.contradicts(other)
+    assert not message.contradicts(an_update("undelivered"))
+    assert not message.contradicts(an_update("failed", error_code=30005))
+
+
+def test_a_code_on_a_status_that_is_no_failure_stays_in_its_transition() -> None:
+    message = a_message(an_update("sent", error_code=30008), "undelivered")
+
+    assert message.error_code is None
+    assert by_status(message)["sent"] == 30008
+
+
+# --- I4: what people are owed --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", sorted(KNOWN_FAILURES))
+def test_the_update_that_makes_a_message_failed_makes_its_notice_due(status: str) -> None:
+    message = a_message("sent", status)
+
+    assert message.notice is Notice.DUE
+    assert message.notice_id == f"{MESSAGE_SID}:failure"
+    assert message.notice_due == "due#f"
+
+
+def test_a_second_failure_owes_no_second_notice() -> None:
+    told = a_message("failed").told(NOON).told(NOON)
+
+    after = told.learn(an_update("undelivered"), LIFETIMES)
+
+    assert after.notice is Notice.SENT
+    assert after.notice_due is None
+
+
+@pytest.mark.parametrize(
+    ("steps", "ends"),
+    [
+        ([], [Notice.DUE, Notice.WITHDRAWN]),
+        (["tell"], [Notice.TELLING, Notice.RECOVERY_DUE, Notice.RECOVERED]),
+        (["tell", "tell"], [Notice.RECOVERY_DUE, Notice.RECOVERED]),
+    ],
+)
+def test_a_message_that_is_delivered_after_all_ends_its_notice_as_far_as_people_know(
+    steps: list[str], ends: list[Notice]
+) -> None:
+    message = reduce(lambda known, _: known.told(NOON), steps, a_message("undelivered"))
+
+    states = [message.learn(an_update("delivered"), LIFETIMES)]
+    while states[-1].told(NOON) != states[-1]:
+        states.append(states[-1].told(NOON))
+
+    assert [state.notice for state in states] == ends
+    assert states[-1].notice_due is None
+
+
+def test_a_recovery_has_an_id_of_its_own() -> None:
+    message = a_message("failed").told(NOON).told(NOON)
+
+    recovered = message.learn(an_update("delivered"), LIFETIMES)
+
+    assert (message.notice_id, recovered.notice_id) == (
+        f"{MESSAGE_SID}:failure",
+        f"{MESSAGE_SID}:recovery",
+    )
+
+
+@pytest.mark.parametrize("notice", [Notice.MUTED, Notice.WITHDRAWN, Notice.RECOVERED])
+def test_nobody_is_told_of_a_recovery_who_was_not_told_of_a_failure(notice: Notice) -> None:
+    message = Message.from_record(a_message("failed").as_record() | {"notice": notice})
+
+    assert message.learn(an_update("delivered"), LIFETIMES).notice is notice
+
+
+# --- lists, times, expiry ------------------------------------------------------------------------
+
+
+def test_a_pending_message_waits_to_be_asked_about() -> None:
+    message = a_message("queued", "sent", lifetimes=Lifetimes(reconcile_after=timedelta(hours=1)))
+
+    assert message.watch == "awaiting#f"
+    assert message.watch_at == NOON + timedelta(hours=1)
+
+
+def test_a_scheduled_message_is_left_alone_until_it_was_sent() -> None:
+    send_at = NOON + timedelta(days=3)
+
+    message = a_message(an_update("scheduled", send_at=send_at))
+
+    assert message.watch_at == send_at + timedelta(minutes=60)
+    assert message.expires_at == int((send_at + timedelta(days=400)).timestamp())
+
+
+def test_a_callback_that_comes_before_the_scheduled_send_is_stored_changes_nothing_of_that() -> (
+    None
+):
+    send_at = NOON + timedelta(days=3)
+
+    message = a_message("canceled", an_update("scheduled", send_at=send_at))
+    pending = a_message(FUTURE, an_update("scheduled", send_at=send_at))
+
+    assert message.expires_at == int((send_at + timedelta(days=400)).timestamp())
+    assert pending.watch_at == send_at + timedelta(minutes=60)
+
+
+def test_a_failed_message_stands_on_the_list_of_the_day_it_failed() -> None:
+    message = a_message(
+        "sent", an_update("failed", after=86400), an_update("undelivered", after=9e5)
+    )
+
+    assert message.watch == "failed#2026-11-24#f"
+    assert message.watch_at == message.final_at == NOON + timedelta(days=1)
+
+
+@pytest.mark.parametrize("status", ["delivered", "read", "canceled"])
+def test_a_message_that_needs_nobody_any_more_stands_on_no_list(status: str) -> None:
+    message = a_message("sent", status)
+
+    assert (message.watch, message.watch_at) == (None, None)
+
+
+def test_final_at_is_of_the_transition_that_set_the_outcome() -> None:
+    read = a_message("sent", an_update("delivered", after=10), an_update("read", after=500))
+    recovered = a_message(an_update("failed", after=1), an_update("delivered", after=50))
+
+    assert read.final_at == NOON + timedelta(seconds=10)
+    assert recovered.final_at == NOON + timedelta(seconds=50)
+    assert a_message("sent").final_at is None
+
+
+def test_created_at_is_set_once_and_updated_at_moves() -> None:
+    message = a_message(an_update("sent", after=1), an_update("queued", after=5))
+
+    assert message.created_at == NOON + timedelta(seconds=1)
+    assert message.updated_at == NOON + timedelta(seconds=5)
+
+
+# --- both writers merge --------------------------------------------------------------------------
+
+SEND = an_update(
+    "queued",
+    source=Source.SEND,
+    from_=None,
+    request_id="rq_" + "0" * 32,
+    reference="order-1",
+    context={"campaign": "november"},
+    num_segments="1",
+)
+CALLBACK = an_update("delivered", request_id="rq_" + "0" * 32, context={"shop": "berlin"})
+
+
+@pytest.mark.parametrize("order", [(SEND, CALLBACK), (CALLBACK, SEND)])
+def test_neither_the_send_nor_the_callback_erases_what_the_other_brought(
+    order: tuple[StatusUpdate, ...],
+) -> None:
+    message = a_message(*order)
+
+    assert message.reference == "order-1"
+    assert message.from_ == "+15005550006"
+    assert message.context == {"campaign": "november", "shop": "berlin"}
+    assert message.num_segments == "1"
+
+
+def test_the_price_is_what_twilio_said_last() -> None:
+    message = a_message(SEND, an_update("sent", price="-0.00750", price_unit="USD"), CALLBACK)
+
+    assert (message.price, message.price_unit) == ("-0.00750", "USD")
+
+
+def test_a_context_keeps_the_first_value_of_a_name_twenty_names_and_a_kilobyte() -> None:
+    many = within_context_limits((f"n{number}", "") for number in range(30))
+    large = within_context_limits([("a", "x" * 1000), ("b", "y" * 100), ("c", "z")])
+
+    assert list(many) == [f"n{number}" for number in range(20)]
+    assert list(large) == ["a", "c"]
+    assert within_context_limits([("a", "1"), ("a", "2"), ("", "no name")]) == {"a": "1"}
+
+
+# --- effects, records ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("update", "effect"),
+    [
+        (an_update("delivered"), Effect.ADVANCED),
+        (an_update("queued"), Effect.LATE),
+        (an_update("sent"), Effect.REPEATED),
+        (an_update("sent", error_code=1), Effect.FILLED_IN),
+        (an_update("sent", reference="order-1"), Effect.FILLED_IN),
+        (an_update(FUTURE), Effect.UNKNOWN),
+    ],
+)
+def test_an_update_is_counted_by_what_it_did(update: StatusUpdate, effect: Effect) -> None:
+    assert a_message("sent").effect_of(update) is effect
+
+
+@pytest.mark.parametrize(
+    "statuses", list(product(["queued", FUTURE], ["delivered", "failed", "canceled", "sent"]))
+)
+def test_a_message_survives_being_written_down(statuses: tuple[str, ...]) -> None:
+    message = a_message(
+        SEND, *statuses, an_update("sending", error_code=7, carrier_time="2611231200")
+    )
+
+    assert Message.from_record(message.as_record()) == message
+
+
+def test_a_request_that_was_refused_is_kept_like_a_failed_message() -> None:
+    update = an_update(
+        "refused", message_sid="rq_" + "a" * 32, error_code=21211, source=Source.SEND
+    )
+
+    message = Message.never_sent(update, LIFETIMES)
+
+    assert (message.status, message.outcome, message.error_code) == ("refused", "failed", 21211)
+    assert (message.notice, message.watch) == (Notice.DUE, "failed#2026-11-23#a")
+    assert [entry.status for entry in message.transitions] == ["refused"]
