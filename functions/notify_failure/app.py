@@ -36,7 +36,7 @@ PLACES = Places(
     messages_api_url=os.environ["MESSAGES_API_URL"], dashboard_url=os.environ["DASHBOARD_URL"]
 )
 
-METRIC_OF = {
+METRIC_OF: dict[Notice | None, str] = {
     Notice.SENT: "NoticePublished",
     Notice.WITHDRAWN: "NoticeWithdrawn",
     Notice.RECOVERY_DUE: "RecoveryOwed",
@@ -101,12 +101,14 @@ def record_handler(record: DynamoDBRecord) -> None:
 
 
 def _count(message: Message | None) -> None:
-    if message is not None and message.notice in METRIC_OF:
-        metrics.add_metric(METRIC_OF[message.notice], MetricUnit.Count, 1)
+    """Count how far the notice got; somebody else took the step where it is not one of ours."""
+    notice = message.notice if message else None
+    metrics.add_metric(METRIC_OF.get(notice, "NoticeAlreadySettled"), MetricUnit.Count, 1)
+    if message is not None:
         logger.info(
             "Notice settled",
             message_sid=message.message_sid,
-            notice=message.notice,
+            notice=notice,
             notice_id=message.notice_id,
             status=message.status,
             error_code=message.error_code,

@@ -47,15 +47,15 @@ METRIC_OF = {
 }
 
 # Twilio waits five seconds for us (`rt` in the callback URL): answer within that, or die.
-_IMPATIENT = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 2})
+IMPATIENT = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 2})
 
 logger = Logger()
 metrics = Metrics()
 secrets = TwilioSecrets(
-    boto3.client("secretsmanager", config=_IMPATIENT), os.environ["TWILIO_SECRET_NAME"]
+    boto3.client("secretsmanager", config=IMPATIENT), os.environ["TWILIO_SECRET_NAME"]
 )
 store = MessageStore(
-    boto3.client("dynamodb", config=_IMPATIENT),
+    boto3.client("dynamodb", config=IMPATIENT),
     os.environ["MESSAGES_TABLE"],
     Lifetimes.of(
         retention_days=os.environ["RETENTION_DAYS"],
@@ -95,8 +95,10 @@ def receive_status(event: APIGatewayProxyEventV2) -> Answer:
 def _turned_away(event: APIGatewayProxyEventV2, body: bytes, given: str | None) -> Answer | None:
     """The answer to what cannot be a status callback of Twilio's, before anything is looked up."""
     if len(body) > MAX_BODY_BYTES:
+        _count("CallbackMalformed", size=len(body))
         return problem(413, "A status callback has at most 64 KiB.")
     if not _is_form(event):
+        _count("CallbackMalformed", content_type="not a form")
         return problem(415, "Send application/x-www-form-urlencoded, as Twilio does.")
     if not given:
         return _refused("signature_missing")
@@ -167,7 +169,7 @@ def _count(metric: str, **facts: object) -> None:
             metrics.add_metadata(name, fact)
 
 
-@metrics.log_metrics(raise_on_empty_metrics=False)
+@metrics.log_metrics
 def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> Answer:
     """API Gateway calls this for each request of CallbackApi."""
     return receive_status(APIGatewayProxyEventV2(event))

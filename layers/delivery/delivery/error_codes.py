@@ -1,0 +1,85 @@
+"""What an error code of Twilio's means, and what to do about it.
+
+The catalogue lies beside this module. Titles, categories and what may be retried are our reading
+of https://www.twilio.com/docs/api/errors; Twilio adds, splits and renames codes, so no decision
+about a message's status hangs on them, and an unknown code has a safe answer.
+"""
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+_CATALOGUE: Final = Path(__file__).with_suffix(".json")
+_DICTIONARY: Final = "https://www.twilio.com/docs/api/errors"
+
+
+class Category(StrEnum):
+    """Who has to do something, so that people can subscribe to what concerns them."""
+
+    RECIPIENT_UNREACHABLE = "recipient_unreachable"
+    OPT_OUT = "opt_out"
+    CARRIER_FILTERING = "carrier_filtering"
+    REGISTRATION_COMPLIANCE = "registration_compliance"
+    ACCOUNT_CONFIG = "account_config"
+    CONTENT = "content"
+    RATE_LIMIT = "rate_limit"
+    TWILIO_INTERNAL = "twilio_internal"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """An error code in words; `title` and `action` are written for the person who is told."""
+
+    code: int | None
+    title: str
+    category: Category
+    retryable: bool
+    """A delayed resend of the same message, once or twice, is reasonable."""
+    action: str
+    duplicate_risk: bool
+    """The message may have gone out in spite of the error: look before sending it again."""
+
+
+def explain(code: int | None) -> Explanation:
+    """The explanation of a code; of one that nobody knows, where to look it up."""
+    if code is None:
+        return _unknown(
+            None,
+            "Twilio gave no error code",
+            f"Look at the message in Twilio's Console. Codes are at {_DICTIONARY}.",
+        )
+    entry = _catalogue().get(str(code))
+    if entry is None:
+        return _unknown(
+            code, f"Error {code} is not in our catalogue", f"Look it up at {_DICTIONARY}/{code}."
+        )
+    return Explanation(
+        code=code,
+        title=entry["title"],
+        category=Category(entry["category"]),
+        retryable=entry.get("retryable", False),
+        action=entry["action"],
+        duplicate_risk=entry.get("duplicate_risk", False),
+    )
+
+
+def _unknown(code: int | None, title: str, action: str) -> Explanation:
+    return Explanation(
+        code=code,
+        title=title,
+        category=Category.UNKNOWN,
+        retryable=False,
+        action=action,
+        duplicate_risk=False,
+    )
+
+
+@cache
+def _catalogue() -> dict[str, Any]:
+    """Read on first use: most invocations explain nothing."""
+    catalogue: dict[str, Any] = json.loads(_CATALOGUE.read_text(encoding="utf-8"))
+    return catalogue

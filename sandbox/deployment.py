@@ -1,0 +1,130 @@
+"""The stack in the emulated account: what a deploy needs before, and what the emulator needs after."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from boto3.session import Session
+from botocore.config import Config
+
+from sandbox.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from sandbox.errors import SandboxError
+from sandbox.loopback import LOOPBACK
+from sandbox.routes import create_routes, routes_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_sqs import SQSClient
+
+BUCKET: Final = "sandbox-artifacts"
+STACK_NAME: Final = "delivery"
+
+_DIRECT: Final = Config(proxies={}, retries={"total_max_attempts": 3}, read_timeout=60)
+"""Never through the person's proxy: the emulator is on this machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """A deployed stack: its outputs by name, its resources' physical ids by logical id."""
+
+    outputs: Mapping[str, str]
+    resources: Mapping[str, str]
+
+    def host(self, api: str) -> str:
+        """The Host header by which the emulator knows an HTTP API."""
+        return f"{self.resources[api]}.execute-api.{LOOPBACK}"
+
+
+class Account:
+    """The emulated AWS account, with credentials that may do everything.
+
+    Args:
+        url: the emulator's.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._session = Session(
+            aws_access_key_id=ACCESS_KEY_ID,
+            aws_secret_access_key=SECRET_ACCESS_KEY,
+            region_name=REGION,
+        )
+
+    @property
+    def functions(self) -> "LambdaClient":
+        """Lambda."""
+        return self._session.client("lambda", endpoint_url=self._url, config=_DIRECT)
+
+    @property
+    def queues(self) -> "SQSClient":
+        """SQS."""
+        return self._session.client("sqs", endpoint_url=self._url, config=_DIRECT)
+
+    def prepare(self, *, secret_name: str, secret: Mapping[str, Any]) -> None:
+        """Create what has to be there before a deploy: SAM's bucket and Twilio's secret."""
+        self._session.client("s3", endpoint_url=self._url, config=_DIRECT).create_bucket(
+            Bucket=BUCKET
+        )
+        self._session.client(
+            "secretsmanager", endpoint_url=self._url, config=_DIRECT
+        ).create_secret(Name=secret_name, SecretString=json.dumps(secret))
+
+    def stack(self) -> Stack:
+        """The stack that `sam deploy` left."""
+        client = self._session.client("cloudformation", endpoint_url=self._url, config=_DIRECT)
+        outputs = client.describe_stacks(StackName=STACK_NAME)["Stacks"][0]["Outputs"]
+        resources = client.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
+        return Stack(
+            outputs={output["OutputKey"]: output["OutputValue"] for output in outputs},
+            resources={
+                resource["LogicalResourceId"]: resource["PhysicalResourceId"]
+                for resource in resources
+            },
+        )
+
+    def route(self, stack: Stack) -> None:
+        """Create the routes that the emulator did not find in the APIs' OpenAPI bodies."""
+        client = self._session.client("cloudformation", endpoint_url=self._url, config=_DIRECT)
+        template: Any = client.get_template(StackName=STACK_NAME, TemplateStage="Processed")[
+            "TemplateBody"
+        ]
+        routes = routes_of(json.loads(template) if isinstance(template, str) else template)
+        if not routes:
+            raise SandboxError("The deployed template has no routes.")
+        functions = self.functions
+        create_routes(
+            self._session.client("apigatewayv2", endpoint_url=self._url, config=_DIRECT),
+            routes,
+            api_ids=stack.resources,
+            function_arns={
+                name: functions.get_function_configuration(FunctionName=stack.resources[name])[
+                    "FunctionArn"
+                ]
+                for name in {route.function for route in routes}
+            },
+        )
+
+    def subscribe_queue(self, topic_arn: str) -> str:
+        """Let a new queue take the topic's messages just as they were published: its URL."""
+        queues = self.queues
+        url = queues.create_queue(QueueName="notices")["QueueUrl"]
+        arn = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"][
+            "QueueArn"
+        ]
+        allowed = {
+            "Effect": "Allow",
+            "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": arn,
+            "Condition": {"ArnEquals": {"aws:SourceArn": topic_arn}},
+        }
+        policy = {"Version": "2012-10-17", "Statement": [allowed]}
+        queues.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+        self._session.client("sns", endpoint_url=self._url, config=_DIRECT).subscribe(
+            TopicArn=topic_arn,
+            Protocol="sqs",
+            Endpoint=arn,
+            Attributes={"RawMessageDelivery": "true"},
+        )
+        return url

@@ -1,0 +1,125 @@
+"""The emulated AWS: MiniStack in a process group of its own, with its state in a private folder.
+
+With AUTH=true it enforces IAM: requests with the sandbox's own credentials may do everything, a
+function may do what its role allows. It runs the functions in worker processes on its own
+interpreter; they see this module's environment, their own variables and their role's credentials.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from http import HTTPStatus
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, Self
+
+from sandbox.errors import SandboxError
+from sandbox.loopback import LOOPBACK, NotForwarded, call
+from sandbox.waiting import WaitedInVain, wait_for
+
+ACCESS_KEY_ID: Final = "test"  # MiniStack's root credentials
+SECRET_ACCESS_KEY: Final = "test"  # noqa: S105 -- the same: opens nothing but the emulator
+REGION: Final = "us-east-1"
+
+_READY_WITHIN_SECONDS: Final = 60
+_ENDS_WITHIN_SECONDS: Final = 5
+
+
+class Emulator:
+    """MiniStack, started as soon as it is made and ended with its workers by `stop`.
+
+    Args:
+        port: a free port; nobody listens there yet.
+        folder: an existing folder that is this emulator's alone.
+        worker_environment: what the functions see beside their own variables.
+    """
+
+    def __init__(
+        self, *, port: int, folder: Path, worker_environment: Mapping[str, str] | None = None
+    ) -> None:
+        if find_spec("ministack") is None:
+            raise SandboxError("The AWS emulator (ministack) is missing: `make demo` installs it.")
+        self.url = f"http://{LOOPBACK}:{port}"
+        self.log = folder / "emulator.log"
+        self._port = port
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "sandbox.attached"],
+                cwd=Path(__file__).resolve().parents[1],
+                env=_environment(port, folder) | dict(worker_environment or {}),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait_until_ready(self) -> None:
+        """Return when it answers; fail when it ended or takes too long."""
+        try:
+            wait_for(
+                lambda: self._process.poll() is not None or self._answers(),
+                within=_READY_WITHIN_SECONDS,
+                what="An answer from the AWS emulator",
+            )
+        except WaitedInVain as error:
+            raise SandboxError(f"{error}; see {self.log}") from error
+        if self._process.poll() is not None:
+            raise SandboxError(f"The AWS emulator did not start; see {self.log}")
+
+    def wait_until_ended(self) -> int:
+        """Block until it ends, which it does not do by itself: its exit code."""
+        return self._process.wait()
+
+    def stop(self) -> None:
+        """End it and all its workers; harmless when it has ended already."""
+        self._signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_ENDS_WITHIN_SECONDS)
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+        if self._process.stdin:
+            self._process.stdin.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+    def _signal(self, signum: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signum)
+
+    def _answers(self) -> bool:
+        try:
+            return call("GET", f"{self.url}/_ministack/ready", within=1).status == HTTPStatus.OK
+        except NotForwarded:
+            return False
+
+
+def _environment(port: int, folder: Path) -> dict[str, str]:
+    """All that MiniStack sees: nothing of the person's own AWS set-up or proxies."""
+    for name in ("home", "tmp"):
+        (folder / name).mkdir()
+    return {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]),
+        "HOME": str(folder / "home"),
+        "TMPDIR": str(folder / "tmp"),
+        "LANG": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "MINISTACK_REGION": REGION,
+        "MINISTACK_HOST": LOOPBACK,
+        "GATEWAY_PORT": str(port),
+        "BIND_HOST": LOOPBACK,
+        "AUTH": "true",
+        "PERSIST_STATE": "0",
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+    }

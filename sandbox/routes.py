@@ -1,0 +1,98 @@
+"""The routes of HTTP APIs, which MiniStack does not read from an API's OpenAPI body itself."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sandbox.errors import SandboxError
+
+if TYPE_CHECKING:
+    from mypy_boto3_apigatewayv2 import ApiGatewayV2Client
+
+_METHODS: Final = {
+    **{name: name.upper() for name in ("get", "put", "post", "delete", "options", "head", "patch")},
+    "x-amazon-apigateway-any-method": "ANY",
+}
+_FUNCTION: Final = re.compile(r"functions/\$\{(\w+)\.(?:Arn|Alias)\}/invocations")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One route of an HTTP API and the function behind it, by their logical ids."""
+
+    api: str
+    key: str
+    """As API Gateway writes it, e.g. `POST /messages`."""
+    function: str
+    payload_format: str
+    timeout_ms: int | None
+
+
+def routes_of(template: Mapping[str, Any]) -> list[Route]:
+    """Every route of a template that SAM has transformed.
+
+    Raises:
+        SandboxError: a route leads to something other than a function of the template.
+    """
+    return [
+        route
+        for logical_id, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::ApiGatewayV2::Api"
+        for route in _routes_of_api(logical_id, resource.get("Properties", {}).get("Body", {}))
+    ]
+
+
+def create_routes(
+    client: "ApiGatewayV2Client",
+    routes: list[Route],
+    *,
+    api_ids: Mapping[str, str],
+    function_arns: Mapping[str, str],
+) -> None:
+    """Create the routes, open to every caller, in APIs that have none yet.
+
+    Args:
+        client: for `apigatewayv2`.
+        routes: what to create.
+        api_ids: by logical id.
+        function_arns: by logical id.
+    """
+    for route in routes:
+        api_id = api_ids[route.api]
+        time_out = {} if route.timeout_ms is None else {"TimeoutInMillis": route.timeout_ms}
+        integration = client.create_integration(
+            ApiId=api_id,
+            IntegrationType="AWS_PROXY",
+            IntegrationUri=function_arns[route.function],
+            PayloadFormatVersion=route.payload_format,
+            **time_out,
+        )
+        client.create_route(
+            ApiId=api_id,
+            RouteKey=route.key,
+            Target=f"integrations/{integration['IntegrationId']}",
+            AuthorizationType="NONE",
+        )
+
+
+def _routes_of_api(api: str, body: Mapping[str, Any]) -> Iterator[Route]:
+    for path, operations in body.get("paths", {}).items():
+        for name, operation in operations.items():
+            if name not in _METHODS:
+                continue
+            integration = operation["x-amazon-apigateway-integration"]
+            yield Route(
+                api=api,
+                key=path if path == "$default" else f"{_METHODS[name]} {path}",
+                function=_function(integration.get("uri"), at=f"{api} {path}"),
+                payload_format=integration.get("payloadFormatVersion", "2.0"),
+                timeout_ms=integration.get("timeoutInMillis"),
+            )
+
+
+def _function(uri: Any, *, at: str) -> str:
+    found = _FUNCTION.search(uri["Fn::Sub"]) if isinstance(uri, dict) and "Fn::Sub" in uri else None
+    if found is None:
+        raise SandboxError(f"The sandbox cannot tell which function {at} leads to: {uri}")
+    return found[1]

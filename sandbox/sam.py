@@ -1,0 +1,108 @@
+"""The real SAM CLI, kept away from the person's own AWS account and settings."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from sandbox.errors import SandboxError
+
+_LINES_OF_A_FAILURE: Final = 15
+
+
+class Sam:
+    """Runs `sam` in the project's folder.
+
+    Args:
+        project: where template.yaml is.
+        cache: kept between runs, so that only what changed is built.
+        folder: an existing folder for this run: settings and logs.
+        environment: added to this process's own, whose AWS settings are taken away.
+    """
+
+    def __init__(
+        self, *, project: Path, cache: Path, folder: Path, environment: Mapping[str, str]
+    ) -> None:
+        beside = shutil.which("sam", path=Path(sys.executable).parent)
+        found = beside or shutil.which("sam")
+        if found is None:
+            raise SandboxError("The SAM CLI (sam) is missing: `make demo` installs it.")
+        self._sam = found
+        self._project = project
+        self._built = cache / "build"
+        self._cache = cache / "cache"
+        self._folder = folder
+        self._settings = folder / "samconfig.toml"
+        self._settings.write_text("version = 0.1\n")  # or SAM would read the project's own
+        self._environment = _without_aws_settings(os.environ) | {
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "NO_PROXY": "127.0.0.1,localhost",
+            "SAM_CLI_TELEMETRY": "0",
+            "SAM_CLI_POLL_DELAY": "0.1",
+            **environment,
+        }
+
+    def build(self, parameters: Mapping[str, str]) -> None:
+        """Build the functions and the layer."""
+        self._run(
+            "build",
+            *("--cached", "--parallel"),
+            *("--template-file", self._project / "template.yaml"),
+            *("--build-dir", self._built, "--cache-dir", self._cache),
+            *_overrides(parameters),
+        )
+
+    def deploy(self, *, stack_name: str, bucket: str, parameters: Mapping[str, str]) -> None:
+        """Deploy what was built last."""
+        self._run(
+            "deploy",
+            *("--template-file", self._built / "template.yaml"),
+            *("--stack-name", stack_name, "--s3-bucket", bucket),
+            *("--capabilities", "CAPABILITY_IAM"),
+            *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
+            *_overrides(parameters),
+        )
+
+    def _run(self, command: str, *arguments: str | Path) -> None:
+        log = self._folder / f"sam-{command}.log"
+        line = [self._sam, command, "--config-file", str(self._settings), *map(str, arguments)]
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                line,
+                cwd=self._project,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                code = process.wait()
+            finally:
+                with suppress(ProcessLookupError):  # its children, too
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        if code:
+            raise SandboxError(f"`sam {command}` failed:\n\n{_end_of(log)}\n\nAll of it: {log}")
+
+
+def _without_aws_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(("AWS_", "SAM_CLI_"))
+    }
+
+
+def _overrides(parameters: Mapping[str, str]) -> Sequence[str]:
+    return ["--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())]
+
+
+def _end_of(log: Path) -> str:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return "\n".join(lines[-_LINES_OF_A_FAILURE:])

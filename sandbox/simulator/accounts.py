@@ -1,0 +1,95 @@
+"""Who may call the simulator, and whose token signs callbacks."""
+
+import base64
+import binascii
+import hmac
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from sandbox.simulator.errors import ApiError
+
+VALID_TEST_SENDER = "+15005550006"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A Twilio account or subaccount.
+
+    A test account has Twilio's test credentials: it validates, sends nothing and stores nothing
+    (https://www.twilio.com/docs/iam/test-credentials). `senders` None means that every well-formed
+    sender is this account's; `pool` is what a Messaging Service picks from.
+    """
+
+    sid: str
+    auth_token: str = field(repr=False)
+    api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    parent_sid: str | None = None
+    is_test: bool = False
+    senders: frozenset[str] | None = None
+    pool: tuple[str, ...] = (VALID_TEST_SENDER,)
+
+
+class Accounts:
+    """The accounts of this Twilio; a token can be replaced while it runs."""
+
+    def __init__(self, accounts: Iterable[Account]) -> None:
+        self._accounts = {account.sid: account for account in accounts}
+
+    def auth_token(self, account_sid: str) -> str:
+        """The token that signs this account's callbacks: always the auth token, never a key."""
+        return self._accounts[account_sid].auth_token
+
+    def rotate(self, account_sid: str, auth_token: str) -> None:
+        """Promote a new auth token: the old one opens and signs nothing from now on.
+
+        Raises:
+            KeyError: there is no such account.
+            ValueError: the token is empty.
+        """
+        if not auth_token:
+            raise ValueError("an auth token cannot be empty")
+        self._accounts[account_sid] = replace(self._accounts[account_sid], auth_token=auth_token)
+
+    def owner_of(self, sender: str) -> str | None:
+        """The account that lists this sender as its own."""
+        owners = (a.sid for a in self._accounts.values() if a.senders and sender in a.senders)
+        return next(owners, None)
+
+    def authenticate(self, account_sid: str, authorization: str | None) -> Account:
+        """The account that the path names, if the Basic credentials open it.
+
+        They are the account's own, one of its API keys, or those of its parent account.
+
+        Raises:
+            ApiError: 20003, worded as Twilio words each case.
+        """
+        user, password = _basic(authorization)
+        account = self._accounts.get(account_sid)
+        keyring = self._keyring(account) if account else {}
+        if user not in keyring:
+            raise ApiError(20003, "Authentication Error - invalid username")
+        if account is None or not hmac.compare_digest(keyring[user].encode(), password.encode()):
+            raise ApiError(
+                20003, "Authenticate", detail="Your AccountSid or AuthToken was incorrect."
+            )
+        return account
+
+    def _keyring(self, account: Account) -> dict[str, str]:
+        holders = [account]
+        if account.parent_sid:
+            holders.append(self._accounts[account.parent_sid])
+        keyring: dict[str, str] = {}
+        for holder in holders:
+            keyring |= {holder.sid: holder.auth_token, **holder.api_keys}
+        return keyring
+
+
+def _basic(authorization: str | None) -> tuple[str, str]:
+    scheme, _, encoded = (authorization or "").partition(" ")
+    if scheme.lower() != "basic" or not encoded.strip():
+        raise ApiError(20003, "Authentication Error - No credentials provided")
+    try:
+        user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise ApiError(20003, "Authentication Error - invalid username") from error
+    return user, password

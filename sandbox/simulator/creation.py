@@ -1,0 +1,264 @@
+"""Reading a request to send: Twilio's checks, in the order in which it makes them.
+
+Sources: https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource and
+the error dictionary, https://www.twilio.com/docs/api/errors.
+"""
+
+import json
+import mimetypes
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from sandbox.simulator.accounts import VALID_TEST_SENDER, Account, Accounts
+from sandbox.simulator.callbacks import is_callback_url
+from sandbox.simulator.errors import ApiError
+from sandbox.simulator.resource import Media, Message
+from sandbox.simulator.segments import segment_count, smart_encoded, utf16_length
+from sandbox.simulator.settings import Settings
+
+_TRIAL_PREFIX = "Sent from your Twilio trial account - "
+_MOST_CHARACTERS = 1600
+_MOST_MEDIA = 10
+_MOST_VARIABLES = 100
+_LONGEST_VALIDITY = 36_000
+_LATEST_SCHEDULE = timedelta(days=35)
+
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_SHORT_CODE = re.compile(r"[0-9]{3,6}")
+_ALPHANUMERIC = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 &_+-]{1,11}")
+_NUMBERED_CHANNELS = frozenset({"", "whatsapp"})
+
+# https://www.twilio.com/docs/iam/test-credentials: the numbers that fail, and how.
+_MAGIC_SENDERS = {
+    "+15005550001": (21212, "The 'From' number +15005550001 is not valid."),
+    "+15005550007": (21606, "The 'From' phone number +15005550007 is not message-capable."),
+    "+15005550008": (21611, "This 'From' number has exceeded its queue of messages."),
+}
+_MAGIC_RECIPIENTS = {
+    "+15005550001": (21211, "The 'To' number +15005550001 is not a valid phone number."),
+    "+15005550002": (21612, "The 'To' number +15005550002 is not reachable."),
+    "+15005550003": (21408, "Permission to send to +15005550003 has not been enabled."),
+    "+15005550004": (21610, "Attempt to send to unsubscribed recipient"),
+    "+15005550009": (21614, "To number: +15005550009, is not a mobile number"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The form of a request; blank counts as not given, as in Twilio's API."""
+
+    form: Mapping[str, list[str]]
+
+    def one(self, name: str) -> str | None:
+        """The last value of a parameter."""
+        return self.form.get(name, [""])[-1] or None
+
+    def every(self, name: str) -> list[str]:
+        """All values of a parameter that may be repeated."""
+        return [value for value in self.form.get(name, []) if value]
+
+    def flag(self, name: str) -> bool:
+        """A boolean parameter."""
+        return (self.one(name) or "").lower() == "true"
+
+
+def read_message(  # noqa: PLR0913 -- the request, who sent it, and the world that it meets
+    form: Mapping[str, list[str]],
+    *,
+    account: Account,
+    accounts: Accounts,
+    settings: Settings,
+    sid_hex: str,
+    now: datetime,
+) -> Message:
+    """The new message, in its initial status.
+
+    `queued` without a Messaging Service, else `accepted`, or `scheduled` with a `SendAt`.
+
+    Raises:
+        ApiError: the first thing that Twilio would refuse.
+    """
+    fields = Fields(form)
+    to, sender, service = _check_addresses(fields, account, accounts)
+    body, media = _check_content(fields, settings, sid_hex)
+    _check_options(fields)
+    send_at = _check_schedule(fields, service, settings, now)
+    _check_magic(to, sender, account)
+    status = "queued" if service is None else "accepted" if send_at is None else "scheduled"
+    return Message(
+        sid=("MM" if media or fields.flag("SendAsMms") else "SM") + sid_hex,
+        account_sid=account.sid,
+        to=to,
+        sender=sender,
+        messaging_service_sid=service,
+        body=body,
+        status=status,
+        created=now,
+        updated=now,
+        num_segments=segment_count(body) if sender else 0,
+        media=media,
+        send_at=send_at,
+        status_callback=fields.one("StatusCallback"),
+    )
+
+
+def _check_addresses(
+    fields: Fields, account: Account, accounts: Accounts
+) -> tuple[str, str | None, str | None]:
+    to, sender, service = (fields.one(name) for name in ("To", "From", "MessagingServiceSid"))
+    if account.is_test:
+        service = None  # the one parameter that doesn't work with test credentials
+    if to is None:
+        raise ApiError(21604, "A 'To' phone number is required.")
+    if sender is None and service is None:
+        raise ApiError(21603, "A 'From' phone number is required.")
+    if service is not None and not re.fullmatch(r"MG[0-9a-fA-F]{32}", service):
+        raise ApiError(21705, "The Messaging Service Sid is invalid.")
+    _check_recipient(to)
+    if sender is not None:
+        _check_sender(sender, to, account, accounts)
+    elif not account.pool:
+        raise ApiError(21704, "The Messaging Service contains no phone numbers.")
+    return to, sender, service
+
+
+def _check_recipient(to: str) -> None:
+    channel, _, address = to.rpartition(":")
+    if channel == "" and _SHORT_CODE.fullmatch(address):
+        raise ApiError(21265, f"'To' number cannot be a Short Code: {to}")
+    if channel in _NUMBERED_CHANNELS and not _E164.fullmatch(address):
+        raise ApiError(21211, f"The 'To' number {to} is not a valid phone number.")
+    if not address:
+        raise ApiError(21211, f"The 'To' address {to} is not valid.")
+
+
+def _check_sender(sender: str, to: str, account: Account, accounts: Accounts) -> None:
+    channel, _, address = sender.rpartition(":")
+    shapes = (_E164, _SHORT_CODE, _ALPHANUMERIC) if channel == "" else (_E164,)
+    is_number = channel in _NUMBERED_CHANNELS
+    if is_number and not any(shape.fullmatch(address) for shape in shapes):
+        raise ApiError(21212, f"The 'From' number {sender} is not a valid phone number.")
+    if channel != to.rpartition(":")[0]:
+        raise ApiError(21910, "'From' and 'To' are on different channels.")
+    if sender == to:
+        raise ApiError(21266, f"'To' and 'From' number cannot be the same: {to}")
+    if account.senders is not None and sender not in account.senders:
+        if accounts.owner_of(sender):
+            raise ApiError(
+                21660,
+                f"Mismatch between the 'From' number {sender} and the account {account.sid}",
+            )
+        raise ApiError(
+            21606, f"The 'From' phone number {sender} is not a message-capable number for you."
+        )
+
+
+def _check_content(
+    fields: Fields, settings: Settings, sid_hex: str
+) -> tuple[str, tuple[Media, ...]]:
+    body, urls, content = fields.one("Body"), fields.every("MediaUrl"), fields.one("ContentSid")
+    _check_template(content, fields.one("ContentVariables"))
+    if body is None and not urls and content is None:
+        raise ApiError(21602, "Message body is required.")
+    text = (_TRIAL_PREFIX if settings.trial and body else "") + (body or "")
+    if fields.flag("SmartEncoded"):
+        text = smart_encoded(text)
+    if utf16_length(text) > _MOST_CHARACTERS:
+        raise ApiError(
+            21617, f"The concatenated message body exceeds the {_MOST_CHARACTERS} character limit."
+        )
+    if len(urls) > _MOST_MEDIA:
+        raise ApiError(21623, f"The number of media files exceeds {_MOST_MEDIA}.")
+    if not all(_is_media_url(url) for url in urls):
+        raise ApiError(21620, "Invalid media URL(s).")
+    media = tuple(
+        Media(
+            sid=f"ME{int(sid_hex, 16) + number & (1 << 128) - 1:032x}",
+            url=url,
+            content_type=mimetypes.guess_type(urlsplit(url).path)[0] or "image/jpeg",
+        )
+        for number, url in enumerate(urls, start=1)
+    )
+    return text, media
+
+
+def _check_template(content_sid: str | None, variables: str | None) -> None:
+    if content_sid is not None and not re.fullmatch(r"HX[0-9a-fA-F]{32}", content_sid):
+        raise ApiError(21655, "The ContentSid is invalid.")
+    if variables is None:
+        return
+    if content_sid is None:
+        raise ApiError(21654, "ContentSid is required when ContentVariables are given.")
+    try:
+        read: Any = json.loads(variables)
+    except ValueError:
+        read = None
+    if not isinstance(read, dict):
+        raise ApiError(21656, "The ContentVariables are invalid.")
+    if len(read) > _MOST_VARIABLES:
+        raise ApiError(92002, f"More than {_MOST_VARIABLES} content variables.")
+
+
+def _check_options(fields: Fields) -> None:
+    callback = fields.one("StatusCallback")
+    if callback is not None and not is_callback_url(callback):
+        raise ApiError(21609, f"The StatusCallback URL {callback} is not a valid URL.")
+    validity = fields.one("ValidityPeriod")
+    if validity is not None and not (
+        re.fullmatch(r"[0-9]{1,5}", validity) and 1 <= int(validity) <= _LONGEST_VALIDITY
+    ):
+        raise ApiError(21624, f"The ValidityPeriod {validity} is invalid.")
+    if fields.one("ContentRetention") not in {None, "retain", "discard"}:
+        raise ApiError(30029, "The ContentRetention is invalid.")
+    if fields.one("AddressRetention") not in {None, "retain", "obfuscate"}:
+        raise ApiError(30030, "The AddressRetention is invalid.")
+    if fields.one("FallbackFrom"):
+        if fields.one("From"):
+            raise ApiError(21664, "FallbackFrom cannot be combined with From.")
+        if not fields.one("MessagingServiceSid"):
+            raise ApiError(21666, "FallbackFrom needs a MessagingServiceSid.")
+
+
+def _check_schedule(
+    fields: Fields, service: str | None, settings: Settings, now: datetime
+) -> datetime | None:
+    kind, text = fields.one("ScheduleType"), fields.one("SendAt")
+    if kind is None and text is None:
+        return None
+    if service is None:
+        raise ApiError(35118, "MessagingServiceSid is required to schedule a message.")
+    if kind != "fixed":
+        raise ApiError(35126, "ScheduleType has to be 'fixed'.")
+    if text is None:
+        raise ApiError(35111, "SendAt is required to schedule a message.")
+    try:
+        send_at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ApiError(35114, f"SendAt {text} is not a time.") from error
+    send_at = send_at.replace(tzinfo=send_at.tzinfo or UTC).astimezone(UTC)
+    if send_at < now + timedelta(seconds=settings.shortest_schedule):
+        raise ApiError(35115, "SendAt is too near.")
+    if send_at > now + _LATEST_SCHEDULE:
+        raise ApiError(35117, "SendAt is more than 35 days ahead.")
+    return send_at
+
+
+def _check_magic(to: str, sender: str | None, account: Account) -> None:
+    if sender in _MAGIC_SENDERS:
+        raise ApiError(*_MAGIC_SENDERS[sender])
+    if account.is_test and sender != VALID_TEST_SENDER:
+        raise ApiError(21606, f"The 'From' phone number {sender} is not a message-capable number.")
+    if to in _MAGIC_RECIPIENTS:
+        raise ApiError(*_MAGIC_RECIPIENTS[to])
+
+
+def _is_media_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.netloc)

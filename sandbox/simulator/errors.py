@@ -1,0 +1,40 @@
+"""Twilio's refusals: code, HTTP status and body."""
+
+from typing import Any
+
+_HTTP_STATUS = {
+    20003: 401,
+    20004: 405,
+    20008: 403,
+    20009: 409,
+    20404: 404,
+    20429: 429,
+    20500: 500,
+    30409: 409,
+}
+"""What isn't listed is a 400. Twilio documents no status for 20009 and 30409: 409 is our reading."""
+
+
+class ApiError(Exception):
+    """A request that Twilio refuses; `detail` is a further sentence that some answers carry."""
+
+    def __init__(self, code: int, message: str, *, detail: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.detail = detail
+        self.status = _HTTP_STATUS.get(code, 400)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The body of the answer.
+
+        Source: https://www.twilio.com/docs/usage/twilios-response#response-formats-exceptions
+        """
+        document: dict[str, Any] = {
+            "code": self.code,
+            "message": self.message,
+            "more_info": f"https://www.twilio.com/docs/errors/{self.code}",
+            "status": self.status,
+        }
+        return document | ({"detail": self.detail} if self.detail else {})

@@ -1,0 +1,129 @@
+"""One page of an account's messages.
+
+Source: https://www.twilio.com/docs/messaging/api/message-resource#read-multiple-message-resources
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlencode
+
+from sandbox.simulator.errors import ApiError
+from sandbox.simulator.resource import Document, Message, message_document
+
+_DEFAULT_PAGE_SIZE = 50
+_LARGEST_PAGE_SIZE = 1000
+_FILTERS = ("To", "From", "DateSent", "DateSent<", "DateSent>")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Moment:
+    """A date, which stands for the whole day, or a time."""
+
+    day: date
+    time: datetime | None = None
+
+    def compared_with(self, at: datetime) -> int:
+        """Negative when the message's time is before this, zero when it is the same."""
+        if self.time is None:
+            return (at.date() > self.day) - (at.date() < self.day)
+        at = at.replace(microsecond=0)
+        return (at > self.time) - (at < self.time)
+
+
+def page_document(
+    messages: Iterable[Message], parameters: Mapping[str, str], *, uri: str
+) -> Document:
+    """A page, newest first; `uri` is the list's own, with its ending.
+
+    Raises:
+        ApiError: a parameter that Twilio would refuse.
+    """
+    size, number = _page_size(parameters), _count(parameters.get("Page", "0"))
+    found = sorted(_filtered(messages, parameters), key=_listed_at, reverse=True)
+    start = _start(found, parameters.get("PageToken"), size)
+    rows = found[start : start + size]
+    kept = [(name, parameters[name]) for name in _FILTERS if name in parameters]
+
+    def link(page: int, token: str | None = None) -> str:
+        tokens = [("PageToken", token)] if token else []
+        return f"{uri}?" + urlencode([*kept, ("PageSize", size), ("Page", page), *tokens])
+
+    more = start + size < len(found)
+    return {
+        "first_page_uri": link(0),
+        "end": number * size + len(rows) - 1 if rows else 0,
+        "previous_page_uri": link(max(0, number - 1), "PB" + rows[0].sid)
+        if rows and start
+        else None,
+        "messages": [message_document(message) for message in rows],
+        "uri": link(number, parameters.get("PageToken")),
+        "page_size": size,
+        "start": number * size,
+        "next_page_uri": link(number + 1, "PA" + rows[-1].sid) if more else None,
+        "page": number,
+    }
+
+
+def _listed_at(message: Message) -> datetime:
+    """What Twilio's list is sorted by; it doesn't say where messages without `date_sent` stand."""
+    return message.send_at or message.created
+
+
+def _filtered(messages: Iterable[Message], parameters: Mapping[str, str]) -> list[Message]:
+    found = list(messages)
+    if to := parameters.get("To"):
+        found = [message for message in found if message.to == to]
+    if sender := parameters.get("From"):
+        found = [message for message in found if message.sender == sender]
+    for name, fits in (
+        ("DateSent", lambda order: order == 0),
+        ("DateSent<", lambda order: order <= 0),
+        ("DateSent>", lambda order: order >= 0),
+    ):
+        if text := parameters.get(name):
+            moment = _moment(name, text)
+            found = [m for m in found if fits(moment.compared_with(m.sent or _listed_at(m)))]
+    return found
+
+
+def _moment(name: str, text: str) -> _Moment:
+    try:
+        return _Moment(day=date.fromisoformat(text))
+    except ValueError:
+        pass
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            time = read(text)
+        except ValueError:
+            continue
+        time = time.replace(tzinfo=time.tzinfo or UTC, microsecond=0).astimezone(UTC)
+        return _Moment(day=time.date(), time=time)
+    raise ApiError(20422, f"{name} {text} is not a date.")
+
+
+def _page_size(parameters: Mapping[str, str]) -> int:
+    size = _count(parameters.get("PageSize", str(_DEFAULT_PAGE_SIZE)))
+    if size > _LARGEST_PAGE_SIZE:
+        raise ApiError(20007, f"Page size must be at most {_LARGEST_PAGE_SIZE}.")
+    if size == 0:
+        raise ApiError(20422, "Page size must be at least 1.")
+    return size
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise ApiError(20422, f"{text} is not a number.")
+    return int(text)
+
+
+def _start(found: list[Message], token: str | None, size: int) -> int:
+    """Where the page begins: after (PA) or before (PB) the message that its token names."""
+    if token is None:
+        return 0
+    places = {message.sid: place for place, message in enumerate(found)}
+    side, place = token[:2], places.get(token[2:])
+    if side not in {"PA", "PB"} or place is None:
+        raise ApiError(21481, "Invalid PageToken.")
+    return place + 1 if side == "PA" else max(0, place - size)

@@ -1,0 +1,153 @@
+"""The Message resource, and the documents that Twilio answers with."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime
+from typing import Any
+from xml.etree import ElementTree as ET
+
+API_VERSION = "2010-04-01"
+
+type Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """A file of a message."""
+
+    sid: str
+    url: str
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A message as Twilio knows it at one moment; times are aware and in UTC."""
+
+    sid: str
+    account_sid: str
+    to: str
+    sender: str | None
+    messaging_service_sid: str | None
+    body: str
+    status: str
+    created: datetime
+    updated: datetime
+    num_segments: int
+    media: tuple[Media, ...] = ()
+    send_at: datetime | None = None
+    sent: datetime | None = None
+    price: str | None = None
+    error_code: int | None = None
+    status_callback: str | None = None
+
+    @property
+    def uri(self) -> str:
+        """Relative to Twilio's base URL, without an ending."""
+        return f"/{API_VERSION}/Accounts/{self.account_sid}/Messages/{self.sid}"
+
+    @property
+    def channel(self) -> str | None:
+        """`whatsapp`, `rcs`, ...; None for SMS and MMS."""
+        return self.to.partition(":")[0] if ":" in self.to else None
+
+
+def message_document(message: Message) -> Document:
+    """Source: https://www.twilio.com/docs/messaging/api/message-resource#message-properties."""
+    return {
+        "sid": message.sid,
+        "date_created": _rfc_2822(message.created),
+        "date_updated": _rfc_2822(message.updated),
+        "date_sent": _rfc_2822(message.sent),
+        "account_sid": message.account_sid,
+        "to": message.to,
+        "from": message.sender,
+        "messaging_service_sid": message.messaging_service_sid,
+        "body": message.body,
+        "status": message.status,
+        "num_segments": str(message.num_segments),
+        "num_media": str(len(message.media)),
+        "direction": "outbound-api",
+        "api_version": API_VERSION,
+        "price": message.price,
+        "price_unit": "USD",
+        "error_code": message.error_code,
+        "error_message": None,
+        "uri": message.uri + ".json",
+        "subresource_uris": {
+            "media": message.uri + "/Media.json",
+            "feedback": message.uri + "/Feedback.json",
+        },
+    }
+
+
+def media_document(message: Message, media: Media) -> Document:
+    """One file of a message."""
+    return {
+        "sid": media.sid,
+        "account_sid": message.account_sid,
+        "parent_sid": message.sid,
+        "content_type": media.content_type,
+        "date_created": _rfc_2822(message.created),
+        "date_updated": _rfc_2822(message.created),
+        "uri": f"{message.uri}/Media/{media.sid}.json",
+    }
+
+
+def feedback_document(message: Message, outcome: str, now: datetime) -> Document:
+    """What a sender told Twilio about a message's arrival."""
+    return {
+        "account_sid": message.account_sid,
+        "message_sid": message.sid,
+        "outcome": outcome,
+        "date_created": _rfc_2822(now),
+        "date_updated": _rfc_2822(now),
+        "uri": message.uri + "/Feedback.json",
+    }
+
+
+def as_json(document: Document) -> bytes:
+    """The document as Twilio's JSON."""
+    return json.dumps(document).encode()
+
+
+def as_xml(element: str, document: Document) -> bytes:
+    """The document as Twilio's XML: one element of this name inside TwilioResponse.
+
+    A page's rows become child elements, and the rest of it attributes.
+    """
+    root = ET.Element("TwilioResponse")
+    top = ET.SubElement(root, element)
+    rows_name = next((name for name in _ROW_ELEMENTS if name in document), None)
+    if rows_name is None:
+        _fill(top, document)
+    else:
+        for name, value in document.items():
+            if name != rows_name:
+                top.set(name.replace("_", ""), _text(value))
+        for row in document[rows_name]:
+            _fill(ET.SubElement(top, _ROW_ELEMENTS[rows_name]), row)
+    return ET.tostring(root, encoding="UTF-8", xml_declaration=True)
+
+
+_ROW_ELEMENTS = {"messages": "Message", "media_list": "Media"}
+
+
+def _fill(parent: ET.Element, document: Document) -> None:
+    for name, value in document.items():
+        child = ET.SubElement(parent, name.title().replace("_", ""))
+        if isinstance(value, dict):
+            _fill(child, value)
+        else:
+            child.text = _text(value)
+
+
+def _text(value: Any) -> str:
+    text = "" if value is None else str(value)
+    is_uri = text.startswith(f"/{API_VERSION}/")
+    return text.replace(".json", "", 1) if is_uri else text
+
+
+def _rfc_2822(at: datetime | None) -> str | None:
+    return format_datetime(at.replace(microsecond=0)) if at else None

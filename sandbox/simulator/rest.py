@@ -1,0 +1,307 @@
+"""Twilio's REST API for messages, version 2010-04-01: which request does what."""
+
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from sandbox.simulator.accounts import Account, Accounts
+from sandbox.simulator.creation import Fields, read_message
+from sandbox.simulator.errors import ApiError
+from sandbox.simulator.exchange import Answer, Dropped, Request, Response
+from sandbox.simulator.listing import page_document
+from sandbox.simulator.playback import Playback
+from sandbox.simulator.resource import (
+    API_VERSION,
+    Document,
+    Message,
+    as_json,
+    as_xml,
+    feedback_document,
+    media_document,
+    message_document,
+)
+from sandbox.simulator.stories import Reply, Story, story_for
+
+_ROUTE = re.compile(
+    rf"/{re.escape(API_VERSION)}/Accounts/(?P<account_sid>[^/.]+)/Messages"
+    r"(?:/(?P<sid>[^/.]+)(?:/(?P<part>Media|Feedback)(?:/(?P<media_sid>[^/.]+))?)?)?"
+    r"(?P<ending>\.json|\.xml)?"
+)
+
+_INCOMPLETE = frozenset({"accepted", "scheduled", "queued", "sending"})
+_REFUSALS_BEFORE_ACCEPTING = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """A request whose route is known, and whose credentials open its account."""
+
+    request: Request
+    account: Account
+    sid: str
+    media_sid: str
+    path: str
+    hex_id: str
+    now: datetime
+
+    @property
+    def fields(self) -> Fields:
+        return Fields(self.request.form)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outcome:
+    """What to answer: a document and the XML element that wraps it, or nothing at all."""
+
+    status: int = 200
+    element: str = "Message"
+    document: Document | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    after_callback: int | None = None
+
+
+type _Endpoint = Callable[[_Call], _Outcome | Dropped]
+
+
+class RestApi:
+    """Answers requests about messages; what they start is played by `playback`."""
+
+    def __init__(self, accounts: Accounts, playback: Playback, ids: random.Random) -> None:
+        self._accounts = accounts
+        self._playback = playback
+        self._ids = ids
+        self._throttled: Counter[tuple[str, ...]] = Counter()
+        self._endpoints: dict[tuple[bool, str | None, bool], dict[str, _Endpoint]] = {
+            (False, None, False): {"GET": self._list, "POST": self._create},
+            (True, None, False): {
+                "GET": self._fetch,
+                "POST": self._update,
+                "DELETE": self._delete,
+            },
+            (True, "Media", False): {"GET": self._list_media},
+            (True, "Media", True): {"GET": self._fetch_media, "DELETE": self._delete_media},
+            (True, "Feedback", False): {"POST": self._give_feedback},
+        }
+
+    def handle(self, request: Request, now: datetime) -> Answer:
+        """The answer to one request, in JSON where its path ends in .json, else in XML."""
+        hex_id = f"{self._ids.getrandbits(128):032x}"
+        route = _ROUTE.fullmatch(request.path)
+        outcome: _Outcome | Dropped
+        try:
+            outcome = self._outcome(request, route, hex_id, now)
+        except ApiError as error:
+            outcome = _refusal(error)
+        if isinstance(outcome, Dropped):
+            return outcome
+        is_json = request.path.endswith(".json")
+        return _response(outcome, request, hex_id, is_json=is_json)
+
+    def _outcome(
+        self, request: Request, route: re.Match[str] | None, hex_id: str, now: datetime
+    ) -> _Outcome | Dropped:
+        self._throttle(request)
+        if route is None:
+            raise _not_found(request.path)
+        account = self._accounts.authenticate(
+            route["account_sid"], request.headers.get("authorization")
+        )
+        key = (bool(route["sid"]), route["part"], bool(route["media_sid"]))
+        endpoints = self._endpoints.get(key)
+        if endpoints is None:
+            raise _not_found(request.path)
+        endpoint = endpoints.get(request.method)
+        if endpoint is None:
+            raise ApiError(20004, f"Method {request.method} is not allowed on this resource")
+        if account.is_test and endpoint != self._create:
+            raise ApiError(20008, "Resource not accessible with Test Account Credentials")
+        return endpoint(
+            _Call(
+                request=request,
+                account=account,
+                sid=route["sid"] or "",
+                media_sid=route["media_sid"] or "",
+                path=request.path,
+                hex_id=hex_id,
+                now=now,
+            )
+        )
+
+    def _throttle(self, request: Request) -> None:
+        settings = self._playback.settings
+        limit = settings.concurrency_limit
+        if settings.throttle:
+            self._playback.settings = replace(settings, throttle=settings.throttle - 1)
+        if settings.throttle or (limit is not None and request.concurrent > limit):
+            raise _too_many_requests()
+
+    def _create(self, call: _Call) -> _Outcome | Dropped:
+        message = read_message(
+            call.request.form,
+            account=call.account,
+            accounts=self._accounts,
+            settings=self._playback.settings,
+            sid_hex=call.hex_id,
+            now=call.now,
+        )
+        created = _Outcome(status=201, document=message_document(message))
+        if call.account.is_test:
+            return created
+        story = story_for(message.to)
+        if story.reply is Reply.NEVER_ACCEPTED:
+            return Dropped()
+        if story.reply is Reply.THROTTLED_TWICE:
+            self._refuse_twice(message)
+        after_callback = self._play(message, story, call.account)
+        match story.reply:
+            case Reply.DROPPED:
+                return Dropped()
+            case Reply.ERROR:
+                raise ApiError(20500, "An internal server error has occurred")
+            case _:
+                return replace(created, after_callback=after_callback)
+
+    def _play(self, message: Message, story: Story, account: Account) -> int | None:
+        pool_sender = account.pool[0] if account.pool else ""
+        if message.channel:
+            pool_sender = f"{message.channel}:{pool_sender}"
+        return self._playback.play(message, story, pool_sender=pool_sender)
+
+    def _refuse_twice(self, message: Message) -> None:
+        sender = message.sender or message.messaging_service_sid or ""
+        like = (message.account_sid, message.to, sender, message.body)
+        if self._throttled[like] < _REFUSALS_BEFORE_ACCEPTING:
+            self._throttled[like] += 1
+            raise _too_many_requests()
+        del self._throttled[like]
+
+    def _list(self, call: _Call) -> _Outcome:
+        visible_since = call.now - timedelta(seconds=self._playback.settings.list_lag)
+        messages = [
+            message
+            for message in reversed(self._playback.messages(call.account.sid))
+            if message.created <= visible_since
+        ]
+        page = page_document(messages, call.request.parameters, uri=call.path)
+        return _Outcome(element="Messages", document=page)
+
+    def _fetch(self, call: _Call) -> _Outcome:
+        return _Outcome(document=message_document(self._message(call)))
+
+    def _update(self, call: _Call) -> _Outcome:
+        message = self._message(call)
+        form = call.request.form
+        if call.fields.one("Body"):
+            raise ApiError(20422, "Body can only be emptied.")
+        if "Status" in form:
+            message = self._cancel(message, call)
+        if "Body" in form:
+            message = replace(message, body="", updated=call.now)
+            self._playback.update(message)
+        return _Outcome(document=message_document(message))
+
+    def _cancel(self, message: Message, call: _Call) -> Message:
+        if call.fields.one("Status") != "canceled":
+            raise ApiError(20422, "Status can only be set to canceled.")
+        if message.status != "scheduled":
+            raise ApiError(30409, f"Message cannot be canceled: it is {message.status}.")
+        return self._playback.cancel(message, call.now)
+
+    def _delete(self, call: _Call) -> _Outcome:
+        message = self._message(call)
+        if message.status in _INCOMPLETE:
+            raise ApiError(20009, "Cannot delete this resource before it is complete.")
+        self._playback.delete(message.sid)
+        return _Outcome(status=204)
+
+    def _list_media(self, call: _Call) -> _Outcome:
+        message = self._message(call)
+        rows = [media_document(message, media) for media in message.media]
+        page: Document = {
+            "first_page_uri": call.path,
+            "end": max(0, len(rows) - 1),
+            "previous_page_uri": None,
+            "media_list": rows,
+            "uri": call.path,
+            "page_size": 50,
+            "start": 0,
+            "next_page_uri": None,
+            "page": 0,
+        }
+        return _Outcome(element="MediaList", document=page)
+
+    def _fetch_media(self, call: _Call) -> _Outcome:
+        message = self._message(call)
+        for media in message.media:
+            if media.sid == call.media_sid:
+                return _Outcome(element="Media", document=media_document(message, media))
+        raise _not_found(call.path)
+
+    def _delete_media(self, call: _Call) -> _Outcome:
+        message = self._message(call)
+        kept = tuple(media for media in message.media if media.sid != call.media_sid)
+        if kept == message.media:
+            raise _not_found(call.path)
+        self._playback.update(replace(message, media=kept))
+        return _Outcome(status=204)
+
+    def _give_feedback(self, call: _Call) -> _Outcome:
+        message = self._message(call)
+        outcome = call.fields.one("Outcome") or "confirmed"
+        if outcome not in {"confirmed", "unconfirmed"}:
+            raise ApiError(20422, "Outcome has to be confirmed or unconfirmed.")
+        document = feedback_document(message, outcome, call.now)
+        return _Outcome(element="MessageFeedback", document=document)
+
+    def _message(self, call: _Call) -> Message:
+        message = self._playback.message(call.sid)
+        if message is None or message.account_sid != call.account.sid:
+            raise _not_found(call.path)
+        return message
+
+
+def _not_found(path: str) -> ApiError:
+    return ApiError(20404, f"The requested resource {path} was not found")
+
+
+def _too_many_requests() -> ApiError:
+    return ApiError(20429, "Too Many Requests")
+
+
+def _refusal(error: ApiError) -> _Outcome:
+    challenge = {"WWW-Authenticate": 'Basic realm="Twilio API"'} if error.code == 20003 else {}  # noqa: PLR2004 -- Twilio's code for a refused login
+    return _Outcome(
+        status=error.status,
+        element="RestException",
+        document=error.document,
+        headers=challenge,
+    )
+
+
+def _response(outcome: _Outcome, request: Request, hex_id: str, *, is_json: bool) -> Response:
+    """The answer with the headers of public captures."""
+    headers = {
+        "Twilio-Concurrent-Requests": str(request.concurrent),
+        "Twilio-Request-Id": "RQ" + hex_id,
+        "Twilio-Request-Duration": "0.143",
+        "X-Home-Region": "us1",
+        "X-API-Domain": "api.twilio.com",
+        "X-Powered-By": "AT-5000",
+        "X-Shenanigans": "none",
+        "Strict-Transport-Security": "max-age=31536000",
+        "Access-Control-Allow-Origin": "*",
+        **outcome.headers,
+    }
+    body = b""
+    if outcome.document is not None:
+        headers["Content-Type"] = "application/json" if is_json else "application/xml"
+        body = as_json(outcome.document) if is_json else as_xml(outcome.element, outcome.document)
+    return Response(
+        status=outcome.status,
+        headers=headers,
+        body=body,
+        after_callback=outcome.after_callback,
+    )

@@ -1,0 +1,89 @@
+"""The simulator without a clock, a thread or a socket.
+
+Whoever runs it brings the time and performs the callbacks: `server.py` in real time, a simulation
+in virtual time. The same calls with the same times and the same `ids` give the same results.
+
+    answer = simulator.handle(request, now)
+    while (due := simulator.next_due()) is not None:
+        for attempt in simulator.run_due(due):
+            simulator.callback_answered(attempt, perform(attempt), due)
+"""
+
+import random
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sandbox.simulator.accounts import Account, Accounts
+from sandbox.simulator.callbacks import Callback, CallbackAttempt, CallbackResult, DebuggerEntry
+from sandbox.simulator.control import PREFIX, ControlSurface
+from sandbox.simulator.exchange import Answer, Request
+from sandbox.simulator.playback import Playback
+from sandbox.simulator.resource import Message
+from sandbox.simulator.rest import RestApi
+from sandbox.simulator.settings import Settings
+
+
+class TwilioSimulator:
+    """Twilio's Messages API for some accounts; `now` is always an aware time in UTC."""
+
+    def __init__(
+        self, accounts: Iterable[Account], *, ids: random.Random, settings: Settings | None = None
+    ) -> None:
+        self._accounts = Accounts(accounts)
+        self._playback = Playback(self._accounts, ids, settings or Settings())
+        self._rest = RestApi(self._accounts, self._playback, ids)
+        self._control = ControlSurface(self._accounts, self._playback)
+
+    def handle(self, request: Request, now: datetime) -> Answer:
+        """Answer a request to the REST API or to the simulator's own pages.
+
+        An answer that names a callback in `after_callback` may leave only once `is_settled` is true
+        for it.
+        """
+        if request.path.startswith(PREFIX):
+            return self._control.handle(request)
+        return self._rest.handle(request, now)
+
+    def next_due(self) -> datetime | None:
+        """When `run_due` has something to do next; None while nothing is due."""
+        return self._playback.next_due()
+
+    def run_due(self, now: datetime) -> list[CallbackAttempt]:
+        """Let everything happen that is due, and hand out the requests to perform for it."""
+        return self._playback.run_due(now)
+
+    def callback_answered(
+        self, attempt: CallbackAttempt, result: CallbackResult, now: datetime
+    ) -> None:
+        """Tell what came of an attempt; a retry is due at once."""
+        self._playback.callback_answered(attempt, result, now)
+
+    def is_settled(self, callback_id: int) -> bool:
+        """Whether this callback was answered, has failed for good or is lost."""
+        return self._playback.callbacks[callback_id].state.is_settled
+
+    @property
+    def settings(self) -> Settings:
+        """How this Twilio behaves now."""
+        return self._playback.settings
+
+    @settings.setter
+    def settings(self, settings: Settings) -> None:
+        self._playback.settings = settings
+
+    @property
+    def debugger(self) -> Sequence[DebuggerEntry]:
+        """The errors that Twilio's debugger shows, oldest first."""
+        return self._playback.debugger
+
+    def messages(self) -> list[Message]:
+        """Every message of every account, oldest first."""
+        return self._playback.messages()
+
+    def callbacks(self, message_sid: str) -> list[Callback]:
+        """The callbacks of a message, lost ones included, in the order of its statuses."""
+        return [c for c in self._playback.callbacks.values() if c.message_sid == message_sid]
+
+    def rotate_auth_token(self, account_sid: str, auth_token: str) -> None:
+        """Promote a new auth token; API keys stay as they are."""
+        self._accounts.rotate(account_sid, auth_token)

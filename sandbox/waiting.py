@@ -1,0 +1,31 @@
+"""Waiting for something to become true, in the one place that looks at the clock."""
+
+from collections.abc import Callable
+from time import monotonic, sleep
+from typing import Final
+
+_LOOKS_EVERY_SECONDS: Final = 0.05
+
+
+class WaitedInVain(Exception):  # noqa: N818 -- says what happened
+    """It did not become true in time."""
+
+
+def wait_for[T](look: Callable[[], T | None], *, within: float, what: str) -> T:
+    """Look again and again: what it saw, as soon as that is neither None nor False.
+
+    Args:
+        look: what to do; it may see nothing yet.
+        within: seconds.
+        what: is waited for, in words for the error.
+
+    Raises:
+        WaitedInVain: it never saw anything.
+    """
+    deadline = monotonic() + within
+    while True:
+        if seen := look():
+            return seen
+        if monotonic() > deadline:
+            raise WaitedInVain(f"{what}: not within {within:g} s")
+        sleep(_LOOKS_EVERY_SECONDS)

@@ -1,0 +1,99 @@
+"""Runs concurrent writers through every order of their DynamoDB calls.
+
+Each writer runs in a thread of its own, but only one at a time: a writer stops before each of its
+calls and waits until the schedule lets it go on. The schedules are found by running: whenever
+several writers wait, one run for each of them follows.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import Any
+
+type Writer = Callable[[Any], object]
+"""Gets a client, and does its work with it."""
+
+_STUCK_AFTER_SECONDS = 20
+
+
+def every_interleaving(
+    client: object, writers_of_run: Callable[[int], Sequence[Writer]]
+) -> Iterator[int]:
+    """Run the writers in every interleaving; yields the number of each run when it is over.
+
+    `writers_of_run(number)` makes the writers of one run, so that runs do not meet.
+    """
+    pending: list[list[int]] = [[]]
+    number = 0
+    while pending:
+        prefix = pending.pop()
+        for depth, others in _run(client, writers_of_run(number), prefix):
+            pending.extend([*prefix, *[0] * (depth - len(prefix)), other] for other in others)
+        yield number
+        number += 1
+
+
+def _run(
+    client: object, writers: Sequence[Writer], prefix: Sequence[int]
+) -> list[tuple[int, range]]:
+    """One run: follows the prefix, then always takes the first; returns the choices it passed."""
+    arrived: SimpleQueue[int | None] = SimpleQueue()
+    gates = [threading.Semaphore(0) for _ in writers]
+    choices = []
+    with ThreadPoolExecutor(len(writers)) as threads:
+        futures: dict[int, Future[object]] = {}
+        for index, writer in enumerate(writers):
+            futures[index] = threads.submit(_work, writer, _Stopping(client, index, arrived, gates))
+            futures[index].add_done_callback(lambda _: arrived.put(None))
+        running, waiting, depth = len(writers), set[int](), 0
+        while running or waiting:
+            for _ in range(running):
+                who = arrived.get(timeout=_STUCK_AFTER_SECONDS)
+                running -= 1
+                if who is not None:
+                    waiting.add(who)
+            if not waiting:
+                break
+            order = sorted(waiting)
+            choice = prefix[depth] if depth < len(prefix) else 0
+            if depth >= len(prefix):
+                choices.append((depth, range(1, len(order))))
+            waiting.remove(order[choice])
+            gates[order[choice]].release()
+            running, depth = 1, depth + 1
+        for future in futures.values():
+            future.result()
+    return choices
+
+
+def _work(writer: Writer, client: "_Stopping") -> object:
+    return writer(client)
+
+
+class _Stopping:
+    """A client that waits at the gate before each call."""
+
+    def __init__(
+        self,
+        client: object,
+        index: int,
+        arrived: "SimpleQueue[int | None]",
+        gates: Sequence[threading.Semaphore],
+    ) -> None:
+        self._client = client
+        self._index = index
+        self._arrived = arrived
+        self._gates = gates
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._client, name)
+        if name == "exceptions":
+            return attribute
+
+        def call(**arguments: Any) -> Any:
+            self._arrived.put(self._index)
+            self._gates[self._index].acquire()
+            return attribute(**arguments)
+
+        return call
