@@ -97,6 +97,7 @@ def record_handler(record: DynamoDBRecord) -> None:
         tell(message_sid)
     except (StoreUnavailable, ClientError, BotoCoreError) as error:
         logger.error("Notice not settled", message_sid=message_sid, reason=type(error).__name__)
+        metrics.add_metric("NoticeDelayed", MetricUnit.Count, 1)
         raise
 
 
@@ -115,7 +116,7 @@ def _count(message: Message | None) -> None:
         )
 
 
-@metrics.log_metrics(raise_on_empty_metrics=False)
+@metrics.log_metrics
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> "PartialItemFailureResponse":
     """Lambda calls this with a batch of the stream."""
     return process_partial_response(

@@ -139,14 +139,14 @@ def _headline(message: Message, recipient: str, explained: Explanation) -> str:
 def _email(message: Message, facts: Mapping[str, str]) -> str:
     parts = [_opening(message, facts), _about(message, facts)]
     if not _recovered(message):
-        code = f" (Twilio's error code {facts['error_code']})" if "error_code" in facts else ""
+        code = f" Twilio's error code is {facts['error_code']}." if "error_code" in facts else ""
         again = (
             "Sending the same message again later can help."
             if facts["retryable"] == "true"
             else "Sending the same message again will not help."
         )
         parts += [
-            _section("What went wrong", f"{facts['title']}{code}.", facts["how_bad"]),
+            _section("What went wrong", f"{facts['title']}.{code}", facts["how_bad"]),
             _section("What to do", facts["action"], again),
         ]
     parts += [
@@ -184,7 +184,7 @@ def _about(message: Message, facts: Mapping[str, str]) -> str:
         "Message": facts["message_sid"],
         "Request": facts.get("request_id"),
         "Account": facts.get("account_sid"),
-        "First known": _utc(message.created_at),
+        "Created": _utc(message.created_at),
         ended: _ended(message) if message.final_at else None,
     }
     return "\n".join(f"  {name + ':':<13}{row}" for name, row in rows.items() if row)

@@ -52,11 +52,11 @@ class SignatureError(CallbackError):
     """The request does not prove that Twilio sent it."""
 
 
-class SignatureMissing(SignatureError):  # noqa: N818 -- reads as what happened, under an ...Error root
+class SignatureMissing(SignatureError):
     """There is no X-Twilio-Signature header, or it is empty."""
 
 
-class SignatureWrong(SignatureError):  # noqa: N818 -- the same
+class SignatureWrong(SignatureError):
     """The signature fits none of our tokens and URLs; `cause` is the likely reason."""
 
     def __init__(self, cause: RefusalCause) -> None:
@@ -64,7 +64,7 @@ class SignatureWrong(SignatureError):  # noqa: N818 -- the same
         self.cause = cause
 
 
-class ParameterMissing(CallbackError):  # noqa: N818 -- the same
+class ParameterMissing(CallbackError):
     """A parameter that every status callback has is missing or blank."""
 
     def __init__(self, parameter: str) -> None:

@@ -34,15 +34,15 @@ class SecretError(Exception):
     """Twilio's secret does not give what was asked of it."""
 
 
-class SecretUnavailable(SecretError):  # noqa: N818 -- reads as what happened, under an ...Error root
+class SecretUnavailable(SecretError):
     """Secrets Manager did not answer, and nothing older is known."""
 
 
-class SecretInvalid(SecretError):  # noqa: N818 -- the same
+class SecretInvalid(SecretError):
     """The secret is missing, or a field of it cannot be used; the message names it and the fix."""
 
 
-class UnknownAccount(SecretError):  # noqa: N818 -- the same
+class UnknownAccount(SecretError):
     """The secret has no such account."""
 
 

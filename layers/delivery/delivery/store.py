@@ -56,7 +56,7 @@ _OTHER_OUTCOME: Final = {
 _SAME_CONTEXT: Final = "(attribute_not_exists(#context) OR #context = :context)"
 
 
-class StoreUnavailable(Exception):  # noqa: N818 -- says what is the matter
+class StoreUnavailable(Exception):
     """DynamoDB did not confirm a read or a write; the write may still have happened."""
 
 

@@ -1,0 +1,60 @@
+# `make help` lists what there is. Everything runs in .venv, which the first target makes by itself.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo sandbox check lint fast test e2e deploy pins clean
+
+PYTHON ?= python3.13
+BIN := .venv/bin
+READY := .venv/.ready
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export SAM_CLI_TELEMETRY := 0
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+demo: $(READY) ## deploy into a sandbox on this machine, send some messages, watch what becomes of them
+	@python -m sandbox demo
+
+sandbox: $(READY) ## the same sandbox, to play with; stays up until Ctrl-C
+	@python -m sandbox up
+
+check: lint fast ## lint, types and the fast tests: well under a minute each
+
+lint: $(READY)
+	@echo "== lint and types"
+	@ruff check
+	@ruff format --check
+	@mypy
+	@cfn-lint template.yaml
+
+fast: $(READY)
+	@echo "== fast tests"
+	@pytest -q -n 2 -m "not e2e"
+
+test: check e2e ## all tests: the above, and end to end through the deployed stack
+
+e2e: $(READY)
+	@echo "== end-to-end tests: build, deploy into a sandbox, send"
+	@pytest -m e2e
+
+deploy: $(READY) ## build and deploy into your AWS account (asks what it needs to know)
+	@sam build
+	@sam deploy --guided
+
+pins: $(READY) ## write constraints.txt anew from what .venv holds
+	@{ head -n 1 constraints.txt; pip list --format=freeze | grep -v -i -E '^(pip|setuptools|wheel)=='; } > .venv/pins
+	@mv .venv/pins constraints.txt
+
+clean: ## remove what the other targets made
+	rm -rf .venv .aws-sam .sandbox .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(READY): requirements-dev.txt constraints.txt layers/delivery/requirements.txt
+	@command -v $(PYTHON) >/dev/null && $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' || { \
+	  echo "This needs Python 3.13 (Lambda's runtime), and '$(PYTHON)' is not it."; \
+	  echo "Install it, or name it: make PYTHON=/path/to/python3.13"; exit 1; }
+	@echo "== installing the pinned tools into .venv (a minute, the first time)"
+	@$(PYTHON) -m venv .venv
+	@pip install --quiet --progress-bar on -r requirements-dev.txt
+	@touch $@
