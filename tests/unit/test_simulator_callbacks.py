@@ -1,0 +1,255 @@
+"""The simulator's callbacks: what they hold, how they are signed, when they are tried again."""
+
+import pytest
+from twilio.request_validator import RequestValidator
+
+from sandbox.simulator.callbacks import CallbackResult, CallbackState, Failure
+from sandbox.simulator.overrides import ConnectionOverrides, RetryPolicy, split_overrides
+from tests.virtual_twilio import (
+    ACCOUNT_SID,
+    AUTH_TOKEN,
+    CALLBACK_URL,
+    SENDER,
+    SERVICE_SID,
+    VirtualTwilio,
+    always,
+    parameters_of,
+)
+
+ALL = frozenset(RetryPolicy)
+CONNECT = frozenset({RetryPolicy.CONNECT})
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"To": "+15558675310"},
+        {"To": "+15555530003"},
+        {"To": "+15555550113"},
+        {"To": "whatsapp:+15555550112", "From": "whatsapp:+15557654321"},
+        {"From": None, "MessagingServiceSid": SERVICE_SID},
+        {"StatusCallback": "http://127.0.0.1:8080/a%20b/?x=1&x=2&empty=#rc=5&rp=all"},
+    ],
+)
+def test_twilio_s_own_validator_accepts_every_signature(form: dict[str, str | None]) -> None:
+    twilio = VirtualTwilio()
+    twilio.send(**form)
+
+    twilio.run()
+
+    assert len(twilio.received) >= 2
+    for attempt in twilio.received:
+        signature = attempt.headers["X-Twilio-Signature"]
+        parameters = parameters_of(attempt)
+        assert RequestValidator(AUTH_TOKEN).validate(attempt.url, parameters, signature)
+        assert not RequestValidator("another").validate(attempt.url, parameters, signature)
+
+
+def test_a_callback_has_twilio_s_parameters_and_headers() -> None:
+    twilio = VirtualTwilio()
+    sid = twilio.send()["sid"]
+
+    sent, delivered = twilio.run()
+
+    assert sent == {
+        "SmsSid": sid,
+        "SmsStatus": "sent",
+        "MessageStatus": "sent",
+        "To": "+15558675310",
+        "MessageSid": sid,
+        "AccountSid": ACCOUNT_SID,
+        "From": SENDER,
+        "ApiVersion": "2010-04-01",
+    }
+    assert delivered["RawDlrDoneDate"] == "2611231200"
+    headers = twilio.received[0].headers
+    assert headers["User-Agent"] == "TwilioProxy/1.1"
+    assert headers["Content-Type"].startswith("application/x-www-form-urlencoded")
+    assert headers["I-Twilio-Idempotency-Token"]
+
+
+def test_the_fragment_is_neither_requested_nor_signed() -> None:
+    twilio = VirtualTwilio()
+    twilio.send(StatusCallback=CALLBACK_URL + "#rc=5&rp=all&ct=2000&rt=5000")
+
+    twilio.run()
+
+    attempt = twilio.received[0]
+    assert attempt.url == CALLBACK_URL
+    assert (attempt.connect_timeout, attempt.read_timeout, attempt.total_timeout) == (2, 5, 15)
+
+
+def test_without_a_callback_url_nothing_is_told() -> None:
+    twilio = VirtualTwilio()
+    sid = twilio.send(StatusCallback=None)["sid"]
+
+    assert twilio.statuses() == []
+    assert twilio.fetch(sid)["status"] == "delivered"
+
+
+@pytest.mark.parametrize(
+    ("fragment", "overrides"),
+    [
+        ("", ConnectionOverrides()),
+        ("#", ConnectionOverrides()),
+        ("#rc=5&rp=all", ConnectionOverrides(retries=5, policy=ALL)),
+        ("#rc=0", ConnectionOverrides(retries=0)),
+        ("#rc=6", ConnectionOverrides()),
+        ("#rc=-1", ConnectionOverrides()),
+        ("#rc=many", ConnectionOverrides()),
+        ("#rc=", ConnectionOverrides()),
+        ("#ct=100&rt=100&tt=100", ConnectionOverrides(
+            connect_timeout=0.1, read_timeout=0.1, total_timeout=0.1
+        )),
+        ("#ct=99&rt=99&tt=99", ConnectionOverrides()),
+        ("#ct=10000&rt=15000&tt=15000", ConnectionOverrides(connect_timeout=10)),
+        ("#ct=10001&rt=15001&tt=15001", ConnectionOverrides()),
+        ("#rp=4xx", ConnectionOverrides(policy=frozenset({RetryPolicy.CLIENT_ERROR}))),
+        ("#rp=5xx,ct,rt", ConnectionOverrides(policy=ALL - {RetryPolicy.CLIENT_ERROR})),
+        ("#rp=ct,sometimes", ConnectionOverrides(policy=CONNECT, problems=(11243,))),
+        ("#rp=", ConnectionOverrides(policy=CONNECT, problems=(11243,))),
+        ("#e=ashburn,dublin&sni=n", ConnectionOverrides()),
+        ("#e=Ashburn!", ConnectionOverrides(problems=(11240,))),
+        ("#e=atlantis", ConnectionOverrides(problems=(11241,))),
+        ("#e=ashburn-ix", ConnectionOverrides(problems=(11242,))),
+        ("#rp=x&e=atlantis", ConnectionOverrides(problems=(11243, 11241))),
+    ],
+)
+def test_connection_overrides_are_read_from_the_fragment(
+    fragment: str, overrides: ConnectionOverrides
+) -> None:
+    url, read = split_overrides("https://example.com/cb?a=1" + fragment)
+
+    assert url == "https://example.com/cb?a=1"
+    assert read == overrides
+
+
+@pytest.mark.parametrize(
+    ("fragment", "result", "attempts"),
+    [
+        ("", CallbackResult(failure=Failure.NO_CONNECTION), 2),
+        ("", CallbackResult(failure=Failure.NO_TLS), 2),
+        ("", CallbackResult(failure=Failure.NO_ANSWER), 1),
+        ("", CallbackResult(status=503), 1),
+        ("", CallbackResult(status=404), 1),
+        ("#rc=0&rp=all", CallbackResult(status=503), 1),
+        ("#rc=5&rp=all", CallbackResult(status=503), 6),
+        ("#rc=5&rp=all", CallbackResult(status=429), 6),
+        ("#rc=5&rp=all", CallbackResult(failure=Failure.NO_ANSWER), 6),
+        ("#rc=5&rp=all", CallbackResult(failure=Failure.BROKEN_ANSWER), 1),
+        ("#rc=3&rp=5xx", CallbackResult(status=500), 4),
+        ("#rc=3&rp=5xx", CallbackResult(status=400), 1),
+        ("#rc=3&rp=4xx", CallbackResult(status=400), 4),
+        ("#rc=3&rp=rt", CallbackResult(failure=Failure.NO_ANSWER), 4),
+        ("#rc=3&rp=rt", CallbackResult(failure=Failure.NO_CONNECTION), 1),
+        ("#rc=5&rp=all", CallbackResult(status=200), 1),
+    ],
+)
+def test_a_failed_callback_is_tried_again_as_its_overrides_say(
+    fragment: str, result: CallbackResult, attempts: int
+) -> None:
+    twilio = VirtualTwilio()
+    twilio.send(To="+15555550105", StatusCallback=CALLBACK_URL + fragment)
+
+    told = twilio.statuses(always(result))
+
+    assert told == ["sent"] * attempts
+
+
+def test_a_retry_repeats_the_request_and_ends_with_the_first_success() -> None:
+    twilio = VirtualTwilio()
+    sid = twilio.send(To="+15555550105", StatusCallback=CALLBACK_URL + "#rc=5&rp=all")["sid"]
+    results = iter([503, 500, 204])
+
+    twilio.run(lambda _: CallbackResult(status=next(results)))
+
+    assert len({(attempt.body, *attempt.headers.items()) for attempt in twilio.received}) == 1
+    (callback,) = twilio.simulator.callbacks(sid)
+    assert callback.state is CallbackState.ANSWERED
+    assert twilio.simulator.debugger == []
+
+
+def test_retries_share_the_total_time() -> None:
+    twilio = VirtualTwilio()
+    twilio.send(To="+15555550105", StatusCallback=CALLBACK_URL + "#rc=5&rp=all&rt=6000")
+
+    twilio.run(always(CallbackResult(failure=Failure.NO_ANSWER)), each_takes=6)
+
+    assert [attempt.total_timeout for attempt in twilio.received] == [15, 9, 3]
+    assert [attempt.read_timeout for attempt in twilio.received] == [6, 6, 3]
+
+
+@pytest.mark.parametrize(
+    ("result", "code"),
+    [
+        (CallbackResult(status=500), 11200),
+        (CallbackResult(failure=Failure.NO_ANSWER), 11200),
+        (CallbackResult(failure=Failure.NO_CONNECTION), 11205),
+        (CallbackResult(failure=Failure.BROKEN_ANSWER), 11206),
+        (CallbackResult(failure=Failure.NO_NAME), 11210),
+        (CallbackResult(status=302, location="/again"), 11215),
+        (CallbackResult(failure=Failure.NO_TLS), 11220),
+    ],
+)
+def test_a_callback_that_failed_for_good_is_in_the_debugger_once(
+    result: CallbackResult, code: int
+) -> None:
+    twilio = VirtualTwilio()
+    sid = twilio.send(To="+15555550105")["sid"]
+
+    twilio.run(always(result))
+
+    (entry,) = twilio.simulator.debugger
+    assert (entry.error_code, entry.message_sid) == (code, sid)
+    assert twilio.fetch(sid)["error_code"] is None
+
+
+def test_a_bad_override_is_in_the_debugger_and_does_not_stop_the_callback() -> None:
+    twilio = VirtualTwilio()
+    twilio.send(To="+15555550105", StatusCallback=CALLBACK_URL + "#rp=never")
+
+    assert twilio.statuses() == ["sent"]
+    assert [entry.error_code for entry in twilio.simulator.debugger] == [11243]
+
+
+def test_a_redirect_becomes_a_signed_get_without_parameters_and_counts_as_failure() -> None:
+    twilio = VirtualTwilio()
+    sid = twilio.send(To="+15555550105")["sid"]
+    results = iter(
+        [CallbackResult(status=301, location="status/"), CallbackResult(status=200)]
+    )
+
+    twilio.run(lambda _: next(results))
+
+    _, followed = twilio.received
+    assert (followed.method, followed.url) == ("GET", "https://example.com/twilio/status/")
+    assert followed.body == b""
+    signature = followed.headers["X-Twilio-Signature"]
+    assert RequestValidator(AUTH_TOKEN).validate(followed.url, {}, signature)
+    (callback,) = twilio.simulator.callbacks(sid)
+    assert callback.state is CallbackState.FAILED
+
+
+@pytest.mark.parametrize("location", ["http://[", "ftp://example.com/", "http://a_b/", None, ""])
+def test_a_redirect_to_nowhere_is_an_ordinary_failure(location: str | None) -> None:
+    twilio = VirtualTwilio()
+    twilio.send(To="+15555550105")
+
+    twilio.run(always(CallbackResult(status=302, location=location)))
+
+    assert len(twilio.received) == 1
+    assert [entry.error_code for entry in twilio.simulator.debugger] == [11200]
+
+
+def test_a_rotated_token_signs_from_the_next_attempt_on() -> None:
+    twilio = VirtualTwilio()
+    twilio.send()
+    twilio.run(seconds=1)
+
+    twilio.simulator.rotate_auth_token(ACCOUNT_SID, "the-next-token")
+    twilio.run()
+
+    before, after = twilio.received
+    for attempt, token in ((before, AUTH_TOKEN), (after, "the-next-token")):
+        signature = attempt.headers["X-Twilio-Signature"]
+        assert RequestValidator(token).validate(attempt.url, parameters_of(attempt), signature)

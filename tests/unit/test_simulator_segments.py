@@ -1,0 +1,45 @@
+"""How many segments the simulator counts."""
+
+import pytest
+
+from sandbox.simulator.segments import segment_count, smart_encoded, utf16_length
+
+
+@pytest.mark.parametrize(
+    ("text", "segments"),
+    [
+        ("", 1),
+        ("a" * 160, 1),
+        ("a" * 161, 2),
+        ("a" * 306, 2),
+        ("a" * 307, 3),
+        ("€" * 80, 1),
+        ("€" * 81, 2),
+        ("a" * 152 + "€" + "a" * 152, 3),
+        ("a" * 151 + "€" + "a" * 153, 2),
+        ("\r\n" * 80, 1),
+        ("\r\n" * 81, 2),
+        ("`" + "a" * 69, 1),
+        ("`" + "a" * 70, 2),
+        ("я" * 70, 1),
+        ("я" * 71, 2),
+        ("я" * 134, 2),
+        ("я" * 135, 3),
+        ("😀" * 35, 1),
+        ("😀" * 36, 2),
+        ("😀" * 66, 2),
+        ("😀" * 67, 3),
+    ],
+)
+def test_segments_follow_the_alphabet_of_the_text(text: str, segments: int) -> None:
+    assert segment_count(text) == segments
+
+
+def test_smart_encoding_makes_typographic_text_fit_gsm() -> None:
+    typographic = "\u201cIt\u2019s here\u201d \u2013 50\u00a0%\u2026 \uff21"
+
+    assert smart_encoded(typographic) == "\"It's here\" - 50 %... A"
+
+
+def test_an_emoji_counts_as_several_characters() -> None:
+    assert utf16_length("a😀") == 3

@@ -1,0 +1,144 @@
+"""The simulator in virtual time: requests come in, callbacks go to a function, nothing sleeps."""
+
+import base64
+import json
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from sandbox.simulator.accounts import Account
+from sandbox.simulator.callbacks import CallbackAttempt, CallbackResult
+from sandbox.simulator.exchange import Answer, Dropped, Request, Response
+from sandbox.simulator.settings import Settings
+from sandbox.simulator.twilio import TwilioSimulator
+
+ACCOUNT_SID = "AC" + "1" * 32
+SUBACCOUNT_SID = "AC" + "2" * 32
+TEST_ACCOUNT_SID = "AC" + "3" * 32
+AUTH_TOKEN = "the-auth-token"
+API_KEY_SID = "SK" + "4" * 32
+API_KEY_SECRET = "the-key-secret"
+SERVICE_SID = "MG" + "5" * 32
+CALLBACK_URL = "https://example.com/twilio/status?request_id=1&name=%C3%A9"
+SENDER = "+15557654321"
+RECIPIENT = "+15558675310"
+MESSAGES = f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages"
+
+type Receiver = Callable[[CallbackAttempt], CallbackResult]
+
+
+def accounts() -> list[Account]:
+    return [
+        Account(
+            sid=ACCOUNT_SID, auth_token=AUTH_TOKEN, api_keys={API_KEY_SID: API_KEY_SECRET}
+        ),
+        Account(sid=SUBACCOUNT_SID, auth_token="the-subaccount-token", parent_sid=ACCOUNT_SID),
+        Account(sid=TEST_ACCOUNT_SID, auth_token="the-test-token", is_test=True),
+    ]
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def parameters_of(attempt: CallbackAttempt) -> dict[str, str]:
+    return dict(parse_qsl(attempt.body.decode(), keep_blank_values=True))
+
+
+def always(result: CallbackResult) -> Receiver:
+    return lambda _: result
+
+
+OK = always(CallbackResult(status=204))
+
+
+class VirtualTwilio:
+    """A simulator with its own time, which only `run` moves; `received` is every attempt."""
+
+    def __init__(self, **settings: Any) -> None:
+        settings = {"pace": 1.0, **settings}
+        self.simulator = TwilioSimulator(
+            accounts(), ids=random.Random(7), settings=Settings(**settings)
+        )
+        self.now = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+        self.received: list[CallbackAttempt] = []
+
+    def ask(  # noqa: PLR0913 -- the parts of a request
+        self,
+        method: str,
+        path: str,
+        *,
+        form: dict[str, Any] | None = None,
+        query: dict[str, Any] | str = "",
+        authorization: str | None = basic(ACCOUNT_SID, AUTH_TOKEN),
+        concurrent: int = 1,
+    ) -> Answer:
+        request = Request(
+            method=method,
+            path=path,
+            query=query if isinstance(query, str) else urlencode(query),
+            headers={"authorization": authorization} if authorization else {},
+            body=urlencode(form or {}, doseq=True).encode(),
+            concurrent=concurrent,
+        )
+        return self.simulator.handle(request, self.now)
+
+    def answer(self, method: str, path: str, **parts: Any) -> Response:
+        answer = self.ask(method, path, **parts)
+        assert not isinstance(answer, Dropped)
+        return answer
+
+    def json(self, method: str, path: str, **parts: Any) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.answer(method, path, **parts).body)
+        return document
+
+    def post(self, **form: Any) -> Answer:
+        """Ask to send; the usual form, with these parameters replaced (None: left out)."""
+        return self.ask("POST", MESSAGES + ".json", form=a_form(**form))
+
+    def send(self, **form: Any) -> dict[str, Any]:
+        """Send, and expect it to be accepted."""
+        answer = self.post(**form)
+        assert isinstance(answer, Response)
+        assert answer.status == 201, answer.body
+        document: dict[str, Any] = json.loads(answer.body)
+        return document
+
+    def fetch(self, sid: str) -> dict[str, Any]:
+        return self.json("GET", f"{MESSAGES}/{sid}.json")
+
+    def run(
+        self,
+        receiver: Receiver = OK,
+        *,
+        seconds: float = 3600.0,
+        each_takes: float = 0.0,
+    ) -> list[dict[str, str]]:
+        """Let this much time pass; the parameters of what was received meanwhile, in order."""
+        end = self.now + timedelta(seconds=seconds)
+        before = len(self.received)
+        while (due := self.simulator.next_due()) is not None and due <= end:
+            self.now = max(self.now, due)
+            for attempt in self.simulator.run_due(self.now):
+                self.received.append(attempt)
+                self.now += timedelta(seconds=each_takes)
+                self.simulator.callback_answered(attempt, receiver(attempt), self.now)
+        self.now = max(self.now, end)
+        return [parameters_of(attempt) for attempt in self.received[before:]]
+
+    def statuses(self, receiver: Receiver = OK, **limits: float) -> list[str]:
+        """The statuses that callbacks told, in the order of their arrival."""
+        return [said["MessageStatus"] for said in self.run(receiver, **limits)]
+
+
+def a_form(**changes: Any) -> dict[str, Any]:
+    form = {
+        "To": RECIPIENT,
+        "From": SENDER,
+        "Body": "Hello",
+        "StatusCallback": CALLBACK_URL,
+        **changes,
+    }
+    return {name: value for name, value in form.items() if value is not None}
