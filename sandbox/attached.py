@@ -7,10 +7,8 @@ it started (they share its process group) end too.
 
 import os
 import runpy
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 from time import sleep
 from typing import Final
@@ -22,7 +20,6 @@ def _end_with_the_parent() -> None:
     sys.stdin.buffer.read()
     os.killpg(0, signal.SIGTERM)
     sleep(_GRACE_SECONDS)
-    shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
     os.killpg(0, signal.SIGKILL)
 
 

@@ -1,11 +1,11 @@
-"""The stack in the emulated account: what a deploy needs before, and what the emulator needs after."""
+"""The emulated account: what a deploy needs before it, and what the emulator needs after it."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from boto3.session import Session
+from boto3 import Session
 from botocore.config import Config
 
 from sandbox.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_sqs import SQSClient
 
-BUCKET: Final = "sandbox-artifacts"
 STACK_NAME: Final = "delivery"
 
 _DIRECT: Final = Config(proxies={}, retries={"total_max_attempts": 3}, read_timeout=60)
@@ -61,14 +60,15 @@ class Account:
         """SQS."""
         return self._session.client("sqs", endpoint_url=self._url, config=_DIRECT)
 
-    def prepare(self, *, secret_name: str, secret: Mapping[str, Any]) -> None:
-        """Create what has to be there before a deploy: SAM's bucket and Twilio's secret."""
-        self._session.client("s3", endpoint_url=self._url, config=_DIRECT).create_bucket(
-            Bucket=BUCKET
-        )
-        self._session.client(
-            "secretsmanager", endpoint_url=self._url, config=_DIRECT
-        ).create_secret(Name=secret_name, SecretString=json.dumps(secret))
+    def create_bucket(self, name: str) -> None:
+        """Create the bucket that SAM uploads to."""
+        client = self._session.client("s3", endpoint_url=self._url, config=_DIRECT)
+        client.create_bucket(Bucket=name)
+
+    def create_secret(self, name: str, content: Mapping[str, Any]) -> None:
+        """Create the secret that a person creates before the deploy."""
+        client = self._session.client("secretsmanager", endpoint_url=self._url, config=_DIRECT)
+        client.create_secret(Name=name, SecretString=json.dumps(content))
 
     def stack(self) -> Stack:
         """The stack that `sam deploy` left."""
@@ -128,3 +128,12 @@ class Account:
             Attributes={"RawMessageDelivery": "true"},
         )
         return url
+
+    def take(self, queue_url: str) -> list[str]:
+        """The bodies of the messages that wait in a queue, ten at most, taken out of it."""
+        queues = self.queues
+        received = queues.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10)
+        messages = received.get("Messages", [])
+        for message in messages:
+            queues.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+        return [message["Body"] for message in messages]

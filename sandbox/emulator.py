@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from importlib.util import find_spec
@@ -34,12 +33,10 @@ class Emulator:
     Args:
         port: a free port; nobody listens there yet.
         folder: an existing folder that is this emulator's alone.
-        worker_environment: what the functions see beside their own variables.
+        mailbox_url: where the functions reach SNS.
     """
 
-    def __init__(
-        self, *, port: int, folder: Path, worker_environment: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, *, port: int, folder: Path, mailbox_url: str) -> None:
         if find_spec("ministack") is None:
             raise SandboxError("The AWS emulator (ministack) is missing: `make demo` installs it.")
         self.url = f"http://{LOOPBACK}:{port}"
@@ -49,12 +46,25 @@ class Emulator:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "sandbox.attached"],
                 cwd=Path(__file__).resolve().parents[1],
-                env=_environment(port, folder) | dict(worker_environment or {}),
+                env=_environment(port, folder) | {"AWS_ENDPOINT_URL_SNS": mailbox_url},
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    @property
+    def client_environment(self) -> dict[str, str]:
+        """What points an AWS client at the emulator, and at nobody's real account."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+            "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
 
     def wait_until_ready(self) -> None:
         """Return when it answers; fail when it ended or takes too long."""
@@ -102,12 +112,13 @@ class Emulator:
 
 def _environment(port: int, folder: Path) -> dict[str, str]:
     """All that MiniStack sees: nothing of the person's own AWS set-up or proxies."""
-    for name in ("home", "tmp"):
-        (folder / name).mkdir()
+    for name in ("home", "state", "tmp"):
+        (folder / name).mkdir(exist_ok=True)
     return {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]),
         "HOME": str(folder / "home"),
         "TMPDIR": str(folder / "tmp"),
+        "STATE_DIR": str(folder / "state"),
         "LANG": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",

@@ -4,8 +4,8 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,7 +25,7 @@ _LOOKS_FOR_STOP_EVERY_SECONDS: Final = 0.05
 type Headers = Sequence[tuple[str, str]]
 
 
-class NotForwarded(Exception):  # noqa: N818 -- says what happened
+class NotForwarded(Exception):
     """Nobody answered, or not in time."""
 
 
@@ -48,23 +48,33 @@ class Response:
     body: bytes = b""
 
 
-def claim_port(wanted: int | None, option: str) -> int:
-    """The wanted port if nobody has it, or a free one if none is wanted.
+def claim_ports(wanted: Mapping[str, int | None]) -> list[int]:
+    """The wanted ports if nobody has them, and free ones where none is wanted.
+
+    Args:
+        wanted: by the option that asks for it.
 
     Raises:
-        SandboxError: somebody has it; the message names the port and the option.
+        SandboxError: somebody has one; the message names the port and the option.
     """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, wanted or 0))
-        except (OSError, OverflowError) as error:
-            raise SandboxError(
-                f"Port {wanted} cannot be used ({error}). Choose another one with {option}, or "
-                "leave the option out and a free port is taken."
-            ) from error
-        port: int = probe.getsockname()[1]
-        return port
+    with ExitStack() as probes:  # all open at once, so that they differ
+        return [
+            _bound(probes.enter_context(socket.socket()), port, option)
+            for option, port in wanted.items()
+        ]
+
+
+def _bound(probe: socket.socket, wanted: int | None, option: str) -> int:
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        probe.bind((LOOPBACK, wanted or 0))
+    except (OSError, OverflowError) as error:
+        raise SandboxError(
+            f"Port {wanted} cannot be used ({error}). Choose another one with {option}, or leave "
+            "the option out and a free port is taken."
+        ) from error
+    port: int = probe.getsockname()[1]
+    return port
 
 
 def forward(request: Request, *, port: int, host: str | None = None, within: float) -> Response:

@@ -14,6 +14,7 @@ _METHODS: Final = {
     **{name: name.upper() for name in ("get", "put", "post", "delete", "options", "head", "patch")},
     "x-amazon-apigateway-any-method": "ANY",
 }
+_LONGEST_TIME_OUT_MS: Final = 30_000  # of an HTTP API, and its default
 _FUNCTION: Final = re.compile(r"functions/\$\{(\w+)\.(?:Arn|Alias)\}/invocations")
 
 
@@ -26,7 +27,7 @@ class Route:
     """As API Gateway writes it, e.g. `POST /messages`."""
     function: str
     payload_format: str
-    timeout_ms: int | None
+    timeout_ms: int
 
 
 def routes_of(template: Mapping[str, Any]) -> list[Route]:
@@ -60,13 +61,12 @@ def create_routes(
     """
     for route in routes:
         api_id = api_ids[route.api]
-        time_out = {} if route.timeout_ms is None else {"TimeoutInMillis": route.timeout_ms}
         integration = client.create_integration(
             ApiId=api_id,
             IntegrationType="AWS_PROXY",
             IntegrationUri=function_arns[route.function],
             PayloadFormatVersion=route.payload_format,
-            **time_out,
+            TimeoutInMillis=route.timeout_ms,
         )
         client.create_route(
             ApiId=api_id,
@@ -87,7 +87,7 @@ def _routes_of_api(api: str, body: Mapping[str, Any]) -> Iterator[Route]:
                 key=path if path == "$default" else f"{_METHODS[name]} {path}",
                 function=_function(integration.get("uri"), at=f"{api} {path}"),
                 payload_format=integration.get("payloadFormatVersion", "2.0"),
-                timeout_ms=integration.get("timeoutInMillis"),
+                timeout_ms=integration.get("timeoutInMillis", _LONGEST_TIME_OUT_MS),
             )
 
 

@@ -12,6 +12,8 @@ from typing import Final
 
 from sandbox.errors import SandboxError
 
+BUCKET: Final = "sandbox-artifacts"
+
 _LINES_OF_A_FAILURE: Final = 15
 
 
@@ -22,11 +24,11 @@ class Sam:
         project: where template.yaml is.
         cache: kept between runs, so that only what changed is built.
         folder: an existing folder for this run: settings and logs.
-        environment: added to this process's own, whose AWS settings are taken away.
+        aws_environment: instead of this process's own AWS settings.
     """
 
     def __init__(
-        self, *, project: Path, cache: Path, folder: Path, environment: Mapping[str, str]
+        self, *, project: Path, cache: Path, folder: Path, aws_environment: Mapping[str, str]
     ) -> None:
         beside = shutil.which("sam", path=Path(sys.executable).parent)
         found = beside or shutil.which("sam")
@@ -38,13 +40,15 @@ class Sam:
         self._cache = cache / "cache"
         self._folder = folder
         self._settings = folder / "samconfig.toml"
+        (folder / "tmp").mkdir(exist_ok=True)
         self._settings.write_text("version = 0.1\n")  # or SAM would read the project's own
         self._environment = _without_aws_settings(os.environ) | {
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "TMPDIR": str(folder / "tmp"),
             "NO_PROXY": "127.0.0.1,localhost",
             "SAM_CLI_TELEMETRY": "0",
             "SAM_CLI_POLL_DELAY": "0.1",
-            **environment,
+            **aws_environment,
         }
 
     def build(self, parameters: Mapping[str, str]) -> None:
@@ -57,12 +61,12 @@ class Sam:
             *_overrides(parameters),
         )
 
-    def deploy(self, *, stack_name: str, bucket: str, parameters: Mapping[str, str]) -> None:
+    def deploy(self, *, stack_name: str, parameters: Mapping[str, str]) -> None:
         """Deploy what was built last."""
         self._run(
             "deploy",
             *("--template-file", self._built / "template.yaml"),
-            *("--stack-name", stack_name, "--s3-bucket", bucket),
+            *("--stack-name", stack_name, "--s3-bucket", BUCKET),
             *("--capabilities", "CAPABILITY_IAM"),
             *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
             *_overrides(parameters),
@@ -72,7 +76,7 @@ class Sam:
         log = self._folder / f"sam-{command}.log"
         line = [self._sam, command, "--config-file", str(self._settings), *map(str, arguments)]
         with log.open("wb") as output:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603 -- no shell, and nobody else's words
                 line,
                 cwd=self._project,
                 env=self._environment,

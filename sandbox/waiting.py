@@ -7,7 +7,7 @@ from typing import Final
 _LOOKS_EVERY_SECONDS: Final = 0.05
 
 
-class WaitedInVain(Exception):  # noqa: N818 -- says what happened
+class WaitedInVain(Exception):
     """It did not become true in time."""
 
 

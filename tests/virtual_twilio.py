@@ -3,7 +3,7 @@
 import base64
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -29,11 +29,9 @@ MESSAGES = f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages"
 type Receiver = Callable[[CallbackAttempt], CallbackResult]
 
 
-def accounts() -> list[Account]:
+def the_accounts() -> list[Account]:
     return [
-        Account(
-            sid=ACCOUNT_SID, auth_token=AUTH_TOKEN, api_keys={API_KEY_SID: API_KEY_SECRET}
-        ),
+        Account(sid=ACCOUNT_SID, auth_token=AUTH_TOKEN, api_keys={API_KEY_SID: API_KEY_SECRET}),
         Account(sid=SUBACCOUNT_SID, auth_token="the-subaccount-token", parent_sid=ACCOUNT_SID),
         Account(sid=TEST_ACCOUNT_SID, auth_token="the-test-token", is_test=True),
     ]
@@ -57,15 +55,17 @@ OK = always(CallbackResult(status=204))
 class VirtualTwilio:
     """A simulator with its own time, which only `run` moves; `received` is every attempt."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, accounts: Iterable[Account] | None = None, **settings: Any) -> None:
         settings = {"pace": 1.0, **settings}
         self.simulator = TwilioSimulator(
-            accounts(), ids=random.Random(7), settings=Settings(**settings)
+            the_accounts() if accounts is None else accounts,
+            ids=random.Random(7),  # noqa: S311 -- repeatable ids, no secrets
+            settings=Settings(**settings),
         )
         self.now = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
         self.received: list[CallbackAttempt] = []
 
-    def ask(  # noqa: PLR0913 -- the parts of a request
+    def ask(
         self,
         method: str,
         path: str,
@@ -73,6 +73,7 @@ class VirtualTwilio:
         form: dict[str, Any] | None = None,
         query: dict[str, Any] | str = "",
         authorization: str | None = basic(ACCOUNT_SID, AUTH_TOKEN),
+        body: bytes | None = None,
         concurrent: int = 1,
     ) -> Answer:
         request = Request(
@@ -80,7 +81,7 @@ class VirtualTwilio:
             path=path,
             query=query if isinstance(query, str) else urlencode(query),
             headers={"authorization": authorization} if authorization else {},
-            body=urlencode(form or {}, doseq=True).encode(),
+            body=body if body is not None else urlencode(form or {}, doseq=True).encode(),
             concurrent=concurrent,
         )
         return self.simulator.handle(request, self.now)

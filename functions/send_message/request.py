@@ -41,7 +41,7 @@ class Problem:
     problem: str
 
 
-class InvalidRequest(Exception):  # noqa: N818 -- says what is the matter
+class InvalidRequest(Exception):
     """The request cannot be sent as it is."""
 
     def __init__(self, *problems: Problem) -> None:
@@ -75,12 +75,14 @@ def read_json(body: str | bytes) -> object:
         InvalidRequest: it is too large, or not JSON.
     """
     if len(body) > MAX_REQUEST_BYTES:
-        raise InvalidRequest(Problem(field="", problem="is too large; 64 KiB is the most"))
+        raise InvalidRequest(Problem(field="request", problem="is too large; 64 KiB is the most"))
     try:
         document: object = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise InvalidRequest(
-            Problem(field="", problem='is not JSON; send an object such as {"to": …, "from": …}')
+            Problem(
+                field="request", problem='is not JSON; send an object such as {"to": …, "from": …}'
+            )
         ) from None
     return document
 
@@ -93,7 +95,9 @@ def parse(document: object, *, now: datetime) -> SendRequest:
     """
     if not isinstance(document, dict):
         raise InvalidRequest(
-            Problem(field="", problem='is not an object; send one such as {"to": …, "from": …}')
+            Problem(
+                field="request", problem='is not an object; send one such as {"to": …, "from": …}'
+            )
         )
     given = {name: value for name, value in document.items() if value is not None}
     problems = [_unexpected(name) for name in given if name not in _FIELDS]

@@ -1,7 +1,6 @@
 """Who may call the simulator, and whose token signs callbacks."""
 
 import base64
-import binascii
 import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -90,6 +89,6 @@ def _basic(authorization: str | None) -> tuple[str, str]:
         raise ApiError(20003, "Authentication Error - No credentials provided")
     try:
         user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ApiError(20003, "Authentication Error - invalid username") from error
     return user, password

@@ -8,7 +8,6 @@ from typing import Self
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from delivery.callback import signature
-
 from sandbox.simulator.overrides import ConnectionOverrides, RetryPolicy
 from sandbox.simulator.resource import API_VERSION, Message
 from sandbox.simulator.stories import Step
@@ -198,8 +197,8 @@ class Callback:
         past = PastAttempt(at=now, method=self._method, url=self.url, result=result)
         known = replace(self, attempts=(*self.attempts, past))
         in_time = self.seconds_left(now) > 0
-        if result.redirects and result.location and in_time and self.redirects < _MOST_REDIRECTS:
-            url = urljoin(self.url, result.location)
+        url = _redirect_target(self.url, result)
+        if url and in_time and self.redirects < _MOST_REDIRECTS:
             return replace(known, state=CallbackState.DUE, url=url, redirects=self.redirects + 1)
         if self.redirects == 0 and result.status and result.status // 100 == _SUCCESS:
             return replace(known, state=CallbackState.ANSWERED)
@@ -224,6 +223,16 @@ class Callback:
     @property
     def _method(self) -> str:
         return "GET" if self.redirects else "POST"
+
+
+def _redirect_target(url: str, result: CallbackResult) -> str | None:
+    if not result.redirects:
+        return None
+    try:
+        target = urljoin(url, result.location)
+    except ValueError:
+        return None
+    return target if is_callback_url(target) else None
 
 
 def callback_parameters(

@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from sandbox.simulator.callbacks import CallbackAttempt, CallbackResult, Failure
@@ -29,9 +30,10 @@ class CallbackCaller:
             failure = self._connect(connection)
             if failure is not None:
                 return CallbackResult(failure=failure)
-            return _exchange(connection, attempt, deadline)
+            with self._remembered(connection.sock):
+                return _exchange(connection, attempt, deadline)
         finally:
-            self._forget(connection)
+            connection.close()
 
     def close(self) -> None:
         """Break off every request under way, and refuse new ones."""
@@ -44,22 +46,25 @@ class CallbackCaller:
     def _connect(self, connection: http.client.HTTPConnection) -> Failure | None:
         try:
             connection.connect()
-        except socket.gaierror:
+        except (socket.gaierror, UnicodeError):
             return Failure.NO_NAME
         except ssl.SSLError:
             return Failure.NO_TLS
         except OSError:
             return Failure.NO_CONNECTION
-        with self._lock:
-            if self._closed:
-                return Failure.NO_CONNECTION
-            self._sockets.add(connection.sock)
         return None
 
-    def _forget(self, connection: http.client.HTTPConnection) -> None:
+    @contextlib.contextmanager
+    def _remembered(self, open_socket: socket.socket) -> Iterator[None]:
         with self._lock:
-            self._sockets.discard(connection.sock)
-        connection.close()
+            self._sockets.add(open_socket)
+            if self._closed:
+                open_socket.shutdown(socket.SHUT_RDWR)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._sockets.discard(open_socket)
 
 
 def _connection(attempt: CallbackAttempt) -> http.client.HTTPConnection:
@@ -75,11 +80,14 @@ def _exchange(
     parts = urlsplit(attempt.url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
+    # The connection forgets its socket as soon as an answer says that it is the last one.
+    open_socket = connection.sock
+
     def wait_for_packet() -> None:
         left = min(attempt.read_timeout, deadline - time.monotonic())
         if left <= 0:
             raise TimeoutError
-        connection.sock.settimeout(left)
+        open_socket.settimeout(left)
 
     begun = False
     try:
@@ -88,14 +96,15 @@ def _exchange(
         connection.request(attempt.method, target, body=body, headers=dict(attempt.headers))
         answer = connection.getresponse()
         begun = True
-        while True:
-            answer.read1(_CHUNK)
-            if answer.isclosed():
-                break
+        wait_for_packet()
+        while answer.read1(_CHUNK):
+            wait_for_packet()
     except http.client.RemoteDisconnected:
         return CallbackResult(failure=Failure.NO_ANSWER)
     except http.client.HTTPException:
         return CallbackResult(failure=Failure.BROKEN_ANSWER)
     except OSError:
         return CallbackResult(failure=Failure.BROKEN_ANSWER if begun else Failure.NO_ANSWER)
+    if answer.length:
+        return CallbackResult(failure=Failure.BROKEN_ANSWER)
     return CallbackResult(status=answer.status, location=answer.getheader("Location"))

@@ -1,6 +1,7 @@
 """The simulator's own pages under /_simulator/, for tests and for people who look inside."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -9,6 +10,8 @@ from sandbox.simulator.accounts import Accounts
 from sandbox.simulator.exchange import Request, Response
 from sandbox.simulator.playback import Playback
 from sandbox.simulator.resource import Document, Message, message_document
+
+type _Page = Callable[[], Document]
 
 PREFIX = "/_simulator/"
 
@@ -42,24 +45,32 @@ class ControlSurface:
         return _answer(200, document)
 
     def _document(self, method: str, page: str, body: bytes) -> Document | None:
+        pages: dict[tuple[str, str], _Page] = {
+            ("GET", "messages"): self._messages,
+            ("GET", "debugger"): self._debugger,
+            ("GET", "settings"): lambda: asdict(self._playback.settings),
+            ("POST", "settings"): lambda: self._change_settings(_object(body)),
+            ("POST", "credentials"): lambda: self._rotate(_object(body)),
+        }
         message = self._playback.message(page.removeprefix("messages/"))
-        match method, page:
-            case "GET", "messages":
-                return {"messages": [self._story(m) for m in self._playback.messages()]}
-            case "GET", "debugger":
-                return {"entries": [asdict(entry) for entry in self._playback.debugger]}
-            case "GET", "settings":
-                return asdict(self._playback.settings)
-            case "POST", "settings":
-                self._playback.settings = self._playback.settings.changed(_object(body))
-                return asdict(self._playback.settings)
-            case "POST", "credentials":
-                given = _object(body)
-                self._accounts.rotate(given["account_sid"], given["auth_token"])
-                return {"account_sid": given["account_sid"]}
-            case "GET", _ if message is not None:
-                return self._story(message)
-        return None
+        if method == "GET" and message is not None:
+            return self._story(message)
+        answer = pages.get((method, page))
+        return answer() if answer else None
+
+    def _messages(self) -> Document:
+        return {"messages": [self._story(message) for message in self._playback.messages()]}
+
+    def _debugger(self) -> Document:
+        return {"entries": [asdict(entry) for entry in self._playback.debugger]}
+
+    def _change_settings(self, changes: dict[str, Any]) -> Document:
+        self._playback.settings = self._playback.settings.changed(changes)
+        return asdict(self._playback.settings)
+
+    def _rotate(self, given: dict[str, Any]) -> Document:
+        self._accounts.rotate(given["account_sid"], given["auth_token"])
+        return {"account_sid": given["account_sid"]}
 
     def _story(self, message: Message) -> Document:
         callbacks = [

@@ -9,13 +9,14 @@ import mimetypes
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 from sandbox.simulator.accounts import VALID_TEST_SENDER, Account, Accounts
 from sandbox.simulator.callbacks import is_callback_url
 from sandbox.simulator.errors import ApiError
+from sandbox.simulator.exchange import utc_time
 from sandbox.simulator.resource import Media, Message
 from sandbox.simulator.segments import segment_count, smart_encoded, utf16_length
 from sandbox.simulator.settings import Settings
@@ -236,10 +237,9 @@ def _check_schedule(
     if text is None:
         raise ApiError(35111, "SendAt is required to schedule a message.")
     try:
-        send_at = datetime.fromisoformat(text)
+        send_at = utc_time(text)
     except ValueError as error:
         raise ApiError(35114, f"SendAt {text} is not a time.") from error
-    send_at = send_at.replace(tzinfo=send_at.tzinfo or UTC).astimezone(UTC)
     if send_at < now + timedelta(seconds=settings.shortest_schedule):
         raise ApiError(35115, "SendAt is too near.")
     if send_at > now + _LATEST_SCHEDULE:

@@ -12,7 +12,7 @@ _HTTP_STATUS = {
     20500: 500,
     30409: 409,
 }
-"""What isn't listed is a 400. Twilio documents no status for 20009 and 30409: 409 is our reading."""
+"""The rest are 400. Twilio documents no status for 20009 and 30409: 409 is our reading."""
 
 
 class ApiError(Exception):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from urllib.parse import parse_qs
 
 
@@ -41,6 +42,19 @@ class Response:
 @dataclass(frozen=True, slots=True)
 class Dropped:
     """The connection closes without a byte of an answer."""
+
+
+def utc_time(text: str) -> datetime:
+    """The time that a parameter spells in ISO 8601; without a zone it is in UTC.
+
+    Raises:
+        ValueError: it spells none.
+    """
+    try:
+        time = datetime.fromisoformat(text)
+        return time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text} is out of range") from error
 
 
 type Answer = Response | Dropped

@@ -3,13 +3,15 @@
 Source: https://www.twilio.com/docs/messaging/api/message-resource#read-multiple-message-resources
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlencode
 
 from sandbox.simulator.errors import ApiError
+from sandbox.simulator.exchange import utc_time
 from sandbox.simulator.resource import Document, Message, message_document
 
 _DEFAULT_PAGE_SIZE = 50
@@ -25,7 +27,7 @@ class _Moment:
     time: datetime | None = None
 
     def compared_with(self, at: datetime) -> int:
-        """Negative when the message's time is before this, zero when it is the same."""
+        """-1 when the message's time is before this, 0 when it is the same, 1 when after."""
         if self.time is None:
             return (at.date() > self.day) - (at.date() < self.day)
         at = at.replace(microsecond=0)
@@ -77,14 +79,10 @@ def _filtered(messages: Iterable[Message], parameters: Mapping[str, str]) -> lis
         found = [message for message in found if message.to == to]
     if sender := parameters.get("From"):
         found = [message for message in found if message.sender == sender]
-    for name, fits in (
-        ("DateSent", lambda order: order == 0),
-        ("DateSent<", lambda order: order <= 0),
-        ("DateSent>", lambda order: order >= 0),
-    ):
+    for name, orders in (("DateSent", {0}), ("DateSent<", {-1, 0}), ("DateSent>", {0, 1})):
         if text := parameters.get(name):
             moment = _moment(name, text)
-            found = [m for m in found if fits(moment.compared_with(m.sent or _listed_at(m)))]
+            found = [m for m in found if moment.compared_with(m.sent or _listed_at(m)) in orders]
     return found
 
 
@@ -93,12 +91,11 @@ def _moment(name: str, text: str) -> _Moment:
         return _Moment(day=date.fromisoformat(text))
     except ValueError:
         pass
-    for read in (datetime.fromisoformat, parsedate_to_datetime):
+    for read in (utc_time, lambda spelled: utc_time(parsedate_to_datetime(spelled).isoformat())):
         try:
-            time = read(text)
+            time = read(text).replace(microsecond=0)
         except ValueError:
             continue
-        time = time.replace(tzinfo=time.tzinfo or UTC, microsecond=0).astimezone(UTC)
         return _Moment(day=time.date(), time=time)
     raise ApiError(20422, f"{name} {text} is not a date.")
 
@@ -113,7 +110,7 @@ def _page_size(parameters: Mapping[str, str]) -> int:
 
 
 def _count(text: str) -> int:
-    if not (text.isascii() and text.isdecimal()):
+    if not re.fullmatch(r"[0-9]{1,9}", text):
         raise ApiError(20422, f"{text} is not a number.")
     return int(text)
 

@@ -128,7 +128,8 @@ def as_xml(element: str, document: Document) -> bytes:
                 top.set(name.replace("_", ""), _text(value))
         for row in document[rows_name]:
             _fill(ET.SubElement(top, _ROW_ELEMENTS[rows_name]), row)
-    return ET.tostring(root, encoding="UTF-8", xml_declaration=True)
+    xml: bytes = ET.tostring(root, encoding="UTF-8", xml_declaration=True)
+    return xml
 
 
 _ROW_ELEMENTS = {"messages": "Message", "media_list": "Media"}

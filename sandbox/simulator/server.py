@@ -33,7 +33,7 @@ _LONGEST_CALLBACK_SECONDS = 20.0
 class SimulatorServer:
     """A TwilioSimulator behind HTTP/1.1 on 127.0.0.1; port 0 takes a free one.
 
-    `wait_until` and `read` are the safe ways to the simulator while the server runs.
+    `wait_until` and `apply` are the safe ways to the simulator while the server runs.
     """
 
     def __init__(
@@ -97,10 +97,10 @@ class SimulatorServer:
         with self._changed:
             return self._changed.wait_for(lambda: predicate(self._simulator), timeout)
 
-    def read[T](self, look: Callable[[TwilioSimulator], T]) -> T:
+    def apply[T](self, act: Callable[[TwilioSimulator], T]) -> T:
         """Look at the simulator, or change it, while nothing else happens in it."""
         with self._changed:
-            result = look(self._simulator)
+            result = act(self._simulator)
             self._changed.notify_all()
             return result
 
@@ -225,5 +225,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer.body)
 
     @override
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- the base class's name
+    def log_message(self, format: str, *args: Any) -> None:
         """Say nothing: the simulator's own pages tell what happened."""

@@ -100,9 +100,9 @@ STORIES = {
 _CODE_NUMBER = re.compile(r"\+155555([1-9][0-9]{4})")
 
 # Codes of messages that could not be sent at all; any other code came back from the carrier or the
-# channel. Twilio's list of statuses names queue overflow, suspension, media errors and filters for
-# `failed` (https://www.twilio.com/docs/messaging/api/message-resource), captures show 30007 with
-# it. The API's own refusals (2xxxx), scheduling (35xxx) and templates (92xxx) never reach a carrier.
+# channel. Twilio names queue overflow, suspension, media errors and filters for `failed`
+# (https://www.twilio.com/docs/messaging/api/message-resource), and captures show 30007 with it. The
+# API's own refusals (2xxxx), scheduling (35xxx) and templates (92xxx) never reach a carrier.
 _FAILED_CODES = frozenset(
     {
         11751,  # media too large

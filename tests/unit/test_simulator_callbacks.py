@@ -98,9 +98,10 @@ def test_without_a_callback_url_nothing_is_told() -> None:
         ("#rc=-1", ConnectionOverrides()),
         ("#rc=many", ConnectionOverrides()),
         ("#rc=", ConnectionOverrides()),
-        ("#ct=100&rt=100&tt=100", ConnectionOverrides(
-            connect_timeout=0.1, read_timeout=0.1, total_timeout=0.1
-        )),
+        (
+            "#ct=100&rt=100&tt=100",
+            ConnectionOverrides(connect_timeout=0.1, read_timeout=0.1, total_timeout=0.1),
+        ),
         ("#ct=99&rt=99&tt=99", ConnectionOverrides()),
         ("#ct=10000&rt=15000&tt=15000", ConnectionOverrides(connect_timeout=10)),
         ("#ct=10001&rt=15001&tt=15001", ConnectionOverrides()),
@@ -215,9 +216,7 @@ def test_a_bad_override_is_in_the_debugger_and_does_not_stop_the_callback() -> N
 def test_a_redirect_becomes_a_signed_get_without_parameters_and_counts_as_failure() -> None:
     twilio = VirtualTwilio()
     sid = twilio.send(To="+15555550105")["sid"]
-    results = iter(
-        [CallbackResult(status=301, location="status/"), CallbackResult(status=200)]
-    )
+    results = iter([CallbackResult(status=301, location="status/"), CallbackResult(status=200)])
 
     twilio.run(lambda _: next(results))
 

@@ -38,7 +38,7 @@ def test_segments_follow_the_alphabet_of_the_text(text: str, segments: int) -> N
 def test_smart_encoding_makes_typographic_text_fit_gsm() -> None:
     typographic = "\u201cIt\u2019s here\u201d \u2013 50\u00a0%\u2026 \uff21"
 
-    assert smart_encoded(typographic) == "\"It's here\" - 50 %... A"
+    assert smart_encoded(typographic) == '"It\'s here" - 50 %... A'
 
 
 def test_an_emoji_counts_as_several_characters() -> None:

@@ -187,8 +187,11 @@ class TwilioSecrets:
             answer = self._client.get_secret_value(SecretId=self._name)
         except self._client.exceptions.ResourceNotFoundException:
             raise SecretInvalid(f"there is no secret named {self._name}; create it") from None
-        except (ClientError, BotoCoreError) as error:
-            raise SecretUnavailable(f"the secret {self._name} could not be read") from error
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            raise SecretUnavailable(f"the secret {self._name} was not given: {code}") from error
+        except BotoCoreError as error:
+            raise SecretUnavailable("Secrets Manager did not answer") from error
         if "SecretString" not in answer:
             raise SecretInvalid(f"the secret {self._name} is binary; store its JSON as text")
         return TwilioSecret.parse(answer["SecretString"])

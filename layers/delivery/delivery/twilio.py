@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final, Self, override
@@ -54,7 +54,7 @@ class TwilioError(Exception):
     """Twilio did not do what was asked, or it is not known whether it did."""
 
 
-class Refused(TwilioError):  # noqa: N818 -- reads as what happened, under an ...Error root
+class Refused(TwilioError):
     """Twilio will not do it, whenever it is asked. Its own text holds numbers and stays out."""
 
     def __init__(self, status: int, code: int | None) -> None:
@@ -63,11 +63,11 @@ class Refused(TwilioError):  # noqa: N818 -- reads as what happened, under an ..
         self.code = code
 
 
-class CredentialsRefused(TwilioError):  # noqa: N818 -- the same
+class CredentialsRefused(TwilioError):
     """Nothing was sent: Twilio does not know the token or the key, or lets it do nothing."""
 
 
-class Unavailable(TwilioError):  # noqa: N818 -- the same
+class Unavailable(TwilioError):
     """Nothing was sent: try again later, after `retry_after` seconds if Twilio named a time."""
 
     def __init__(self, reason: str, *, retry_after: int | None = None) -> None:
@@ -75,7 +75,7 @@ class Unavailable(TwilioError):  # noqa: N818 -- the same
         self.retry_after = retry_after
 
 
-class OutcomeUnknown(TwilioError):  # noqa: N818 -- the same
+class OutcomeUnknown(TwilioError):
     """The request left, and what became of it is not known."""
 
 
@@ -149,7 +149,7 @@ class TwilioClient:
         self._jitter = jitter
         self._transport = _Transport()
         self._last_used_at = float("-inf")
-        session.mount(self._base_url, self._transport)
+        session.mount(f"{self._base_url}/", self._transport)
 
     def new_invocation(self) -> None:
         """Forget the connections of an earlier invocation: a frozen process cannot see them die."""
@@ -315,12 +315,14 @@ def _read(response: requests.Response) -> MessageResource:
         raise Unavailable("Twilio throttles us", retry_after=_retry_after(response))
     if status == HTTPStatus.UNAUTHORIZED or code == _AUTHENTICATION_FAILED:
         raise CredentialsRefused(f"Twilio refused our credentials with HTTP {status}")
-    hundreds = status // 100
-    if hundreds == 2:  # noqa: PLR2004 -- 2xx
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         resource = MessageResource.parse(content)
         if resource is not None:
             return resource
-    elif hundreds == 4 and status != HTTPStatus.REQUEST_TIMEOUT:
+    elif (
+        HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+        and status != HTTPStatus.REQUEST_TIMEOUT
+    ):
         raise Refused(status, code)
     raise OutcomeUnknown(f"Twilio answered HTTP {status} and no message")
 
@@ -353,7 +355,9 @@ def _code(content: dict[str, Any], name: str) -> int | None:
 
 def _date(content: dict[str, Any], name: str) -> datetime | None:
     """RFC 2822 in GMT, e.g. Thu, 24 Aug 2023 05:01:45 +0000."""
+    text = _text(content, name)
     try:
-        return parsedate_to_datetime(content[name])
-    except (KeyError, TypeError, ValueError):
+        date = parsedate_to_datetime(text) if text else None
+    except (TypeError, ValueError, OverflowError):
         return None
+    return date.replace(tzinfo=date.tzinfo or UTC) if date else None

@@ -1,0 +1,200 @@
+"""Sends messages through Twilio, and cancels scheduled ones.
+
+Trigger: POST /messages and POST /messages/{message_sid}/cancel on MessagesApi; messages on
+SendQueue; direct invocation with the bare request.
+Effect: a message at Twilio, whose status callbacks come to this stack, and its first status in the
+MessagesTable. What may have been sent is never sent again.
+"""
+
+import base64
+import os
+from typing import TYPE_CHECKING, Any, assert_never
+
+import boto3
+import requests
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.batch import (
+    BatchProcessor,
+    EventType,
+    process_partial_response,
+)
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
+
+from delivery.answers import Answer, problem
+from delivery.credentials import TwilioSecrets
+from delivery.message import Lifetimes
+from delivery.store import MessageStore, StoreUnavailable
+from delivery.twilio import TwilioClient
+
+from .answers import answer_for, direct_answer
+from .sending import (
+    Accepted,
+    CancelResult,
+    InDoubt,
+    Invalid,
+    MessageSender,
+    NotDone,
+    NotFound,
+    Rejected,
+    SendResult,
+    TimeLeft,
+)
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+
+LIFETIMES = Lifetimes.of(
+    retention_days=os.environ["RETENTION_DAYS"],
+    reconcile_after_minutes=os.environ["RECONCILE_AFTER_MINUTES"],
+)
+# What follows Twilio's answer must fit into the seconds that TwilioClient reserves for it.
+_BRIEF = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 2})
+
+_IDS = ("message_sid", "request_id", "reference")
+
+logger = Logger()
+metrics = Metrics()
+processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+twilio = TwilioClient(requests.Session(), os.environ["TWILIO_API_BASE_URL"])
+sender = MessageSender(
+    secrets=TwilioSecrets(
+        boto3.client("secretsmanager", config=_BRIEF), os.environ["TWILIO_SECRET_NAME"]
+    ),
+    twilio=twilio,
+    store=MessageStore(
+        boto3.client("dynamodb", config=_BRIEF), os.environ["MESSAGES_TABLE"], LIFETIMES
+    ),
+    lifetimes=LIFETIMES,
+    status_callback_url=os.environ["STATUS_CALLBACK_URL"],
+    stores_body=os.environ["STORE_MESSAGE_BODY"] == "true",
+)
+
+
+class StaysQueued(Exception):
+    """Nothing was sent: SQS delivers the queue's message again."""
+
+
+def answer_request(event: APIGatewayProxyEventV2, context: LambdaContext) -> Answer:
+    """Do what a request of MessagesApi asks for."""
+    match event.route_key:
+        case "POST /messages":
+            key = event.headers.get("idempotency-key", "").strip() or None
+            sent = sender.send_json(_body(event), key=key, time_left=_time_left(context))
+            _report(sent)
+            return answer_for(sent, accepted_status=201)
+        case "POST /messages/{message_sid}/cancel":
+            message_sid = event.path_parameters["message_sid"]
+            canceled = sender.cancel(message_sid, time_left=_time_left(context))
+            _report_cancel(canceled)
+            return answer_for(canceled, accepted_status=200)
+        case _:
+            return problem(404, "There is POST /messages and POST /messages/{message_sid}/cancel.")
+
+
+def answer_directly(document: object, context: LambdaContext) -> dict[str, Any]:
+    """Do what somebody asks who invoked the function, without an API between."""
+    sent = sender.send(document, key=None, time_left=_time_left(context))
+    _report(sent)
+    return direct_answer(answer_for(sent, accepted_status=201))
+
+
+def take_from_queue(record: SQSRecord, lambda_context: LambdaContext) -> None:
+    """Send what a message of SendQueue asks for; it stays there only if nothing was sent.
+
+    Raises:
+        StaysQueued: it may be tried again.
+        StoreUnavailable: it was refused, and nobody would ever learn of that.
+    """
+    key = record.message_id
+    sent = sender.send_json(record.body, key=key, time_left=_time_left(lambda_context))
+    _report(sent, queue_message_id=key)
+    match sent:
+        case NotDone():
+            raise StaysQueued(sent.reason)
+        case Invalid() | Rejected():
+            sender.record_never_sent(sent, key=key)
+
+
+def _body(event: APIGatewayProxyEventV2) -> bytes:
+    body = (event.body or "").encode("utf-8", "replace")
+    return base64.b64decode(body) if event.is_base64_encoded else body
+
+
+def _time_left(context: LambdaContext) -> TimeLeft:
+    return lambda: context.get_remaining_time_in_millis() / 1000
+
+
+def _report(sent: SendResult, queue_message_id: str | None = None) -> None:
+    """A line and a count for each request; never a number, a text or a token."""
+    log = logger.info if isinstance(sent, Accepted) else logger.warning
+    match sent:
+        case Accepted(message=message, stored=stored):
+            metric = "MessageSent"
+            facts: dict[str, object] = {
+                "message_sid": message.message_sid,
+                "request_id": message.request_id,
+                "reference": message.reference,
+            }
+            if not stored:
+                _count("MessageNotStored")
+                logger.error("Message sent, but not stored", extra=facts)
+        case Invalid(problems=problems):
+            metric, facts = "RequestInvalid", {"fields": [it.field for it in problems]}
+        case Rejected(request_id=request_id, code=code):
+            metric, facts = "MessageRefused", {"request_id": request_id, "error_code": code}
+        case InDoubt(request_id=request_id, reason=reason):
+            metric, facts = "SendInDoubt", {"request_id": request_id, "reason": reason}
+        case NotDone(reason=reason, credentials_refused=credentials_refused):
+            metric = "CredentialsRefused" if credentials_refused else "SendUnavailable"
+            facts = {"reason": reason}
+        case _:
+            assert_never(sent)
+    _count(metric)
+    log(metric, extra=facts | {"queue_message_id": queue_message_id})
+
+
+def _report_cancel(canceled: CancelResult) -> None:
+    match canceled:
+        case Accepted(message=message):
+            log = logger.info if canceled.stored else logger.error
+            log("Message canceled", message_sid=message.message_sid, stored=canceled.stored)
+        case NotDone(reason=reason):
+            logger.error("Message not canceled", reason=reason)
+            if canceled.credentials_refused:
+                _count("CredentialsRefused")
+        case Rejected(code=code):
+            logger.warning("Cancelling refused", error_code=code)
+        case NotFound():
+            logger.warning("Message to cancel not found")
+
+
+def _count(metric: str) -> None:
+    metrics.add_metric(metric, MetricUnit.Count, 1)
+
+
+def _report_unforeseen() -> None:
+    """Say what Powertools keeps to itself: an error of ours, by whose fault a message stays."""
+    for kind, _, _ in processor.exceptions:
+        if kind not in {StaysQueued, StoreUnavailable}:
+            logger.error("Queue message not handled", error=str(kind))
+
+
+@metrics.log_metrics(raise_on_empty_metrics=False)
+def lambda_handler(
+    event: Any, context: LambdaContext
+) -> "Answer | dict[str, Any] | PartialItemFailureResponse":
+    """API Gateway calls this, SQS with a batch, and whoever invokes the function itself."""
+    twilio.new_invocation()
+    match event:
+        case {"version": "2.0", "routeKey": str()}:
+            return answer_request(APIGatewayProxyEventV2(event), context)
+        case {"Records": [{"eventSource": "aws:sqs"}, *_]}:
+            failures = process_partial_response(event, take_from_queue, processor, context)
+            _report_unforeseen()
+            return failures
+        case _:
+            return answer_directly(event, context)

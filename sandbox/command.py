@@ -1,0 +1,89 @@
+"""The command line: `python -m sandbox up` and `python -m sandbox demo`.
+
+Exit codes: 0 all as it should be; 1 it is not, or the sandbox could not start; 2 a wrong command
+line; 130 stopped before it was up.
+"""
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NoReturn
+
+from sandbox.console import Console, Style
+from sandbox.demo import demo
+from sandbox.endpoints import EndpointsFile
+from sandbox.errors import SandboxError
+from sandbox.running import FOLDER, Settings
+from sandbox.up import up
+
+_ENDS_IT: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STOPPED: Final = 130
+_COMMANDS: Final = {"up": up, "demo": demo}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command: its exit code."""
+    options = _parser().parse_args(arguments)
+    console = Console(sys.stdout)
+    settings = Settings(
+        gateway_port=options.gateway_port,
+        aws_port=options.aws_port,
+        twilio_port=options.twilio_port,
+        endpoints_file=EndpointsFile(options.endpoints_file),
+    )
+    for signum in _ENDS_IT:
+        signal.signal(signum, _stop)
+    try:
+        return _COMMANDS[options.command](console, settings)
+    except SandboxError as error:
+        console.line(str(error), Style.BAD)
+        return 1
+    except KeyboardInterrupt:
+        console.line("Stopped. Nothing is left running.")
+        return _STOPPED
+
+
+def _stop(_signum: int, _frame: object) -> NoReturn:
+    """Unwind, and let nothing disturb that."""
+    for signum in _ENDS_IT:
+        signal.signal(signum, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox",
+        description="The whole system on this machine: an emulated AWS, a simulated Twilio, and "
+        "the real stack deployed between them. Needs no account and no network once it is built.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="up|demo")
+    for name, what in (
+        ("up", "start it, say where everything is, and stay until Ctrl-C"),
+        ("demo", "start it, send a few messages, show what becomes of them, and end"),
+    ):
+        command = commands.add_parser(name, help=what, description=what.capitalize() + ".")
+        for option, whose in (
+            ("--gateway-port", "the public endpoints of the stack's two APIs"),
+            ("--aws-port", "the emulated AWS"),
+            ("--twilio-port", "the simulated Twilio"),
+        ):
+            command.add_argument(
+                option, type=_port, metavar="PORT", help=f"of {whose}; a free one by default"
+            )
+        command.add_argument(
+            "--endpoints-file",
+            type=Path,
+            default=FOLDER / "endpoints.json",
+            metavar="FILE",
+            help="where other programs read the endpoints; .sandbox/endpoints.json by default",
+        )
+    return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 < port < 1 << 16:
+        raise argparse.ArgumentTypeError(f"{text} is not a port")
+    return port

@@ -1,0 +1,265 @@
+"""The running sandbox: everything started in its order, and ended in the reverse one.
+
+emulator    AWS: MiniStack, with the functions in its workers
+simulator   Twilio
+gateway     API Gateway's public endpoints, on a port known before the deploy
+mailbox     the email inbox of whoever subscribed to failure notices
+stack       the real template.yaml, built and deployed by the real SAM CLI
+"""
+
+import fcntl
+import json
+import platform
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Final, Self
+
+from sandbox.console import Console
+from sandbox.deployment import STACK_NAME, Account, Stack
+from sandbox.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Emulator
+from sandbox.endpoints import Endpoints, EndpointsFile
+from sandbox.errors import SandboxError
+from sandbox.gateway import MESSAGES_API_PREFIX, Gateway
+from sandbox.loopback import NotForwarded, call, claim_ports
+from sandbox.mailbox import Email, Mailbox
+from sandbox.sam import BUCKET, Sam
+from sandbox.simulator.accounts import Account as TwilioAccount
+from sandbox.simulator.server import SimulatorServer
+from sandbox.waiting import WaitedInVain, wait_for
+
+PROJECT: Final = Path(__file__).resolve().parents[1]
+FOLDER: Final = PROJECT / ".sandbox"
+
+TWILIO_ACCOUNT_SID: Final = "AC" + "0" * 32
+TWILIO_AUTH_TOKEN: Final = "sandbox-auth-token"  # noqa: S105 -- opens nothing but the simulator
+FAILURE_EMAIL: Final = "on-call@example.com"
+
+_SECRET_NAME: Final = "delivery/twilio"  # noqa: S105 -- its name, not its value
+_ANSWERS_WITHIN_SECONDS: Final = 60
+_CALLBACKS_AT_ONCE: Final = 3  # so many environments are warm when the first ones come
+_A_SID_NOBODY_HAS: Final = "SM" + "0" * 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What can be chosen; a port that is None is a free one."""
+
+    gateway_port: int | None = None
+    aws_port: int | None = None
+    twilio_port: int | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """Of the stack, beside those that the sandbox sets."""
+    endpoints_file: EndpointsFile | None = None
+    """Where outside programs read the endpoints, if they are to be told at all."""
+
+    def without_endpoints_file(self) -> Self:
+        """The same, but no outside program is told."""
+        return replace(self, endpoints_file=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sandbox:
+    """A running sandbox."""
+
+    endpoints: Endpoints
+    stack: Stack
+    account: Account
+    emulator: Emulator
+    simulator: SimulatorServer
+    gateway: Gateway
+
+
+@contextmanager
+def running_sandbox(
+    console: Console, settings: Settings, *, emailed: Callable[[Email], None]
+) -> Iterator[Sandbox]:
+    """A sandbox in which everything answers, until the context ends.
+
+    Args:
+        console: shows each step and its time.
+        settings: what was chosen.
+        emailed: told of each failure notice as a subscriber gets it, in some thread.
+
+    Raises:
+        SandboxError: it cannot start; nothing is left running.
+    """
+    gateway_port, aws_port, twilio_port = claim_ports(
+        {
+            "--gateway-port": settings.gateway_port,
+            "--aws-port": settings.aws_port,
+            "--twilio-port": settings.twilio_port,
+        }
+    )
+    with ExitStack() as ending:
+        if settings.endpoints_file:
+            ending.enter_context(settings.endpoints_file.held())
+        folder = ending.enter_context(_private_folder())
+        mailbox = ending.enter_context(Mailbox(upstream_port=aws_port, arrived=emailed))
+        emulator = ending.enter_context(
+            Emulator(port=aws_port, folder=folder, mailbox_url=mailbox.url)
+        )
+        simulator = ending.enter_context(
+            SimulatorServer(
+                [TwilioAccount(sid=TWILIO_ACCOUNT_SID, auth_token=TWILIO_AUTH_TOKEN)],
+                port=twilio_port,
+            )
+        )
+        gateway = ending.enter_context(Gateway(port=gateway_port, upstream_port=aws_port))
+        account = Account(emulator.url)
+        stack = _deploy(
+            console,
+            emulator=emulator,
+            account=account,
+            folder=folder,
+            parameters={
+                "Architecture": _architecture(),
+                "TwilioSecretName": _SECRET_NAME,
+                "TwilioApiBaseUrl": simulator.base_url,
+                "PublicBaseUrl": gateway.url,
+                "FailureEmail": FAILURE_EMAIL,
+                **settings.parameters,
+            },
+        )
+        with console.step("Waiting until everything answers"):
+            account.route(stack)
+            gateway.open(
+                callback_host=stack.host("CallbackApi"), messages_host=stack.host("MessagesApi")
+            )
+            endpoints = Endpoints(
+                aws_endpoint_url=emulator.url,
+                aws_access_key_id=ACCESS_KEY_ID,
+                aws_secret_access_key=SECRET_ACCESS_KEY,
+                region=REGION,
+                stack_name=STACK_NAME,
+                status_callback_url=stack.outputs["StatusCallbackUrl"],
+                messages_api_url=f"{gateway.url}{MESSAGES_API_PREFIX}",
+                twilio_api_base_url=simulator.base_url,
+                twilio_account_sid=TWILIO_ACCOUNT_SID,
+                twilio_auth_token=TWILIO_AUTH_TOKEN,
+                messages_table=stack.outputs["MessagesTableName"],
+                send_queue_url=stack.outputs["SendQueueUrl"],
+                failure_topic_arn=stack.outputs["FailureTopicArn"],
+                notices_queue_url=account.subscribe_queue(stack.outputs["FailureTopicArn"]),
+            )
+            _wait_until_all_answer(endpoints, stack, account)
+        if settings.endpoints_file:
+            settings.endpoints_file.write(endpoints)
+        yield Sandbox(
+            endpoints=endpoints,
+            stack=stack,
+            account=account,
+            emulator=emulator,
+            simulator=simulator,
+            gateway=gateway,
+        )
+
+
+@contextmanager
+def _private_folder() -> Iterator[Path]:
+    """A folder for one run; of a run that failed the logs stay, because the error names them."""
+    folder = Path(mkdtemp(prefix="delivery-sandbox-"))
+    try:
+        yield folder
+    except SandboxError:
+        for inner in folder.iterdir():
+            if inner.is_dir():
+                shutil.rmtree(inner, ignore_errors=True)
+        raise
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _deploy(
+    console: Console,
+    *,
+    emulator: Emulator,
+    account: Account,
+    folder: Path,
+    parameters: Mapping[str, str],
+) -> Stack:
+    FOLDER.mkdir(exist_ok=True)
+    sam = Sam(
+        project=PROJECT, cache=FOLDER, folder=folder, aws_environment=emulator.client_environment
+    )
+    with (FOLDER / "build.lock").open("w") as lock:
+        # Sandboxes share what is built, one at a time.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with console.step("Building the functions and the layer (sam build)"):
+            sam.build(parameters)
+        with console.step("Starting the emulated AWS (MiniStack)"):
+            emulator.wait_until_ready()
+            account.create_bucket(BUCKET)
+            account.create_secret(
+                _SECRET_NAME, {"account_sid": TWILIO_ACCOUNT_SID, "auth_token": TWILIO_AUTH_TOKEN}
+            )
+        with console.step("Deploying the stack (sam deploy)"):
+            sam.deploy(stack_name=STACK_NAME, parameters=parameters)
+            return account.stack()
+
+
+def _architecture() -> str:
+    """Lambda's name for this machine, because the functions run on it."""
+    return "arm64" if platform.machine().lower() in {"arm64", "aarch64"} else "x86_64"
+
+
+def _wait_until_all_answer(endpoints: Endpoints, stack: Stack, account: Account) -> None:
+    """Call every function once, so that the first real callback meets a warm one.
+
+    None of these calls does anything: a callback that nobody signed, a request without a recipient,
+    a message that nobody knows.
+    """
+    api = endpoints.messages_api_url
+    with ThreadPoolExecutor() as pool:
+        answers = [
+            pool.submit(_wait_for_status, *expected)
+            for expected in (
+                *[("POST", endpoints.status_callback_url, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)]
+                * _CALLBACKS_AT_ONCE,
+                ("POST", f"{api}/messages", HTTPStatus.BAD_REQUEST),
+                ("GET", f"{api}/messages/{_A_SID_NOBODY_HAS}", HTTPStatus.NOT_FOUND),
+            )
+        ]
+        answers.append(pool.submit(_tell_of_nothing, stack, account))
+        for answer in answers:
+            answer.result()
+
+
+def _wait_for_status(method: str, url: str, expected: HTTPStatus) -> None:
+    seen: list[str] = []
+
+    def answers() -> bool:
+        try:
+            response = call(method, url, content={} if method == "POST" else None)
+        except NotForwarded as error:
+            seen.append(str(error))
+            return False
+        seen.append(f"{response.status} {response.body.decode(errors='replace')}")
+        return response.status == expected
+
+    try:
+        wait_for(answers, within=_ANSWERS_WITHIN_SECONDS, what=f"{expected} from {method} {url}")
+    except WaitedInVain as error:
+        raise SandboxError(f"{error}; the last answer was: {seen[-1]}") from error
+
+
+def _tell_of_nothing(stack: Stack, account: Account) -> None:
+    record = {
+        "eventID": "0",
+        "eventName": "MODIFY",
+        "eventSource": "aws:dynamodb",
+        "dynamodb": {"Keys": {"message_sid": {"S": _A_SID_NOBODY_HAS}}, "SequenceNumber": "0"},
+    }
+    answer = account.functions.invoke(
+        FunctionName=stack.resources["NotifyFailureFunction"],
+        Payload=json.dumps({"Records": [record]}),
+    )
+    if "FunctionError" in answer:
+        raise SandboxError(f"NotifyFailureFunction fails: {answer['Payload'].read().decode()}")

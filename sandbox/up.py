@@ -1,0 +1,87 @@
+"""`python -m sandbox up`: the sandbox for whoever wants to try something."""
+
+import shlex
+from contextlib import suppress
+
+from sandbox.console import Console, Style
+from sandbox.endpoints import Endpoints
+from sandbox.errors import SandboxError
+from sandbox.mailbox import Email
+from sandbox.running import FAILURE_EMAIL, Settings, running_sandbox
+
+
+def up(console: Console, settings: Settings) -> int:
+    """Stay up until the process is told to end; 0 then."""
+
+    def show(email: Email) -> None:
+        console.line()
+        show_email(console, email)
+
+    with running_sandbox(console, settings, emailed=show) as sandbox:
+        _show_places(console, sandbox.endpoints, settings)
+        show_things_to_try(console, sandbox.endpoints)
+        console.line()
+        console.line("Failure notices appear below as they are mailed. Ctrl-C ends it all.")
+        with suppress(KeyboardInterrupt):
+            code = sandbox.emulator.wait_until_ended()
+            raise SandboxError(
+                f"The emulated AWS ended by itself (exit code {code}); see {sandbox.emulator.log}"
+            )
+    console.line()
+    console.line("Stopped. Nothing is left running.")
+    return 0
+
+
+def show_email(console: Console, email: Email) -> None:
+    """An email as it lies in the inbox."""
+    console.line(f"To:      {FAILURE_EMAIL}", Style.DIM)
+    console.line(f"Subject: {email.subject}", Style.BOLD)
+    console.line()
+    for line in email.text.splitlines():
+        console.line(f"  {line}".rstrip())
+
+
+def show_things_to_try(console: Console, endpoints: Endpoints) -> None:
+    """Commands that work while this sandbox is up."""
+    for title, command in things_to_try(endpoints).items():
+        console.line()
+        console.line(title, Style.BOLD)
+        console.line(f"  {console.styled(command, Style.COMMAND)}")
+
+
+def things_to_try(endpoints: Endpoints) -> dict[str, str]:
+    """Shell commands by what they do."""
+    messages = f"{endpoints.messages_api_url}/messages"
+    account_sid, auth_token = endpoints.twilio_account_sid, endpoints.twilio_auth_token
+    twilio = f"{endpoints.twilio_api_base_url}/2010-04-01/Accounts/{account_sid}/Messages.json"
+    callback = endpoints.status_callback_url
+    send = '{"to": "+15555530003", "from": "+15005550006", "body": "Is anybody there?"}'
+    fail = '{"kind": "fail", "status": 503, "times": 2, "path": "/twilio"}'
+    return {
+        "Send a message; this recipient's phone is switched off": (
+            f"curl -s {messages} -H 'Content-Type: application/json' -d {shlex.quote(send)}"
+        ),
+        "Read it back, with the message_sid from that answer": f"curl -s {messages}/SM...",
+        "Send like code that only sets StatusCallback and knows nothing else of this stack": (
+            f"curl -s {twilio} -u {account_sid}:{auth_token} --data-urlencode To=+15551234567 "
+            "--data-urlencode From=+15005550006 -d Body=Hello "
+            f"-d StatusCallback={callback}"
+        ),
+        "Let the next two callbacks fail on their way, and see Twilio repeat them": (
+            f"curl -s {callback.removesuffix('/twilio/status')}/_gateway/faults "
+            f"-d {shlex.quote(fail)}"
+        ),
+    }
+
+
+def _show_places(console: Console, endpoints: Endpoints, settings: Settings) -> None:
+    console.line()
+    console.line("The sandbox is up.", Style.GOOD)
+    for name, place in (
+        ("Status callbacks", endpoints.status_callback_url),
+        ("Messages API", endpoints.messages_api_url),
+        ("Simulated Twilio", f"{endpoints.twilio_api_base_url}/_simulator/messages"),
+        ("Emulated AWS", endpoints.aws_endpoint_url),
+        ("For programs", str(settings.endpoints_file.path) if settings.endpoints_file else "-"),
+    ):
+        console.line(f"  {name + ':':<18}{place}")

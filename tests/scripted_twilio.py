@@ -1,0 +1,161 @@
+"""A server on this machine that misbehaves as it is told, and counts connections and requests."""
+
+import contextlib
+import json
+import socketserver
+import ssl
+import threading
+from dataclasses import dataclass, field
+from email.message import Message as Headers
+from http.client import parse_headers
+from io import BufferedReader
+from typing import Any, Self, cast, override
+from urllib.parse import parse_qsl
+
+MESSAGE_SID = "SM" + "0123456789abcdef" * 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the server does with a request; without a status the bytes are all that it sends."""
+
+    status: int | None = 201
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    missing_bytes: int = 0
+    """Of the length that was announced."""
+    closes: bool = False
+
+    def as_bytes(self) -> bytes:
+        if self.status is None:
+            return self.body
+        length = str(len(self.body) + self.missing_bytes)
+        headers = {"Content-Type": "application/json", "Content-Length": length, **self.headers}
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return f"HTTP/1.1 {self.status} Said\r\n{head}\r\n".encode() + self.body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    method: str
+    path: str
+    headers: Headers
+    parameters: list[tuple[str, str]]
+
+
+def resource(**properties: Any) -> dict[str, Any]:
+    """A message as Twilio's API shows it."""
+    return {
+        "sid": MESSAGE_SID,
+        "account_sid": "AC" + "0" * 32,
+        "status": "queued",
+        "to": "+15558675310",
+        "from": "+15005550006",
+        "messaging_service_sid": None,
+        "body": "Your table is ready",
+        "num_segments": "1",
+        "price": None,
+        "price_unit": "USD",
+        "error_code": None,
+        "error_message": None,
+        "date_created": "Thu, 24 Aug 2023 05:01:45 +0000",
+        **properties,
+    }
+
+
+def accepted(**properties: Any) -> Reply:
+    return Reply(body=json.dumps(resource(**properties)).encode())
+
+
+def refused(status: int, code: int | None = None, **headers: str) -> Reply:
+    """An error as Twilio words it, with a number in its text."""
+    message = "The 'To' number +15558675310 is not reachable"
+    body = {"code": code, "message": message, "status": status}
+    return Reply(status=status, headers=headers, body=json.dumps(body).encode())
+
+
+DROPPED = Reply(status=None, closes=True)
+STALLED = Reply(status=None)
+
+
+class ScriptedTwilio:
+    """Answers each request with the next reply; the last one is repeated."""
+
+    def __init__(self, *replies: Reply, tls: ssl.SSLContext | None = None) -> None:
+        self.requests: list[Received] = []
+        self.connections = 0
+        self.closed = threading.Semaphore(0)
+        """Released for each connection that the server has closed."""
+        self._replies = list(replies) or [accepted()]
+        self._tls = tls
+        self._server = _Server(self)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+
+    @property
+    def url(self) -> str:
+        scheme = "https" if self._tls else "http"
+        return f"{scheme}://127.0.0.1:{self._server.server_address[1]}"
+
+    def will(self, *replies: Reply) -> None:
+        self._replies = list(replies)
+
+    def next_reply(self) -> Reply:
+        return self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
+
+    def wrap(self, connection: Any) -> Any:
+        """The connection with TLS, if the server speaks it."""
+        self.connections += 1
+        return self._tls.wrap_socket(connection, server_side=True) if self._tls else connection
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.stopping.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    block_on_close = True
+
+    def __init__(self, script: ScriptedTwilio) -> None:
+        self.script = script
+        self.stopping = threading.Event()
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+
+class _Handler(socketserver.BaseRequestHandler):
+    @override
+    def handle(self) -> None:
+        server = cast("_Server", self.server)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            connection = stack.enter_context(server.script.wrap(self.request))
+            connection.settimeout(5)
+            stream = stack.enter_context(connection.makefile("rb"))
+            while (received := _read(stream)) and not server.stopping.is_set():
+                server.script.requests.append(received)
+                reply = server.script.next_reply()
+                connection.sendall(reply.as_bytes())
+                if reply.closes:
+                    break
+        server.script.closed.release()
+
+
+def _read(stream: BufferedReader) -> Received | None:
+    line = stream.readline().decode()
+    if not line:
+        return None
+    method, path, _ = line.split(" ", 2)
+    headers = parse_headers(stream)
+    body = stream.read(int(headers.get("Content-Length", "0")))
+    return Received(
+        method=method,
+        path=path,
+        headers=headers,
+        parameters=parse_qsl(body.decode(), keep_blank_values=True),
+    )

@@ -1,0 +1,286 @@
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from moto import mock_aws
+
+from delivery.credentials import (
+    SecretInvalid,
+    SecretUnavailable,
+    TwilioSecret,
+    TwilioSecrets,
+    UnknownAccount,
+)
+from tests.builders import ACCOUNT_SID, AUTH_TOKEN
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+NAME = "delivery/twilio"
+SUBACCOUNT_SID = "AC" + "b" * 32
+KEY_SID = "SK" + "c" * 32
+
+
+def a_secret(**changes: Any) -> str:
+    """The secret's JSON; a change to None removes the field."""
+    fields = {"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN} | changes
+    return json.dumps({name: value for name, value in fields.items() if value is not None})
+
+
+def test_the_auth_token_calls_twilio_and_signs_callbacks() -> None:
+    secret = TwilioSecret.parse(a_secret())
+
+    credentials = secret.for_account(None)
+    assert credentials.account_sid == ACCOUNT_SID
+    assert (credentials.username, credentials.password) == (ACCOUNT_SID, AUTH_TOKEN)
+    assert secret.signing_tokens(ACCOUNT_SID) == (AUTH_TOKEN,)
+
+
+def test_an_api_key_calls_twilio_while_the_auth_token_still_signs() -> None:
+    secret = TwilioSecret.parse(a_secret(api_key_sid=KEY_SID, api_key_secret="key-secret"))
+
+    credentials = secret.for_account(ACCOUNT_SID)
+    assert credentials.account_sid == ACCOUNT_SID
+    assert (credentials.username, credentials.password) == (KEY_SID, "key-secret")
+    assert secret.signing_tokens(None) == (AUTH_TOKEN,)
+
+
+def test_the_coming_and_the_old_token_sign_too() -> None:
+    secret = TwilioSecret.parse(a_secret(accepted_auth_tokens=["coming", "old"]))
+
+    assert secret.signing_tokens(None) == (AUTH_TOKEN, "coming", "old")
+    assert secret.for_account(None).password == AUTH_TOKEN
+
+
+def test_a_subaccount_has_its_own_tokens() -> None:
+    own = {
+        "auth_token": "sub-token",
+        "accepted_auth_tokens": ["sub-coming"],
+        "api_key_sid": KEY_SID,
+        "api_key_secret": "sub-key-secret",
+    }
+    secret = TwilioSecret.parse(a_secret(subaccounts={SUBACCOUNT_SID: own}))
+
+    credentials = secret.for_account(SUBACCOUNT_SID)
+    assert secret.signing_tokens(SUBACCOUNT_SID) == ("sub-token", "sub-coming")
+    assert credentials.account_sid == SUBACCOUNT_SID
+    assert (credentials.username, credentials.password) == (KEY_SID, "sub-key-secret")
+    assert secret.signing_tokens(ACCOUNT_SID) == (AUTH_TOKEN,)
+
+
+@pytest.mark.parametrize("unknown", ["AC" + "d" * 32, "", ACCOUNT_SID.lower()])
+def test_an_unknown_account_has_no_token_and_cannot_send(unknown: str) -> None:
+    secret = TwilioSecret.parse(a_secret())
+
+    assert secret.signing_tokens(unknown) == ()
+    with pytest.raises(UnknownAccount):
+        secret.for_account(unknown)
+
+
+def test_fields_that_are_not_ours_are_left_alone() -> None:
+    secret = TwilioSecret.parse(a_secret(note="rotated in May"))
+
+    assert secret.main.auth_token == AUTH_TOKEN
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("", "not JSON"),
+        (AUTH_TOKEN, "not JSON"),
+        (f'{{"auth_token": {AUTH_TOKEN}}}', "not JSON"),
+        (f'["{AUTH_TOKEN}"]', "JSON object"),
+        (a_secret(account_sid=None), "account_sid"),
+        (a_secret(account_sid=KEY_SID), "account_sid"),
+        (a_secret(account_sid=7), "account_sid"),
+        (a_secret(account_sid=ACCOUNT_SID + "\n"), "account_sid"),
+        (a_secret(auth_token=None), "auth_token"),
+        (a_secret(auth_token=""), "auth_token"),
+        (a_secret(auth_token="  "), "auth_token"),
+        (a_secret(auth_token=f" {AUTH_TOKEN}"), "auth_token"),
+        (a_secret(auth_token=f"{AUTH_TOKEN}\u2013"), "auth_token"),
+        (a_secret(auth_token=[AUTH_TOKEN]), "auth_token"),
+        (a_secret(api_key_sid=KEY_SID), "api_key_secret"),
+        (a_secret(api_key_secret=AUTH_TOKEN), "api_key_sid"),
+        (a_secret(api_key_sid=AUTH_TOKEN, api_key_secret="x"), "api_key_sid"),
+        (a_secret(accepted_auth_tokens=AUTH_TOKEN), "accepted_auth_tokens"),
+        (a_secret(accepted_auth_tokens=["ok", ""]), "accepted_auth_tokens[1]"),
+        (a_secret(subaccounts=[AUTH_TOKEN]), "subaccounts"),
+        (a_secret(subaccounts={AUTH_TOKEN: {}}), "subaccounts"),
+        (a_secret(subaccounts={SUBACCOUNT_SID: AUTH_TOKEN}), f"subaccounts.{SUBACCOUNT_SID}"),
+        (a_secret(subaccounts={SUBACCOUNT_SID: {}}), f"subaccounts.{SUBACCOUNT_SID}.auth_token"),
+    ],
+)
+def test_a_secret_that_cannot_be_used_names_the_field_and_never_a_value(
+    text: str, named: str
+) -> None:
+    with pytest.raises(SecretInvalid) as raised:
+        TwilioSecret.parse(text)
+
+    assert named in str(raised.value)
+    assert AUTH_TOKEN not in str(raised.value)
+    assert raised.value.__cause__ is None
+    assert raised.value.__suppress_context__ or raised.value.__context__ is None
+
+
+def test_no_token_is_ever_printed() -> None:
+    tokens = ["token-1", "token-2", "token-3", "token-4"]
+    own = {"auth_token": tokens[3]}
+    secret = TwilioSecret.parse(
+        a_secret(
+            auth_token=tokens[0],
+            accepted_auth_tokens=[tokens[1]],
+            api_key_sid=KEY_SID,
+            api_key_secret=tokens[2],
+            subaccounts={SUBACCOUNT_SID: own},
+        )
+    )
+
+    printed = f"{secret} {secret!r} {secret.for_account(None)} {secret.for_account(SUBACCOUNT_SID)}"
+
+    assert ACCOUNT_SID in printed
+    assert "token-" not in printed
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class SecretsManager:
+    """Real Secrets Manager by moto, but for the errors that it is told to have; counts calls."""
+
+    def __init__(self, client: "SecretsManagerClient") -> None:
+        self.client = client
+        self.exceptions = client.exceptions
+        self.fails: Exception | None = None
+        self.calls = 0
+
+    def get_secret_value(self, **arguments: Any) -> Any:
+        self.calls += 1
+        if self.fails:
+            raise self.fails
+        return self.client.get_secret_value(**arguments)
+
+    def holds(self, text: str) -> None:
+        self.client.put_secret_value(SecretId=NAME, SecretString=text)
+
+
+@pytest.fixture
+def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[SecretsManager]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with mock_aws():
+        client = boto3.client("secretsmanager", region_name="us-east-1")
+        client.create_secret(Name=NAME, SecretString=a_secret())
+        yield SecretsManager(client)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def secrets(manager: Any, clock: Clock) -> TwilioSecrets:
+    return TwilioSecrets(manager, NAME, clock)
+
+
+DENIED = ClientError({"Error": {"Code": "AccessDeniedException"}}, "GetSecretValue")
+SILENT = EndpointConnectionError(endpoint_url="https://secretsmanager")
+
+
+def test_the_secret_is_read_once_in_five_minutes(
+    secrets: TwilioSecrets, manager: SecretsManager, clock: Clock
+) -> None:
+    secrets.current()
+    manager.holds(a_secret(auth_token="promoted"))
+
+    clock.now = 299
+    before = secrets.current()
+    clock.now = 300
+    after = secrets.current()
+
+    assert (before.main.auth_token, after.main.auth_token) == (AUTH_TOKEN, "promoted")
+    assert manager.calls == 2
+
+
+def test_a_sender_whose_credentials_were_refused_sees_the_promoted_token_at_once(
+    secrets: TwilioSecrets, manager: SecretsManager
+) -> None:
+    secrets.current()
+    manager.holds(a_secret(auth_token="promoted"))
+
+    assert secrets.read_again().main.auth_token == "promoted"
+    assert secrets.current().main.auth_token == "promoted"
+    assert manager.calls == 2
+
+
+@pytest.mark.parametrize("error", [DENIED, SILENT])
+def test_an_older_secret_serves_on_while_secrets_manager_fails(
+    secrets: TwilioSecrets, manager: SecretsManager, clock: Clock, error: Exception
+) -> None:
+    known = secrets.current()
+    clock.now = 10_000
+    manager.fails = error
+
+    assert secrets.current() is known
+    assert secrets.read_again() is known
+
+
+def test_an_older_secret_serves_on_while_the_new_one_has_a_typing_error(
+    secrets: TwilioSecrets, manager: SecretsManager, clock: Clock
+) -> None:
+    known = secrets.current()
+    clock.now = 10_000
+    manager.holds('{"account_sid": ')
+
+    assert secrets.current() is known
+
+
+def test_a_failing_secrets_manager_does_not_delay_each_request_and_is_asked_again_soon(
+    secrets: TwilioSecrets, manager: SecretsManager, clock: Clock
+) -> None:
+    secrets.current()
+    clock.now = 10_000
+    manager.fails = SILENT
+    secrets.current()
+    secrets.current()
+    assert manager.calls == 2
+
+    manager.fails = None
+    manager.holds(a_secret(auth_token="promoted"))
+    clock.now += 30
+
+    assert secrets.current().main.auth_token == "promoted"
+
+
+@pytest.mark.parametrize("error", [DENIED, SILENT])
+def test_a_secret_that_was_never_read_is_unavailable(
+    secrets: TwilioSecrets, manager: SecretsManager, error: Exception
+) -> None:
+    manager.fails = error
+
+    with pytest.raises(SecretUnavailable):
+        secrets.current()
+
+    manager.fails = None
+    assert secrets.current().main.account_sid == ACCOUNT_SID
+
+
+def test_a_secret_that_nobody_created_must_be_created(manager: Any) -> None:
+    with pytest.raises(SecretInvalid, match="there is no secret named other; create it"):
+        TwilioSecrets(manager, "other").current()
+
+
+def test_a_binary_secret_must_be_stored_as_text(manager: Any) -> None:
+    manager.client.create_secret(Name="binary", SecretBinary=b"{}")
+
+    with pytest.raises(SecretInvalid, match="store its JSON as text"):
+        TwilioSecrets(manager, "binary").current()
