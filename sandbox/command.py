@@ -5,6 +5,8 @@ line; 130 stopped before it was up.
 """
 
 import argparse
+import io
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -26,6 +28,8 @@ _COMMANDS: Final = {"up": up, "demo": demo}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command: its exit code."""
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # an email may hold what a terminal cannot show
     console = Console(sys.stdout)
     settings = Settings(
         gateway_port=options.gateway_port,
@@ -39,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _COMMANDS[options.command](console, settings)
     except SandboxError as error:
         console.line(str(error), Style.BAD)
+        return 1
+    except BrokenPipeError:  # whoever read this has seen enough, and Python must not try again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         console.line("Stopped. Nothing is left running.")

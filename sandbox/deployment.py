@@ -105,6 +105,24 @@ class Account:
             },
         )
 
+    def close_topic(self, topic_arn: str) -> None:
+        """Let only those publish whose role allows it, as with a new topic of AWS.
+
+        MiniStack's CloudFormation leaves the condition out of a topic's default policy, so that
+        everybody may publish:
+        https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-use-cases.html
+        """
+        client = self._session.client("sns", endpoint_url=self._url, config=_DIRECT)
+        attributes = client.get_topic_attributes(TopicArn=topic_arn)["Attributes"]
+        policy = json.loads(attributes["Policy"])
+        if policy.get("Id") != "__default_policy_ID":  # the template says something else
+            return
+        for statement in policy["Statement"]:
+            statement["Condition"] = {"StringEquals": {"AWS:SourceOwner": attributes["Owner"]}}
+        client.set_topic_attributes(
+            TopicArn=topic_arn, AttributeName="Policy", AttributeValue=json.dumps(policy)
+        )
+
     def subscribe_queue(self, topic_arn: str) -> str:
         """Let a new queue take the topic's messages just as they were published: its URL."""
         queues = self.queues

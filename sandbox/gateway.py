@@ -77,6 +77,12 @@ class Gateway(LoopbackServer):
         with self._lock:
             self._faults.append(fault)
 
+    @property
+    def faults(self) -> list[Fault]:
+        """Those that are still to come."""
+        with self._lock:
+            return list(self._faults)
+
     def behave(self) -> None:
         """No more faults."""
         with self._lock:
@@ -140,8 +146,7 @@ class Gateway(LoopbackServer):
                 self.misbehave(fault)
             case "DELETE":
                 self.behave()
-        with self._lock:
-            return _json(HTTPStatus.OK, {"faults": [asdict(fault) for fault in self._faults]})
+        return _json(HTTPStatus.OK, {"faults": [asdict(fault) for fault in self.faults]})
 
 
 def _json(status: int, content: Any) -> Response:

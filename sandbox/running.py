@@ -41,7 +41,7 @@ TWILIO_AUTH_TOKEN: Final = "sandbox-auth-token"  # noqa: S105 -- opens nothing b
 FAILURE_EMAIL: Final = "on-call@example.com"
 
 _SECRET_NAME: Final = "delivery/twilio"  # noqa: S105 -- its name, not its value
-_ANSWERS_WITHIN_SECONDS: Final = 60
+_ANSWERS_WITHIN_SECONDS: Final = 40
 _CALLBACKS_AT_ONCE: Final = 3  # so many environments are warm when the first ones come
 _A_SID_NOBODY_HAS: Final = "SM" + "0" * 32
 
@@ -128,6 +128,7 @@ def running_sandbox(
         )
         with console.step("Waiting until everything answers"):
             account.route(stack)
+            account.close_topic(stack.outputs["FailureTopicArn"])
             gateway.open(
                 callback_host=stack.host("CallbackApi"), messages_host=stack.host("MessagesApi")
             )

@@ -5,6 +5,7 @@ import json
 import socketserver
 import ssl
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import Message as Headers
 from http.client import parse_headers
@@ -67,11 +68,13 @@ def accepted(**properties: Any) -> Reply:
     return Reply(body=json.dumps(resource(**properties)).encode())
 
 
-def refused(status: int, code: int | None = None, **headers: str) -> Reply:
+def refused(
+    status: int, code: int | None = None, headers: Mapping[str, str] | None = None
+) -> Reply:
     """An error as Twilio words it, with a number in its text."""
-    message = "The 'To' number +15558675310 is not reachable"
+    message = "The 'To' number +15558675310 is out of reach, says Twilio"
     body = {"code": code, "message": message, "status": status}
-    return Reply(status=status, headers=headers, body=json.dumps(body).encode())
+    return Reply(status=status, headers=dict(headers or {}), body=json.dumps(body).encode())
 
 
 DROPPED = Reply(status=None, closes=True)

@@ -89,9 +89,10 @@ def answer_request(event: APIGatewayProxyEventV2, context: LambdaContext) -> Ans
         case "POST /messages/{message_sid}/cancel":
             message_sid = event.path_parameters["message_sid"]
             canceled = sender.cancel(message_sid, time_left=_time_left(context))
-            _report_cancel(canceled)
+            _report_cancel(canceled, message_sid)
             return answer_for(canceled, accepted_status=200)
         case _:
+            _count("RequestInvalid")
             return problem(404, "There is POST /messages and POST /messages/{message_sid}/cancel.")
 
 
@@ -157,19 +158,24 @@ def _report(sent: SendResult, queue_message_id: str | None = None) -> None:
     log(metric, extra=facts | {"queue_message_id": queue_message_id})
 
 
-def _report_cancel(canceled: CancelResult) -> None:
+def _report_cancel(canceled: CancelResult, message_sid: str) -> None:
+    log = logger.info if isinstance(canceled, Accepted) else logger.warning
+    facts: dict[str, object] = {"message_sid": message_sid}
     match canceled:
-        case Accepted(message=message):
-            log = logger.info if canceled.stored else logger.error
-            log("Message canceled", message_sid=message.message_sid, stored=canceled.stored)
-        case NotDone(reason=reason):
-            logger.error("Message not canceled", reason=reason)
-            if canceled.credentials_refused:
-                _count("CredentialsRefused")
+        case Accepted(stored=stored):
+            metric, facts["stored"] = "MessageCanceled", stored
         case Rejected(code=code):
-            logger.warning("Cancelling refused", error_code=code)
+            metric, facts["error_code"] = "CancelRefused", code
         case NotFound():
-            logger.warning("Message to cancel not found")
+            metric = "CancelRefused"
+            facts.clear()  # whatever stands in its place may be somebody's number
+        case NotDone(reason=reason, credentials_refused=credentials_refused):
+            metric = "CredentialsRefused" if credentials_refused else "CancelUnavailable"
+            facts["reason"] = reason
+        case _:
+            assert_never(canceled)
+    _count(metric)
+    log(metric, extra=facts)
 
 
 def _count(metric: str) -> None:

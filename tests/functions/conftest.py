@@ -11,6 +11,9 @@ import boto3
 import pytest
 from moto import mock_aws
 from mypy_boto3_dynamodb import DynamoDBClient
+from mypy_boto3_secretsmanager import SecretsManagerClient
+
+from tests.cloudformation import create_table
 
 REGION = "us-east-1"
 ENVIRONMENT = {
@@ -50,47 +53,39 @@ def aws() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def clients() -> tuple[DynamoDBClient, SecretsManagerClient]:
+    """Made once: each takes longer than most tests, and moto answers those made before it."""
+    return boto3.client("dynamodb"), boto3.client("secretsmanager")
+
+
 @pytest.fixture
-def dynamodb(aws: None) -> DynamoDBClient:  # noqa: ARG001 -- the client must be made inside of it
-    return boto3.client("dynamodb")
+def dynamodb(
+    aws: None,  # noqa: ARG001 -- it must not call before moto answers
+    clients: tuple[DynamoDBClient, SecretsManagerClient],
+) -> DynamoDBClient:
+    return clients[0]
+
+
+@pytest.fixture
+def secrets_manager(
+    aws: None,  # noqa: ARG001 -- the same
+    clients: tuple[DynamoDBClient, SecretsManagerClient],
+) -> SecretsManagerClient:
+    return clients[1]
 
 
 @pytest.fixture
 def messages_table(dynamodb: DynamoDBClient) -> str:
     """The name of a table as the template describes it."""
-    indexes = {
-        "by_watch": ("watch", "watch_at"),
-        "by_to": ("to", "created_at"),
-        "by_reference": ("reference", "created_at"),
-        "by_notice_due": ("notice_due", "updated_at"),
-    }
-    names = sorted({"message_sid", *(key for keys in indexes.values() for key in keys)})
-    dynamodb.create_table(
-        TableName=ENVIRONMENT["MESSAGES_TABLE"],
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "message_sid", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in names],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": name,
-                "KeySchema": [
-                    {"AttributeName": hash_key, "KeyType": "HASH"},
-                    {"AttributeName": range_key, "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "KEYS_ONLY"},
-            }
-            for name, (hash_key, range_key) in indexes.items()
-        ],
-        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
-    )
-    return ENVIRONMENT["MESSAGES_TABLE"]
+    return create_table(dynamodb, "MessagesTable", ENVIRONMENT["MESSAGES_TABLE"])
 
 
 @pytest.fixture
-def twilio_secret(aws: None) -> dict[str, str]:  # noqa: ARG001 -- the same
+def twilio_secret(secrets_manager: SecretsManagerClient) -> dict[str, str]:
     """The content of the secret, which is in Secrets Manager."""
     content = {"account_sid": "AC" + "0" * 32, "auth_token": "sandbox-auth-token"}
-    boto3.client("secretsmanager").create_secret(
+    secrets_manager.create_secret(
         Name=ENVIRONMENT["TWILIO_SECRET_NAME"], SecretString=json.dumps(content)
     )
     return content

@@ -281,7 +281,7 @@ def test_delays_grow_and_differ_by_a_tenth_so_that_callers_do_not_march_in_step(
 def test_a_time_that_twilio_names_is_waited(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
-    server.will(refused(429, **{"Retry-After": "3"}), accepted())
+    server.will(refused(429, headers={"Retry-After": "3"}), accepted())
 
     send(client, clock)
 
@@ -291,7 +291,7 @@ def test_a_time_that_twilio_names_is_waited(
 def test_a_time_beyond_the_invocation_is_passed_on_instead(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
-    server.will(refused(429, **{"Retry-After": "20"}))
+    server.will(refused(429, headers={"Retry-After": "20"}))
 
     with pytest.raises(Unavailable) as raised:
         send(client, clock)
@@ -304,7 +304,7 @@ def test_a_time_beyond_the_invocation_is_passed_on_instead(
 def test_an_odd_retry_after_is_ignored(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock, named: str
 ) -> None:
-    server.will(refused(429, **{"Retry-After": named}), accepted())
+    server.will(refused(429, headers={"Retry-After": named}), accepted())
 
     send(client, clock)
 

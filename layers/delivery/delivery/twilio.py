@@ -247,22 +247,11 @@ class TwilioClient:
         return _read(response)
 
 
-class _HTTPConnection(HTTPConnection):
-    @override
-    def connect(self) -> None:
-        with _nothing_left(self):
-            super().connect()
-
-
 class _HTTPSConnection(HTTPSConnection):
     @override
     def connect(self) -> None:
         with _nothing_left(self):
             super().connect()
-
-
-class _HTTPConnectionPool(HTTPConnectionPool):
-    ConnectionCls = _HTTPConnection
 
 
 class _HTTPSConnectionPool(HTTPSConnectionPool):
@@ -281,7 +270,7 @@ class _Transport(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {
-            "http": _HTTPConnectionPool,
+            "http": HTTPConnectionPool,
             "https": _HTTPSConnectionPool,
         }
 

@@ -1,0 +1,54 @@
+"""One sandbox for all end-to-end tests, and the outside programs that use it."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.console import Console
+from sandbox.endpoints import EndpointsFile
+from sandbox.mailbox import Email
+from sandbox.running import Sandbox, Settings, running_sandbox
+from tests.e2e.outside import Inbox, OutsideProgram
+
+HERE = Path(__file__).parent
+PACE_SECONDS = 0.1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session")
+def emails() -> list[Email]:
+    return []
+
+
+@pytest.fixture(scope="session")
+def endpoints_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sandbox") / "endpoints.json"
+
+
+@pytest.fixture(scope="session")
+def sandbox(emails: list[Email], endpoints_path: Path) -> Iterator[Sandbox]:
+    settings = Settings(endpoints_file=EndpointsFile(endpoints_path))
+    with running_sandbox(Console(io.StringIO()), settings, emailed=emails.append) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def program(sandbox: Sandbox, endpoints_path: Path) -> OutsideProgram:
+    """Knows what the endpoints file says, and nothing else."""
+    program = OutsideProgram(json.loads(endpoints_path.read_text()))
+    program.set_pace(PACE_SECONDS)
+    assert sandbox.endpoints.region == program.endpoints["region"]
+    return program
+
+
+@pytest.fixture(scope="session")
+def inbox(program: OutsideProgram) -> Inbox:
+    return Inbox(program)

@@ -1,0 +1,209 @@
+"""Programs outside the project: they know its contract and the endpoints file, and use AWS's and
+Twilio's own libraries."""
+
+import json
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import parse_qs, urlencode
+
+import boto3
+import requests
+from boto3.dynamodb.types import TypeDeserializer
+from botocore.config import Config
+from twilio.request_validator import RequestValidator
+
+from sandbox.waiting import wait_for
+
+type Json = Any
+
+SENDER: Final = "+15005550006"
+WITHIN_SECONDS: Final = 20
+
+
+def a_message_sid() -> str:
+    return f"SM{secrets.token_hex(16)}"
+
+
+class OutsideProgram:
+    """Sends, signs callbacks as Twilio does, and reads back."""
+
+    def __init__(self, endpoints: Mapping[str, str]) -> None:
+        self.endpoints = endpoints
+        self._table = self.client("dynamodb")
+        self._queues = self.client("sqs")
+        self._validator = RequestValidator(endpoints["twilio_auth_token"])
+
+    def client(self, service: Any) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoints["aws_endpoint_url"],
+            aws_access_key_id=self.endpoints["aws_access_key_id"],
+            aws_secret_access_key=self.endpoints["aws_secret_access_key"],
+            region_name=self.endpoints["region"],
+            config=Config(proxies={}),
+        )
+
+    def send(self, to: str, **more: Json) -> requests.Response:
+        document = {"to": to, "from": SENDER, "body": "Hello", **more}
+        return requests.post(
+            f"{self.endpoints['messages_api_url']}/messages", json=document, timeout=35
+        )
+
+    def sent(self, to: str, **more: Json) -> str:
+        """Send, and return the SID of the message that Twilio accepted."""
+        answer = self.send(to, **more)
+        assert answer.status_code == 201, answer.text
+        message_sid: str = answer.json()["message_sid"]
+        return message_sid
+
+    def cancel(self, message_sid: str) -> requests.Response:
+        url = f"{self.endpoints['messages_api_url']}/messages/{message_sid}/cancel"
+        return requests.post(url, timeout=35)
+
+    def enqueue(self, document: Json) -> None:
+        self._queues.send_message(
+            QueueUrl=self.endpoints["send_queue_url"], MessageBody=json.dumps(document)
+        )
+
+    def call_back(
+        self, message_sid: str, status: str, *, query: str = "", **more: str
+    ) -> requests.Response:
+        """A status callback, signed by Twilio's own library."""
+        url = self.endpoints["status_callback_url"] + query
+        parameters = self.parameters(message_sid, status, **more)
+        return self.post(url, parameters, self._validator.compute_signature(url, parameters))
+
+    def parameters(self, message_sid: str, status: str, **more: str) -> dict[str, str]:
+        return {
+            "MessageSid": message_sid,
+            "MessageStatus": status,
+            "AccountSid": self.endpoints["twilio_account_sid"],
+            "To": "+15551234567",
+            "From": SENDER,
+            **more,
+        }
+
+    def post(
+        self, url: str, parameters: Mapping[str, str], signature: str | None
+    ) -> requests.Response:
+        headers = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}
+        if signature is not None:
+            headers["X-Twilio-Signature"] = signature
+        return requests.post(url, data=urlencode(parameters), headers=headers, timeout=35)
+
+    def message(self, message_sid: str) -> Json:
+        """What the API says; None for a message that it does not know."""
+        url = f"{self.endpoints['messages_api_url']}/messages/{message_sid}"
+        answer = requests.get(url, timeout=35)
+        if answer.status_code == 404:
+            return None
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def item(self, message_sid: str) -> Json:
+        """What the table says."""
+        found = self._table.get_item(
+            TableName=self.endpoints["messages_table"],
+            Key={"message_sid": {"S": message_sid}},
+            ConsistentRead=True,
+        )
+        read = TypeDeserializer().deserialize
+        return {name: read(value) for name, value in found.get("Item", {}).items()} or None
+
+    def message_when(self, message_sid: str, holds: Callable[[Json], bool], what: str) -> Json:
+        """The message as soon as something holds of it."""
+
+        def look() -> Json:
+            message = self.message(message_sid)
+            return message if message and holds(message) else None
+
+        return wait_for(look, within=WITHIN_SECONDS, what=f"{message_sid} {what}")
+
+    def items_when(self, holds: Callable[[Json], bool], what: str) -> Json:
+        """Every item of the table of which something holds, as soon as there is one."""
+        read = TypeDeserializer().deserialize
+
+        def look() -> list[Json]:
+            page = self._table.scan(TableName=self.endpoints["messages_table"], ConsistentRead=True)
+            items = [{n: read(v) for n, v in item.items()} for item in page["Items"]]
+            return [item for item in items if holds(item)]
+
+        return wait_for(look, within=WITHIN_SECONDS, what=what)
+
+    def quiet(self, message_sid: str) -> Json:
+        """The message when its story at Twilio is over and every callback is settled."""
+
+        def settled() -> bool:
+            callbacks = self.at_twilio(message_sid)["callbacks"]
+            return all(it["state"] in {"answered", "failed", "lost"} for it in callbacks)
+
+        wait_for(settled, within=WITHIN_SECONDS, what=f"The end of {message_sid}'s callbacks")
+        return self.message(message_sid)
+
+    def at_twilio(self, message_sid: str) -> Json:
+        """Everything that the simulator knows of a message."""
+        return self._simulator("GET", f"messages/{message_sid}")
+
+    def all_at_twilio(self, to: str) -> Sequence[Json]:
+        messages = self._simulator("GET", "messages")["messages"]
+        return [message for message in messages if message["to"] == to]
+
+    def set_pace(self, seconds: float) -> None:
+        self._simulator("POST", "settings", {"pace": seconds})
+
+    def take_notices(self) -> list[Json]:
+        """The notices that wait in the queue, taken out of it."""
+        url = self.endpoints["notices_queue_url"]
+        received = self._queues.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        )
+        for message in received.get("Messages", []):
+            self._queues.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return [
+            {
+                "content": json.loads(message["Body"]),
+                "attributes": {
+                    name: value["StringValue"]
+                    for name, value in message.get("MessageAttributes", {}).items()
+                },
+            }
+            for message in received.get("Messages", [])
+        ]
+
+    def _simulator(self, method: str, page: str, content: Json = None) -> Json:
+        url = f"{self.endpoints['twilio_api_base_url']}/_simulator/{page}"
+        answer = requests.request(method, url, json=content, timeout=10)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+class Inbox:
+    """Every notice of the queue that was read so far, whoever waited for it."""
+
+    def __init__(self, program: OutsideProgram) -> None:
+        self._program = program
+        self._notices: list[Json] = []
+
+    def about(self, message_sid: str) -> list[Json]:
+        """The notices about a message that have arrived until now."""
+        self._notices += self._program.take_notices()
+        return [notice for notice in self._notices if _subject_of(notice) == message_sid]
+
+    def wait_for(self, message_sid: str, *, count: int = 1) -> list[Json]:
+        """The notices about a message, as soon as there are so many."""
+
+        def look() -> list[Json] | None:
+            notices = self.about(message_sid)
+            return notices if len(notices) >= count else None
+
+        return wait_for(look, within=WITHIN_SECONDS, what=f"{count} notices about {message_sid}")
+
+
+def request_id_of(callback_url: str) -> str:
+    """The request_id that the sender put on its callback URL."""
+    return parse_qs(callback_url.partition("?")[2])["request_id"][0]
+
+
+def _subject_of(notice: Json) -> Json:
+    return notice["content"]["metadata"]["additionalContext"]["message_sid"]

@@ -1,0 +1,138 @@
+"""The functions' own roles, enforced: what a function that was taken over could not do."""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sandbox.running import Sandbox
+from tests.e2e.outside import OutsideProgram
+
+PROBE = """
+import boto3
+from botocore.exceptions import ClientError
+
+def handler(event, context):
+    try:
+        getattr(boto3.client(event["service"]), event["operation"])(**event["parameters"])
+    except ClientError as error:
+        return error.response["Error"]["Code"]
+    return "done"
+"""
+FUNCTIONS = (
+    "SendMessageFunction",
+    "StatusCallbackFunction",
+    "NotifyFailureFunction",
+    "QueryMessagesFunction",
+)
+KEY = {"message_sid": {"S": "SM-probe"}}
+REFUSALS = {"AccessDeniedException", "AccessDenied", "AuthorizationError"}
+
+
+class Burglar:
+    """Runs what it likes with the role of a function."""
+
+    def __init__(self, program: OutsideProgram, sandbox: Sandbox) -> None:
+        self._functions = program.client("lambda")
+        self._sandbox = sandbox
+        self._probes: dict[str, str] = {}
+
+    def try_to(self, role_of: str, service: str, operation: str, **parameters: Any) -> str:
+        """`done`, or the code of the error."""
+        answer = self._functions.invoke(
+            FunctionName=self._probe(role_of),
+            Payload=json.dumps(
+                {"service": service, "operation": operation, "parameters": parameters}
+            ),
+        )
+        result: str = json.loads(answer["Payload"].read())
+        return result
+
+    def leave(self) -> None:
+        for name in self._probes.values():
+            self._functions.delete_function(FunctionName=name)
+
+    def _probe(self, role_of: str) -> str:
+        if role_of not in self._probes:
+            burgled = self._functions.get_function_configuration(
+                FunctionName=self._sandbox.stack.resources[role_of]
+            )
+            code = io.BytesIO()
+            with zipfile.ZipFile(code, "w") as archive:
+                archive.writestr("probe.py", PROBE)
+            created = self._functions.create_function(
+                FunctionName=f"probe-{role_of}",
+                Runtime="python3.13",
+                Handler="probe.handler",
+                Role=burgled["Role"],
+                Code={"ZipFile": code.getvalue()},
+                Timeout=20,
+            )
+            self._probes[role_of] = created["FunctionName"]
+        return self._probes[role_of]
+
+
+@pytest.fixture(scope="module")
+def burglar(program: OutsideProgram, sandbox: Sandbox) -> Iterator[Burglar]:
+    burglar = Burglar(program, sandbox)
+    yield burglar
+    burglar.leave()
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("operation", ["delete_table", "scan", "delete_item"])
+def test_no_function_can_delete_the_table_read_all_of_it_or_delete_a_message(
+    burglar: Burglar, sandbox: Sandbox, function: str, operation: str
+) -> None:
+    parameters: dict[str, Any] = {"TableName": sandbox.endpoints.messages_table}
+    if operation == "delete_item":
+        parameters["Key"] = KEY
+
+    result = burglar.try_to(function, "dynamodb", operation, **parameters)
+
+    assert result in REFUSALS
+
+
+@pytest.mark.parametrize("function", ["NotifyFailureFunction", "QueryMessagesFunction"])
+def test_only_those_who_need_twilios_secret_can_read_it(burglar: Burglar, function: str) -> None:
+    refused = burglar.try_to(
+        function, "secretsmanager", "get_secret_value", SecretId="delivery/twilio"
+    )
+    allowed = burglar.try_to(
+        "SendMessageFunction", "secretsmanager", "get_secret_value", SecretId="delivery/twilio"
+    )
+
+    assert refused in REFUSALS
+    assert allowed == "done"
+
+
+@pytest.mark.parametrize(
+    "function", ["SendMessageFunction", "StatusCallbackFunction", "QueryMessagesFunction"]
+)
+def test_only_the_notifier_can_publish_notices(
+    burglar: Burglar, sandbox: Sandbox, function: str
+) -> None:
+    result = burglar.try_to(
+        function,
+        "sns",
+        "publish",
+        TopicArn=sandbox.endpoints.failure_topic_arn,
+        Message="Everything is fine",
+    )
+
+    assert result in REFUSALS
+
+
+def test_the_one_who_answers_questions_cannot_write(burglar: Burglar, sandbox: Sandbox) -> None:
+    table = sandbox.endpoints.messages_table
+
+    read = burglar.try_to("QueryMessagesFunction", "dynamodb", "get_item", TableName=table, Key=KEY)
+    written = burglar.try_to(
+        "QueryMessagesFunction", "dynamodb", "update_item", TableName=table, Key=KEY
+    )
+
+    assert read == "done"
+    assert written in REFUSALS

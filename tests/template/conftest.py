@@ -1,0 +1,16 @@
+"""The template, as it is written and as it is deployed."""
+
+import pytest
+
+from tests.cloudformation import Template, load_template
+from tests.template.deployment import translate
+
+
+@pytest.fixture(scope="session")
+def template() -> Template:
+    return load_template()
+
+
+@pytest.fixture(scope="session")
+def stack(template: Template) -> Template:
+    return translate(template)

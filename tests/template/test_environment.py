@@ -1,0 +1,116 @@
+"""Every variable that a function reads is declared for it, and nothing more is."""
+
+import ast
+import json
+import re
+from collections.abc import Iterable
+
+import pytest
+
+from tests.cloudformation import Template
+from tests.template.deployment import FUNCTIONS, PROJECT, logical_id, of_type
+
+POWERTOOLS = "POWERTOOLS_"  # read by Powertools itself
+
+
+class ReadInAnotherWay(Exception):
+    """A read whose variable is not written where it is read, so that no test can know it."""
+
+
+def variables_read(sources: Iterable[str]) -> set[str]:
+    """The names in `os.environ["X"]` and `os.environ.get("X")`, the only ways to read one."""
+    names = set()
+    for tree in map(ast.parse, sources):
+        uses = 0
+        for node in ast.walk(tree):
+            match node:
+                case (
+                    ast.Subscript(value=environ, slice=ast.Constant(value=str(name)))
+                    | ast.Call(
+                        func=ast.Attribute(value=environ, attr="get"),
+                        args=[ast.Constant(value=str(name)), *_],
+                    )
+                ) if ast.unparse(environ) == "os.environ":
+                    names.add(name)
+                    uses -= 1
+                case (
+                    ast.Attribute(attr="environ" | "environb" | "getenv")
+                    | ast.alias(name="environ" | "environb" | "getenv")
+                ):
+                    uses += 1
+        if uses:
+            raise ReadInAnotherWay
+    return names
+
+
+def sources_of(folder: str) -> list[str]:
+    return [path.read_text("utf-8") for path in sorted((PROJECT / folder).rglob("*.py"))]
+
+
+def declared(function: str, stack: Template) -> dict[str, object]:
+    properties = of_type(stack, "AWS::Lambda::Function")[logical_id(function)]
+    variables: dict[str, object] = properties["Environment"]["Variables"]
+    return variables
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_is_told_what_it_reads_and_nothing_else(function: str, stack: Template) -> None:
+    read = variables_read(sources_of(f"functions/{function}"))
+
+    told = {name for name in declared(function, stack) if not name.startswith(POWERTOOLS)}
+
+    assert read
+    assert told == read
+
+
+def test_the_layer_reads_no_environment() -> None:
+    assert variables_read(sources_of("layers/delivery/delivery")) == set()
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ('import os\nos.environ["A"]', {"A"}),
+        ('import os\nos.environ.get("A")', {"A"}),
+        ('import os\nos.environ.get("A", "b") + os.environ["C"]', {"A", "C"}),
+        ('events["A"].get("B")', set()),
+    ],
+)
+def test_a_variable_that_is_read_is_found(source: str, names: set[str]) -> None:
+    assert variables_read([source]) == names
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import os\nos.environ[name]",
+        "import os\ndict(os.environ)",
+        'import os\nos.getenv("A")',
+        'from os import environ\nenviron["A"]',
+    ],
+)
+def test_a_variable_that_is_read_in_another_way_is_refused(source: str) -> None:
+    with pytest.raises(ReadInAnotherWay):
+        variables_read([source])
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_functions_logs_and_metrics_carry_its_own_name(function: str, stack: Template) -> None:
+    variables = declared(function, stack)
+
+    assert {name: it for name, it in variables.items() if name.startswith(POWERTOOLS)} == {
+        "POWERTOOLS_METRICS_NAMESPACE": "Delivery",
+        "POWERTOOLS_SERVICE_NAME": function,
+    }
+
+
+def test_no_variable_holds_a_secrets_value(stack: Template) -> None:
+    about_secrets = {
+        name: value
+        for function in FUNCTIONS
+        for name, value in declared(function, stack).items()
+        if re.search(r"SECRET|TOKEN|PASSWORD|CREDENTIAL|KEY", name)
+    }
+
+    assert about_secrets == {"TWILIO_SECRET_NAME": {"Ref": "TwilioSecretName"}}
+    assert "{{resolve:" not in json.dumps(stack)

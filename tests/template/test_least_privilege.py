@@ -1,0 +1,269 @@
+"""No role may do more than the design says, and nobody but its callers may call a function."""
+
+import re
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from tests.cloudformation import Template
+from tests.template.deployment import (
+    FUNCTIONS,
+    Properties,
+    logical_id,
+    of_type,
+    references,
+    target_of,
+    translate,
+    type_of,
+)
+
+SECRET = (
+    "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}"
+    ":secret:${TwilioSecretName}-*"
+)
+READS_THE_SECRET = ("secretsmanager:GetSecretValue", SECRET)
+
+# What each function may do, and to what. Whatever widens a policy has to be argued for here.
+MAY = {
+    "notify_failure": {
+        ("dynamodb:GetItem", "MessagesTable"),
+        ("dynamodb:UpdateItem", "MessagesTable"),
+        ("sns:Publish", "FailureTopic"),
+        ("sqs:SendMessage", "NotifyFailureDeadLetterQueue"),
+    },
+    "query_messages": {("dynamodb:GetItem", "MessagesTable")},
+    "send_message": {
+        READS_THE_SECRET,
+        ("dynamodb:GetItem", "MessagesTable"),
+        ("dynamodb:UpdateItem", "MessagesTable"),
+        ("sqs:SendMessage", "SendInvocationFailuresQueue"),
+    },
+    "status_callback": {READS_THE_SECRET, ("dynamodb:UpdateItem", "MessagesTable")},
+}
+
+# SAM's basic execution policies: for its logs, and for the queue or the stream that it reads.
+BASIC = "AWSLambdaBasicExecutionRole"
+MANAGED = {
+    "notify_failure": {BASIC, "AWSLambdaDynamoDBExecutionRole"},
+    "query_messages": {BASIC},
+    "send_message": {BASIC, "AWSLambdaSQSQueueExecutionRole"},
+    "status_callback": {BASIC},
+}
+
+REF_IS_AN_ARN = {"AWS::SNS::Topic"}
+INDEX = re.compile(r"\$\{\w+\.Arn\}/index/[\w.-]+")
+ONE_THING = re.compile(r"arn:\w+:[\w-]+:[\w-]*:\w+:[^*?]*\w")
+# Secrets Manager ends a secret's ARN with a hyphen and characters of its choice.
+ONE_SECRET = re.compile(r"arn:\w+:secretsmanager:[\w-]+:\w+:secret:[^*?]*\w-\*")
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def statements_of(role: Properties) -> Iterator[dict[str, Any]]:
+    for policy in role.get("Policies", []):
+        yield from as_list(policy["PolicyDocument"]["Statement"])
+
+
+def excess(statement: dict[str, Any], stack: Template) -> list[str]:
+    """What is too wide about a statement of a role's policy."""
+    found = [
+        f"{name} is not how to name what is allowed"
+        for name in statement.keys() - {"Sid", "Effect", "Action", "Resource", "Condition"}
+    ]
+    if statement.get("Effect") != "Allow":
+        found.append(f"effect {statement.get('Effect')}")
+    found += [
+        f"action {action}"
+        for action in as_list(statement.get("Action") or "")
+        if not re.fullmatch(r"[a-z0-9-]+:[A-Z][A-Za-z0-9]+", action)
+    ]
+    found += [
+        f"resource {resource}"
+        for resource in as_list(statement.get("Resource") or "")
+        if not is_named(resource, stack)
+    ]
+    return found
+
+
+def is_named(resource: Any, stack: Template) -> bool:
+    """Whether one thing is meant: `*` only ends an ARN whose suffix AWS chooses."""
+    match resource:
+        case {"Fn::GetAtt": [name, "Arn"]}:
+            return name in stack["Resources"]
+        case {"Ref": name}:
+            return name in stack["Resources"] and type_of(stack, name) in REF_IS_AN_ARN
+        case {"Fn::Sub": str(arn)} | str(arn):
+            pass
+        case _:
+            return False
+    if INDEX.fullmatch(arn):
+        return next(references(resource)) in stack["Resources"]
+    known = re.sub(r"\$\{[^}]+\}", "known", arn)
+    return bool(ONE_THING.fullmatch(known) or ONE_SECRET.fullmatch(known))
+
+
+def as_text(resource: Any) -> str:
+    match resource:
+        case {"Fn::Sub": str(arn)} | str(arn):
+            return arn
+        case _:
+            return target_of(resource)
+
+
+def allowed_to(role: Properties) -> set[tuple[str, str]]:
+    return {
+        (action, as_text(resource))
+        for statement in statements_of(role)
+        for action in as_list(statement["Action"])
+        for resource in as_list(statement["Resource"])
+    }
+
+
+def test_every_statement_names_its_actions_and_its_resources(stack: Template) -> None:
+    roles = of_type(stack, "AWS::IAM::Role")
+
+    too_wide = {
+        (name, problem)
+        for name, role in roles.items()
+        for statement in statements_of(role)
+        for problem in excess(statement, stack)
+    }
+
+    assert roles
+    assert not too_wide
+
+
+MESSAGES_TABLE_ARN = {"Fn::GetAtt": ["MessagesTable", "Arn"]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"Action": "*"},
+        {"Action": "dynamodb:*"},
+        {"Action": "dynamodb:Get*"},
+        {"Action": ["dynamodb:GetItem", "dynamodb:?etItem"]},
+        {"Action": []},
+        {"Action": None, "NotAction": "dynamodb:DeleteItem"},
+        {"Resource": "*"},
+        {"Resource": []},
+        {"Resource": None, "NotResource": MESSAGES_TABLE_ARN},
+        {"Resource": [MESSAGES_TABLE_ARN, "*"]},
+        {"Resource": {"Ref": "MessagesTable"}},
+        {"Resource": {"Ref": "TwilioSecretName"}},
+        {"Resource": {"Fn::GetAtt": ["NoSuchTable", "Arn"]}},
+        {"Resource": {"Fn::Sub": "${MessagesTable.Arn}/*"}},
+        {"Resource": {"Fn::Sub": "${MessagesTable.Arn}/index/*"}},
+        {"Resource": {"Fn::Sub": "arn:${AWS::Partition}:dynamodb:*:*:table/messages"}},
+        {"Resource": {"Fn::Sub": "arn:${AWS::Partition}:dynamodb:eu-west-1:1:table/messages-*"}},
+        {"Resource": {"Fn::Sub": "arn:${AWS::Partition}:dynamodb:eu-west-1:1:table/"}},
+        {"Resource": {"Fn::Sub": "arn:${AWS::Partition}:secretsmanager:*:1:secret:twilio-*"}},
+        {"Resource": {"Fn::Sub": "arn:${AWS::Partition}:secretsmanager:eu-west-1:1:secret:*"}},
+        {"Resource": {"Fn::Sub": "arn:${AWS::Partition}:secretsmanager:eu-west-1:1:secret:-*"}},
+        {"Resource": {"Fn::Sub": SECRET.removesuffix("-*") + "*"}},
+        {"Resource": {"Fn::Sub": "arn:*"}},
+        {"Effect": "Deny"},
+        {"Principal": "*"},
+    ],
+)
+def test_a_statement_that_is_too_wide_is_found(change: dict[str, Any], stack: Template) -> None:
+    narrow = {"Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": MESSAGES_TABLE_ARN}
+    changed = {name: it for name, it in (narrow | change).items() if it is not None}
+
+    assert not excess(narrow, stack)
+    assert excess(changed, stack)
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        MESSAGES_TABLE_ARN,
+        {"Ref": "FailureTopic"},
+        {"Fn::Sub": "${MessagesTable.Arn}/index/by_to"},
+        {"Fn::Sub": SECRET},
+    ],
+)
+def test_a_statement_that_names_its_resource_is_accepted(resource: Any, stack: Template) -> None:
+    assert not excess({"Effect": "Allow", "Action": "dynamodb:Query", "Resource": resource}, stack)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_may_do_what_it_needs_and_nothing_else(function: str, stack: Template) -> None:
+    role = of_type(stack, "AWS::IAM::Role")[f"{logical_id(function)}Role"]
+
+    assert allowed_to(role) == MAY[function]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_role_has_only_sams_basic_execution_policies(function: str, stack: Template) -> None:
+    role = of_type(stack, "AWS::IAM::Role")[f"{logical_id(function)}Role"]
+
+    attached = {arn.removeprefix("arn:aws:iam::aws:policy/") for arn in role["ManagedPolicyArns"]}
+
+    assert attached == {f"service-role/{name}" for name in MANAGED[function]}
+
+
+def test_each_function_has_a_role_of_its_own_and_nothing_else_has_rights(stack: Template) -> None:
+    functions = of_type(stack, "AWS::Lambda::Function")
+    iam = {name for name, it in stack["Resources"].items() if it["Type"].startswith("AWS::IAM::")}
+
+    used = {name: target_of(properties["Role"]) for name, properties in functions.items()}
+
+    assert used == {logical_id(function): f"{logical_id(function)}Role" for function in FUNCTIONS}
+    assert iam == set(used.values())
+    assert set(MAY) == set(MANAGED) == set(FUNCTIONS)
+
+
+def test_only_lambda_may_assume_a_functions_role(stack: Template) -> None:
+    for role in of_type(stack, "AWS::IAM::Role").values():
+        assert [
+            (it["Effect"], it["Action"], it["Principal"])
+            for it in role["AssumeRolePolicyDocument"]["Statement"]
+        ] == [("Allow", ["sts:AssumeRole"], {"Service": ["lambda.amazonaws.com"]})]
+
+
+def test_an_api_may_call_a_function_only_for_a_route_of_its_own(stack: Template) -> None:
+    permissions = of_type(stack, "AWS::Lambda::Permission").values()
+
+    granted = {
+        (permission["Principal"], target_of(permission["FunctionName"]), *source_of(permission))
+        for permission in permissions
+    }
+
+    gateway = "apigateway.amazonaws.com"
+    assert granted == {
+        (gateway, "SendMessageFunction", "MessagesApi", "POST/messages"),
+        (gateway, "SendMessageFunction", "MessagesApi", "POST/messages/*/cancel"),
+        (gateway, "QueryMessagesFunction", "MessagesApi", "GET/messages/*"),
+        (gateway, "StatusCallbackFunction", "CallbackApi", "POST/twilio/status"),
+    }
+    assert {permission["Action"] for permission in permissions} == {"lambda:InvokeFunction"}
+
+
+def source_of(permission: Properties) -> tuple[str, str]:
+    """The API and the route that a permission is for."""
+    text, names = permission["SourceArn"]["Fn::Sub"]
+    prefix = (
+        "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${__ApiId__}"
+        "/${__Stage__}/"
+    )
+    assert text.startswith(prefix), text
+    return target_of(names["__ApiId__"]), text.removeprefix(prefix)
+
+
+def test_no_function_has_a_url_beside_the_apis(stack: Template) -> None:
+    assert not of_type(stack, "AWS::Lambda::Url")
+
+
+def test_a_policy_that_someone_widens_is_noticed(template: Template) -> None:
+    widened = deepcopy(template)
+    function = widened["Resources"]["QueryMessagesFunction"]["Properties"]
+    function["Policies"][0]["Statement"][0]["Action"] = ["dynamodb:GetItem", "dynamodb:DeleteItem"]
+
+    role = of_type(translate(widened), "AWS::IAM::Role")["QueryMessagesFunctionRole"]
+
+    assert allowed_to(role) != MAY["query_messages"]
