@@ -1,12 +1,13 @@
 """Runs MiniStack for as long as the process that started it lives.
 
-`python -m sandbox.attached`, with a pipe as standard input that the parent never writes to. The
-pipe closes however the parent ends, kill -9 included, and then this process and every Lambda worker
-it started (they share its process group) end too.
+`python -m sandbox.attached FOLDER`, with a pipe as standard input that the parent never writes to.
+The pipe closes however the parent ends, kill -9 included, and then this process and every Lambda
+worker that it started (they share its process group) end too, and the folder is removed.
 """
 
 import os
 import runpy
+import shutil
 import signal
 import sys
 import threading
@@ -16,13 +17,15 @@ from typing import Final
 _GRACE_SECONDS: Final = 3
 
 
-def _end_with_the_parent() -> None:
+def _end_with_the_parent(folder: str) -> None:
     sys.stdin.buffer.read()
+    shutil.rmtree(folder, ignore_errors=True)
     os.killpg(0, signal.SIGTERM)
     sleep(_GRACE_SECONDS)
     os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    folder = sys.argv.pop()  # MiniStack reads its own arguments
+    threading.Thread(target=_end_with_the_parent, args=(folder,), daemon=True).start()
     runpy.run_module("ministack", run_name="__main__", alter_sys=True)

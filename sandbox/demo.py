@@ -188,7 +188,7 @@ def _end(sandbox: Sandbox, story: Story, answer: Response) -> _End:
     content = json.loads(answer.body)
     if story.refused_with is not None:
         refused = answer.status == HTTPStatus.UNPROCESSABLE_ENTITY
-        as_told = refused and _code_of(content) == story.refused_with
+        as_told = refused and content["error_code"] == story.refused_with
         wrong = "" if as_told else f"should be refused with {story.refused_with}"
         return _End(story=story, answer=content, wrong=wrong and f"{story.title}: {wrong}")
     if answer.status != HTTPStatus.CREATED:
@@ -227,11 +227,6 @@ def _callbacks(sandbox: Sandbox, message_sid: str) -> int:
     url = f"{sandbox.endpoints.twilio_api_base_url}/_simulator/messages/{message_sid}"
     callbacks = json.loads(call("GET", url).body)["callbacks"]
     return sum(callback["state"] == "answered" for callback in callbacks)
-
-
-def _code_of(problem: Json) -> int | None:
-    code = problem.get("code", problem.get("error_code"))
-    return None if code is None else int(code)
 
 
 def _show_end(console: Console, number: int, end: _End) -> bool:

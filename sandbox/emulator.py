@@ -43,8 +43,8 @@ class Emulator:
         self.log = folder / "emulator.log"
         self._port = port
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "sandbox.attached"],
+            self._process = subprocess.Popen(  # noqa: S603 -- no shell, and nobody else's words
+                [sys.executable, "-m", "sandbox.attached", str(folder)],
                 cwd=Path(__file__).resolve().parents[1],
                 env=_environment(port, folder) | {"AWS_ENDPOINT_URL_SNS": mailbox_url},
                 stdin=subprocess.PIPE,

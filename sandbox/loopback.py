@@ -68,6 +68,7 @@ def _bound(probe: socket.socket, wanted: int | None, option: str) -> int:
     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         probe.bind((LOOPBACK, wanted or 0))
+        probe.listen(1)  # or another probe could have the same port
     except (OSError, OverflowError) as error:
         raise SandboxError(
             f"Port {wanted} cannot be used ({error}). Choose another one with {option}, or leave "

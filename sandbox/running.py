@@ -8,14 +8,11 @@ stack       the real template.yaml, built and deployed by the real SAM CLI
 """
 
 import fcntl
-import json
 import platform
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from http import HTTPStatus
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final, Self
@@ -26,12 +23,13 @@ from sandbox.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Emulator
 from sandbox.endpoints import Endpoints, EndpointsFile
 from sandbox.errors import SandboxError
 from sandbox.gateway import MESSAGES_API_PREFIX, Gateway
-from sandbox.loopback import NotForwarded, call, claim_ports
+from sandbox.loopback import claim_ports
 from sandbox.mailbox import Email, Mailbox
+from sandbox.readiness import wait_until_all_answer
 from sandbox.sam import BUCKET, Sam
 from sandbox.simulator.accounts import Account as TwilioAccount
 from sandbox.simulator.server import SimulatorServer
-from sandbox.waiting import WaitedInVain, wait_for
+from sandbox.waiting import WaitedInVain
 
 PROJECT: Final = Path(__file__).resolve().parents[1]
 FOLDER: Final = PROJECT / ".sandbox"
@@ -41,9 +39,6 @@ TWILIO_AUTH_TOKEN: Final = "sandbox-auth-token"  # noqa: S105 -- opens nothing b
 FAILURE_EMAIL: Final = "on-call@example.com"
 
 _SECRET_NAME: Final = "delivery/twilio"  # noqa: S105 -- its name, not its value
-_ANSWERS_WITHIN_SECONDS: Final = 40
-_CALLBACKS_AT_ONCE: Final = 3  # so many environments are warm when the first ones come
-_A_SID_NOBODY_HAS: Final = "SM" + "0" * 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,23 +127,13 @@ def running_sandbox(
             gateway.open(
                 callback_host=stack.host("CallbackApi"), messages_host=stack.host("MessagesApi")
             )
-            endpoints = Endpoints(
-                aws_endpoint_url=emulator.url,
-                aws_access_key_id=ACCESS_KEY_ID,
-                aws_secret_access_key=SECRET_ACCESS_KEY,
-                region=REGION,
-                stack_name=STACK_NAME,
-                status_callback_url=stack.outputs["StatusCallbackUrl"],
-                messages_api_url=f"{gateway.url}{MESSAGES_API_PREFIX}",
-                twilio_api_base_url=simulator.base_url,
-                twilio_account_sid=TWILIO_ACCOUNT_SID,
-                twilio_auth_token=TWILIO_AUTH_TOKEN,
-                messages_table=stack.outputs["MessagesTableName"],
-                send_queue_url=stack.outputs["SendQueueUrl"],
-                failure_topic_arn=stack.outputs["FailureTopicArn"],
-                notices_queue_url=account.subscribe_queue(stack.outputs["FailureTopicArn"]),
-            )
-            _wait_until_all_answer(endpoints, stack, account)
+            endpoints = _endpoints(emulator, simulator, gateway, account, stack)
+            try:
+                wait_until_all_answer(endpoints, stack, account)
+            except WaitedInVain as error:
+                raise SandboxError(
+                    f"{error}\nThe log of the emulated AWS: {emulator.log}"
+                ) from error
         if settings.endpoints_file:
             settings.endpoints_file.write(endpoints)
         yield Sandbox(
@@ -211,56 +196,23 @@ def _architecture() -> str:
     return "arm64" if platform.machine().lower() in {"arm64", "aarch64"} else "x86_64"
 
 
-def _wait_until_all_answer(endpoints: Endpoints, stack: Stack, account: Account) -> None:
-    """Call every function once, so that the first real callback meets a warm one.
-
-    None of these calls does anything: a callback that nobody signed, a request without a recipient,
-    a message that nobody knows.
-    """
-    api = endpoints.messages_api_url
-    with ThreadPoolExecutor() as pool:
-        answers = [
-            pool.submit(_wait_for_status, *expected)
-            for expected in (
-                *[("POST", endpoints.status_callback_url, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)]
-                * _CALLBACKS_AT_ONCE,
-                ("POST", f"{api}/messages", HTTPStatus.BAD_REQUEST),
-                ("GET", f"{api}/messages/{_A_SID_NOBODY_HAS}", HTTPStatus.NOT_FOUND),
-            )
-        ]
-        answers.append(pool.submit(_tell_of_nothing, stack, account))
-        for answer in answers:
-            answer.result()
-
-
-def _wait_for_status(method: str, url: str, expected: HTTPStatus) -> None:
-    seen: list[str] = []
-
-    def answers() -> bool:
-        try:
-            response = call(method, url, content={} if method == "POST" else None)
-        except NotForwarded as error:
-            seen.append(str(error))
-            return False
-        seen.append(f"{response.status} {response.body.decode(errors='replace')}")
-        return response.status == expected
-
-    try:
-        wait_for(answers, within=_ANSWERS_WITHIN_SECONDS, what=f"{expected} from {method} {url}")
-    except WaitedInVain as error:
-        raise SandboxError(f"{error}; the last answer was: {seen[-1]}") from error
-
-
-def _tell_of_nothing(stack: Stack, account: Account) -> None:
-    record = {
-        "eventID": "0",
-        "eventName": "MODIFY",
-        "eventSource": "aws:dynamodb",
-        "dynamodb": {"Keys": {"message_sid": {"S": _A_SID_NOBODY_HAS}}, "SequenceNumber": "0"},
-    }
-    answer = account.functions.invoke(
-        FunctionName=stack.resources["NotifyFailureFunction"],
-        Payload=json.dumps({"Records": [record]}),
+def _endpoints(
+    emulator: Emulator, simulator: SimulatorServer, gateway: Gateway, account: Account, stack: Stack
+) -> Endpoints:
+    topic_arn = stack.outputs["FailureTopicArn"]
+    return Endpoints(
+        aws_endpoint_url=emulator.url,
+        aws_access_key_id=ACCESS_KEY_ID,
+        aws_secret_access_key=SECRET_ACCESS_KEY,
+        region=REGION,
+        stack_name=STACK_NAME,
+        status_callback_url=stack.outputs["StatusCallbackUrl"],
+        messages_api_url=f"{gateway.url}{MESSAGES_API_PREFIX}",
+        twilio_api_base_url=simulator.base_url,
+        twilio_account_sid=TWILIO_ACCOUNT_SID,
+        twilio_auth_token=TWILIO_AUTH_TOKEN,
+        messages_table=stack.outputs["MessagesTableName"],
+        send_queue_url=stack.outputs["SendQueueUrl"],
+        failure_topic_arn=topic_arn,
+        notices_queue_url=account.subscribe_queue(topic_arn),
     )
-    if "FunctionError" in answer:
-        raise SandboxError(f"NotifyFailureFunction fails: {answer['Payload'].read().decode()}")

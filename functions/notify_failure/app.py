@@ -43,15 +43,19 @@ METRIC_OF: dict[Notice | None, str] = {
     Notice.RECOVERED: "RecoveryPublished",
 }
 
-_PATIENT = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 3})
+# SNS may be asked again: a notice that comes twice has the same id. DynamoDB may not: a claim whose
+# answer was lost would look like somebody else's. Lambda brings the record again instead.
+PATIENT = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 3})
+ONE_TRY = PATIENT.merge(Config(retries={"total_max_attempts": 1}))
 
 logger = Logger()
 metrics = Metrics()
 processor = BatchProcessor(
     event_type=EventType.DynamoDBStreams, raise_on_entire_batch_failure=False
 )
-topic = boto3.client("sns", config=_PATIENT)
-store = MessageStore(boto3.client("dynamodb", config=_PATIENT), os.environ["MESSAGES_TABLE"])
+topic = boto3.client("sns", config=PATIENT)
+dynamodb = boto3.client("dynamodb", config=ONE_TRY)
+store = MessageStore(dynamodb, os.environ["MESSAGES_TABLE"])
 
 
 def tell(message_sid: str) -> None:

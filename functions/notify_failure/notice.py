@@ -14,8 +14,12 @@ from typing import Final
 from delivery.error_codes import Category, Explanation, explain
 from delivery.message import Message, MessageStatus, Outcome, Source, iso
 
-_LONG_NUMBER: Final = re.compile(r"\+?\d{5,}")
-_LONGEST_SUBJECT: Final = 100  # of SNS, in ASCII: sns/latest/api/API_Publish.html
+# Five digits or more, however a person or a channel sets them apart.
+_LONG_NUMBER: Final = re.compile(r"\+?\(?\d(?:[\s().\-/]*\d){4,}")
+# A subject has less than 100 printable ASCII characters:
+# https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+_LONGEST_SUBJECT: Final = 99
+_UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
 
 _HOW_BAD: Final[Mapping[Category, str]] = {
     Category.RECIPIENT_UNREACHABLE: (
@@ -81,10 +85,10 @@ class FailureNotice:
 
 def compose(message: Message, places: Places, *, shows_numbers: bool) -> FailureNotice:
     """The notice that the message failed, or that it was delivered after all."""
-    explained = explain(_failure_code(message))
+    explained = explain(_code(message))
     facts = _facts(message, explained, places, shows_numbers=shows_numbers)
     return FailureNotice(
-        subject=facts["headline"].encode("ascii", "replace").decode()[:_LONGEST_SUBJECT],
+        subject=_UNPRINTABLE.sub("?", facts["headline"])[:_LONGEST_SUBJECT],
         email=_email(message, facts),
         default=json.dumps(_custom_notification(message, facts)),
         attributes=_attributes(message, explained),
@@ -95,9 +99,9 @@ def _facts(
     message: Message, explained: Explanation, places: Places, *, shows_numbers: bool
 ) -> dict[str, str]:
     """Every fact of the notice by its name; what is not known is left out."""
-    shown = (lambda text: text) if shows_numbers else _masked
+    shown = str if shows_numbers else _masked
     recipient = shown(message.to) if message.to else "an unknown recipient"
-    code = _failure_code(message)
+    code = _code(message)
     facts = {
         "event": "recovery" if _recovered(message) else "failure",
         "headline": _headline(message, recipient, explained),
@@ -124,7 +128,7 @@ def _facts(
         "error_url": f"https://www.twilio.com/docs/api/errors/{code}" if code else None,
         "dashboard_url": places.dashboard_url,
     }
-    return {name: fact for name, fact in facts.items() if fact}
+    return {name: _on_one_line(fact) for name, fact in facts.items() if fact}
 
 
 def _headline(message: Message, recipient: str, explained: Explanation) -> str:
@@ -140,14 +144,9 @@ def _email(message: Message, facts: Mapping[str, str]) -> str:
     parts = [_opening(message, facts), _about(message, facts)]
     if not _recovered(message):
         code = f" Twilio's error code is {facts['error_code']}." if "error_code" in facts else ""
-        again = (
-            "Sending the same message again later can help."
-            if facts["retryable"] == "true"
-            else "Sending the same message again will not help."
-        )
         parts += [
             _section("What went wrong", f"{facts['title']}.{code}", facts["how_bad"]),
-            _section("What to do", facts["action"], again),
+            _section("What to do", facts["action"], _again(facts)),
         ]
     parts += [
         _section("What happened (UTC)", *_timeline(message)),
@@ -155,6 +154,14 @@ def _email(message: Message, facts: Mapping[str, str]) -> str:
         f"Notice {facts.get('notice_id', '-')}. Should it arrive twice, it carries the same id.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _again(facts: Mapping[str, str]) -> str:
+    if facts["retryable"] == "true":
+        return "Sending the same message again later can help."
+    if facts["category"] == Category.UNKNOWN:
+        return "Whether sending it again would help is not known either."
+    return "Sending the same message again will not help."
 
 
 def _opening(message: Message, facts: Mapping[str, str]) -> str:
@@ -249,17 +256,14 @@ def _attributes(message: Message, explained: Explanation) -> dict[str, str | int
         "category": str(explained.category),
         "account_sid": message.account_sid,
         "retryable": _word(explained.retryable),
-        "error_code": _failure_code(message),
+        "error_code": _code(message),
     }
     return {name: value for name, value in attributes.items() if value}
 
 
-def _failure_code(message: Message) -> int | None:
-    """The code of the failure that the notice is about; a recovered message has none itself."""
-    if not _recovered(message):
-        return message.error_code
-    codes = [entry.error_code for entry in message.transitions if entry.error_code]
-    return codes[-1] if codes else None
+def _code(message: Message) -> int | None:
+    """The code of the failure that the notice is about; a recovered message has none any more."""
+    return message.error_code or message.failure_code
 
 
 def _recovered(message: Message) -> bool:
@@ -267,7 +271,12 @@ def _recovered(message: Message) -> bool:
 
 
 def _masked(number: str) -> str:
-    return _LONG_NUMBER.sub(lambda found: f"…{found[0][-4:]}", number)
+    return _LONG_NUMBER.sub(lambda found: "…" + re.sub(r"\D", "", found[0])[-4:], number)
+
+
+def _on_one_line(fact: str) -> str:
+    """Without line breaks and other control characters: no fact may look like another."""
+    return "".join(letter if letter.isprintable() else " " for letter in fact)
 
 
 def _word(truth: bool) -> str:  # noqa: FBT001 -- its only argument

@@ -4,6 +4,7 @@ Effect: none; it only reads.
 """
 
 import os
+import re
 from typing import Any
 
 import boto3
@@ -16,6 +17,8 @@ from delivery.answers import Answer, answer, problem
 from delivery.error_codes import explain
 from delivery.message import Message, Outcome, Record
 from delivery.store import MessageStore, StoreUnavailable
+
+_MAY_BE_A_KEY = re.compile(r"\w{1,128}")
 
 logger = Logger()
 store = MessageStore(
@@ -30,14 +33,15 @@ store = MessageStore(
 def show_message(message_sid: str) -> Answer:
     """The message as it is now; one that failed is explained."""
     try:
-        message = store.get(message_sid)
+        message = store.get(message_sid) if _MAY_BE_A_KEY.fullmatch(message_sid) else None
     except StoreUnavailable as error:
-        logger.error("Message not read", message_sid=message_sid, reason=str(error))
+        logger.error("Message not read", reason=str(error))
         return problem(
             503, "The message could not be read; ask again.", headers={"retry-after": "5"}
         )
     if message is None:
-        return problem(404, f"No message {message_sid} is known here.")
+        # Without what was asked for: that may be a phone number.
+        return problem(404, "No such message is known here; ask by its SID.")
     return answer(200, message.as_record() | _explanation(message))
 
 
@@ -58,4 +62,4 @@ def _explanation(message: Message) -> Record:
 def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> Answer:
     """API Gateway calls this for each GET of MessagesApi."""
     request = APIGatewayProxyEventV2(event)
-    return show_message(request.path_parameters["message_sid"])
+    return show_message(request.path_parameters.get("message_sid", ""))

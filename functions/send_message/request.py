@@ -26,7 +26,7 @@ _MOST_ATTEMPTS: Final = 1_000_000
 # Twilio takes 35 days and says so itself (35117); far beyond that, our own times would overflow.
 _LATEST_SEND: Final = timedelta(days=365)
 
-_ADDRESS: Final = re.compile(r"\+[1-9][0-9]{1,14}|[a-z][a-z0-9]*:\S+")
+_ADDRESS: Final = re.compile(r"\+[1-9][0-9]{1,14}|[a-z][a-z0-9]*:[!-~]+")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z_0-9]{0,63}")
 
 type Values = list[str]

@@ -97,7 +97,8 @@ def _exchange(
         answer = connection.getresponse()
         begun = True
         wait_for_packet()
-        while answer.read1(_CHUNK):
+        # Read whole, an answer that closes the connection has closed it already.
+        while answer.read1(_CHUNK) and not answer.isclosed():
             wait_for_packet()
     except http.client.RemoteDisconnected:
         return CallbackResult(failure=Failure.NO_ANSWER)

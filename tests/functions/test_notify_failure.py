@@ -1,16 +1,19 @@
 """NotifyFailureFunction: every failed message is noticed, and nobody is told what is not so."""
 
 import json
+from collections.abc import Callable
+from datetime import datetime
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+from moto.core.models import botocore_stubber
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from delivery.message import Message, Notice
-from delivery.store import MessageStore
+from delivery.store import MessageStore, StoreUnavailable
 from tests.builders import MESSAGE_SID, NOON, an_update
 
 CONTEXT = SimpleNamespace(function_name="NotifyFailureFunction", aws_request_id="1")
@@ -241,6 +244,77 @@ def test_a_notice_that_could_not_be_published_stays_owed_and_is_tried_again(
     assert failures_of(app, a_stream_event()) == []
 
     assert set(inbox.events()) == {(f"{MESSAGE_SID}:failure", "failure")}
+    assert notice_of(store) is Notice.SENT
+
+
+class Dying:
+    """A store whose calls break, one of them before or after it takes effect."""
+
+    def __init__(self, store: MessageStore, call: int, *, after: bool) -> None:
+        self._store = store
+        self._left = call
+        self._after = after
+
+    def get(self, message_sid: str) -> Message | None:
+        return self._broken(lambda: self._store.get(message_sid))
+
+    def advance_notice(self, message: Message, at: datetime) -> Message | None:
+        return self._broken(lambda: self._store.advance_notice(message, at))
+
+    def _broken(self, call: Callable[[], Message | None]) -> Message | None:
+        self._left -= 1
+        if self._left != 0:
+            return call()
+        if self._after:
+            call()
+        raise StoreUnavailable("DynamoDB did not confirm a write: RequestTimeout")
+
+
+@pytest.mark.parametrize("call", [1, 2, 3], ids=["reading", "claiming", "marking"])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_notifier_that_dies_at_any_of_its_calls_leaves_a_notice_that_is_still_told(
+    app: ModuleType,
+    store: MessageStore,
+    inbox: Inbox,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    call: int,
+    after: bool,
+) -> None:
+    store.record(an_update("undelivered"))
+
+    with monkeypatch.context() as dying:
+        dying.setattr(app, "store", Dying(app.store, call, after=after))
+        assert failures_of(app, a_stream_event()) == ["1000"]
+    assert failures_of(app, a_stream_event()) == []
+
+    assert set(inbox.events()) == {(f"{MESSAGE_SID}:failure", "failure")}
+    assert notice_of(store) is Notice.SENT
+
+
+def lose_the_next_answer(client: DynamoDBClient, operation: str) -> None:
+    """Let the next request take effect and its answer be lost, below botocore's own retries."""
+    event = f"before-send.dynamodb.{operation}"
+
+    def lose(request: Any, **facts: Any) -> None:
+        client.meta.events.unregister(event, lose)
+        botocore_stubber(request=request, **facts)
+        raise ReadTimeoutError(endpoint_url="dynamodb")
+
+    client.meta.events.register_first(event, lose)
+
+
+def test_a_claim_whose_answer_was_lost_on_the_way_is_not_taken_for_somebody_elses(
+    app: ModuleType, store: MessageStore, inbox: Inbox
+) -> None:
+    store.record(an_update("undelivered"))
+    lose_the_next_answer(app.dynamodb, "UpdateItem")
+
+    assert failures_of(app, a_stream_event()) == ["1000"]
+    assert notice_of(store) is Notice.TELLING
+    assert failures_of(app, a_stream_event()) == []
+
+    assert inbox.events() == [(f"{MESSAGE_SID}:failure", "failure")]
     assert notice_of(store) is Notice.SENT
 
 

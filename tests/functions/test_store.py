@@ -1,8 +1,10 @@
 """MessageStore against DynamoDB's own expressions (moto), alone and with others at its side."""
 
+import re
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import permutations
+from random import Random
 from typing import Any
 
 import boto3
@@ -11,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import ConnectTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.message import Effect, Lifetimes, Message, Notice, Outcome, Source, StatusUpdate
+from delivery.message import RANK, Effect, Lifetimes, Message, Notice, Outcome, Source, StatusUpdate
 from delivery.store import MessageStore, StoreUnavailable
 from tests.builders import MESSAGE_SID, NOON, a_message, an_update
 from tests.functions.interleaving import Writer, every_interleaving
@@ -21,7 +23,8 @@ LIFETIMES = Lifetimes()
 
 @pytest.fixture
 def store(dynamodb: DynamoDBClient, messages_table: str) -> MessageStore:
-    return MessageStore(dynamodb, messages_table, LIFETIMES)
+    client = Watched(dynamodb)
+    return MessageStore(client, messages_table, LIFETIMES)  # type: ignore[arg-type]  # as far as used
 
 
 def raw(dynamodb: DynamoDBClient, message_sid: str = MESSAGE_SID) -> dict[str, Any]:
@@ -30,25 +33,39 @@ def raw(dynamodb: DynamoDBClient, message_sid: str = MESSAGE_SID) -> dict[str, A
     ).get("Item", {})
 
 
-class Counted:
-    """A client that counts its calls, and can break before or after one of them takes effect."""
+class Watched:
+    """A client that counts its calls, refuses what only DynamoDB itself refuses, and can break."""
 
     def __init__(self, client: DynamoDBClient) -> None:
         self._client = client
         self.exceptions = client.exceptions
         self.calls: list[str] = []
-        self.breaks_after = False
+        self.loses_the_next_answer = False
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def call(**arguments: Any) -> Any:
             self.calls.append(name)
+            if name == "update_item":
+                refuse_what_dynamodb_refuses(arguments)
             answer = getattr(self._client, name)(**arguments)
-            if self.breaks_after:
-                self.breaks_after = False
+            if self.loses_the_next_answer:
+                self.loses_the_next_answer = False
                 raise ConnectTimeoutError(endpoint_url="dynamodb")
             return answer
 
         return call
+
+
+def refuse_what_dynamodb_refuses(arguments: dict[str, Any]) -> None:
+    """Names and values that are declared and not used, paths written twice, empty key values."""
+    expression = arguments["UpdateExpression"]
+    used = set(re.findall(r"[#:]\w+", expression + " " + arguments["ConditionExpression"]))
+    names, values = arguments["ExpressionAttributeNames"], arguments["ExpressionAttributeValues"]
+    assert used == names.keys() | values.keys()
+    sets, _, removes = expression.removeprefix("SET ").partition(" REMOVE ")
+    written = re.findall(r"(#\w+) = ", sets) + re.findall(r"#\w+", removes)
+    assert len(written) == len(set(written))
+    assert {"S": ""} not in [values.get(":" + name[1:]) for name in written]
 
 
 # --- one writer ----------------------------------------------------------------------------------
@@ -88,6 +105,35 @@ def test_every_order_leaves_in_the_table_what_the_rules_say(
             expected = expected.learn(update, LIFETIMES)
         assert store.get(message_sid) == results[-1] == expected
         assert "" not in _strings(raw(dynamodb, message_sid))
+
+
+def test_any_sequence_of_any_updates_leaves_what_the_rules_say(store: MessageStore) -> None:
+    choice = Random(20261123)  # noqa: S311 -- the same every time, on purpose
+    facts: list[dict[str, Any]] = [
+        {},
+        {"error_code": 30003, "context": {"a": "1"}},
+        {"error_code": 30005, "context": {"a": "2", "b": "3"}, "price": "-0.01"},
+        {"send_at": NOON + timedelta(days=2), "reference": "order-1"},
+    ]
+    for number in range(300):
+        message_sid = f"SM{number:032x}"
+        expected = None
+        for hours in range(choice.randint(2, 5)):
+            update = an_update(
+                choice.choice([*RANK, "new_word", "another"]),
+                after=3600 * hours,
+                message_sid=message_sid,
+                **choice.choice(facts),
+            )
+
+            recorded = store.record(update)
+
+            expected = (
+                expected.learn(update, LIFETIMES)
+                if expected
+                else Message.first_heard_of(update, LIFETIMES)
+            )
+            assert recorded.message == expected
 
 
 def _fields(update: StatusUpdate, **changes: Any) -> dict[str, Any]:
@@ -154,7 +200,7 @@ def test_an_item_has_the_attributes_of_the_contract_in_their_types(
 def test_a_status_that_advances_a_message_costs_one_request(
     dynamodb: DynamoDBClient, messages_table: str
 ) -> None:
-    client = Counted(dynamodb)
+    client = Watched(dynamodb)
     store = MessageStore(client, messages_table)  # type: ignore[arg-type]  # as far as it is used
 
     for status in ("queued", "sending", "sent", "delivered", "read"):
@@ -164,7 +210,7 @@ def test_a_status_that_advances_a_message_costs_one_request(
 
 
 def test_a_repeated_status_writes_nothing(dynamodb: DynamoDBClient, messages_table: str) -> None:
-    client = Counted(dynamodb)
+    client = Watched(dynamodb)
     store = MessageStore(client, messages_table)  # type: ignore[arg-type]  # as far as it is used
     store.record(an_update("sent"))
     before = raw(dynamodb)
@@ -179,9 +225,9 @@ def test_a_repeated_status_writes_nothing(dynamodb: DynamoDBClient, messages_tab
 def test_a_write_whose_answer_was_lost_can_be_repeated(
     dynamodb: DynamoDBClient, messages_table: str
 ) -> None:
-    client = Counted(dynamodb)
+    client = Watched(dynamodb)
     store = MessageStore(client, messages_table)  # type: ignore[arg-type]  # as far as it is used
-    client.breaks_after = True
+    client.loses_the_next_answer = True
     update = an_update("undelivered", error_code=30003)
 
     with pytest.raises(StoreUnavailable):
@@ -201,14 +247,12 @@ def test_another_code_for_a_status_is_reported_and_the_first_stays(store: Messag
     assert recorded.message.error_code == 30003
 
 
-def test_attributes_of_others_and_entries_from_later_versions_are_left_alone(
-    dynamodb: DynamoDBClient, store: MessageStore
-) -> None:
+def test_attributes_of_others_are_left_alone(dynamodb: DynamoDBClient, store: MessageStore) -> None:
     store.record(an_update("sent"))
     dynamodb.update_item(
         TableName="MessagesTable",
         Key={"message_sid": {"S": MESSAGE_SID}},
-        UpdateExpression="SET theirs = :theirs, flag = :flag, transitions[0].extra = :theirs",
+        UpdateExpression="SET theirs = :theirs, flag = :flag",
         ExpressionAttributeValues={":theirs": {"N": "1.5"}, ":flag": {"BOOL": True}},
     )
 
@@ -354,15 +398,17 @@ def test_a_notice_is_claimed_by_one_of_two_and_never_after_the_message_became_we
         failed = store.record(an_update("failed", message_sid=message_sid)).message
         claims[run] = []
 
-        def claim(client: Any) -> None:
-            claims[run].append(MessageStore(client, messages_table).advance_notice(failed, NOON))
+        def claiming(at: datetime) -> Writer:
+            return lambda client: claims[run].append(
+                MessageStore(client, messages_table).advance_notice(failed, at)
+            )
 
         def deliver(client: Any) -> None:
             MessageStore(client, messages_table).record(
                 an_update("delivered", message_sid=message_sid)
             )
 
-        return [claim, claim, deliver]
+        return [claiming(NOON), claiming(NOON + timedelta(seconds=1)), deliver]
 
     store = MessageStore(dynamodb, messages_table)
     ends = set()

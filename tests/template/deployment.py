@@ -34,7 +34,8 @@ def translate(template: Template) -> Template:
         if resource["Type"] == "AWS::Serverless::LayerVersion":
             resource["Properties"]["ContentUri"] = "s3://built/layer"
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")  # SAM asks boto3 where it is
+        environment.delenv("AWS_PROFILE", raising=False)
         translated: Template = transform(packaged, {}, _NoManagedPolicies())
     return translated
 

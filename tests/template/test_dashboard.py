@@ -59,7 +59,7 @@ def widgets_of(stack: Template) -> list[dict[str, Any]]:
 
 
 def shown_in(widget: dict[str, Any]) -> Iterator[list[str]]:
-    """Its metrics in full: CloudWatch reads `.` and `...` as what stands there in the line above."""
+    """Its metrics in full: `.` and `...` stand for what is there in the line above."""
     above: list[str] = []
     for line in widget["properties"].get("metrics", []):
         fields = [it for it in line if isinstance(it, str)]
@@ -92,12 +92,10 @@ def test_every_number_belongs_to_us_or_to_aws(stack: Template) -> None:
     assert {namespace for namespace, *_ in shown} <= {"Delivery", "AWS/Lambda", "AWS/SQS"}
 
 
-def test_no_number_is_shown_twice_in_a_widget(stack: Template) -> None:
+def test_no_number_of_ours_is_shown_twice_in_a_widget(stack: Template) -> None:
     for widget in widgets_of(stack):
-        lines = [line for line in widget["properties"].get("metrics", []) if "${" not in str(line)]
         ours = [tuple(it) for it in shown_in(widget) if it[0] == "Delivery"]
 
-        assert lines
         assert len(ours) == len(set(ours))
 
 

@@ -75,7 +75,10 @@ def test_every_key_is_a_string(stack: Template) -> None:
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_the_table_of_the_tests_is_the_templates(name: str, stack: Template) -> None:
+def test_the_table_of_the_tests_is_the_templates(
+    name: str, stack: Template, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
     described = of_type(stack, "AWS::DynamoDB::Table")[name]
 
     with mock_aws():

@@ -295,7 +295,7 @@ def test_only_the_dashboard_has_a_physical_name(template: Template) -> None:
     named = {
         name: value
         for name, resource in template["Resources"].items()
-        for given, value in resource["Properties"].items()
+        for given, value in resource.get("Properties", {}).items()
         if given in {"Name", "LayerName", f"{resource['Type'].rpartition('::')[2]}Name"}
     }
 

@@ -1,4 +1,5 @@
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -83,6 +84,9 @@ def test_the_subject_says_who_and_why_in_what_sns_takes() -> None:
     [
         ({"to": "+15558675310"}, "…5310"),
         ({"to": "whatsapp:+15558675310"}, "whatsapp:…5310"),
+        ({"to": "+1 (555) 867-5310"}, "…5310"),
+        ({"to": "whatsapp:+1.555.867.5310"}, "whatsapp:…5310"),
+        ({"to": "+1\n555/8675310"}, "…5310"),
         ({"to": None}, "an unknown recipient"),
     ],
 )
@@ -90,8 +94,19 @@ def test_numbers_show_their_last_four_digits(facts: dict[str, Any], shown: str) 
     notice = a_notice(a_message(an_update("failed", **facts)))
 
     assert f"A message to {shown} was not delivered." in notice.email
-    assert "8675310" not in notice.email + notice.default + notice.subject
+    digits = re.sub(r"[^0-9]", "", notice.email + notice.default + notice.subject)
+    assert "8675310" not in digits
     assert "5550006" not in notice.email + notice.default + notice.subject
+
+
+@pytest.mark.parametrize(
+    "odd", ["rcs:a\nTo: b", "rcs:\x00\x07\x7f", "rcs:\u2028x", "rcs:" + "a" * 250]
+)
+def test_an_odd_address_makes_no_notice_that_sns_would_refuse_and_forges_no_line(odd: str) -> None:
+    notice = a_notice(a_message(an_update("failed", to=odd, reference="r\r\nTo: forged")))
+
+    assert re.fullmatch(r"[ -~]{1,99}", notice.subject)
+    assert not any(line.startswith("To: ") for line in notice.email.splitlines())
 
 
 def test_numbers_are_shown_where_somebody_decided_so() -> None:
@@ -159,6 +174,7 @@ def test_a_failure_without_a_code_or_with_an_unknown_one_says_so_and_where_to_lo
 
     for message in (without, unknown):
         notice = a_notice(message)
+        assert "will not help" not in notice.email
         assert "What to do\n  " in notice.email
         assert context_of(notice)["category"] == "unknown"
     assert "https://www.twilio.com/docs/api/errors/99999" in a_notice(unknown).email
@@ -176,6 +192,15 @@ def test_a_recovery_is_good_news_and_asks_for_nothing() -> None:
     assert "Delivered:   2026-11-23 13:06:40 UTC (1 h 6 min later)" in notice.email
     assert context_of(notice)["event"] == "recovery"
     assert json.loads(notice.default)["id"] == f"{MESSAGE_SID}:recovery"
+
+
+def test_a_recovery_names_the_failure_that_people_were_told_of() -> None:
+    late = an_update("failed", error_code=30007, after=70)
+    told = a_failure().told(NOON).told(NOON).learn(late, Lifetimes())
+
+    notice = a_notice(told.learn(an_update("delivered", after=4000), Lifetimes()))
+
+    assert context_of(notice)["error_code"] == context_of(a_notice())["error_code"] == "30003"
 
 
 def a_refusal(status: str) -> StatusUpdate:

@@ -68,7 +68,7 @@ class ParameterMissing(CallbackError):
     """A parameter that every status callback has is missing or blank."""
 
     def __init__(self, parameter: str) -> None:
-        super().__init__(f"{parameter} is missing or blank; Twilio sends it with every status")
+        super().__init__(f"{parameter} is missing, blank or none of Twilio's; every status has it")
         self.parameter = parameter
 
 
@@ -92,11 +92,7 @@ def signature(auth_token: str, url: str, parameters: Iterable[tuple[str, str]]) 
     Raises:
         ValueError: the token is empty, so that anybody could sign.
     """
-    if not auth_token:
-        raise ValueError("the auth token is empty: anybody could sign with it")
-    signed = url + "".join(name + value for name, value in sorted(set(parameters)))
-    digest = hmac.digest(auth_token.encode(), signed.encode("utf-8", "replace"), "sha1")
-    return base64.b64encode(digest).decode("ascii")
+    return _signature(auth_token, url, _joined(parameters))
 
 
 def verify(
@@ -114,8 +110,9 @@ def verify(
     """
     if not given:
         raise SignatureMissing("the request has no X-Twilio-Signature header")
-    if not _fits(given, auth_tokens, urls, parameters):
-        raise SignatureWrong(_likely_cause(given, auth_tokens, urls, parameters))
+    joined = _joined(parameters)  # once: a stranger's body can be large, and never fits
+    if not _fits(given, auth_tokens, urls, joined):
+        raise SignatureWrong(_likely_cause(given, auth_tokens, urls, joined))
 
 
 def account_of(parameters: Parameters) -> str | None:
@@ -166,12 +163,23 @@ def error_code(text: str | None) -> int | None:
     return int(text) or None
 
 
-def _fits(
-    given: str, auth_tokens: Sequence[str], urls: Iterable[str], parameters: Parameters
-) -> bool:
+def _joined(parameters: Iterable[tuple[str, str]]) -> bytes:
+    """What is signed after the URL."""
+    pairs = sorted(set(parameters))
+    return "".join(name + value for name, value in pairs).encode("utf-8", "replace")
+
+
+def _signature(auth_token: str, url: str, joined: bytes) -> str:
+    if not auth_token:
+        raise ValueError("the auth token is empty: anybody could sign with it")
+    signed = url.encode("utf-8", "replace") + joined
+    return base64.b64encode(hmac.digest(auth_token.encode(), signed, "sha1")).decode("ascii")
+
+
+def _fits(given: str, auth_tokens: Sequence[str], urls: Iterable[str], joined: bytes) -> bool:
     wanted = given.encode("utf-8", "replace")
     return any(
-        hmac.compare_digest(signature(token, spelling, parameters).encode("ascii"), wanted)
+        hmac.compare_digest(_signature(token, spelling, joined).encode("ascii"), wanted)
         for url in urls
         for spelling in _with_and_without_port(url)
         for token in auth_tokens
@@ -179,7 +187,7 @@ def _fits(
 
 
 def _likely_cause(
-    given: str, auth_tokens: Sequence[str], urls: Iterable[str], parameters: Parameters
+    given: str, auth_tokens: Sequence[str], urls: Iterable[str], joined: bytes
 ) -> RefusalCause:
     """Try the usual differences between two spellings of a URL.
 
@@ -188,8 +196,8 @@ def _likely_cause(
     """
     if not auth_tokens:
         return RefusalCause.UNKNOWN_ACCOUNT
-    spellings = (spelling for url in urls for spelling in _misspellings(url))
-    if _fits(given, auth_tokens, spellings, parameters):
+    spellings = {spelling for url in urls for spelling in _misspellings(url)}
+    if _fits(given, auth_tokens, spellings, joined):
         return RefusalCause.URL_DIFFERS
     return RefusalCause.WRONG_TOKEN
 

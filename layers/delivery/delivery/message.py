@@ -277,6 +277,18 @@ class Message:
             updated_at=at,
         )
 
+    @property
+    def failure_code(self) -> int | None:
+        """The code of the highest-ranked failure that carries one, whatever came after it."""
+        failures = [
+            transition
+            for transition in self.transitions
+            if transition.error_code is not None
+            and FINAL_OUTCOME.get(transition.status) is Outcome.FAILED
+        ]
+        best = max(failures, key=lambda failure: rank(failure.status), default=None)
+        return best.error_code if best else None
+
     def effect_of(self, update: StatusUpdate) -> Effect:
         """What `update` would do to this message, for those who count."""
         if all(known.status != update.status for known in self.transitions):
@@ -378,7 +390,7 @@ def _concluded[M: Message](message: M, outcome: Outcome, at: datetime, lifetimes
         message,
         outcome=outcome,
         final_at=at if changed else message.final_at,
-        error_code=_failure_code(message.transitions) if outcome is Outcome.FAILED else None,
+        error_code=message.failure_code if outcome is Outcome.FAILED else None,
         watch=watch,
         watch_at=watch_at,
         notice=notice,
@@ -425,18 +437,6 @@ def _watched(
             return message.watch, message.watch_at
         case _:
             return None, None
-
-
-def _failure_code(transitions: Iterable[Transition]) -> int | None:
-    """The code of the highest-ranked failure that carries one."""
-    failures = [
-        transition
-        for transition in transitions
-        if transition.error_code is not None
-        and FINAL_OUTCOME.get(transition.status) is Outcome.FAILED
-    ]
-    best = max(failures, key=lambda failure: rank(failure.status), default=None)
-    return best.error_code if best else None
 
 
 def _shard(key: str) -> str:

@@ -99,7 +99,7 @@ class MessageStore:
                 ConsistentRead=True,
             )
         except (ClientError, BotoCoreError) as error:
-            raise StoreUnavailable("DynamoDB did not answer a read") from error
+            raise StoreUnavailable(f"DynamoDB did not answer a read: {_reason(error)}") from error
         return _message(answer["Item"]) if "Item" in answer else None
 
     def record(self, update: StatusUpdate) -> Recorded:
@@ -137,10 +137,11 @@ class MessageStore:
         """Take the next step of the message's notice (`Message.told`), if it is still to be taken.
 
         Returns the message after it; None where somebody else took the step, or the message is
-        gone.
+        gone. The client must not repeat a write by itself: it would take its own step, whose answer
+        was lost, for somebody else's.
 
         Raises:
-            StoreUnavailable: it is not known to be stored.
+            StoreUnavailable: it is not known to be stored; read the message again.
         """
         item = _item(message.as_record())
         for _ in range(_MOST_TRIES):
@@ -188,7 +189,7 @@ class MessageStore:
         except self._client.exceptions.ConditionalCheckFailedException as error:
             return False, cast("Item", error.response.get("Item", {}))
         except (ClientError, BotoCoreError) as error:
-            raise StoreUnavailable("DynamoDB did not confirm a write") from error
+            raise StoreUnavailable(f"DynamoDB did not confirm a write: {_reason(error)}") from error
         return True, cast("Item", answer["Attributes"])
 
 
@@ -297,6 +298,13 @@ def _compare_and_set(
     for name in dict.fromkeys((*depends_on, *touched)):
         changes.require_unchanged(name, item)
     return changes
+
+
+def _reason(error: ClientError | BotoCoreError) -> str:
+    """What went wrong in one word: the rest of an error can quote what was written."""
+    if isinstance(error, ClientError):
+        return error.response["Error"]["Code"]
+    return type(error).__name__
 
 
 def _message(item: Item) -> Message:

@@ -1,0 +1,73 @@
+"""Knowing that every function answers, and having them warm for the first real callback."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from typing import Final
+
+from sandbox.deployment import Account, Stack
+from sandbox.endpoints import Endpoints
+from sandbox.loopback import NotForwarded, call
+from sandbox.waiting import WaitedInVain, wait_for
+
+_WITHIN_SECONDS: Final = 40
+_CALLBACKS_AT_ONCE: Final = 3  # so many environments are warm when the first ones come
+_A_SID_NOBODY_HAS: Final = "SM" + "0" * 32
+
+
+def wait_until_all_answer(endpoints: Endpoints, stack: Stack, account: Account) -> None:
+    """Call every function, with something that has no effect, until it answers as it should.
+
+    That is a callback that is no form, a request without a recipient, and a message that nobody
+    knows.
+
+    Raises:
+        WaitedInVain: one of them does not.
+    """
+    callback = ("POST", endpoints.status_callback_url, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+    messages = f"{endpoints.messages_api_url}/messages"
+    with ThreadPoolExecutor() as pool:
+        answers = [
+            *(pool.submit(_wait_for_status, *callback) for _ in range(_CALLBACKS_AT_ONCE)),
+            pool.submit(_wait_for_status, "POST", messages, HTTPStatus.BAD_REQUEST),
+            pool.submit(
+                _wait_for_status, "GET", f"{messages}/{_A_SID_NOBODY_HAS}", HTTPStatus.NOT_FOUND
+            ),
+            pool.submit(_tell_of_nothing, stack, account),
+        ]
+        for answer in answers:
+            answer.result()
+
+
+def _wait_for_status(method: str, url: str, expected: HTTPStatus) -> None:
+    last = ""
+
+    def answers() -> bool:
+        nonlocal last
+        try:
+            response = call(method, url, content={} if method == "POST" else None)
+        except NotForwarded as error:
+            last = str(error)
+            return False
+        last = f"{response.status} {response.body.decode(errors='replace')}"
+        return response.status == expected
+
+    try:
+        wait_for(answers, within=_WITHIN_SECONDS, what=f"{expected} from {method} {url}")
+    except WaitedInVain as error:
+        raise WaitedInVain(f"{error}; the last answer was: {last}") from error
+
+
+def _tell_of_nothing(stack: Stack, account: Account) -> None:
+    record = {
+        "eventID": "0",
+        "eventName": "MODIFY",
+        "eventSource": "aws:dynamodb",
+        "dynamodb": {"Keys": {"message_sid": {"S": _A_SID_NOBODY_HAS}}, "SequenceNumber": "0"},
+    }
+    answer = account.functions.invoke(
+        FunctionName=stack.resources["NotifyFailureFunction"],
+        Payload=json.dumps({"Records": [record]}),
+    )
+    if "FunctionError" in answer:
+        raise WaitedInVain(f"NotifyFailureFunction fails: {answer['Payload'].read().decode()}")

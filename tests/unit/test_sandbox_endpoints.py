@@ -1,0 +1,97 @@
+"""The endpoints file: there while it is true, and one sandbox's alone."""
+
+import json
+import socket
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import pytest
+
+from sandbox.endpoints import Endpoints, EndpointsFile, FileTaken
+from sandbox.errors import SandboxError
+from sandbox.loopback import claim_ports
+
+KEYS = {
+    "aws_endpoint_url",
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "region",
+    "stack_name",
+    "status_callback_url",
+    "messages_api_url",
+    "twilio_api_base_url",
+    "twilio_account_sid",
+    "twilio_auth_token",
+    "messages_table",
+    "send_queue_url",
+    "failure_topic_arn",
+    "notices_queue_url",
+}
+
+
+def some_endpoints() -> Endpoints:
+    return Endpoints(**{field.name: f"the {field.name}" for field in fields(Endpoints)})
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "new folder" / "endpoints.json"
+
+
+def test_the_file_holds_every_endpoint_and_is_gone_at_the_end(path: Path) -> None:
+    file = EndpointsFile(path)
+
+    with file.held():
+        before = path.exists()
+        file.write(some_endpoints())
+        written = json.loads(path.read_text())
+        beside = {inner.name for inner in path.parent.iterdir()}
+
+    assert not before
+    assert written == asdict(some_endpoints())
+    assert written.keys() == KEYS
+    assert beside == {"endpoints.json", "endpoints.lock"}
+    assert not path.exists()
+
+
+def test_a_second_sandbox_cannot_take_the_file(path: Path) -> None:
+    first = EndpointsFile(path)
+
+    with first.held():
+        first.write(some_endpoints())
+        with pytest.raises(FileTaken, match=r"endpoints\.json"), EndpointsFile(path).held():
+            pass
+        kept = path.exists()
+
+    assert kept
+
+
+def test_what_a_killed_sandbox_left_is_not_believed(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("{}")
+
+    with EndpointsFile(path).held():
+        believed = path.exists()
+
+    assert not believed
+
+
+def test_free_ports_differ() -> None:
+    ports = claim_ports({"--a": None, "--b": None, "--c": None})
+
+    assert len(set(ports)) == 3
+
+
+def test_a_port_in_use_is_named_with_its_option() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        with pytest.raises(SandboxError, match=rf"Port {port} .* --aws-port"):
+            claim_ports({"--gateway-port": None, "--aws-port": port})
+
+
+def test_the_same_port_for_two_is_refused() -> None:
+    (port,) = claim_ports({"--a": None})
+
+    with pytest.raises(SandboxError, match=rf"Port {port} .* --twilio-port"):
+        claim_ports({"--aws-port": port, "--twilio-port": port})

@@ -1,0 +1,91 @@
+"""Reading routes out of a template that SAM has transformed."""
+
+from typing import Any
+
+import pytest
+
+from sandbox.errors import SandboxError
+from sandbox.routes import Route, routes_of
+
+type Json = Any
+
+
+def an_integration(function: str = "EchoFunction", **more: Json) -> Json:
+    uri = (
+        "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/"
+        f"${{{function}.Arn}}/invocations"
+    )
+    return {"type": "aws_proxy", "httpMethod": "POST", "uri": {"Fn::Sub": uri}, **more}
+
+
+def a_template(paths: Json) -> Json:
+    return {
+        "Resources": {
+            "Table": {"Type": "AWS::DynamoDB::Table"},
+            "TheApi": {
+                "Type": "AWS::ApiGatewayV2::Api",
+                "Properties": {"Body": {"openapi": "3.0.1", "paths": paths}},
+            },
+        }
+    }
+
+
+def an_operation(**integration: Json) -> Json:
+    return {"x-amazon-apigateway-integration": an_integration(**integration), "responses": {}}
+
+
+def test_a_route_keeps_its_method_path_function_and_time_out() -> None:
+    template = a_template(
+        {
+            "/messages/{message_sid}": {
+                "get": an_operation(payloadFormatVersion="2.0", timeoutInMillis=6000)
+            }
+        }
+    )
+
+    assert routes_of(template) == [
+        Route(
+            api="TheApi",
+            key="GET /messages/{message_sid}",
+            function="EchoFunction",
+            payload_format="2.0",
+            timeout_ms=6000,
+        )
+    ]
+
+
+def test_each_method_of_a_path_is_a_route() -> None:
+    template = a_template({"/a": {"get": an_operation(), "post": an_operation(function="Other")}})
+
+    routes = [(route.key, route.function) for route in routes_of(template)]
+
+    assert routes == [("GET /a", "EchoFunction"), ("POST /a", "Other")]
+
+
+@pytest.mark.parametrize(
+    ("path", "key"), [("/{proxy+}", "ANY /{proxy+}"), ("$default", "$default")]
+)
+def test_any_method_and_the_default_route_are_understood(path: str, key: str) -> None:
+    template = a_template({path: {"x-amazon-apigateway-any-method": an_operation()}})
+
+    assert [route.key for route in routes_of(template)] == [key]
+
+
+def test_what_belongs_to_the_path_as_a_whole_is_no_route() -> None:
+    template = a_template({"/a": {"parameters": [], "summary": "x", "delete": an_operation()}})
+
+    assert [route.key for route in routes_of(template)] == ["DELETE /a"]
+
+
+def test_an_api_without_a_body_has_no_routes() -> None:
+    template = {"Resources": {"TheApi": {"Type": "AWS::ApiGatewayV2::Api"}}}
+
+    assert routes_of(template) == []
+
+
+@pytest.mark.parametrize("uri", [None, "https://example.com", {"Fn::Sub": "https://example.com"}])
+def test_a_route_to_something_else_is_named_in_the_error(uri: Json) -> None:
+    operation = {"x-amazon-apigateway-integration": {"type": "http_proxy", "uri": uri}}
+
+    with pytest.raises(SandboxError, match="TheApi /a"):
+        routes_of(a_template({"/a": {"get": operation}}))

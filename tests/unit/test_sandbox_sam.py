@@ -1,0 +1,93 @@
+"""The SAM CLI as the sandbox runs it: its failures told, the person's AWS account out of reach."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandbox.errors import SandboxError
+from sandbox.sam import Sam
+
+STAND_IN = """#!{python}
+import os, sys
+print("arguments:", *sys.argv[1:])
+for name in sorted(os.environ):
+    if name.startswith("AWS_"):
+        print(name, os.environ[name])
+for number in range(40):
+    print("line", number)
+print("Error: no such thing", file=sys.stderr)
+sys.exit("{command}" == sys.argv[1])
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for name in ("run", "bin"):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
+def a_sam(project: Path, monkeypatch: pytest.MonkeyPatch, *, failing: str = "") -> Sam:
+    """Stands in for the CLI and shows what it was given; one of its commands may fail."""
+    stand_in = project / "bin" / "sam"
+    stand_in.write_text(STAND_IN.format(python=sys.executable, command=failing))
+    stand_in.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(project / "bin" / "python3.13"))
+    return Sam(
+        project=project,
+        cache=project / ".sandbox",
+        folder=project / "run",
+        aws_environment={"AWS_ACCESS_KEY_ID": "test"},
+    )
+
+
+def test_a_failure_is_told_with_its_end_and_where_all_of_it_is(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sam = a_sam(project, monkeypatch, failing="build")
+
+    with pytest.raises(SandboxError) as failed:
+        sam.build({})
+
+    log = project / "run" / "sam-build.log"
+    assert "Error: no such thing" in str(failed.value)
+    assert "line 39" in str(failed.value)
+    assert "line 3\n" not in str(failed.value)
+    assert str(log) in str(failed.value)
+    assert "line 3\n" in log.read_text()
+
+
+def test_the_persons_own_aws_settings_do_not_reach_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "production")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "their own")
+
+    a_sam(project, monkeypatch).build({})
+
+    log = (project / "run" / "sam-build.log").read_text()
+    assert "AWS_ACCESS_KEY_ID test" in log
+    assert "production" not in log
+    assert "their own" not in log
+
+
+def test_it_deploys_what_was_built_with_the_parameters(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_sam(project, monkeypatch).deploy(stack_name="delivery", parameters={"RetentionDays": "7"})
+
+    log = (project / "run" / "sam-deploy.log").read_text()
+    assert f"--template-file {project / '.sandbox' / 'build' / 'template.yaml'}" in log
+    assert "--stack-name delivery" in log
+    assert "--parameter-overrides RetentionDays=7" in log
+
+
+def test_without_sam_the_person_is_told_how_to_get_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(project / "bin" / "python3.13"))
+    monkeypatch.setenv("PATH", str(project / "bin"))
+
+    with pytest.raises(SandboxError, match="make demo"):
+        Sam(project=project, cache=project, folder=project / "run", aws_environment={})
