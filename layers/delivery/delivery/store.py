@@ -10,14 +10,15 @@ Errors:
     StoreUnavailable    nothing is known to be stored: try again later
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from delivery.message import Effect, Lifetimes, Message, Outcome, StatusUpdate, rank
+from delivery.message import Effect, Lifetimes, Message, Outcome, StatusUpdate, iso, rank
+from delivery.send_request import RequestState, SendRequest
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -154,6 +155,26 @@ class MessageStore:
                 return None
         raise StoreUnavailable("others kept changing the message at the same time")
 
+    def sent_under(self, request_id: str, to: str, since: datetime) -> Message | None:
+        """The message to `to`, heard of after `since`, that carries our request's id; or None.
+
+        The index lags a little behind: None is no proof.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        found = self._query(
+            IndexName="by_to",
+            KeyConditionExpression="#to = :to AND #created_at >= :since",
+            ExpressionAttributeNames={"#to": "to", "#created_at": "created_at"},
+            ExpressionAttributeValues={":to": {"S": to}, ":since": {"S": iso(since)}},
+        )
+        for item in found:
+            message = self.get(item["message_sid"]["S"])
+            if message is not None and message.request_id == request_id != message.message_sid:
+                return message
+        return None
+
     def _advance(self, update: StatusUpdate) -> Recorded | Item:
         """The plain advance; or else the item that was in its way ({}: it is gone by now)."""
         written, item = self._write(_plain_advance(update, self._lifetimes))
@@ -177,6 +198,20 @@ class MessageStore:
             contradicted=known.contradicts(update),
         )
 
+    def _query(self, **arguments: Any) -> Iterator[Item]:
+        """The items of a query of the table, page by page."""
+        start: Item = {}
+        while True:
+            try:
+                page = self._client.query(TableName=self._table_name, **arguments, **start)
+            except (ClientError, BotoCoreError) as error:
+                reason = _reason(error)
+                raise StoreUnavailable(f"DynamoDB did not answer a query: {reason}") from error
+            yield from page["Items"]
+            if "LastEvaluatedKey" not in page:
+                return
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
     def _write(self, changes: "_Changes") -> tuple[bool, Item]:
         """(True, the item after the write) or (False, the item that failed the condition)."""
         try:
@@ -191,6 +226,113 @@ class MessageStore:
         except (ClientError, BotoCoreError) as error:
             raise StoreUnavailable(f"DynamoDB did not confirm a write: {_reason(error)}") from error
         return True, cast("Item", answer["Attributes"])
+
+
+class RequestStore:
+    """The requests to send of one table.
+
+    Args:
+        client: a low-level DynamoDB client, its time-outs and retries set.
+        table_name: the SendRequestsTable.
+    """
+
+    def __init__(self, client: "DynamoDBClient", table_name: str) -> None:
+        self._client = client
+        self._table_name = table_name
+
+    def get(self, request_id: str) -> SendRequest | None:
+        """The request as it is now (strongly consistent); None where there is none.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        try:
+            answer = self._client.get_item(
+                TableName=self._table_name,
+                Key={"request_id": {"S": request_id}},
+                ConsistentRead=True,
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise StoreUnavailable(f"DynamoDB did not answer a read: {_reason(error)}") from error
+        return _request(answer["Item"]) if "Item" in answer else None
+
+    def claim(self, request: SendRequest) -> SendRequest:
+        """Remember the request, if its key is free: this one then; or else the one that has it.
+
+        Whose claim it is tells `claim_id`, also where the answer of a write was lost.
+
+        Raises:
+            StoreUnavailable: it is not known to be claimed; do not post.
+        """
+        claimed = request.claimed()
+        key_is_free = "attribute_not_exists(#request_id) OR #state = :refused"
+        return self._put(
+            claimed,
+            key_is_free,
+            {"#request_id": "request_id", "#state": "state"},
+            {":refused": {"S": RequestState.REFUSED}},
+        )
+
+    def settle(self, seen: SendRequest, settled: SendRequest) -> SendRequest:
+        """Store the result, if the request is still as it was seen; or else what it is by now.
+
+        Raises:
+            StoreUnavailable: it is not known to be stored; settling it again is safe.
+        """
+        as_seen = "#claim_id = :claim_id AND #state = :state"
+        return self._put(
+            settled,
+            as_seen,
+            {"#claim_id": "claim_id", "#state": "state"},
+            {":claim_id": {"S": seen.claim_id}, ":state": {"S": seen.state}},
+        )
+
+    def release(self, request: SendRequest) -> None:
+        """Forget a claim under which provably nothing left: its key is free again.
+
+        Raises:
+            StoreUnavailable: it is not known to be forgotten; it will be in doubt then.
+        """
+        try:
+            self._client.delete_item(
+                TableName=self._table_name,
+                Key={"request_id": {"S": request.request_id}},
+                ConditionExpression="#claim_id = :claim_id AND #state = :in_progress",
+                ExpressionAttributeNames={"#claim_id": "claim_id", "#state": "state"},
+                ExpressionAttributeValues={
+                    ":claim_id": {"S": request.claim_id},
+                    ":in_progress": {"S": RequestState.IN_PROGRESS},
+                },
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return  # the client repeated the write, or the request is not ours any more
+        except (ClientError, BotoCoreError) as error:
+            raise StoreUnavailable(f"DynamoDB did not confirm: {_reason(error)}") from error
+
+    def _put(
+        self, request: SendRequest, condition: str, names: dict[str, str], values: Item
+    ) -> SendRequest:
+        """The request, if the condition held; or else the one that is there.
+
+        A put whose condition failed on its own earlier try finds itself.
+        """
+        try:
+            self._client.put_item(
+                TableName=self._table_name,
+                Item=_item(request.as_record()),
+                ConditionExpression=condition,
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException as error:
+            item = cast("Item", error.response.get("Item", {}))
+            if not item:
+                raise StoreUnavailable("the request is gone") from error
+            return _request(item)
+        except (ClientError, BotoCoreError) as error:
+            raise StoreUnavailable(f"DynamoDB did not confirm: {_reason(error)}") from error
+        return request
 
 
 class _Changes:
@@ -309,6 +451,10 @@ def _reason(error: ClientError | BotoCoreError) -> str:
 
 def _message(item: Item) -> Message:
     return Message.from_record({name: _value(attribute) for name, attribute in item.items()})
+
+
+def _request(item: Item) -> SendRequest:
+    return SendRequest.from_record({name: _value(attribute) for name, attribute in item.items()})
 
 
 def _item(record: Mapping[str, Any]) -> Item:
