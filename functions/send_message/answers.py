@@ -5,33 +5,55 @@ from typing import Any, assert_never
 
 from delivery.answers import Answer, answer, problem
 from delivery.error_codes import explain
+from delivery.message import Record
+from delivery.send_request import RequestState
 
-from .sending import (
+from .results import (
     Accepted,
     CancelResult,
-    InDoubt,
     Invalid,
+    KeyTaken,
     NotDone,
     NotFound,
     Rejected,
     SendResult,
+    SentBefore,
+    Undecided,
 )
 
 
-def answer_for(result: SendResult | CancelResult, *, accepted_status: int) -> Answer:
+def answer_for(  # noqa: PLR0911 -- one for each result
+    result: SendResult | CancelResult, *, accepted_status: int
+) -> Answer:
     """The HTTP answer; `accepted_status` is 201 where a message was made."""
     match result:
         case Accepted():
             return answer(accepted_status, result.message.as_record())
+        case SentBefore():
+            return answer(200, _sent_before(result))
         case Invalid():
             problems = [{"field": it.field, "problem": it.problem} for it in result.problems]
             return problem(400, "Put right what `problems` lists.", problems=problems)
+        case KeyTaken():
+            return problem(
+                409,
+                "The idempotency key was used for another request; use a new key for a new one.",
+                request_id=result.request_id,
+            )
         case Rejected():
             return _rejected(result)
         case NotFound():
             return problem(404, "Twilio has no such message.")
-        case InDoubt():
-            return answer(202, {"request_id": result.request_id, "state": "in_doubt"})
+        case Undecided(state=RequestState.NOT_FOUND):
+            return problem(
+                409,
+                "The request of this key was probably not sent, and is never sent again under it. "
+                "To send it, use a new key.",
+                request_id=result.request_id,
+                state=str(result.state),
+            )
+        case Undecided():
+            return answer(202, {"request_id": result.request_id, "state": str(result.state)})
         case NotDone():
             return problem(
                 503,
@@ -47,18 +69,20 @@ def direct_answer(http: Answer) -> dict[str, Any]:
     return {"status_code": http["statusCode"], "body": json.loads(http["body"])}
 
 
+def _sent_before(sent: SentBefore) -> Record:
+    """The same message again; its id where it is kept no more."""
+    if sent.message is not None:
+        return sent.message.as_record()
+    return {"message_sid": sent.message_sid, "request_id": sent.request_id}
+
+
 def _rejected(rejected: Rejected) -> Answer:
     explained = explain(rejected.code)
     facts = {"error_code": rejected.code, "request_id": rejected.request_id}
     return problem(
         422,
         f"Twilio refused it: {explained.title}. {explained.action}",
-        explanation={
-            "title": explained.title,
-            "category": str(explained.category),
-            "retryable": explained.retryable,
-            "action": explained.action,
-        },
+        explanation=explained.as_record(),
         headers=None,
         **{name: fact for name, fact in facts.items() if fact is not None},
     )

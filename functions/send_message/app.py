@@ -8,6 +8,8 @@ MessagesTable. What may have been sent is never sent again.
 
 import base64
 import os
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, assert_never
 
 import boto3
@@ -25,24 +27,27 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
 from delivery.answers import Answer, problem
+from delivery.callback_queue import CallbackQueue
 from delivery.credentials import TwilioSecrets
 from delivery.message import Lifetimes
-from delivery.store import MessageStore, StoreUnavailable
+from delivery.send_request import RequestState
+from delivery.store import MessageStore, RequestStore, StoreUnavailable
 from delivery.twilio import TwilioClient
 
 from .answers import answer_for, direct_answer
-from .sending import (
+from .results import (
     Accepted,
     CancelResult,
-    InDoubt,
     Invalid,
-    MessageSender,
+    KeyTaken,
     NotDone,
     NotFound,
     Rejected,
     SendResult,
-    TimeLeft,
+    SentBefore,
+    Undecided,
 )
+from .sending import MessageSender, TimeLeft
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
@@ -56,21 +61,25 @@ _BRIEF = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts"
 
 _IDS = ("message_sid", "request_id", "reference")
 
+now = partial(datetime.now, UTC)
 logger = Logger()
 metrics = Metrics()
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+dynamodb = boto3.client("dynamodb", config=_BRIEF)
 twilio = TwilioClient(requests.Session(), os.environ["TWILIO_API_BASE_URL"])
 sender = MessageSender(
     secrets=TwilioSecrets(
         boto3.client("secretsmanager", config=_BRIEF), os.environ["TWILIO_SECRET_NAME"]
     ),
     twilio=twilio,
-    store=MessageStore(
-        boto3.client("dynamodb", config=_BRIEF), os.environ["MESSAGES_TABLE"], LIFETIMES
-    ),
+    store=MessageStore(dynamodb, os.environ["MESSAGES_TABLE"], LIFETIMES),
+    requests=RequestStore(dynamodb, os.environ["SEND_REQUESTS_TABLE"]),
+    backlog=CallbackQueue(boto3.client("sqs", config=_BRIEF), os.environ["CALLBACK_QUEUE_URL"]),
     lifetimes=LIFETIMES,
+    requests_kept_for=timedelta(days=float(os.environ["REQUEST_RETENTION_DAYS"])),
     status_callback_url=os.environ["STATUS_CALLBACK_URL"],
     stores_body=os.environ["STORE_MESSAGE_BODY"] == "true",
+    now=now,
 )
 
 
@@ -98,7 +107,9 @@ def answer_request(event: APIGatewayProxyEventV2, context: LambdaContext) -> Ans
 
 def answer_directly(document: object, context: LambdaContext) -> dict[str, Any]:
     """Do what somebody asks who invoked the function, without an API between."""
-    sent = sender.send(document, key=None, time_left=_time_left(context))
+    # Lambda repeats a failed asynchronous invocation under the same request id.
+    key = context.aws_request_id
+    sent = sender.send(document, key=key, time_left=_time_left(context))
     _report(sent)
     return direct_answer(answer_for(sent, accepted_status=201))
 
@@ -107,7 +118,7 @@ def take_from_queue(record: SQSRecord, lambda_context: LambdaContext) -> None:
     """Send what a message of SendQueue asks for; it stays there only if nothing was sent.
 
     Raises:
-        StaysQueued: it may be tried again.
+        StaysQueued: it may be tried again, or somebody is posting it right now.
         StoreUnavailable: it was refused, and nobody would ever learn of that.
     """
     key = record.message_id
@@ -116,7 +127,9 @@ def take_from_queue(record: SQSRecord, lambda_context: LambdaContext) -> None:
     match sent:
         case NotDone():
             raise StaysQueued(sent.reason)
-        case Invalid() | Rejected():
+        case Undecided(state=RequestState.IN_PROGRESS):
+            raise StaysQueued("it is being sent right now")
+        case Invalid() | KeyTaken() | Rejected():
             sender.record_never_sent(sent, key=key)
 
 
@@ -147,8 +160,14 @@ def _report(sent: SendResult, queue_message_id: str | None = None) -> None:
             metric, facts = "RequestInvalid", {"fields": [it.field for it in problems]}
         case Rejected(request_id=request_id, code=code):
             metric, facts = "MessageRefused", {"request_id": request_id, "error_code": code}
-        case InDoubt(request_id=request_id, reason=reason):
-            metric, facts = "SendInDoubt", {"request_id": request_id, "reason": reason}
+        case Undecided(request_id=request_id, state=state, reason=reason):
+            metric = "SendInDoubt" if reason else "SendRepeated"
+            facts = {"request_id": request_id, "state": state, "reason": reason}
+        case SentBefore(request_id=request_id, message_sid=message_sid):
+            metric = "SendRepeated"
+            facts = {"request_id": request_id, "message_sid": message_sid}
+        case KeyTaken(request_id=request_id):
+            metric, facts = "KeyTaken", {"request_id": request_id}
         case NotDone(reason=reason, credentials_refused=credentials_refused):
             metric = "CredentialsRefused" if credentials_refused else "SendUnavailable"
             facts = {"reason": reason}

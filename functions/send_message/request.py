@@ -50,12 +50,14 @@ class InvalidRequest(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SendRequest:
+class MessageRequest:
     """A request that may be sent.
 
-    `parameters` are Twilio's own, in their order, without StatusCallback.
+    `parameters` are Twilio's own, in their order, without StatusCallback; `document` is what the
+    caller gave.
     """
 
+    document: object = field(repr=False)
     parameters: tuple[tuple[str, str], ...] = field(repr=False)
     to: str = field(repr=False)
     from_: str | None = field(default=None, repr=False)
@@ -87,7 +89,7 @@ def read_json(body: str | bytes) -> object:
     return document
 
 
-def parse(document: object, *, now: datetime) -> SendRequest:
+def parse(document: object, *, now: datetime) -> MessageRequest:
     """Read a request.
 
     Raises:
@@ -116,7 +118,8 @@ def parse(document: object, *, now: datetime) -> SendRequest:
         problems.append(Problem(field="send_at", problem="is too late; Twilio takes 35 days"))
     if problems:
         raise InvalidRequest(*problems)
-    return SendRequest(
+    return MessageRequest(
+        document=document,
         parameters=tuple(_parameters(values)),
         to=values["to"][0],
         from_=_only(values, "from"),

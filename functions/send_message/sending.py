@@ -1,18 +1,21 @@
-"""Sending and cancelling a message, and everything that may come of it."""
+"""Sending a message at most once, and cancelling one."""
 
 import hashlib
 import re
 import secrets as randomness
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Final
 
+from delivery.callback_queue import CallbackQueue, QueueUnavailable
 from delivery.credentials import ApiCredentials, SecretError, TwilioSecrets, UnknownAccount
 from delivery.message import Lifetimes, Message, MessageStatus, Source, StatusUpdate
-from delivery.store import MessageStore, StoreUnavailable
+from delivery.send_request import RequestState, SendRequest, body_digest, content_digest
+from delivery.store import MessageStore, RequestStore, StoreUnavailable
 from delivery.twilio import (
+    NEEDED_SECONDS,
     CredentialsRefused,
     MessageResource,
     OutcomeUnknown,
@@ -21,7 +24,21 @@ from delivery.twilio import (
     Unavailable,
 )
 
-from .request import InvalidRequest, Problem, SendRequest, parse, read_json, sane_facts
+from .request import InvalidRequest, MessageRequest, Problem, parse, read_json, sane_facts
+from .results import (
+    RETRY_AFTER_REPAIR_SECONDS,
+    RETRY_AFTER_SECONDS,
+    Accepted,
+    CancelResult,
+    Invalid,
+    KeyTaken,
+    NotDone,
+    NotFound,
+    Rejected,
+    SendResult,
+    SentBefore,
+    Undecided,
+)
 
 type TimeLeft = Callable[[], float]
 """The seconds that remain of the invocation."""
@@ -31,72 +48,25 @@ type TimeLeft = Callable[[], float]
 # Source: https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
 _CALLBACK_RETRIES: Final = "#rc=5&rp=all&ct=2000&rt=5000"
 
-_RETRY_AFTER_SECONDS: Final = 5
-# Somebody must put the secret right first.
-_RETRY_AFTER_REPAIR_SECONDS: Final = 60
-
 _MESSAGE_SID: Final = re.compile(r"(SM|MM)[0-9a-fA-F]{32}")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
-    """Twilio took it."""
-
-    message: Message
-    stored: bool = True
-    """False: the store did not answer. The status callbacks, with the request's id, bring it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Invalid:
-    """The request cannot be sent as it is; nothing left."""
-
-    problems: tuple[Problem, ...]
-    document: object = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejected:
-    """Twilio will not do it, whenever it is asked."""
-
-    code: int | None
-    request_id: str | None = None
-    document: object = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotFound:
-    """Twilio has no such message."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InDoubt:
-    """The message may have been sent: it must not be sent again."""
-
-    request_id: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotDone:
-    """No message was sent, and it may be tried again."""
-
-    reason: str
-    retry_after: int = _RETRY_AFTER_SECONDS
-    credentials_refused: bool = False
-
-
-type SendResult = Accepted | Invalid | Rejected | InDoubt | NotDone
-type CancelResult = Accepted | Rejected | NotFound | NotDone
+# With one of these Twilio makes the text, or changes it.
+_CHANGES_BODY: Final = frozenset({"ContentSid", "SmartEncoded", "ShortenUrls"})
 
 
 class MessageSender:
     """Sends requests through Twilio, and records what Twilio accepted.
 
+    A request is claimed before it is posted, and whatever fails without Twilio comes before the
+    claim. From the post on, only what provably did not leave gives the key free again.
+
     Args:
-        lifetimes: of a message that the store could not be told of.
+        backlog: takes a first status that the store cannot take.
+        lifetimes: of a message that neither could be told of.
+        requests_kept_for: how long a settled request keeps its key.
         status_callback_url: where Twilio reports to, without query and fragment.
         stores_body: whether the text is stored with the message.
+        now: the time.
     """
 
     def __init__(  # noqa: PLR0913 -- what it works with, named at its one call
@@ -105,16 +75,24 @@ class MessageSender:
         secrets: TwilioSecrets,
         twilio: TwilioClient,
         store: MessageStore,
+        requests: RequestStore,
+        backlog: CallbackQueue,
         lifetimes: Lifetimes,
+        requests_kept_for: timedelta,
         status_callback_url: str,
         stores_body: bool,
+        now: Callable[[], datetime],
     ) -> None:
         self._secrets = secrets
         self._twilio = twilio
         self._store = store
+        self._requests = requests
+        self._backlog = backlog
         self._lifetimes = lifetimes
+        self._requests_kept_for = requests_kept_for
         self._status_callback_url = status_callback_url
         self._stores_body = stores_body
+        self._now = now
 
     def send_json(self, text: str | bytes, *, key: str | None, time_left: TimeLeft) -> SendResult:
         """As `send`, from JSON text."""
@@ -125,28 +103,21 @@ class MessageSender:
         return self.send(document, key=key, time_left=time_left)
 
     def send(self, document: object, *, key: str | None, time_left: TimeLeft) -> SendResult:
-        """Send what the document asks for.
+        """Send what the document asks for, at most once for each key.
 
-        `key` is the idempotency key of a document that names none. For now a key only makes the
-        `request_id` the same each time; it does not yet keep a repeated request from being sent.
+        `key` is the idempotency key of a document that names none; without one, every call is a
+        request of its own.
         """
         try:
-            request = parse(document, now=datetime.now(UTC))
-            credentials = self._credentials(request)
+            wanted = parse(document, now=self._now())
+            credentials = self._credentials(wanted)
         except InvalidRequest as invalid:
             return Invalid(problems=invalid.problems, document=document)
         except SecretError as error:
-            return NotDone(reason=str(error), retry_after=_RETRY_AFTER_REPAIR_SECONDS)
-        request_id = request_id_of(credentials.account_sid, request.idempotency_key or key)
-        try:
-            update = self._send_once(request, request_id, credentials, time_left)
-        except Refused as refused:
-            return Rejected(code=refused.code, request_id=request_id, document=document)
-        except OutcomeUnknown as error:
-            return InDoubt(request_id=request_id, reason=str(error))
-        except (CredentialsRefused, Unavailable) as error:
-            return _not_done(error)
-        return self._record(update)
+            return NotDone(reason=str(error), retry_after=RETRY_AFTER_REPAIR_SECONDS)
+        if time_left() <= NEEDED_SECONDS:
+            return NotDone(reason="too little time is left to ask Twilio")
+        return self._send_under_its_key(wanted, credentials, key, time_left)
 
     def cancel(self, message_sid: str, *, time_left: TimeLeft) -> CancelResult:
         """Cancel a scheduled message; doing so again is harmless."""
@@ -164,14 +135,14 @@ class MessageSender:
             gone = refused.status == HTTPStatus.NOT_FOUND
             return NotFound() if gone else Rejected(code=refused.code)
         except SecretError as error:
-            return NotDone(reason=str(error), retry_after=_RETRY_AFTER_REPAIR_SECONDS)
+            return NotDone(reason=str(error), retry_after=RETRY_AFTER_REPAIR_SECONDS)
         except (CredentialsRefused, Unavailable) as error:
             return _not_done(error)
         except (OutcomeUnknown, StoreUnavailable) as error:
             return NotDone(reason=str(error))
-        return self._record(_said(resource), known)
+        return self._record(self._said(resource), known)
 
-    def record_never_sent(self, result: Invalid | Rejected, *, key: str) -> Message:
+    def record_never_sent(self, result: Invalid | KeyTaken | Rejected, *, key: str) -> Message:
         """Keep a request for which nobody waits as a failed message, so that people are told.
 
         Raises:
@@ -188,46 +159,135 @@ class MessageSender:
             message_sid=request_id,
             request_id=request_id,
             status=MessageStatus.REFUSED,
-            at=datetime.now(UTC),
+            at=self._now(),
             source=Source.SEND,
             error_code=code,
             **facts,
         )
         return self._store.record_never_sent(update)
 
-    def _credentials(self, request: SendRequest) -> ApiCredentials:
+    def _send_under_its_key(
+        self,
+        wanted: MessageRequest,
+        credentials: ApiCredentials,
+        key: str | None,
+        time_left: TimeLeft,
+    ) -> SendResult:
+        request = self._request(wanted, credentials.account_sid, key, time_left)
+        try:
+            held = self._requests.claim(request)
+        except StoreUnavailable as error:
+            self._release(request)  # only the answer may have been lost
+            return NotDone(reason=str(error))
+        if held.claim_id == request.claim_id:
+            return self._post_once(wanted, held, credentials, time_left)
+        if held.content_digest != request.content_digest:
+            return KeyTaken(request_id=held.request_id, document=wanted.document)
+        try:
+            return self._known(held)
+        except StoreUnavailable as error:
+            return NotDone(reason=str(error))
+
+    def _credentials(self, wanted: MessageRequest) -> ApiCredentials:
         secret = self._secrets.current()
         try:
-            return secret.for_account(request.account_sid)
+            return secret.for_account(wanted.account_sid)
         except UnknownAccount as unknown:
             problem = Problem(field="account_sid", problem=f"cannot be used: {unknown}")
             raise InvalidRequest(problem) from unknown
 
-    def _send_once(
+    def _request(
+        self, wanted: MessageRequest, account_sid: str, key: str | None, time_left: TimeLeft
+    ) -> SendRequest:
+        """What is remembered of it: enough to know it again, and to find its message at Twilio."""
+        shown_as_given = _CHANGES_BODY.isdisjoint(name for name, _ in wanted.parameters)
+        now = self._now()
+        return SendRequest(
+            request_id=request_id_of(account_sid, wanted.idempotency_key or key),
+            claim_id=randomness.token_hex(8),
+            content_digest=content_digest(wanted.parameters, wanted.reference, wanted.context),
+            account_sid=account_sid,
+            to=wanted.to,
+            from_=wanted.from_,
+            messaging_service_sid=wanted.messaging_service_sid,
+            body_digest=body_digest(wanted.body) if wanted.body and shown_as_given else None,
+            send_at=wanted.send_at,
+            reference=wanted.reference,
+            context=wanted.context,
+            claimed_at=now,
+            # This invocation cannot outlive it, so nobody can still be posting afterwards.
+            lease_until=now + timedelta(seconds=time_left()),
+        )
+
+    def _known(self, held: SendRequest) -> SendResult:
+        """What became of the request that has the key; nothing is sent."""
+        state = held.state_at(self._now())
+        if state in {RequestState.IN_DOUBT, RequestState.NOT_FOUND}:
+            message = self._store.sent_under(held.request_id, held.to, held.sent_since)
+            if message is not None:
+                self._settle(held, RequestState.SENT, message_sid=message.message_sid)
+                return SentBefore(
+                    request_id=held.request_id, message_sid=message.message_sid, message=message
+                )
+        if state is RequestState.SENT and held.message_sid is not None:
+            return SentBefore(
+                request_id=held.request_id,
+                message_sid=held.message_sid,
+                message=self._store.get(held.message_sid),
+            )
+        return Undecided(request_id=held.request_id, state=state)
+
+    def _post_once(
         self,
+        wanted: MessageRequest,
         request: SendRequest,
+        credentials: ApiCredentials,
+        time_left: TimeLeft,
+    ) -> SendResult:
+        """Post a request that is claimed, and settle the claim."""
+        try:
+            update = self._post(wanted, request.request_id, credentials, time_left)
+        except Refused as refused:
+            self._settle(request, RequestState.REFUSED, error_code=refused.code)
+            return Rejected(
+                code=refused.code, request_id=request.request_id, document=wanted.document
+            )
+        except OutcomeUnknown as error:
+            self._settle(request, RequestState.IN_DOUBT)
+            return Undecided(
+                request_id=request.request_id, state=RequestState.IN_DOUBT, reason=str(error)
+            )
+        except (CredentialsRefused, Unavailable) as error:
+            self._release(request)
+            return _not_done(error)
+        accepted = self._record(update)
+        self._settle(request, RequestState.SENT, message_sid=update.message_sid)
+        return accepted
+
+    def _post(
+        self,
+        wanted: MessageRequest,
         request_id: str,
         credentials: ApiCredentials,
         time_left: TimeLeft,
     ) -> StatusUpdate:
-        """Send the request of this id, of which there is one, and say what Twilio said."""
         callback = f"{self._status_callback_url}?request_id={request_id}{_CALLBACK_RETRIES}"
-        parameters = [*request.parameters, ("StatusCallback", callback)]
+        parameters = [*wanted.parameters, ("StatusCallback", callback)]
         resource = self._with_credentials(
             credentials, lambda valid: self._twilio.send(valid, parameters, time_left=time_left)
         )
-        said = _said(resource)
+        said = self._said(resource)
         return replace(
             said,
             account_sid=said.account_sid or credentials.account_sid,
-            to=said.to or request.to,
-            from_=said.from_ or request.from_,
-            messaging_service_sid=said.messaging_service_sid or request.messaging_service_sid,
+            to=said.to or wanted.to,
+            from_=said.from_ or wanted.from_,
+            messaging_service_sid=said.messaging_service_sid or wanted.messaging_service_sid,
             request_id=request_id,
-            reference=request.reference,
-            context=request.context,
-            body=(resource.body or request.body) if self._stores_body else None,
-            send_at=request.send_at,
+            reference=wanted.reference,
+            context=wanted.context,
+            body=(resource.body or wanted.body) if self._stores_body else None,
+            send_at=wanted.send_at,
         )
 
     def _with_credentials(
@@ -239,21 +299,71 @@ class MessageSender:
         except CredentialsRefused as refused:
             try:
                 newer = self._secrets.read_again().for_account(credentials.account_sid)
-            except UnknownAccount:
+            except SecretError:
                 raise refused from None
             if newer == credentials:
                 raise
         return ask(newer)
 
     def _record(self, update: StatusUpdate, known: Message | None = None) -> Accepted:
-        """Twilio has done it, whatever the store says: from here on nothing may fail."""
+        """Twilio has done it, whatever store and queue say: from here on nothing may fail."""
         try:
             return Accepted(message=self._store.record(update).message)
         except StoreUnavailable:
-            if known:
-                return Accepted(message=known.learn(update, self._lifetimes), stored=False)
-            message = Message.first_heard_of(update, self._lifetimes)
+            message = (
+                known.learn(update, self._lifetimes)
+                if known
+                else Message.first_heard_of(update, self._lifetimes)
+            )
+        try:
+            self._backlog.put(update)
+        except QueueUnavailable:
             return Accepted(message=message, stored=False)
+        return Accepted(message=message)
+
+    def _settle(
+        self,
+        request: SendRequest,
+        state: RequestState,
+        *,
+        message_sid: str | None = None,
+        error_code: int | None = None,
+    ) -> None:
+        """Store the result. Where that fails, the lease runs out and evidence will settle it."""
+        settled = request.settled(
+            state,
+            at=self._now(),
+            kept_for=self._requests_kept_for,
+            message_sid=message_sid,
+            error_code=error_code,
+        )
+        try:
+            self._requests.settle(request, settled)
+        except StoreUnavailable:
+            return
+
+    def _release(self, request: SendRequest) -> None:
+        """Give the key free. Where that fails the request is in doubt, and people will be told."""
+        try:
+            self._requests.release(request)
+        except StoreUnavailable:
+            return
+
+    def _said(self, resource: MessageResource) -> StatusUpdate:
+        return StatusUpdate(
+            message_sid=resource.sid,
+            status=resource.status,
+            at=self._now(),
+            source=Source.SEND,
+            error_code=resource.error_code,
+            account_sid=resource.account_sid,
+            to=resource.to,
+            from_=resource.from_,
+            messaging_service_sid=resource.messaging_service_sid,
+            num_segments=resource.num_segments,
+            price=resource.price,
+            price_unit=resource.price_unit,
+        )
 
 
 def request_id_of(account_sid: str, key: str | None) -> str:
@@ -264,26 +374,9 @@ def request_id_of(account_sid: str, key: str | None) -> str:
     return f"rq_{hashlib.sha256(named).hexdigest()[:32]}"
 
 
-def _said(resource: MessageResource) -> StatusUpdate:
-    return StatusUpdate(
-        message_sid=resource.sid,
-        status=resource.status,
-        at=datetime.now(UTC),
-        source=Source.SEND,
-        error_code=resource.error_code,
-        account_sid=resource.account_sid,
-        to=resource.to,
-        from_=resource.from_,
-        messaging_service_sid=resource.messaging_service_sid,
-        num_segments=resource.num_segments,
-        price=resource.price,
-        price_unit=resource.price_unit,
-    )
-
-
 def _not_done(error: CredentialsRefused | Unavailable) -> NotDone:
     if isinstance(error, CredentialsRefused):
         return NotDone(
-            reason=str(error), retry_after=_RETRY_AFTER_REPAIR_SECONDS, credentials_refused=True
+            reason=str(error), retry_after=RETRY_AFTER_REPAIR_SECONDS, credentials_refused=True
         )
-    return NotDone(reason=str(error), retry_after=error.retry_after or _RETRY_AFTER_SECONDS)
+    return NotDone(reason=str(error), retry_after=error.retry_after or RETRY_AFTER_SECONDS)

@@ -4,16 +4,27 @@ import io
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from types import ModuleType
+from typing import Any, cast
 
 # moto before any client is made: the functions make theirs when they are imported.
 import boto3
 import pytest
+import requests
 from moto import mock_aws
 from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_secretsmanager import SecretsManagerClient
 
+from delivery.callback_queue import CallbackQueue
+from delivery.credentials import TwilioSecrets
+from delivery.message import Lifetimes
+from delivery.store import MessageStore, RequestStore
+from delivery.twilio import TwilioClient
 from tests.cloudformation import create_table
+from tests.functions.sender import UNHEARD_OF, Clock, Function, Line
+from tests.scripted_twilio import ScriptedTwilio
 
 REGION = "us-east-1"
 ENVIRONMENT = {
@@ -29,6 +40,9 @@ ENVIRONMENT = {
     "POWERTOOLS_SERVICE_NAME": "tested",
     "POWERTOOLS_METRICS_NAMESPACE": "Delivery",
     "MESSAGES_TABLE": "MessagesTable",
+    "SEND_REQUESTS_TABLE": "SendRequestsTable",
+    "REQUEST_RETENTION_DAYS": "30",
+    "CALLBACK_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/123456789012/callbacks",
     "TWILIO_SECRET_NAME": "delivery/twilio",
     "TWILIO_API_BASE_URL": "http://127.0.0.1:9",  # nobody listens there; a test names its own
     "STATUS_CALLBACK_URL": "https://callbacks.example.com/twilio/status",
@@ -82,6 +96,18 @@ def messages_table(dynamodb: DynamoDBClient) -> str:
 
 
 @pytest.fixture
+def requests_table(dynamodb: DynamoDBClient) -> str:
+    """The same for the requests to send."""
+    return create_table(dynamodb, "SendRequestsTable", ENVIRONMENT["SEND_REQUESTS_TABLE"])
+
+
+@pytest.fixture
+def callback_queue(aws: None) -> str:  # noqa: ARG001 -- the same
+    """The URL of the queue that takes what the table cannot."""
+    return boto3.client("sqs").create_queue(QueueName="callbacks")["QueueUrl"]
+
+
+@pytest.fixture
 def twilio_secret(secrets_manager: SecretsManagerClient) -> dict[str, str]:
     """The content of the secret, which is in Secrets Manager."""
     content = {"account_sid": "AC" + "0" * 32, "auth_token": "sandbox-auth-token"}
@@ -110,3 +136,76 @@ def log_output() -> Iterator[io.StringIO]:
     for handler, stream in zip(handlers, before, strict=True):
         if stream is not None:
             handler.setStream(stream)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def line(dynamodb: DynamoDBClient) -> Line:
+    return Line(dynamodb)
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedTwilio]:
+    with ScriptedTwilio() as scripted:
+        yield scripted
+
+
+@pytest.fixture
+def install(
+    messages_table: str,
+    requests_table: str,
+    callback_queue: str,
+    clock: Clock,
+    line: Line,
+    twilio_secret: dict[str, Any],
+    secrets_manager: SecretsManagerClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[..., ModuleType]]:
+    """Wire the function to a Twilio of the test's, as in a new environment."""
+    from functions.send_message import app, sending  # noqa: PLC0415 -- its clients need moto first
+
+    assert messages_table
+    assert twilio_secret
+    with requests.Session() as session:
+
+        def wire(url: str, *, stores_body: bool = False, callback_url: str | None = None) -> Any:
+            client = TwilioClient(session, url, sleep=lambda _: None)
+            sender = sending.MessageSender(
+                secrets=TwilioSecrets(secrets_manager, "delivery/twilio"),
+                twilio=client,
+                store=MessageStore(cast("DynamoDBClient", line), messages_table),
+                requests=RequestStore(cast("DynamoDBClient", line), requests_table),
+                backlog=CallbackQueue(boto3.client("sqs"), callback_queue),
+                lifetimes=Lifetimes(),
+                requests_kept_for=timedelta(days=30),
+                status_callback_url=callback_url or "https://callbacks.example.com/twilio/status",
+                stores_body=stores_body,
+                now=clock.now,
+            )
+            monkeypatch.setattr(app, "twilio", client)
+            monkeypatch.setattr(app, "sender", sender)
+            return app
+
+        yield wire
+
+
+@pytest.fixture
+def function(
+    install: Callable[..., ModuleType],
+    server: ScriptedTwilio,
+    clients: tuple[DynamoDBClient, SecretsManagerClient],
+    clock: Clock,
+    line: Line,
+    log_output: io.StringIO,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[Function]:
+    """The function; when a test is over, nothing that it wrote may hold what nobody may read."""
+    made = Function(install(server.url), server, *clients, capsys=capsys, clock=clock, line=line)
+    yield made
+    made.metrics()
+    written = [log_output.getvalue(), *made.printed, *made.errors]
+    assert [(word, text) for word in UNHEARD_OF for text in written if word in text] == []

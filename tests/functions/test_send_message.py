@@ -3,229 +3,45 @@
 import base64
 import io
 import json
-import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from types import ModuleType
+from typing import Any
 
+import boto3
 import pytest
-import requests
-from mypy_boto3_dynamodb import DynamoDBClient
-from mypy_boto3_secretsmanager import SecretsManagerClient
 
 from delivery import twilio
-from delivery.credentials import TwilioSecrets
-from delivery.message import Lifetimes, Message, Notice, Outcome
+from delivery.message import Notice, Outcome
 from delivery.store import MessageStore
-from delivery.twilio import TwilioClient
 from functions.send_message.request import InvalidRequest, parse
 from sandbox.simulator.accounts import Account
 from sandbox.simulator.server import SimulatorServer
 from sandbox.simulator.settings import Settings
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN, NOON, an_update
+from tests.functions.sender import (
+    BODY,
+    CONTENT_SID,
+    EVENTS,
+    FROM,
+    NEW_TOKEN,
+    REQUEST_ID,
+    SERVICE_SID,
+    SUBACCOUNT_SID,
+    TO,
+    UNHEARD_OF,
+    Function,
+    a_document,
+    an_http_event,
+)
 from tests.scripted_twilio import (
     DROPPED,
     MESSAGE_SID,
     STALLED,
     Reply,
-    ScriptedTwilio,
     accepted,
     refused,
 )
-
-if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.typing import LambdaContext
-
-SERVICE_SID = "MG" + "5" * 32
-CONTENT_SID = "HX" + "6" * 32
-SUBACCOUNT_SID = "AC" + "7" * 32
-NEW_TOKEN = "promoted-auth-token"
-BODY = "Your table is ready"
-TO = "+15558675310"
-FROM = "+15005550006"
-UNHEARD_OF = (
-    AUTH_TOKEN,
-    NEW_TOKEN,
-    BODY,
-    TO.removeprefix("+"),
-    FROM.removeprefix("+"),
-    "says Twilio",
-)
-"""No log line, metric or error answer holds any of these: I8."""
-
-EVENTS = Path(__file__).parents[2] / "events"
-REQUEST_ID = re.compile(r"rq_[0-9a-f]{32}")
-QUEUE_MESSAGE_ID = "059f36b4-87a3-44ab-83d2-661975830a7d"
-
-
-def a_document(**changes: Any) -> dict[str, Any]:
-    """A request for a message; a change to None removes the field."""
-    fields = {"to": TO, "from": FROM, "body": BODY} | changes
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def an_http_event(
-    body: str | None, *, route: str = "POST /messages", **fields: Any
-) -> dict[str, Any]:
-    return {
-        "version": "2.0",
-        "routeKey": route,
-        "rawPath": route.partition(" ")[2],
-        "rawQueryString": "",
-        "headers": {"content-type": "application/json"},
-        "requestContext": {"domainName": "messages.example.com", "http": {"method": "POST"}},
-        "isBase64Encoded": False,
-        "body": body,
-        **fields,
-    }
-
-
-class Function:
-    """The deployed function with its resources; remembers whatever left it but a success."""
-
-    def __init__(
-        self,
-        app: ModuleType,
-        server: ScriptedTwilio,
-        dynamodb: DynamoDBClient,
-        secrets_manager: SecretsManagerClient,
-        *,
-        capsys: pytest.CaptureFixture[str],
-    ) -> None:
-        self.app = app
-        self.dynamodb = dynamodb
-        self.twilio = server
-        self.seconds_left = 29.0
-        self.errors: list[str] = []
-        self.secrets_manager = secrets_manager
-        self.printed: list[str] = []
-        self._capsys = capsys
-
-    def invoke(self, event: Any) -> Any:
-        context = SimpleNamespace(
-            function_name="SendMessageFunction",
-            aws_request_id="1",
-            get_remaining_time_in_millis=lambda: self.seconds_left * 1000,
-        )
-        answer = self.app.lambda_handler(event, cast("LambdaContext", context))
-        if (answer.get("statusCode") or answer.get("status_code") or 200) > 201:
-            self.errors.append(json.dumps(answer))
-        return answer
-
-    def post(self, document: object, *, key: str | None = None) -> tuple[int, dict[str, Any]]:
-        headers = {"idempotency-key": key} if key else {}
-        answer = self.invoke(an_http_event(json.dumps(document), headers=headers))
-        return answer["statusCode"], json.loads(answer["body"])
-
-    def cancel(self, message_sid: str = MESSAGE_SID) -> tuple[int, dict[str, Any]]:
-        answer = self.invoke(
-            an_http_event(
-                None,
-                route="POST /messages/{message_sid}/cancel",
-                pathParameters={"message_sid": message_sid},
-            )
-        )
-        return answer["statusCode"], json.loads(answer["body"])
-
-    def take(self, *bodies: object) -> list[str]:
-        """The queue's message ids that stay queued, of messages that are named by their place."""
-        records = [
-            {
-                "messageId": f"{QUEUE_MESSAGE_ID}-{place}",
-                "body": body if isinstance(body, str) else json.dumps(body),
-                "eventSource": "aws:sqs",
-            }
-            for place, body in enumerate(bodies)
-        ]
-        answer = self.invoke({"Records": records})
-        return [failure["itemIdentifier"][-1] for failure in answer["batchItemFailures"]]
-
-    def message(self, message_sid: str = MESSAGE_SID) -> Message | None:
-        return MessageStore(self.dynamodb, "MessagesTable").get(message_sid)
-
-    def messages(self) -> list[Message]:
-        items = self.dynamodb.scan(TableName="MessagesTable")["Items"]
-        found = [self.message(item["message_sid"]["S"]) for item in items]
-        return [message for message in found if message]
-
-    def secret_holds(self, **fields: Any) -> None:
-        content = {"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN} | fields
-        self.secrets_manager.put_secret_value(
-            SecretId="delivery/twilio", SecretString=json.dumps(content)
-        )
-
-    def metrics(self) -> dict[str, float]:
-        """What was counted since this was last asked."""
-        output = self._capsys.readouterr()
-        self.printed += output
-        metrics: dict[str, float] = {}
-        for record in map(json.loads, output.out.splitlines()):
-            for block in record["_aws"]["CloudWatchMetrics"]:
-                metrics |= {it["Name"]: sum(record[it["Name"]]) for it in block["Metrics"]}
-        return metrics
-
-    def lose_the_table(self) -> None:
-        self.dynamodb.delete_table(TableName="MessagesTable")
-
-    def parameters(self, place: int = 0) -> dict[str, str]:
-        return dict(self.twilio.requests[place].parameters)
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedTwilio]:
-    with ScriptedTwilio() as scripted:
-        yield scripted
-
-
-@pytest.fixture
-def install(
-    messages_table: str,
-    twilio_secret: dict[str, Any],
-    dynamodb: DynamoDBClient,
-    secrets_manager: SecretsManagerClient,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Callable[..., ModuleType]]:
-    """Wire the function to a Twilio of the test's, as in a new environment."""
-    from functions.send_message import app, sending  # noqa: PLC0415 -- its clients need moto first
-
-    assert messages_table
-    assert twilio_secret
-    with requests.Session() as session:
-
-        def wire(url: str, *, stores_body: bool = False, callback_url: str | None = None) -> Any:
-            client = TwilioClient(session, url, sleep=lambda _: None)
-            sender = sending.MessageSender(
-                secrets=TwilioSecrets(secrets_manager, "delivery/twilio"),
-                twilio=client,
-                store=MessageStore(dynamodb, messages_table),
-                lifetimes=Lifetimes(),
-                status_callback_url=callback_url or "https://callbacks.example.com/twilio/status",
-                stores_body=stores_body,
-            )
-            monkeypatch.setattr(app, "twilio", client)
-            monkeypatch.setattr(app, "sender", sender)
-            return app
-
-        yield wire
-
-
-@pytest.fixture
-def function(
-    install: Callable[..., ModuleType],
-    server: ScriptedTwilio,
-    clients: tuple[DynamoDBClient, SecretsManagerClient],
-    log_output: io.StringIO,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Function]:
-    """The function; when a test is over, nothing that it wrote may hold what nobody may read."""
-    made = Function(install(server.url), server, *clients, capsys=capsys)
-    yield made
-    made.metrics()
-    written = [log_output.getvalue(), *made.printed, *made.errors]
-    assert [(word, text) for word in UNHEARD_OF for text in written if word in text] == []
-
 
 # --- POST /messages: what Twilio says --------------------------------------------------------
 
@@ -301,10 +117,11 @@ def test_a_scheduled_message_is_kept_with_its_time(function: Function) -> None:
     assert datetime.fromisoformat(answer["send_at"]) == send_at
 
 
-def test_a_message_that_twilio_accepted_is_sent_even_if_it_cannot_be_stored(
-    function: Function, log_output: io.StringIO
+def test_a_message_that_twilio_accepted_is_sent_even_if_neither_table_nor_queue_takes_it(
+    function: Function, callback_queue: str, log_output: io.StringIO
 ) -> None:
     function.lose_the_table()
+    boto3.client("sqs").delete_queue(QueueUrl=callback_queue)
 
     status, answer = function.post(a_document(reference="order-7"))
 
@@ -927,16 +744,6 @@ def test_queued_messages_are_sent_and_leave_the_queue(function: Function) -> Non
     assert stay == []
     assert sorted(message.reference or "" for message in function.messages()) == ["1", "2"]
     assert function.twilio.connections == 1
-
-
-def test_a_message_that_is_delivered_twice_by_the_queue_keeps_its_request_id(
-    function: Function,
-) -> None:
-    function.take(a_document())
-    function.take(a_document())
-
-    first, second = (function.parameters(place)["StatusCallback"] for place in (0, 1))
-    assert first == second
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,15 @@ class Explanation:
     duplicate_risk: bool
     """The message may have gone out in spite of the error: look before sending it again."""
 
+    def as_record(self) -> dict[str, str | bool]:
+        """What an answer shows of it."""
+        return {
+            "title": self.title,
+            "category": str(self.category),
+            "retryable": self.retryable,
+            "action": self.action,
+        }
+
 
 def explain(code: int | None) -> Explanation:
     """The explanation of a code; of one that nobody knows, where to look it up."""

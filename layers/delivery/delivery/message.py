@@ -109,6 +109,9 @@ FINAL_OUTCOME: Final[Mapping[str, Outcome]] = {
     MessageStatus.READ: Outcome.DELIVERED,
 }
 
+NOTICE_DUE_KEYS: Final = tuple(f"due#{shard}" for shard in "0123456789abcdef")
+"""Every value of `notice_due`: where to look for those whom people must still be told of."""
+
 _OWED: Final = frozenset({Notice.DUE, Notice.TELLING, Notice.RECOVERY_DUE})
 _MOST_CONTEXT_NAMES: Final = 20
 _MOST_CONTEXT_BYTES: Final = 1024
@@ -177,6 +180,21 @@ class StatusUpdate:
             error_code=self.error_code,
             carrier_time=self.carrier_time,
         )
+
+    def as_record(self) -> Record:
+        """The update as plain data: absent facts left out, times ISO 8601 with milliseconds."""
+        return _record(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """The update that `as_record` described.
+
+        Raises:
+            KeyError, ValueError, TypeError: the record is of something else.
+        """
+        values = _known(cls, record)
+        values["source"] = Source(record["source"])
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,31 +269,45 @@ class Message:
             status_rank=rank(best.status),
         )
         learned = _concluded(told, outcome, update.at, lifetimes)
-        return self if learned == self else replace(learned, updated_at=update.at)
+        if learned == self:
+            return self
+        # While people are told of a message it never goes back, though an update that waited in a
+        # queue brings an old time: it shows since when somebody has been telling them.
+        updated_at = max(self.updated_at, update.at) if self.notice else update.at
+        return replace(learned, updated_at=updated_at)
 
     def told(self, at: datetime) -> Self:
-        """The message after the next step of its notice: told, withdrawn, or a recovery owed.
+        """The message after the next step of its notice: claimed, told, withdrawn, or owed anew.
 
-        A message that became well while people were being told owes them the recovery; one that
-        became well before owes nothing.
+        Both a failure and a recovery are claimed (`telling`) before they are told, so that only one
+        of several tells them; `notice_id` says which of the two it is. A message that became well
+        while people were being told owes them the recovery; one that became well before owes
+        nothing.
         """
         failed = self.outcome is Outcome.FAILED
         match self.notice:
             case Notice.DUE:
                 notice = Notice.TELLING if failed else Notice.WITHDRAWN
+            case Notice.TELLING if self.tells_recovery:
+                notice = Notice.RECOVERED
             case Notice.TELLING:
                 notice = Notice.SENT if failed else Notice.RECOVERY_DUE
             case Notice.RECOVERY_DUE:
-                notice = Notice.RECOVERED
+                notice = Notice.TELLING
             case _:
                 return self
         return replace(
             self,
             notice=notice,
-            notice_id=_notice_id(self.message_sid, notice),
+            notice_id=_notice_id(self, notice),
             notice_due=_notice_due(self.message_sid, notice),
             updated_at=at,
         )
+
+    @property
+    def tells_recovery(self) -> bool:
+        """Whether its notice is the one of its recovery, and not of its failure."""
+        return self.notice_id == _notice_id(self, Notice.RECOVERY_DUE)
 
     @property
     def failure_code(self) -> int | None:
@@ -306,16 +338,12 @@ class Message:
 
     def as_record(self) -> Record:
         """The message as plain data: absent facts left out, times ISO 8601 with milliseconds."""
-        record = {name.rstrip("_"): _plain(getattr(self, name)) for name in _FIELDS}
-        return {name: value for name, value in record.items() if value not in (None, {})}
+        return _record(self)
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """The message that `as_record` described; attributes that it does not know are ignored."""
-        values: dict[str, Any] = {
-            name: record[name.rstrip("_")] for name in _FIELDS if name.rstrip("_") in record
-        }
-        values |= {name: _time(values[name]) for name in _TIMES & values.keys()}
+        values = _known(cls, record)
         values["outcome"] = Outcome(record["outcome"])
         values["transitions"] = tuple(_transition(entry) for entry in record["transitions"])
         if "notice" in values:
@@ -394,7 +422,7 @@ def _concluded[M: Message](message: M, outcome: Outcome, at: datetime, lifetimes
         watch=watch,
         watch_at=watch_at,
         notice=notice,
-        notice_id=_notice_id(message.message_sid, notice),
+        notice_id=_notice_id(message, notice),
         notice_due=_notice_due(message.message_sid, notice),
         expires_at=message.expires_at or int((starts + lifetimes.retention).timestamp()),
     )
@@ -408,15 +436,15 @@ def _noticed(message: Message, outcome: Outcome) -> Notice | None:
     return message.notice
 
 
-def _notice_id(message_sid: str, notice: Notice | None) -> str | None:
+def _notice_id(message: Message, notice: Notice | None) -> str | None:
     """One id for all repetitions of what people are told, another for the news that it is well."""
     match notice:
-        case None:
-            return None
-        case Notice.RECOVERY_DUE | Notice.RECOVERED:
-            return f"{message_sid}:recovery"
+        case Notice.DUE:
+            return f"{message.message_sid}:failure"
+        case Notice.RECOVERY_DUE:
+            return f"{message.message_sid}:recovery"
         case _:
-            return f"{message_sid}:failure"
+            return message.notice_id
 
 
 def _notice_due(message_sid: str, notice: Notice | None) -> str | None:
@@ -445,8 +473,7 @@ def _shard(key: str) -> str:
     return last if last in "0123456789abcdef" else f"{ord(last) % 16:x}"
 
 
-_FIELDS: Final = tuple(item.name for item in fields(Message))
-_TIMES: Final = frozenset({"send_at", "created_at", "updated_at", "final_at", "watch_at"})
+_TIMES: Final = frozenset({"at", "send_at", "created_at", "updated_at", "final_at", "watch_at"})
 _SAID_LAST: Final = ("num_segments", "price", "price_unit")
 _LEARNED_ONCE: Final = (
     "account_sid",
@@ -458,6 +485,19 @@ _LEARNED_ONCE: Final = (
     "body",
     "send_at",
 )
+
+
+def _record(it: Message | StatusUpdate) -> Record:
+    """Absent facts are left out; a name that Python keeps for itself loses its underscore."""
+    record = {item.name.rstrip("_"): _plain(getattr(it, item.name)) for item in fields(it)}
+    return {name: value for name, value in record.items() if value not in (None, {})}
+
+
+def _known(kind: type[Message | StatusUpdate], record: Mapping[str, Any]) -> dict[str, Any]:
+    """What the record says of the fields of `kind`, times read."""
+    names = {item.name.rstrip("_"): item.name for item in fields(kind)}
+    values = {names[name]: value for name, value in record.items() if name in names}
+    return values | {name: _time(values[name]) for name in _TIMES & values.keys()}
 
 
 def _plain(value: object) -> object:

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 
 from delivery.message import Record, iso
 
+_CLOCKS_DIFFER: Final = timedelta(minutes=5)
 _TIMES: Final = frozenset({"send_at", "claimed_at", "lease_until"})
 
 
@@ -65,9 +66,9 @@ class SendRequest:
         return self.state
 
     @property
-    def is_free(self) -> bool:
-        """Whether its key may be used for another try: provably nothing had left."""
-        return self.state is RequestState.REFUSED
+    def sent_since(self) -> datetime:
+        """No message of this request was heard of before; clocks may differ a little."""
+        return self.claimed_at - _CLOCKS_DIFFER
 
     def claimed(self) -> Self:
         """As it is when it is claimed: on the list of what is to be settled."""

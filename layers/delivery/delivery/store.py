@@ -11,13 +11,14 @@ Errors:
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from heapq import merge
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from delivery.message import Effect, Lifetimes, Message, Outcome, StatusUpdate, iso, rank
+from delivery.message import NOTICE_DUE_KEYS, Effect, Lifetimes, Message, Outcome, StatusUpdate, iso, rank
 from delivery.send_request import RequestState, SendRequest
 
 if TYPE_CHECKING:
@@ -154,6 +155,47 @@ class MessageStore:
             if not item or _message(item).notice is not message.notice:
                 return None
         raise StoreUnavailable("others kept changing the message at the same time")
+
+    def take_over_notice(self, message: Message, at: datetime) -> Message | None:
+        """Claim a notice anew whose teller died: the message, or None where it changed meanwhile.
+
+        The client must not repeat a write by itself, as with `advance_notice`.
+
+        Raises:
+            StoreUnavailable: it is not known to be claimed.
+        """
+        claimed = replace(message, updated_at=at)
+        changes = _compare_and_set(
+            _item(message.as_record()), message, claimed, ("notice", "outcome")
+        )
+        written, item = self._write(changes)
+        return _message(item) if written else None
+
+    def notices_due(self, before: datetime) -> Iterator[str]:
+        """The SIDs of messages that owe people a notice, untouched since `before`, oldest first.
+
+        The index lags a little behind: read the message before doing anything about it.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        shards = (
+            self._query(
+                IndexName="by_notice_due",
+                KeyConditionExpression="#notice_due = :notice_due AND #updated_at < :before",
+                ExpressionAttributeNames={
+                    "#notice_due": "notice_due",
+                    "#updated_at": "updated_at",
+                },
+                ExpressionAttributeValues={
+                    ":notice_due": {"S": notice_due},
+                    ":before": {"S": iso(before)},
+                },
+            )
+            for notice_due in NOTICE_DUE_KEYS
+        )
+        for item in merge(*shards, key=lambda it: str(it["updated_at"]["S"])):
+            yield item["message_sid"]["S"]
 
     def sent_under(self, request_id: str, to: str, since: datetime) -> Message | None:
         """The message to `to`, heard of after `since`, that carries our request's id; or None.

@@ -1,4 +1,4 @@
-"""The only module that calls Twilio: sends a message, cancels it, looks at it.
+"""The only module that calls Twilio: sends a message, cancels it, looks at it, lists many.
 
 A POST of a message is not idempotent at Twilio, so everything here turns on one question: may it
 have been sent? Only what provably was not is tried again: 429, of which Twilio says that it never
@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final, Self, override
@@ -46,8 +46,12 @@ DELAYS_SECONDS: Final = (0.1, 0.2, 0.4, 0.8)
 """What is waited, give or take a tenth, before each further try."""
 JITTER: Final = 0.1
 
+PAGE_SIZE: Final = 1000
+"""Messages on a page of the list: the most that Twilio gives."""
+
 _VERSION: Final = "2010-04-01"
 _AUTHENTICATION_FAILED: Final = 20003
+_NO_TIME: Final = "too little time is left to ask Twilio"
 
 
 class TwilioError(Exception):
@@ -97,6 +101,7 @@ class MessageResource:
     price: str | None = None
     price_unit: str | None = None
     error_code: int | None = None
+    direction: str | None = None
     date_created: datetime | None = None
 
     @classmethod
@@ -119,6 +124,7 @@ class MessageResource:
             price=_text(content, "price"),
             price_unit=_text(content, "price_unit"),
             error_code=_code(content, "error_code"),
+            direction=_text(content, "direction"),
             date_created=_date(content, "date_created"),
         )
 
@@ -169,7 +175,7 @@ class TwilioClient:
         Raises:
             TwilioError: as drawn above.
         """
-        return self._ask("POST", credentials, "Messages.json", parameters, time_left)
+        return self._post(credentials, "Messages.json", parameters, time_left)
 
     def cancel(
         self, credentials: ApiCredentials, message_sid: str, *, time_left: Callable[[], float]
@@ -180,7 +186,7 @@ class TwilioClient:
             TwilioError: as drawn above; 404 is `Refused`.
         """
         path = f"Messages/{quote(message_sid, safe='')}.json"
-        return self._ask("POST", credentials, path, [("Status", "canceled")], time_left)
+        return self._post(credentials, path, [("Status", "canceled")], time_left)
 
     def fetch(
         self, credentials: ApiCredentials, message_sid: str, *, time_left: Callable[[], float]
@@ -188,27 +194,77 @@ class TwilioClient:
         """The message as Twilio has it now.
 
         Raises:
-            TwilioError: as drawn above; 404 is `Refused`.
+            TwilioError: as drawn above; 404 is `Refused`, no answer `OutcomeUnknown`.
         """
-        path = f"Messages/{quote(message_sid, safe='')}.json"
-        return self._ask("GET", credentials, path, [], time_left)
+        url = self._url(credentials, f"Messages/{quote(message_sid, safe='')}.json")
+        return _message(self._look(url, credentials, [], time_left))
 
-    def _ask(
+    def list_messages(
         self,
-        method: str,
+        credentials: ApiCredentials,
+        *,
+        to: str | None = None,
+        sent_on: date | None = None,
+        time_left: Callable[[], float],
+    ) -> Iterator[tuple[MessageResource, ...]]:
+        """The account's messages, page by page: each page is asked for when it is wanted.
+
+        The list lags behind what was sent by minutes, and with `sent_on` (a day in UTC) it need not
+        show what is still queued.
+
+        Raises:
+            TwilioError: as drawn above; no answer is `OutcomeUnknown`.
+        """
+        url = self._url(credentials, "Messages.json")
+        filters = {"To": to, "DateSent": sent_on.isoformat() if sent_on else None}
+        query = [(name, value) for name, value in filters.items() if value is not None]
+        query.append(("PageSize", str(PAGE_SIZE)))
+        while True:
+            page = _page(self._look(url, credentials, query, time_left))
+            resources = (MessageResource.parse(entry) for entry in page["messages"])
+            yield tuple(resource for resource in resources if resource is not None)
+            next_page = page.get("next_page_uri")
+            if not isinstance(next_page, str) or not next_page.startswith("/"):
+                return
+            # Relative to the API's host: Twilio wants it followed, not built.
+            url, query = f"{self._base_url}{next_page}", []
+
+    def _look(
+        self,
+        url: str,
+        credentials: ApiCredentials,
+        query: list[tuple[str, str]],
+        time_left: Callable[[], float],
+    ) -> object:
+        """The JSON of a GET.
+
+        Nobody waits for it, so it gives way where Twilio throttles; only a question that got no
+        answer is asked once more.
+        """
+        if time_left() <= NEEDED_SECONDS:
+            raise Unavailable(_NO_TIME)
+        try:
+            return self._ask_once("GET", url, credentials, query=query)
+        except OutcomeUnknown:
+            if time_left() <= NEEDED_SECONDS:
+                raise
+        return self._ask_once("GET", url, credentials, query=query)
+
+    def _post(
+        self,
         credentials: ApiCredentials,
         path: str,
         parameters: list[tuple[str, str]],
         time_left: Callable[[], float],
     ) -> MessageResource:
         """Ask until Twilio takes the request, as long as it provably did not."""
-        url = f"{self._base_url}/{_VERSION}/Accounts/{credentials.account_sid}/{path}"
+        url = self._url(credentials, path)
         delays = iter(DELAYS_SECONDS)
         while True:
             if time_left() <= NEEDED_SECONDS:
-                raise Unavailable("too little time is left to ask Twilio")
+                raise Unavailable(_NO_TIME)
             try:
-                return self._ask_once(method, url, credentials, parameters)
+                return _message(self._ask_once("POST", url, credentials, form=parameters))
             except Unavailable as unavailable:
                 delay = next(delays, None)
                 if delay is None:
@@ -219,20 +275,26 @@ class TwilioClient:
                     raise
             self._sleep(pause)
 
+    def _url(self, credentials: ApiCredentials, path: str) -> str:
+        return f"{self._base_url}/{_VERSION}/Accounts/{credentials.account_sid}/{path}"
+
     def _ask_once(
         self,
         method: str,
         url: str,
         credentials: ApiCredentials,
-        parameters: list[tuple[str, str]],
-    ) -> MessageResource:
+        *,
+        query: list[tuple[str, str]] | None = None,
+        form: list[tuple[str, str]] | None = None,
+    ) -> object:
         if self._clock() - self._last_used_at >= IDLE_SECONDS:
             self._transport.close()
         try:
             response = self._session.request(
                 method,
                 url,
-                data=parameters,
+                params=query,
+                data=form,
                 auth=(credentials.username, credentials.password),
                 timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
                 # A redirect would repeat the request elsewhere, or turn it into a GET.
@@ -291,8 +353,8 @@ def _never_connected(error: Exception) -> bool:
     return isinstance(cause, MaxRetryError) and isinstance(cause.reason, ConnectTimeoutError)
 
 
-def _read(response: requests.Response) -> MessageResource:
-    """The message, or the error that says what the answer means for a request that sends.
+def _read(response: requests.Response) -> object:
+    """The answer's JSON, or the error that says what the answer means for a request that sends.
 
     Whatever is not certain counts as unknown: 5xx; 408, which a proxy may give after it has passed
     the request on; a redirect, since 303 is how a server answers a POST that it has processed.
@@ -305,15 +367,26 @@ def _read(response: requests.Response) -> MessageResource:
     if status == HTTPStatus.UNAUTHORIZED or code == _AUTHENTICATION_FAILED:
         raise CredentialsRefused(f"Twilio refused our credentials with HTTP {status}")
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-        resource = MessageResource.parse(content)
-        if resource is not None:
-            return resource
-    elif (
+        return content
+    if (
         HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
         and status != HTTPStatus.REQUEST_TIMEOUT
     ):
         raise Refused(status, code)
     raise OutcomeUnknown(f"Twilio answered HTTP {status} and no message")
+
+
+def _message(content: object) -> MessageResource:
+    resource = MessageResource.parse(content)
+    if resource is None:
+        raise OutcomeUnknown("Twilio's answer shows no message")
+    return resource
+
+
+def _page(content: object) -> dict[str, Any]:
+    if not isinstance(content, dict) or not isinstance(content.get("messages"), list):
+        raise OutcomeUnknown("Twilio's answer shows no list")
+    return content
 
 
 def _json(response: requests.Response) -> object:

@@ -1,0 +1,84 @@
+"""What may come of a request to send, or to cancel."""
+
+from dataclasses import dataclass, field
+
+from delivery.message import Message
+from delivery.send_request import RequestState
+
+from .request import Problem
+
+RETRY_AFTER_SECONDS = 5
+RETRY_AFTER_REPAIR_SECONDS = 60
+"""Somebody must put the secret right first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """Twilio took it."""
+
+    message: Message
+    stored: bool = True
+    """False: neither table nor queue answered. The callbacks, with the request's id, bring it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentBefore:
+    """The same key again, and its request was sent: nothing was sent now."""
+
+    request_id: str
+    message_sid: str
+    message: Message | None
+    """None where it is not kept any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invalid:
+    """The request cannot be sent as it is; nothing left."""
+
+    problems: tuple[Problem, ...]
+    document: object = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyTaken:
+    """The key was used for other content; nothing was sent."""
+
+    request_id: str
+    document: object = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """Twilio will not do it, whenever it is asked."""
+
+    code: int | None
+    request_id: str | None = None
+    document: object = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotFound:
+    """Twilio has no such message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undecided:
+    """It is being sent right now, or may have been sent, or probably was not: never sent again."""
+
+    request_id: str
+    state: RequestState
+    reason: str | None = None
+    """Why nobody knows, where it was this very try that met it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotDone:
+    """No message was sent, and it may be tried again."""
+
+    reason: str
+    retry_after: int = RETRY_AFTER_SECONDS
+    credentials_refused: bool = False
+
+
+type SendResult = Accepted | SentBefore | Invalid | KeyTaken | Rejected | Undecided | NotDone
+type CancelResult = Accepted | Rejected | NotFound | NotDone

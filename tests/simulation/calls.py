@@ -1,0 +1,207 @@
+"""The calls from functions to AWS: where they wait, fail, and where the function may die."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, Protocol
+
+from botocore.config import Config
+from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+
+from tests.simulation.fakes.errors import EXCEPTIONS, client_error
+from tests.simulation.faults import Fault, Faults
+from tests.simulation.trace import Trace
+from tests.simulation.virtual_time import Loop
+
+_DEFAULT_TRIES: Final = 5
+_DEFAULT_TIMEOUT: Final = 60.0
+_LATEST_EFFECT_SECONDS: Final = 20.0
+_THROTTLED: Final[Mapping[str, str]] = {
+    "dynamodb": "ThrottlingException",
+    "sqs": "ServiceUnavailable",
+    "sns": "Throttling",
+    "secretsmanager": "InternalServiceError",
+}
+
+type Operate = Callable[[str, Mapping[str, Any]], dict[str, Any]]
+
+
+class NotRefused(Exception):
+    """The call may have taken effect, or may still; the caller hears nothing."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault)
+        self.fault = fault
+
+
+class WasRefused(Exception):
+    """The call took no effect, and the caller knows."""
+
+
+class Watcher(Protocol):
+    """Is told of every call that took effect."""
+
+    def __call__(
+        self,
+        service: str,
+        operation: str,
+        arguments: Mapping[str, Any],
+        answer: Mapping[str, Any] | Exception,
+    ) -> None: ...
+
+
+class Calls:
+    """Performs each call in virtual time, as the faults have it."""
+
+    def __init__(self, loop: Loop, faults: Faults, trace: Trace) -> None:
+        self._loop = loop
+        self._faults = faults
+        self._trace = trace
+
+    def perform[T](
+        self, service: str, what: str, effect: Callable[[], T], *, timeout: float, fault: Fault | None
+    ) -> T:
+        """Let a call take effect, or not; the caller waits meanwhile.
+
+        Raises:
+            WasRefused, NotRefused: what the caller may know of a call that failed.
+        """
+        loop, faults = self._loop, self._faults
+        self._trace.add(loop.seconds, service, what, fault and str(fault))
+        loop.sleep(faults.latency(loop.seconds))
+        match fault:
+            case Fault.REFUSED:
+                raise WasRefused
+            case Fault.DIED_BEFORE:
+                loop.die()
+            case Fault.NEVER_ARRIVED:
+                loop.sleep(timeout)
+                raise NotRefused(fault)
+            case Fault.LATE:
+                loop.after(timeout + faults.uniform(0, _LATEST_EFFECT_SECONDS), _quietly(effect))
+                loop.sleep(timeout)
+                raise NotRefused(fault)
+        if fault is Fault.ANSWER_LOST:
+            _quietly(effect)()
+            loop.sleep(timeout)
+            raise NotRefused(fault)
+        if fault is Fault.DIED_AFTER:
+            _quietly(effect)()
+            loop.die()
+        try:
+            return effect()
+        finally:
+            loop.sleep(faults.latency(loop.seconds))
+
+
+class Client:
+    """A boto3 client, whose tries and time-outs are those of the Config that made it."""
+
+    exceptions = EXCEPTIONS
+
+    def __init__(
+        self,
+        service: str,
+        operate: Operate,
+        config: Config | None,
+        *,
+        calls: Calls,
+        loop: Loop,
+        faults: Faults,
+        watch: Watcher,
+    ) -> None:
+        self._service = service
+        self._operate = operate
+        options: Any = config
+        retries = (options.retries if options else None) or {}
+        self._tries = retries.get("total_max_attempts", _DEFAULT_TRIES)
+        self._timeout = float(options.read_timeout if options else _DEFAULT_TIMEOUT)
+        self._calls = calls
+        self._loop = loop
+        self._faults = faults
+        self._watch = watch
+
+    def __getattr__(self, operation: str) -> Callable[..., dict[str, Any]]:
+        if operation.startswith("_"):
+            raise AttributeError(operation)
+        return lambda **arguments: self._ask(operation, arguments)
+
+    def get_paginator(self, operation: str) -> "Paginator":
+        """The pages of an operation."""
+        return Paginator(getattr(self, operation))
+
+    def _ask(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """As boto3 does it: the whole request again after a failure that may pass."""
+
+        def effect() -> dict[str, Any]:
+            try:
+                answer = self._operate(operation, arguments)
+            except Exception as error:
+                self._watch(self._service, operation, arguments, error)
+                raise
+            self._watch(self._service, operation, arguments, answer)
+            return answer
+
+        what = f"{operation} {_subject(arguments)}"
+        fault = self._faults.of_call(self._service, self._loop.seconds)
+        for tries_left in reversed(range(self._tries)):
+            try:
+                return self._calls.perform(
+                    self._service, what, effect, timeout=self._timeout, fault=fault
+                )
+            except WasRefused:
+                if not tries_left:
+                    raise client_error(_THROTTLED[self._service], operation) from None
+            except NotRefused as unknown:
+                if not tries_left:
+                    kind = (
+                        ConnectTimeoutError
+                        if unknown.fault is Fault.NEVER_ARRIVED
+                        else ReadTimeoutError
+                    )
+                    raise kind(endpoint_url=f"https://{self._service}") from None
+            if not self._faults.again():
+                fault = self._faults.of_call(self._service, self._loop.seconds)
+            self._loop.sleep(0.05)
+        raise AssertionError("the last try returns or raises")
+
+
+class Paginator:
+    """As boto3's: one request for each page."""
+
+    def __init__(self, ask: Callable[..., dict[str, Any]]) -> None:
+        self._ask = ask
+
+    def paginate(
+        self, *, PaginationConfig: Mapping[str, int] | None = None, **arguments: Any  # noqa: N803 -- boto3's name
+    ) -> Iterator[dict[str, Any]]:
+        """The answers, one after the other."""
+        if PaginationConfig and "PageSize" in PaginationConfig:
+            arguments["Limit"] = PaginationConfig["PageSize"]
+        while True:
+            page = self._ask(**arguments)
+            yield page
+            if "LastEvaluatedKey" not in page:
+                return
+            arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+
+def _quietly(effect: Callable[[], object]) -> Callable[[], None]:
+    """The effect, whose answer or error nobody hears."""
+
+    def run() -> None:
+        try:
+            effect()
+        except Exception:  # noqa: BLE001, S110 -- a lost answer is lost whatever it was
+            pass
+
+    return run
+
+
+def _subject(arguments: Mapping[str, Any]) -> str:
+    """What a call is about, for the trace."""
+    for name in ("Key", "Item", "ExpressionAttributeValues", "MessageBody", "SecretId", "Subject"):
+        if name in arguments:
+            shown = arguments[name]
+            if name == "Key" and "UpdateExpression" in arguments:
+                shown = {**shown, **arguments.get("ExpressionAttributeValues", {})}
+            return str(shown)
+    return ""

@@ -1,0 +1,143 @@
+"""What the template says: the functions with their environment, what invokes them, the resources."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from tests.cloudformation import load_template
+
+PROJECT: Final = Path(__file__).parents[2]
+REGION: Final = "us-east-1"
+_AWS: Final = {
+    "AWS::Region": REGION,
+    "AWS::AccountId": "123456789012",
+    "AWS::Partition": "aws",
+    "AWS::URLSuffix": "amazonaws.com",
+    "AWS::StackName": "simulated",
+}
+
+# Hours instead of days, so that a run comes to rest after a few of them.
+PARAMETERS: Final = {"UnconfirmedAfterHours": "5", "ReconcileAfterMinutes": "20"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """What invokes a function: the event's type in the template, and its properties."""
+
+    kind: str
+    properties: Mapping[str, Any]
+
+    @property
+    def source(self) -> str:
+        """The logical id of the queue or table that it reads."""
+        value = self.properties.get("Queue") or self.properties.get("Stream")
+        return str(value["Fn::GetAtt"][0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionResource:
+    """A function as it is deployed; `name` is its folder's."""
+
+    name: str
+    timeout: float
+    environment: Mapping[str, str]
+    triggers: tuple[Trigger, ...] = field(default=())
+
+    @property
+    def source(self) -> Path:
+        """Its app.py."""
+        return PROJECT / "functions" / self.name / "app.py"
+
+
+@cache
+def functions() -> Mapping[str, FunctionResource]:
+    """Every function of the template whose code is there."""
+    return {each.name: each for each in _functions() if each.source.exists()}
+
+
+def resources(kind: str) -> dict[str, Mapping[str, Any]]:
+    """The properties of the resources of a type, by logical id."""
+    return {
+        name: resource.get("Properties", {})
+        for name, resource in load_template()["Resources"].items()
+        if resource["Type"] == kind
+    }
+
+
+def queue_url(logical_id: str) -> str:
+    """The URL of a queue."""
+    return f"https://sqs.{REGION}.amazonaws.com/123456789012/{logical_id}"
+
+
+def parameter(name: str) -> str:
+    """The value of a parameter: ours, or its default."""
+    declared = load_template()["Parameters"][name]
+    return str(PARAMETERS.get(name, declared.get("Default", "")))
+
+
+def resolved(value: Any) -> str:
+    """A value of the template as CloudFormation would resolve it."""
+    match value:
+        case {"Ref": str(name)}:
+            return _reference(name)
+        case {"Fn::GetAtt": [str(name), str(attribute)]}:
+            return f"arn:aws:{name}:{attribute}"
+        case {"Fn::Sub": str(text)}:
+            return re.sub(r"\$\{([^}]+)\}", lambda found: _substituted(found[1]), text)
+        case {"Fn::If": [str(name), when_true, when_false]}:
+            return resolved(when_true if _holds({"Condition": name}) else when_false)
+        case str() | int() | float():
+            return str(value)
+        case _:
+            raise NotImplementedError(f"{value} must be taught first")
+
+
+def _functions() -> Iterator[FunctionResource]:
+    template = load_template()
+    shared = template["Globals"]["Function"]["Environment"]["Variables"]
+    for properties in resources("AWS::Serverless::Function").values():
+        own = properties.get("Environment", {}).get("Variables", {})
+        yield FunctionResource(
+            name=properties["Handler"].partition(".")[0],
+            timeout=float(properties["Timeout"]),
+            environment={name: resolved(value) for name, value in {**shared, **own}.items()},
+            triggers=tuple(
+                Trigger(kind=event["Type"], properties=event["Properties"])
+                for event in properties.get("Events", {}).values()
+            ),
+        )
+
+
+def _reference(name: str) -> str:
+    if name in _AWS:
+        return _AWS[name]
+    if name in load_template()["Parameters"]:
+        return parameter(name)
+    match load_template()["Resources"][name]["Type"]:
+        case "AWS::SQS::Queue":
+            return queue_url(name)
+        case "AWS::SNS::Topic":
+            return f"arn:aws:sns:{REGION}:123456789012:{name}"
+        case _:
+            return name
+
+
+def _substituted(name: str) -> str:
+    resource, dot, attribute = name.partition(".")
+    return resolved({"Fn::GetAtt": [resource, attribute]}) if dot else _reference(resource)
+
+
+def _holds(condition: Any) -> bool:
+    match condition:
+        case {"Condition": str(name)}:
+            return _holds(load_template()["Conditions"][name])
+        case {"Fn::Not": [inner]}:
+            return not _holds(inner)
+        case {"Fn::Equals": [left, right]}:
+            return resolved(left) == resolved(right)
+        case _:
+            raise NotImplementedError(f"{json.dumps(condition)} must be taught first")

@@ -1,0 +1,289 @@
+"""DynamoDB, as far as the handlers use it: items, conditions, lagging indexes, a stream.
+
+What a table is like comes from the template. Answers and errors have boto3's shapes; the contract
+test compares them with other implementations.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from tests.simulation.fakes.errors import client_error
+from tests.simulation.fakes.expressions import (
+    Item,
+    Malformed,
+    Words,
+    condition,
+    placeholders,
+    update,
+)
+
+_MOST_ITEM_BYTES: Final = 400 * 1024
+_MOST_BATCH: Final = 100
+
+type Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What one write did, for the stream; an image is None where there is no item."""
+
+    sequence: int
+    at: float
+    key: Item
+    before: Item | None
+    after: Item | None
+
+
+@dataclass(slots=True)
+class _Row:
+    """The versions of an item that an index may still show, each with the time of its showing."""
+
+    now: Item | None = None
+    versions: list[tuple[float, Item | None]] = field(default_factory=list)
+
+
+class Table:
+    """One table: `properties` as the template has them; `lag` draws an index's delay."""
+
+    def __init__(
+        self, name: str, properties: Mapping[str, Any], *, clock: Clock, lag: Clock
+    ) -> None:
+        self.name = name
+        self.key_names = _key_names(properties["KeySchema"])
+        self.indexes = {
+            index["IndexName"]: _key_names(index["KeySchema"])
+            for index in properties.get("GlobalSecondaryIndexes", [])
+        }
+        self.stream: list[Change] = []
+        self.told: Callable[[Change], object] = lambda _: None
+        self._has_stream = "StreamSpecification" in properties
+        self._types = {
+            each["AttributeName"]: each["AttributeType"]
+            for each in properties["AttributeDefinitions"]
+        }
+        self._clock = clock
+        self._lag = lag
+        self._rows: dict[str, _Row] = {}
+
+    def items(self) -> list[Item]:
+        """Every item as it is now."""
+        return [row.now for row in self._rows.values() if row.now is not None]
+
+    def get(self, key: Item) -> Item | None:
+        """The item as it is now."""
+        row = self._rows.get(self._id(key))
+        return row.now if row else None
+
+    def put(self, key: Item, after: Item | None) -> None:
+        """Replace an item, or remove it; tells the stream."""
+        row = self._rows.setdefault(self._id(key), _Row())
+        before = row.now
+        if before == after:
+            return
+        row.now = after
+        row.versions.append((self._clock() + self._lag(), after))
+        if self._has_stream:
+            change = Change(
+                sequence=len(self.stream) + 1,
+                at=self._clock(),
+                key=key,
+                before=before,
+                after=after,
+            )
+            self.stream.append(change)
+            self.told(change)
+
+    def seen_through_index(self) -> Iterator[Item]:
+        """Every item as the indexes show it: somewhat older than it is."""
+        now = self._clock()
+        for row in self._rows.values():
+            while len(row.versions) > 1 and row.versions[1][0] <= now:
+                row.versions.pop(0)
+            shown = row.versions[0]
+            if shown[0] <= now and shown[1] is not None:
+                yield shown[1]
+
+    def refuse_bad_keys(self, item: Item, operation: str) -> None:
+        """A key of the table or of an index is never of another type, and never empty."""
+        for name, kind in self._types.items():
+            if name in item and (set(item[name]) != {kind} or item[name][kind] == ""):
+                raise client_error("ValidationException", operation, f"the key {name}")
+        if any(name not in item for name in self.key_names):
+            raise client_error("ValidationException", operation, "a key is missing")
+
+    def _id(self, key: Item) -> str:
+        return str(key[self.key_names[0]]["S"])
+
+
+class DynamoDb:
+    """The tables; the operations take and return what boto3's low-level client does."""
+
+    def __init__(self, tables: Mapping[str, Table], *, page_size: int) -> None:
+        self.tables = tables
+        self._page_size = page_size
+
+    def perform(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """One request."""
+        operations: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+            "get_item": self._get_item,
+            "put_item": self._put_item,
+            "update_item": self._update_item,
+            "delete_item": self._delete_item,
+            "query": self._query,
+            "batch_get_item": self._batch_get_item,
+        }
+        try:
+            return deepcopy(operations[operation](deepcopy(arguments)))
+        except Malformed as malformed:
+            raise client_error("ValidationException", operation, str(malformed)) from malformed
+
+    def _get_item(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        item = self._table(given, "TableName", "Key", "ConsistentRead").get(given["Key"])
+        return {} if item is None else {"Item": item}
+
+    def _put_item(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        table = self._table(given, "TableName", "Item", *_CONDITIONAL)
+        table.refuse_bad_keys(given["Item"], "PutItem")
+        key = {name: given["Item"][name] for name in table.key_names}
+        before = table.get(key)
+        self._require(given, before, "PutItem")
+        table.put(key, given["Item"])
+        return _returned(given, before, given["Item"])
+
+    def _delete_item(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        table = self._table(given, "TableName", "Key", *_CONDITIONAL)
+        before = table.get(given["Key"])
+        self._require(given, before, "DeleteItem")
+        table.put(given["Key"], None)
+        return _returned(given, before, None)
+
+    def _update_item(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        table = self._table(given, "TableName", "Key", "UpdateExpression", *_CONDITIONAL)
+        before = table.get(given["Key"])
+        words = self._require(given, before, "UpdateItem")
+        seen = before or {}
+        after: Item = {**given["Key"], **seen}
+        changes = [change(seen, words) for change in update(given.get("UpdateExpression", ""))]
+        names = [name for name, _ in changes]
+        if len(names) != len(set(names)) or set(names) & set(table.key_names):
+            raise client_error("ValidationException", "UpdateItem", "a path is set twice, or a key")
+        for name, value in changes:
+            if value is None:
+                after.pop(name, None)
+            else:
+                after[name] = value
+        table.refuse_bad_keys(after, "UpdateItem")
+        if len(str(after)) > _MOST_ITEM_BYTES:
+            raise client_error("ValidationException", "UpdateItem", "the item is too large")
+        table.put(given["Key"], after)
+        return _returned(given, before, after)
+
+    def _query(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        table = self._table(
+            given,
+            *("TableName", "IndexName", "KeyConditionExpression", "FilterExpression", "Limit"),
+            *("ExpressionAttributeNames", "ExpressionAttributeValues", "ScanIndexForward"),
+            *("ExclusiveStartKey", "ConsistentRead", "ProjectionExpression"),
+        )
+        words = _words(given, "KeyConditionExpression", "FilterExpression", "ProjectionExpression")
+        keys = table.indexes[given["IndexName"]]
+        wanted = condition(given["KeyConditionExpression"])
+        kept = {*keys, *table.key_names}
+        found = sorted(
+            (
+                {name: value for name, value in item.items() if name in kept}
+                for item in table.seen_through_index()
+                if all(name in item for name in keys) and wanted(item, words)
+            ),
+            key=lambda item: _place(item, keys, table),
+            reverse=not given.get("ScanIndexForward", True),
+        )
+        if start := given.get("ExclusiveStartKey"):
+            places = [index for index, item in enumerate(found) if item == start]
+            found = found[places[0] + 1 :] if places else _beyond(found, start, keys, table, given)
+        size = min(self._page_size, given.get("Limit", self._page_size))
+        page = found[:size]
+        answer: dict[str, Any] = {"Items": page, "Count": len(page), "ScannedCount": len(page)}
+        if len(found) > size:
+            answer["LastEvaluatedKey"] = page[-1]
+        return answer
+
+    def _batch_get_item(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to a batch may leave out some, to be asked for again."""
+        responses: dict[str, list[Item]] = {}
+        unprocessed: dict[str, Any] = {}
+        for name, wanted in given["RequestItems"].items():
+            keys = wanted["Keys"]
+            if not 0 < len(keys) <= _MOST_BATCH or len({str(key) for key in keys}) != len(keys):
+                raise client_error("ValidationException", "BatchGetItem", "too many keys, or twice")
+            items = (self.tables[name].get(key) for key in keys[: self._page_size])
+            responses[name] = [item for item in items if item is not None]
+            if keys[self._page_size :]:
+                unprocessed[name] = {**wanted, "Keys": keys[self._page_size :]}
+        return {"Responses": responses, "UnprocessedKeys": unprocessed}
+
+    def _table(self, given: Mapping[str, Any], *understood: str) -> Table:
+        if unknown := set(given) - set(understood):
+            raise NotImplementedError(f"{sorted(unknown)} must be taught to the fake first")
+        return self.tables[given["TableName"]]
+
+    def _require(self, given: Mapping[str, Any], item: Item | None, operation: str) -> Words:
+        words = _words(given, "ConditionExpression", "UpdateExpression")
+        text = given.get("ConditionExpression")
+        if text and not condition(text)(item or {}, words):
+            wants_item = given.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
+            parts = {"Item": item} if wants_item and item is not None else {}
+            raise client_error("ConditionalCheckFailedException", operation, **deepcopy(parts))
+        return words
+
+
+_CONDITIONAL: Final = (
+    *("ConditionExpression", "ExpressionAttributeNames", "ExpressionAttributeValues"),
+    *("ReturnValues", "ReturnValuesOnConditionCheckFailure"),
+)
+
+
+def _key_names(schema: list[Mapping[str, str]]) -> tuple[str, ...]:
+    """The partition key first."""
+    return tuple(key["AttributeName"] for key in sorted(schema, key=lambda key: key["KeyType"]))
+
+
+def _words(given: Mapping[str, Any], *expressions: str) -> Words:
+    """The placeholders; one that nothing uses is refused, as is one that is not given."""
+    names = given.get("ExpressionAttributeNames") or {}
+    values = given.get("ExpressionAttributeValues") or {}
+    used = placeholders(*(given[name] for name in expressions if name in given))
+    if used != {*names, *values}:
+        raise Malformed(f"placeholders: {sorted(used ^ {*names, *values})}")
+    return Words(names=names, values=values)
+
+
+def _returned(
+    given: Mapping[str, Any], before: Item | None, after: Item | None
+) -> dict[str, Any]:
+    match given.get("ReturnValues", "NONE"):
+        case "ALL_NEW":
+            return {"Attributes": after}
+        case "ALL_OLD" if before is not None:
+            return {"Attributes": before}
+        case _:
+            return {}
+
+
+def _place(item: Item, keys: tuple[str, ...], table: Table) -> tuple[str, ...]:
+    return tuple(str(next(iter(item[name].values()))) for name in (*keys[1:], *table.key_names))
+
+
+def _beyond(
+    found: list[Item],
+    start: Item,
+    keys: tuple[str, ...],
+    table: Table,
+    given: Mapping[str, Any],
+) -> list[Item]:
+    """What comes after an item that has left the index since it was last shown."""
+    place = _place(start, keys, table)
+    forward = given.get("ScanIndexForward", True)
+    return [item for item in found if (_place(item, keys, table) > place) is forward]
