@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox check lint fast test e2e deploy pins clean
+.PHONY: help demo sandbox check lint fast test e2e deploy simulate pins clean
 
 PYTHON ?= python3.13
 BIN := .venv/bin
@@ -43,6 +43,9 @@ deploy: $(READY) ## build and deploy into your AWS account (asks what it needs t
 	@sam build
 	@sam deploy --guided
 
+simulate: $(READY) ## break the system in SEEDS=1000 simulated lives, and check every promise after each
+	@python -m tests.simulation --seeds $(or $(SEEDS),1000)
+
 pins: $(READY) ## write constraints.txt anew from what .venv holds
 	@{ head -n 1 constraints.txt; pip list --format=freeze | grep -v -i -E '^(pip|setuptools|wheel)=='; } > .venv/pins
 	@mv .venv/pins constraints.txt
@@ -56,5 +59,9 @@ $(READY): requirements-dev.txt constraints.txt layers/delivery/requirements.txt
 	  echo "Install it, or name it: make PYTHON=/path/to/python3.13"; exit 1; }
 	@echo "== installing the pinned tools into .venv (a minute, the first time)"
 	@$(PYTHON) -m venv .venv
-	@pip install --quiet --progress-bar on -r requirements-dev.txt
+	@pip install --progress-bar off -r requirements-dev.txt 2>.venv/pip.log | awk -v live="$$(test -t 1 && echo 1)" '\
+	  /^(Collecting|Requirement already)/ { n++; if (live) { printf "\r   %d packages found", n; fflush() } \
+	    else if (n % 40 == 0) { printf "   %d packages found\n", n; fflush() } } \
+	  /^Installing/ { printf (live ? "\r   %d packages found, unpacking them\n" : "   %d packages found, unpacking them\n"), n; fflush() }' \
+	  || { cat .venv/pip.log; exit 1; }
 	@touch $@

@@ -1,4 +1,4 @@
-"""The command line: `python -m sandbox up` and `python -m sandbox demo`.
+"""The command line: `python -m sandbox up`, `demo` and `chaos`.
 
 Exit codes: 0 all as it should be; 1 it is not, or the sandbox could not start; 2 a wrong command
 line; 130 stopped before it was up.
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
+from sandbox.chaos.command import chaos
 from sandbox.console import Console, Style
 from sandbox.demo import demo
 from sandbox.endpoints import EndpointsFile
@@ -22,7 +23,7 @@ from sandbox.up import up
 
 _ENDS_IT: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOPPED: Final = 130
-_COMMANDS: Final = {"up": up, "demo": demo}
+_MESSAGES: Final = 300
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for signum in _ENDS_IT:
         signal.signal(signum, _stop)
     try:
-        return _COMMANDS[options.command](console, settings)
+        return _run(options, console, settings)
     except SandboxError as error:
         console.line(str(error), Style.BAD)
         return 1
@@ -50,6 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.line("Stopped. Nothing is left running.")
         return _STOPPED
+
+
+def _run(options: argparse.Namespace, console: Console, settings: Settings) -> int:
+    match options.command:
+        case "up":
+            return up(console, settings)
+        case "demo":
+            return demo(console, settings)
+        case _:
+            return chaos(console, settings, messages=options.messages, seed=options.seed)
 
 
 def _stop(_signum: int, _frame: object) -> NoReturn:
@@ -65,10 +76,11 @@ def _parser() -> argparse.ArgumentParser:
         description="The whole system on this machine: an emulated AWS, a simulated Twilio, and "
         "the real stack deployed between them. Needs no account and no network once it is built.",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="up|demo")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="up|demo|chaos")
     for name, what in (
         ("up", "start it, say where everything is, and stay until Ctrl-C"),
         ("demo", "start it, send a few messages, show what becomes of them, and end"),
+        ("chaos", "start it, send many messages while everything fails, and compare what it says"),
     ):
         command = commands.add_parser(name, help=what, description=what.capitalize() + ".")
         for option, whose in (
@@ -86,7 +98,29 @@ def _parser() -> argparse.ArgumentParser:
             metavar="FILE",
             help="where other programs read the endpoints; .sandbox/endpoints.json by default",
         )
+    command = commands.choices["chaos"]
+    command.add_argument(
+        "--messages",
+        type=_count,
+        default=_MESSAGES,
+        metavar="N",
+        help=f"how many to send; {_MESSAGES} by default",
+    )
+    command.add_argument(
+        "--seed",
+        type=int,
+        default=1,
+        metavar="N",
+        help="draws the messages, and who asks for them again; 1 by default",
+    )
     return parser
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no number of messages")
+    return count
 
 
 def _port(text: str) -> int:

@@ -6,13 +6,15 @@ plain lines.
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from time import monotonic
 from typing import Final, TextIO
 
 _SPINNER: Final = "|/-\\"
+_BAR_WIDTH: Final = 24
+_PLAIN_MARKS: Final = 4  # so many steps of a bar are told where nothing can move
 _SPINS_EVERY_SECONDS: Final = 0.1
 _BACK_AND_CLEAR: Final = "\r\x1b[2K"
 _PLAIN: Final = "\x1b[0m"
@@ -50,12 +52,48 @@ class Console:
         """One line, seen at once."""
         self._write(f"{self.styled(text, style) if style else text}\n")
 
+    def table(
+        self, header: Sequence[str], rows: Sequence[Sequence[object]], *, words: int = 1
+    ) -> None:
+        """Rows under a header; the first `words` columns are words, the others numbers."""
+        lines = [[str(cell) for cell in row] for row in (header, *rows)]
+        widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+        for number, line in enumerate(lines):
+            cells = [
+                f"{cell:<{width}}" if column < words else f"{cell:>{width}}"
+                for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ]
+            self.line(f"  {'   '.join(cells)}".rstrip(), None if number else Style.BOLD)
+
+    @contextmanager
+    def progress(self, title: str, total: int) -> Iterator[Callable[[], None]]:
+        """As `step`, with a bar that grows by one each time what it gives is called, in any thread.
+
+        Where nothing can move, every quarter is told.
+        """
+        bar = _Bar(total)
+
+        def advance() -> None:
+            reached = bar.advance()
+            if reached is not None and not self._alive:
+                self._write(f"{reached}% ")
+
+        with self._going_on(title, bar.drawn):
+            yield advance
+
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
         """Show that something goes on, and afterwards how long it took or that it failed."""
+        with self._going_on(title, lambda: ""):
+            yield
+
+    @contextmanager
+    def _going_on(self, title: str, drawn: Callable[[], str]) -> Iterator[None]:
         started = monotonic()
         ended = threading.Event()
-        spinner = threading.Thread(target=self._spin, args=(title, started, ended), daemon=True)
+        spinner = threading.Thread(
+            target=self._spin, args=(title, drawn, started, ended), daemon=True
+        )
         if self._alive:
             spinner.start()
         else:
@@ -71,11 +109,14 @@ class Console:
                 self._write(f"{_BACK_AND_CLEAR}{title} ... ")
             self._write(f"{outcome} ({monotonic() - started:.1f} s)\n")
 
-    def _spin(self, title: str, started: float, ended: threading.Event) -> None:
+    def _spin(
+        self, title: str, drawn: Callable[[], str], started: float, ended: threading.Event
+    ) -> None:
         turn = 0
         while True:
             mark = self.styled(_SPINNER[turn % len(_SPINNER)], Style.COMMAND)
-            self._write(f"{_BACK_AND_CLEAR}{title} ... {mark} {monotonic() - started:.0f} s")
+            seconds = f"{monotonic() - started:.0f} s"
+            self._write(f"{_BACK_AND_CLEAR}{title} ... {drawn()}{mark} {seconds}")
             if ended.wait(_SPINS_EVERY_SECONDS):
                 return
             turn += 1
@@ -83,3 +124,26 @@ class Console:
     def _write(self, text: str) -> None:
         self._stream.write(text)
         self._stream.flush()
+
+
+class _Bar:
+    """Counts up to `total`."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._lock = threading.Lock()
+
+    def advance(self) -> int | None:
+        """Count one more: the per cent, if that is a quarter that was not reached before."""
+        with self._lock:
+            before = self._done * _PLAIN_MARKS // self._total
+            self._done += 1
+            marks = self._done * _PLAIN_MARKS // self._total
+        return marks * 100 // _PLAIN_MARKS if marks > before else None
+
+    def drawn(self) -> str:
+        """The bar, and the numbers."""
+        done = self._done
+        full = min(_BAR_WIDTH, done * _BAR_WIDTH // self._total)
+        return f"[{'#' * full}{'-' * (_BAR_WIDTH - full)}] {done}/{self._total} "

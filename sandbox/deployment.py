@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from boto3 import Session
+from boto3.dynamodb.types import TypeDeserializer
 from botocore.config import Config
 
 from sandbox.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
@@ -16,6 +17,7 @@ from sandbox.routes import create_routes, routes_of
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 STACK_NAME: Final = "delivery"
 
@@ -83,13 +85,17 @@ class Account:
             },
         )
 
-    def route(self, stack: Stack) -> None:
-        """Create the routes that the emulator did not find in the APIs' OpenAPI bodies."""
+    def template(self) -> Mapping[str, Any]:
+        """What `sam deploy` deployed, as SAM transformed it."""
         client = self._session.client("cloudformation", endpoint_url=self._url, config=_DIRECT)
-        template: Any = client.get_template(StackName=STACK_NAME, TemplateStage="Processed")[
-            "TemplateBody"
-        ]
-        routes = routes_of(json.loads(template) if isinstance(template, str) else template)
+        answer: Any = client.get_template(StackName=STACK_NAME, TemplateStage="Processed")
+        body = answer["TemplateBody"]
+        template: Mapping[str, Any] = json.loads(body) if isinstance(body, str) else body
+        return template
+
+    def route(self, stack: Stack, template: Mapping[str, Any]) -> None:
+        """Create the routes that the emulator did not find in the APIs' OpenAPI bodies."""
+        routes = routes_of(template)
         if not routes:
             raise SandboxError("The deployed template has no routes.")
         functions = self.functions
@@ -146,6 +152,32 @@ class Account:
             Attributes={"RawMessageDelivery": "true"},
         )
         return url
+
+    def items(self, table_name: str) -> list[dict[str, Any]]:
+        """Every item of a table, as plain data."""
+        client = self._session.client("dynamodb", endpoint_url=self._url, config=_DIRECT)
+        pages = client.get_paginator("scan").paginate(TableName=table_name, ConsistentRead=True)
+        read = TypeDeserializer().deserialize
+        return [
+            {name: read(value) for name, value in item.items()}
+            for page in pages
+            for item in page["Items"]
+        ]
+
+    def waiting_in(self, queue_url: str) -> int:
+        """How many messages a queue has, those that somebody works on included."""
+        counts: tuple[QueueAttributeNameType, ...] = (
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+        )
+        attributes = self.queues.get_queue_attributes(QueueUrl=queue_url, AttributeNames=counts)
+        return sum(int(attributes["Attributes"][name]) for name in counts)
+
+    def set_redelivery(self, queue_url: str, seconds: int) -> None:
+        """Let a queue hand out again after so many seconds what nobody took off it."""
+        self.queues.set_queue_attributes(
+            QueueUrl=queue_url, Attributes={"VisibilityTimeout": str(seconds)}
+        )
 
     def take(self, queue_url: str) -> list[str]:
         """The bodies of the messages that wait in a queue, ten at most, taken out of it."""

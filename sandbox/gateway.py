@@ -9,12 +9,16 @@ Everything is passed on as it came. The gateway can be told to misbehave, from P
 
     POST   /_gateway/faults    {"kind": "fail", "status": 503, "times": 2}
     POST   /_gateway/faults    {"kind": "stall", "seconds": 7, "path": "/twilio/status"}
+    POST   /_gateway/faults    {"kind": "drop", "times": null, "chance": 0.1}
     GET    /_gateway/faults    those that are still to come
     DELETE /_gateway/faults    behave again
 """
 
 import json
+import random
 import threading
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from http import HTTPStatus
@@ -26,6 +30,9 @@ MESSAGES_API_PREFIX: Final = "/api"
 
 _FAULTS: Final = "/_gateway/faults"
 _WAITS_SECONDS: Final = 30  # the longest integration time-out of an HTTP API
+# For each API, since a send may wait for a callback. Lambda would take any number at once, but here
+# each more is another process that has to start: a burst waits for its turn instead.
+_AT_ONCE: Final = 4
 
 
 class FaultKind(StrEnum):
@@ -43,13 +50,17 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What happens to the next `times` requests whose path starts with `path`; None is for ever."""
+    """What happens to the next `times` requests whose path starts with `path`; None is for ever.
+
+    `chance` is the part of these requests that it happens to; the others go on to the next fault.
+    """
 
     kind: FaultKind
     path: str = "/"
     times: int | None = 1
     status: int = HTTPStatus.SERVICE_UNAVAILABLE
     seconds: float = 0.0
+    chance: float = 1.0
 
 
 class Gateway(LoopbackServer):
@@ -64,12 +75,18 @@ class Gateway(LoopbackServer):
         super().__init__(port=port, answer=self._answer)
         self._upstream_port = upstream_port
         self._hosts: dict[str, str] = {}
+        self._turns: dict[str, threading.Semaphore] = {}
         self._faults: list[Fault] = []
+        self._happened: Counter[FaultKind] = Counter()
+        self._chances = random.Random()  # noqa: S311 -- decides nothing but which requests fail
         self._lock = threading.Lock()
         self._stopping = threading.Event()
 
     def open(self, *, callback_host: str, messages_host: str) -> None:
         """Let requests through to the two APIs, known to the emulator by their Host headers."""
+        self._turns = {
+            prefix: threading.Semaphore(_AT_ONCE) for prefix in (MESSAGES_API_PREFIX, "")
+        }
         self._hosts = {MESSAGES_API_PREFIX: messages_host, "": callback_host}
 
     def misbehave(self, fault: Fault) -> None:
@@ -82,6 +99,12 @@ class Gateway(LoopbackServer):
         """Those that are still to come."""
         with self._lock:
             return list(self._faults)
+
+    @property
+    def happened(self) -> Mapping[FaultKind, int]:
+        """How many requests met each kind of fault until now."""
+        with self._lock:
+            return dict(self._happened)
 
     def behave(self) -> None:
         """No more faults."""
@@ -114,7 +137,8 @@ class Gateway(LoopbackServer):
     def _next_fault(self, path: str) -> Fault | None:
         with self._lock:
             for position, fault in enumerate(self._faults):
-                if path.startswith(fault.path):
+                if path.startswith(fault.path) and self._chances.random() < fault.chance:
+                    self._happened[fault.kind] += 1
                     if fault.times == 1:
                         del self._faults[position]
                     elif fault.times is not None:
@@ -127,9 +151,10 @@ class Gateway(LoopbackServer):
             if request.target.startswith(f"{prefix}/"):
                 inner = replace(request, target=request.target.removeprefix(prefix))
                 try:
-                    return forward(
-                        inner, port=self._upstream_port, host=host, within=_WAITS_SECONDS
-                    )
+                    with self._turns[prefix]:
+                        return forward(
+                            inner, port=self._upstream_port, host=host, within=_WAITS_SECONDS
+                        )
                 except NotForwarded:
                     # API Gateway's own answer when the integration gives none in time.
                     return _json(HTTPStatus.SERVICE_UNAVAILABLE, {"message": "Service Unavailable"})

@@ -107,7 +107,9 @@ def forward(request: Request, *, port: int, host: str | None = None, within: flo
             raise NotForwarded(f"{type(error).__name__}: {error}") from error
 
 
-def call(method: str, url: str, *, content: object = None, within: float = 35) -> Response:
+def call(
+    method: str, url: str, *, content: object = None, headers: Headers = (), within: float = 35
+) -> Response:
     """Ask something of a server on this machine, with JSON if there is content.
 
     Raises:
@@ -122,6 +124,7 @@ def call(method: str, url: str, *, content: object = None, within: float = 35) -
             ("Host", parts.netloc),
             ("Content-Type", "application/json"),
             ("Content-Length", str(len(body))),
+            *headers,
         ],
         body=body,
     )

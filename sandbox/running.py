@@ -5,19 +5,20 @@ simulator   Twilio
 gateway     API Gateway's public endpoints, on a port known before the deploy
 mailbox     the email inbox of whoever subscribed to failure notices
 stack       the real template.yaml, built and deployed by the real SAM CLI
+schedule    EventBridge Scheduler's part, every other second
 """
 
 import fcntl
 import platform
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final, Self
 
-from sandbox.console import Console
+from sandbox.console import Console, Style
 from sandbox.deployment import STACK_NAME, Account, Stack
 from sandbox.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Emulator
 from sandbox.endpoints import Endpoints, EndpointsFile
@@ -27,6 +28,8 @@ from sandbox.loopback import claim_ports
 from sandbox.mailbox import Email, Mailbox
 from sandbox.readiness import wait_until_all_answer
 from sandbox.sam import BUCKET, Sam
+from sandbox.schedule import Schedule, ScheduledRun, scheduled_runs
+from sandbox.seconds import PARAMETERS, QUEUES_REDELIVER_AFTER
 from sandbox.simulator.accounts import Account as TwilioAccount
 from sandbox.simulator.server import SimulatorServer
 from sandbox.waiting import WaitedInVain
@@ -68,6 +71,7 @@ class Sandbox:
     emulator: Emulator
     simulator: SimulatorServer
     gateway: Gateway
+    schedule: Schedule
 
 
 @contextmanager
@@ -118,11 +122,15 @@ def running_sandbox(
                 "TwilioApiBaseUrl": simulator.base_url,
                 "PublicBaseUrl": gateway.url,
                 "FailureEmail": FAILURE_EMAIL,
+                **PARAMETERS,
                 **settings.parameters,
             },
         )
         with console.step("Waiting until everything answers"):
-            account.route(stack)
+            template = account.template()
+            account.route(stack, template)
+            for queue, seconds in QUEUES_REDELIVER_AFTER.items():
+                account.set_redelivery(stack.resources[queue], seconds)
             account.close_topic(stack.outputs["FailureTopicArn"])
             gateway.open(
                 callback_host=stack.host("CallbackApi"), messages_host=stack.host("MessagesApi")
@@ -134,6 +142,9 @@ def running_sandbox(
                 raise SandboxError(
                     f"{error}\nThe log of the emulated AWS: {emulator.log}"
                 ) from error
+        schedule = ending.enter_context(
+            _running_schedule(console, scheduled_runs(template), stack, account)
+        )
         if settings.endpoints_file:
             settings.endpoints_file.write(endpoints)
         yield Sandbox(
@@ -143,7 +154,26 @@ def running_sandbox(
             emulator=emulator,
             simulator=simulator,
             gateway=gateway,
+            schedule=schedule,
         )
+
+
+@contextmanager
+def _running_schedule(
+    console: Console, runs: Sequence[ScheduledRun], stack: Stack, account: Account
+) -> Iterator[Schedule]:
+    """The schedule; what fails is told when it first happens, and counted at the end."""
+
+    def tell(what: str) -> None:
+        console.line(f"A scheduled run failed. {what}", Style.BAD)
+
+    schedule = Schedule(account.functions, runs, names=stack.resources, failed=tell)
+    try:
+        with schedule:
+            yield schedule
+    finally:
+        if schedule.failures:
+            console.line(schedule.summary, Style.BAD)
 
 
 @contextmanager

@@ -26,7 +26,9 @@ LAYER_MAY_IMPORT = {
     "error_codes": set[str](),
     "callback": {"delivery.message"},
     "credentials": {"botocore"},
-    "store": {"delivery.message", "boto3", "botocore"},
+    "callback_queue": {"delivery.message", "botocore"},
+    "send_request": {"delivery.message"},
+    "store": {"delivery.message", "delivery.send_request", "boto3", "botocore"},
     "twilio": {"delivery.credentials", "requests", "urllib3"},
 }
 FUNCTIONS_MAY_IMPORT = {"delivery", "boto3", "botocore", "requests", "aws_lambda_powertools", "."}

@@ -1,12 +1,14 @@
 """Tells people when a message fails, and when a failed one was delivered after all.
 
-Trigger: the MessagesTable's stream, filtered to messages whose notice is due.
+Trigger: the MessagesTable's stream, filtered to messages whose notice is due; and a schedule, which
+sweeps up what the stream dropped.
 Effect: one notice on the FailureTopic; the message's `notice` remembers how far that got.
 """
 
 import json
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -43,11 +45,17 @@ METRIC_OF: dict[Notice | None, str] = {
     Notice.RECOVERED: "RecoveryPublished",
 }
 
+# Whoever claimed a notice longer ago than this is dead: the function lives for a minute.
+ABANDONED_AFTER = timedelta(minutes=5)
+# What telling one message can take while SNS hangs and the table does not.
+SECONDS_TO_TELL = 20
+
 # SNS may be asked again: a notice that comes twice has the same id. DynamoDB may not: a claim whose
-# answer was lost would look like somebody else's. Lambda brings the record again instead.
+# answer was lost would look like somebody else's. The sweep brings the message again instead.
 PATIENT = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 3})
 ONE_TRY = PATIENT.merge(Config(retries={"total_max_attempts": 1}))
 
+now = partial(datetime.now, UTC)
 logger = Logger()
 metrics = Metrics()
 processor = BatchProcessor(
@@ -58,22 +66,40 @@ dynamodb = boto3.client("dynamodb", config=ONE_TRY)
 store = MessageStore(dynamodb, os.environ["MESSAGES_TABLE"])
 
 
-def tell(message_sid: str) -> None:
-    """Take the message's notice as far as it goes.
+def tell(message_sid: str, *, abandoned_before: datetime) -> Message | None:
+    """Take the message's notice as far as it goes: the message after it, None if it went nowhere.
 
-    What the stream showed may be old, so the message is read again. The notice is marked as being
-    told before it is published and as sent after: whoever finds it half told tells it again, under
-    the same `notice_id`, because nobody knows whether it went out.
+    What the stream and the index showed may be old, so the message is read again. The notice is
+    claimed before it is published and marked after: of several who tell it at once, one does. A
+    claim that is older than `abandoned_before` is taken over, and the notice told again under the
+    same `notice_id`, because nobody knows whether it went out.
     """
-    message = store.get(message_sid)
-    if message is not None and message.notice is Notice.DUE:
-        message = store.advance_notice(message, datetime.now(UTC))
-    if message is None or message.notice not in {Notice.TELLING, Notice.RECOVERY_DUE}:
-        _count(message)
-        return
-    if message.notice is Notice.RECOVERY_DUE or message.outcome is Outcome.FAILED:
-        publish(compose(message, PLACES, shows_numbers=NOTICE_SHOWS_NUMBERS))
-    _count(store.advance_notice(message, datetime.now(UTC)))
+    message = _claimed(store.get(message_sid), abandoned_before)
+    if message is not None and message.notice is Notice.TELLING:
+        if message.outcome is Outcome.FAILED or message.tells_recovery:
+            publish(compose(message, PLACES, shows_numbers=NOTICE_SHOWS_NUMBERS))
+        message = store.advance_notice(message, now())
+    _count(message)
+    return message
+
+
+def sweep(*, before: datetime, context: LambdaContext) -> None:
+    """Tell what people should have been told of before: the stream or a notifier dropped it.
+
+    One message that fails does not stop the others; it is swept again when its claim is old.
+    """
+    swept = 0
+    try:
+        for message_sid in store.notices_due(before):
+            if context.get_remaining_time_in_millis() < SECONDS_TO_TELL * 1000:
+                logger.warning("Notices left for the next sweep")
+                break
+            try:
+                swept += tell(message_sid, abandoned_before=before) is not None
+            except (StoreUnavailable, ClientError, BotoCoreError) as error:
+                _report_delay(message_sid, error)
+    finally:
+        metrics.add_metric("NoticeSwept", MetricUnit.Count, swept)
 
 
 def publish(notice: FailureNotice) -> None:
@@ -98,11 +124,26 @@ def record_handler(record: DynamoDBRecord) -> None:
     keys = record.dynamodb.keys if record.dynamodb else None
     message_sid = (keys or {})["message_sid"]
     try:
-        tell(message_sid)
+        tell(message_sid, abandoned_before=now() - ABANDONED_AFTER)
     except (StoreUnavailable, ClientError, BotoCoreError) as error:
-        logger.error("Notice not settled", message_sid=message_sid, reason=type(error).__name__)
-        metrics.add_metric("NoticeDelayed", MetricUnit.Count, 1)
+        _report_delay(message_sid, error)
         raise
+
+
+def _claimed(message: Message | None, abandoned_before: datetime) -> Message | None:
+    """The message after the claim of its notice; None where there is nothing for us to tell."""
+    match message:
+        case Message(notice=Notice.DUE | Notice.RECOVERY_DUE):
+            return store.advance_notice(message, now())
+        case Message(notice=Notice.TELLING) if message.updated_at < abandoned_before:
+            return store.take_over_notice(message, now())
+        case _:
+            return None
+
+
+def _report_delay(message_sid: str, error: Exception) -> None:
+    logger.error("Notice not settled", message_sid=message_sid, reason=type(error).__name__)
+    metrics.add_metric("NoticeDelayed", MetricUnit.Count, 1)
 
 
 def _count(message: Message | None) -> None:
@@ -121,8 +162,13 @@ def _count(message: Message | None) -> None:
 
 
 @metrics.log_metrics
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> "PartialItemFailureResponse":
-    """Lambda calls this with a batch of the stream."""
-    return process_partial_response(
-        event=event, record_handler=record_handler, processor=processor, context=context
-    )
+def lambda_handler(
+    event: dict[str, Any], context: LambdaContext
+) -> "PartialItemFailureResponse | None":
+    """Lambda calls this with a batch of the stream, and the schedule with an age in seconds."""
+    match event:
+        case {"sweep_notices_older_than_seconds": int() | float() as seconds}:
+            sweep(before=now() - timedelta(seconds=seconds), context=context)
+            return None
+        case _:
+            return process_partial_response(event, record_handler, processor, context)

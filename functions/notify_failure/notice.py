@@ -53,11 +53,28 @@ _HOW_BAD: Final[Mapping[Category, str]] = {
     ),
 }
 
+_VERB: Final[Mapping[str, str]] = {
+    MessageStatus.REFUSED: "was not sent",
+    MessageStatus.NOT_FOUND: "was probably not sent",
+}
+
 _SOURCE_IN_WORDS: Final[Mapping[Source, str]] = {
     Source.SEND: "Twilio's answer to the request",
     Source.CALLBACK: "status callback",
     Source.RECONCILE: "found by asking Twilio",
 }
+
+_NOT_FOUND: Final = Explanation(
+    code=None,
+    title="No trace of it at Twilio",
+    category=Category.UNKNOWN,
+    retryable=False,
+    action=(
+        "Look for it in Twilio's log, by recipient and time. If it is not there, send it again "
+        "under a new key."
+    ),
+    duplicate_risk=True,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +101,8 @@ class FailureNotice:
 
 
 def compose(message: Message, places: Places, *, shows_numbers: bool) -> FailureNotice:
-    """The notice that the message failed, or that it was delivered after all."""
-    explained = explain(_code(message))
+    """The notice that the message failed, or that it was delivered or sent after all."""
+    explained = _NOT_FOUND if _was_not_found(message) else explain(_code(message))
     facts = _facts(message, explained, places, shows_numbers=shows_numbers)
     return FailureNotice(
         subject=_UNPRINTABLE.sub("?", facts["headline"])[:_LONGEST_SUBJECT],
@@ -125,6 +142,7 @@ def _facts(
         "timeline": "; ".join(f"{entry.status} {iso(entry.at)}" for entry in message.transitions),
         "notice_id": message.notice_id,
         "message_url": f"{places.messages_api_url.rstrip('/')}/messages/{message.message_sid}",
+        "request_url": _request_url(message, places) if _was_not_found(message) else None,
         "error_url": f"https://www.twilio.com/docs/api/errors/{code}" if code else None,
         "dashboard_url": places.dashboard_url,
     }
@@ -134,8 +152,9 @@ def _facts(
 def _headline(message: Message, recipient: str, explained: Explanation) -> str:
     recipient = recipient.replace("…", "...")  # the subject of an email is ASCII
     if _recovered(message):
-        return f"Delivered after all: message to {recipient}"
-    verb = "was not sent" if message.status == MessageStatus.REFUSED else "was not delivered"
+        done = "Sent" if _was_not_found(message) else "Delivered"
+        return f"{done} after all: message to {recipient}"
+    verb = _VERB.get(message.status, "was not delivered")
     code = f" ({message.error_code})" if message.error_code else ""
     return f"Message to {recipient} {verb}: {explained.title}{code}"
 
@@ -157,6 +176,8 @@ def _email(message: Message, facts: Mapping[str, str]) -> str:
 
 
 def _again(facts: Mapping[str, str]) -> str:
+    if facts["status"] == MessageStatus.NOT_FOUND:
+        return "Under its old key it is never sent again, so that nobody gets it twice."
     if facts["retryable"] == "true":
         return "Sending the same message again later can help."
     if facts["category"] == Category.UNKNOWN:
@@ -166,6 +187,12 @@ def _again(facts: Mapping[str, str]) -> str:
 
 def _opening(message: Message, facts: Mapping[str, str]) -> str:
     recipient = facts.get("to", "an unknown recipient")
+    if _recovered(message) and _was_not_found(message):
+        return (
+            f"The message to {recipient} was sent after all. It had been reported as probably not "
+            f"sent; nothing needs to be done. Request {message.request_id} names the message that "
+            "it became; should that one fail, another notice follows."
+        )
     if _recovered(message):
         return (
             f"The message to {recipient} was delivered after all. It had been reported as failed "
@@ -213,11 +240,16 @@ def _timeline(message: Message) -> list[str]:
 
 def _places(facts: Mapping[str, str]) -> list[str]:
     rows = {
-        "This message": f"GET {facts['message_url']} (with IAM credentials)",
+        "This request": _signed(facts.get("request_url")),
+        "This message": _signed(facts["message_url"]),
         "This error": facts.get("error_url"),
         "Dashboard": facts.get("dashboard_url"),
     }
     return [f"{name + ':':<14}{row}" for name, row in rows.items() if row]
+
+
+def _signed(url: str | None) -> str | None:
+    return f"GET {url} (with IAM credentials)" if url else None
 
 
 def _section(title: str, *lines: str) -> str:
@@ -268,6 +300,14 @@ def _code(message: Message) -> int | None:
 
 def _recovered(message: Message) -> bool:
     return message.outcome is not Outcome.FAILED
+
+
+def _was_not_found(message: Message) -> bool:
+    return any(entry.status == MessageStatus.NOT_FOUND for entry in message.transitions)
+
+
+def _request_url(message: Message, places: Places) -> str:
+    return f"{places.messages_api_url.rstrip('/')}/requests/{message.request_id}"
 
 
 def _masked(number: str) -> str:

@@ -1,7 +1,8 @@
-"""Twilio's status-callback target: POST /twilio/status on CallbackApi.
+"""Twilio's status-callback target, and what brings a status into the table when that was down.
 
-Effect: a status that Twilio signed is in the MessagesTable before Twilio gets its 204. Whatever
-cannot be stored is answered 503, so that Twilio sends it again.
+Trigger: POST /twilio/status on CallbackApi; messages on CallbackQueue.
+Effect: a status that Twilio signed is in the MessagesTable, or else in CallbackQueue, before Twilio
+gets its 204. What neither takes is answered 503, so that Twilio sends it again.
 """
 
 import base64
@@ -9,13 +10,20 @@ import binascii
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.batch import (
+    BatchProcessor,
+    EventType,
+    process_partial_response,
+)
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
@@ -30,9 +38,13 @@ from delivery.callback import (
     status_update,
     verify,
 )
+from delivery.callback_queue import CallbackQueue, QueueUnavailable, UpdateUnreadable
 from delivery.credentials import SecretInvalid, SecretUnavailable, TwilioSecrets
 from delivery.message import Effect, Lifetimes, StatusUpdate
 from delivery.store import MessageStore, Recorded, StoreUnavailable
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 
 PATH = "/twilio/status"
 PUBLIC_BASE_URL = os.environ["PUBLIC_BASE_URL"].rstrip("/")
@@ -47,12 +59,15 @@ METRIC_OF = {
 }
 
 # Twilio waits five seconds for us (`rt` in the callback URL): answer within 4.5, or die. The secret
-# gets one try, since an older one serves as well.
+# gets one try, since an older one serves as well. Where the table hangs for as long as it can, the
+# queue may fail once; only if it hangs twice are we late, and then there is nothing good to answer.
 IMPATIENT = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 2})
 ONE_TRY = IMPATIENT.merge(Config(retries={"total_max_attempts": 1}))
 
+now = partial(datetime.now, UTC)
 logger = Logger()
 metrics = Metrics()
+processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 secrets = TwilioSecrets(
     boto3.client("secretsmanager", config=ONE_TRY), os.environ["TWILIO_SECRET_NAME"]
 )
@@ -64,11 +79,12 @@ store = MessageStore(
         reconcile_after_minutes=os.environ["RECONCILE_AFTER_MINUTES"],
     ),
 )
+queue = CallbackQueue(boto3.client("sqs", config=IMPATIENT), os.environ["CALLBACK_QUEUE_URL"])
 _logged_at: dict[RefusalCause, float] = {}
 
 
 def receive_status(event: APIGatewayProxyEventV2) -> Answer:
-    """Verify a status callback and record what it says."""
+    """Verify a status callback and keep what it says."""
     body, given = _body(event), event.headers.get("x-twilio-signature")
     if turned_away := _turned_away(event, body, given):
         return turned_away
@@ -76,22 +92,51 @@ def receive_status(event: APIGatewayProxyEventV2) -> Answer:
     try:
         auth_tokens = secrets.current().signing_tokens(account_of(parameters))
         verify(given, auth_tokens=auth_tokens, urls=_urls(event), parameters=parameters)
-        update = status_update(parameters, raw_query=_query(event), at=datetime.now(UTC))
-        recorded = store.record(update)
+        update = status_update(parameters, raw_query=_query(event), at=now())
     except SignatureWrong as wrong:
         _log_refusal(wrong.cause)
         return _refused()
     except ParameterMissing as missing:
         _count("CallbackMalformed", cause=f"no_{missing.parameter}")
         return problem(400, str(missing))
-    except (SecretUnavailable, SecretInvalid, StoreUnavailable) as error:
-        logger.error(
-            "Status not stored", reason=str(error), caused_by=type(error.__cause__).__name__
-        )
-        _count("CallbackNotStored")
-        return problem(503, "The status could not be stored; send it again.")
-    _count_recorded(update, recorded)
+    except (SecretUnavailable, SecretInvalid) as error:
+        return _not_kept(error)
+    return keep(update)
+
+
+def keep(update: StatusUpdate) -> Answer:
+    """Record a verified update, or have it wait in the queue: with a 204 it is durable."""
+    try:
+        recorded = store.record(update)
+    except StoreUnavailable as error:
+        logger.warning("Status not stored", message_sid=update.message_sid, reason=str(error))
+    else:
+        _count_recorded(update, recorded)
+        return {"statusCode": 204}
+    try:
+        queue.put(update)
+    except QueueUnavailable as error:
+        return _not_kept(error)
+    _count("CallbackQueued", message_sid=update.message_sid, status=update.status)
     return {"statusCode": 204}
+
+
+def replay(record: SQSRecord) -> None:
+    """Record an update that waited in the queue; it stays there until that succeeds.
+
+    Raises:
+        StoreUnavailable: it comes again in five minutes.
+        UpdateUnreadable: it comes again too, and ends among the dead letters.
+    """
+    try:
+        update = CallbackQueue.read(record.body)
+        recorded = store.record(update)
+    except (StoreUnavailable, UpdateUnreadable) as error:
+        logger.error("Status stays queued", queue_message_id=record.message_id, reason=str(error))
+        _count("ReplayDelayed")
+        raise
+    _count_recorded(update, recorded)
+    _count("CallbackReplayed")
 
 
 def _turned_away(event: APIGatewayProxyEventV2, body: bytes, given: str | None) -> Answer | None:
@@ -148,6 +193,12 @@ def _log_refusal(cause: RefusalCause) -> None:
         logger.warning("Signature refused", cause=cause)
 
 
+def _not_kept(error: Exception) -> Answer:
+    logger.error("Status not kept", reason=str(error), caused_by=type(error.__cause__).__name__)
+    _count("CallbackNotStored")
+    return problem(503, "The status could not be stored; send it again.")
+
+
 def _count_recorded(update: StatusUpdate, recorded: Recorded) -> None:
     message = recorded.message
     _count(
@@ -177,6 +228,12 @@ def _count(metric: str, **facts: object) -> None:
 
 
 @metrics.log_metrics
-def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> Answer:
-    """API Gateway calls this for each request of CallbackApi."""
-    return receive_status(APIGatewayProxyEventV2(event))
+def lambda_handler(
+    event: dict[str, Any], context: LambdaContext
+) -> "Answer | PartialItemFailureResponse":
+    """API Gateway calls this for each request of CallbackApi, and SQS with what waited."""
+    match event:
+        case {"Records": [{"eventSource": "aws:sqs"}, *_]}:
+            return process_partial_response(event, replay, processor, context)
+        case _:
+            return receive_status(APIGatewayProxyEventV2(event))

@@ -1,8 +1,9 @@
 """NotifyFailureFunction: every failed message is noticed, and nobody is told what is not so."""
 
 import json
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from threading import local
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -15,9 +16,32 @@ from mypy_boto3_dynamodb import DynamoDBClient
 from delivery.message import Message, Notice
 from delivery.store import MessageStore, StoreUnavailable
 from tests.builders import MESSAGE_SID, NOON, an_update
+from tests.functions.interleaving import Writer, every_interleaving
 
-CONTEXT = SimpleNamespace(function_name="NotifyFailureFunction", aws_request_id="1")
+SWEEP = {"sweep_notices_older_than_seconds": 300}
 OTHER_SID = "SM" + "f" * 32
+POISON_SID = "SM" + "e" * 32
+
+
+def a_context(*, seconds_left: float = 60) -> SimpleNamespace:
+    return SimpleNamespace(
+        function_name="NotifyFailureFunction",
+        aws_request_id="1",
+        get_remaining_time_in_millis=lambda: int(seconds_left * 1000),
+    )
+
+
+class Clock:
+    """The function's time: shortly after the messages failed, until a test lets some pass."""
+
+    def __init__(self) -> None:
+        self.time = NOON + timedelta(seconds=10)
+
+    def __call__(self) -> datetime:
+        return self.time
+
+    def pass_by(self, **time: float) -> None:
+        self.time += timedelta(**time)
 
 
 class Inbox:
@@ -68,12 +92,21 @@ def store(dynamodb: DynamoDBClient, messages_table: str) -> MessageStore:
 
 
 @pytest.fixture
-def app(inbox: Inbox, messages_table: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def app(
+    inbox: Inbox, messages_table: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ModuleType]:
     from functions.notify_failure import app  # noqa: PLC0415 -- its clients need moto first
 
     assert messages_table
     monkeypatch.setattr(app, "FAILURE_TOPIC_ARN", inbox.topic_arn)
-    return app
+    monkeypatch.setattr(app, "now", clock)
+    yield app
+    app.metrics.clear_metrics()
 
 
 def a_stream_event(*message_sids: str) -> dict[str, Any]:
@@ -97,14 +130,32 @@ def a_stream_event(*message_sids: str) -> dict[str, Any]:
 
 def failures_of(app: ModuleType, event: dict[str, Any]) -> list[str]:
     """The sequence numbers that Lambda is to send again."""
-    answer = app.lambda_handler(event, CONTEXT)
+    answer = app.lambda_handler(event, a_context())
     return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+
+def sweep(app: ModuleType) -> None:
+    """What the schedule does."""
+    assert app.lambda_handler(SWEEP, a_context()) is None
 
 
 def notice_of(store: MessageStore, message_sid: str = MESSAGE_SID) -> Notice | None:
     message = store.get(message_sid)
     assert message is not None
     return message.notice
+
+
+def put_poison(dynamodb: DynamoDBClient) -> None:
+    """An item that somebody else wrote, and that stands first on the list of what is due."""
+    texts = {
+        "message_sid": POISON_SID,
+        "notice": "due",
+        "notice_due": "due#e",
+        "updated_at": "2020-01-01T00:00:00.000Z",
+    }
+    dynamodb.put_item(
+        TableName="MessagesTable", Item={name: {"S": text} for name, text in texts.items()}
+    )
 
 
 def advanced(store: MessageStore, message: Message) -> Message:
@@ -168,25 +219,44 @@ def test_a_recovery_is_told_to_those_who_were_told_of_the_failure(
     assert notice_of(store) is Notice.RECOVERED
 
 
+@pytest.mark.parametrize("comes_back", ["stream", "sweep"])
 def test_a_notice_found_half_told_is_told_again_under_the_same_id(
-    app: ModuleType, store: MessageStore, inbox: Inbox
+    app: ModuleType, store: MessageStore, inbox: Inbox, clock: Clock, comes_back: str
 ) -> None:
     message = store.record(an_update("undelivered")).message
     advanced(store, message)  # and then the function died: before or after publishing?
+    clock.pass_by(minutes=6)
 
-    failures_of(app, a_stream_event())
+    if comes_back == "stream":
+        failures_of(app, a_stream_event())
+    else:
+        sweep(app)
 
     assert inbox.events() == [(f"{MESSAGE_SID}:failure", "failure")]
     assert notice_of(store) is Notice.SENT
 
 
+def test_a_notice_that_somebody_may_be_telling_right_now_is_left_to_them(
+    app: ModuleType, store: MessageStore, inbox: Inbox, clock: Clock
+) -> None:
+    advanced(store, store.record(an_update("undelivered")).message)
+    clock.pass_by(minutes=4)
+
+    assert failures_of(app, a_stream_event()) == []
+    sweep(app)
+
+    assert inbox.events() == []
+    assert notice_of(store) is Notice.TELLING
+
+
 def test_a_message_that_became_well_while_it_was_half_told_owes_a_recovery(
-    app: ModuleType, store: MessageStore, inbox: Inbox
+    app: ModuleType, store: MessageStore, inbox: Inbox, clock: Clock
 ) -> None:
     advanced(store, store.record(an_update("undelivered")).message)
     store.record(an_update("delivered"))
+    clock.pass_by(minutes=6)
 
-    failures_of(app, a_stream_event())
+    sweep(app)
     assert notice_of(store) is Notice.RECOVERY_DUE
     failures_of(app, a_stream_event())
 
@@ -229,6 +299,7 @@ def test_a_notice_that_could_not_be_published_stays_owed_and_is_tried_again(
     app: ModuleType,
     store: MessageStore,
     inbox: Inbox,
+    clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
     *,
     published: bool,
@@ -242,6 +313,8 @@ def test_a_notice_that_could_not_be_published_stays_owed_and_is_tried_again(
     assert notice_of(store) is Notice.TELLING
     monkeypatch.setattr(app, "topic", topic)
     assert failures_of(app, a_stream_event()) == []
+    clock.pass_by(minutes=6)
+    sweep(app)
 
     assert set(inbox.events()) == {(f"{MESSAGE_SID}:failure", "failure")}
     assert notice_of(store) is Notice.SENT
@@ -272,24 +345,38 @@ class Dying:
 
 @pytest.mark.parametrize("call", [1, 2, 3], ids=["reading", "claiming", "marking"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("recovers", [False, True], ids=["failure", "recovery"])
 def test_a_notifier_that_dies_at_any_of_its_calls_leaves_a_notice_that_is_still_told(
     app: ModuleType,
     store: MessageStore,
     inbox: Inbox,
+    clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
     *,
     call: int,
     after: bool,
+    recovers: bool,
 ) -> None:
     store.record(an_update("undelivered"))
+    if recovers:
+        failures_of(app, a_stream_event())
+        store.record(an_update("delivered"))
+    told_before = inbox.events()
 
     with monkeypatch.context() as dying:
         dying.setattr(app, "store", Dying(app.store, call, after=after))
         assert failures_of(app, a_stream_event()) == ["1000"]
-    assert failures_of(app, a_stream_event()) == []
+    clock.pass_by(minutes=6)
+    sweep(app)
+    sweep(app)
 
-    assert set(inbox.events()) == {(f"{MESSAGE_SID}:failure", "failure")}
-    assert notice_of(store) is Notice.SENT
+    told = inbox.events()
+    news, end = ("recovery", Notice.RECOVERED) if recovers else ("failure", Notice.SENT)
+    assert len(told_before) == recovers
+    assert set(told) == {(f"{MESSAGE_SID}:{news}", news)}
+    # Twice only where it had been published, and the mark was lost.
+    assert len(told) == (2 if (call, after) == (3, False) else 1)
+    assert notice_of(store) is end
 
 
 def lose_the_next_answer(client: DynamoDBClient, operation: str) -> None:
@@ -305,30 +392,288 @@ def lose_the_next_answer(client: DynamoDBClient, operation: str) -> None:
 
 
 def test_a_claim_whose_answer_was_lost_on_the_way_is_not_taken_for_somebody_elses(
-    app: ModuleType, store: MessageStore, inbox: Inbox
+    app: ModuleType, store: MessageStore, inbox: Inbox, clock: Clock
 ) -> None:
     store.record(an_update("undelivered"))
     lose_the_next_answer(app.dynamodb, "UpdateItem")
 
     assert failures_of(app, a_stream_event()) == ["1000"]
     assert notice_of(store) is Notice.TELLING
-    assert failures_of(app, a_stream_event()) == []
+    clock.pass_by(minutes=6)
+    sweep(app)
 
     assert inbox.events() == [(f"{MESSAGE_SID}:failure", "failure")]
     assert notice_of(store) is Notice.SENT
 
 
+@pytest.mark.parametrize("place", [0, 1, 2], ids=["first", "between", "last"])
+@pytest.mark.parametrize(
+    "poison",
+    [{}, {"Keys": {}}, {"Keys": None}, {"Keys": {"message_sid": {"S": POISON_SID}}}],
+    ids=["empty", "without a key", "with nothing", "of an item that is no message"],
+)
 def test_a_record_that_fails_does_not_hold_up_the_others(
-    app: ModuleType, store: MessageStore, inbox: Inbox
+    app: ModuleType,
+    dynamodb: DynamoDBClient,
+    store: MessageStore,
+    inbox: Inbox,
+    poison: dict[str, Any],
+    place: int,
 ) -> None:
+    put_poison(dynamodb)
+    for message_sid in (MESSAGE_SID, OTHER_SID):
+        store.record(an_update("failed", message_sid=message_sid))
+    event = a_stream_event(MESSAGE_SID, OTHER_SID)
+    event["Records"].insert(
+        place,
+        {"eventSource": "aws:dynamodb", "dynamodb": {**poison, "SequenceNumber": "666"}},
+    )
+
+    failures = failures_of(app, event)
+
+    assert failures == ["666"]
+    assert sorted(inbox.events()) == [
+        (f"{MESSAGE_SID}:failure", "failure"),
+        (f"{OTHER_SID}:failure", "failure"),
+    ]
+
+
+def test_what_failed_in_a_batch_that_comes_again_is_told_and_the_rest_not_twice(
+    app: ModuleType, store: MessageStore, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for message_sid in (MESSAGE_SID, OTHER_SID):
+        store.record(an_update("failed", message_sid=message_sid))
+    event = a_stream_event(MESSAGE_SID, OTHER_SID)
+
+    with monkeypatch.context() as dying:
+        dying.setattr(app, "store", Dying(app.store, 1, after=False))
+        assert failures_of(app, event) == ["1000"]
+    assert failures_of(app, event) == []
+
+    assert sorted(inbox.events()) == [
+        (f"{MESSAGE_SID}:failure", "failure"),
+        (f"{OTHER_SID}:failure", "failure"),
+    ]
+
+
+# --- the sweep -----------------------------------------------------------------------------------
+
+
+def test_a_stream_that_dropped_everything_delays_the_notices_and_loses_none(
+    app: ModuleType, store: MessageStore, inbox: Inbox, clock: Clock
+) -> None:
+    message_sids = [f"SM{number:032x}" for number in range(9)]
+    for message_sid in message_sids:
+        store.record(an_update("failed", message_sid=message_sid))
+
+    sweep(app)
+    assert inbox.events() == []  # it is still the stream's turn
+    clock.pass_by(minutes=6)
+    sweep(app)
+    sweep(app)
+
+    assert sorted(inbox.events()) == [(f"{sid}:failure", "failure") for sid in message_sids]
+    assert {notice_of(store, message_sid) for message_sid in message_sids} == {Notice.SENT}
+
+
+def test_a_dropped_notice_of_what_became_well_is_withdrawn_or_becomes_a_recovery(
+    app: ModuleType, store: MessageStore, inbox: Inbox, clock: Clock
+) -> None:
+    store.record(an_update("failed"))
+    store.record(an_update("delivered"))
     store.record(an_update("failed", message_sid=OTHER_SID))
-    poisonous = a_stream_event("SMx", OTHER_SID)
-    poisonous["Records"][0]["dynamodb"]["Keys"] = {}
+    failures_of(app, a_stream_event(OTHER_SID))
+    store.record(an_update("delivered", message_sid=OTHER_SID))
+    inbox.notices()
+    clock.pass_by(minutes=6)
 
-    failures = failures_of(app, poisonous)
+    sweep(app)
 
-    assert failures == ["1000"]
+    assert inbox.events() == [(f"{OTHER_SID}:recovery", "recovery")]
+    assert notice_of(store) is Notice.WITHDRAWN
+    assert notice_of(store, OTHER_SID) is Notice.RECOVERED
+
+
+class ClientOfThread:
+    """Leads each thread's calls through that thread's own client."""
+
+    def __init__(self) -> None:
+        self.thread = local()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.thread.client, name)
+
+
+def is_due(store: MessageStore, message_sid: str) -> None:
+    store.record(an_update("failed", message_sid=message_sid))
+
+
+def is_half_told(store: MessageStore, message_sid: str) -> None:
+    advanced(store, store.record(an_update("failed", message_sid=message_sid)).message)
+
+
+def is_owed_a_recovery(store: MessageStore, message_sid: str) -> None:
+    failed = store.record(an_update("failed", message_sid=message_sid)).message
+    advanced(store, advanced(store, failed))
+    store.record(an_update("delivered", message_sid=message_sid))
+
+
+def is_half_told_of_the_recovery(store: MessageStore, message_sid: str) -> None:
+    is_owed_a_recovery(store, message_sid)
+    owed = store.get(message_sid)
+    assert owed is not None
+    advanced(store, owed)
+
+
+@pytest.mark.parametrize("second", ["notifier", "sweep"])
+@pytest.mark.parametrize(
+    "left_behind", [is_due, is_half_told, is_owed_a_recovery, is_half_told_of_the_recovery]
+)
+def test_of_a_sweep_and_another_on_the_same_message_at_once_one_tells_it(
+    app: ModuleType,
+    dynamodb: DynamoDBClient,
+    store: MessageStore,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    left_behind: Callable[[MessageStore, str], None],
+    second: str,
+) -> None:
+    published: list[str] = []
+    client = ClientOfThread()
+    monkeypatch.setattr(app, "store", MessageStore(client, "MessagesTable"))  # type: ignore[arg-type]  # as far as it is used
+    monkeypatch.setattr(app, "publish", lambda notice: published.append(notice.email))
+    clock.pass_by(minutes=6)
+
+    def telling(message_sid: str, *, by: str) -> Writer:
+        def tell(of_thread: Any) -> None:
+            client.thread.client = of_thread
+            age = app.ABANDONED_AFTER if by == "notifier" else timedelta(minutes=5)
+            app.tell(message_sid, abandoned_before=clock() - age)
+
+        return tell
+
+    def tellers(run: int) -> list[Writer]:
+        message_sid = f"SM{run:032x}"
+        left_behind(store, message_sid)
+        published.clear()
+        return [telling(message_sid, by="sweep"), telling(message_sid, by=second)]
+
+    runs = 0
+    for run in every_interleaving(dynamodb, tellers):
+        assert len(published) == 1
+        assert notice_of(store, f"SM{run:032x}") in {Notice.SENT, Notice.RECOVERED}
+        runs += 1
+    assert runs > 2
+
+
+def test_a_message_that_becomes_well_while_two_tell_it_is_told_what_is_so(
+    app: ModuleType,
+    dynamodb: DynamoDBClient,
+    store: MessageStore,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    published: list[bool] = []
+    client = ClientOfThread()
+    monkeypatch.setattr(app, "store", MessageStore(client, "MessagesTable"))  # type: ignore[arg-type]  # as far as it is used
+    monkeypatch.setattr(
+        app, "publish", lambda notice: published.append("after all" in notice.subject)
+    )
+    clock.pass_by(minutes=6)
+
+    def telling(message_sid: str) -> Writer:
+        def tell(of_thread: Any) -> None:
+            client.thread.client = of_thread
+            app.tell(message_sid, abandoned_before=clock() - app.ABANDONED_AFTER)
+
+        return tell
+
+    def writers(run: int) -> list[Writer]:
+        message_sid = f"SM{run:032x}"
+        is_due(store, message_sid)
+        published.clear()
+        delivered = an_update("delivered", message_sid=message_sid)
+        return [
+            telling(message_sid),
+            telling(message_sid),
+            lambda of_thread: MessageStore(of_thread, "MessagesTable").record(delivered),
+        ]
+
+    for run in every_interleaving(dynamodb, writers):
+        assert published in ([], [False], [False, True])
+        client.thread.client = dynamodb
+        app.tell(f"SM{run:032x}", abandoned_before=clock() - app.ABANDONED_AFTER)
+        assert published in ([], [False, True])
+        assert notice_of(store, f"SM{run:032x}") is (
+            Notice.RECOVERED if published else Notice.WITHDRAWN
+        )
+
+
+def test_a_message_that_cannot_be_told_does_not_stop_the_sweep(
+    app: ModuleType,
+    dynamodb: DynamoDBClient,
+    store: MessageStore,
+    inbox: Inbox,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put_poison(dynamodb)
+    store.record(an_update("failed", after=1))
+    store.record(an_update("failed", after=2, message_sid=OTHER_SID))
+    publish = app.publish
+
+    def publish_others(notice: Any) -> None:
+        if MESSAGE_SID in notice.email:
+            raise EndpointConnectionError(endpoint_url="sns")
+        publish(notice)
+
+    clock.pass_by(minutes=6)
+    with monkeypatch.context() as broken:
+        broken.setattr(app, "publish", publish_others)
+        sweep(app)
+
     assert inbox.events() == [(f"{OTHER_SID}:failure", "failure")]
+    clock.pass_by(minutes=6)
+    sweep(app)
+    assert inbox.events() == [(f"{MESSAGE_SID}:failure", "failure")]
+
+
+def test_a_sweep_stops_before_its_time_is_up_and_the_next_goes_on(
+    app: ModuleType, store: MessageStore, inbox: Inbox, clock: Clock
+) -> None:
+    store.record(an_update("failed"))
+    store.record(an_update("failed", after=1, message_sid=OTHER_SID))
+    clock.pass_by(minutes=6)
+    left = iter([60, 19])
+    context = a_context()
+    context.get_remaining_time_in_millis = lambda: next(left) * 1000
+
+    app.lambda_handler(SWEEP, context)
+
+    assert inbox.events() == [(f"{MESSAGE_SID}:failure", "failure")]
+    sweep(app)
+    assert inbox.events() == [(f"{OTHER_SID}:failure", "failure")]
+
+
+def test_a_sweep_that_cannot_look_fails_loudly(app: ModuleType, dynamodb: DynamoDBClient) -> None:
+    dynamodb.delete_table(TableName="MessagesTable")
+
+    with pytest.raises(StoreUnavailable):
+        sweep(app)
+
+
+def test_what_was_swept_is_counted_also_when_it_is_nothing(
+    app: ModuleType, store: MessageStore, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock.pass_by(minutes=6)
+    sweep(app)
+    store.record(an_update("failed"))
+    sweep(app)
+
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    counted = [line["NoticeSwept"] for line in lines if "NoticeSwept" in line]
+    assert counted == [[0.0], [1.0]]
+    assert lines[-1]["NoticePublished"] == [1.0]
 
 
 def test_a_message_that_is_gone_is_nobodys_fault(app: ModuleType, inbox: Inbox) -> None:

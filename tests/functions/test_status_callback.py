@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import socket
+from time import monotonic
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
@@ -13,10 +15,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from delivery.callback import SignatureWrong, signature, verify
+from delivery.callback_queue import CallbackQueue
 from delivery.credentials import TwilioSecrets
-from delivery.message import Message
+from delivery.message import Message, Source, StatusUpdate
 from delivery.store import MessageStore
-from tests.builders import ACCOUNT_SID, AUTH_TOKEN, MESSAGE_SID
+from tests.builders import ACCOUNT_SID, AUTH_TOKEN, MESSAGE_SID, NOON, an_update
+from tests.cloudformation import create_table
 
 URL = "https://callbacks.example.com/twilio/status"
 DOMAIN = "a1b2c3.execute-api.us-east-1.amazonaws.com"
@@ -37,7 +41,10 @@ SUBACCOUNT = "AC" + "1" * 32
 
 @pytest.fixture
 def app(
-    messages_table: str, twilio_secret: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    messages_table: str,
+    twilio_secret: dict[str, Any],
+    callback_queue: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> ModuleType:
     """The function with an empty cache of the secret, as in a new environment."""
     from functions.status_callback import app  # noqa: PLC0415 -- its clients need moto first
@@ -47,6 +54,7 @@ def app(
     monkeypatch.setattr(
         app, "secrets", TwilioSecrets(boto3.client("secretsmanager"), "delivery/twilio")
     )
+    monkeypatch.setattr(app, "queue", CallbackQueue(boto3.client("sqs"), callback_queue))
     monkeypatch.setattr(app, "_logged_at", {})
     return app
 
@@ -357,15 +365,169 @@ def test_an_api_key_secret_signs_nothing(app: ModuleType) -> None:
 # --- when something of ours is down --------------------------------------------------------------
 
 
-def test_a_status_that_cannot_be_stored_is_answered_503_so_that_twilio_sends_it_again(
-    app: ModuleType, dynamodb: DynamoDBClient, log_output: io.StringIO
+def waiting(queue_url: str) -> list[dict[str, Any]]:
+    """The messages of the queue as Lambda hands them to the function."""
+    received = boto3.client("sqs").receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10)
+    return [
+        {
+            "messageId": message["MessageId"],
+            "receiptHandle": message["ReceiptHandle"],
+            "body": message["Body"],
+            "eventSource": "aws:sqs",
+        }
+        for message in received.get("Messages", [])
+    ]
+
+
+def stays_queued(app: ModuleType, records: list[dict[str, Any]]) -> list[str]:
+    """The queue's messages that come again after the function had them."""
+    answer = app.lambda_handler({"Records": records}, CONTEXT)
+    return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+
+def test_a_status_that_the_table_cannot_take_waits_in_the_queue_and_is_answered_204(
+    app: ModuleType,
+    dynamodb: DynamoDBClient,
+    callback_queue: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(app, "now", lambda: NOON)
+    dynamodb.delete_table(TableName="MessagesTable")
+
+    answer = handled(app, a_request(raw_query="order=4711"))
+
+    (record,) = waiting(callback_queue)
+    assert answer == {"statusCode": 204}
+    assert CallbackQueue.read(record["body"]) == StatusUpdate(
+        message_sid=MESSAGE_SID,
+        status="sent",
+        at=NOON,
+        source=Source.CALLBACK,
+        account_sid=ACCOUNT_SID,
+        to="+15558675310",
+        from_="+15005550006",
+        context={"order": "4711"},
+    )
+    assert "CallbackQueued" in capsys.readouterr().out
+
+
+def test_what_waited_is_recorded_with_the_time_at_which_it_arrived(
+    app: ModuleType, dynamodb: DynamoDBClient, callback_queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dynamodb.delete_table(TableName="MessagesTable")
+    with monkeypatch.context() as earlier:
+        earlier.setattr(app, "now", lambda: NOON)
+        for status in ("delivered", "sent"):
+            handled(app, a_request(CALLBACK | {"MessageStatus": status}))
+    records = waiting(callback_queue)
+
+    assert sorted(stays_queued(app, records)) == sorted(it["messageId"] for it in records)
+    create_table(dynamodb, "MessagesTable", "MessagesTable")
+    assert stays_queued(app, records) == []
+    assert stays_queued(app, records) == []  # SQS delivers at least once
+
+    message = stored(dynamodb)
+    assert message is not None
+    assert message.status == "delivered"
+    assert {(it.status, it.at) for it in message.transitions} == {
+        ("delivered", NOON),
+        ("sent", NOON),
+    }
+
+
+def test_a_first_status_of_the_senders_is_replayed_with_all_that_it_brought(
+    app: ModuleType, dynamodb: DynamoDBClient, callback_queue: str
+) -> None:
+    status_of(app, a_request(CALLBACK | {"MessageStatus": "delivered"}))
+    sent = an_update(
+        "queued",
+        source=Source.SEND,
+        request_id="rq_" + "0" * 32,
+        reference="order-4711",
+        context={"campaign": "november"},
+        body="\0 two\nlines \N{GRINNING FACE}",
+        num_segments="1",
+    )
+    app.queue.put(sent)
+
+    assert stays_queued(app, waiting(callback_queue)) == []
+
+    message = stored(dynamodb)
+    assert message is not None
+    assert (message.status, message.reference) == ("delivered", "order-4711")
+    assert (message.request_id, message.body) == (sent.request_id, sent.body)
+    assert message.context == {"campaign": "november"}
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        "",
+        "not JSON",
+        "[]",
+        "7",
+        "null",
+        "{}",
+        '{"message_sid": "SM1", "status": "sent", "at": "yesterday", "source": "callback"}',
+        '{"message_sid": "SM1", "status": "sent", "at": 7, "source": "callback"}',
+        '{"message_sid": "SM1", "status": "sent", "at": "2026-11-23T12:00:00Z", "source": "me"}',
+        '{"message_sid": "", "status": "sent", "at": "2026-11-23T12:00:00Z", "source": "send"}',
+        '{"message_sid": "SM1", "status": 40, "at": "2026-11-23T12:00:00Z", "source": "send"}',
+        '{"message_sid": "SM1", "status": "sent", "at": "2026-11-23T12:00:00", "source": "send"}',
+        "[" * 9999,
+    ],
+)
+def test_garbage_in_the_queue_stays_there_for_the_dead_letters_and_holds_up_nobody(
+    app: ModuleType,
+    dynamodb: DynamoDBClient,
+    callback_queue: str,
+    log_output: io.StringIO,
+    garbage: str,
+) -> None:
+    app.queue.put(an_update("sent"))
+    records = waiting(callback_queue)
+    records.insert(0, records[0] | {"messageId": "garbage", "body": garbage})
+
+    assert stays_queued(app, records) == ["garbage"]
+
+    assert stored(dynamodb) is not None
+    assert '"queue_message_id":"garbage"' in log_output.getvalue()
+
+
+def test_a_status_that_nothing_takes_is_answered_503_so_that_twilio_sends_it_again(
+    app: ModuleType,
+    dynamodb: DynamoDBClient,
+    callback_queue: str,
+    log_output: io.StringIO,
+) -> None:
+    dynamodb.delete_table(TableName="MessagesTable")
+    boto3.client("sqs").delete_queue(QueueUrl=callback_queue)
 
     answer = handled(app, a_request())
 
     assert answer["statusCode"] == 503
     assert "8675310" not in log_output.getvalue() + answer["body"]
+
+
+def test_no_number_and_no_text_of_what_waits_is_logged(
+    app: ModuleType,
+    dynamodb: DynamoDBClient,
+    callback_queue: str,
+    log_output: io.StringIO,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    app.queue.put(an_update("sent", body="secret words"))
+    records = waiting(callback_queue)
+    dynamodb.delete_table(TableName="MessagesTable")
+
+    handled(app, a_request())
+    stays_queued(app, records)
+    stays_queued(app, [records[0] | {"body": "{'to': '+15558675310', 'secret words': 1}"}])
+
+    written = capsys.readouterr().out + log_output.getvalue()
+    assert "Status stays queued" in written
+    assert not any(it in written for it in ("8675310", "5550006", "secret words"))
 
 
 def test_without_the_secret_nothing_is_refused_for_good(app: ModuleType) -> None:
@@ -377,11 +539,31 @@ def test_without_the_secret_nothing_is_refused_for_good(app: ModuleType) -> None
 
 
 def test_a_table_that_hangs_is_given_up_in_time_for_twilio_to_hear_of_it(app: ModuleType) -> None:
+    # The secret and the table hang; the queue takes the status at once.
     tries = [app.ONE_TRY, app.IMPATIENT]
 
     silent = sum(config.read_timeout * config.retries["total_max_attempts"] for config in tries)
     assert silent + LONGEST_BACKOFF_SECONDS <= 4.5
     assert all(config.connect_timeout == 1 for config in tries)
+
+
+def test_a_table_that_hangs_leaves_the_function_time_for_the_queue(
+    app: ModuleType, monkeypatch: pytest.MonkeyPatch, callback_queue: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, never answers
+        client = boto3.client(
+            "dynamodb",
+            endpoint_url=f"http://127.0.0.1:{silent.getsockname()[1]}",
+            config=app.IMPATIENT,
+        )
+        monkeypatch.setattr(app, "store", MessageStore(client, "MessagesTable"))
+
+        started = monotonic()
+        status = status_of(app, a_request())
+
+        assert monotonic() - started < 4.5
+        assert status == 204
+        assert len(waiting(callback_queue)) == 1
 
 
 # --- what it writes to the log -------------------------------------------------------------------

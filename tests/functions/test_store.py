@@ -445,3 +445,74 @@ def test_a_recovery_is_owed_whether_it_comes_before_or_after_the_notice_is_marke
         message = store.get(f"SM{run:032x}")
         assert message is not None
         assert message.notice is Notice.RECOVERY_DUE
+
+
+def test_an_abandoned_claim_is_taken_over_by_one_of_several(
+    dynamodb: DynamoDBClient, messages_table: str
+) -> None:
+    claims: dict[int, list[Message | None]] = {}
+
+    def writers(run: int) -> list[Writer]:
+        message_sid = f"SM{run:032x}"
+        store = MessageStore(dynamodb, messages_table)
+        failed = store.record(an_update("failed", message_sid=message_sid)).message
+        telling = store.advance_notice(failed, NOON)
+        assert telling is not None
+        claims[run] = []
+
+        def taking_over(minutes: int) -> Writer:
+            at = NOON + timedelta(minutes=minutes)
+            return lambda client: claims[run].append(
+                MessageStore(client, messages_table).take_over_notice(telling, at)
+            )
+
+        return [taking_over(6), taking_over(7)]
+
+    for run in every_interleaving(dynamodb, writers):
+        (won,) = (claim for claim in claims[run] if claim is not None)
+        assert MessageStore(dynamodb, messages_table).get(f"SM{run:032x}") == won
+        assert won.notice is Notice.TELLING
+
+
+# --- lists ---------------------------------------------------------------------------------------
+
+
+class ShortPages(Watched):
+    """A client whose queries answer two items at a time."""
+
+    def query(self, **arguments: Any) -> Any:
+        self.calls.append("query")
+        return self._client.query(Limit=2, **arguments)
+
+
+def test_notices_that_are_due_are_found_on_every_list_and_page_the_oldest_first(
+    dynamodb: DynamoDBClient, messages_table: str
+) -> None:
+    client = ShortPages(dynamodb)
+    store = MessageStore(client, messages_table)  # type: ignore[arg-type]  # as far as it is used
+    minutes = list(range(40))
+    Random(3).shuffle(minutes)  # noqa: S311 -- the same every time, on purpose
+    for minute in minutes:  # sixteen lists, and one of them with many
+        message_sid = f"SM{minute:031x}" + (f"{minute:x}" if minute < 16 else "a")
+        store.record(an_update("failed", after=60 * minute, message_sid=message_sid))
+    store.record(an_update("sent", message_sid="SM" + "b" * 32))
+    settled = store.record(an_update("failed", message_sid="SM" + "c" * 32)).message
+    for _ in range(2):
+        settled = store.advance_notice(settled, NOON) or settled
+
+    due = list(store.notices_due(NOON + timedelta(minutes=38)))
+
+    assert [int(message_sid[2:-1], 16) for message_sid in due] == list(range(38))
+    assert client.calls.count("query") > 16
+
+
+def test_an_item_that_is_no_message_is_unavailable_and_no_accident(
+    dynamodb: DynamoDBClient, store: MessageStore
+) -> None:
+    item = {"message_sid": {"S": MESSAGE_SID}, "status_rank": {"N": "40"}, "notice": {"S": "new"}}
+    dynamodb.put_item(TableName="MessagesTable", Item=item)
+
+    with pytest.raises(StoreUnavailable, match="no message"):
+        store.get(MESSAGE_SID)
+    with pytest.raises(StoreUnavailable, match="no message"):
+        store.record(an_update("failed"))

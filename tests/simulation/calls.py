@@ -1,7 +1,7 @@
 """The calls from functions to AWS: where they wait, fail, and where the function may die."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, override
 
 from botocore.config import Config
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
@@ -21,7 +21,13 @@ _THROTTLED: Final[Mapping[str, str]] = {
     "secretsmanager": "InternalServiceError",
 }
 
-type Operate = Callable[[str, Mapping[str, Any]], dict[str, Any]]
+_SHOWN: Final = (
+    *("Key", "Item", "ExpressionAttributeValues", "RequestItems", "MessageBody", "SecretId"),
+    "Subject",
+)
+
+type Operate = Callable[[str, Mapping[str, Any], str], dict[str, Any]]
+"""Takes the operation, its arguments, and who asks."""
 
 
 class NotRefused(Exception):
@@ -52,12 +58,14 @@ class Calls:
     """Performs each call in virtual time, as the faults have it."""
 
     def __init__(self, loop: Loop, faults: Faults, trace: Trace) -> None:
+        self.disturbed: set[str] = set()
+        """The invocations of which a call met a fault."""
         self._loop = loop
         self._faults = faults
         self._trace = trace
 
     def perform[T](
-        self, service: str, what: str, effect: Callable[[], T], *, timeout: float, fault: Fault | None
+        self, service: str, what: object, effect: Callable[[], T], *, timeout: float, fault: Fault | None
     ) -> T:
         """Let a call take effect, or not; the caller waits meanwhile.
 
@@ -65,7 +73,9 @@ class Calls:
             WasRefused, NotRefused: what the caller may know of a call that failed.
         """
         loop, faults = self._loop, self._faults
-        self._trace.add(loop.seconds, service, what, fault and str(fault))
+        self._trace.add(loop.seconds, loop.who, service, (what, fault and str(fault)))
+        if fault is not None:
+            self.disturbed.add(loop.who)
         loop.sleep(faults.latency(loop.seconds))
         match fault:
             case Fault.REFUSED:
@@ -131,16 +141,18 @@ class Client:
     def _ask(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """As boto3 does it: the whole request again after a failure that may pass."""
 
+        who = self._loop.who
+
         def effect() -> dict[str, Any]:
             try:
-                answer = self._operate(operation, arguments)
+                answer = self._operate(operation, arguments, who)
             except Exception as error:
                 self._watch(self._service, operation, arguments, error)
                 raise
             self._watch(self._service, operation, arguments, answer)
             return answer
 
-        what = f"{operation} {_subject(arguments)}"
+        what = _Request(operation, arguments)
         fault = self._faults.of_call(self._service, self._loop.seconds)
         for tries_left in reversed(range(self._tries)):
             try:
@@ -196,12 +208,14 @@ def _quietly(effect: Callable[[], object]) -> Callable[[], None]:
     return run
 
 
-def _subject(arguments: Mapping[str, Any]) -> str:
-    """What a call is about, for the trace."""
-    for name in ("Key", "Item", "ExpressionAttributeValues", "MessageBody", "SecretId", "Subject"):
-        if name in arguments:
-            shown = arguments[name]
-            if name == "Key" and "UpdateExpression" in arguments:
-                shown = {**shown, **arguments.get("ExpressionAttributeValues", {})}
-            return str(shown)
-    return ""
+class _Request:
+    """What a call asks for, put into words only when somebody reads the trace."""
+
+    def __init__(self, operation: str, arguments: Mapping[str, Any]) -> None:
+        self._operation = operation
+        self._arguments = arguments
+
+    @override
+    def __repr__(self) -> str:
+        shown = {name: self._arguments[name] for name in _SHOWN if name in self._arguments}
+        return f"{self._operation} {' '.join(map(str, shown.values()))}"

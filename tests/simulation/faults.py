@@ -35,18 +35,25 @@ class Mishap(StrEnum):
     THROTTLED = "throttled"
     NOT_STARTED = "not started"
     """The function's environment breaks before its first line."""
+    WITHOUT_CODE = "without code"
+    """A repetition lacks the error code."""
     GIVEN_UP = "given up"
     """Lambda drops the record: too old, or tried too often."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outage:
-    """A service that answers nobody for a while (seconds of virtual time)."""
+    """A service, or all of AWS, that answers nobody for a while (seconds of virtual time)."""
 
     service: str
     begins: float
     ends: float
     fault: Fault
+
+    def covers(self, service: str, at: float) -> bool:
+        """Whether it hits a call of that service then."""
+        everything = self.service == _EVERYTHING and service not in {"twilio", CALLBACKS}
+        return (everything or self.service == service) and self.begins <= at < self.ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,31 +61,47 @@ class Weather:
     """How bad a run is: chances from 0 to 1, seconds."""
 
     faults: float
+    worst: str | None
+    """A service that fails almost every other time."""
     mishaps: float
     slow: float
+    invoked_every: float
+    """What a schedule waits at least, until it is calm."""
+    sending: float
+    """The time within which messages are wanted."""
     calm_at: float
     outages: tuple[Outage, ...] = field(default=())
 
 
-_SERVICES: Final = ("dynamodb", "dynamodb", "sqs", "sns", "secretsmanager", "twilio")
+_WORST: Final = 0.4
+_EVERYTHING: Final = "AWS"
+CALLBACKS: Final = "callbacks"
+_SERVICES: Final = (
+    *(_EVERYTHING, _EVERYTHING, "dynamodb", "dynamodb", "sqs", "sns", "secretsmanager"),
+    *("twilio", CALLBACKS, CALLBACKS),
+)
 _HOUR: Final = 3600.0
 
 
 def draw_weather(draws: random.Random) -> Weather:
     """Mostly bad, now and then fine, with an outage or two."""
-    calm_at = draws.uniform(0.3, 2.5) * _HOUR
+    sending = draws.choice((2.0, 60.0, 600.0, 1800.0))
+    calm_at = sending + draws.uniform(0.1, 2.0) * _HOUR
     outages = []
     for _ in range(draws.choice((0, 0, 1, 1, 2))):
-        begins = draws.uniform(0, calm_at)
-        ends = min(calm_at, begins + draws.choice((5, 60, 600, _HOUR)))
+        begins = draws.uniform(0, sending * 1.5)
+        ends = min(calm_at, begins + draws.choice((5, 60, 600, _HOUR, 2 * _HOUR)))
         fault = draws.choice((Fault.REFUSED, Fault.REFUSED, Fault.ANSWER_LOST))
         outages.append(
             Outage(service=draws.choice(_SERVICES), begins=begins, ends=ends, fault=fault)
         )
     return Weather(
         faults=draws.choice((0.0, 0.01, 0.04, 0.1, 0.25)),
+        worst=draws.choice((None, None, None, "twilio", "twilio", "dynamodb", "sqs", "sns")),
         mishaps=draws.choice((0.0, 0.02, 0.1, 0.3)),
         slow=draws.choice((0.0, 0.05, 0.3)),
+        invoked_every=draws.choice((60.0, 600.0, 1800.0, 1800.0)),
+        sending=sending,
         calm_at=calm_at,
         outages=tuple(outages),
     )
@@ -97,11 +120,19 @@ class Faults:
         if at >= self.weather.calm_at:
             return None
         for outage in self.weather.outages:
-            if outage.service == service and outage.begins <= at < outage.ends:
+            if outage.covers(service, at):
                 return self._counted(service, outage.fault)
-        if self._draws.random() >= self.weather.faults:
+        chance = _WORST if service == self.weather.worst else self.weather.faults
+        if self._draws.random() >= chance:
             return None
         return self._counted(service, self._draws.choice(tuple(Fault)))
+
+    def is_out(self, service: str, at: float) -> bool:
+        """Whether there is an outage, for what is no call of a function."""
+        out = any(outage.covers(service, at) for outage in self.weather.outages)
+        if out:
+            self.counts[f"{service}: out"] += 1
+        return out
 
     def again(self) -> bool:
         """Whether a client's next try meets the same fault."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
@@ -60,6 +61,16 @@ class Program:
             sys.meta_path.remove(finder)
             self._modules = _taken_from_imported()
             sys.modules.update(others)
+
+    def import_all_but_apps(self) -> None:
+        """Import what the functions share, before anything is put in its place."""
+        if not self._modules:
+            layer = PROJECT / "layers" / "delivery" / "delivery"
+            paths = [*layer.glob("*.py"), *PROJECT.glob("functions/*/*.py")]
+            for path in sorted(paths):
+                if path.stem not in {"__init__", "app"}:
+                    package = "delivery" if path.parent == layer else f"functions.{path.parent.name}"
+                    import_module(f"{package}.{path.stem}")
 
     def start(self, path: Path) -> ModuleType:
         """Run a function's app.py as a new environment does; call it within `imported`."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from greenlet import greenlet
+from greenlet import getcurrent, greenlet
 
 FOREVER: Final = float("inf")
 
@@ -34,8 +34,9 @@ class Ended:
 class Task:
     """Something that waits now and then, and is over at `deadline` at the latest."""
 
-    def __init__(self, work: Act, deadline: float) -> None:
-        self.greenlet = greenlet(work)
+    def __init__(self, name: str, work: Act, deadline: float, loop: greenlet) -> None:
+        self.name = name
+        self.greenlet = greenlet(work, loop)
         self.deadline = deadline
         self.dead = False
 
@@ -49,6 +50,7 @@ class Loop:
         self._due: list[tuple[float, int, Act]] = []
         self._count = 0
         self._running: Task | None = None
+        self._greenlet = getcurrent()
 
     @property
     def now(self) -> datetime:
@@ -75,7 +77,9 @@ class Loop:
             act()
         self.seconds = max(self.seconds, seconds)
 
-    def spawn(self, work: Act, then: Callable[[Ended], object], *, limit: float = FOREVER) -> None:
+    def spawn(
+        self, name: str, work: Act, then: Callable[[Ended], object], *, limit: float = FOREVER
+    ) -> None:
         """Start a task, which dies after `limit` seconds; `then` is told how it ended."""
 
         def whole() -> None:
@@ -87,7 +91,7 @@ class Loop:
                 ended = Ended(error=error)
             self.after(0, lambda: then(ended))
 
-        task = Task(whole, self.seconds + limit)
+        task = Task(name, whole, self.seconds + limit, self._greenlet)
         self.after(0, lambda: self._go_on(task))
 
     def sleep(self, seconds: float) -> None:
@@ -120,6 +124,11 @@ class Loop:
         self._current().dead = True
         raise Died
 
+    @property
+    def who(self) -> str:
+        """The name of the task that runs."""
+        return self._current().name
+
     def seconds_left(self) -> float:
         """Of the running task."""
         return self._current().deadline - self.seconds
@@ -137,9 +146,6 @@ class Loop:
         self._running = before
 
     def _wait(self, task: Task) -> None:
-        parent = task.greenlet.parent
-        if parent is None:
-            raise RuntimeError("a task has the loop as its parent")
-        parent.switch()
+        self._greenlet.switch()
         if task.dead:
             raise Died

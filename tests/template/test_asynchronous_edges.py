@@ -15,6 +15,7 @@ FORTNIGHT = 14 * DAY  # the longest that SQS keeps a message
 QUEUES = "AWS::SQS::Queue"
 READERS = "AWS::Lambda::EventSourceMapping"
 INVOCATIONS = "AWS::Lambda::EventInvokeConfig"
+SCHEDULES = "AWS::Scheduler::Schedule"
 
 
 def problems(stack: Template) -> list[str]:
@@ -33,6 +34,8 @@ def problems(stack: Template) -> list[str]:
             name, invocation, most_attempts=2, age="MaximumEventAgeInSeconds", longest=DAY // 4
         )
         found += destination_problems(name, invocation, stack)
+    for name, schedule in of_type(stack, SCHEDULES).items():
+        found += schedule_problems(name, schedule, stack)
     found += [
         f"{function} is invoked asynchronously by Lambda's defaults"
         for function in invoked_by_others(stack) - configured(stack)
@@ -67,6 +70,19 @@ def stream_problems(name: str, reader: Properties, stack: Template) -> list[str]
     return found + destination_problems(name, reader, stack)
 
 
+def schedule_problems(name: str, schedule: Properties, stack: Template) -> list[str]:
+    target = schedule["Target"]
+    found = limit_problems(
+        name,
+        target.get("RetryPolicy", {}),
+        most_attempts=10,
+        age="MaximumEventAgeInSeconds",
+        longest=DAY // 4,
+    )
+    lost = target.get("DeadLetterConfig", {}).get("Arn")
+    return found + keeps_problems(f"{name}'s dead-letter queue", lost, stack)
+
+
 def limit_problems(
     name: str, edge: Properties, *, most_attempts: int, age: str, longest: int
 ) -> list[str]:
@@ -95,11 +111,16 @@ def keeps_problems(what: str, arn: Any, stack: Template) -> list[str]:
 
 def invoked_by_others(stack: Template) -> set[str]:
     """The functions that AWS invokes without waiting: everybody but API Gateway does so."""
-    return {
+    permitted = {
         target_of(permission["FunctionName"])
         for permission in of_type(stack, "AWS::Lambda::Permission").values()
         if permission["Principal"] != "apigateway.amazonaws.com"
     }
+    return permitted | scheduled(stack)
+
+
+def scheduled(stack: Template) -> set[str]:
+    return {target_of(it["Target"]["Arn"]) for it in of_type(stack, SCHEDULES).values()}
 
 
 def configured(stack: Template) -> set[str]:
@@ -117,20 +138,76 @@ def test_the_asynchronous_edges_are_the_designs(stack: Template) -> None:
     }
 
     assert readers == {
+        ("CallbackQueue", "StatusCallbackFunction"),
         ("MessagesTable", "NotifyFailureFunction"),
         ("SendQueue", "SendMessageFunction"),
     }
-    assert configured(stack) == {"SendMessageFunction"}
+    assert scheduled(stack) == {"NotifyFailureFunction", "ReconcileMessagesFunction"}
+    assert configured(stack) == {"SendMessageFunction"} | scheduled(stack)
 
 
-def test_a_failed_asynchronous_send_is_not_tried_again(stack: Template) -> None:
-    (invocation,) = of_type(stack, INVOCATIONS).values()
+@pytest.mark.parametrize(
+    "function", ["SendMessageFunction", "NotifyFailureFunction", "ReconcileMessagesFunction"]
+)
+def test_an_invocation_is_not_tried_again_that_may_have_sent_or_comes_again_anyway(
+    function: str, stack: Template
+) -> None:
+    (invocation,) = (
+        it
+        for it in of_type(stack, INVOCATIONS).values()
+        if target_of(it["FunctionName"]) == function
+    )
 
     assert invocation["MaximumRetryAttempts"] == 0
 
 
+def test_a_days_outage_of_the_table_loses_no_status(stack: Template) -> None:
+    queue = of_type(stack, QUEUES)["CallbackQueue"]
+    (reader,) = (
+        it
+        for it in of_type(stack, READERS).values()
+        if target_of(it["EventSourceArn"]) == "CallbackQueue"
+    )
+
+    assert queue["VisibilityTimeout"] * queue["RedrivePolicy"]["maxReceiveCount"] >= DAY
+    # Half of the function's time goes by while the table hangs for one status.
+    assert reader["BatchSize"] == 1
+
+
+def test_notices_are_swept_every_minute_when_they_are_five_minutes_old(stack: Template) -> None:
+    (sweep,) = (
+        it
+        for it in of_type(stack, SCHEDULES).values()
+        if target_of(it["Target"]["Arn"]) == "NotifyFailureFunction"
+    )
+
+    assert sweep["ScheduleExpression"] == "rate(1 minute)"
+    assert json.loads(sweep["Target"]["Input"]) == {"sweep_notices_older_than_seconds": 300}
+
+
+def test_whoever_claimed_a_notice_is_dead_when_it_is_swept(stack: Template) -> None:
+    seconds = of_type(stack, "AWS::Lambda::Function")["NotifyFailureFunction"]["Timeout"]
+
+    # Or two would tell it at once; a minute is for clocks that differ.
+    assert seconds + 60 <= 300
+
+
+def test_reconciling_is_over_before_it_starts_again(stack: Template) -> None:
+    (schedule,) = (
+        it
+        for it in of_type(stack, SCHEDULES).values()
+        if target_of(it["Target"]["Arn"]) == "ReconcileMessagesFunction"
+    )
+    function = of_type(stack, "AWS::Lambda::Function")["ReconcileMessagesFunction"]
+
+    assert schedule["ScheduleExpression"] == "rate(5 minutes)"
+    assert function["Timeout"] < 5 * 60
+    assert "ReservedConcurrentExecutions" not in function
+
+
 def test_what_failed_in_different_ways_is_kept_apart(stack: Template) -> None:
-    edges = of_type(stack, READERS, INVOCATIONS).values()
+    edges = of_type(stack, READERS).values()
+    invocations = of_type(stack, INVOCATIONS).values()
     queues = of_type(stack, QUEUES).values()
 
     destinations = [
@@ -144,8 +221,23 @@ def test_what_failed_in_different_ways_is_kept_apart(stack: Template) -> None:
         if "RedrivePolicy" in queue
     ]
 
-    ends = destinations + dead_letters
-    assert len(ends) == len(set(ends)) == 3
+    failed_invocations = {
+        target_of(it["FunctionName"]): target_of(
+            it["DestinationConfig"]["OnFailure"]["Destination"]
+        )
+        for it in invocations
+    }
+    missed_runs = {
+        target_of(it["Target"]["DeadLetterConfig"]["Arn"])
+        for it in of_type(stack, SCHEDULES).values()
+    }
+
+    # A run that did not start and one that failed are the same to whoever looks: the next does it.
+    assert missed_runs == {failed_invocations[function] for function in scheduled(stack)}
+    assert len(missed_runs) == 1
+    ends = [*destinations, *dead_letters, failed_invocations["SendMessageFunction"], *missed_runs]
+    assert len(ends) == len(set(ends))
+    assert set(failed_invocations.values()) <= set(ends)
 
 
 def test_every_queue_is_encrypted(stack: Template) -> None:
@@ -181,7 +273,12 @@ def test_the_stream_is_read_from_its_beginning(stack: Template) -> None:
         ("SendQueue", "RedrivePolicy.maxReceiveCount", 1),
         ("SendQueue", "RedrivePolicy.maxReceiveCount", 1001),
         ("SendQueue", "RedrivePolicy.deadLetterTargetArn", {"Fn::GetAtt": ["Gone", "Arn"]}),
+        ("CallbackQueue", "VisibilityTimeout", 30),
+        ("CallbackQueue", "RedrivePolicy", None),
         ("SendDeadLetterQueue", "MessageRetentionPeriod", None),
+        ("NotifyFailureFunction", "EventInvokeConfig", None),
+        ("NotifyFailureFunction", "Events.SweepNotices.Properties.RetryPolicy", None),
+        ("NotifyFailureFunction", "Events.SweepNotices.Properties.DeadLetterConfig", None),
         ("SendMessageFunction", "EventInvokeConfig.MaximumRetryAttempts", None),
         ("SendMessageFunction", "EventInvokeConfig.MaximumEventAgeInSeconds", None),
         ("SendMessageFunction", "EventInvokeConfig.DestinationConfig", None),

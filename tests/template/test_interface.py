@@ -27,11 +27,12 @@ DEFAULTS = {
     "DoubtMinutes": 15,
     "ReconcileAfterMinutes": 60,
     "UnconfirmedAfterHours": 72,
+    "ReconcileUnknownMessages": "false",
     "NoticeQuietMinutes": 15,
     "Architecture": "arm64",
 }
 # Part of the contract before there is anything that reads them.
-UNREAD = {"RequestRetentionDays", "DoubtMinutes", "UnconfirmedAfterHours", "NoticeQuietMinutes"}
+UNREAD = {"NoticeQuietMinutes"}
 
 PATTERNS = {
     name: parameter["AllowedPattern"]
@@ -70,6 +71,7 @@ def test_the_routes_are_the_designs(stack: Template) -> None:
             "POST /messages": "SendMessageFunction",
             "POST /messages/{message_sid}/cancel": "SendMessageFunction",
             "GET /messages/{message_sid}": "QueryMessagesFunction",
+            "GET /requests/{request_id}": "QueryMessagesFunction",
         },
     }
 
@@ -170,7 +172,9 @@ def test_a_message_is_kept_for_a_week_at_least(template: Template) -> None:
     assert template["Parameters"]["RetentionDays"]["MinValue"] == 7
 
 
-@pytest.mark.parametrize("name", ["StoreMessageBody", "NoticeShowsNumbers"])
+@pytest.mark.parametrize(
+    "name", ["StoreMessageBody", "NoticeShowsNumbers", "ReconcileUnknownMessages"]
+)
 def test_a_choice_is_true_or_false_in_the_functions_spelling(name: str, template: Template) -> None:
     assert template["Parameters"][name]["AllowedValues"] == ["true", "false"]
 

@@ -30,17 +30,45 @@ MAY = {
     "notify_failure": {
         ("dynamodb:GetItem", "MessagesTable"),
         ("dynamodb:UpdateItem", "MessagesTable"),
+        ("dynamodb:Query", "${MessagesTable.Arn}/index/by_notice_due"),
         ("sns:Publish", "FailureTopic"),
         ("sqs:SendMessage", "NotifyFailureDeadLetterQueue"),
+        ("sqs:SendMessage", "ScheduleDeadLetterQueue"),
     },
-    "query_messages": {("dynamodb:GetItem", "MessagesTable")},
-    "send_message": {
+    "query_messages": {
+        ("dynamodb:GetItem", "MessagesTable"),
+        ("dynamodb:GetItem", "SendRequestsTable"),
+        ("dynamodb:Query", "${MessagesTable.Arn}/index/by_to"),
+    },
+    "reconcile_messages": {
         READS_THE_SECRET,
+        ("dynamodb:BatchGetItem", "MessagesTable"),
         ("dynamodb:GetItem", "MessagesTable"),
         ("dynamodb:UpdateItem", "MessagesTable"),
+        ("dynamodb:BatchGetItem", "SendRequestsTable"),
+        ("dynamodb:GetItem", "SendRequestsTable"),
+        ("dynamodb:PutItem", "SendRequestsTable"),
+        ("dynamodb:Query", "${MessagesTable.Arn}/index/by_watch"),
+        ("dynamodb:Query", "${MessagesTable.Arn}/index/by_to"),
+        ("dynamodb:Query", "${SendRequestsTable.Arn}/index/by_unsettled"),
+        ("sqs:SendMessage", "ScheduleDeadLetterQueue"),
+    },
+    "send_message": {
+        READS_THE_SECRET,
+        ("dynamodb:DeleteItem", "SendRequestsTable"),
+        ("dynamodb:GetItem", "SendRequestsTable"),
+        ("dynamodb:PutItem", "SendRequestsTable"),
+        ("dynamodb:Query", "${MessagesTable.Arn}/index/by_to"),
+        ("dynamodb:GetItem", "MessagesTable"),
+        ("dynamodb:UpdateItem", "MessagesTable"),
+        ("sqs:SendMessage", "CallbackQueue"),
         ("sqs:SendMessage", "SendInvocationFailuresQueue"),
     },
-    "status_callback": {READS_THE_SECRET, ("dynamodb:UpdateItem", "MessagesTable")},
+    "status_callback": {
+        READS_THE_SECRET,
+        ("dynamodb:UpdateItem", "MessagesTable"),
+        ("sqs:SendMessage", "CallbackQueue"),
+    },
 }
 
 # SAM's basic execution policies: for its logs, and for the queue or the stream that it reads.
@@ -48,8 +76,9 @@ BASIC = "AWSLambdaBasicExecutionRole"
 MANAGED = {
     "notify_failure": {BASIC, "AWSLambdaDynamoDBExecutionRole"},
     "query_messages": {BASIC},
+    "reconcile_messages": {BASIC},
     "send_message": {BASIC, "AWSLambdaSQSQueueExecutionRole"},
-    "status_callback": {BASIC},
+    "status_callback": {BASIC, "AWSLambdaSQSQueueExecutionRole"},
 }
 
 REF_IS_AN_ARN = {"AWS::SNS::Topic"}
@@ -214,16 +243,38 @@ def test_each_function_has_a_role_of_its_own_and_nothing_else_has_rights(stack: 
     used = {name: target_of(properties["Role"]) for name, properties in functions.items()}
 
     assert used == {logical_id(function): f"{logical_id(function)}Role" for function in FUNCTIONS}
-    assert iam == set(used.values())
+    assert iam == set(used.values()) | set(roles_of_schedules(stack))
     assert set(MAY) == set(MANAGED) == set(FUNCTIONS)
 
 
-def test_only_lambda_may_assume_a_functions_role(stack: Template) -> None:
-    for role in of_type(stack, "AWS::IAM::Role").values():
+def roles_of_schedules(stack: Template) -> dict[str, Properties]:
+    """Each schedule by the name of its role."""
+    return {
+        target_of(schedule["Target"]["RoleArn"]): schedule
+        for schedule in of_type(stack, "AWS::Scheduler::Schedule").values()
+    }
+
+
+def test_only_lambda_may_assume_a_functions_role_and_the_scheduler_a_schedules(
+    stack: Template,
+) -> None:
+    for name, role in of_type(stack, "AWS::IAM::Role").items():
+        service = "scheduler" if name in roles_of_schedules(stack) else "lambda"
         assert [
             (it["Effect"], it["Action"], it["Principal"])
             for it in role["AssumeRolePolicyDocument"]["Statement"]
-        ] == [("Allow", ["sts:AssumeRole"], {"Service": ["lambda.amazonaws.com"]})]
+        ] == [("Allow", ["sts:AssumeRole"], {"Service": [f"{service}.amazonaws.com"]})]
+
+
+def test_a_schedule_may_invoke_its_function_and_report_what_it_could_not(stack: Template) -> None:
+    for name, schedule in roles_of_schedules(stack).items():
+        role = of_type(stack, "AWS::IAM::Role")[name]
+
+        assert allowed_to(role) == {
+            ("lambda:InvokeFunction", target_of(schedule["Target"]["Arn"])),
+            ("sqs:SendMessage", "ScheduleDeadLetterQueue"),
+        }
+        assert "ManagedPolicyArns" not in role
 
 
 def test_an_api_may_call_a_function_only_for_a_route_of_its_own(stack: Template) -> None:
@@ -239,6 +290,7 @@ def test_an_api_may_call_a_function_only_for_a_route_of_its_own(stack: Template)
         (gateway, "SendMessageFunction", "MessagesApi", "POST/messages"),
         (gateway, "SendMessageFunction", "MessagesApi", "POST/messages/*/cancel"),
         (gateway, "QueryMessagesFunction", "MessagesApi", "GET/messages/*"),
+        (gateway, "QueryMessagesFunction", "MessagesApi", "GET/requests/*"),
         (gateway, "StatusCallbackFunction", "CallbackApi", "POST/twilio/status"),
     }
     assert {permission["Action"] for permission in permissions} == {"lambda:InvokeFunction"}

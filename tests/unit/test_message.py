@@ -1,3 +1,4 @@
+import json
 from datetime import timedelta
 from functools import reduce
 from itertools import combinations, permutations, product
@@ -227,8 +228,11 @@ def test_a_second_failure_owes_no_second_notice() -> None:
     ("steps", "ends"),
     [
         ([], [Notice.DUE, Notice.WITHDRAWN]),
-        (["tell"], [Notice.TELLING, Notice.RECOVERY_DUE, Notice.RECOVERED]),
-        (["tell", "tell"], [Notice.RECOVERY_DUE, Notice.RECOVERED]),
+        (
+            ["tell"],
+            [Notice.TELLING, Notice.RECOVERY_DUE, Notice.TELLING, Notice.RECOVERED],
+        ),
+        (["tell", "tell"], [Notice.RECOVERY_DUE, Notice.TELLING, Notice.RECOVERED]),
     ],
 )
 def test_a_message_that_is_delivered_after_all_ends_its_notice_as_far_as_people_know(
@@ -244,15 +248,28 @@ def test_a_message_that_is_delivered_after_all_ends_its_notice_as_far_as_people_
     assert states[-1].notice_due is None
 
 
-def test_a_recovery_has_an_id_of_its_own() -> None:
+def test_a_recovery_has_an_id_of_its_own_and_keeps_it() -> None:
     message = a_message("failed").told(NOON).told(NOON)
 
-    recovered = message.learn(an_update("delivered"), LIFETIMES)
+    owed = message.learn(an_update("delivered"), LIFETIMES)
+    telling = owed.told(NOON)
+    read_meanwhile = telling.learn(an_update("read"), LIFETIMES)
 
-    assert (message.notice_id, recovered.notice_id) == (
-        f"{MESSAGE_SID}:failure",
-        f"{MESSAGE_SID}:recovery",
-    )
+    assert message.notice_id == f"{MESSAGE_SID}:failure"
+    assert not message.tells_recovery
+    for recovered in (owed, telling, read_meanwhile, read_meanwhile.told(NOON)):
+        assert recovered.notice_id == f"{MESSAGE_SID}:recovery"
+        assert recovered.tells_recovery
+    assert read_meanwhile.told(NOON).notice is Notice.RECOVERED
+
+
+def test_an_update_that_waited_in_a_queue_does_not_make_a_claim_look_old() -> None:
+    claimed = a_message("failed").told(NOON + timedelta(hours=2))
+
+    learned = claimed.learn(an_update("undelivered", after=60), LIFETIMES)
+
+    assert learned.updated_at == NOON + timedelta(hours=2)
+    assert learned.transitions[-1].at == NOON + timedelta(seconds=60)
 
 
 @pytest.mark.parametrize("notice", [Notice.MUTED, Notice.WITHDRAWN, Notice.RECOVERED])
@@ -395,6 +412,26 @@ def test_a_message_survives_being_written_down(statuses: tuple[str, ...]) -> Non
     assert Message.from_record(message.as_record()) == message
 
 
+@pytest.mark.parametrize(
+    "update",
+    [
+        an_update("sent"),
+        SEND,
+        CALLBACK,
+        an_update(
+            FUTURE, error_code=30003, carrier_time="2611231200", send_at=NOON + timedelta(days=1)
+        ),
+        an_update("delivered", body="\0 secret \N{GRINNING FACE}", price="-0.01", after=0.123),
+    ],
+)
+def test_an_update_survives_being_written_down(update: StatusUpdate) -> None:
+    record = json.loads(json.dumps(update.as_record()))
+
+    assert StatusUpdate.from_record(record) == update
+    assert StatusUpdate.from_record(record | {"of_a_later_version": 1}) == update
+    assert None not in record.values()
+
+
 def test_a_request_that_was_refused_is_kept_like_a_failed_message() -> None:
     update = an_update(
         "refused", message_sid="rq_" + "a" * 32, error_code=21211, source=Source.SEND
@@ -405,3 +442,43 @@ def test_a_request_that_was_refused_is_kept_like_a_failed_message() -> None:
     assert (message.status, message.outcome, message.error_code) == ("refused", "failed", 21211)
     assert (message.notice, message.watch) == (Notice.DUE, "failed#2026-11-23#a")
     assert [entry.status for entry in message.transitions] == ["refused"]
+
+
+# --- waiting, and giving up ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("quiet_for", "asked_in"),
+    [(0, 1), (1, 1), (1.5, 1.5), (2, 2), (16, 16), (30, 24), (71, 1), (72, 24), (500, 24)],
+)
+def test_a_message_is_asked_about_as_late_again_as_it_has_been_quiet_but_once_a_day(
+    quiet_for: float, asked_in: float
+) -> None:
+    now = NOON + timedelta(hours=quiet_for)
+
+    asked_next = a_message("sent").asked_next(now, Lifetimes())
+
+    assert asked_next == now + timedelta(hours=asked_in)
+
+
+def test_a_scheduled_message_is_not_asked_about_before_it_may_have_been_sent() -> None:
+    send_at = NOON + timedelta(days=7)
+    scheduled = a_message(an_update("scheduled", send_at=send_at))
+
+    assert scheduled.watch_at == send_at + timedelta(hours=1)
+    assert scheduled.asked_next(NOON, Lifetimes()) == send_at + timedelta(hours=1)
+    assert not scheduled.is_overdue(send_at + timedelta(hours=71), Lifetimes())
+
+
+@pytest.mark.parametrize("status", ["delivered", "undelivered", "canceled"])
+def test_a_message_that_ended_never_becomes_unconfirmed(status: str) -> None:
+    message = a_message(status)
+
+    assert message.unconfirmed(NOON) is message
+
+
+@pytest.mark.parametrize("status", ["sent", "undelivered"])
+def test_only_a_request_that_was_not_found_can_be_sent_after_all(status: str) -> None:
+    message = a_message(status)
+
+    assert message.sent_after_all(NOON) is message

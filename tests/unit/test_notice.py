@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -219,6 +220,28 @@ def test_a_request_that_became_no_message_is_told_in_its_own_words(status: str, 
 
     assert words in notice.email.splitlines()[0]
     assert "Request:     rq_" in notice.email
+
+
+def test_a_request_that_was_not_found_is_told_with_what_to_do_about_it() -> None:
+    notice = a_notice(
+        Message.never_sent(replace(a_refusal("not_found"), error_code=None), Lifetimes())
+    )
+
+    assert "was probably not sent: No trace of it at Twilio" in notice.subject
+    assert "under a new key" in notice.email
+    assert "/requests/rq_" in notice.email
+
+
+def test_a_request_that_was_sent_after_all_says_where_its_message_is_found() -> None:
+    told = Message.never_sent(a_refusal("not_found"), Lifetimes()).told(NOON).told(NOON)
+
+    notice = a_notice(told.sent_after_all(NOON))
+
+    assert notice.subject.startswith("Sent after all: message to ")
+    assert "Request rq_aaa" in notice.email
+    assert "/requests/rq_aaa" in notice.email
+    assert "Delivered" not in notice.email
+    assert json.loads(notice.default)["metadata"]["eventType"] == "recovery"
 
 
 @pytest.mark.parametrize("category", Category)

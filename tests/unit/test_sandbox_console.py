@@ -57,3 +57,36 @@ def test_a_step_that_fails_says_so_and_lets_the_error_through() -> None:
         raise ValueError("broken")
 
     assert re.fullmatch(r"Deploying \.\.\. failed \(\d+\.\d s\)\n", stream.getvalue())
+
+
+def test_a_bar_grows_on_a_terminal_and_says_how_far_it_is() -> None:
+    stream = Terminal()
+
+    with Console(stream, {"NO_COLOR": "1"}).progress("Sending", 4) as advance:
+        for _ in range(4):
+            advance()
+
+    assert re.search(r"Sending \.\.\. done \(\d+\.\d s\)\n$", stream.getvalue())
+    assert stream.getvalue().count("\n") == 1
+
+
+def test_a_file_gets_every_quarter_of_a_bar_once() -> None:
+    stream = io.StringIO()
+
+    with Console(stream, {}).progress("Sending", 10) as advance:
+        for _ in range(10):
+            advance()
+
+    assert stream.getvalue().startswith("Sending ... 25% 50% 75% 100% done (")
+
+
+def test_a_table_lines_words_up_on_the_left_and_numbers_on_the_right() -> None:
+    stream = io.StringIO()
+
+    Console(stream, {}).table(("story", "times"), [("arrives", 7), ("is lost", 1200)])
+
+    assert stream.getvalue().splitlines() == [
+        "  story     times",
+        "  arrives       7",
+        "  is lost    1200",
+    ]

@@ -200,3 +200,21 @@ def test_what_is_no_fault_is_refused(gateway: Gateway, content: object) -> None:
 
     assert answer.status == HTTPStatus.BAD_REQUEST
     assert gateway.faults == []
+
+
+def test_a_fault_that_leaves_room_for_chance_spares_some_requests(
+    gateway: Gateway, upstream: Upstream
+) -> None:
+    gateway.misbehave(Fault(kind=FaultKind.FAIL, times=None, chance=0.5))
+
+    statuses = {ask(gateway, a_callback()).status for _ in range(64)}
+
+    assert statuses == {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.NO_CONTENT}
+    assert gateway.happened == {FaultKind.FAIL: 64 - len(upstream.requests)}
+
+
+def test_a_fault_without_any_chance_never_happens(gateway: Gateway) -> None:
+    gateway.misbehave(Fault(kind=FaultKind.DROP, chance=0.0))
+
+    assert ask(gateway, a_callback()).status == HTTPStatus.NO_CONTENT
+    assert len(gateway.faults) == 1

@@ -1,8 +1,9 @@
 import base64
+import json
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -558,3 +559,87 @@ def test_other_requests_of_the_session_keep_their_own_transport(
 
     assert session.get_adapter("https://api.twilio.com.example.org/") is before
     assert session.get_adapter("https://api.twilio.com/2010-04-01/") is not before
+
+
+# --- the list ------------------------------------------------------------------------------------
+
+
+def a_page(*sids: str, next_page_uri: Any = None) -> Reply:
+    page = {"messages": [resource(sid=sid) for sid in sids], "next_page_uri": next_page_uri}
+    return Reply(status=200, body=json.dumps(page).encode())
+
+
+def test_the_list_is_read_page_by_page_as_far_as_it_is_wanted(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    server.will(a_page("SM1", "SM2", next_page_uri="/2010-04-01/next?PageToken=PA1"), a_page("SM3"))
+
+    pages = client.list_messages(CREDENTIALS, to="+15558675310", time_left=clock.time_left())
+    first = [it.sid for it in next(pages)]
+    asked_for_the_first = len(server.requests)
+    rest = [[it.sid for it in page] for page in pages]
+
+    assert (first, asked_for_the_first, rest) == (["SM1", "SM2"], 1, [["SM3"]])
+    assert [request.path for request in server.requests] == [
+        f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json?To=%2B15558675310&PageSize=1000",
+        "/2010-04-01/next?PageToken=PA1",
+    ]
+
+
+def test_the_list_of_a_day_is_asked_for_by_its_date(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    server.will(a_page())
+
+    list(client.list_messages(CREDENTIALS, sent_on=date(2026, 1, 9), time_left=clock.time_left()))
+
+    assert server.requests[0].path.endswith("Messages.json?DateSent=2026-01-09&PageSize=1000")
+
+
+@pytest.mark.parametrize("next_page", ["https://evil.example/", "@evil.example/", 7, ""])
+def test_credentials_go_nowhere_but_to_twilio(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock, next_page: object
+) -> None:
+    server.will(a_page("SM1", next_page_uri=next_page))
+
+    pages = list(client.list_messages(CREDENTIALS, time_left=clock.time_left()))
+
+    assert (len(pages), len(server.requests)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("reply", "error", "requests_made"),
+    [
+        (refused(429), Unavailable, 1),
+        (refused(401), CredentialsRefused, 1),
+        (refused(404), Refused, 1),
+        (refused(500), OutcomeUnknown, 2),
+        (DROPPED, OutcomeUnknown, 2),
+        (Reply(status=200, body=b"{}"), OutcomeUnknown, 1),
+        (Reply(status=200, body=b"<html>"), OutcomeUnknown, 1),
+    ],
+)
+def test_whoever_only_looks_gives_way_at_once_and_asks_once_more_if_unanswered(
+    server: ScriptedTwilio,
+    client: TwilioClient,
+    clock: Clock,
+    reply: Reply,
+    error: type[TwilioError],
+    requests_made: int,
+) -> None:
+    server.will(reply)
+
+    with pytest.raises(error):
+        next(client.list_messages(CREDENTIALS, time_left=clock.time_left()))
+
+    assert len(server.requests) == requests_made
+    assert clock.slept == []
+
+
+def test_nothing_is_looked_at_when_too_little_time_is_left(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    with pytest.raises(Unavailable):
+        client.fetch(CREDENTIALS, MESSAGE_SID, time_left=clock.time_left(NEEDED_SECONDS))
+
+    assert server.requests == []

@@ -58,7 +58,13 @@ class CallbackQueue:
             UpdateUnreadable: there is none; the reason quotes nothing of it.
         """
         try:
-            return StatusUpdate.from_record(json.loads(body))
+            update = StatusUpdate.from_record(json.loads(body))
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-            reason = f"no status update: {type(error).__name__}"
-            raise UpdateUnreadable(reason) from None
+            raise UpdateUnreadable(f"no status update: {type(error).__name__}") from None
+        if not (_is_text(update.message_sid) and _is_text(update.status) and update.at.tzinfo):
+            raise UpdateUnreadable("no status update: what every update has is missing")
+        return update
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""

@@ -106,6 +106,11 @@ class TwilioSecret:
             subaccounts[named] = _account(fields, path=f"subaccounts.{named}.", account_sid=named)
         return cls(main=main, subaccounts=subaccounts)
 
+    @property
+    def account_sids(self) -> tuple[str, ...]:
+        """Every account that it has, the main one first."""
+        return (self.main.account_sid, *self.subaccounts)
+
     def signing_tokens(self, account_sid: str | None) -> tuple[str, ...]:
         """The tokens that may sign a callback of the account (None: of the main account).
 

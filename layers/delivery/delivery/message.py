@@ -112,24 +112,37 @@ FINAL_OUTCOME: Final[Mapping[str, Outcome]] = {
 NOTICE_DUE_KEYS: Final = tuple(f"due#{shard}" for shard in "0123456789abcdef")
 """Every value of `notice_due`: where to look for those whom people must still be told of."""
 
+AWAITING_KEYS: Final = tuple(f"awaiting#{shard}" for shard in "0123456789abcdef")
+"""Every value of `watch` while a message is pending."""
+
 _OWED: Final = frozenset({Notice.DUE, Notice.TELLING, Notice.RECOVERY_DUE})
+# However long a message has been quiet: Twilio is asked at least every 24 `reconcile_after`.
+_LONGEST_INTERVAL: Final = 24
 _MOST_CONTEXT_NAMES: Final = 20
 _MOST_CONTEXT_BYTES: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifetimes:
-    """How long a message is kept, and after which silence Twilio is first asked about it."""
+    """How long a message is kept, first left alone, and waited for."""
 
     retention: timedelta = timedelta(days=400)
     reconcile_after: timedelta = timedelta(minutes=60)
+    unconfirmed_after: timedelta = timedelta(hours=72)
 
     @classmethod
-    def of(cls, *, retention_days: str, reconcile_after_minutes: str) -> Self:
+    def of(
+        cls,
+        *,
+        retention_days: str,
+        reconcile_after_minutes: str,
+        unconfirmed_after_hours: str = "72",  # only reconciling waits for it
+    ) -> Self:
         """From the stack's parameters, which are numbers as text, fractions allowed."""
         return cls(
             retention=timedelta(days=float(retention_days)),
             reconcile_after=timedelta(minutes=float(reconcile_after_minutes)),
+            unconfirmed_after=timedelta(hours=float(unconfirmed_after_hours)),
         )
 
 
@@ -276,6 +289,63 @@ class Message:
         updated_at = max(self.updated_at, update.at) if self.notice else update.at
         return replace(learned, updated_at=updated_at)
 
+    @property
+    def starts_at(self) -> datetime:
+        """From when on a status can be expected: the later of its creation and its `send_at`."""
+        return max(self.created_at, self.send_at or self.created_at)
+
+    def is_overdue(self, now: datetime, lifetimes: Lifetimes) -> bool:
+        """Whether it was waited for long enough."""
+        return now >= self.starts_at + lifetimes.unconfirmed_after
+
+    def asked_next(self, now: datetime, lifetimes: Lifetimes) -> datetime:
+        """When to ask Twilio again, asked at `now` in vain: as late again as it has been quiet.
+
+        So the intervals double, with nothing to remember, up to 24 times the first one; and the
+        end of the wait is not missed.
+        """
+        longest = _LONGEST_INTERVAL * lifetimes.reconcile_after
+        quiet_for = max(now - self.starts_at, lifetimes.reconcile_after)
+        again = max(now, self.starts_at) + min(quiet_for, longest)
+        ends_at = self.starts_at + lifetimes.unconfirmed_after
+        return min(again, ends_at) if now < ends_at else again
+
+    def unconfirmed(self, at: datetime) -> Self:
+        """The message when it was waited for in vain; one that ended before stays as it is."""
+        if self.outcome is not Outcome.PENDING:
+            return self
+        return replace(
+            self,
+            outcome=Outcome.UNCONFIRMED,
+            watch=f"unconfirmed#{at:%Y-%m-%d}#{_shard(self.message_sid)}",
+            watch_at=at,
+            updated_at=at,
+        )
+
+    def sent_after_all(self, at: datetime) -> Self:
+        """A request kept as `not_found` whose message turned up under a SID of its own.
+
+        It has failed no more, and that message tells how it goes on.
+        """
+        if self.status != MessageStatus.NOT_FOUND:
+            return self
+        notice = _noticed(self, Outcome.PENDING)
+        sent = Transition(status=MessageStatus.SENT, at=at, source=Source.RECONCILE)
+        return replace(
+            self,
+            transitions=(*self.transitions, sent),
+            status=sent.status,
+            status_rank=rank(sent.status),
+            outcome=Outcome.PENDING,
+            final_at=None,
+            watch=None,
+            watch_at=None,
+            notice=notice,
+            notice_id=_notice_id(self, notice),
+            notice_due=_notice_due(self.message_sid, notice),
+            updated_at=at,
+        )
+
     def told(self, at: datetime) -> Self:
         """The message after the next step of its notice: claimed, told, withdrawn, or owed anew.
 
@@ -411,7 +481,7 @@ def _concluded[M: Message](message: M, outcome: Outcome, at: datetime, lifetimes
     """Set everything that follows from the outcome, and from what the message knows by now."""
     changed = outcome is not message.outcome
     notice = _noticed(message, outcome)
-    starts = max(message.created_at, message.send_at or message.created_at)
+    starts = message.starts_at
     asked_at = message.watch_at or starts + lifetimes.reconcile_after
     watch, watch_at = _watched(message, outcome, at if changed else None, asked_at)
     return replace(
@@ -470,7 +540,8 @@ def _watched(
 def _shard(key: str) -> str:
     """The last hex digit of a key, so that no index key is shared by all messages."""
     last = key[-1].lower()
-    return last if last in "0123456789abcdef" else f"{ord(last) % 16:x}"
+    # A letter can have two in lower case.
+    return last if last in "0123456789abcdef" else f"{ord(last[0]) % 16:x}"
 
 
 _TIMES: Final = frozenset({"at", "send_at", "created_at", "updated_at", "final_at", "watch_at"})

@@ -17,6 +17,9 @@ from delivery.message import Record, iso
 _CLOCKS_DIFFER: Final = timedelta(minutes=5)
 _TIMES: Final = frozenset({"send_at", "claimed_at", "lease_until"})
 
+UNSETTLED_KEYS: Final = tuple(f"open#{shard}" for shard in "0123456789abcdef")
+"""Every value of `unsettled`: where to look for requests that are to be settled."""
+
 
 class RequestState(StrEnum):
     """What became of a request."""

@@ -10,16 +10,27 @@ Errors:
     StoreUnavailable    nothing is known to be stored: try again later
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from heapq import merge
+from itertools import batched
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from delivery.message import NOTICE_DUE_KEYS, Effect, Lifetimes, Message, Outcome, StatusUpdate, iso, rank
-from delivery.send_request import RequestState, SendRequest
+from delivery.message import (
+    AWAITING_KEYS,
+    NOTICE_DUE_KEYS,
+    Effect,
+    Lifetimes,
+    Message,
+    Outcome,
+    StatusUpdate,
+    iso,
+    rank,
+)
+from delivery.send_request import UNSETTLED_KEYS, RequestState, SendRequest
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -29,6 +40,7 @@ type Item = dict[str, Any]
 
 # Every loss means that another writer got through, and a message has few statuses.
 _MOST_TRIES: Final = 16
+_MOST_ITEMS_OF_A_READ: Final = 100  # DynamoDB's own limit
 
 # The plain advance tells these anew; the rest it says only where nobody has said it yet.
 _SAID_ANEW: Final = frozenset(
@@ -127,13 +139,69 @@ class MessageStore:
         Raises:
             StoreUnavailable: it is not known to be stored; recording it again is safe.
         """
-        record = Message.never_sent(update, self._lifetimes).as_record()
-        changes = _Changes(record.pop("message_sid"))
-        for name, value in record.items():
-            changes.set(name, value)
-        changes.require(_NEVER_HEARD_OF, "status_rank")
-        _, item = self._write(changes)
+        _, item = self._write(_first_word(Message.never_sent(update, self._lifetimes)))
         return _message(item)
+
+    def record_sent_after_all(self, update: StatusUpdate) -> Message:
+        """Take back what `record_never_sent` stored of this update, or may be about to store.
+
+        Raises:
+            StoreUnavailable: it is not known to be stored; recording it again is safe.
+        """
+        never_sent = Message.never_sent(update, self._lifetimes)
+        written, item = self._write(_first_word(never_sent.sent_after_all(update.at)))
+        if written:
+            return _message(item)
+        return self._conclude(item, lambda known: known.sent_after_all(update.at))
+
+    def record_unconfirmed(self, message: Message, at: datetime) -> Message:
+        """Store that the message was waited for in vain; a final status that was faster stays.
+
+        Raises:
+            StoreUnavailable: it is not known to be stored; recording it again is safe.
+        """
+        return self._conclude(_item(message.as_record()), lambda known: known.unconfirmed(at))
+
+    def ask_again_at(self, message: Message, at: datetime) -> None:
+        """Move the time at which Twilio is asked about the message next, if it still waits.
+
+        Raises:
+            StoreUnavailable: it is not known to be moved; moving it again is safe.
+        """
+        changes = _Changes(message.message_sid)
+        changes.set("watch_at", iso(at))
+        changes.require("#watch = :watch AND #watch_at < :watch_at", "watch", watch=message.watch)
+        self._write(changes)
+
+    def awaiting(self, now: datetime) -> Iterator[Message]:
+        """The messages that Twilio is to be asked about at `now`, those due longest first.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        shards = (
+            self._query(
+                IndexName="by_watch",
+                KeyConditionExpression="#watch = :watch AND #watch_at <= :now",
+                ExpressionAttributeNames={"#watch": "watch", "#watch_at": "watch_at"},
+                ExpressionAttributeValues={":watch": {"S": watch}, ":now": {"S": iso(now)}},
+            )
+            for watch in AWAITING_KEYS
+        )
+        due = merge(*shards, key=lambda it: str(it["watch_at"]["S"]))
+        for message in self.get_many(it["message_sid"]["S"] for it in due):
+            # The index lags: somebody may have asked, or Twilio called, meanwhile.
+            if message.outcome is Outcome.PENDING and message.watch_at and message.watch_at <= now:
+                yield message
+
+    def get_many(self, message_sids: Iterable[str]) -> Iterator[Message]:
+        """The messages as they are now (strongly consistent), as far as there are any.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        for item in _read_many(self._client, self._table_name, "message_sid", message_sids):
+            yield _message(item)
 
     def advance_notice(self, message: Message, at: datetime) -> Message | None:
         """Take the next step of the message's notice (`Message.told`), if it is still to be taken.
@@ -217,6 +285,21 @@ class MessageStore:
                 return message
         return None
 
+    def _conclude(self, item: Item, conclusion: Callable[[Message], Message]) -> Message:
+        """Store what follows for the message as it is by then; it may be that nothing does."""
+        for _ in range(_MOST_TRIES):
+            known = _message(item)
+            concluded = conclusion(known)
+            if concluded == known:
+                return known
+            changes = _compare_and_set(item, known, concluded, ("transitions", "notice"))
+            written, item = self._write(changes)
+            if written:
+                return _message(item)
+            if not item:
+                raise StoreUnavailable("the message is gone")
+        raise StoreUnavailable("others kept changing the message at the same time")
+
     def _advance(self, update: StatusUpdate) -> Recorded | Item:
         """The plain advance; or else the item that was in its way ({}: it is gone by now)."""
         written, item = self._write(_plain_advance(update, self._lifetimes))
@@ -241,18 +324,7 @@ class MessageStore:
         )
 
     def _query(self, **arguments: Any) -> Iterator[Item]:
-        """The items of a query of the table, page by page."""
-        start: Item = {}
-        while True:
-            try:
-                page = self._client.query(TableName=self._table_name, **arguments, **start)
-            except (ClientError, BotoCoreError) as error:
-                reason = _reason(error)
-                raise StoreUnavailable(f"DynamoDB did not answer a query: {reason}") from error
-            yield from page["Items"]
-            if "LastEvaluatedKey" not in page:
-                return
-            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+        return _query(self._client, self._table_name, arguments)
 
     def _write(self, changes: "_Changes") -> tuple[bool, Item]:
         """(True, the item after the write) or (False, the item that failed the condition)."""
@@ -297,6 +369,68 @@ class RequestStore:
         except (ClientError, BotoCoreError) as error:
             raise StoreUnavailable(f"DynamoDB did not answer a read: {_reason(error)}") from error
         return _request(answer["Item"]) if "Item" in answer else None
+
+    def unsettled(self) -> Iterator[SendRequest]:
+        """The requests of which something is still to be found out, the oldest first.
+
+        Those whose function is still at work are among them.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        shards = (
+            _query(
+                self._client,
+                self._table_name,
+                {
+                    "IndexName": "by_unsettled",
+                    "KeyConditionExpression": "#unsettled = :unsettled",
+                    "ExpressionAttributeNames": {"#unsettled": "unsettled"},
+                    "ExpressionAttributeValues": {":unsettled": {"S": unsettled}},
+                },
+            )
+            for unsettled in UNSETTLED_KEYS
+        )
+        listed = merge(*shards, key=lambda it: str(it["claimed_at"]["S"]))
+        request_ids = (it["request_id"]["S"] for it in listed)
+        for item in _read_many(self._client, self._table_name, "request_id", request_ids):
+            if "unsettled" in item:  # the index lags
+                yield _request(item)
+
+    def day_read(self, account_sid: str) -> date | None:
+        """The last day whose messages were read in full from Twilio's list, for this account.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        key = {"request_id": {"S": _day_key(account_sid)}}
+        try:
+            answer = self._client.get_item(TableName=self._table_name, Key=key, ConsistentRead=True)
+        except (ClientError, BotoCoreError) as error:
+            raise StoreUnavailable(f"DynamoDB did not answer a read: {_reason(error)}") from error
+        return date.fromisoformat(answer["Item"]["day"]["S"]) if "Item" in answer else None
+
+    def remember_day_read(self, account_sid: str, day: date) -> None:
+        """Remember it, unless a later one is remembered.
+
+        It is an item of this table, which has neither a stream nor lists of all its items: in the
+        MessagesTable it would be shown and counted like a message.
+
+        Raises:
+            StoreUnavailable: it is not known to be remembered; the day may be read again.
+        """
+        try:
+            self._client.put_item(
+                TableName=self._table_name,
+                Item=_item({"request_id": _day_key(account_sid), "day": day.isoformat()}),
+                ConditionExpression="attribute_not_exists(#day) OR #day < :day",
+                ExpressionAttributeNames={"#day": "day"},
+                ExpressionAttributeValues={":day": {"S": day.isoformat()}},
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return
+        except (ClientError, BotoCoreError) as error:
+            raise StoreUnavailable(f"DynamoDB did not confirm: {_reason(error)}") from error
 
     def claim(self, request: SendRequest) -> SendRequest:
         """Remember the request, if its key is free: this one then; or else the one that has it.
@@ -484,6 +618,62 @@ def _compare_and_set(
     return changes
 
 
+def _first_word(message: Message) -> _Changes:
+    """The write of a message that was never heard of, whole."""
+    record = message.as_record()
+    changes = _Changes(record.pop("message_sid"))
+    for name, value in record.items():
+        changes.set(name, value)
+    changes.require(_NEVER_HEARD_OF, "status_rank")
+    return changes
+
+
+def _query(
+    client: "DynamoDBClient", table_name: str, arguments: Mapping[str, Any]
+) -> Iterator[Item]:
+    """The items of a query of the table, page by page."""
+    start: Item = {}
+    while True:
+        try:
+            page = client.query(TableName=table_name, **arguments, **start)
+        except (ClientError, BotoCoreError) as error:
+            reason = _reason(error)
+            raise StoreUnavailable(f"DynamoDB did not answer a query: {reason}") from error
+        yield from page["Items"]
+        if "LastEvaluatedKey" not in page:
+            return
+        start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+
+def _read_many(
+    client: "DynamoDBClient", table_name: str, key: str, values: Iterable[str]
+) -> Iterator[Item]:
+    """The items with these keys in the keys' order, as far as there are any."""
+    for listed in batched(values, _MOST_ITEMS_OF_A_READ, strict=False):
+        wanted = dict.fromkeys(listed)  # what moved while the index was read is in it twice
+        asked: Any = {
+            table_name: {"Keys": [{key: {"S": value}} for value in wanted], "ConsistentRead": True}
+        }
+        found: dict[str, Item] = {}
+        for _ in range(_MOST_TRIES):
+            try:
+                answer = client.batch_get_item(RequestItems=asked)
+            except (ClientError, BotoCoreError) as error:
+                reason = _reason(error)
+                raise StoreUnavailable(f"DynamoDB did not answer a read: {reason}") from error
+            found |= {item[key]["S"]: item for item in answer["Responses"].get(table_name, [])}
+            asked = answer["UnprocessedKeys"]
+            if not asked:
+                break
+        else:
+            raise StoreUnavailable("DynamoDB answered a read in part only")
+        yield from (found[value] for value in wanted if value in found)
+
+
+def _day_key(account_sid: str) -> str:
+    return f"day#{account_sid}"
+
+
 def _reason(error: ClientError | BotoCoreError) -> str:
     """What went wrong in one word: the rest of an error can quote what was written."""
     if isinstance(error, ClientError):
@@ -492,7 +682,11 @@ def _reason(error: ClientError | BotoCoreError) -> str:
 
 
 def _message(item: Item) -> Message:
-    return Message.from_record({name: _value(attribute) for name, attribute in item.items()})
+    record = {name: _value(attribute) for name, attribute in item.items()}
+    try:
+        return Message.from_record(record)
+    except (KeyError, TypeError, ValueError) as error:  # somebody else wrote it
+        raise StoreUnavailable(f"an item is no message: {type(error).__name__}") from error
 
 
 def _request(item: Item) -> SendRequest:

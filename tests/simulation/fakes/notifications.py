@@ -16,6 +16,7 @@ class Published:
     """A notice that reached the topic: who is told, and what of."""
 
     at: float
+    by: str
     notice_id: str
     facts: Mapping[str, str]
 
@@ -27,8 +28,8 @@ class Sns:
         self.published: list[Published] = []
         self._clock = clock
 
-    def perform(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """One request."""
+    def perform(self, operation: str, arguments: Mapping[str, Any], by: str) -> dict[str, Any]:
+        """One request, made by somebody."""
         if operation != "publish":
             raise NotImplementedError(f"{operation} must be taught to the fake first")
         subject, message = arguments["Subject"], arguments["Message"]
@@ -40,6 +41,7 @@ class Sns:
         self.published.append(
             Published(
                 at=self._clock(),
+                by=by,
                 notice_id=content["id"],
                 facts=content["metadata"]["additionalContext"],
             )

@@ -1,0 +1,121 @@
+"""Finds out what nobody told: asks Twilio about quiet messages, and settles requests in doubt.
+
+Trigger: a schedule; its event says nothing.
+Effect: what Twilio knows is in the MessagesTable as if a callback had brought it; every message
+ends, as `unconfirmed` at the latest; requests in doubt are settled by evidence. Two runs at once do
+no harm, and what a run does not reach is left to the next one.
+"""
+
+import os
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import boto3
+import requests
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
+
+from delivery.credentials import SecretError, TwilioSecrets
+from delivery.message import Lifetimes
+from delivery.store import MessageStore, RequestStore, StoreUnavailable
+from delivery.twilio import TwilioClient
+
+from .findings import Finding, What
+from .reconciling import Reconciler, TimeLeft
+from .settling import Settler
+
+RECONCILE_UNKNOWN_MESSAGES = os.environ["RECONCILE_UNKNOWN_MESSAGES"] == "true"
+STORE_MESSAGE_BODY = os.environ["STORE_MESSAGE_BODY"] == "true"
+LIFETIMES = Lifetimes.of(
+    retention_days=os.environ["RETENTION_DAYS"],
+    reconcile_after_minutes=os.environ["RECONCILE_AFTER_MINUTES"],
+    unconfirmed_after_hours=os.environ["UNCONFIRMED_AFTER_HOURS"],
+)
+DOUBT = timedelta(minutes=float(os.environ["DOUBT_MINUTES"]))
+REQUESTS_KEPT_FOR = timedelta(days=float(os.environ["REQUEST_RETENTION_DAYS"]))
+
+METRIC_OF = {
+    What.RECONCILED: "MessageReconciled",
+    What.DISCOVERED: "MessageDiscovered",
+    What.UNCONFIRMED: "MessageUnconfirmed",
+    What.SETTLED: "RequestSettled",
+    What.NOT_FOUND: "RequestNotFound",
+    What.AMBIGUOUS: "DoubtAmbiguous",
+    What.TROUBLE: "ReconcileTrouble",
+    What.STOPPED: "ReconcileStopped",
+    What.BLOCKED: "ReconcileStopped",
+}
+# Nobody waits, but what follows Twilio's answer must fit into the seconds reserved for it.
+BRIEF = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 2})
+
+now = partial(datetime.now, UTC)
+logger = Logger()
+metrics = Metrics()
+secrets = TwilioSecrets(
+    boto3.client("secretsmanager", config=BRIEF), os.environ["TWILIO_SECRET_NAME"]
+)
+twilio = TwilioClient(requests.Session(), os.environ["TWILIO_API_BASE_URL"])
+dynamodb = boto3.client("dynamodb", config=BRIEF)
+store = MessageStore(dynamodb, os.environ["MESSAGES_TABLE"], LIFETIMES)
+request_store = RequestStore(dynamodb, os.environ["SEND_REQUESTS_TABLE"])
+
+
+def reconcile(time_left: TimeLeft) -> None:
+    """Find out what there is to be found out, and count it."""
+    settler = Settler(
+        twilio=twilio,
+        store=store,
+        requests=request_store,
+        doubt=DOUBT,
+        search=LIFETIMES.unconfirmed_after,
+        kept_for=REQUESTS_KEPT_FOR,
+        stores_body=STORE_MESSAGE_BODY,
+        now=now,
+    )
+    reconciler = Reconciler(
+        twilio=twilio,
+        store=store,
+        requests=request_store,
+        lifetimes=LIFETIMES,
+        stores_body=STORE_MESSAGE_BODY,
+        now=now,
+    )
+    try:
+        secret = secrets.read_again()  # each run as the secret is by then: it may be rotated
+    except SecretError as error:
+        _report(Finding(what=What.BLOCKED, facts={"reason": str(error)}))
+        return
+    tasks = [settler.settle_requests, reconciler.ask_about_quiet_messages]
+    if RECONCILE_UNKNOWN_MESSAGES:
+        tasks.append(reconciler.discover_messages)
+    for task in tasks:
+        try:
+            for finding in task(secret, time_left):
+                _report(finding)
+        except StoreUnavailable as error:
+            _report(Finding(what=What.STOPPED, facts={"reason": str(error)}))
+
+
+def _report(finding: Finding) -> None:
+    """A line and a count for each finding; the line has the ids."""
+    metric = METRIC_OF[finding.what]
+    metrics.add_metric(metric, MetricUnit.Count, 1)
+    match finding.what:
+        case What.BLOCKED | What.AMBIGUOUS:
+            log = logger.error
+        case What.NOT_FOUND | What.UNCONFIRMED | What.TROUBLE | What.STOPPED:
+            log = logger.warning
+        case _:
+            log = logger.info
+    log(metric, extra=dict(finding.facts))
+
+
+@metrics.log_metrics
+def lambda_handler(_event: Any, context: LambdaContext) -> None:
+    """EventBridge Scheduler calls this every few minutes."""
+    twilio.new_invocation()
+    metrics.add_metric("ReconcileRun", MetricUnit.Count, 1)  # also where nothing is found
+    reconcile(lambda: context.get_remaining_time_in_millis() / 1000)

@@ -1,0 +1,138 @@
+"""What our tables, answers and notices say, against what Twilio knows: the differences in words.
+
+The truth is what the simulator did. What it takes to be right is written down here anew, from the
+contract, and not taken from the code that is looked at.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from sandbox.chaos.asking import Answer
+from sandbox.chaos.plan import Accepts, Order, Way
+from sandbox.chaos.seeing import UNSETTLED_STATES, AtTwilio, Record, Seen
+
+# Twilio's words, the worst first: the last one that was learned is the status.
+_KNOWN: Final = (
+    *("accepted", "scheduled", "queued", "sending", "sent", "canceled"),
+    *("failed", "undelivered", "partially_delivered", "delivered", "read"),
+)
+_OUTCOMES: Final = {
+    "canceled": "canceled",
+    "failed": "failed",
+    "undelivered": "failed",
+    "partially_delivered": "failed",
+    "delivered": "delivered",
+    "read": "delivered",
+}
+_TOLD: Final[Mapping[str | None, tuple[str, ...]]] = {
+    "sent": ("failure",),
+    "recovered": ("failure", "recovery"),
+    "withdrawn": (),
+    None: (),
+}
+_SENT_ANSWERS: Final = (200, 201)
+_IN_DOUBT: Final = 202
+
+
+def differences(orders: Sequence[Order], seen: Seen) -> list[str]:
+    """Every way in which what is said differs from what is so; empty if all of it is right."""
+    messages = {str(item["message_sid"]): item for item in seen.messages}
+    sent: defaultdict[str, list[AtTwilio]] = defaultdict(list)
+    for message in seen.at_twilio:
+        sent[message.body].append(message)
+    found: list[str] = []
+    for message in seen.at_twilio:
+        found += _wrong_message(message, messages.get(message.sid))
+    for order in orders:
+        found += _wrong_order(order, sent[order.body], seen)
+    found += _wrong_requests(seen)
+    found += _wrong_notices(seen.messages, seen.notices)
+    known = {message.sid for message in seen.at_twilio}
+    found += [
+        f"{sid} is no message of Twilio's, and no request either"
+        for sid in messages
+        if sid not in known and not sid.startswith("rq_")
+    ]
+    return found
+
+
+def _wrong_message(truth: AtTwilio, item: Record | None) -> Iterator[str]:
+    if item is None:
+        yield f"{truth.sid} is not in the table"
+        return
+    recorded = [str(entry["status"]) for entry in item["transitions"]]
+    best = max(recorded, key=lambda it: _KNOWN.index(it) if it in _KNOWN else -1)
+    status = truth.status if truth.status in _KNOWN else best
+    outcome = _OUTCOMES.get(status, "unconfirmed")
+    error_code = truth.error_code if outcome == "failed" else None
+    for name, expected in (
+        ("status", status),
+        ("outcome", outcome),
+        ("error_code", error_code),
+        ("request_id", truth.request_id),
+    ):
+        if item.get(name) != expected:
+            yield f"{truth.sid}: {name} is {item.get(name)}, not {expected}"
+    if missing := truth.confirmed - set(recorded):
+        yield f"{truth.sid}: {sorted(missing)} got a 2xx, and was not recorded"
+    if invented := set(recorded) - truth.statuses:
+        yield f"{truth.sid}: {sorted(invented)} was recorded, and never was"
+    if len(set(recorded)) != len(recorded):
+        yield f"{truth.sid}: a status was recorded twice: {recorded}"
+
+
+def _wrong_order(order: Order, sent: Sequence[AtTwilio], seen: Seen) -> Iterator[str]:
+    """Sent as often as it should be, and the caller told the truth about it."""
+    answers = [answer for answer in seen.answers if answer.number == order.number]
+    is_certain = order.way is Way.QUEUE or order.key is not None
+    most = order.recipient.accepts is Accepts.IT
+    least = most and is_certain
+    if not least <= len(sent) <= most:
+        yield f"{order.reference} was sent {len(sent)} times: {[it.sid for it in sent]}"
+    for answer in answers:
+        yield from _wrong_answer(order, answer, {it.sid for it in sent})
+    if sent:
+        return
+    failed = [
+        item
+        for item in seen.messages
+        if item.get("reference") == order.reference and item["outcome"] == "failed"
+    ]
+    in_doubt = any(answer.status == _IN_DOUBT for answer in answers)
+    if (order.way is Way.QUEUE or in_doubt) and len(failed) != 1:
+        yield f"{order.reference} was never sent, and {len(failed)} items say so"
+
+
+def _wrong_answer(order: Order, answer: Answer, sids: set[str]) -> Iterator[str]:
+    if answer.status in _SENT_ANSWERS and answer.message_sid not in sids:
+        yield f"{order.reference}: answered {answer.message_sid}, but Twilio has {sorted(sids)}"
+
+
+def _wrong_requests(seen: Seen) -> Iterator[str]:
+    sids = {message.request_id: message.sid for message in seen.at_twilio}
+    requests = {str(item["request_id"]): item for item in seen.requests}
+    for request_id, request in requests.items():
+        state, message_sid = request["state"], request.get("message_sid")
+        if state in UNSETTLED_STATES:
+            yield f"{request_id} is {state}"
+        elif (state == "sent") != (request_id in sids) or message_sid != sids.get(request_id):
+            yield f"{request_id} is {state} as {message_sid}; Twilio has {sids.get(request_id)}"
+    for request_id in sids.keys() - requests.keys():
+        yield f"{request_id} was sent as {sids[request_id]}, and is not remembered"
+
+
+def _wrong_notices(messages: Iterable[Record], notices: Mapping[str, int]) -> Iterator[str]:
+    """Who failed was told of, and nobody else; who recovered after that, of that, too."""
+    expected = set()
+    for item in messages:
+        sid, notice = item["message_sid"], item.get("notice")
+        if notice not in _TOLD:
+            yield f"{sid}: its notice is {notice}, and nothing goes on"
+        if (item["outcome"] == "failed") != (notice == "sent"):
+            yield f"{sid}: its outcome is {item['outcome']}, and its notice {notice}"
+        expected |= {f"{sid}:{event}" for event in _TOLD.get(notice, ())}
+    for notice_id in sorted(expected - notices.keys()):
+        yield f"nobody was told of {notice_id}"
+    for notice_id in sorted(notices.keys() - expected):
+        yield f"people were told of {notice_id}, and should not have been"

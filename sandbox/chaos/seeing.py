@@ -1,0 +1,141 @@
+"""What everybody knows in the end: Twilio, the tables, and the people who are told."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+from sandbox.chaos.asking import Answer
+from sandbox.running import Sandbox
+from sandbox.simulator.callbacks import Callback, CallbackState
+from sandbox.simulator.resource import Message
+from sandbox.simulator.twilio import TwilioSimulator
+
+type Record = Mapping[str, Any]
+"""An item of a table, as plain data."""
+
+UNSETTLED_STATES: Final = frozenset({"in_progress", "in_doubt"})
+_SUCCESS: Final = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtTwilio:
+    """A message as Twilio knows it, and what came of telling us."""
+
+    sid: str
+    body: str
+    status: str
+    error_code: int | None
+    request_id: str
+    statuses: frozenset[str]
+    """Every one that it had."""
+    confirmed: frozenset[str]
+    """Those of which Twilio was told that we know (2xx)."""
+    callbacks: int
+    attempts: int
+    given_up: int
+    """Callbacks of which Twilio never got a 2xx, lost ones included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """Everything at one moment; `notices` counts what people were told, by its id."""
+
+    answers: Sequence[Answer]
+    at_twilio: Sequence[AtTwilio]
+    messages: Sequence[Record]
+    requests: Sequence[Record]
+    notices: Mapping[str, int]
+
+
+class Observer:
+    """Looks at a sandbox; the notices that it takes are gone for others."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._notices: Counter[str] = Counter()
+
+    def unrest(self) -> str:
+        """What is still going on, in words; empty if nothing is."""
+        sandbox = self._sandbox
+        resources = sandbox.stack.resources
+        for queue in ("SendQueue", "CallbackQueue"):
+            if count := sandbox.account.waiting_in(resources[queue]):
+                return f"{queue} has {count} messages"
+        if playing := sandbox.simulator.apply(_playing):
+            return f"Twilio is not done with {playing} messages"
+        requests = sandbox.account.items(resources["SendRequestsTable"])
+        if open_requests := sum(it.get("state") in UNSETTLED_STATES for it in requests):
+            return f"{open_requests} requests are not settled"
+        messages = sandbox.account.items(resources["MessagesTable"])
+        if pending := sum("watch" in it and it["outcome"] == "pending" for it in messages):
+            return f"{pending} messages have not ended"
+        if owed := sum("notice_due" in it for it in messages):
+            return f"{owed} notices are owed"
+        return ""
+
+    def take_notices(self) -> Mapping[str, int]:
+        """All notices until now, by their id."""
+        account, url = self._sandbox.account, self._sandbox.endpoints.notices_queue_url
+        while notices := account.take(url):
+            self._notices.update(
+                json.loads(notice)["metadata"]["additionalContext"]["notice_id"]
+                for notice in notices
+            )
+        return self._notices
+
+    def see(self, answers: Sequence[Answer]) -> Seen:
+        """Look at everything."""
+        account, resources = self._sandbox.account, self._sandbox.stack.resources
+        return Seen(
+            answers=answers,
+            at_twilio=self._sandbox.simulator.apply(_at_twilio),
+            messages=account.items(resources["MessagesTable"]),
+            requests=[
+                item
+                for item in account.items(resources["SendRequestsTable"])
+                if "state" in item  # the table remembers other things, too
+            ],
+            notices=self.take_notices(),
+        )
+
+
+def _playing(twilio: TwilioSimulator) -> int:
+    """How many messages Twilio has something left to tell of."""
+    untold = sum(
+        any(not callback.state.is_settled for callback in twilio.callbacks(message.sid))
+        for message in twilio.messages()
+    )
+    return untold or int(twilio.next_due() is not None)
+
+
+def _at_twilio(twilio: TwilioSimulator) -> list[AtTwilio]:
+    return [_known_of(message, twilio.callbacks(message.sid)) for message in twilio.messages()]
+
+
+def _known_of(message: Message, callbacks: Sequence[Callback]) -> AtTwilio:
+    first = "accepted" if message.messaging_service_sid else "queued"
+    query = parse_qs(urlsplit(message.status_callback or "").query)
+    return AtTwilio(
+        sid=message.sid,
+        body=message.body,
+        status=message.status,
+        error_code=message.error_code,
+        request_id=query["request_id"][0],
+        statuses=frozenset({first, message.status, *map(_status, callbacks)}),
+        confirmed=frozenset(
+            _status(callback)
+            for callback in callbacks
+            for attempt in callback.attempts
+            if (attempt.result.status or 0) // 100 == _SUCCESS
+        ),
+        callbacks=len(callbacks),
+        attempts=sum(len(callback.attempts) for callback in callbacks),
+        given_up=sum(callback.state is not CallbackState.ANSWERED for callback in callbacks),
+    )
+
+
+def _status(callback: Callback) -> str:
+    return dict(callback.parameters)["MessageStatus"]

@@ -1,0 +1,424 @@
+"""What must be true of every run once it has come to rest: the promises I1 to I7.
+
+Nothing here asks the project's own rules: what Twilio knows is compared with what is stored, by
+the words of the contract.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+from sandbox.simulator.resource import Message as TwilioMessage
+from tests.simulation.callers import Entry, Wish
+from tests.simulation.deployment import parameter, queue_url
+from tests.simulation.fakes.notifications import Published
+from tests.simulation.twilio_side import ACCOUNT_SID
+from tests.simulation.world import World
+
+type Record = dict[str, Any]
+
+_RANKS: Final[Mapping[str, int]] = {
+    "accepted": 10,
+    "scheduled": 15,
+    "queued": 20,
+    "sending": 30,
+    "sent": 40,
+    "canceled": 50,
+    "failed": 60,
+    "refused": 60,
+    "not_found": 60,
+    "undelivered": 70,
+    "partially_delivered": 75,
+    "delivered": 80,
+    "read": 90,
+}
+_OUTCOMES: Final[Mapping[str, str]] = {
+    "canceled": "canceled",
+    "failed": "failed",
+    "refused": "failed",
+    "not_found": "failed",
+    "undelivered": "failed",
+    "partially_delivered": "failed",
+    "delivered": "delivered",
+    "read": "delivered",
+}
+_ANSWERING: Final = ("send_message", "status_callback", "query_messages")
+_TURNED_AWAY: Final = frozenset({400, 403, 413, 415})
+_PROVABLY_NOT_SENT: Final = frozenset({400, 422, 503})
+_SUCCESS: Final = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """A promise that was broken, and the word by which the trace tells of it."""
+
+    promise: str
+    subject: str
+    text: str
+
+
+def violations(world: World) -> list[Violation]:
+    """Every promise that this run broke."""
+    return list(_Checks(world).all())
+
+
+class _Checks:
+    """The checks of one run, and what they are made on."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._at_twilio = {message.sid: message for message in world.twilio.simulator.messages()}
+        self._items = {
+            record["message_sid"]: record
+            for record in map(_plain, world.tables["MessagesTable"].items())
+        }
+        self._requests = {
+            record["request_id"]: record
+            for record in map(_plain, world.tables["SendRequestsTable"].items())
+            if "state" in record  # another kind of item remembers what was read of Twilio's list
+        }
+        self._sent_under: dict[str, list[TwilioMessage]] = defaultdict(list)
+        for message in self._at_twilio.values():
+            if request_id := _request_id(message):
+                self._sent_under[request_id].append(message)
+
+    def all(self) -> Iterator[Violation]:
+        """Every violation."""
+        for name, error in self._world.lambda_service.errors:
+            if name.startswith(_ANSWERING):  # others may: whatever invokes them does so again
+                yield Violation(promise="errors", subject=name, text=f"raised {error!r}")
+        for message in self._at_twilio.values():
+            yield from self._understood(message)
+            yield from self._durable(message)
+            yield from self._known(message)
+        for item in self._items.values():
+            yield from self._true(item)
+            yield from self._told(item)
+            yield from self._ended(item)
+        yield from self._told_of_failures_only()
+        yield from self._sent_once()
+        for request in self._requests.values():
+            yield from self._settled(request)
+        for wish in self._world.callers.wishes:
+            yield from self._answered(wish)
+            yield from self._not_forgotten(wish)
+        yield from self._nothing_left()
+
+    # --- I1, I3: what Twilio was promised ---
+
+    def _durable(self, message: TwilioMessage) -> Iterator[Violation]:
+        item = self._items.get(message.sid)
+        for status, code in self._acknowledged(message.sid):
+            transitions = {entry["status"]: entry for entry in item["transitions"]} if item else {}
+            if status not in transitions:
+                yield Violation(
+                    promise="I1", subject=message.sid, text=f"{status} got a 2xx, and is not stored"
+                )
+            elif code is not None and transitions[status].get("error_code") != code:
+                yield Violation(
+                    promise="I3", subject=message.sid, text=f"{status}'s code {code} is not stored"
+                )
+
+    def _understood(self, message: TwilioMessage) -> Iterator[Violation]:
+        """No callback of Twilio's own is ever turned away as if a stranger had sent it."""
+        for callback in self._world.twilio.simulator.callbacks(message.sid):
+            answers = {past.result.status for past in callback.attempts}
+            if turned_away := answers & _TURNED_AWAY:
+                status, _ = _status_and_code(callback.parameters)
+                text = f"{status} was answered {sorted(turned_away)}"
+                yield Violation(promise="I1", subject=message.sid, text=text)
+
+    def _known(self, message: TwilioMessage) -> Iterator[Violation]:
+        """A message that Twilio has for a request of ours is found, whatever happened."""
+        request_id = _request_id(message)
+        if request_id is None or message.sid in self._items:
+            return
+        request = self._requests.get(request_id)
+        if request is None:
+            text = f"it was sent for {request_id}, of which nothing is known"
+            yield Violation(promise="I5", subject=message.sid, text=text)
+        elif request["state"] != "not_found" and not self._is_left_to_people(request):
+            text = f"{request_id} is {request['state']}, and its message is not stored"
+            yield Violation(promise="I6", subject=message.sid, text=text)
+
+    # --- I2, I3, I7: what is stored ---
+
+    def _true(self, item: Record) -> Iterator[Violation]:
+        sid = item["message_sid"]
+        statuses = [entry["status"] for entry in item["transitions"]]
+        if len(statuses) != len(set(statuses)):
+            yield Violation(promise="I2", subject=sid, text=f"repeated: {statuses}")
+        if sid.startswith("rq_"):
+            return
+        best = max(statuses, key=_rank)
+        if item["status"] != (best if _rank(best) else "unknown"):
+            text = f"{item['status']} is not the best of {statuses}"
+            yield Violation(promise="I2", subject=sid, text=text)
+        outcome = _OUTCOMES.get(best, "pending")
+        if item["outcome"] != outcome and (outcome, item["outcome"]) != ("pending", "unconfirmed"):
+            text = f"{item['outcome']} with {statuses}"
+            yield Violation(promise="I2", subject=sid, text=text)
+        if sid not in self._at_twilio:
+            yield Violation(promise="I2", subject=sid, text="Twilio has no such message")
+            return
+        yield from self._as_at_twilio(item, statuses)
+
+    def _as_at_twilio(self, item: Record, statuses: list[str]) -> Iterator[Violation]:
+        message = self._at_twilio[item["message_sid"]]
+        codes = self._codes(message)
+        if made_up := set(statuses) - set(codes):
+            text = f"{sorted(made_up)} never happened"
+            yield Violation(promise="I2", subject=message.sid, text=text)
+        for entry in item["transitions"]:
+            if entry.get("error_code") not in {None, codes.get(entry["status"])}:
+                text = f"{entry['status']} has the code {entry['error_code']}"
+                yield Violation(promise="I3", subject=message.sid, text=text)
+            if entry.get("error_code") is None and codes.get(entry["status"]) is not None:
+                text = f"{entry['status']} lacks its code"
+                yield Violation(promise="I3", subject=message.sid, text=text)
+        failures = [status for status in statuses if _OUTCOMES.get(status) == "failed"]
+        code = codes.get(max(failures, key=_rank)) if failures else None
+        expected = code if item["outcome"] == "failed" else None
+        if item.get("error_code") != expected:
+            text = f"error_code {item.get('error_code')} instead of {expected}"
+            yield Violation(promise="I3", subject=message.sid, text=text)
+        final = _OUTCOMES.get(message.status)
+        if final and item["outcome"] in {"pending", "unconfirmed"}:
+            text = f"{item['outcome']}, and Twilio knows that it is {message.status}"
+            yield Violation(promise="I7", subject=message.sid, text=text)
+
+    def _ended(self, item: Record) -> Iterator[Violation]:
+        sid = item["message_sid"]
+        after_all = sid.startswith("rq_") and item["status"] == "sent"
+        if item["outcome"] == "pending" and not after_all:
+            yield Violation(promise="I7", subject=sid, text="it never ended")
+        if item["outcome"] == "unconfirmed":
+            waited = datetime.fromisoformat(item["watch_at"]) - datetime.fromisoformat(
+                max(item["created_at"], item.get("send_at", ""))
+            )
+            if waited < timedelta(hours=float(parameter("UnconfirmedAfterHours"))):
+                yield Violation(promise="I7", subject=sid, text=f"given up after {waited}")
+        listed = str(item.get("watch", "")).partition("#")[0]
+        if listed != {"failed": "failed", "unconfirmed": "unconfirmed"}.get(item["outcome"], ""):
+            yield Violation(promise="I7", subject=sid, text=f"it is on the list {listed!r}")
+
+    # --- I4: who was told ---
+
+    def _told(self, item: Record) -> Iterator[Violation]:
+        sid, notice = item["message_sid"], item.get("notice")
+        failures = self._published(f"{sid}:failure")
+        recoveries = self._published(f"{sid}:recovery")
+        ever_failed = any(entry["status"] in _FAILURES for entry in item["transitions"])
+        # Who died between the claim and the publish has told nobody, and nobody knows that.
+        maybe_told = bool(failures) or any(
+            name.startswith("notify_failure") for name in self._world.disturbed
+        )
+        fits = {
+            "sent": item["outcome"] == "failed" and bool(failures) and not recoveries,
+            "withdrawn": item["outcome"] != "failed" and not failures and not recoveries,
+            "recovered": item["outcome"] != "failed" and maybe_told and bool(recoveries),
+            None: not ever_failed or (item["outcome"] != "failed" and not failures),
+        }
+        if not fits.get(notice, False):
+            text = (
+                f"notice {notice}, outcome {item['outcome']}, "
+                f"told {len(failures)} times, recovery {len(recoveries)} times"
+            )
+            yield Violation(promise="I4", subject=sid, text=text)
+        if "notice_due" in item:
+            yield Violation(promise="I4", subject=sid, text="people are still owed a word")
+        for published in (failures, recoveries):
+            undisturbed = [each for each in published if each.by not in self._world.disturbed]
+            if len(undisturbed) > 1:
+                text = f"told twice without need, by {[each.by for each in published]}"
+                yield Violation(promise="I4", subject=sid, text=text)
+        for published in failures[:1]:
+            if recoveries and recoveries[0].at < published.at:
+                text = "the recovery was told before the failure"
+                yield Violation(promise="I4", subject=sid, text=text)
+
+    def _told_of_failures_only(self) -> Iterator[Violation]:
+        for notice in self._world.topic.published:
+            sid, _, _ = notice.notice_id.partition(":")
+            transitions = self._items.get(sid, {}).get("transitions", [])
+            if not any(entry["status"] in _FAILURES for entry in transitions):
+                yield Violation(promise="I4", subject=sid, text="told, and it never failed")
+
+    # --- I5, I6: what was sent ---
+
+    def _sent_once(self) -> Iterator[Violation]:
+        for request_id, messages in self._sent_under.items():
+            if len(messages) > 1:
+                text = f"{len(messages)} messages: {[message.sid for message in messages]}"
+                yield Violation(promise="I5", subject=request_id, text=text)
+
+    def _settled(self, request: Record) -> Iterator[Violation]:
+        request_id, state = request["request_id"], request["state"]
+        messages = self._sent_under.get(request_id, [])
+        match state:
+            case "sent":
+                item = self._items.get(request_id)
+                if item is not None and item["outcome"] == "failed":
+                    text = "sent, and shown as failed"
+                    yield Violation(promise="I6", subject=request_id, text=text)
+                if [message.sid for message in messages] != [request.get("message_sid")]:
+                    text = f"sent as {request.get('message_sid')}, but Twilio has {messages}"
+                    yield Violation(promise="I6", subject=request_id, text=text)
+            case "refused":
+                if messages:
+                    yield Violation(promise="I5", subject=request_id, text="refused, and sent")
+            case "not_found":
+                yield from self._not_found(request, messages)
+            case _ if not self._is_left_to_people(request):
+                yield Violation(promise="I6", subject=request_id, text=f"still {state}")
+
+    def _not_found(self, request: Record, messages: list[TwilioMessage]) -> Iterator[Violation]:
+        request_id = request["request_id"]
+        item = self._items.get(request_id)
+        if item is None or item["outcome"] != "failed":
+            text = f"not found, and shown as {item and item['outcome']}"
+            yield Violation(promise="I6", subject=request_id, text=text)
+        for message in messages:
+            if any(self._acknowledged(message.sid)):
+                text = f"not found, though {message.sid} called back with its id"
+                yield Violation(promise="I6", subject=request_id, text=text)
+            elif self._is_unmistakable(message):
+                text = f"not found, though {message.sid} is in Twilio's list"
+                yield Violation(promise="I6", subject=request_id, text=text)
+
+    def _is_unmistakable(self, message: TwilioMessage) -> bool:
+        """Nobody else asked for a message that looks the same, and the list shows it in time."""
+        lag = self._world.twilio.simulator.settings.list_lag
+        in_time = lag < float(parameter("DoubtMinutes")) * 60 - 120
+        return in_time and self._look_alikes(message.to, message.body) <= 1
+
+    def _is_left_to_people(self, request: Record) -> bool:
+        """Several look alike, which nobody guesses between; an operator was told."""
+        counted = self._world.lambda_service.metrics["DoubtAmbiguous"] > 0
+        return counted and any(
+            self._look_alikes(wish.document["to"], wish.document["body"]) > 1
+            for wish in self._world.callers.wishes
+            if wish.document["to"] == request["to"]
+        )
+
+    def _look_alikes(self, to: str, body: str) -> int:
+        """The messages to this recipient with this text that may have been posted."""
+        return sum(
+            1 if wish.effective_key else wish.tries
+            for wish in self._world.callers.wishes
+            if wish.document["to"] == to and body.endswith(wish.document["body"])
+        )
+
+    def _answered(self, wish: Wish) -> Iterator[Violation]:
+        subject = f"caller {wish.number}"
+        for reply in wish.replies:
+            if reply.status in {200, 201}:
+                sid = reply.body["message_sid"]
+                if sid not in self._at_twilio:
+                    text = f"told that {sid} was sent"
+                    yield Violation(promise="I5", subject=subject, text=text)
+            if reply.status == 409 and "state" not in reply.body:  # noqa: PLR2004 -- HTTP's number
+                text = "told that the key has other content"
+                yield Violation(promise="I5", subject=subject, text=text)
+        if wish.effective_key is None:
+            return
+        sids = {
+            reply.body["message_sid"] for reply in wish.replies if reply.status in {200, 201}
+        }
+        request_id = _request_id_of(wish.effective_key)
+        sent = {message.sid for message in self._sent_under.get(request_id, [])}
+        if not sids <= sent:
+            yield Violation(promise="I5", subject=subject, text=f"told {sids}, sent {sent}")
+        heard = [reply.status for reply in wish.replies]
+        if sent and heard and len(heard) == wish.tries and set(heard) <= _PROVABLY_NOT_SENT:
+            text = f"told {heard}, and {sent} was sent"
+            yield Violation(promise="I5", subject=subject, text=text)
+
+    def _not_forgotten(self, wish: Wish) -> Iterator[Violation]:
+        """What was put into the queue is sent, refused, or among the dead letters; never both."""
+        if wish.entry is not Entry.QUEUE:
+            return
+        for queue_id in wish.queue_ids:
+            request_id = _request_id_of(wish.effective_key or queue_id)
+            request = self._requests.get(request_id)
+            # Bad input is known by the id that it had in the queue, and by no account.
+            item = self._items.get(request_id) or self._items.get(_request_id_of(queue_id, ""))
+            if not (request or item or self._dead_letters):
+                text = f"{request_id} of the queue ended without a trace"
+                yield Violation(promise="I7", subject=request_id, text=text)
+            if request and request["state"] == "refused" and item is None:
+                text = "refused, and nobody was told"
+                yield Violation(promise="I4", subject=request_id, text=text)
+
+    def _nothing_left(self) -> Iterator[Violation]:
+        for url, queue in self._world.queues.items():
+            if queue.messages:
+                name = url.rpartition("/")[2]
+                text = f"{len(queue.messages)} messages are left"
+                yield Violation(promise="I1" if "Callback" in name else "I7", subject=name, text=text)
+
+    # --- what the checks look at ---
+
+    @cached_property
+    def _dead_letters(self) -> int:
+        return len(self._world.queues[queue_url("SendDeadLetterQueue")].messages)
+
+    def _published(self, notice_id: str) -> list[Published]:
+        return [each for each in self._world.topic.published if each.notice_id == notice_id]
+
+    def _acknowledged(self, sid: str) -> Iterator[tuple[str, int | None]]:
+        """The statuses, with their codes, for which Twilio got a 2xx."""
+        for callback in self._world.twilio.simulator.callbacks(sid):
+            if any((past.result.status or 0) // 100 == _SUCCESS for past in callback.attempts):
+                yield _status_and_code(callback.parameters)
+
+    def _codes(self, message: TwilioMessage) -> dict[str, int | None]:
+        """Every status that the message has had at Twilio, with its error code."""
+        codes: dict[str, int | None] = dict.fromkeys(("queued", "accepted", "scheduled"))
+        for callback in self._world.twilio.simulator.callbacks(message.sid):
+            status, code = _status_and_code(callback.parameters)
+            codes[status] = code
+        return codes
+
+
+_FAILURES: Final = frozenset(status for status, end in _OUTCOMES.items() if end == "failed")
+
+
+def _rank(status: str) -> int:
+    return _RANKS.get(status, 0)
+
+
+def _request_id(message: TwilioMessage) -> str | None:
+    """The request of ours that the message's callback URL names."""
+    query = parse_qs(urlsplit(message.status_callback or "").query)
+    return query.get("request_id", [None])[0]
+
+
+def _request_id_of(key: str, account: str = ACCOUNT_SID) -> str:
+    return f"rq_{hashlib.sha256(f'{account} {key}'.encode()).hexdigest()[:32]}"
+
+
+def _status_and_code(parameters: Iterable[tuple[str, str]]) -> tuple[str, int | None]:
+    said = dict(parameters)
+    return said["MessageStatus"], int(said["ErrorCode"]) if "ErrorCode" in said else None
+
+
+def _plain(item: Mapping[str, Any]) -> Record:
+    return {name: _value(value) for name, value in item.items()}
+
+
+def _value(value: Mapping[str, Any]) -> Any:
+    match value:
+        case {"N": number}:
+            return int(number)
+        case {"L": entries}:
+            return [_value(entry) for entry in entries]
+        case {"M": entries}:
+            return _plain(entries)
+        case _:
+            return value["S"]

@@ -1,0 +1,107 @@
+"""The command line: `python -m tests.simulation --seeds 10000 --jobs 2`.
+
+Exit codes: 0 every promise was kept; 1 one was broken; 2 a wrong command line.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import batched
+from time import monotonic
+from typing import Final, TextIO
+
+from sandbox.console import Console, Style
+from tests.simulation.runs import Totals, run_seeds
+
+_AT_A_TIME: Final = 20
+_WIDTH: Final = 40
+_MOST_SHOWN: Final = 5
+_MOST_LINES: Final = 400
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the seeds, show how far it is, then the table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=1000, help="how many runs (1000)")
+    parser.add_argument("--from", dest="first", type=int, default=0, help="the first seed (0)")
+    parser.add_argument("--jobs", type=int, default=2, help="processes (2)")
+    given = parser.parse_args(arguments)
+    started = monotonic()
+    totals = Totals()
+    with Progress(sys.stderr, given.seeds) as progress:
+        for finished, part in _in_parallel(range(given.first, given.first + given.seeds), given.jobs):
+            totals.add(part)
+            progress.advance(finished, len(totals.broken))
+    console = Console(sys.stdout)
+    for line in table(totals, monotonic() - started):
+        console.line(line)
+    for broken in sorted(totals.broken, key=lambda it: it.seed)[:_MOST_SHOWN]:
+        console.line()
+        for number, line in enumerate(broken.lines()):
+            if number < _MOST_LINES:
+                console.line(line, Style.BAD if line.startswith("seed") else None)
+    return 1 if totals.broken else 0
+
+
+def _in_parallel(seeds: range, jobs: int) -> Iterator[tuple[int, Totals]]:
+    with ProcessPoolExecutor(jobs) as pool:
+        parts = {pool.submit(run_seeds, part): len(part) for part in batched(seeds, _AT_A_TIME, strict=False)}
+        for part in as_completed(parts):
+            yield parts[part], part.result()
+
+
+def table(totals: Totals, seconds: float) -> Iterator[str]:
+    """The summary, as a table in Markdown."""
+    yield "| what | number |"
+    yield "|---|---:|"
+    for name, number in totals.amounts.items():
+        yield f"| {name} | {number:,} |"
+    yield f"| faults | {totals.faults.total():,} |"
+    yield f"| violations | {sum(len(it.violations) for it in totals.broken):,} |"
+    yield f"| seconds | {seconds:,.0f} |"
+    yield ""
+    yield "| fault | number |"
+    yield "|---|---:|"
+    for name, number in sorted(totals.faults.items()):
+        yield f"| {name} | {number:,} |"
+    yield ""
+    yield "| counted by the functions | number |"
+    yield "|---|---:|"
+    for name, number in sorted(totals.counted.items()):
+        yield f"| {name} | {number:,} |"
+
+
+class Progress:
+    """A bar on a terminal; elsewhere a line now and then."""
+
+    def __init__(self, stream: TextIO, total: int) -> None:
+        self._stream = stream
+        self._total = total
+        self._done = 0
+        self._said = 0
+        self._started = monotonic()
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._stream.isatty():
+            self._stream.write("\n")
+
+    def advance(self, count: int, broken: int) -> None:
+        """So many more are done."""
+        self._done += count
+        filled = _WIDTH * self._done // max(1, self._total)
+        passed = monotonic() - self._started
+        left = passed / self._done * (self._total - self._done)
+        line = (
+            f"[{'#' * filled}{'.' * (_WIDTH - filled)}] {self._done}/{self._total} seeds, "
+            f"{broken} broken, {left:.0f} s left"
+        )
+        if self._stream.isatty():
+            self._stream.write(f"\r\x1b[2K{line}")
+        elif filled // 4 > self._said or self._done == self._total:
+            self._said = filled // 4
+            self._stream.write(f"{line}\n")
+        self._stream.flush()

@@ -1,0 +1,155 @@
+"""Lambda: environments of a function that start, are used again, and die."""
+
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from datetime import datetime
+from functools import partial
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+from unittest.mock import patch
+
+from botocore.config import Config
+
+from tests.simulation.deployment import REGION, FunctionResource
+from tests.simulation.fakes.powertools import Logger, Metrics
+from tests.simulation.faults import Faults, Mishap
+from tests.simulation.program import Program
+from tests.simulation.trace import Trace
+from tests.simulation.virtual_time import Ended, Loop
+
+type MakeClient = Callable[[str, Config | None], Any]
+type MakeSession = Callable[[], Any]
+
+
+class LambdaContext:
+    """What a handler is given beside the event."""
+
+    def __init__(self, function: FunctionResource, request_id: str, loop: Loop) -> None:
+        self.function_name = function.name
+        self.invoked_function_arn = f"arn:aws:lambda:{REGION}:123456789012:function:{function.name}"
+        self.aws_request_id = request_id
+        self.memory_limit_in_mb = 512
+        self._loop = loop
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Until the function is killed."""
+        return int(self._loop.seconds_left() * 1000)
+
+
+class Lambda:
+    """Invokes functions: each in an environment that nobody else uses meanwhile."""
+
+    def __init__(
+        self,
+        program: Program,
+        *,
+        loop: Loop,
+        faults: Faults,
+        trace: Trace,
+        make_client: MakeClient,
+        make_session: MakeSession,
+        ids: Callable[[], str],
+    ) -> None:
+        self.metrics: Counter[str] = Counter()
+        self.invocations: Counter[str] = Counter()
+        self.errors: list[tuple[str, Exception]] = []
+        """What handlers raised, with the name of the invocation."""
+        self.disturbed: set[str] = set()
+        """The invocations that died."""
+        self._program = program
+        self._loop = loop
+        self._faults = faults
+        self._trace = trace
+        self._make_client = make_client
+        self._make_session = make_session
+        self._ids = ids
+        self._idle: defaultdict[str, list[ModuleType]] = defaultdict(list)
+        self._clock = type(
+            "datetime", (datetime,), {"now": classmethod(lambda _, tz: loop.now.astimezone(tz))}
+        )
+
+    def invoke(
+        self,
+        function: FunctionResource,
+        event: Any,
+        then: Callable[[Ended], object],
+        *,
+        request_id: str | None = None,
+    ) -> None:
+        """Run the handler; `then` gets what it returned, or how it failed."""
+        loop, name = self._loop, function.name
+        self.invocations[name] += 1
+        number = f"{name}#{self.invocations[name]}"
+        self._trace.add(loop.seconds, number, "invoked", event)
+        if self._faults.happens(Mishap.NOT_STARTED, name, loop.seconds, share=0.2):
+            loop.after(self._faults.uniform(0.1, 2.0), lambda: then(Ended(died=True)))
+            return
+        context = LambdaContext(function, request_id or self._ids(), loop)
+        environment = self._idle[name].pop() if self._idle[name] else self._start(function)
+
+        def work() -> Any:
+            # What arrives has been through JSON, and so is nobody else's.
+            answer = environment.lambda_handler(json.loads(json.dumps(event)), context)
+            return json.loads(json.dumps(answer))
+
+        def ended(result: Ended) -> None:
+            self._trace.add(loop.seconds, number, "ended", result)
+            if result.died:
+                self.disturbed.add(number)
+            else:
+                self._idle[name].append(environment)
+            if result.error is not None:
+                self.errors.append((number, result.error))
+            then(result)
+
+        loop.spawn(number, work, ended, limit=function.timeout)
+
+    def _start(self, function: FunctionResource) -> ModuleType:
+        """A new environment: the function's app.py runs, with this world's clients and clock."""
+        program, loop = self._program, self._loop
+        with program.imported(), ExitStack() as stack:
+            program.import_all_but_apps()
+            twilio, credentials = map(import_module, ("delivery.twilio", "delivery.credentials"))
+            fakes: list[tuple[Any, str, Any]] = [
+                (twilio, "TwilioClient", self._in_virtual_time(twilio.TwilioClient)),
+                (
+                    credentials,
+                    "TwilioSecrets",
+                    partial(credentials.TwilioSecrets, clock=lambda: loop.seconds),
+                ),
+                (import_module("boto3"), "client", self._client),
+                (import_module("requests"), "Session", self._make_session),
+                (import_module("datetime"), "datetime", self._clock),
+                (import_module("aws_lambda_powertools"), "Logger", self._logger(function)),
+                (import_module("aws_lambda_powertools"), "Metrics", partial(Metrics, self.metrics)),
+            ]
+            stack.enter_context(patch.dict(os.environ, _environment(function)))
+            for module, name, fake in fakes:
+                stack.enter_context(patch.object(module, name, fake))
+            return program.start(function.source)
+
+    def _in_virtual_time(self, twilio_client: Any) -> Any:
+        loop = self._loop
+        return partial(
+            twilio_client,
+            clock=lambda: loop.seconds,
+            sleep=loop.sleep,
+            jitter=self._faults.uniform,
+        )
+
+    def _logger(self, function: FunctionResource) -> Callable[[], Logger]:
+        def tell(message: str, facts: Any) -> None:
+            self._trace.add(self._loop.seconds, function.name, f"log: {message}", facts)
+
+        return lambda: Logger(tell)
+
+    def _client(self, service: str, *, config: Config | None = None) -> Any:
+        return self._make_client(service, config)
+
+
+def _environment(function: FunctionResource) -> Mapping[str, str]:
+    return {**function.environment, "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}

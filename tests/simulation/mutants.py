@@ -1,0 +1,297 @@
+"""Small deliberate faults, each of which the simulation must catch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tests.simulation.program import Edit
+
+_LAYER: Final = "layers/delivery/delivery"
+_SENDING: Final = "functions/send_message/sending.py"
+_CALLBACK: Final = "functions/status_callback/app.py"
+_NOTIFY: Final = "functions/notify_failure/app.py"
+_RECONCILING: Final = "functions/reconcile_messages/reconciling.py"
+_SETTLING: Final = "functions/reconcile_messages/settling.py"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    """The project with something wrong in it; `breaks` are the promises that it can break."""
+
+    name: str
+    breaks: frozenset[str]
+    edits: Sequence[Edit]
+
+
+def _mutant(name: str, breaks: str, path: str, old: str, new: str) -> Mutant:
+    return Mutant(
+        name=name,
+        breaks=frozenset(breaks.split()),
+        edits=(Edit(path=path, old=old, new=new),),
+    )
+
+
+MUTANTS: Final = (
+    _mutant(
+        "the plain advance does not ask for a better status",
+        "I2",
+        f"{_LAYER}/store.py",
+        '"#status_rank < :status_rank AND attribute_not_exists(#notice)"',
+        '"attribute_not_exists(#notice)"',
+    ),
+    _mutant(
+        "the plain advance does not mind a failure",
+        "I4",
+        f"{_LAYER}/store.py",
+        '"#status_rank < :status_rank AND attribute_not_exists(#notice)"',
+        '"#status_rank < :status_rank AND (#status_rank < :status_rank OR #notice = #notice)"',
+    ),
+    _mutant(
+        "the status that came last is the status",
+        "I2",
+        f"{_LAYER}/message.py",
+        "best = max(transitions, key=lambda transition: rank(transition.status))",
+        "best = transitions[-1]",
+    ),
+    _mutant(
+        "what was read may have changed when it is written",
+        "I2 I4",
+        f"{_LAYER}/store.py",
+        "for name in dict.fromkeys((*depends_on, *touched)):",
+        'for name in ("message_sid",):',
+    ),
+    _mutant(
+        "the failure sets no notice",
+        "I4",
+        f"{_LAYER}/message.py",
+        "        return Notice.DUE\n",
+        "        return None\n",
+    ),
+    _mutant(
+        "a recovery is not owed",
+        "I4",
+        f"{_LAYER}/message.py",
+        "if outcome is not Outcome.FAILED and message.notice is Notice.SENT:",
+        "if outcome is not Outcome.FAILED and message.notice is Notice.MUTED:",
+    ),
+    _mutant(
+        "an error code is erased by a repetition without one",
+        "I3",
+        f"{_LAYER}/message.py",
+        "error_code=known.error_code or new.error_code,",
+        "error_code=new.error_code,",
+    ),
+    _mutant(
+        "the code of a failure stays after the recovery",
+        "I3",
+        f"{_LAYER}/message.py",
+        "error_code=message.failure_code if outcome is Outcome.FAILED else None,",
+        "error_code=message.failure_code,",
+    ),
+    _mutant(
+        "blank parameters are dropped",
+        "I1",
+        f"{_LAYER}/callback.py",
+        'return parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)',
+        'return parse_qsl(body.decode("utf-8", "replace"))',
+    ),
+    _mutant(
+        "a callback's request_id is not kept",
+        "I6",
+        f"{_LAYER}/callback.py",
+        "request_id = request_id or value",
+        "request_id = None",
+    ),
+    _mutant(
+        "204 though neither table nor queue took it",
+        "I1",
+        _CALLBACK,
+        "    except QueueUnavailable as error:\n        return _not_kept(error)\n",
+        '    except QueueUnavailable:\n        return {"statusCode": 204}\n',
+    ),
+    _mutant(
+        "204 on a store error, and nothing is queued",
+        "I1",
+        _CALLBACK,
+        "        queue.put(update)\n",
+        "        pass\n",
+    ),
+    _mutant(
+        "a queued update that cannot be stored is taken from the queue",
+        "I1",
+        _CALLBACK,
+        '        _count("ReplayDelayed")\n        raise\n',
+        '        _count("ReplayDelayed")\n        return\n',
+    ),
+    _mutant(
+        "marked as told before it is told",
+        "I4",
+        _NOTIFY,
+        """        if message.outcome is Outcome.FAILED or message.tells_recovery:
+            publish(compose(message, PLACES, shows_numbers=NOTICE_SHOWS_NUMBERS))
+        message = store.advance_notice(message, now())
+""",
+        """        told = store.advance_notice(message, now())
+        if message.outcome is Outcome.FAILED or message.tells_recovery:
+            publish(compose(message, PLACES, shows_numbers=NOTICE_SHOWS_NUMBERS))
+        message = told
+""",
+    ),
+    _mutant(
+        "the notice is told by whoever finds it claimed",
+        "I4",
+        _NOTIFY,
+        "case Message(notice=Notice.TELLING) if message.updated_at < abandoned_before:",
+        "case Message(notice=Notice.TELLING) if message.updated_at != abandoned_before:",
+    ),
+    _mutant(
+        "the sweep is switched off",
+        "I4",
+        _NOTIFY,
+        "for message_sid in store.notices_due(before):",
+        "for message_sid in ():",
+    ),
+    _mutant(
+        "sent again after a time-out",
+        "I5",
+        f"{_LAYER}/twilio.py",
+        'raise OutcomeUnknown(f"the request left and no answer came: {name}") from error',
+        'raise Unavailable(f"the request left and no answer came: {name}") from error',
+    ),
+    _mutant(
+        "sent again after a 5xx",
+        "I5",
+        f"{_LAYER}/twilio.py",
+        'raise OutcomeUnknown(f"Twilio answered HTTP {status} and no message")',
+        'raise Unavailable(f"Twilio answered HTTP {status} and no message")',
+    ),
+    _mutant(
+        "the claim is not conditional",
+        "I5",
+        f"{_LAYER}/store.py",
+        'key_is_free = "attribute_not_exists(#request_id) OR #state = :refused"',
+        'key_is_free = "attribute_not_exists(#request_id) OR #state <> :refused"',
+    ),
+    _mutant(
+        "posted although nobody knows whether the key was free",
+        "I5",
+        _SENDING,
+        """            self._release(request)  # only the answer may have been lost
+            return NotDone(reason=str(error))
+""",
+        """            held = request
+            del error
+""",
+    ),
+    _mutant(
+        "the key is given free when the outcome is unknown",
+        "I5",
+        _SENDING,
+        "            self._settle(request, RequestState.IN_DOUBT)\n",
+        "            self._release(request)\n",
+    ),
+    _mutant(
+        "a request in doubt is posted again under its key",
+        "I5",
+        _SENDING,
+        "if held.claim_id == request.claim_id:",
+        "if held.claim_id == request.claim_id or held.state is RequestState.IN_DOUBT:",
+    ),
+    _mutant(
+        "what is being sent right now is posted again under its key",
+        "I5",
+        _SENDING,
+        "if held.claim_id == request.claim_id:",
+        "if held.claim_id == request.claim_id or held.state is RequestState.IN_PROGRESS:",
+    ),
+    _mutant(
+        "a refusal on the queue is told to nobody",
+        "I4 I7",
+        "functions/send_message/app.py",
+        "            sender.record_never_sent(sent, key=key)\n",
+        "            pass\n",
+    ),
+    _mutant(
+        "what cannot be sent now is taken from the queue",
+        "I7",
+        "functions/send_message/app.py",
+        "            raise StaysQueued(sent.reason)\n",
+        "            return\n",
+    ),
+    _mutant(
+        "reconciling ignores error codes",
+        "I3",
+        "functions/reconcile_messages/findings.py",
+        "        error_code=resource.error_code,\n",
+        "        error_code=None,\n",
+    ),
+    _mutant(
+        "nobody asks about quiet messages",
+        "I7",
+        _RECONCILING,
+        "for due in batched(self._store.awaiting(self._now()), _AT_A_TIME, strict=False):",
+        "for due in ():",
+    ),
+    _mutant(
+        "no message is ever given up",
+        "I7",
+        _RECONCILING,
+        "if not message.is_overdue(self._now(), self._lifetimes):",
+        "if message.starts_at:",
+    ),
+    _mutant(
+        "a quiet message is given up as soon as it was asked about",
+        "I7",
+        _RECONCILING,
+        "if not message.is_overdue(self._now(), self._lifetimes):",
+        "if not message.starts_at:",
+    ),
+    _mutant(
+        "a request in doubt is settled before Twilio's list can show its message",
+        "I6",
+        _SETTLING,
+        "return in_doubt and now >= request.claimed_at + self._doubt",
+        "return in_doubt",
+    ),
+    _mutant(
+        "one of several look-alikes is taken",
+        "I6",
+        _SETTLING,
+        "elif len(fitting) > 1 or contested or self._is_old(request):",
+        "elif self._is_old(request):",
+    ),
+    _mutant(
+        "a message of another request is taken for a look-alike",
+        "I6",
+        _SETTLING,
+        "            message = self._store.get(resource.sid)\n",
+        "            message = None\n",
+    ),
+    Mutant(
+        name="nobody is told of a request that was not found",
+        breaks=frozenset({"I6"}),
+        edits=tuple(
+            Edit(path=_SETTLING, old=old, new=old.replace("self._store.record_never_sent", "id"))
+            for old in (
+                "                self._store.record_never_sent(self._never_sent(request))\n"
+                "                self._give_up_in_time(request)\n",
+                "            self._store.record_never_sent(self._never_sent(request))\n"
+                "            facts = ",
+            )
+        ),
+    ),
+    _mutant(
+        "a late callback does not find the request that was not found",
+        "I6",
+        _SETTLING,
+        "            if state is not RequestState.IN_PROGRESS:\n",
+        "            if state is RequestState.IN_DOUBT:\n",
+    ),
+    _mutant(
+        "a request that turned up is still shown as not found",
+        "I6",
+        _SETTLING,
+        "            self._store.record_sent_after_all(self._never_sent(request))\n",
+        "            pass\n",
+    ),
+)

@@ -1,0 +1,209 @@
+"""One run: everything that a seed draws, put together and run until nothing moves any more."""
+
+import random
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from unittest.mock import patch
+
+from botocore.config import Config
+
+from sandbox.simulator.settings import Settings
+from tests.simulation.callers import SENDER, Callers
+from tests.simulation.calls import Calls, Client, Operate, Watcher
+from tests.simulation.deployment import functions, parameter, queue_url, resolved, resources
+from tests.simulation.fakes.dynamodb import DynamoDb, Table
+from tests.simulation.fakes.notifications import SecretsManager, Sns
+from tests.simulation.fakes.queues import Queue, Sqs
+from tests.simulation.faults import Faults, Weather, draw_weather
+from tests.simulation.gateway import Gateway
+from tests.simulation.lambda_service import Lambda
+from tests.simulation.pollers import QueuePoller, Schedule, StreamPoller
+from tests.simulation.program import Program, unchanged_program
+from tests.simulation.trace import Trace
+from tests.simulation.twilio_side import ACCOUNT_SID, AUTH_TOKEN, Twilio
+from tests.simulation.virtual_time import Loop
+
+START: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
+_HOUR: Final = 3600.0
+
+
+class World:
+    """The system, its surroundings, and what goes wrong with them."""
+
+    def __init__(
+        self, seed: int, program: Program | None = None, *, weather: Weather | None = None
+    ) -> None:
+        self.seed = seed
+        draws = random.Random(seed)  # noqa: S311 -- repeatable, no secrets
+        self._draws = draws
+        self.trace = Trace()
+        self.loop = Loop(START)
+        self.weather = weather or draw_weather(draws)
+        self.faults = Faults(self.weather, draws)
+        self.watchers: list[Watcher] = []
+        self._calls = Calls(self.loop, self.faults, self.trace)
+        self.tables = self._make_tables()
+        self.dynamodb = DynamoDb(self.tables, page_size=3)
+        self.queues = self._make_queues()
+        self.sqs = Sqs(self.queues)
+        self.topic = Sns(self._clock)
+        secret = {"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN}
+        self.secrets = SecretsManager(parameter("TwilioSecretName"), secret)
+        self.lambda_service = Lambda(
+            program or unchanged_program(),
+            loop=self.loop,
+            faults=self.faults,
+            trace=self.trace,
+            make_client=self._make_client,
+            make_session=lambda: self.twilio.session(),
+            ids=self._id,
+        )
+        around: dict[str, Any] = {
+            "service": self.lambda_service,
+            "loop": self.loop,
+            "faults": self.faults,
+        }
+        gateway = Gateway(functions(), **around)
+        self.twilio = Twilio(
+            settings=Settings(
+                pace=draws.choice((0.05, 1.0, 1.0, 30.0, 200.0, 1500.0)),
+                list_lag=draws.choice((0.0, 60.0, 600.0, 3000.0)),
+                sending=draws.random() < 0.2,
+                trial=draws.random() < 0.1,
+            ),
+            gateway=gateway,
+            calls=self._calls,
+            loop=self.loop,
+            faults=self.faults,
+            trace=self.trace,
+            draws=draws,
+        )
+        self._schedules = self._connect(around)
+        self.callers = Callers(
+            draws,
+            function=functions()["send_message"],
+            gateway=gateway,
+            queue=self.queues[queue_url("SendQueue")],
+            trace=self.trace,
+            **around,
+        )
+
+    def run(self) -> "World":
+        """Let everything happen: first while things go wrong, then until nothing moves."""
+        sending = self.weather.sending
+        self.callers.start(self._draws.randint(2, 7), within=sending)
+        for number in range(self._draws.choice((0, 0, 1))):
+            self.loop.at(self._draws.uniform(0, sending), lambda n=number: self._others_send(n))
+        unconfirmed_after = float(parameter("UnconfirmedAfterHours")) * _HOUR
+        rest = self.weather.calm_at + unconfirmed_after + 3 * _HOUR
+        for schedule in self._schedules:
+            schedule.start(until=rest)
+        with patch("secrets.token_hex", lambda size=16: self._draws.randbytes(size).hex()):
+            self.loop.run_until(rest + 2 * _HOUR)
+        return self
+
+    @property
+    def disturbed(self) -> set[str]:
+        """The invocations that met a fault or died."""
+        return self._calls.disturbed | self.lambda_service.disturbed
+
+    def summary(self) -> Counter[str]:
+        """What the run consisted of."""
+        return Counter(
+            {
+                "runs": 1,
+                "messages": len(self.twilio.simulator.messages()),
+                "requests": sum(wish.tries for wish in self.callers.wishes),
+                "invocations": sum(self.lambda_service.invocations.values()),
+                "callbacks": self.twilio.callbacks,
+                "notices": len(self.topic.published),
+            }
+        )
+
+    def _clock(self) -> float:
+        return self.loop.seconds
+
+    def _id(self) -> str:
+        hexed = self._draws.randbytes(16).hex()
+        return f"{hexed[:8]}-{hexed[8:12]}-{hexed[12:16]}-{hexed[16:20]}-{hexed[20:]}"
+
+    def _others_send(self, number: int) -> None:
+        url = resolved(functions_environment("STATUS_CALLBACK_URL"))
+        self.twilio.create_for_others(
+            {
+                "To": self._draws.choice((f"+1555999{number:04d}", "+15555530003")),
+                "From": SENDER,
+                "Body": f"From another program {number}",
+                "StatusCallback": f"{url}?order={number}#rc=5&rp=all&rt=5000",
+            }
+        )
+
+    def _make_tables(self) -> dict[str, Table]:
+        lag = self._draws.choice((0.0, 0.5, 20.0))
+        return {
+            name: Table(
+                name, properties, clock=self._clock, lag=lambda: self._draws.uniform(0, lag)
+            )
+            for name, properties in resources("AWS::DynamoDB::Table").items()
+        }
+
+    def _make_queues(self) -> dict[str, Queue]:
+        declared = resources("AWS::SQS::Queue")
+        queues: dict[str, Queue] = {}
+        # Those without a dead-letter queue first: they may be somebody's.
+        for name in sorted(declared, key=lambda name: "RedrivePolicy" in declared[name]):
+            properties = declared[name]
+            redrive = properties.get("RedrivePolicy")
+            dead = redrive and queues[queue_url(redrive["deadLetterTargetArn"]["Fn::GetAtt"][0])]
+            queues[queue_url(name)] = Queue(
+                queue_url(name),
+                visibility=properties.get("VisibilityTimeout", 30),
+                most_receives=redrive and redrive["maxReceiveCount"],
+                dead_letters=dead or None,
+                clock=self._clock,
+                ids=self._id,
+            )
+        return queues
+
+    def _make_client(self, service: str, config: Config | None) -> Client:
+        operations: Mapping[str, Operate] = {
+            "dynamodb": lambda operation, given, _: self.dynamodb.perform(operation, given),
+            "sqs": lambda operation, given, _: self.sqs.perform(operation, given),
+            "sns": self.topic.perform,
+            "secretsmanager": lambda operation, given, _: self.secrets.perform(operation, given),
+        }
+        return Client(
+            service,
+            operations[service],
+            config,
+            calls=self._calls,
+            loop=self.loop,
+            faults=self.faults,
+            watch=self._watch,
+        )
+
+    def _watch(self, *what: Any) -> None:
+        for watcher in self.watchers:
+            watcher(*what)
+
+    def _connect(self, around: Mapping[str, Any]) -> list[Schedule]:
+        """Let everything that the template names invoke its function; the schedules wait."""
+        schedules = []
+        for function in functions().values():
+            for trigger in function.triggers:
+                match trigger.kind:
+                    case "SQS":
+                        queue = self.queues[queue_url(trigger.source)]
+                        QueuePoller(function, trigger, queue, **around)
+                    case "DynamoDB":
+                        StreamPoller(function, trigger, self.tables[trigger.source], **around)
+                    case "ScheduleV2":
+                        schedules.append(Schedule(function, trigger, **around))
+        return schedules
+
+
+def functions_environment(name: str) -> str:
+    """A variable of the sender's."""
+    return functions()["send_message"].environment[name]

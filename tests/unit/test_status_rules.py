@@ -1,0 +1,272 @@
+"""The rules between statuses hold for whatever arrives, in whatever order (hypothesis)."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from delivery.message import (
+    FINAL_OUTCOME,
+    RANK,
+    Effect,
+    Lifetimes,
+    Message,
+    Notice,
+    Outcome,
+    Source,
+    StatusUpdate,
+    rank,
+    within_context_limits,
+)
+from tests.builders import MESSAGE_SID, NOON, an_update
+
+LIFETIMES = Lifetimes()
+CODES = [30003, 30005, 21610]
+
+statuses = st.sampled_from([*RANK, "paused_by_carrier", "unknown", "refused", "not_found"])
+codes = st.none() | st.sampled_from(CODES)
+times = st.datetimes(
+    datetime(2020, 1, 1),  # noqa: DTZ001 -- hypothesis adds the zone itself
+    datetime(2100, 1, 1),  # noqa: DTZ001 -- the same
+    timezones=st.just(UTC),
+).map(lambda time: time.replace(microsecond=time.microsecond // 1000 * 1000))
+
+updates = st.builds(
+    an_update,
+    statuses,
+    after=st.integers(0, 10**6),
+    source=st.sampled_from(Source),
+    error_code=codes,
+    request_id=st.none() | st.just("rq_" + "0" * 32),
+    reference=st.none() | st.sampled_from(["order-1", "order-2"]),
+    context=st.dictionaries(st.sampled_from("abc"), st.sampled_from("12"), max_size=2),
+    send_at=st.none() | st.just(NOON + timedelta(days=3)),
+)
+histories = st.lists(updates, min_size=1, max_size=8)
+
+
+def states_of(history: Sequence[StatusUpdate]) -> list[Message]:
+    """The message after each of the updates."""
+    states = [Message.first_heard_of(history[0], LIFETIMES)]
+    for update in history[1:]:
+        states.append(states[-1].learn(update, LIFETIMES))
+    return states
+
+
+def codes_of(message: Message) -> dict[str, int | None]:
+    return {entry.status: entry.error_code for entry in message.transitions}
+
+
+def one_code_for_each_status(history: Sequence[StatusUpdate]) -> list[dict[str, Any]]:
+    """Facts of updates that do not contradict each other: every code is its status's own."""
+    return [
+        {"status": it.status, "error_code": it.error_code and CODES[len(it.status) % len(CODES)]}
+        for it in history
+    ]
+
+
+# --- I2 ------------------------------------------------------------------------------------------
+
+
+@given(histories, st.data())
+def test_any_order_and_repetition_ends_in_the_same_status_and_outcome(
+    history: list[StatusUpdate], data: st.DataObject
+) -> None:
+    repeated = history + data.draw(st.lists(st.sampled_from(history), max_size=3))
+    reordered = data.draw(st.permutations(repeated))
+
+    one, other = states_of(history)[-1], states_of(reordered)[-1]
+
+    assert (one.status, one.status_rank, one.outcome) == (
+        other.status,
+        other.status_rank,
+        other.outcome,
+    )
+    assert {it.status for it in one.transitions} == {it.status for it in other.transitions}
+
+
+@given(histories, st.data())
+def test_any_order_of_codes_that_do_not_contradict_each_other_ends_in_the_same_code(
+    history: list[StatusUpdate], data: st.DataObject
+) -> None:
+    facts = one_code_for_each_status(history)
+    reordered = data.draw(st.permutations(facts))
+
+    one, other = (states_of([an_update(**it) for it in order])[-1] for order in (facts, reordered))
+
+    assert one.error_code == other.error_code
+    assert codes_of(one) == codes_of(other)
+
+
+@given(histories)
+def test_a_message_has_the_best_of_its_statuses_and_each_distinct_one_once_as_they_arrived(
+    history: list[StatusUpdate],
+) -> None:
+    message = states_of(history)[-1]
+
+    arrived = list(dict.fromkeys(update.status for update in history))
+    best = max(arrived, key=rank)
+    assert [entry.status for entry in message.transitions] == arrived
+    assert message.status == (best if rank(best) else "unknown")
+    assert message.outcome == FINAL_OUTCOME.get(best, Outcome.PENDING)
+
+
+@given(histories, updates)
+def test_what_an_update_does_is_what_is_counted_of_it(
+    history: list[StatusUpdate], update: StatusUpdate
+) -> None:
+    before = states_of(history)[-1]
+
+    after, effect = before.learn(update, LIFETIMES), before.effect_of(update)
+
+    assert (after is before) == (effect is Effect.REPEATED)
+    assert (len(after.transitions) > len(before.transitions)) == (
+        effect in {Effect.ADVANCED, Effect.LATE, Effect.UNKNOWN}
+    )
+    assert (after.status_rank > before.status_rank) == (effect is Effect.ADVANCED)
+    assert after.learn(update, LIFETIMES) is after
+
+
+@given(histories)
+def test_a_message_never_gets_worse_and_never_forgets(history: list[StatusUpdate]) -> None:
+    for before, after in pairwise(states_of(history)):
+        assert after.status_rank >= before.status_rank
+        assert after.created_at == before.created_at
+        assert [it.status for it in after.transitions][: len(before.transitions)] == [
+            it.status for it in before.transitions
+        ]
+        for name in ("to", "from_", "request_id", "reference", "send_at"):
+            assert getattr(before, name) in {None, getattr(after, name)}
+        assert before.context.items() <= after.context.items()
+
+
+# --- I3 ------------------------------------------------------------------------------------------
+
+
+@given(histories)
+def test_the_first_code_of_a_status_stays_and_absence_erases_none(
+    history: list[StatusUpdate],
+) -> None:
+    first: dict[str, int | None] = {}
+    for update, message in zip(history, states_of(history), strict=True):
+        first[update.status] = first.get(update.status) or update.error_code
+
+        assert codes_of(message) == first
+
+
+@given(histories)
+def test_the_code_is_that_of_the_highest_failure_that_has_one_while_the_message_is_failed(
+    history: list[StatusUpdate],
+) -> None:
+    for message in states_of(history):
+        failures = [
+            (rank(status), code)
+            for status, code in codes_of(message).items()
+            if code and FINAL_OUTCOME.get(status) is Outcome.FAILED
+        ]
+        _, code = max(failures, default=(0, None))
+
+        assert message.error_code == (code if message.outcome is Outcome.FAILED else None)
+        assert message.failure_code == code
+
+
+# --- I4 ------------------------------------------------------------------------------------------
+
+NEXT = {
+    (None, Notice.DUE),
+    (Notice.DUE, Notice.TELLING),
+    (Notice.DUE, Notice.WITHDRAWN),
+    (Notice.TELLING, Notice.SENT),
+    (Notice.TELLING, Notice.RECOVERY_DUE),
+    (Notice.TELLING, Notice.RECOVERED),
+    (Notice.SENT, Notice.RECOVERY_DUE),
+    (Notice.RECOVERY_DUE, Notice.TELLING),
+}
+OWED = {Notice.DUE, Notice.TELLING, Notice.RECOVERY_DUE}
+
+
+@given(st.lists(updates | st.none(), min_size=1, max_size=12), updates)
+@settings(max_examples=300)
+def test_a_notice_never_skips_a_state_and_ends_as_far_as_people_know(
+    actions: list[StatusUpdate | None], first: StatusUpdate
+) -> None:
+    """None stands for the notifier's next step."""
+    states = [Message.first_heard_of(first, LIFETIMES)]
+    for number, action in enumerate([*actions, None, None, None, None]):
+        known = states[-1]
+        at = NOON + timedelta(days=30, seconds=number)
+        states.append(known.learn(action, LIFETIMES) if action else known.told(at))
+
+    for before, after in pairwise(states):
+        step = (before.notice, after.notice)
+        assert step[0] is step[1] or step in NEXT
+        if step == (Notice.TELLING, Notice.RECOVERED):
+            assert before.tells_recovery
+        assert (after.notice_due is not None) == (after.notice in OWED)
+        assert (after.notice_id is None) == (after.notice is None)
+        assert after.outcome is not Outcome.FAILED or after.notice is not None
+        if after.notice in OWED and before.notice in OWED:
+            assert after.updated_at >= before.updated_at
+    passed = {state.notice for state in states}
+    told = {Notice.SENT, Notice.RECOVERED} & passed
+    match states[-1].notice:
+        case Notice.SENT:
+            assert states[-1].outcome is Outcome.FAILED
+        case Notice.WITHDRAWN:
+            assert not told
+        case Notice.RECOVERED:
+            assert states[-1].outcome is not Outcome.FAILED
+        case end:
+            assert end is None
+            assert all(state.outcome is not Outcome.FAILED for state in states)
+
+
+# --- what is written down ------------------------------------------------------------------------
+
+texts = st.text(max_size=20)
+
+
+@given(
+    st.builds(
+        StatusUpdate,
+        message_sid=st.text(min_size=1, max_size=40),
+        status=st.text(min_size=1, max_size=40),
+        at=times,
+        source=st.sampled_from(Source),
+        error_code=st.none() | st.integers(1, 10**9),
+        carrier_time=st.none() | texts,
+        to=st.none() | texts,
+        from_=st.none() | texts,
+        reference=st.none() | texts,
+        context=st.dictionaries(texts, texts, max_size=3),
+        body=st.none() | texts,
+        send_at=st.none() | times,
+    )
+)
+def test_an_update_and_its_message_survive_being_written_down(update: StatusUpdate) -> None:
+    message = Message.first_heard_of(update, LIFETIMES)
+
+    assert StatusUpdate.from_record(json.loads(json.dumps(update.as_record()))) == update
+    assert Message.from_record(json.loads(json.dumps(message.as_record()))) == message
+
+
+@given(histories)
+def test_every_state_of_a_message_survives_being_written_down(history: list[StatusUpdate]) -> None:
+    for message in states_of(history):
+        assert Message.from_record(message.as_record()) == message
+        assert message.message_sid == MESSAGE_SID
+
+
+@given(st.lists(st.tuples(st.text(max_size=200), st.text(max_size=200)), max_size=40))
+def test_a_context_has_at_most_twenty_names_and_a_kilobyte(pairs: list[tuple[str, str]]) -> None:
+    context = within_context_limits(pairs)
+
+    size = sum(len(text.encode()) for pair in context.items() for text in pair)
+    assert len(context) <= 20
+    assert size <= 1024
+    assert context.items() <= set(pairs)
+    assert within_context_limits(context.items()) == context
