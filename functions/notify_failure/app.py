@@ -24,7 +24,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from delivery.message import Message, Notice, Outcome
+from delivery.message import Message, Notice, Outcome, iso
 from delivery.store import MessageStore, StoreUnavailable
 
 from .notice import FailureNotice, Places, compose
@@ -65,20 +65,28 @@ topic = boto3.client("sns", config=PATIENT)
 dynamodb = boto3.client("dynamodb", config=ONE_TRY)
 store = MessageStore(dynamodb, os.environ["MESSAGES_TABLE"])
 
+# The claims of the stream's events that failed since: Lambda brings an event again only when its
+# invocation is over, so such a claim is nobody's any more. Elsewhere the sweep will find it.
+_unfinished: dict[str | None, str] = {}
 
-def tell(message_sid: str, *, abandoned_before: datetime) -> Message | None:
+
+def tell(
+    message_sid: str, *, abandoned_before: datetime, event_id: str | None = None
+) -> Message | None:
     """Take the message's notice as far as it goes: the message after it, None if it went nowhere.
 
     What the stream and the index showed may be old, so the message is read again. The notice is
     claimed before it is published and marked after: of several who tell it at once, one does. A
-    claim that is older than `abandoned_before` is taken over, and the notice told again under the
-    same `notice_id`, because nobody knows whether it went out.
+    claim that is older than `abandoned_before` is taken over, as is one that this very event of the
+    stream made before it failed; the notice is then told again under the same `notice_id`, because
+    nobody knows whether it went out.
     """
-    message = _claimed(store.get(message_sid), abandoned_before)
+    message = _claimed(store.get(message_sid), abandoned_before, event_id)
     if message is not None and message.notice is Notice.TELLING:
         if message.outcome is Outcome.FAILED or message.tells_recovery:
             publish(compose(message, PLACES, shows_numbers=NOTICE_SHOWS_NUMBERS))
         message = store.advance_notice(message, now())
+    _unfinished.pop(event_id, None)
     _count(message)
     return message
 
@@ -124,21 +132,31 @@ def record_handler(record: DynamoDBRecord) -> None:
     keys = record.dynamodb.keys if record.dynamodb else None
     message_sid = (keys or {})["message_sid"]
     try:
-        tell(message_sid, abandoned_before=now() - ABANDONED_AFTER)
+        tell(message_sid, abandoned_before=now() - ABANDONED_AFTER, event_id=record.event_id)
     except (StoreUnavailable, ClientError, BotoCoreError) as error:
         _report_delay(message_sid, error)
         raise
 
 
-def _claimed(message: Message | None, abandoned_before: datetime) -> Message | None:
+def _claimed(
+    message: Message | None, abandoned_before: datetime, event_id: str | None
+) -> Message | None:
     """The message after the claim of its notice; None where there is nothing for us to tell."""
+    if message is None:
+        return None
+    at = max(now(), message.updated_at + timedelta(milliseconds=1))  # each claim has its own time
     match message:
         case Message(notice=Notice.DUE | Notice.RECOVERY_DUE):
-            return store.advance_notice(message, now())
+            claim = store.advance_notice
         case Message(notice=Notice.TELLING) if message.updated_at < abandoned_before:
-            return store.take_over_notice(message, now())
+            claim = store.take_over_notice
+        case Message(notice=Notice.TELLING) if iso(message.updated_at) == _unfinished.get(event_id):
+            claim = store.take_over_notice
         case _:
             return None
+    if event_id is not None:
+        _unfinished[event_id] = iso(at)
+    return claim(message, at)
 
 
 def _report_delay(message_sid: str, error: Exception) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sandbox.chaos.plan import Order, Way
 from sandbox.endpoints import Endpoints
-from sandbox.loopback import NotForwarded, Response, call
+from sandbox.loopback import NotForwarded, call
 from sandbox.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ class Answer:
     number: int
     status: int | None
     message_sid: str | None = None
+    state: str | None = None
+    """Of the request, where nobody knows yet what became of it."""
 
 
 class Clients:
@@ -97,12 +99,10 @@ class Clients:
             with self._lock:
                 self._repeated[order.reference] += order.key is not None
             return None
+        content = json.loads(response.body)
         return Answer(
-            number=order.number, status=response.status, message_sid=_message_sid(response)
+            number=order.number,
+            status=response.status,
+            message_sid=content.get("message_sid"),
+            state=content.get("state"),
         )
-
-
-def _message_sid(response: Response) -> str | None:
-    content = json.loads(response.body) if response.body else {}
-    message_sid: str | None = content.get("message_sid")
-    return message_sid

@@ -32,7 +32,7 @@ _TOLD: Final[Mapping[str | None, tuple[str, ...]]] = {
     None: (),
 }
 _SENT_ANSWERS: Final = (200, 201)
-_IN_DOUBT: Final = 202
+_DOUBTFUL_STATES: Final = frozenset({"in_doubt", "not_found"})
 
 
 def differences(orders: Sequence[Order], seen: Seen) -> list[str]:
@@ -99,7 +99,7 @@ def _wrong_order(order: Order, sent: Sequence[AtTwilio], seen: Seen) -> Iterator
         for item in seen.messages
         if item.get("reference") == order.reference and item["outcome"] == "failed"
     ]
-    in_doubt = any(answer.status == _IN_DOUBT for answer in answers)
+    in_doubt = any(answer.state in _DOUBTFUL_STATES for answer in answers)
     if (order.way is Way.QUEUE or in_doubt) and len(failed) != 1:
         yield f"{order.reference} was never sent, and {len(failed)} items say so"
 

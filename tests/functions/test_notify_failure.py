@@ -294,6 +294,18 @@ class Broken:
         raise EndpointConnectionError(endpoint_url="sns")
 
 
+def the_stream_again(app: ModuleType, _: Clock) -> None:
+    assert failures_of(app, a_stream_event()) == []
+
+
+def the_stream_elsewhere_and_the_sweep(app: ModuleType, clock: Clock) -> None:
+    app._unfinished.clear()  # noqa: SLF001 -- another environment knows nothing of this one
+    assert failures_of(app, a_stream_event()) == []
+    clock.pass_by(minutes=6)
+    sweep(app)
+
+
+@pytest.mark.parametrize("again", [the_stream_again, the_stream_elsewhere_and_the_sweep])
 @pytest.mark.parametrize("published", [False, True], ids=["not published", "answer lost"])
 def test_a_notice_that_could_not_be_published_stays_owed_and_is_tried_again(
     app: ModuleType,
@@ -301,6 +313,7 @@ def test_a_notice_that_could_not_be_published_stays_owed_and_is_tried_again(
     inbox: Inbox,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
+    again: Callable[[ModuleType, Clock], None],
     *,
     published: bool,
 ) -> None:
@@ -312,9 +325,7 @@ def test_a_notice_that_could_not_be_published_stays_owed_and_is_tried_again(
     assert failures_of(app, a_stream_event()) == ["1000"]
     assert notice_of(store) is Notice.TELLING
     monkeypatch.setattr(app, "topic", topic)
-    assert failures_of(app, a_stream_event()) == []
-    clock.pass_by(minutes=6)
-    sweep(app)
+    again(app, clock)
 
     assert set(inbox.events()) == {(f"{MESSAGE_SID}:failure", "failure")}
     assert notice_of(store) is Notice.SENT
@@ -392,15 +403,14 @@ def lose_the_next_answer(client: DynamoDBClient, operation: str) -> None:
 
 
 def test_a_claim_whose_answer_was_lost_on_the_way_is_not_taken_for_somebody_elses(
-    app: ModuleType, store: MessageStore, inbox: Inbox, clock: Clock
+    app: ModuleType, store: MessageStore, inbox: Inbox
 ) -> None:
     store.record(an_update("undelivered"))
     lose_the_next_answer(app.dynamodb, "UpdateItem")
 
     assert failures_of(app, a_stream_event()) == ["1000"]
     assert notice_of(store) is Notice.TELLING
-    clock.pass_by(minutes=6)
-    sweep(app)
+    assert failures_of(app, a_stream_event()) == []
 
     assert inbox.events() == [(f"{MESSAGE_SID}:failure", "failure")]
     assert notice_of(store) is Notice.SENT

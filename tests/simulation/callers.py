@@ -20,6 +20,7 @@ SENDER: Final = "+15557654321"
 SERVICE_SID: Final = "MG" + "5" * 32
 _FAILURE_CODES: Final = (30003, 30005, 30007, 30008, 63016)
 _REFUSED: Final = ("+15005550001", "+15005550004")
+_DOUBTFUL: Final = ("+15555550107", "+15555550108", "+15555550111")
 _NOBODY_ANSWERED: Final = 0
 _MOST_TRIES: Final = 6
 
@@ -77,6 +78,7 @@ class Callers:
     ) -> None:
         self.wishes: list[Wish] = []
         self._draws = draws
+        self._alike = draws.choice((0.0, 0.1, 0.1, 0.6))
         self._function = function
         self._gateway = gateway
         self._queue = queue
@@ -106,7 +108,7 @@ class Callers:
         draws = self._draws
         entry = draws.choice((Entry.API, Entry.API, Entry.QUEUE, Entry.DIRECT, Entry.ASYNCHRONOUS))
         document = self._document(number)
-        if self.wishes and draws.random() < 0.25:  # looks like another one
+        if self.wishes and draws.random() < self._alike:  # looks like another one
             other = draws.choice(self.wishes)
             looks = ("to", "from", "messaging_service_sid", "body")
             document = {name: other.document[name] for name in looks if name in other.document}
@@ -125,6 +127,7 @@ class Callers:
             (
                 f"+1555867{number:04d}",
                 *draws.sample(sorted(STORIES), 3),
+                draws.choice(_DOUBTFUL),
                 f"+155555{draws.choice(_FAILURE_CODES)}",
                 draws.choice(_REFUSED),
             )

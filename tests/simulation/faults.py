@@ -95,6 +95,8 @@ def draw_weather(draws: random.Random) -> Weather:
         outages.append(
             Outage(service=draws.choice(_SERVICES), begins=begins, ends=ends, fault=fault)
         )
+    if draws.random() < 0.15:  # a wrong name, a wrong certificate: nothing ever calls back
+        outages.append(Outage(service=CALLBACKS, begins=0, ends=calm_at, fault=Fault.REFUSED))
     return Weather(
         faults=draws.choice((0.0, 0.01, 0.04, 0.1, 0.25)),
         worst=draws.choice((None, None, None, "twilio", "twilio", "dynamodb", "sqs", "sns")),

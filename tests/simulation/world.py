@@ -69,7 +69,7 @@ class World:
         self.twilio = Twilio(
             settings=Settings(
                 pace=draws.choice((0.05, 1.0, 1.0, 30.0, 200.0, 1500.0)),
-                list_lag=draws.choice((0.0, 60.0, 600.0, 3000.0)),
+                list_lag=draws.choice((0.0, 60.0, 600.0, 600.0, 3000.0)),
                 sending=draws.random() < 0.2,
                 trial=draws.random() < 0.1,
             ),

@@ -188,7 +188,14 @@ def test_faults_can_be_asked_for_and_taken_back_over_http(gateway: Gateway) -> N
     served = ask(gateway, a_callback())
 
     assert json.loads(asked.body)["faults"] == [
-        {"kind": "fail", "path": "/", "times": None, "status": 500, "seconds": 0.0}
+        {
+            "kind": "fail",
+            "path": "/",
+            "times": None,
+            "status": 500,
+            "seconds": 0.0,
+            "chance": 1.0,
+        }
     ]
     assert json.loads(taken_back.body) == {"faults": []}
     assert (failed.status, served.status) == (500, HTTPStatus.NO_CONTENT)

@@ -103,9 +103,7 @@ def test_while_it_is_entered_everything_scheduled_runs_again_and_again() -> None
     ],
     ids=["the function fails", "nobody answers"],
 )
-def test_a_failure_is_told_counted_and_does_not_stop_the_others(
-    answer: Json, reason: str
-) -> None:
+def test_a_failure_is_told_counted_and_does_not_stop_the_others(answer: Json, reason: str) -> None:
     told: list[str] = []
     functions = Functions(answer)
     schedule = a_running(functions, a_run(), a_run("NotifyFunction"), told=told)
