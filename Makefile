@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox check lint fast test e2e deploy simulate pins clean
+.PHONY: help demo sandbox check lint fast thorough test e2e deploy simulate pins clean
 
 PYTHON ?= python3.13
 BIN := .venv/bin
@@ -31,9 +31,13 @@ lint: $(READY)
 
 fast: $(READY)
 	@echo "== fast tests"
-	@pytest -q -n 2 -m "not e2e"
+	@pytest -q -n 2 -m "not e2e and not thorough"
 
-test: check e2e ## all tests: the above, and end to end through the deployed stack
+test: check thorough e2e ## all tests: the above, simulated lives, and end to end through the deployed stack
+
+thorough: $(READY)
+	@echo "== thorough tests: interleavings, random input, simulated lives"
+	@pytest -q -n 2 -m "thorough and not e2e"
 
 e2e: $(READY)
 	@echo "== end-to-end tests: build, deploy into a sandbox, send"

@@ -310,7 +310,7 @@ def _show_what_next(console: Console) -> None:
     console.line("What next?", Style.BOLD)
     for command, what in (
         ("make sandbox", "the same system, up until Ctrl-C, with commands to try on it"),
-        ("python -m sandbox chaos", "hundreds of messages while everything fails: what gets lost?"),
+        ("make chaos", "hundreds of messages while everything fails: what gets lost?"),
         ("make test", "every promise of it, and attempts to break them"),
         ("sam build && sam deploy --guided", "into your own AWS account; README.md has each step"),
     ):

@@ -72,7 +72,7 @@ def things_to_try(endpoints: Endpoints) -> dict[str, str]:
             f"-d {shlex.quote(fail)}"
         ),
         "Send hundreds of messages while everything fails (in a sandbox of its own)": (
-            "python -m sandbox chaos --messages 300"
+            "make chaos"
         ),
     }
 

@@ -225,7 +225,10 @@ class MessageSender:
         if state in {RequestState.IN_DOUBT, RequestState.NOT_FOUND}:
             message = self._store.sent_under(held.request_id, held.to, held.sent_since)
             if message is not None:
-                self._settle(held, RequestState.SENT, message_sid=message.message_sid)
+                if (
+                    state is RequestState.IN_DOUBT
+                ):  # else people were told, which is taken back first
+                    self._settle(held, RequestState.SENT, message_sid=message.message_sid)
                 return SentBefore(
                     request_id=held.request_id, message_sid=message.message_sid, message=message
                 )

@@ -9,6 +9,7 @@ import pytest
 
 from sandbox.console import Console
 from sandbox.endpoints import EndpointsFile
+from sandbox.gateway import Gateway
 from sandbox.mailbox import Email
 from sandbox.running import Sandbox, Settings, running_sandbox
 from tests.e2e.outside import Inbox, OutsideProgram
@@ -44,9 +45,24 @@ def sandbox(emails: list[Email], endpoints_path: Path) -> Iterator[Sandbox]:
 def program(sandbox: Sandbox, endpoints_path: Path) -> OutsideProgram:
     """Knows what the endpoints file says, and nothing else."""
     program = OutsideProgram(json.loads(endpoints_path.read_text()))
-    program.set_pace(PACE_SECONDS)
+    program.change_twilio(pace=PACE_SECONDS)
     assert sandbox.endpoints.region == program.endpoints["region"]
     return program
+
+
+@pytest.fixture
+def gateway(sandbox: Sandbox) -> Iterator[Gateway]:
+    """Behaves again after the test."""
+    yield sandbox.gateway
+    sandbox.gateway.behave()
+
+
+@pytest.fixture
+def lagging_list(program: OutsideProgram) -> Iterator[None]:
+    """Twilio's list shows a message only a minute later."""
+    program.change_twilio(list_lag=60)
+    yield
+    program.change_twilio(list_lag=0)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,16 @@ from sandbox.waiting import wait_for
 type Json = Any
 
 SENDER: Final = "+15005550006"
-WITHIN_SECONDS: Final = 20
+WITHIN_SECONDS: Final = 45  # what nobody confirms takes 20 of them
+
+
+def a_body() -> str:
+    """A text that no other message has."""
+    return f"Hello {secrets.token_hex(8)}"
+
+
+def a_key() -> str:
+    return f"key-{secrets.token_hex(8)}"
 
 
 def a_message_sid() -> str:
@@ -44,10 +53,13 @@ class OutsideProgram:
             config=Config(proxies={}),
         )
 
-    def send(self, to: str, **more: Json) -> requests.Response:
-        document = {"to": to, "from": SENDER, "body": "Hello", **more}
+    def send(self, to: str, *, key: str | None = None, **more: Json) -> requests.Response:
+        document = {"to": to, "from": SENDER, "body": a_body(), **more}
         return requests.post(
-            f"{self.endpoints['messages_api_url']}/messages", json=document, timeout=35
+            f"{self.endpoints['messages_api_url']}/messages",
+            json=document,
+            headers={"Idempotency-Key": key} if key else {},
+            timeout=35,
         )
 
     def sent(self, to: str, **more: Json) -> str:
@@ -57,6 +69,24 @@ class OutsideProgram:
         message_sid: str = answer.json()["message_sid"]
         return message_sid
 
+    def request(self, request_id: str) -> Json:
+        """What the API says of a request to send; None for one that it does not know."""
+        url = f"{self.endpoints['messages_api_url']}/requests/{request_id}"
+        answer = requests.get(url, timeout=35)
+        if answer.status_code == 404:
+            return None
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def request_when(self, request_id: str, state: str) -> Json:
+        """The request as soon as it is in that state."""
+
+        def look() -> Json:
+            request = self.request(request_id)
+            return request if request and request["state"] == state else None
+
+        return wait_for(look, within=WITHIN_SECONDS, what=f"{request_id} {state}")
+
     def cancel(self, message_sid: str) -> requests.Response:
         url = f"{self.endpoints['messages_api_url']}/messages/{message_sid}/cancel"
         return requests.post(url, timeout=35)
@@ -65,6 +95,14 @@ class OutsideProgram:
         self._queues.send_message(
             QueueUrl=self.endpoints["send_queue_url"], MessageBody=json.dumps(document)
         )
+
+    def send_queue_is_empty(self) -> bool:
+        """Nothing waits there, and nobody works on anything of it."""
+        counts = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+        attributes = self._queues.get_queue_attributes(
+            QueueUrl=self.endpoints["send_queue_url"], AttributeNames=counts
+        )["Attributes"]
+        return all(attributes[name] == "0" for name in counts)
 
     def call_back(
         self, message_sid: str, status: str, *, query: str = "", **more: str
@@ -145,12 +183,13 @@ class OutsideProgram:
         """Everything that the simulator knows of a message."""
         return self._simulator("GET", f"messages/{message_sid}")
 
-    def all_at_twilio(self, to: str) -> Sequence[Json]:
+    def all_at_twilio(self, body: str) -> Sequence[Json]:
+        """Every message with this text."""
         messages = self._simulator("GET", "messages")["messages"]
-        return [message for message in messages if message["to"] == to]
+        return [message for message in messages if message["body"] == body]
 
-    def set_pace(self, seconds: float) -> None:
-        self._simulator("POST", "settings", {"pace": seconds})
+    def change_twilio(self, **settings: float) -> None:
+        self._simulator("POST", "settings", settings)
 
     def take_notices(self) -> list[Json]:
         """The notices that wait in the queue, taken out of it."""

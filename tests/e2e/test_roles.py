@@ -27,6 +27,7 @@ FUNCTIONS = (
     "StatusCallbackFunction",
     "NotifyFailureFunction",
     "QueryMessagesFunction",
+    "ReconcileMessagesFunction",
 )
 KEY = {"message_sid": {"S": "SM-probe"}}
 REFUSALS = {"AccessDeniedException", "AccessDenied", "AuthorizationError"}
@@ -110,7 +111,13 @@ def test_only_those_who_need_twilios_secret_can_read_it(burglar: Burglar, functi
 
 
 @pytest.mark.parametrize(
-    "function", ["SendMessageFunction", "StatusCallbackFunction", "QueryMessagesFunction"]
+    "function",
+    [
+        "SendMessageFunction",
+        "StatusCallbackFunction",
+        "QueryMessagesFunction",
+        "ReconcileMessagesFunction",
+    ],
 )
 def test_only_the_notifier_can_publish_notices(
     burglar: Burglar, sandbox: Sandbox, function: str

@@ -1,4 +1,4 @@
-"""Every story of the simulator, through the deployed stack, up to where it stands by itself."""
+"""Every story of the simulator, through the deployed stack, to its end."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,13 +14,15 @@ STORIES: dict[str, tuple[str, str, int | None, set[str]]] = {
     "+15555530007": ("failed", "failed", 30007, {"queued", "sent", "failed"}),
     "+15555550101": ("delivered", "delivered", None, {"queued", "sent", "delivered"}),
     "+15555550102": ("delivered", "delivered", None, {"queued", "sent", "delivered"}),
-    "+15555550103": ("sent", "pending", None, {"queued", "sent"}),
-    "+15555550104": ("queued", "pending", None, {"queued"}),
-    "+15555550105": ("sent", "pending", None, {"queued", "sent"}),
+    "+15555550103": ("delivered", "delivered", None, {"queued", "sent", "delivered"}),
+    "+15555550104": ("delivered", "delivered", None, {"queued", "delivered"}),
     "+15555550106": ("delivered", "delivered", None, {"queued", "sent", "delivered"}),
     "+15555550109": ("delivered", "delivered", None, {"queued", "sent", "delivered"}),
     "+15555550112": ("read", "delivered", None, {"queued", "sent", "delivered", "read"}),
-    "+15555550113": ("sent", "pending", None, {"queued", "sent", "paused_by_carrier"}),
+}
+UNCONFIRMED: dict[str, set[str]] = {
+    "+15555550105": {"queued", "sent"},
+    "+15555550113": {"queued", "sent", "paused_by_carrier"},
 }
 
 
@@ -39,6 +41,51 @@ def test_a_message_ends_as_its_recipients_story_says(program: OutsideProgram, to
     assert (message["status"], message["outcome"]) == (status, outcome)
     assert message.get("error_code") == error_code
     assert sorted(entry["status"] for entry in message["transitions"]) == sorted(statuses)
+
+
+@pytest.fixture(scope="module")
+def unconfirmed(program: OutsideProgram) -> dict[str, Any]:
+    """By recipient, the messages that never end at Twilio, when they were waited for in vain."""
+    sent = {to: program.sent(to) for to in UNCONFIRMED}
+    return {
+        to: program.message_when(
+            message_sid, lambda it: it["outcome"] == "unconfirmed", "unconfirmed"
+        )
+        for to, message_sid in sent.items()
+    }
+
+
+@pytest.mark.parametrize("to", UNCONFIRMED)
+def test_what_never_ends_at_twilio_ends_as_unconfirmed(
+    unconfirmed: dict[str, Any], to: str
+) -> None:
+    message = unconfirmed[to]
+
+    assert message["status"] == "sent"
+    assert {entry["status"] for entry in message["transitions"]} == UNCONFIRMED[to]
+
+
+def test_a_final_status_replaces_unconfirmed_however_late(
+    program: OutsideProgram, unconfirmed: dict[str, Any]
+) -> None:
+    message_sid = unconfirmed["+15555550105"]["message_sid"]
+
+    program.call_back(message_sid, "delivered")
+
+    assert program.message(message_sid)["outcome"] == "delivered"
+
+
+@pytest.mark.parametrize(("to", "lost"), [("+15555550103", 1), ("+15555550104", 2)])
+def test_what_callbacks_did_not_tell_is_found_by_asking_twilio(
+    program: OutsideProgram, to: str, lost: int
+) -> None:
+    message_sid = program.sent(to)
+
+    message = program.message_when(message_sid, lambda it: it["outcome"] == "delivered", "found")
+
+    callbacks = program.at_twilio(message_sid)["callbacks"]
+    assert [it["state"] for it in callbacks].count("lost") == lost
+    assert message["transitions"][-1]["source"] == "reconcile"
 
 
 def test_every_status_is_recorded_once_although_its_callback_comes_twice(
@@ -70,27 +117,6 @@ def test_a_late_delivered_is_the_truth_and_people_are_told_so(
     assert [entry.get("error_code") for entry in message["transitions"]].count(30003) == 1
     events = [it["content"]["metadata"]["additionalContext"]["event"] for it in notices]
     assert sorted(events) == ["failure", "recovery"]
-
-
-@pytest.mark.parametrize("to", ["+15555550107", "+15555550108"])
-def test_an_answer_that_was_lost_is_in_doubt_and_its_callbacks_still_count(
-    program: OutsideProgram, to: str
-) -> None:
-    answer = program.send(to)
-
-    assert (answer.status_code, answer.json()["state"]) == (202, "in_doubt")
-    (accepted,) = program.all_at_twilio(to)
-    message = program.message_when(
-        accepted["sid"], lambda it: it["outcome"] == "delivered", "delivered"
-    )
-    assert message["request_id"] == answer.json()["request_id"]
-
-
-def test_a_send_that_twilio_never_saw_is_not_tried_again(program: OutsideProgram) -> None:
-    answer = program.send("+15555550111")
-
-    assert (answer.status_code, answer.json()["state"]) == (202, "in_doubt")
-    assert program.all_at_twilio("+15555550111") == []
 
 
 def test_a_number_that_twilio_refuses_is_explained(program: OutsideProgram) -> None:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
+from random import Random
 from typing import Any
 
 type Writer = Callable[[Any], object]
@@ -18,16 +19,21 @@ _STUCK_AFTER_SECONDS = 20
 
 
 def every_interleaving(
-    client: object, writers_of_run: Callable[[int], Sequence[Writer]]
+    client: object,
+    writers_of_run: Callable[[int], Sequence[Writer]],
+    *,
+    at_most: int | None = None,
 ) -> Iterator[int]:
     """Run the writers in every interleaving; yields the number of each run when it is over.
 
-    `writers_of_run(number)` makes the writers of one run, so that runs do not meet.
+    `writers_of_run(number)` makes the writers of one run, so that runs do not meet. Where there are
+    more than `at_most`, it is so many of them, from all over, and the same every time.
     """
+    choice = Random(1)  # noqa: S311 -- the same every time, on purpose
     pending: list[list[int]] = [[]]
     number = 0
-    while pending:
-        prefix = pending.pop()
+    while pending and number != at_most:
+        prefix = pending.pop(choice.randrange(len(pending)) if at_most else -1)
         for depth, others in _run(client, writers_of_run(number), prefix):
             pending.extend([*prefix, *[0] * (depth - len(prefix)), other] for other in others)
         yield number

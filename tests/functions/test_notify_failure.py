@@ -535,6 +535,7 @@ def is_half_told_of_the_recovery(store: MessageStore, message_sid: str) -> None:
     advanced(store, owed)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("second", ["notifier", "sweep"])
 @pytest.mark.parametrize(
     "left_behind", [is_due, is_half_told, is_owed_a_recovery, is_half_told_of_the_recovery]
@@ -569,13 +570,14 @@ def test_of_a_sweep_and_another_on_the_same_message_at_once_one_tells_it(
         return [telling(message_sid, by="sweep"), telling(message_sid, by=second)]
 
     runs = 0
-    for run in every_interleaving(dynamodb, tellers):
+    for run in every_interleaving(dynamodb, tellers, at_most=60):
         assert len(published) == 1
         assert notice_of(store, f"SM{run:032x}") in {Notice.SENT, Notice.RECOVERED}
         runs += 1
     assert runs > 2
 
 
+@pytest.mark.thorough
 def test_a_message_that_becomes_well_while_two_tell_it_is_told_what_is_so(
     app: ModuleType,
     dynamodb: DynamoDBClient,
@@ -609,7 +611,7 @@ def test_a_message_that_becomes_well_while_two_tell_it_is_told_what_is_so(
             lambda of_thread: MessageStore(of_thread, "MessagesTable").record(delivered),
         ]
 
-    for run in every_interleaving(dynamodb, writers):
+    for run in every_interleaving(dynamodb, writers, at_most=60):
         assert published in ([], [False], [False, True])
         client.thread.client = dynamodb
         app.tell(f"SM{run:032x}", abandoned_before=clock() - app.ABANDONED_AFTER)

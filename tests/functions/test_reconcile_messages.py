@@ -627,6 +627,7 @@ def a_callback(world: World, message_sid: str, status: str) -> Writer:
     return lambda client: MessageStore(client, "MessagesTable").record(update)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("to", "said", "outcome"),
     [
@@ -648,7 +649,7 @@ def test_two_runs_and_a_callback_at_once_end_with_the_truth(
         world.pass_by(days=3)
         return [a_reconciler(world), a_reconciler(world), a_callback(world, sids[-1], said)]
 
-    for _ in every_interleaving(world.dynamodb, writers_of_run):
+    for _ in every_interleaving(world.dynamodb, writers_of_run, at_most=60):
         message = world.message(sids[-1])
         statuses = [transition.status for transition in message.transitions]
         assert message.outcome is outcome
@@ -1292,6 +1293,7 @@ def a_settler(world: World) -> Writer:
     return run
 
 
+@pytest.mark.thorough
 def test_two_runs_at_once_and_a_callback_agree_on_what_became_of_a_request(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1318,7 +1320,7 @@ def test_two_runs_at_once_and_a_callback_agree_on_what_became_of_a_request(
             lambda client: MessageStore(client, "MessagesTable").record(callback),
         ]
 
-    for _ in every_interleaving(world.dynamodb, writers_of_run):
+    for _ in every_interleaving(world.dynamodb, writers_of_run, at_most=60):
         world.run()
 
         request = world.request(request_ids[-1])

@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import boto3
@@ -182,6 +183,24 @@ def test_a_callback_with_our_request_id_settles_a_doubt(function: Function) -> N
     assert (request.state, request.message_sid) == (RequestState.SENT, MESSAGE_SID)
     assert request.unsettled is None
     assert posts(function) == 1
+
+
+def test_a_request_that_was_not_found_and_turns_up_stays_on_the_list_until_people_know(
+    function: Function,
+) -> None:
+    function.twilio.will(DROPPED)
+    _, doubt = function.post(a_document(), key=KEY)
+    request = remembered(function, doubt["request_id"])
+    not_found = request.settled(
+        RequestState.NOT_FOUND, at=function.clock.now(), kept_for=timedelta(days=30)
+    )
+    RequestStore(function.dynamodb, "SendRequestsTable").settle(request, not_found)
+    callback_arrives(function, request.request_id)
+
+    status, body = function.post(a_document(), key=KEY)
+
+    assert (status, body["message_sid"]) == (200, MESSAGE_SID)
+    assert remembered(function, request.request_id).unsettled is not None
 
 
 # --- what is remembered --------------------------------------------------------------------------

@@ -18,9 +18,15 @@ from tests.simulation.virtual_time import Ended, Loop
 
 SENDER: Final = "+15557654321"
 SERVICE_SID: Final = "MG" + "5" * 32
-_FAILURE_CODES: Final = (30003, 30005, 30007, 30008, 63016)
-_REFUSED: Final = ("+15005550001", "+15005550004")
-_DOUBTFUL: Final = ("+15555550107", "+15555550108", "+15555550111")
+_RECIPIENTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "anybody": (),
+    "a story": tuple(STORIES),
+    "a failure": ("+15555530003", "+15555530005", "+15555530007", "+15555563016"),
+    "a recovery": ("+15555550110",),
+    "a doubt": ("+15555550107", "+15555550108", "+15555550111"),
+    "a refusal": ("+15005550001", "+15005550004"),
+}
+_KINDS: Final = tuple(_RECIPIENTS)
 _NOBODY_ANSWERED: Final = 0
 _MOST_TRIES: Final = 6
 
@@ -78,6 +84,7 @@ class Callers:
     ) -> None:
         self.wishes: list[Wish] = []
         self._draws = draws
+        self._favourite = draws.choice(_KINDS)
         self._alike = draws.choice((0.0, 0.1, 0.1, 0.6))
         self._function = function
         self._gateway = gateway
@@ -102,7 +109,10 @@ class Callers:
             clients = 2 if wish.entry is Entry.API and self._draws.random() < 0.15 else 1
             for _ in range(clients if wish.effective_key else 1):
                 later = self._draws.choice((0.0, 0.05, 2.0))
-                self._loop.at(begins + later, lambda act=act[wish.entry], n=number: self._task(f"caller {n}", act))
+                self._loop.at(
+                    begins + later,
+                    lambda act=act[wish.entry], n=number: self._task(f"caller {n}", act),
+                )
 
     def _draw(self, number: int) -> Wish:
         draws = self._draws
@@ -123,15 +133,8 @@ class Callers:
 
     def _document(self, number: int) -> dict[str, Any]:
         draws = self._draws
-        to = draws.choice(
-            (
-                f"+1555867{number:04d}",
-                *draws.sample(sorted(STORIES), 3),
-                draws.choice(_DOUBTFUL),
-                f"+155555{draws.choice(_FAILURE_CODES)}",
-                draws.choice(_REFUSED),
-            )
-        )
+        kind = self._favourite if draws.random() < 0.5 else draws.choice(_KINDS)
+        to = draws.choice(_RECIPIENTS[kind] or (f"+1555867{number:04d}",))
         document: dict[str, Any] = {"to": to, "body": f"Hello, this is number {number}"}
         if draws.random() < 0.3:
             document["messaging_service_sid"] = SERVICE_SID

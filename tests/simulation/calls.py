@@ -65,7 +65,13 @@ class Calls:
         self._trace = trace
 
     def perform[T](
-        self, service: str, what: object, effect: Callable[[], T], *, timeout: float, fault: Fault | None
+        self,
+        service: str,
+        what: object,
+        effect: Callable[[], T],
+        *,
+        timeout: float,
+        fault: Fault | None,
     ) -> T:
         """Let a call take effect, or not; the caller waits meanwhile.
 
@@ -183,7 +189,10 @@ class Paginator:
         self._ask = ask
 
     def paginate(
-        self, *, PaginationConfig: Mapping[str, int] | None = None, **arguments: Any  # noqa: N803 -- boto3's name
+        self,
+        *,
+        PaginationConfig: Mapping[str, int] | None = None,
+        **arguments: Any,  # noqa: N803 -- boto3's name
     ) -> Iterator[dict[str, Any]]:
         """The answers, one after the other."""
         if PaginationConfig and "PageSize" in PaginationConfig:

@@ -332,9 +332,7 @@ class _Checks:
                 yield Violation(promise="I5", subject=subject, text=text)
         if wish.effective_key is None:
             return
-        sids = {
-            reply.body["message_sid"] for reply in wish.replies if reply.status in {200, 201}
-        }
+        sids = {reply.body["message_sid"] for reply in wish.replies if reply.status in {200, 201}}
         request_id = _request_id_of(wish.effective_key)
         sent = {message.sid for message in self._sent_under.get(request_id, [])}
         if not sids <= sent:
@@ -365,7 +363,9 @@ class _Checks:
             if queue.messages:
                 name = url.rpartition("/")[2]
                 text = f"{len(queue.messages)} messages are left"
-                yield Violation(promise="I1" if "Callback" in name else "I7", subject=name, text=text)
+                yield Violation(
+                    promise="I1" if "Callback" in name else "I7", subject=name, text=text
+                )
 
     # --- what the checks look at ---
 

@@ -30,7 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = monotonic()
     totals = Totals()
     with Progress(sys.stderr, given.seeds) as progress:
-        for finished, part in _in_parallel(range(given.first, given.first + given.seeds), given.jobs):
+        for finished, part in _in_parallel(
+            range(given.first, given.first + given.seeds), given.jobs
+        ):
             totals.add(part)
             progress.advance(finished, len(totals.broken))
     console = Console(sys.stdout)
@@ -46,7 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _in_parallel(seeds: range, jobs: int) -> Iterator[tuple[int, Totals]]:
     with ProcessPoolExecutor(jobs) as pool:
-        parts = {pool.submit(run_seeds, part): len(part) for part in batched(seeds, _AT_A_TIME, strict=False)}
+        parts = {
+            pool.submit(run_seeds, part): len(part)
+            for part in batched(seeds, _AT_A_TIME, strict=False)
+        }
         for part in as_completed(parts):
             yield parts[part], part.result()
 

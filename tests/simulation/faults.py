@@ -95,11 +95,15 @@ def draw_weather(draws: random.Random) -> Weather:
         outages.append(
             Outage(service=draws.choice(_SERVICES), begins=begins, ends=ends, fault=fault)
         )
-    if draws.random() < 0.15:  # a wrong name, a wrong certificate: nothing ever calls back
+    worst = draws.choice((None, None, None, "twilio", "twilio", "dynamodb", "sqs", "sns"))
+    # Both at once is what makes requests stay in doubt.
+    if draws.random() < (
+        0.5 if worst == "twilio" else 0.04
+    ):  # a wrong name, a wrong certificate: nothing ever calls back
         outages.append(Outage(service=CALLBACKS, begins=0, ends=calm_at, fault=Fault.REFUSED))
     return Weather(
         faults=draws.choice((0.0, 0.01, 0.04, 0.1, 0.25)),
-        worst=draws.choice((None, None, None, "twilio", "twilio", "dynamodb", "sqs", "sns")),
+        worst=worst,
         mishaps=draws.choice((0.0, 0.02, 0.1, 0.3)),
         slow=draws.choice((0.0, 0.05, 0.3)),
         invoked_every=draws.choice((60.0, 600.0, 1800.0, 1800.0)),

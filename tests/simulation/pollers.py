@@ -55,7 +55,9 @@ class QueuePoller:
         def ended(result: Ended) -> None:
             failed = {message.message_id for message in batch}
             if result.error is None and not result.died:
-                reported = (result.value or {}).get("batchItemFailures", []) if self._reports else []
+                reported = (
+                    (result.value or {}).get("batchItemFailures", []) if self._reports else []
+                )
                 failed = {failure["itemIdentifier"] for failure in reported}
             for message in batch:
                 if message.message_id not in failed and not self._faults.happens(
@@ -170,7 +172,7 @@ class StreamPoller:
 
         event = {"Records": [_stream_record(change) for change in batch]}
         self._lambda.invoke(self._function, event, ended)
-        if faults.happens(Mishap.REPEATED, "stream", loop.seconds):
+        if faults.happens(Mishap.REPEATED, "stream", loop.seconds, share=2):
             # A shard may change its poller, and the old one be still at work.
             again = faults.uniform(0, 0.2)
             loop.after(again, lambda: self._lambda.invoke(self._function, event, lambda _: None))
@@ -207,7 +209,10 @@ class Schedule:
         self._faults = faults
 
     def start(self, *, until: float) -> None:
-        """Invoke until then, less often than the template says: rarely is harder than often."""
+        """Invoke until then, mostly not as often as the template says: rarely is harder.
+
+        While things go wrong it may also be more often: people invoke it, too.
+        """
         loop, faults = self._loop, self._faults
         if loop.seconds > until:
             return
@@ -216,8 +221,10 @@ class Schedule:
         if faults.happens(Mishap.REPEATED, "schedule", loop.seconds):
             self._lambda.invoke(self._function, self._input, lambda _: None)
         weather = faults.weather
-        stretched = weather.invoked_every if loop.seconds < weather.calm_at else _RARELY
-        pause = faults.uniform(0.5, 1.5) * max(self._every, stretched)
+        every = weather.invoked_every
+        if loop.seconds >= weather.calm_at:
+            every = max(self._every, _RARELY)
+        pause = faults.uniform(0.5, 1.5) * every
         loop.after(pause, lambda: self.start(until=until))
 
 

@@ -69,7 +69,9 @@ class Program:
             paths = [*layer.glob("*.py"), *PROJECT.glob("functions/*/*.py")]
             for path in sorted(paths):
                 if path.stem not in {"__init__", "app"}:
-                    package = "delivery" if path.parent == layer else f"functions.{path.parent.name}"
+                    package = (
+                        "delivery" if path.parent == layer else f"functions.{path.parent.name}"
+                    )
                     import_module(f"{package}.{path.stem}")
 
     def start(self, path: Path) -> ModuleType:

@@ -234,9 +234,7 @@ def _without_code(attempt: CallbackAttempt) -> CallbackAttempt:
     pairs = parse_qsl(attempt.body.decode(), keep_blank_values=True)
     pairs = [(name, value) for name, value in pairs if name != "ErrorCode"]
     signed = {"X-Twilio-Signature": signature(AUTH_TOKEN, attempt.url, pairs)}
-    return replace(
-        attempt, body=urlencode(pairs).encode(), headers={**attempt.headers, **signed}
-    )
+    return replace(attempt, body=urlencode(pairs).encode(), headers={**attempt.headers, **signed})
 
 
 def _response(answer: Response) -> requests.Response:

@@ -93,7 +93,7 @@ class World:
     def run(self) -> "World":
         """Let everything happen: first while things go wrong, then until nothing moves."""
         sending = self.weather.sending
-        self.callers.start(self._draws.randint(2, 7), within=sending)
+        self.callers.start(self._draws.randint(2, 8), within=sending)
         for number in range(self._draws.choice((0, 0, 1))):
             self.loop.at(self._draws.uniform(0, sending), lambda n=number: self._others_send(n))
         unconfirmed_after = float(parameter("UnconfirmedAfterHours")) * _HOUR

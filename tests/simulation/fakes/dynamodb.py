@@ -269,9 +269,7 @@ def _words(given: Mapping[str, Any], *expressions: str) -> Words:
     return Words(names=names, values=values)
 
 
-def _returned(
-    given: Mapping[str, Any], before: Item | None, after: Item | None
-) -> dict[str, Any]:
+def _returned(given: Mapping[str, Any], before: Item | None, after: Item | None) -> dict[str, Any]:
     match given.get("ReturnValues", "NONE"):
         case "ALL_NEW":
             return {"Attributes": _copied(after)}

@@ -33,7 +33,9 @@ class Sns:
         if operation != "publish":
             raise NotImplementedError(f"{operation} must be taught to the fake first")
         subject, message = arguments["Subject"], arguments["Message"]
-        if not 0 < len(subject) < _LONGEST_SUBJECT or not (subject.isascii() and subject.isprintable()):
+        if not 0 < len(subject) < _LONGEST_SUBJECT or not (
+            subject.isascii() and subject.isprintable()
+        ):
             raise client_error("InvalidParameter", "Publish", "Subject")
         if len(message.encode()) > _LARGEST_MESSAGE:
             raise client_error("InvalidParameter", "Publish", "Message")
