@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 from sandbox.chaos.asking import Clients
-from sandbox.chaos.comparing import differences
+from sandbox.chaos.comparing import differences, untold
 from sandbox.chaos.plan import OUTAGE, RECIPIENTS, STORM, Order, draw_orders, in_turn
 from sandbox.chaos.seeing import Observer, Record, Seen
 from sandbox.console import Console, Style
@@ -26,7 +26,7 @@ _OUTAGE: Final = (0.4, 0.55)  # from and to which part of the requests
 _RESTS_WITHIN_SECONDS: Final = 120 + UNCONFIRMED_AFTER
 _TOLD_WITHIN_SECONDS: Final = 10
 _OUTCOMES: Final = ("delivered", "failed", "unconfirmed")
-_NOT_SENT: Final = "refused"
+_NOT_SENT: Final = "not sent"
 _SHOWN: Final = 20
 
 
@@ -144,6 +144,8 @@ def _show(
         if outcomes:
             columns = (outcomes[outcome] or "" for outcome in (*_OUTCOMES, _NOT_SENT))
             rows.append((recipient.to, recipient.story, outcomes.total(), *columns))
+    totals = Counter(outcome_of.get(order.number, _NOT_SENT) for order in orders)
+    rows.append(("", "all", len(orders), *(totals[it] or "" for it in (*_OUTCOMES, _NOT_SENT))))
     console.table(("to", "story", "messages", *_OUTCOMES, _NOT_SENT), rows, words=2)
     console.line()
     console.table(("what was done", "times"), [*_counts(sandbox, clients, orders, seen).items()])
@@ -178,6 +180,7 @@ def _counts(
         "... asked for again on purpose": sum(order.asks - 1 for order in orders),
         "... asked for again for want of an answer": clients.repeated,
         "messages at Twilio": len(seen.at_twilio),
+        "... changed after they had ended, and no callback told": untold(seen),
         "callbacks": sum(message.callbacks for message in seen.at_twilio),
         "... tries": sum(message.attempts for message in seen.at_twilio),
         "... lost, or given up by Twilio": sum(message.given_up for message in seen.at_twilio),

@@ -57,15 +57,39 @@ def differences(orders: Sequence[Order], seen: Seen) -> list[str]:
     return found
 
 
+def untold(seen: Seen) -> int:
+    """How many messages ended here before Twilio changed its mind, and no callback told us so.
+
+    Nobody asks about a message that has ended: this is the one thing that can stay unknown.
+    """
+    messages = {item["message_sid"]: item for item in seen.messages}
+    return sum(it.sid in messages and _is_untold(it, messages[it.sid]) for it in seen.at_twilio)
+
+
+def _is_untold(truth: AtTwilio, item: Record) -> bool:
+    recorded = _recorded(item)
+    has_ended = _best(recorded) in _OUTCOMES
+    return has_ended and truth.status not in {*recorded, *truth.confirmed}
+
+
+def _recorded(item: Record) -> list[str]:
+    return [str(entry["status"]) for entry in item["transitions"]]
+
+
+def _best(statuses: Iterable[str]) -> str:
+    return max(statuses, key=lambda it: _KNOWN.index(it) if it in _KNOWN else -1)
+
+
 def _wrong_message(truth: AtTwilio, item: Record | None) -> Iterator[str]:
     if item is None:
         yield f"{truth.sid} is not in the table"
         return
-    recorded = [str(entry["status"]) for entry in item["transitions"]]
-    best = max(recorded, key=lambda it: _KNOWN.index(it) if it in _KNOWN else -1)
-    status = truth.status if truth.status in _KNOWN else best
+    recorded = _recorded(item)
+    status = _best(recorded) if _is_untold(truth, item) else truth.status
+    if status not in _KNOWN:
+        status = _best(recorded)
     outcome = _OUTCOMES.get(status, "unconfirmed")
-    error_code = truth.error_code if outcome == "failed" else None
+    error_code = truth.error_codes.get(status) if outcome == "failed" else None
     for name, expected in (
         ("status", status),
         ("outcome", outcome),

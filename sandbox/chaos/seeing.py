@@ -27,7 +27,8 @@ class AtTwilio:
     sid: str
     body: str
     status: str
-    error_code: int | None
+    error_codes: Mapping[str, int]
+    """By the status that they came with."""
     request_id: str
     statuses: frozenset[str]
     """Every one that it had."""
@@ -122,7 +123,11 @@ def _known_of(message: Message, callbacks: Sequence[Callback]) -> AtTwilio:
         sid=message.sid,
         body=message.body,
         status=message.status,
-        error_code=message.error_code,
+        error_codes={
+            _status(callback): int(code)
+            for callback in callbacks
+            if (code := dict(callback.parameters).get("ErrorCode"))
+        },
         request_id=query["request_id"][0],
         statuses=frozenset({first, message.status, *map(_status, callbacks)}),
         confirmed=frozenset(

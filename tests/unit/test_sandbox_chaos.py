@@ -35,7 +35,7 @@ def at_twilio(**facts: Any) -> AtTwilio:
         "sid": SID,
         "body": an_order().body,
         "status": "delivered",
-        "error_code": None,
+        "error_codes": {},
         "request_id": REQUEST_ID,
         "statuses": frozenset({"queued", "sent", status}),
         "confirmed": frozenset({"sent", status}),
@@ -77,7 +77,12 @@ def seen(**facts: Any) -> Seen:
     return Seen(**(defaults | facts))
 
 
-UNDELIVERED = at_twilio(status="undelivered", error_code=30003)
+UNDELIVERED = at_twilio(status="undelivered", error_codes={"undelivered": 30003})
+RECOVERED_UNTOLD = at_twilio(
+    statuses=frozenset({"queued", "sent", "undelivered", "delivered"}),
+    confirmed=frozenset({"sent", "undelivered"}),
+    error_codes={"undelivered": 30003},
+)
 FAILED = an_item(
     *("queued", "sent", "undelivered"), outcome="failed", error_code=30003, notice="sent"
 )
@@ -106,6 +111,10 @@ RIGHT: dict[str, tuple[Order, Seen]] = {
             messages=[an_item(notice="recovered")],
             notices={"SM1:failure": 1, "SM1:recovery": 1},
         ),
+    ),
+    "failed, and the callback of its recovery lost": (
+        an_order(),
+        seen(at_twilio=[RECOVERED_UNTOLD], messages=[FAILED], notices={"SM1:failure": 1}),
     ),
     "a status of the future": (
         an_order(),
@@ -157,6 +166,16 @@ LIES: dict[str, tuple[Seen, str]] = {
             notices={"SM1:failure": 1},
         ),
         "error_code is None, not 30003",
+    ),
+    "a recovery that got its 2xx is missing": (
+        seen(
+            at_twilio=[
+                replace(RECOVERED_UNTOLD, confirmed=frozenset({"sent", "undelivered", "delivered"}))
+            ],
+            messages=[FAILED],
+            notices={"SM1:failure": 1},
+        ),
+        "outcome is failed, not delivered",
     ),
     "a message belongs to no request": (
         seen(messages=[an_item(request_id=None)]),
