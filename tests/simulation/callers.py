@@ -85,7 +85,7 @@ class Callers:
         self.wishes: list[Wish] = []
         self._draws = draws
         self._favourite = draws.choice(_KINDS)
-        self._alike = draws.choice((0.0, 0.1, 0.1, 0.6))
+        self._alike = draws.choice((0.0, 0.1, 0.5, 0.8))
         self._function = function
         self._gateway = gateway
         self._queue = queue
