@@ -25,6 +25,8 @@ from delivery.store import MessageStore
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.cloudformation import create_table
 
+pytestmark = pytest.mark.thorough
+
 URL = "https://callbacks.example.com/twilio/status"
 CONTEXT = SimpleNamespace(function_name="StatusCallbackFunction", aws_request_id="1")
 ECHO = "zZechoZz"

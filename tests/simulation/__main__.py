@@ -7,7 +7,7 @@ from pathlib import Path
 # The layer's own package, which Lambda would put there.
 site.addsitedir(str(Path(__file__).resolve().parents[2] / "layers" / "delivery"))
 
-from tests.simulation.command import main  # noqa: E402 -- it needs the layer
+from tests.simulation.command import main
 
 if __name__ == "__main__":
     sys.exit(main())

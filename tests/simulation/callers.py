@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final
 
 from sandbox.simulator.stories import STORIES
@@ -61,6 +62,7 @@ class Wish:
     entry: Entry
     document: Mapping[str, Any]
     effective_key: str | None
+    begins: float
     tries: int = 0
     replies: list[Reply] = field(default_factory=list)
     queue_ids: list[str] = field(default_factory=list)
@@ -97,29 +99,28 @@ class Callers:
     def start(self, count: int, *, within: float) -> None:
         """Let this many messages be wanted, at any time within so many seconds."""
         for number in range(count):
-            wish = self._draw(number)
+            wish = self._draw(number, within)
             self.wishes.append(wish)
-            begins = self._draws.uniform(0, within)
-            act: Mapping[Entry, Callable[[], object]] = {
-                Entry.API: lambda wish=wish: self._over_api(wish),
-                Entry.QUEUE: lambda wish=wish: self._through_queue(wish),
-                Entry.DIRECT: lambda wish=wish: self._directly(wish),
-                Entry.ASYNCHRONOUS: lambda wish=wish: self._asynchronously(wish),
+            ways: Mapping[Entry, Callable[[Wish], object]] = {
+                Entry.API: self._over_api,
+                Entry.QUEUE: self._through_queue,
+                Entry.DIRECT: self._directly,
+                Entry.ASYNCHRONOUS: self._asynchronously,
             }
+            act = partial(ways[wish.entry], wish)
             clients = 2 if wish.entry is Entry.API and self._draws.random() < 0.15 else 1
             for _ in range(clients if wish.effective_key else 1):
                 later = self._draws.choice((0.0, 0.05, 2.0))
-                self._loop.at(
-                    begins + later,
-                    lambda act=act[wish.entry], n=number: self._task(f"caller {n}", act),
-                )
+                self._loop.at(wish.begins + later, partial(self._task, f"caller {number}", act))
 
-    def _draw(self, number: int) -> Wish:
+    def _draw(self, number: int, within: float) -> Wish:
         draws = self._draws
+        begins = draws.uniform(0, within)
         entry = draws.choice((Entry.API, Entry.API, Entry.QUEUE, Entry.DIRECT, Entry.ASYNCHRONOUS))
         document = self._document(number)
         if self.wishes and draws.random() < self._alike:  # looks like another one
             other = draws.choice(self.wishes)
+            begins = other.begins + draws.choice((0.0, 1.0, 20.0, 300.0))
             looks = ("to", "from", "messaging_service_sid", "body")
             document = {name: other.document[name] for name in looks if name in other.document}
         key = f"key-{number}" if draws.random() < 0.7 else None
@@ -129,7 +130,7 @@ class Callers:
             document["reference"] = f"reference-{number}"
         if draws.random() < 0.3:
             document["context"] = {"team": "blue", "number": str(number)}
-        return Wish(number=number, entry=entry, document=document, effective_key=key)
+        return Wish(number=number, entry=entry, document=document, effective_key=key, begins=begins)
 
     def _document(self, number: int) -> dict[str, Any]:
         draws = self._draws
@@ -193,11 +194,10 @@ class Callers:
         self._trace.add(self._loop.seconds, f"caller {wish.number}", "asks, and hears", response)
 
     def _heard(self, wish: Wish, response: HttpResponse | None) -> Reply:
-        status, body, by_function = _NOBODY_ANSWERED, {}, False
-        if response is not None:
-            status, by_function = response.status, response.by_function
-            body = json.loads(response.body) if response.body and by_function else {}
-        return self._note(wish, status, body, by_function=by_function)
+        if response is None:
+            return self._note(wish, _NOBODY_ANSWERED, {}, by_function=False)
+        body = json.loads(response.body) if response.body and response.by_function else {}
+        return self._note(wish, response.status, body, by_function=response.by_function)
 
     def _note(
         self, wish: Wish, status: int, body: Mapping[str, Any], *, by_function: bool

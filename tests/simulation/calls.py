@@ -1,6 +1,7 @@
 """The calls from functions to AWS: where they wait, fail, and where the function may die."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final, Protocol, override
 
 from botocore.config import Config
@@ -191,8 +192,8 @@ class Paginator:
     def paginate(
         self,
         *,
-        PaginationConfig: Mapping[str, int] | None = None,
-        **arguments: Any,  # noqa: N803 -- boto3's name
+        PaginationConfig: Mapping[str, int] | None = None,  # noqa: N803 -- boto3's name
+        **arguments: Any,
     ) -> Iterator[dict[str, Any]]:
         """The answers, one after the other."""
         if PaginationConfig and "PageSize" in PaginationConfig:
@@ -209,10 +210,8 @@ def _quietly(effect: Callable[[], object]) -> Callable[[], None]:
     """The effect, whose answer or error nobody hears."""
 
     def run() -> None:
-        try:
+        with suppress(Exception):  # a lost answer is lost whatever it was
             effect()
-        except Exception:  # noqa: BLE001, S110 -- a lost answer is lost whatever it was
-            pass
 
     return run
 

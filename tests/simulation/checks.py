@@ -5,7 +5,7 @@ the words of the contract.
 """
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -127,7 +127,7 @@ class _Checks:
     def _understood(self, message: TwilioMessage) -> Iterator[Violation]:
         """No callback of Twilio's own is ever turned away as if a stranger had sent it."""
         for callback in self._world.twilio.simulator.callbacks(message.sid):
-            answers = {past.result.status for past in callback.attempts}
+            answers = {past.result.status or 0 for past in callback.attempts}
             if turned_away := answers & _TURNED_AWAY:
                 status, _ = _status_and_code(callback.parameters)
                 text = f"{status} was answered {sorted(turned_away)}"
@@ -242,8 +242,8 @@ class _Checks:
             if len(undisturbed) > 1:
                 text = f"told twice without need, by {[each.by for each in published]}"
                 yield Violation(promise="I4", subject=sid, text=text)
-        for published in failures[:1]:
-            if recoveries and recoveries[0].at < published.at:
+        if failures and recoveries:
+            if recoveries[0].at < failures[0].at:
                 text = "the recovery was told before the failure"
                 yield Violation(promise="I4", subject=sid, text=text)
 
@@ -305,11 +305,18 @@ class _Checks:
     def _is_left_to_people(self, request: Record) -> bool:
         """Several look alike, which nobody guesses between; an operator was told."""
         counted = self._world.lambda_service.metrics["DoubtAmbiguous"] > 0
-        return counted and any(
-            self._look_alikes(wish.document["to"], wish.document["body"]) > 1
-            for wish in self._world.callers.wishes
-            if wish.document["to"] == request["to"]
-        )
+        rivals = [
+            other
+            for other in self._requests.values()
+            if other["to"] == request["to"] and other["state"] != "sent"
+        ]
+        strangers = [
+            message
+            for message in self._at_twilio.values()
+            if message.to == request["to"]
+            and _request_id(message) != self._items.get(message.sid, {}).get("request_id")
+        ]
+        return counted and len(rivals) + len(strangers) > 1
 
     def _look_alikes(self, to: str, body: str) -> int:
         """The messages to this recipient with this text that may have been posted."""
@@ -327,7 +334,7 @@ class _Checks:
                 if sid not in self._at_twilio:
                     text = f"told that {sid} was sent"
                     yield Violation(promise="I5", subject=subject, text=text)
-            if reply.status == 409 and "state" not in reply.body:  # noqa: PLR2004 -- HTTP's number
+            if reply.status == 409 and "state" not in reply.body:
                 text = "told that the key has other content"
                 yield Violation(promise="I5", subject=subject, text=text)
         if wish.effective_key is None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import batched
 from time import monotonic
-from typing import Final, TextIO
+from typing import Final, Self, TextIO
 
 from sandbox.console import Console, Style
 from tests.simulation.runs import Totals, run_seeds
@@ -87,7 +87,7 @@ class Progress:
         self._said = 0
         self._started = monotonic()
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""What the template says: the functions with their environment, what invokes them, the resources."""
+"""What the template says: the functions, what invokes them, and the resources that they use."""
 
 import json
 import re
@@ -34,7 +34,7 @@ class Trigger:
     @property
     def source(self) -> str:
         """The logical id of the queue or table that it reads."""
-        value = self.properties.get("Queue") or self.properties.get("Stream")
+        value = self.properties["Queue" if self.kind == "SQS" else "Stream"]
         return str(value["Fn::GetAtt"][0])
 
 

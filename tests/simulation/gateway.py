@@ -4,6 +4,7 @@ import base64
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from tests.simulation.deployment import FunctionResource, resolved
@@ -84,11 +85,11 @@ class Gateway:
             return
         for mishap, status in ((Mishap.GATEWAY_ERROR, 503), (Mishap.THROTTLED, 429)):
             if faults.happens(mishap, where, loop.seconds, share=0.3):
-                response = HttpResponse(status=status)
-                loop.after(faults.uniform(0.01, 0.5), lambda: respond(response))
+                refusal = partial(respond, HttpResponse(status=status))
+                loop.after(faults.uniform(0.01, 0.5), refusal)
                 return
         route, parameters = self._route(request)
-        answered = []
+        answered: list[HttpResponse | None] = []
 
         def answer(response: HttpResponse | None) -> None:
             if not answered:

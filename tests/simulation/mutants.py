@@ -270,14 +270,21 @@ MUTANTS: Final = (
     Mutant(
         name="nobody is told of a request that was not found",
         breaks=frozenset({"I6"}),
-        edits=tuple(
-            Edit(path=_SETTLING, old=old, new=old.replace("self._store.record_never_sent", "id"))
-            for old in (
-                "                self._store.record_never_sent(self._never_sent(request))\n"
-                "                self._give_up_in_time(request)\n",
-                "            self._store.record_never_sent(self._never_sent(request))\n"
-                "            facts = ",
-            )
+        edits=(
+            Edit(
+                path=_SETTLING,
+                old="""                self._store.record_never_sent(self._never_sent(request))
+                self._give_up_in_time(request)
+""",
+                new="""                self._give_up_in_time(request)
+""",
+            ),
+            Edit(
+                path=_SETTLING,
+                old="""            self._store.record_never_sent(self._never_sent(request))
+            facts = """,
+                new="""            facts = """,
+            ),
         ),
     ),
     _mutant(

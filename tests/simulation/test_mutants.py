@@ -6,6 +6,8 @@ from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.program import Edit
 from tests.simulation.runs import seeds_until_caught
 
+pytestmark = pytest.mark.thorough
+
 _MOST_SEEDS = 300
 
 

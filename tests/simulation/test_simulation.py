@@ -7,6 +7,8 @@ from tests.simulation.faults import Weather
 from tests.simulation.runs import Broken, run_seeds
 from tests.simulation.world import World
 
+pytestmark = pytest.mark.thorough
+
 _PARTS = 12
 _SEEDS_OF_A_PART = 25
 FINE = Weather(

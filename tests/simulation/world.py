@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -22,7 +23,7 @@ from tests.simulation.lambda_service import Lambda
 from tests.simulation.pollers import QueuePoller, Schedule, StreamPoller
 from tests.simulation.program import Program, unchanged_program
 from tests.simulation.trace import Trace
-from tests.simulation.twilio_side import ACCOUNT_SID, AUTH_TOKEN, Twilio
+from tests.simulation.twilio_side import ACCOUNT_SID, AUTH_TOKEN, Twilio, TwilioSession
 from tests.simulation.virtual_time import Loop
 
 START: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -57,7 +58,7 @@ class World:
             faults=self.faults,
             trace=self.trace,
             make_client=self._make_client,
-            make_session=lambda: self.twilio.session(),
+            make_session=self._make_session,
             ids=self._id,
         )
         around: dict[str, Any] = {
@@ -95,7 +96,7 @@ class World:
         sending = self.weather.sending
         self.callers.start(self._draws.randint(2, 8), within=sending)
         for number in range(self._draws.choice((0, 0, 1))):
-            self.loop.at(self._draws.uniform(0, sending), lambda n=number: self._others_send(n))
+            self.loop.at(self._draws.uniform(0, sending), partial(self._others_send, number))
         unconfirmed_after = float(parameter("UnconfirmedAfterHours")) * _HOUR
         rest = self.weather.calm_at + unconfirmed_after + 3 * _HOUR
         for schedule in self._schedules:
@@ -103,6 +104,9 @@ class World:
         with patch("secrets.token_hex", lambda size=16: self._draws.randbytes(size).hex()):
             self.loop.run_until(rest + 2 * _HOUR)
         return self
+
+    def _make_session(self) -> TwilioSession:
+        return self.twilio.session()
 
     @property
     def disturbed(self) -> set[str]:
@@ -184,9 +188,15 @@ class World:
             watch=self._watch,
         )
 
-    def _watch(self, *what: Any) -> None:
+    def _watch(
+        self,
+        service: str,
+        operation: str,
+        arguments: Mapping[str, Any],
+        answer: Mapping[str, Any] | Exception,
+    ) -> None:
         for watcher in self.watchers:
-            watcher(*what)
+            watcher(service, operation, arguments, answer)
 
     def _connect(self, around: Mapping[str, Any]) -> list[Schedule]:
         """Let everything that the template names invoke its function; the schedules wait."""

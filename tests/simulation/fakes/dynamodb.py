@@ -234,7 +234,9 @@ class DynamoDb:
         text = given.get("ConditionExpression")
         if text and not condition(text)(item or {}, words):
             wants_item = given.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
-            parts = {"Item": _copied(item)} if wants_item and item is not None else {}
+            parts: dict[str, Any] = (
+                {"Item": _copied(item)} if wants_item and item is not None else {}
+            )
             raise client_error("ConditionalCheckFailedException", operation, **parts)
         return words
 

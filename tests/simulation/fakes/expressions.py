@@ -3,6 +3,7 @@
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.html
 """
 
+import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,13 @@ type Typed = Mapping[str, Any]
 """A typed value, e.g. {"S": "sent"}."""
 
 _TOKEN: Final = re.compile(r"\s*([#:]?[A-Za-z_][\w-]*|\d+|<=|>=|<>|[=<>(),.\[\]+-])")
-_COMPARISONS: Final = frozenset({"=", "<>", "<", "<=", ">", ">="})
+_ORDERS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_COMPARISONS: Final = frozenset({"=", "<>", *_ORDERS})
 
 
 class Malformed(Exception):
@@ -151,8 +158,8 @@ class _Reader:
 
     def _comparison(self) -> Condition:
         left = self.operand()
-        operator = self.take().upper()
-        if operator == "BETWEEN":
+        sign = self.take().upper()
+        if sign == "BETWEEN":
             least = self.operand()
             self.take("AND")
             most = self.operand()
@@ -160,17 +167,17 @@ class _Reader:
                 _compare(">=", left(item, words), least(item, words))
                 and _compare("<=", left(item, words), most(item, words))
             )
-        if operator == "IN":
+        if sign == "IN":
             self.take("(")
             several = self.separated(self.operand)
             self.take(")")
             return lambda item, words: any(
                 _compare("=", left(item, words), one(item, words)) for one in several
             )
-        if operator not in _COMPARISONS:
-            raise Malformed(f"{operator} compares nothing")
+        if sign not in _COMPARISONS:
+            raise Malformed(f"{sign} compares nothing")
         right = self.operand()
-        return lambda item, words: _compare(operator, left(item, words), right(item, words))
+        return lambda item, words: _compare(sign, left(item, words), right(item, words))
 
     # --- values ---
 
@@ -240,24 +247,15 @@ def _begins_with(value: Typed | None, start: Typed | None) -> bool:
     return bool(value["S"].startswith(start["S"]))
 
 
-def _compare(operator: str, left: Typed | None, right: Typed | None) -> bool:
+def _compare(sign: str, left: Typed | None, right: Typed | None) -> bool:
     """An attribute that is not there differs from everything, and nothing else is true of it."""
     if left is None or right is None:
-        return operator == "<>"
-    if operator in {"=", "<>"}:
-        return _same(left, right) is (operator == "=")
+        return sign == "<>"
+    if sign in {"=", "<>"}:
+        return _same(left, right) is (sign == "=")
     if left.keys() != right.keys():
         return False
-    one, other = _ordered(left), _ordered(right)
-    match operator:
-        case "<":
-            return bool(one < other)
-        case "<=":
-            return bool(one <= other)
-        case ">":
-            return bool(one > other)
-        case _:
-            return bool(one >= other)
+    return bool(_ORDERS[sign](_ordered(left), _ordered(right)))
 
 
 def _same(left: Typed, right: Typed) -> bool:

@@ -60,7 +60,7 @@ class Queue:
     def receive(self, most: int) -> list[QueuedMessage]:
         """The messages that are visible now; nobody else sees them for a while."""
         now = self._clock()
-        received = []
+        received: list[QueuedMessage] = []
         for message in list(self.messages.values()):
             if message.visible_at > now or len(received) == most:
                 continue
