@@ -242,10 +242,9 @@ class _Checks:
             if len(undisturbed) > 1:
                 text = f"told twice without need, by {[each.by for each in published]}"
                 yield Violation(promise="I4", subject=sid, text=text)
-        if failures and recoveries:
-            if recoveries[0].at < failures[0].at:
-                text = "the recovery was told before the failure"
-                yield Violation(promise="I4", subject=sid, text=text)
+        if failures and recoveries and recoveries[0].at < failures[0].at:
+            text = "the recovery was told before the failure"
+            yield Violation(promise="I4", subject=sid, text=text)
 
     def _told_of_failures_only(self) -> Iterator[Violation]:
         for notice in self._world.topic.published:

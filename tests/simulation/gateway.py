@@ -126,7 +126,7 @@ def _event(request: HttpRequest, route: _Route, parameters: Mapping[str, str]) -
             "http": {"method": request.method, "path": request.path},
             "stage": "$default",
         },
-        "pathParameters": dict(parameters),
+        **({"pathParameters": dict(parameters)} if parameters else {}),
         "isBase64Encoded": True,
         "body": base64.b64encode(request.body).decode(),
     }

@@ -75,6 +75,13 @@ MUTANTS: Final = (
         "if outcome is not Outcome.FAILED and message.notice is Notice.MUTED:",
     ),
     _mutant(
+        "a status that is not final ends the wait for one",
+        "I2 I7",
+        f"{_LAYER}/message.py",
+        "if outcome is Outcome.PENDING and self.outcome is Outcome.UNCONFIRMED:",
+        "if outcome is Outcome.PENDING and self.outcome is Outcome.CANCELED:",
+    ),
+    _mutant(
         "an error code is erased by a repetition without one",
         "I3",
         f"{_LAYER}/message.py",
@@ -182,6 +189,13 @@ MUTANTS: Final = (
         """            held = request
             del error
 """,
+    ),
+    _mutant(
+        "a claim of somebody else is given free",
+        "I5",
+        f"{_LAYER}/store.py",
+        'ConditionExpression="#claim_id = :claim_id AND #state = :in_progress"',
+        'ConditionExpression="#claim_id <> :claim_id OR #state = :in_progress"',
     ),
     _mutant(
         "the key is given free when the outcome is unknown",

@@ -27,6 +27,8 @@ from tests.simulation.twilio_side import ACCOUNT_SID, AUTH_TOKEN, Twilio, Twilio
 from tests.simulation.virtual_time import Loop
 
 START: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
+PAGE_SIZE: Final = 3
+"""The items that DynamoDB reads at once: few, so that there are several pages."""
 _HOUR: Final = 3600.0
 
 
@@ -34,7 +36,12 @@ class World:
     """The system, its surroundings, and what goes wrong with them."""
 
     def __init__(
-        self, seed: int, program: Program | None = None, *, weather: Weather | None = None
+        self,
+        seed: int,
+        program: Program | None = None,
+        *,
+        weather: Weather | None = None,
+        indexes_lag: bool = True,
     ) -> None:
         self.seed = seed
         draws = random.Random(seed)  # noqa: S311 -- repeatable, no secrets
@@ -45,8 +52,8 @@ class World:
         self.faults = Faults(self.weather, draws)
         self.watchers: list[Watcher] = []
         self._calls = Calls(self.loop, self.faults, self.trace)
-        self.tables = self._make_tables()
-        self.dynamodb = DynamoDb(self.tables, page_size=3)
+        self.tables = self._make_tables(lag=draws.choice((0.0, 0.5, 20.0)) * indexes_lag)
+        self.dynamodb = DynamoDb(self.tables, page_size=PAGE_SIZE)
         self.queues = self._make_queues()
         self.sqs = Sqs(self.queues)
         self.topic = Sns(self._clock)
@@ -144,8 +151,7 @@ class World:
             }
         )
 
-    def _make_tables(self) -> dict[str, Table]:
-        lag = self._draws.choice((0.0, 0.5, 20.0))
+    def _make_tables(self, *, lag: float) -> dict[str, Table]:
         return {
             name: Table(
                 name, properties, clock=self._clock, lag=lambda: self._draws.uniform(0, lag)
