@@ -75,13 +75,6 @@ MUTANTS: Final = (
         "if outcome is not Outcome.FAILED and message.notice is Notice.MUTED:",
     ),
     _mutant(
-        "a status that is not final ends the wait for one",
-        "I2 I7",
-        f"{_LAYER}/message.py",
-        "if outcome is Outcome.PENDING and self.outcome is Outcome.UNCONFIRMED:",
-        "if outcome is Outcome.PENDING and self.outcome is Outcome.CANCELED:",
-    ),
-    _mutant(
         "an error code is erased by a repetition without one",
         "I3",
         f"{_LAYER}/message.py",

@@ -9,8 +9,8 @@ from tests.simulation.world import World
 
 pytestmark = pytest.mark.thorough
 
-_PARTS = 12
 _SEEDS_OF_A_PART = 25
+_PARTS = 12
 FINE = Weather(
     faults=0,
     worst=None,
