@@ -1,18 +1,19 @@
 """The command line: `python -m tests.simulation --seeds 10000 --jobs 2`.
 
-Exit codes: 0 every promise was kept; 1 one was broken; 2 a wrong command line.
+Exit codes: 0 every promise was kept (or every mutant caught); 1 not so; 2 a wrong command line.
 """
 
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from itertools import batched
+from itertools import batched, islice, repeat
 from time import monotonic
 from typing import Final, Self, TextIO
 
 from sandbox.console import Console, Style
-from tests.simulation.runs import Totals, run_seeds
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.runs import Totals, run_seeds, seeds_until_caught
 
 _AT_A_TIME: Final = 20
 _WIDTH: Final = 40
@@ -21,29 +22,49 @@ _MOST_LINES: Final = 400
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the seeds, show how far it is, then the table."""
+    """Run the seeds, or hunt the mutants with them; show how far it is, then the tables."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1000, help="how many runs (1000)")
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first seed (0)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (2)")
+    parser.add_argument(
+        "--mutants",
+        action="store_true",
+        help="put each deliberate fault into the project: how many seeds until a promise breaks?",
+    )
     given = parser.parse_args(arguments)
+    seeds = range(given.first, given.first + given.seeds)
+    console = Console(sys.stdout)
+    return hunt(console, seeds, given.jobs) if given.mutants else run(console, seeds, given.jobs)
+
+
+def run(console: Console, seeds: range, jobs: int) -> int:
+    """Run the project as it is: 1 if a promise was broken."""
     started = monotonic()
     totals = Totals()
-    with Progress(sys.stderr, given.seeds) as progress:
-        for finished, part in _in_parallel(
-            range(given.first, given.first + given.seeds), given.jobs
-        ):
+    with Progress(sys.stderr, len(seeds)) as progress:
+        for finished, part in _in_parallel(seeds, jobs):
             totals.add(part)
             progress.advance(finished, len(totals.broken))
-    console = Console(sys.stdout)
     for line in table(totals, monotonic() - started):
         console.line(line)
     for broken in sorted(totals.broken, key=lambda it: it.seed)[:_MOST_SHOWN]:
         console.line()
-        for number, line in enumerate(broken.lines()):
-            if number < _MOST_LINES:
-                console.line(line, Style.BAD if line.startswith("seed") else None)
+        for line in islice(broken.lines(), _MOST_LINES):
+            console.line(line, Style.BAD if line.startswith("seed") else None)
     return 1 if totals.broken else 0
+
+
+def hunt(console: Console, seeds: range, jobs: int) -> int:
+    """Run each mutant until it breaks a promise: 1 if one never did."""
+    with ProcessPoolExecutor(jobs) as pool:
+        taken = list(pool.map(seeds_until_caught, MUTANTS, repeat(seeds)))
+    console.line("| mutant | may break | seeds until caught |")
+    console.line("|---|---|---:|")
+    for mutant, number in zip(MUTANTS, taken, strict=True):
+        promises = ", ".join(sorted(mutant.breaks))
+        console.line(f"| {mutant.name} | {promises} | {number or 'not caught'} |")
+    return 0 if all(taken) else 1
 
 
 def _in_parallel(seeds: range, jobs: int) -> Iterator[tuple[int, Totals]]:

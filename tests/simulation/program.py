@@ -138,5 +138,7 @@ def _edited_here(path: Path, edits: Sequence[Edit]) -> list[Edit]:
 
 def _taken_from_imported() -> dict[str, ModuleType]:
     """Remove the project's modules from what is imported, and return them."""
-    names = [name for name in sys.modules if name.partition(".")[0] in _OURS]
+    names = [
+        name for name in sys.modules if name.startswith(_OURS) and name.partition(".")[0] in _OURS
+    ]
     return {name: sys.modules.pop(name) for name in names}

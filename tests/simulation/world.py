@@ -13,7 +13,7 @@ from botocore.config import Config
 from sandbox.simulator.settings import Settings
 from tests.simulation.callers import SENDER, Callers
 from tests.simulation.calls import Calls, Client, Operate, Watcher
-from tests.simulation.deployment import functions, parameter, queue_url, resolved, resources
+from tests.simulation.deployment import functions, parameter, queue_url, resources
 from tests.simulation.fakes.dynamodb import DynamoDb, Table
 from tests.simulation.fakes.notifications import SecretsManager, Sns
 from tests.simulation.fakes.queues import Queue, Sqs
@@ -137,7 +137,7 @@ class World:
         return f"{hexed[:8]}-{hexed[8:12]}-{hexed[12:16]}-{hexed[16:20]}-{hexed[20:]}"
 
     def _others_send(self, number: int) -> None:
-        url = resolved(functions_environment("STATUS_CALLBACK_URL"))
+        url = functions()["send_message"].environment["STATUS_CALLBACK_URL"]
         self.twilio.create_for_others(
             {
                 "To": self._draws.choice((f"+1555999{number:04d}", "+15555530003")),
@@ -227,8 +227,3 @@ def _draw_settings(draws: random.Random) -> Settings:
         sending=draws.random() < 0.2,
         trial=draws.random() < 0.1,
     )
-
-
-def functions_environment(name: str) -> str:
-    """A variable of the sender's."""
-    return functions()["send_message"].environment[name]
