@@ -28,7 +28,9 @@ LAYER_MAY_IMPORT = {
     "credentials": {"botocore"},
     "callback_queue": {"delivery.message", "botocore"},
     "send_request": {"delivery.message"},
-    "store": {"delivery.message", "delivery.send_request", "boto3", "botocore"},
+    "dynamodb": {"botocore"},
+    "store": {"delivery.message", "delivery.dynamodb"},
+    "request_store": {"delivery.send_request", "delivery.dynamodb", "botocore"},
     "twilio": {"delivery.credentials", "requests", "urllib3"},
 }
 FUNCTIONS_MAY_IMPORT = {"delivery", "boto3", "botocore", "requests", "aws_lambda_powertools", "."}

@@ -19,8 +19,9 @@ from botocore.config import Config
 from delivery.answers import Answer, answer, problem
 from delivery.error_codes import explain
 from delivery.message import Message, Outcome, Record
+from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest
-from delivery.store import MessageStore, RequestStore, StoreUnavailable
+from delivery.store import MessageStore, StoreUnavailable
 
 # What people ask for may be a phone number: it is in no answer and no line of the log.
 _MAY_BE_A_KEY = re.compile(r"\w{1,128}")

@@ -20,7 +20,8 @@ from botocore.config import Config
 
 from delivery.credentials import SecretError, TwilioSecrets
 from delivery.message import Lifetimes
-from delivery.store import MessageStore, RequestStore, StoreUnavailable
+from delivery.request_store import RequestStore
+from delivery.store import MessageStore, StoreUnavailable
 from delivery.twilio import TwilioClient
 
 from .findings import Finding, What

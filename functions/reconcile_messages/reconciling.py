@@ -12,7 +12,8 @@ from typing import Final
 
 from delivery.credentials import ApiCredentials, TwilioSecret, UnknownAccount
 from delivery.message import Effect, Lifetimes, Message, Outcome
-from delivery.store import MessageStore, RequestStore, StoreUnavailable
+from delivery.request_store import RequestStore
+from delivery.store import MessageStore, StoreUnavailable
 from delivery.twilio import (
     RESERVED_SECONDS,
     MessageResource,

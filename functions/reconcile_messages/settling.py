@@ -16,8 +16,9 @@ from typing import Final
 
 from delivery.credentials import TwilioSecret, UnknownAccount
 from delivery.message import MessageStatus, Source, StatusUpdate
+from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest, body_digest
-from delivery.store import MessageStore, RequestStore, StoreUnavailable
+from delivery.store import MessageStore, StoreUnavailable
 from delivery.twilio import RESERVED_SECONDS, MessageResource, TwilioClient, TwilioError
 
 from .findings import Finding, What, said, stopped_by

@@ -30,8 +30,9 @@ from delivery.answers import Answer, problem
 from delivery.callback_queue import CallbackQueue
 from delivery.credentials import TwilioSecrets
 from delivery.message import Lifetimes
+from delivery.request_store import RequestStore
 from delivery.send_request import RequestState
-from delivery.store import MessageStore, RequestStore, StoreUnavailable
+from delivery.store import MessageStore, StoreUnavailable
 from delivery.twilio import TwilioClient
 
 from .answers import answer_for, direct_answer

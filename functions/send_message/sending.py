@@ -12,8 +12,9 @@ from typing import Final
 from delivery.callback_queue import CallbackQueue, QueueUnavailable
 from delivery.credentials import ApiCredentials, SecretError, TwilioSecrets, UnknownAccount
 from delivery.message import Lifetimes, Message, MessageStatus, Source, StatusUpdate
+from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest, body_digest, content_digest
-from delivery.store import MessageStore, RequestStore, StoreUnavailable
+from delivery.store import MessageStore, StoreUnavailable
 from delivery.twilio import (
     NEEDED_SECONDS,
     CredentialsRefused,

@@ -20,7 +20,8 @@ from mypy_boto3_secretsmanager import SecretsManagerClient
 from delivery.callback_queue import CallbackQueue
 from delivery.credentials import TwilioSecrets
 from delivery.message import Lifetimes
-from delivery.store import MessageStore, RequestStore
+from delivery.request_store import RequestStore
+from delivery.store import MessageStore
 from delivery.twilio import TwilioClient
 from tests.cloudformation import create_table
 from tests.functions.sender import UNHEARD_OF, Clock, Function, Line

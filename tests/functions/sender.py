@@ -13,8 +13,9 @@ from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_secretsmanager import SecretsManagerClient
 
 from delivery.message import Message
+from delivery.request_store import RequestStore
 from delivery.send_request import SendRequest
-from delivery.store import MessageStore, RequestStore
+from delivery.store import MessageStore
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.scripted_twilio import MESSAGE_SID, ScriptedTwilio
 

@@ -11,8 +11,9 @@ import pytest
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from delivery.message import Source
+from delivery.request_store import RequestStore
 from delivery.send_request import RequestState
-from delivery.store import MessageStore, RequestStore
+from delivery.store import MessageStore
 from tests.builders import MESSAGE_SID, an_update
 from tests.functions.sender import Clock, Function, a_document
 from tests.scripted_twilio import DROPPED, refused

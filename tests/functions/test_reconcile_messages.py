@@ -17,8 +17,9 @@ from mypy_boto3_secretsmanager import SecretsManagerClient
 from delivery import twilio as delivery_twilio
 from delivery.credentials import TwilioSecrets
 from delivery.message import Message, Notice, Outcome, Source, StatusUpdate
+from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest, body_digest
-from delivery.store import MessageStore, RequestStore
+from delivery.store import MessageStore
 from delivery.twilio import TwilioClient
 from sandbox.simulator.exchange import Dropped
 from tests.functions.interleaving import Writer, every_interleaving
@@ -714,7 +715,7 @@ def test_a_run_that_loses_any_of_its_calls_is_made_good_by_the_next(
     world: World, breaking: Callable[[], Iterator[Breaking]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("delivery.store.AWAITING_KEYS", ("awaiting#0", "awaiting#1"))
-    monkeypatch.setattr("delivery.store.UNSETTLED_KEYS", ("open#a",))
+    monkeypatch.setattr("delivery.request_store.UNSETTLED_KEYS", ("open#a",))
     whole = MessageStore(world.dynamodb, "MessagesTable", world.app.LIFETIMES)
     for number, _ in enumerate(breaking()):
         sid, lost = f"SM{2 * number:031x}1", f"SM{2 * number:031x}0"
@@ -1298,7 +1299,7 @@ def test_two_runs_at_once_and_a_callback_agree_on_what_became_of_a_request(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("delivery.store.AWAITING_KEYS", ())
-    monkeypatch.setattr("delivery.store.UNSETTLED_KEYS", ("open#a",))
+    monkeypatch.setattr("delivery.request_store.UNSETTLED_KEYS", ("open#a",))
     request_ids: list[str] = []
 
     def writers_of_run(number: int) -> list[Writer]:
@@ -1338,7 +1339,7 @@ def test_a_settlement_that_loses_any_of_its_calls_is_made_good_by_the_next_run(
     evidence: str,
 ) -> None:
     monkeypatch.setattr("delivery.store.AWAITING_KEYS", ())
-    monkeypatch.setattr("delivery.store.UNSETTLED_KEYS", ("open#a",))
+    monkeypatch.setattr("delivery.request_store.UNSETTLED_KEYS", ("open#a",))
     whole = MessageStore(world.dynamodb, "MessagesTable", world.app.LIFETIMES)
     for number, _ in enumerate(breaking()):
         request_id, to = f"rq_{number:031x}a", f"+1555{number:07}"

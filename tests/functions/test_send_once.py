@@ -10,8 +10,9 @@ import boto3
 import pytest
 
 from delivery.message import Notice, Outcome, Source, StatusUpdate
+from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest
-from delivery.store import MessageStore, RequestStore, StoreUnavailable
+from delivery.store import MessageStore, StoreUnavailable
 from tests.functions.sender import FROM, TO, Function, a_document
 from tests.scripted_twilio import DROPPED, MESSAGE_SID, Reply, accepted, refused
 

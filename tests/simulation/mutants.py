@@ -168,7 +168,7 @@ MUTANTS: Final = (
     _mutant(
         "the claim is not conditional",
         "I5",
-        f"{_LAYER}/store.py",
+        f"{_LAYER}/request_store.py",
         'key_is_free = "attribute_not_exists(#request_id) OR #state = :refused"',
         'key_is_free = "attribute_not_exists(#request_id) OR #state <> :refused"',
     ),
@@ -186,7 +186,7 @@ MUTANTS: Final = (
     _mutant(
         "a claim of somebody else is given free",
         "I5",
-        f"{_LAYER}/store.py",
+        f"{_LAYER}/request_store.py",
         'ConditionExpression="#claim_id = :claim_id AND #state = :in_progress"',
         'ConditionExpression="#claim_id <> :claim_id OR #state = :in_progress"',
     ),
