@@ -6,6 +6,9 @@ others know of it; it is asked when a request has been in doubt for `DoubtMinute
 
 A request that was not found is first marked so and then told of, and the other way round if it
 turns up: whoever dies in between leaves it on the list, and the next run repeats the rest.
+
+A request that was sent is on the list while its message is not in the table, because neither the
+table nor the CallbackQueue took it in: perhaps nobody else will ever tell of it.
 """
 
 from collections import defaultdict
@@ -15,11 +18,18 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from delivery.credentials import TwilioSecret, UnknownAccount
-from delivery.message import MessageStatus, Source, StatusUpdate
+from delivery.message import Effect, Message, MessageStatus, Source, StatusUpdate
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest, body_digest
 from delivery.store import MessageStore, StoreUnavailable
-from delivery.twilio import RESERVED_SECONDS, MessageResource, TwilioClient, TwilioError
+from delivery.twilio import (
+    RESERVED_SECONDS,
+    MessageResource,
+    OutcomeUnknown,
+    Refused,
+    TwilioClient,
+    TwilioError,
+)
 
 from .findings import Finding, What, said, stopped_by
 
@@ -78,9 +88,10 @@ class Settler:
                 yield Finding(what=What.STOPPED, facts={"reason": "too little time is left"})
                 return
             try:
-                rivals = yield from self._settle_by_table(requests)
+                others = yield from self._settle_by_table(requests)
                 if account_sid not in stopped:
-                    yield from self._settle_by_looks(secret, rivals, time_left)
+                    yield from self._bring_in(secret, others, time_left)
+                    yield from self._settle_by_looks(secret, others, time_left)
             except StoreUnavailable as error:
                 facts = {"request_ids": _ids(requests), "reason": str(error)}
                 yield Finding(what=What.TROUBLE, facts=facts)
@@ -91,14 +102,14 @@ class Settler:
     def _settle_by_table(
         self, requests: Iterable[SendRequest]
     ) -> Generator[Finding, None, list[SendRequest]]:
-        """Settle those whose id a message carries; returns the others."""
+        """Settle those whose message is in the table; returns the others."""
         others = []
         for request in requests:
             state = request.state_at(self._now())
             if state is not RequestState.IN_PROGRESS:
-                message = self._store.sent_under(request.request_id, request.to, request.sent_since)
+                message = self._message_of(request)
                 if message is not None:
-                    yield from self._sent(request, message.message_sid, evidence="its id")
+                    yield from self._sent(request, message, evidence="its id")
                     continue
             if state is RequestState.NOT_FOUND:
                 # Again, if whoever found that out died before; and a callback may still come.
@@ -107,14 +118,43 @@ class Settler:
             others.append(request)
         return others
 
-    def _settle_by_looks(
-        self, secret: TwilioSecret, rivals: Sequence[SendRequest], time_left: TimeLeft
+    def _message_of(self, request: SendRequest) -> Message | None:
+        if request.message_sid is not None:
+            return self._store.get(request.message_sid)
+        return self._store.sent_under(request.request_id, request.to, request.sent_since)
+
+    def _bring_in(
+        self, secret: TwilioSecret, requests: Iterable[SendRequest], time_left: TimeLeft
     ) -> Iterator[Finding]:
-        """Settle those of the rivals, all to the same recipient, that were in doubt long enough.
+        """Store the messages of which nothing but their requests knows.
+
+        Raises:
+            TwilioError: Twilio does not answer, or not this account.
+        """
+        for request in requests:
+            if request.message_sid is None:
+                continue
+            facts = {"message_sid": request.message_sid, "request_id": request.request_id}
+            try:
+                credentials = secret.for_account(request.account_sid)
+                resource = self._twilio.fetch(credentials, request.message_sid, time_left=time_left)
+            except (UnknownAccount, Refused, OutcomeUnknown) as error:
+                self._give_up_in_time(request)
+                yield Finding(what=What.TROUBLE, facts=facts | {"reason": str(error)})
+            else:
+                yield from self._claimed(request, resource)
+                yield Finding(what=What.RECONCILED, facts=facts | {"status": resource.status})
+
+    def _settle_by_looks(
+        self, secret: TwilioSecret, requests: Sequence[SendRequest], time_left: TimeLeft
+    ) -> Iterator[Finding]:
+        """Settle those, all to the same recipient, that were in doubt long enough.
 
         Raises:
             TwilioError: the list could not be read.
         """
+        rivals = [request for request in requests if request.message_sid is None]
+        spoken_for = {request.message_sid for request in requests}
         doubtful = [request for request in rivals if self._is_to_be_settled(request)]
         if not doubtful:
             return
@@ -129,9 +169,10 @@ class Settler:
             resource
             for page in pages
             for resource in page
-            if any(looks_like(resource, request) for request in rivals)
+            if resource.sid not in spoken_for
+            and any(looks_like(resource, request) for request in rivals)
         ]
-        unclaimed, sid_of = self._claims(alike)
+        unclaimed, message_of = self._claims(alike)
         for request in doubtful:
             fitting = [resource for resource in unclaimed if looks_like(resource, request)]
             contested = any(
@@ -140,8 +181,8 @@ class Settler:
                 for rival in rivals
                 if rival.request_id != request.request_id
             )
-            if request.request_id in sid_of:
-                yield from self._sent(request, sid_of[request.request_id], evidence="its id")
+            if request.request_id in message_of:
+                yield from self._sent(request, message_of[request.request_id], evidence="its id")
             elif not fitting:
                 yield from self._not_found(request)
             elif len(fitting) > 1 or contested or self._is_old(request):
@@ -151,22 +192,22 @@ class Settler:
 
     def _claims(
         self, resources: Iterable[MessageResource]
-    ) -> tuple[list[MessageResource], dict[str, str]]:
-        """Those that nobody claims, and the SIDs of the others by the request's id they carry.
+    ) -> tuple[list[MessageResource], dict[str, Message]]:
+        """Those that nobody claims, and the others by the request's id that they carry.
 
         A message of ours is called back about with its request's id. One that was called back about
         without, another program has sent.
         """
-        unclaimed, sid_of = [], {}
+        unclaimed, message_of = [], {}
         for resource in resources:
             message = self._store.get(resource.sid)
             if message is not None and message.request_id is not None:
-                sid_of[message.request_id] = resource.sid
+                message_of[message.request_id] = message
             elif message is None or all(
                 transition.source is not Source.CALLBACK for transition in message.transitions
             ):
                 unclaimed.append(resource)
-        return unclaimed, sid_of
+        return unclaimed, message_of
 
     def _is_to_be_settled(self, request: SendRequest) -> bool:
         now = self._now()
@@ -193,25 +234,44 @@ class Settler:
         )
         message = self._store.record(update).message
         if message.request_id == request.request_id:
-            yield from self._sent(request, resource.sid, evidence="its looks")
+            yield from self._sent(request, message, evidence="its looks")
 
-    def _sent(self, request: SendRequest, message_sid: str, *, evidence: str) -> Iterator[Finding]:
+    def _sent(self, request: SendRequest, message: Message, *, evidence: str) -> Iterator[Finding]:
         if request.state is RequestState.NOT_FOUND:
             self._store.record_sent_after_all(self._never_sent(request))
+        self._complete(request, message)
         settled = request.settled(
-            RequestState.SENT, at=self._now(), kept_for=self._kept_for, message_sid=message_sid
+            RequestState.SENT,
+            at=self._now(),
+            kept_for=self._kept_for,
+            message_sid=message.message_sid,
         )
-        if self._requests.settle(request, settled).state is RequestState.SENT:
+        known_before = request.state is RequestState.SENT
+        if self._requests.settle(request, settled).state is RequestState.SENT and not known_before:
             yield Finding(
                 what=What.SETTLED,
                 facts={
-                    "message_sid": message_sid,
+                    "message_sid": message.message_sid,
                     "request_id": request.request_id,
                     "reference": request.reference,
                     "evidence": evidence,
                     "was": request.state,
                 },
             )
+
+    def _complete(self, request: SendRequest, message: Message) -> None:
+        """Store what only the request knows of its message: callbacks do not tell it."""
+        update = StatusUpdate(
+            message_sid=message.message_sid,
+            status=message.transitions[0].status,
+            at=self._now(),
+            source=Source.RECONCILE,
+            reference=request.reference,
+            context=request.context,
+            send_at=request.send_at,
+        )
+        if message.effect_of(update) is not Effect.REPEATED:
+            self._store.record(update)
 
     def _not_found(self, request: SendRequest) -> Iterator[Finding]:
         """First the request, then the message: only who settles it so may tell people of it."""

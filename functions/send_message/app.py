@@ -147,14 +147,14 @@ def _report(sent: SendResult, queue_message_id: str | None = None) -> None:
     """A line and a count for each request; never a number, a text or a token."""
     log = logger.info if isinstance(sent, Accepted) else logger.warning
     match sent:
-        case Accepted(message=message, stored=stored):
+        case Accepted(message=message, stored=stored, queued=queued):
             metric = "MessageSent"
             facts: dict[str, object] = {
                 "message_sid": message.message_sid,
                 "request_id": message.request_id,
                 "reference": message.reference,
             }
-            if not stored:
+            if not (stored or queued):
                 _count("MessageNotStored")
                 logger.error("Message sent, but not stored", extra=facts)
         case Invalid(problems=problems):
@@ -182,8 +182,8 @@ def _report_cancel(canceled: CancelResult, message_sid: str) -> None:
     log = logger.info if isinstance(canceled, Accepted) else logger.warning
     facts: dict[str, object] = {"message_sid": message_sid}
     match canceled:
-        case Accepted(stored=stored):
-            metric, facts["stored"] = "MessageCanceled", stored
+        case Accepted(stored=stored, queued=queued):
+            metric, facts["stored"] = "MessageCanceled", stored or queued
         case Rejected(code=code):
             metric, facts["error_code"] = "CancelRefused", code
         case NotFound():

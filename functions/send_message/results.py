@@ -18,7 +18,9 @@ class Accepted:
 
     message: Message
     stored: bool = True
-    """False: neither table nor queue answered. The callbacks, with the request's id, bring it."""
+    """False: the table did not take it, and the request has to bring it in."""
+    queued: bool = False
+    """True: it waits in the CallbackQueue for the table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -226,10 +226,15 @@ class MessageSender:
         if state in {RequestState.IN_DOUBT, RequestState.NOT_FOUND}:
             message = self._store.sent_under(held.request_id, held.to, held.sent_since)
             if message is not None:
-                if (
-                    state is RequestState.IN_DOUBT
-                ):  # else people were told, which is taken back first
-                    self._settle(held, RequestState.SENT, message_sid=message.message_sid)
+                if state is RequestState.IN_DOUBT:
+                    # Else people were told, which is taken back first. What only the request knows
+                    # may be missing in what callbacks stored.
+                    self._settle(
+                        held,
+                        RequestState.SENT,
+                        message_sid=message.message_sid,
+                        message_stored=False,
+                    )
                 return SentBefore(
                     request_id=held.request_id, message_sid=message.message_sid, message=message
                 )
@@ -265,7 +270,12 @@ class MessageSender:
             self._release(request)
             return _not_done(error)
         accepted = self._record(update)
-        self._settle(request, RequestState.SENT, message_sid=update.message_sid)
+        self._settle(
+            request,
+            RequestState.SENT,
+            message_sid=update.message_sid,
+            message_stored=accepted.stored,
+        )
         return accepted
 
     def _post(
@@ -323,7 +333,7 @@ class MessageSender:
             self._backlog.put(update)
         except QueueUnavailable:
             return Accepted(message=message, stored=False)
-        return Accepted(message=message)
+        return Accepted(message=message, stored=False, queued=True)
 
     def _settle(
         self,
@@ -332,6 +342,7 @@ class MessageSender:
         *,
         message_sid: str | None = None,
         error_code: int | None = None,
+        message_stored: bool = True,
     ) -> None:
         """Store the result. Where that fails, the lease runs out and evidence will settle it."""
         settled = request.settled(
@@ -341,6 +352,8 @@ class MessageSender:
             message_sid=message_sid,
             error_code=error_code,
         )
+        if not message_stored:
+            settled = settled.without_message()
         try:
             self._requests.settle(request, settled)
         except StoreUnavailable:

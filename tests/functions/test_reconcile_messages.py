@@ -853,6 +853,93 @@ def test_a_callback_that_carries_the_requests_id_settles_it_as_sent(
     assert counted() == {"RequestSettled": 1}
 
 
+def test_what_only_the_request_knows_is_added_to_a_message_that_callbacks_told_of(
+    world: World,
+) -> None:
+    send_at = world.twilio.now + timedelta(days=2)
+    request = world.claim(send_at=send_at)
+    sid = world.send(known=False)
+    world.learn(sid, "from_the_future", request_id=REQUEST_ID, context={"lane": "3"})
+    world.pass_by(minutes=1)
+
+    world.run()
+
+    message = world.message(sid)
+    assert (message.reference, message.send_at) == (request.reference, send_at)
+    assert message.context == {"lane": "3", **request.context}
+    assert [entry.status for entry in message.transitions] == ["from_the_future"]
+
+
+def a_message_that_nobody_took(world: World, request_id: str = REQUEST_ID, **form: Any) -> str:
+    """A request that was sent while table and queue took nothing: it alone knows its message."""
+    claimed = world.claim(request_id)
+    world.pass_by(seconds=1)
+    sid = world.send(known=False, **form)
+    sent = claimed.settled(
+        RequestState.SENT, at=world.twilio.now, kept_for=timedelta(days=30), message_sid=sid
+    )
+    world.requests.settle(claimed, sent.without_message())
+    return sid
+
+
+def test_a_message_of_which_only_its_request_knows_is_brought_in(
+    world: World, counted: Counted
+) -> None:
+    sid = a_message_that_nobody_took(world)
+    world.pass_by(minutes=1)
+
+    world.run()
+
+    message = world.message(sid)
+    assert (message.status, message.request_id) == ("delivered", REQUEST_ID)
+    assert (message.reference, message.context) == ("order-1", {"shop": "7"})
+    assert world.asked == [f"{sid}.json"]
+    assert (world.request().state, world.request().unsettled) == (RequestState.SENT, None)
+    assert counted() == {"MessageReconciled": 1}
+
+
+def test_a_message_that_was_taken_in_meanwhile_needs_no_question(
+    world: World, counted: Counted
+) -> None:
+    sid = a_message_that_nobody_took(world)
+    world.learn(sid, "sent", request_id=REQUEST_ID)
+    world.pass_by(minutes=1)
+
+    world.run()
+
+    assert world.message(sid).reference == "order-1"
+    assert (world.request().state, world.request().unsettled) == (RequestState.SENT, None)
+    assert world.asked == []
+    assert counted() == {}
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_a_message_that_cannot_be_brought_in_yet_is_still_nobody_elses(
+    world: World, counted: Counted, status: int
+) -> None:
+    sid = a_message_that_nobody_took(world)
+    world.claim(OTHER_REQUEST_ID)
+    world.wire.fault = lambda it: a_response(status) if sid in str(it.url) else None
+    world.pass_by(minutes=15)
+
+    world.run()
+
+    assert world.request(OTHER_REQUEST_ID).state is RequestState.NOT_FOUND
+    assert world.store.get(sid) is None
+    assert world.request().unsettled is not None
+    assert counted() == {"ReconcileTrouble": 1, "RequestNotFound": 1}
+
+
+def test_a_message_that_twilio_does_not_have_is_not_asked_for_for_ever(world: World) -> None:
+    sid = a_message_that_nobody_took(world)
+    world.wire.fault = lambda it: a_response(404) if sid in str(it.url) else None
+    world.pass_by(hours=73)
+
+    world.run()
+
+    assert (world.request().state, world.request().unsettled) == (RequestState.SENT, None)
+
+
 def test_a_request_whose_function_may_still_be_at_work_is_left_alone(world: World) -> None:
     sid = a_lost_answer(world)
     world.learn(sid, "sent", request_id=REQUEST_ID)

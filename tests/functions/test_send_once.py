@@ -182,7 +182,7 @@ def test_a_callback_with_our_request_id_settles_a_doubt(function: Function) -> N
     assert (status, body["message_sid"]) == (200, MESSAGE_SID)
     request = remembered(function, doubt["request_id"])
     assert (request.state, request.message_sid) == (RequestState.SENT, MESSAGE_SID)
-    assert request.unsettled is None
+    assert request.unsettled is not None  # what only the request knows is still to be added
     assert posts(function) == 1
 
 
@@ -403,6 +403,23 @@ def test_a_message_that_no_table_can_take_is_kept_in_the_callback_queue(
     assert status == 201
     assert (kept["message_sid"], kept["reference"]) == (body["message_sid"], "order-7")
     assert kept["source"] == "send"
+
+
+@pytest.mark.parametrize("queue_takes_it", [True, False])
+def test_a_request_whose_message_the_table_did_not_take_stays_on_the_list(
+    function: Function, callback_queue: str, *, queue_takes_it: bool
+) -> None:
+    function.lose_the_table()
+    if not queue_takes_it:
+        boto3.client("sqs").delete_queue(QueueUrl=callback_queue)
+
+    status, body = function.post(a_document(reference="order-7"), key=KEY)
+
+    request = remembered(function, body["request_id"])
+    assert status == 201
+    assert (request.state, request.message_sid) == (RequestState.SENT, MESSAGE_SID)
+    assert request.unsettled == f"open#{request.request_id[-1]}"
+    assert ("MessageNotStored" in function.metrics()) is not queue_takes_it
 
 
 def test_a_claim_that_cannot_be_stored_posts_nothing(function: Function) -> None:

@@ -273,6 +273,7 @@ class _Checks:
                 if [message.sid for message in messages] != [request.get("message_sid")]:
                     text = f"sent as {request.get('message_sid')}, but Twilio has {messages}"
                     yield Violation(promise="I6", subject=request_id, text=text)
+                yield from self._found_by_its_facts(request)
             case "refused":
                 if messages:
                     yield Violation(promise="I5", subject=request_id, text="refused, and sent")
@@ -280,6 +281,16 @@ class _Checks:
                 yield from self._not_found(request, messages)
             case _ if not self._is_left_to_people(request):
                 yield Violation(promise="I6", subject=request_id, text=f"still {state}")
+
+    def _found_by_its_facts(self, request: Record) -> Iterator[Violation]:
+        """What the caller said of it is with the message, whoever told of that one first."""
+        item = self._items.get(request["message_sid"], {})
+        same_reference = item.get("reference") == request.get("reference")
+        if not same_reference or not item.get("context", {}).items() >= (
+            request.get("context", {}).items()
+        ):
+            text = f"{request['message_sid']} lacks what {request['request_id']} said of it"
+            yield Violation(promise="I6", subject=request["message_sid"], text=text)
 
     def _not_found(self, request: Record, messages: list[TwilioMessage]) -> Iterator[Violation]:
         request_id = request["request_id"]

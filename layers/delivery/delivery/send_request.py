@@ -101,6 +101,13 @@ class SendRequest:
             expires_at=None if state is RequestState.IN_DOUBT else int((at + kept_for).timestamp()),
         )
 
+    def without_message(self) -> Self:
+        """Sent, and on the list while its message is not in the table with all that it told of it.
+
+        Perhaps nobody else will ever tell of that message.
+        """
+        return self.claimed()
+
     def given_up(self) -> Self:
         """Not found, and taken from the list: nothing is expected to come any more."""
         return replace(self, unsettled=None)
