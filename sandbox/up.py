@@ -1,13 +1,17 @@
 """`python -m sandbox up`: the sandbox for whoever wants to try something."""
 
 import shlex
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from typing import Final
 
 from sandbox.console import Console, Style
 from sandbox.endpoints import Endpoints
 from sandbox.errors import SandboxError
 from sandbox.mailbox import Email
-from sandbox.running import FAILURE_EMAIL, Settings, running_sandbox
+from sandbox.running import FAILURE_EMAIL, FOLDER, Sandbox, Settings, running_sandbox
+from sandbox.sam_local import variables_of, written
+
+SAM_LOCAL_FILE: Final = FOLDER / "sam-local.json"
 
 
 def up(console: Console, settings: Settings) -> int:
@@ -17,7 +21,7 @@ def up(console: Console, settings: Settings) -> int:
         console.line()
         show_email(console, email)
 
-    with running_sandbox(console, settings, emailed=show) as sandbox:
+    with running_sandbox(console, settings, emailed=show) as sandbox, _for_sam_local(sandbox):
         _show_places(console, sandbox.endpoints, settings)
         show_things_to_try(console, sandbox.endpoints)
         console.line()
@@ -30,6 +34,15 @@ def up(console: Console, settings: Settings) -> int:
     console.line()
     console.line("Stopped. Nothing is left running.")
     return 0
+
+
+def _for_sam_local(sandbox: Sandbox) -> AbstractContextManager[None]:
+    variables = variables_of(
+        sandbox.account.functions,
+        sandbox.stack.resources,
+        aws_endpoint_url=sandbox.endpoints.aws_endpoint_url,
+    )
+    return written(SAM_LOCAL_FILE, variables)
 
 
 def show_email(console: Console, email: Email) -> None:
@@ -66,6 +79,13 @@ def things_to_try(endpoints: Endpoints) -> dict[str, str]:
             f"curl -s {twilio} -u {account_sid}:{auth_token} --data-urlencode To=+15551234567 "
             "--data-urlencode From=+15005550006 -d Body=Hello "
             f"-d StatusCallback={callback}"
+        ),
+        "Run one function in a container, with `sam local` (see docs/sam-local.md)": (
+            f"AWS_ACCESS_KEY_ID={endpoints.aws_access_key_id} "
+            f"AWS_SECRET_ACCESS_KEY={endpoints.aws_secret_access_key} "
+            f"AWS_DEFAULT_REGION={endpoints.region} sam local invoke StatusCallbackFunction "
+            "-e events/status_callback-delivered.json --env-vars .sandbox/sam-local.json "
+            "--add-host host.docker.internal:host-gateway"
         ),
         "Let the next two callbacks fail on their way, and see Twilio repeat them": (
             f"curl -s {callback.removesuffix('/twilio/status')}/_gateway/faults "
