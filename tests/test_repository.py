@@ -22,6 +22,7 @@ LAYER = "layers/delivery/delivery"
 LAYER_MAY_IMPORT = {
     "__init__": set[str](),
     "answers": set[str](),
+    "aws": {"botocore"},
     "message": set[str](),
     "error_codes": set[str](),
     "callback": {"delivery.message"},

@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.batch import (
@@ -24,6 +23,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from delivery import aws
 from delivery.message import Message, Notice, Outcome, iso
 from delivery.store import MessageStore, StoreUnavailable
 
@@ -61,8 +61,8 @@ metrics = Metrics()
 processor = BatchProcessor(
     event_type=EventType.DynamoDBStreams, raise_on_entire_batch_failure=False
 )
-topic = boto3.client("sns", config=PATIENT)
-dynamodb = boto3.client("dynamodb", config=ONE_TRY)
+topic = aws.client("sns", config=PATIENT)
+dynamodb = aws.client("dynamodb", config=ONE_TRY)
 store = MessageStore(dynamodb, os.environ["MESSAGES_TABLE"])
 
 # The claims of the stream's events that failed since: Lambda brings an event again only when its

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
+from delivery import aws
 from delivery.answers import Answer, answer, problem
 from delivery.error_codes import explain
 from delivery.message import Message, Outcome, Record
@@ -28,7 +28,7 @@ _MAY_BE_A_KEY = re.compile(r"\w{1,128}")
 
 now = partial(datetime.now, UTC)
 logger = Logger()
-dynamodb = boto3.client(
+dynamodb = aws.client(
     "dynamodb", config=Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 3})
 )
 store = MessageStore(dynamodb, os.environ["MESSAGES_TABLE"])

@@ -11,13 +11,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-import boto3
 import requests
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
+from delivery import aws
 from delivery.credentials import SecretError, TwilioSecrets
 from delivery.message import Lifetimes
 from delivery.request_store import RequestStore
@@ -56,10 +56,10 @@ now = partial(datetime.now, UTC)
 logger = Logger()
 metrics = Metrics()
 secrets = TwilioSecrets(
-    boto3.client("secretsmanager", config=BRIEF), os.environ["TWILIO_SECRET_NAME"]
+    aws.client("secretsmanager", config=BRIEF), os.environ["TWILIO_SECRET_NAME"]
 )
 twilio = TwilioClient(requests.Session(), os.environ["TWILIO_API_BASE_URL"])
-dynamodb = boto3.client("dynamodb", config=BRIEF)
+dynamodb = aws.client("dynamodb", config=BRIEF)
 store = MessageStore(dynamodb, os.environ["MESSAGES_TABLE"], LIFETIMES)
 request_store = RequestStore(dynamodb, os.environ["SEND_REQUESTS_TABLE"])
 

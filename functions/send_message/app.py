@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, assert_never
 
-import boto3
 import requests
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
@@ -26,6 +25,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
+from delivery import aws
 from delivery.answers import Answer, problem
 from delivery.callback_queue import CallbackQueue
 from delivery.credentials import TwilioSecrets
@@ -66,16 +66,16 @@ now = partial(datetime.now, UTC)
 logger = Logger()
 metrics = Metrics()
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-dynamodb = boto3.client("dynamodb", config=_BRIEF)
+dynamodb = aws.client("dynamodb", config=_BRIEF)
 twilio = TwilioClient(requests.Session(), os.environ["TWILIO_API_BASE_URL"])
 sender = MessageSender(
     secrets=TwilioSecrets(
-        boto3.client("secretsmanager", config=_BRIEF), os.environ["TWILIO_SECRET_NAME"]
+        aws.client("secretsmanager", config=_BRIEF), os.environ["TWILIO_SECRET_NAME"]
     ),
     twilio=twilio,
     store=MessageStore(dynamodb, os.environ["MESSAGES_TABLE"], LIFETIMES),
     requests=RequestStore(dynamodb, os.environ["SEND_REQUESTS_TABLE"]),
-    backlog=CallbackQueue(boto3.client("sqs", config=_BRIEF), os.environ["CALLBACK_QUEUE_URL"]),
+    backlog=CallbackQueue(aws.client("sqs", config=_BRIEF), os.environ["CALLBACK_QUEUE_URL"]),
     lifetimes=LIFETIMES,
     requests_kept_for=timedelta(days=float(os.environ["REQUEST_RETENTION_DAYS"])),
     status_callback_url=os.environ["STATUS_CALLBACK_URL"],

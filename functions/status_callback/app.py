@@ -14,19 +14,12 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities.batch import (
-    BatchProcessor,
-    EventType,
-    process_partial_response,
-)
-from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
+from delivery import aws
 from delivery.answers import Answer, problem
 from delivery.callback import (
     MAX_BODY_BYTES,
@@ -45,6 +38,7 @@ from delivery.store import MessageStore, Recorded, StoreUnavailable
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 PATH = "/twilio/status"
 PUBLIC_BASE_URL = os.environ["PUBLIC_BASE_URL"].rstrip("/")
@@ -67,25 +61,24 @@ ONE_TRY = IMPATIENT.merge(Config(retries={"total_max_attempts": 1}))
 now = partial(datetime.now, UTC)
 logger = Logger()
 metrics = Metrics()
-processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 secrets = TwilioSecrets(
-    boto3.client("secretsmanager", config=ONE_TRY), os.environ["TWILIO_SECRET_NAME"]
+    aws.client("secretsmanager", config=ONE_TRY), os.environ["TWILIO_SECRET_NAME"]
 )
 store = MessageStore(
-    boto3.client("dynamodb", config=IMPATIENT),
+    aws.client("dynamodb", config=IMPATIENT),
     os.environ["MESSAGES_TABLE"],
     Lifetimes.of(
         retention_days=os.environ["RETENTION_DAYS"],
         reconcile_after_minutes=os.environ["RECONCILE_AFTER_MINUTES"],
     ),
 )
-queue = CallbackQueue(boto3.client("sqs", config=IMPATIENT), os.environ["CALLBACK_QUEUE_URL"])
+queue = CallbackQueue(aws.client("sqs", config=IMPATIENT), os.environ["CALLBACK_QUEUE_URL"])
 _logged_at: dict[RefusalCause, float] = {}
 
 
-def receive_status(event: APIGatewayProxyEventV2) -> Answer:
+def receive_status(event: dict[str, Any]) -> Answer:
     """Verify a status callback and keep what it says."""
-    body, given = _body(event), event.headers.get("x-twilio-signature")
+    body, given = _body(event), _header(event, "x-twilio-signature")
     if turned_away := _turned_away(event, body, given):
         return turned_away
     parameters = parse_form(body)
@@ -121,7 +114,20 @@ def keep(update: StatusUpdate) -> Answer:
     return {"statusCode": 204}
 
 
-def replay(record: SQSRecord) -> None:
+def replay_batch(event: dict[str, Any], context: LambdaContext) -> "PartialItemFailureResponse":
+    """Record what waited; each update that cannot be recorded is given back to the queue."""
+    # Loaded when first needed: an eighth of a start, for which no callback should wait.
+    from aws_lambda_powertools.utilities.batch import (  # noqa: PLC0415 -- the comment above
+        BatchProcessor,
+        EventType,
+        process_partial_response,
+    )
+
+    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    return process_partial_response(event, replay, processor, context)
+
+
+def replay(record: "SQSRecord") -> None:
     """Record an update that waited in the queue; it stays there until that succeeds.
 
     Raises:
@@ -139,7 +145,7 @@ def replay(record: SQSRecord) -> None:
     _count("CallbackReplayed")
 
 
-def _turned_away(event: APIGatewayProxyEventV2, body: bytes, given: str | None) -> Answer | None:
+def _turned_away(event: dict[str, Any], body: bytes, given: str) -> Answer | None:
     """The answer to what cannot be a status callback of Twilio's, before anything is looked up."""
     if len(body) > MAX_BODY_BYTES:
         _count("CallbackMalformed", cause="too_large")
@@ -152,10 +158,14 @@ def _turned_away(event: APIGatewayProxyEventV2, body: bytes, given: str | None) 
     return None
 
 
-def _body(event: APIGatewayProxyEventV2) -> bytes:
+# The event is read by hand: to import one of Powertools' event classes is to import them all, a
+# fifteenth of every start.
+
+
+def _body(event: dict[str, Any]) -> bytes:
     """The body as it was sent: API Gateway passes a form on in base64."""
-    body = (event.body or "").encode("utf-8", "replace")
-    if not event.is_base64_encoded:
+    body = (event.get("body") or "").encode("utf-8", "replace")
+    if not event.get("isBase64Encoded"):
         return body
     try:
         return base64.b64decode(body)
@@ -163,16 +173,22 @@ def _body(event: APIGatewayProxyEventV2) -> bytes:
         return body  # no gateway sends that; the signature will not fit it
 
 
-def _is_form(event: APIGatewayProxyEventV2) -> bool:
-    media_type, _, _ = event.headers.get("content-type", "").partition(";")
+def _is_form(event: dict[str, Any]) -> bool:
+    media_type, _, _ = _header(event, "content-type").partition(";")
     return media_type.strip().lower() == "application/x-www-form-urlencoded"
 
 
-def _query(event: APIGatewayProxyEventV2) -> str:
+def _header(event: dict[str, Any], name: str) -> str:
+    """Empty where there is none; API Gateway spells names in lower case, `sam local` does not."""
+    headers: dict[str, str] = event.get("headers") or {}
+    return next((value for key, value in headers.items() if key.lower() == name), "")
+
+
+def _query(event: dict[str, Any]) -> str:
     return event.get("rawQueryString") or ""
 
 
-def _urls(event: APIGatewayProxyEventV2) -> Sequence[str]:
+def _urls(event: dict[str, Any]) -> Sequence[str]:
     """Every URL that Twilio may have been given for this endpoint."""
     query = f"?{_query(event)}" if _query(event) else ""
     domain = (event.get("requestContext") or {}).get("domainName")
@@ -234,6 +250,6 @@ def lambda_handler(
     """API Gateway calls this for each request of CallbackApi, and SQS with what waited."""
     match event:
         case {"Records": [{"eventSource": "aws:sqs"}, *_]}:
-            return process_partial_response(event, replay, processor, context)
+            return replay_batch(event, context)
         case _:
-            return receive_status(APIGatewayProxyEventV2(event))
+            return receive_status(event)

@@ -121,7 +121,7 @@ class Lambda:
                     "TwilioSecrets",
                     partial(credentials.TwilioSecrets, clock=lambda: loop.seconds),
                 ),
-                (import_module("boto3"), "client", self._client),
+                (import_module("delivery.aws"), "client", self._client),
                 (import_module("requests"), "Session", self._make_session),
                 (import_module("datetime"), "datetime", self._clock),
                 (import_module("aws_lambda_powertools"), "Logger", self._logger(function)),

@@ -1,0 +1,32 @@
+"""Clients of AWS's services, made with botocore alone.
+
+What boto3 adds to botocore (resources, transfers of files) nobody here uses, and every start would
+pay for its import: docs/performance.md has the numbers.
+"""
+
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
+
+from botocore.session import Session
+
+if TYPE_CHECKING:
+    from botocore.config import Config
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
+
+# One for all clients: what AWS says about its regions is read once.
+_session: Final = Session()
+
+
+@overload
+def client(service: Literal["dynamodb"], *, config: "Config") -> "DynamoDBClient": ...
+@overload
+def client(service: Literal["secretsmanager"], *, config: "Config") -> "SecretsManagerClient": ...
+@overload
+def client(service: Literal["sns"], *, config: "Config") -> "SNSClient": ...
+@overload
+def client(service: Literal["sqs"], *, config: "Config") -> "SQSClient": ...
+def client(service: str, *, config: "Config") -> Any:
+    """A client with the time-outs and retries of `config`, in the function's own region."""
+    return _session.create_client(service, config=config)
