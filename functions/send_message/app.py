@@ -15,13 +15,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 import requests
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities.batch import (
-    BatchProcessor,
-    EventType,
-    process_partial_response,
-)
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
@@ -51,7 +45,9 @@ from .results import (
 from .sending import MessageSender, TimeLeft
 
 if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.batch import BatchProcessor
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 LIFETIMES = Lifetimes.of(
     retention_days=os.environ["RETENTION_DAYS"],
@@ -65,7 +61,6 @@ _IDS = ("message_sid", "request_id", "reference")
 now = partial(datetime.now, UTC)
 logger = Logger()
 metrics = Metrics()
-processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 dynamodb = aws.client("dynamodb", config=_BRIEF)
 twilio = TwilioClient(requests.Session(), os.environ["TWILIO_API_BASE_URL"])
 sender = MessageSender(
@@ -115,7 +110,22 @@ def answer_directly(document: object, context: LambdaContext) -> dict[str, Any]:
     return direct_answer(answer_for(sent, accepted_status=201))
 
 
-def take_from_queue(record: SQSRecord, lambda_context: LambdaContext) -> None:
+def take_batch(event: dict[str, Any], context: LambdaContext) -> "PartialItemFailureResponse":
+    """Send what the messages of SendQueue ask for; those that were not sent stay there."""
+    # Loaded when first needed: no caller of the API should wait for it.
+    from aws_lambda_powertools.utilities.batch import (  # noqa: PLC0415 -- the comment above
+        BatchProcessor,
+        EventType,
+        process_partial_response,
+    )
+
+    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    failures = process_partial_response(event, take_from_queue, processor, context)
+    _report_unforeseen(processor)
+    return failures
+
+
+def take_from_queue(record: "SQSRecord", lambda_context: LambdaContext) -> None:
     """Send what a message of SendQueue asks for; it stays there only if nothing was sent.
 
     Raises:
@@ -202,7 +212,7 @@ def _count(metric: str) -> None:
     metrics.add_metric(metric, MetricUnit.Count, 1)
 
 
-def _report_unforeseen() -> None:
+def _report_unforeseen(processor: "BatchProcessor") -> None:
     """Say what Powertools keeps to itself: an error of ours, by whose fault a message stays."""
     for kind, _, _ in processor.exceptions:
         if kind not in {StaysQueued, StoreUnavailable}:
@@ -219,8 +229,6 @@ def lambda_handler(
         case {"version": "2.0", "routeKey": str()}:
             return answer_request(APIGatewayProxyEventV2(event), context)
         case {"Records": [{"eventSource": "aws:sqs"}, *_]}:
-            failures = process_partial_response(event, take_from_queue, processor, context)
-            _report_unforeseen()
-            return failures
+            return take_batch(event, context)
         case _:
             return answer_directly(event, context)
