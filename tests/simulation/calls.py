@@ -160,7 +160,8 @@ class Client:
             return answer
 
         what = _Request(operation, arguments)
-        fault = self._faults.of_call(self._service, self._loop.seconds)
+        table = arguments.get("TableName") or next(iter(arguments.get("RequestItems", ())), None)
+        fault = self._faults.of_call(self._service, self._loop.seconds, table)
         for tries_left in reversed(range(self._tries)):
             try:
                 return self._calls.perform(
@@ -178,7 +179,7 @@ class Client:
                     )
                     raise kind(endpoint_url=f"https://{self._service}") from None
             if not self._faults.again():
-                fault = self._faults.of_call(self._service, self._loop.seconds)
+                fault = self._faults.of_call(self._service, self._loop.seconds, table)
             self._loop.sleep(0.05)
         raise AssertionError("the last try returns or raises")
 

@@ -43,17 +43,18 @@ class Mishap(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outage:
-    """A service, or all of AWS, that answers nobody for a while (seconds of virtual time)."""
+    """A service, a table or all of AWS that answers nobody for so many (virtual) seconds."""
 
     service: str
     begins: float
     ends: float
     fault: Fault
 
-    def covers(self, service: str, at: float) -> bool:
-        """Whether it hits a call of that service then."""
+    def covers(self, service: str, at: float, part: str | None = None) -> bool:
+        """Whether it hits a call of that service, or of this part of it, then."""
         everything = self.service == _EVERYTHING and service not in {"twilio", CALLBACKS}
-        return (everything or self.service == service) and self.begins <= at < self.ends
+        hit = everything or self.service in {service, part}
+        return hit and self.begins <= at < self.ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +75,12 @@ class Weather:
 
 
 _WORST: Final = 0.4
+_NOBODY_TAKES_IT: Final = 0.05
 _EVERYTHING: Final = "AWS"
 CALLBACKS: Final = "callbacks"
 _SERVICES: Final = (
     *(_EVERYTHING, _EVERYTHING, "dynamodb", "dynamodb", "sqs", "sns", "secretsmanager"),
-    *("twilio", CALLBACKS, CALLBACKS),
+    *("twilio", CALLBACKS, CALLBACKS, "MessagesTable", "SendRequestsTable"),
 )
 _HOUR: Final = 3600.0
 
@@ -96,9 +98,15 @@ def draw_weather(draws: random.Random) -> Weather:
             Outage(service=draws.choice(_SERVICES), begins=begins, ends=ends, fault=fault)
         )
     worst = draws.choice((None, None, None, "twilio", "twilio", "dynamodb", "sqs", "sns"))
+    nobody_takes_it = draws.random() < _NOBODY_TAKES_IT
+    if nobody_takes_it:  # Twilio accepts, and neither the table nor the queue can be told
+        outages += [
+            Outage(service=service, begins=0, ends=sending, fault=Fault.REFUSED)
+            for service in ("MessagesTable", "sqs")
+        ]
     # Both at once is what makes requests stay in doubt.
     if draws.random() < (
-        0.5 if worst == "twilio" else 0.04
+        0.5 if worst == "twilio" or nobody_takes_it else 0.04
     ):  # a wrong name, a wrong certificate: nothing ever calls back
         outages.append(Outage(service=CALLBACKS, begins=0, ends=calm_at, fault=Fault.REFUSED))
     return Weather(
@@ -121,12 +129,12 @@ class Faults:
         self.counts: Counter[str] = Counter()
         self._draws = draws
 
-    def of_call(self, service: str, at: float) -> Fault | None:
-        """What happens to a call of a function."""
+    def of_call(self, service: str, at: float, part: str | None = None) -> Fault | None:
+        """What happens to a call of a function; `part` is the table that it is about."""
         if at >= self.weather.calm_at:
             return None
         for outage in self.weather.outages:
-            if outage.covers(service, at):
+            if outage.covers(service, at, part):
                 return self._counted(service, outage.fault)
         chance = _WORST if service == self.weather.worst else self.weather.faults
         if self._draws.random() >= chance:

@@ -212,6 +212,13 @@ MUTANTS: Final = (
         "if held.claim_id == request.claim_id or held.state is RequestState.IN_PROGRESS:",
     ),
     _mutant(
+        "a request counts as settled though nobody took its message",
+        "I6",
+        _SENDING,
+        "            message_stored=accepted.stored,\n",
+        "            message_stored=True,\n",
+    ),
+    _mutant(
         "a refusal on the queue is told to nobody",
         "I4 I7",
         "functions/send_message/app.py",
@@ -293,6 +300,13 @@ MUTANTS: Final = (
                 new="""            facts = """,
             ),
         ),
+    ),
+    _mutant(
+        "a message that callbacks told of lacks what only its request knows",
+        "I6",
+        _SETTLING,
+        "        self._complete(request, message)\n",
+        "",
     ),
     _mutant(
         "a late callback does not find the request that was not found",
