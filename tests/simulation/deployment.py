@@ -104,7 +104,11 @@ def _functions() -> Iterator[FunctionResource]:
         yield FunctionResource(
             name=properties["Handler"].partition(".")[0],
             timeout=float(properties["Timeout"]),
-            environment={name: resolved(value) for name, value in {**shared, **own}.items()},
+            environment={
+                name: resolved(value)
+                for name, value in {**shared, **own}.items()
+                if value != {"Ref": "AWS::NoValue"}
+            },
             triggers=tuple(
                 Trigger(kind=event["Type"], properties=event["Properties"])
                 for event in properties.get("Events", {}).values()

@@ -2,18 +2,26 @@
 
 import pytest
 
+from tests.simulation.deployment import PROJECT
 from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.program import Edit
 from tests.simulation.runs import seeds_until_caught
 
-pytestmark = pytest.mark.thorough
-
 _MOST_SEEDS = 300
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_the_simulation_catches(mutant: Mutant) -> None:
     assert seeds_until_caught(mutant, range(_MOST_SEEDS)) > 0
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_the_code_that_a_mutant_changes_is_there(mutant: Mutant) -> None:
+    for edit in mutant.edits:
+        source = (PROJECT / edit.path).read_text("utf-8")
+
+        assert edit.apply(source) != source
 
 
 def test_an_edit_that_fits_no_place_is_refused() -> None:

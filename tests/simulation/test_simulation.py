@@ -7,8 +7,6 @@ from tests.simulation.faults import Weather
 from tests.simulation.runs import Broken, run_seeds
 from tests.simulation.world import World
 
-pytestmark = pytest.mark.thorough
-
 _SEEDS_OF_A_PART = 25
 _PARTS = 12
 FINE = Weather(
@@ -22,6 +20,7 @@ FINE = Weather(
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("part", range(_PARTS))
 def test_whatever_goes_wrong_every_promise_is_kept(part: int) -> None:
     seeds = range(part * _SEEDS_OF_A_PART, (part + 1) * _SEEDS_OF_A_PART)
@@ -30,6 +29,12 @@ def test_whatever_goes_wrong_every_promise_is_kept(part: int) -> None:
 
     assert not totals.broken, "\n".join(line for it in totals.broken for line in it.lines())
     assert totals.faults.total() > _SEEDS_OF_A_PART
+
+
+def test_a_few_lives_tell_at_once_that_a_change_breaks_the_simulation() -> None:
+    totals = run_seeds(range(3))
+
+    assert not totals.broken, "\n".join(line for it in totals.broken for line in it.lines())
 
 
 def test_the_same_seed_is_the_same_run() -> None:
