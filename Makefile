@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox chaos check lint fast thorough test e2e deploy simulate pins clean
+.PHONY: help install demo sandbox chaos check lint fast thorough test e2e deploy simulate pins clean
 
 PYTHON ?= python3.13
 BIN := .venv/bin
@@ -13,6 +13,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+install: $(READY) ## only install what the others need, and the operators' command .venv/bin/delivery
 
 demo: $(READY) ## deploy into a sandbox on this machine, send some messages, watch what becomes of them
 	@python -m sandbox demo
@@ -54,13 +56,13 @@ simulate: $(READY) ## break the system in SEEDS=1000 simulated lives, and check 
 	@python -m tests.simulation --seeds $(or $(SEEDS),1000)
 
 pins: $(READY) ## write constraints.txt anew from what .venv holds
-	@{ head -n 1 constraints.txt; pip list --format=freeze | grep -v -i -E '^(pip|setuptools|wheel)=='; } > .venv/pins
+	@{ head -n 1 constraints.txt; pip list --format=freeze --exclude-editable | grep -v -i -E '^(pip|setuptools|wheel)=='; } > .venv/pins
 	@mv .venv/pins constraints.txt
 
 clean: ## remove what the other targets made
 	rm -rf .venv .aws-sam .sandbox .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-$(READY): requirements-dev.txt constraints.txt layers/delivery/requirements.txt
+$(READY): pyproject.toml requirements-dev.txt constraints.txt layers/delivery/requirements.txt
 	@command -v $(PYTHON) >/dev/null && $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' || { \
 	  echo "This needs Python 3.13 (Lambda's runtime), and '$(PYTHON)' is not it."; \
 	  echo "Install it, or name it: make PYTHON=/path/to/python3.13"; exit 1; }
@@ -71,4 +73,5 @@ $(READY): requirements-dev.txt constraints.txt layers/delivery/requirements.txt
 	    else if (n % 40 == 0) { printf "   %d packages found\n", n; fflush() } } \
 	  /^Installing/ { printf (live ? "\r   %d packages found, unpacking them\n" : "   %d packages found, unpacking them\n"), n; fflush() }' \
 	  || { cat .venv/pip.log; exit 1; }
+	@pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -36,6 +36,15 @@ LAYER_MAY_IMPORT = {
 }
 FUNCTIONS_MAY_IMPORT = {"delivery", "boto3", "botocore", "requests", "aws_lambda_powertools", "."}
 SANDBOX_MAY_IMPORT = {"sandbox", "delivery", "boto3", "botocore"}
+COMMAND_LINE_MAY_IMPORT = {
+    "delivery_cli",
+    "delivery",
+    "boto3",
+    "botocore",
+    "requests",
+    "rich",
+    "urllib3",
+}
 
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "base", "constants"}
 
@@ -62,7 +71,7 @@ def name_of(path: Path) -> str:
     return path.relative_to(PROJECT).as_posix()
 
 
-OURS = [name_of(path) for path in modules_in("functions", LAYER, "sandbox")]
+OURS = [name_of(path) for path in modules_in("functions", LAYER, "sandbox", "delivery_cli")]
 
 
 def source_of(name: str) -> str:
@@ -138,6 +147,11 @@ def test_the_sandbox_imports_itself_and_the_layer_but_no_function_and_no_test(na
     assert wrong_imports(source_of(name), SANDBOX_MAY_IMPORT) == set()
 
 
+@pytest.mark.parametrize("name", [it for it in OURS if it.startswith("delivery_cli/")])
+def test_the_command_line_imports_itself_and_the_layer_alone(name: str) -> None:
+    assert wrong_imports(source_of(name), COMMAND_LINE_MAY_IMPORT) == set()
+
+
 @pytest.mark.parametrize(
     ("source", "allowed"),
     [
@@ -153,6 +167,8 @@ def test_the_sandbox_imports_itself_and_the_layer_but_no_function_and_no_test(na
         ("from mypy_boto3_dynamodb import DynamoDBClient", {"boto3"}),
         ("if TYPE_CHECKING:\n    from delivery.store import MessageStore", {"delivery.message"}),
         ("from tests import builders", SANDBOX_MAY_IMPORT),
+        ("from sandbox.console import Console", COMMAND_LINE_MAY_IMPORT),
+        ("import functions.send_message.app", COMMAND_LINE_MAY_IMPORT),
     ],
 )
 def test_an_import_in_the_wrong_direction_is_found(source: str, allowed: set[str]) -> None:

@@ -1,0 +1,187 @@
+"""How messages look on a terminal. Pure: what the API answered becomes what rich draws.
+
+What others wrote (texts, references) is shown with its control characters spelled out: nothing of
+it can move the cursor or colour the screen.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Final
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from delivery.error_codes import explain
+from delivery_cli.messages_api import Json
+
+_OUTCOMES: Final = {
+    "delivered": "green",
+    "failed": "red",
+    "pending": "yellow",
+    "unconfirmed": "magenta",
+    "canceled": "dim",
+}
+_SOURCES: Final = {
+    "send": "Twilio's answer to the request",
+    "callback": "status callback",
+    "reconcile": "found by asking Twilio",
+}
+_FACTS: Final = (
+    ("reference", "reference"),
+    ("request_id", "request"),
+    ("account_sid", "account"),
+    ("messaging_service_sid", "service"),
+    ("body", "text"),
+    ("num_segments", "segments"),
+    ("notice", "notice"),
+)
+_BESIDE_COLUMNS: Final = 130
+"""So wide a terminal has room for a message on one line."""
+_JOINER: Final = "\u200d"
+"""Invisible, but it holds an emoji's parts together."""
+
+
+def visible(text: object) -> str:
+    """The text with everything spelled out that a terminal would obey instead of showing."""
+    return "".join(
+        letter
+        if letter.isprintable() or letter == _JOINER
+        else letter.encode("unicode_escape", "surrogatepass").decode()
+        for letter in str(text)
+    )
+
+
+def draw_message(message: Json) -> Iterator[RenderableType]:
+    """All that is known of one message: what became of it, why, and when."""
+    to = Text(visible(message.get("to", "an unknown number")), style="bold")
+    sender = message.get("from") or message.get("messaging_service_sid")
+    yield Text.assemble(
+        Text(visible(message["message_sid"]), style="bold"),
+        "  to ",
+        to,
+        f"  from {visible(sender)}" if sender else "",
+    )
+    yield Text.assemble("Status ", outcome_of(message), f", outcome {message['outcome']}")
+    if message["outcome"] == "failed":
+        yield from _draw_explanation(message)
+    yield Text()
+    yield from _draw_timeline(message["transitions"])
+    facts = Table.grid(padding=(0, 2))
+    for name, title in _FACTS:
+        if message.get(name) is not None:
+            facts.add_row(Text(title, style="dim"), Text(visible(message[name])))
+    for name, value in message.get("context", {}).items():
+        facts.add_row(Text("context", style="dim"), Text(visible(f"{name} = {value}")))
+    if message.get("send_at"):
+        facts.add_row(Text("send at", style="dim"), Text(moment(message["send_at"])))
+    if message.get("price"):
+        price = f"{message['price']} {message.get('price_unit', '')}"
+        facts.add_row(Text("price", style="dim"), Text(visible(price)))
+    if facts.row_count:
+        yield Text()
+        yield facts
+
+
+def draw_messages(messages: Sequence[Json], *, width: int) -> RenderableType:
+    """A line for each, or two where a line is too short."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
+    table.add_column("created (UTC)", no_wrap=True)
+    table.add_column("to", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    table.add_column("message", no_wrap=True)
+    if width >= _BESIDE_COLUMNS:
+        table.add_column("reference")
+        table.add_column("error")
+    for message in messages:
+        cells = [
+            Text(moment(message["created_at"])),
+            Text(visible(message.get("to", "?"))),
+            outcome_of(message),
+        ]
+        sid = Text(visible(message["message_sid"]))
+        reference = Text(visible(message.get("reference", "")))
+        error = Text(error_of(message), style="red")
+        if width >= _BESIDE_COLUMNS:
+            table.add_row(*cells, sid, reference, error)
+            continue
+        table.add_row(*cells, sid)
+        below = Text("  ").join(part for part in (reference, error) if part)
+        if below:
+            below.overflow = "ellipsis"
+            table.add_row("", "", "", below)
+    return table
+
+
+def draw_pairs(pairs: Iterable[tuple[str, object]]) -> RenderableType:
+    """Names and values, one under the other."""
+    table = Table.grid(padding=(0, 2))
+    for name, value in pairs:
+        table.add_row(Text(visible(name)), Text(visible(value)))
+    return table
+
+
+def outcome_of(message: Json) -> Text:
+    """Its status, in the colour of its outcome; the outcome too where it says something else."""
+    status, outcome = message["status"], message["outcome"]
+    shown = visible(status) if outcome != "unconfirmed" else f"{visible(status)} (unconfirmed)"
+    return Text(shown, style=_OUTCOMES.get(outcome, ""))
+
+
+def error_of(message: Json) -> str:
+    """Why it failed, in a few words; nothing for one that did not."""
+    if message["outcome"] != "failed":
+        return ""
+    code = message.get("error_code")
+    title = _explanation(message)["title"]
+    return visible(f"{code} {title}" if code else title)
+
+
+def category_of(message: Json) -> str:
+    """Of a failed message: who has to do something."""
+    return str(_explanation(message)["category"])
+
+
+def moment(text: str) -> str:
+    """A time of the API's to the second, e.g. 2026-11-23 20:41:50."""
+    return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S}"
+
+
+def _draw_explanation(message: Json) -> Iterator[RenderableType]:
+    explanation = _explanation(message)
+    again = "may be worth a try" if explanation["retryable"] else "will not help"
+    yield Text(error_of(message), style="red")
+    yield Padding.indent(Text(visible(explanation["action"])), 2)
+    yield Padding.indent(Text(f"{explanation['category']}; sending it again {again}", "dim"), 2)
+
+
+def _explanation(message: Json) -> Json:
+    """The stack's own, or in a list, which has none, ours."""
+    given: Json | None = message.get("explanation")
+    return given or explain(message.get("error_code")).as_record()
+
+
+def _draw_timeline(transitions: Sequence[Json]) -> Iterator[RenderableType]:
+    start = datetime.fromisoformat(transitions[0]["at"])
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, justify="right")
+    for transition in transitions:
+        at = datetime.fromisoformat(transition["at"])
+        code = transition.get("error_code")
+        table.add_row(
+            Text(f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d}"),
+            Text(since((at - start).total_seconds()), style="dim"),
+            Text(visible(transition["status"]) + (f" (error {code})" if code else "")),
+            Text(_SOURCES.get(transition["source"], visible(transition["source"])), style="dim"),
+        )
+    yield table
+
+
+def since(seconds: float) -> str:
+    """How long after the first, in the unit that fits."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if abs(seconds) >= 2 * size:
+            return f"+{seconds / size:.1f} {unit}"
+    return f"+{seconds:.2f} s"

@@ -1,0 +1,102 @@
+"""Where the operator looks: results on one stream, errors and what goes on on another.
+
+On a terminal there are colours, as wide as it is; elsewhere, and with NO_COLOR
+(https://no-color.org), plain lines that nothing cuts off.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TextIO
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from delivery_cli.errors import CommandError
+
+_NEVER_CUT: Final = 1000
+"""Columns where nobody looks on: a program reads whole lines."""
+
+
+class Screen:
+    """Shows each result once: drawn for a person, or as JSON for a program.
+
+    Args:
+        out: for results, usually sys.stdout.
+        err: for errors and progress, usually sys.stderr.
+        as_json: results are JSON, one document for each command.
+        environment: usually os.environ; NO_COLOR, TERM and COLUMNS are read.
+    """
+
+    def __init__(
+        self,
+        out: TextIO,
+        err: TextIO,
+        *,
+        as_json: bool = False,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.as_json = as_json
+        self.out = _console(out, environment)
+        self.err = _console(err, environment)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a person looks on, who may be asked and shown what moves."""
+        return self.out.is_terminal and not self.as_json
+
+    def result(self, document: Any, drawn: Iterable[RenderableType]) -> None:
+        """The command's one result; nothing is drawn where JSON is wanted."""
+        if self.as_json:
+            self._write(json.dumps(document, indent=2))
+            return
+        for part in drawn:
+            self._print(part)
+
+    def json_line(self, document: Any) -> None:
+        """One of many results, on a line of its own."""
+        self._write(json.dumps(document))
+
+    def note(self, text: str) -> None:
+        """What a person wants to know beside the result."""
+        if not self.as_json:
+            self.err.print(Text(text, style="dim"))
+
+    def error(self, error: CommandError) -> None:
+        """What is wrong and what to do about it, instead of a result."""
+        if self.as_json:
+            self.err.file.write(json.dumps({"error": str(error), "fix": error.fix}) + "\n")
+            return
+        self.err.print(Text(str(error), style="bold red"))
+        if error.fix:
+            self.err.print(Text(error.fix))
+
+    def line(self, text: Text) -> None:
+        """One of many results, as a line for a person."""
+        self._print(text)
+
+    def _print(self, part: RenderableType) -> None:
+        if self.out.is_terminal:
+            self.out.print(part)
+            return
+        with self.out.capture() as drawn:
+            self.out.print(part)
+        for line in drawn.get().splitlines():
+            self._write(line.rstrip())  # tables fill their last column up
+
+    def _write(self, text: str) -> None:
+        self.out.file.write(f"{text}\n")
+        self.out.file.flush()  # whoever reads a pipe waits for it
+
+
+def _console(stream: TextIO, environment: Mapping[str, str]) -> Console:
+    wide = not stream.isatty() and "COLUMNS" not in environment
+    return Console(
+        file=stream,
+        width=_NEVER_CUT if wide else None,
+        # Numbers and texts of messages are shown as they are.
+        markup=False,
+        highlight=False,
+        emoji=False,
+        _environ=environment,
+    )

@@ -1,0 +1,113 @@
+"""`send`: one message, at most once."""
+
+import secrets
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Final
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from delivery_cli.drawing import draw_message, visible
+from delivery_cli.errors import CommandError, NoAnswer
+from delivery_cli.messages_api import Answer, Json, MessagesApi
+from delivery_cli.screen import Screen
+from delivery_cli.showing import draw_state
+
+_TRIES: Final = 3
+
+
+def send(screen: Screen, api: MessagesApi, document: Json, *, key: str | None) -> Answer:
+    """Send one message and show what came of it: the answer, whose status tells.
+
+    Raises:
+        CommandError: nothing was sent, or nobody knows.
+    """
+    answer = _ask(api, document, key or f"cli-{secrets.token_hex(16)}")
+    screen.result(answer.content, _drawn(answer))
+    return answer
+
+
+def was_sent(answer: Answer) -> bool:
+    """Whether there is a message now, sent by this very request or by an earlier one."""
+    return answer.status in {HTTPStatus.CREATED, HTTPStatus.OK}
+
+
+def _ask(api: MessagesApi, document: Json, key: str) -> Answer:
+    """Ask, and ask again under the same key where only the answer was lost.
+
+    Raises:
+        NoAnswer: nobody knows whether it was sent; says how to find out.
+    """
+    lost: NoAnswer | None = None
+    for _ in range(_TRIES):
+        try:
+            answer = api.send(document, key=key)
+        except NoAnswer as error:
+            lost = error
+            continue
+        # API Gateway's own 503 says only that the function did not answer in time.
+        if answer.is_the_functions:
+            return answer
+        lost = NoAnswer(f"The stack did not answer in time: {answer.detail}.")
+    raise NoAnswer(
+        f"{lost} Whether the message was sent is not known.",
+        f"Repeat the command with --idempotency-key {key}: under one key nothing is sent twice.",
+    )
+
+
+def _drawn(answer: Answer) -> Iterator[RenderableType]:
+    content = answer.content
+    match answer.status:
+        case HTTPStatus.CREATED:
+            yield from draw_message(content)
+        case HTTPStatus.OK:
+            yield Text("It was sent before, under the same key; nothing was sent now.", "yellow")
+            yield from draw_message(content) if "outcome" in content else _ids(content)
+        case HTTPStatus.ACCEPTED:
+            yield draw_state(content)
+            yield from _ids(content)
+        case HTTPStatus.SERVICE_UNAVAILABLE:
+            yield Text(visible(answer.detail), style="red")
+            yield Text("`delivery doctor` looks for the cause.")
+        case HTTPStatus.BAD_REQUEST:
+            yield Text("It cannot be sent as it is:", style="red")
+            for problem in content.get("problems", []):
+                yield Text(visible(f"  {problem['field']} {problem['problem']}"))
+        case _:
+            yield Text(visible(answer.detail), style="red")
+            yield from _ids(content)
+
+
+def _ids(content: Json) -> Iterator[RenderableType]:
+    for name in ("message_sid", "request_id"):
+        if name in content:
+            yield Text(f"{name.replace('_', ' ')}: {visible(content[name])}")
+
+
+def document_of(
+    fields: Json, *, context: list[str], more: list[str]
+) -> Json:  # what the command line says, as the API wants it
+    """The request's JSON, of options that were given; `more` are NAME=VALUE pairs.
+
+    Raises:
+        CommandError: a pair is none.
+    """
+    document = {name: value for name, value in fields.items() if value is not None}
+    if context:
+        document["context"] = dict(_pair(text, "--context") for text in context)
+    return document | {name: _plain(value) for name, value in (_pair(it, "--set") for it in more)}
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise CommandError(f"{option} {visible(text)} is not NAME=VALUE.")
+    return name, value
+
+
+def _plain(value: str) -> bool | int | str:
+    """Truth values and whole numbers as what they are: that is how the API wants them."""
+    if value in {"true", "false"}:
+        return value == "true"
+    return int(value) if value.isascii() and value.isdigit() else value

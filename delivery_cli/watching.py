@@ -1,0 +1,148 @@
+"""`watch`: see what becomes of messages while it happens."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from delivery_cli.drawing import draw_message, draw_messages, error_of, visible
+from delivery_cli.errors import CommandError
+from delivery_cli.listing import Query
+from delivery_cli.messages_api import Json, MessagesApi
+from delivery_cli.screen import Screen
+from delivery_cli.showing import draw_state, is_request_id
+
+_MOST: Final = 100
+_NEVER_SENT: Final = frozenset({"refused", "not_found"})
+
+type Look = Callable[[], list[Json]]
+"""The messages as they are now, the oldest first."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was shown already, so that only news is."""
+
+    messages: dict[str, Json] = field(default_factory=dict)
+
+    def news(self, messages: list[Json]) -> Iterator[tuple[Json, list[Json]]]:
+        """Each message that changed, with its new transitions; remembers them."""
+        for message in messages:
+            before = self.messages.get(message["message_sid"])
+            if before == message:
+                continue
+            self.messages[message["message_sid"]] = message
+            known = {it["status"] for it in before["transitions"]} if before else set()
+            yield message, [it for it in message["transitions"] if it["status"] not in known]
+
+
+def watch(
+    screen: Screen,
+    look: Look,
+    *,
+    every: float,
+    timeout: float | None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> int:
+    """Show every change until all messages are final: 0 if all were delivered, else 1.
+
+    `every` and `timeout` are seconds; without a timeout it waits as long as it takes.
+    """
+    ends_at = time.monotonic() + timeout if timeout is not None else float("inf")
+    seen = _Seen()
+    with _shown(screen) as show:
+        while True:
+            messages = look()
+            show(messages, seen)
+            if messages and all(it["outcome"] != "pending" for it in messages):
+                return 0 if all(it["outcome"] == "delivered" for it in messages) else 1
+            if time.monotonic() + every > ends_at:
+                screen.note(f"Not over after {timeout:g} s.")
+                return 1
+            sleep(every)
+
+
+def looking_at(api: MessagesApi, named: str | None, query: Query) -> Look:
+    """How to look at what is to be watched: a SID, a request id, or a list.
+
+    A look at a request raises CommandError when it is certain that it becomes no message.
+    """
+    if named is None:
+        return lambda: list(reversed(list(islice(api.messages(**query), _MOST))))
+    if not is_request_id(named):
+        return lambda: _one(api.message(named))
+
+    def look() -> list[Json]:
+        request = api.request(named)
+        if request is None:
+            return []
+        if request["state"] in _NEVER_SENT:
+            raise CommandError(
+                f"There will be no message: {draw_state(request)}",
+                f"`delivery show {request['request_id']}` says why.",
+            )
+        message_sid = request.get("message_sid")
+        return _one(api.message(message_sid)) if message_sid else []
+
+    return look
+
+
+def _one(message: Json | None) -> list[Json]:
+    return [] if message is None else [message]
+
+
+@contextmanager
+def _shown(screen: Screen) -> Iterator[Callable[[list[Json], _Seen], None]]:
+    """How news is shown: as JSON lines, as plain lines, or in a picture that moves."""
+    if screen.as_json:
+
+        def show_json(messages: list[Json], seen: _Seen) -> None:
+            for message, _ in seen.news(messages):
+                screen.json_line(message)
+
+        yield show_json
+    elif not screen.is_watched:
+
+        def show_lines(messages: list[Json], seen: _Seen) -> None:
+            for message, transitions in seen.news(messages):
+                for transition in transitions:
+                    screen.line(_line(message, transition))
+
+        yield show_lines
+    else:
+        with Live(console=screen.out, auto_refresh=False, vertical_overflow="visible") as live:
+
+            def show_live(messages: list[Json], seen: _Seen) -> None:
+                list(seen.news(messages))
+                live.update(_picture(messages, screen.out.width), refresh=True)
+
+            yield show_live
+
+
+def _picture(messages: list[Json], width: int) -> RenderableType:
+    waiting = "" if messages else "No message yet. "
+    moving = not messages or any(it["outcome"] == "pending" for it in messages)
+    below = Text(f"{waiting}Watching; Ctrl-C ends it." if moving else "", style="dim")
+    match messages:
+        case [message]:
+            return Group(*draw_message(message), below)
+        case []:
+            return below
+        case _:
+            return Group(draw_messages(messages, width=width), below)
+
+
+def _line(message: Json, transition: Mapping[str, str]) -> Text:
+    at = datetime.fromisoformat(transition["at"])
+    why = error_of(message) if transition.get("error_code") else ""
+    return Text(
+        f"{at:%Y-%m-%d %H:%M:%S}  {message['message_sid']}  {visible(message.get('to', '?'))}  "
+        f"{visible(transition['status'])}  {why}".rstrip()
+    )

@@ -1,0 +1,173 @@
+"""An operator at the command line, and a stack that answers as a test says."""
+
+import io
+import json
+import os
+from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+from unittest import mock
+from urllib.parse import parse_qs, parse_qsl, urlsplit
+
+from delivery_cli.command import main
+from sandbox.loopback import LoopbackServer, Request, Response
+
+type Json = Any
+
+
+class Terminal(io.StringIO):
+    """A stream that a person looks at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Json:
+        return json.loads(self.out)
+
+    @property
+    def json_lines(self) -> list[Json]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+def run(
+    *arguments: str,
+    terminal: bool = False,
+    stdin: str = "",
+    environment: Mapping[str, str] | None = None,
+) -> Ran:
+    """Run a command in this process as a shell would, in nobody's AWS account."""
+    out, err = (Terminal(), Terminal()) if terminal else (io.StringIO(), io.StringIO())
+    nobody = {
+        "PATH": os.defpath,
+        "TERM": "xterm",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    around = {**nobody, **(environment or {})}
+    with (
+        redirect_stdout(out),
+        redirect_stderr(err),
+        mock.patch.dict(os.environ, around, clear=True),
+        mock.patch("sys.stdin", io.StringIO(stdin)),
+    ):
+        try:
+            code = main(arguments)
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+    return Ran(code=code, out=out.getvalue(), err=err.getvalue())
+
+
+@dataclass
+class ScriptedApi:
+    """Answers each route with what the test put there; a list is used up but for its last."""
+
+    answers: dict[str, list[Response | None]] = field(default_factory=dict)
+    """By method and path; None drops the connection."""
+    requests: list[Request] = field(default_factory=list)
+
+    def will(self, route: str, *answers: Response | None) -> None:
+        self.answers[route] = list(answers)
+
+    def __call__(self, request: Request) -> Response | None:
+        self.requests.append(request)
+        route = f"{request.method} {urlsplit(request.target).path}"
+        answers = self.answers.get(route, [said(404, {"title": "Not Found", "detail": "Unknown."})])
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    @property
+    def documents(self) -> list[Json]:
+        """The JSON of what was asked for."""
+        return [json.loads(request.body) for request in self.requests if request.body]
+
+    @property
+    def queries(self) -> list[dict[str, str]]:
+        return [
+            {name: values[0] for name, values in parse_qs(urlsplit(it.target).query).items()}
+            for it in self.requests
+        ]
+
+
+def said(status: int, content: Json) -> Response:
+    return Response(
+        status=status,
+        headers=[("Content-Type", "application/json")],
+        body=json.dumps(content).encode(),
+    )
+
+
+@dataclass
+class CloudFormation:
+    """Tells of stacks as CloudFormation does, over its query protocol."""
+
+    outputs: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By the stack's name."""
+
+    def __call__(self, request: Request) -> Response:
+        asked = dict(parse_qsl(request.body.decode()))
+        name = asked.get("StackName")
+        if name is not None and name not in self.outputs:
+            return _xml(
+                400,
+                "ErrorResponse",
+                "<Error><Type>Sender</Type><Code>ValidationError</Code>"
+                f"<Message>Stack with id {name} does not exist</Message></Error>",
+            )
+        stacks = "".join(map(_stack, [name] if name else self.outputs, repeat(self.outputs)))
+        described = f"<DescribeStacksResult><Stacks>{stacks}</Stacks></DescribeStacksResult>"
+        return _xml(200, "DescribeStacksResponse", described)
+
+
+def _stack(name: str, outputs: Mapping[str, Mapping[str, str]]) -> str:
+    told = "".join(
+        f"<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>"
+        for key, value in outputs[name].items()
+    )
+    return (
+        f"<member><StackName>{name}</StackName><StackStatus>CREATE_COMPLETE</StackStatus>"
+        f"<CreationTime>2026-11-23T12:00:00Z</CreationTime><Outputs>{told}</Outputs></member>"
+    )
+
+
+def _xml(status: int, element: str, content: str) -> Response:
+    namespace = "http://cloudformation.amazonaws.com/doc/2010-05-15/"
+    body = f'<{element} xmlns="{namespace}">{content}</{element}>'
+    return Response(status=status, headers=[("Content-Type", "text/xml")], body=body.encode())
+
+
+def page(*messages: Json, next_token: str | None = None) -> Response:
+    return said(200, {"messages": list(messages), "next_token": next_token})
+
+
+def write_endpoints(folder: Path, server: LoopbackServer, **more: str) -> Path:
+    """The file of a sandbox whose MessagesApi is this server, and whose AWS nobody answers."""
+    path = folder / ".sandbox" / "endpoints.json"
+    path.parent.mkdir(exist_ok=True)
+    endpoints = {
+        "aws_endpoint_url": "http://127.0.0.1:9",
+        "aws_access_key_id": "test",
+        "aws_secret_access_key": "test",
+        "region": "us-east-1",
+        "stack_name": "delivery",
+        "messages_api_url": f"http://127.0.0.1:{server.port}/api",
+        **more,
+    }
+    path.write_text(json.dumps(endpoints))
+    return path
+
+
+def header(request: Request, name: str) -> str | None:
+    return next((it for key, it in request.headers if key.lower() == name.lower()), None)

@@ -1,0 +1,463 @@
+"""`delivery send, show, find, failures, watch, cancel`, against a server that answers as told."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from delivery.error_codes import explain
+from sandbox.loopback import LoopbackServer
+from tests.builders import MESSAGE_SID, a_message, an_update
+from tests.command_line import Json, Ran, ScriptedApi, header, page, run, said, write_endpoints
+
+REQUEST_ID = "rq_" + "0123456789abcdef" * 2
+PLAIN = {"NO_COLOR": "1"}
+SEND = ("send", "--to", "+15558675310", "--from", "+15005550006", "--body", "Hello")
+
+
+@pytest.fixture
+def api() -> ScriptedApi:
+    return ScriptedApi()
+
+
+@pytest.fixture(autouse=True)
+def in_its_folder(
+    tmp_path: Path, api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """A folder in which a sandbox is up, whose MessagesApi is the scripted one."""
+    with LoopbackServer(port=0, answer=api) as server:
+        write_endpoints(tmp_path, server)
+        inner = tmp_path / "deep" / "inside"
+        inner.mkdir(parents=True)
+        monkeypatch.chdir(inner)
+        yield
+
+
+def delivery(*arguments: str, **options: Any) -> Ran:
+    return run(*arguments, "--sandbox", **options)
+
+
+def the_message(*statuses: Any, **more: Json) -> Json:
+    return a_message(*statuses).as_record() | more
+
+
+def failed_message(code: int = 30003, **more: Json) -> Json:
+    message = the_message("queued", an_update("undelivered", after=1, error_code=code))
+    return message | {"explanation": explain(code).as_record()} | more
+
+
+# --- send ----------------------------------------------------------------------------------------
+
+
+def test_a_message_is_sent_with_all_that_the_command_line_says(api: ScriptedApi) -> None:
+    api.will("POST /api/messages", said(201, the_message("queued")))
+
+    ran = delivery(
+        *SEND,
+        *("--reference", "order-1", "--context", "shop=7", "--context", "till=a=b"),
+        *("--media-url", "https://example.com/a.png", "--media-url", "https://example.com/b.png"),
+        *("--set", "smart_encoded=true", "--set", "validity_period=60"),
+        *("--idempotency-key", "key-1"),
+    )
+
+    assert ran.code == 0
+    assert MESSAGE_SID in ran.out
+    assert api.documents == [
+        {
+            "to": "+15558675310",
+            "from": "+15005550006",
+            "body": "Hello",
+            "reference": "order-1",
+            "context": {"shop": "7", "till": "a=b"},
+            "media_url": ["https://example.com/a.png", "https://example.com/b.png"],
+            "smart_encoded": True,
+            "validity_period": 60,
+        }
+    ]
+    assert header(api.requests[0], "Idempotency-Key") == "key-1"
+
+
+def test_the_text_can_come_from_a_file_or_from_standard_input(
+    api: ScriptedApi, tmp_path: Path
+) -> None:
+    api.will("POST /api/messages", said(201, the_message("queued")))
+    file = tmp_path / "text"
+    file.write_text("Grüße\n", "utf-8")
+
+    delivery("send", "--to", "+1", "--body-file", str(file))
+    delivery("send", "--to", "+1", "--body-file", "-", stdin="From a pipe")
+
+    assert [it["body"] for it in api.documents] == ["Grüße\n", "From a pipe"]
+
+
+def test_a_text_that_cannot_be_read_is_named(api: ScriptedApi) -> None:
+    ran = delivery("send", "--to", "+1", "--body-file", "nowhere.txt")
+
+    assert (ran.code, api.requests) == (1, [])
+    assert "nowhere.txt" in ran.err
+
+
+def test_an_answer_that_is_lost_is_asked_for_again_under_the_same_key(api: ScriptedApi) -> None:
+    api.will("POST /api/messages", None, said(201, the_message("queued")))
+
+    ran = delivery(*SEND)
+
+    keys = {header(request, "Idempotency-Key") for request in api.requests}
+    assert ran.code == 0
+    assert len(api.requests) == 2
+    assert len(keys) == 1
+
+
+@pytest.mark.parametrize("answer", [None, said(503, {"message": "Service Unavailable"})])
+def test_what_nobody_knows_is_told_with_the_key_to_repeat_it(api: ScriptedApi, answer: Any) -> None:
+    api.will("POST /api/messages", answer)
+
+    ran = delivery(*SEND)
+
+    (key,) = {header(request, "Idempotency-Key") for request in api.requests}
+    assert ran.code == 1
+    assert "is not known" in ran.err
+    assert f"--idempotency-key {key}" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (
+            said(400, {"detail": "x", "problems": [{"field": "to", "problem": "is missing"}]}),
+            "to is missing",
+        ),
+        (said(409, {"detail": "The key was used.", "request_id": REQUEST_ID}), REQUEST_ID),
+        (said(422, {"detail": "Twilio refused it: no such number."}), "no such number"),
+        (said(503, {"detail": "No message was sent: throttled."}), "delivery doctor"),
+        (said(202, {"request_id": REQUEST_ID, "state": "in_doubt"}), "may have been sent"),
+    ],
+)
+def test_what_was_not_sent_is_told_and_not_asked_again(
+    api: ScriptedApi, answer: Any, told: str
+) -> None:
+    api.will("POST /api/messages", answer)
+
+    ran, as_json = delivery(*SEND), delivery(*SEND, "--json")
+
+    assert (ran.code, as_json.code, len(api.requests)) == (1, 1, 2)
+    assert told in ran.out
+    assert as_json.json == json.loads(answer.body)
+
+
+def test_a_repeated_key_shows_the_message_that_was_sent_before(api: ScriptedApi) -> None:
+    api.will("POST /api/messages", said(200, the_message("queued", "delivered")))
+
+    ran = delivery(*SEND, "--idempotency-key", "key-1")
+
+    assert ran.code == 0
+    assert "nothing was sent now" in ran.out
+
+
+def test_a_message_can_be_watched_as_soon_as_it_is_sent(api: ScriptedApi) -> None:
+    api.will("POST /api/messages", said(201, the_message("queued")))
+    api.will(
+        f"GET /api/messages/{MESSAGE_SID}",
+        said(200, the_message("queued")),
+        said(200, the_message("queued", "delivered")),
+    )
+
+    ran = delivery(*SEND, "--watch", "--every", "0.01")
+
+    assert ran.code == 0
+    assert ran.out.splitlines()[-1].endswith("delivered")
+
+
+# --- show ----------------------------------------------------------------------------------------
+
+
+def test_a_failed_message_is_shown_with_its_timeline_and_what_to_do(api: ScriptedApi) -> None:
+    api.will(f"GET /api/messages/{MESSAGE_SID}", said(200, failed_message()))
+
+    ran = delivery("show", MESSAGE_SID)
+
+    assert ran.code == 0
+    for told in (MESSAGE_SID, "undelivered (error 30003)", "+1.00 s", explain(30003).action):
+        assert told in ran.out
+    assert not any(line.endswith(" ") for line in ran.out.splitlines())
+
+
+def test_json_is_the_message_as_the_api_gives_it(api: ScriptedApi) -> None:
+    api.will(f"GET /api/messages/{MESSAGE_SID}", said(200, failed_message()))
+
+    assert delivery("show", MESSAGE_SID, "--json").json == failed_message()
+
+
+def test_a_request_is_shown_with_its_message(api: ScriptedApi) -> None:
+    request = {"request_id": REQUEST_ID, "state": "sent", "message_sid": MESSAGE_SID}
+    api.will(f"GET /api/requests/{REQUEST_ID}", said(200, request))
+    api.will(f"GET /api/messages/{MESSAGE_SID}", said(200, the_message("sent")))
+
+    ran, as_json = delivery("show", REQUEST_ID), delivery("show", REQUEST_ID, "--json")
+
+    assert "It was sent." in ran.out
+    assert MESSAGE_SID in ran.out
+    assert as_json.json == request | {"message": the_message("sent")}
+
+
+def test_a_request_that_was_refused_says_why(api: ScriptedApi) -> None:
+    problem = {"error_code": 21211, "explanation": explain(21211).as_record()}
+    request = {"request_id": REQUEST_ID, "state": "refused", "problem": problem}
+    api.will(f"GET /api/requests/{REQUEST_ID}", said(200, request))
+
+    ran, as_json = delivery("show", REQUEST_ID), delivery("show", REQUEST_ID, "--json")
+
+    assert "nothing was sent" in ran.out
+    assert explain(21211).action in ran.out
+    assert as_json.json == request | {"message": None}
+
+
+@pytest.mark.parametrize("named", [MESSAGE_SID, REQUEST_ID])
+def test_what_is_not_known_is_told_with_where_to_look(named: str) -> None:
+    ran, as_json = delivery("show", named), delivery("show", named, "--json")
+
+    assert (ran.code, as_json.code, ran.out, as_json.out) == (1, 1, "", "")
+    assert named in ran.err
+    assert json.loads(as_json.err).keys() == {"error", "fix"}
+
+
+def test_a_text_cannot_steer_the_terminal(api: ScriptedApi) -> None:
+    evil = the_message("sent", reference="\x1b[2Jgone\r\nx", context={"[red]": "[/nothing]"})
+    api.will(f"GET /api/messages/{MESSAGE_SID}", said(200, evil))
+
+    ran = delivery("show", MESSAGE_SID, terminal=True, environment={**PLAIN, "COLUMNS": "120"})
+
+    assert "\x1b[2J" not in ran.out
+    assert r"\x1b[2Jgone\r\nx" in ran.out
+    assert "[red] = [/nothing]" in ran.out
+
+
+def test_a_terminal_gets_colours_and_no_color_takes_them_away(api: ScriptedApi) -> None:
+    api.will(f"GET /api/messages/{MESSAGE_SID}", said(200, failed_message()))
+
+    coloured = delivery("show", MESSAGE_SID, terminal=True)
+    plain = delivery("show", MESSAGE_SID, terminal=True, environment=PLAIN)
+    piped = delivery("show", MESSAGE_SID)
+
+    assert "\x1b[31m" in coloured.out
+    assert "\x1b[31m" not in plain.out
+    assert "\x1b" not in piped.out
+
+
+# --- find, failures ------------------------------------------------------------------------------
+
+
+def test_messages_are_found_by_recipient_over_several_pages(api: ScriptedApi) -> None:
+    first, second = the_message("sent"), the_message("delivered", message_sid="SM" + "9" * 32)
+    api.will("GET /api/messages", page(first, next_token="next"), page(second))
+
+    ran = delivery("find", "--to", "+15558675310")
+
+    assert ran.code == 0
+    assert MESSAGE_SID in ran.out
+    assert "SM" + "9" * 32 in ran.out
+    assert [it.get("to") for it in api.queries] == ["+15558675310"] * 2
+    assert [it.get("next_token") for it in api.queries] == [None, "next"]
+
+
+def test_a_limit_says_that_there_are_more(api: ScriptedApi) -> None:
+    api.will("GET /api/messages", page(the_message("sent"), the_message("sent"), next_token="next"))
+
+    ran = delivery("find", "--reference", "order-1", "--limit", "1")
+    as_json = delivery("find", "--reference", "order-1", "--limit", "1", "--json")
+
+    assert "--limit shows more" in ran.out
+    assert as_json.json == {"messages": [the_message("sent")], "more": True}
+
+
+def test_nothing_found_is_not_as_wished_but_no_failures_are(api: ScriptedApi) -> None:
+    api.will("GET /api/messages", page())
+
+    found, failed = delivery("find", "--awaiting"), delivery("failures")
+
+    assert (found.code, failed.code) == (1, 0)
+    assert "No such message" in found.out
+    assert "Nothing failed" in failed.out
+
+
+def test_the_failures_of_a_day_are_listed_by_category(api: ScriptedApi) -> None:
+    other = failed_message(21610, message_sid="SM" + "9" * 32)
+    del other["explanation"]
+    api.will("GET /api/messages", page(failed_message(), other))
+
+    ran = delivery("failures", "--on", "2026-11-23", "--category", "opt_out")
+
+    assert api.queries[0]["failed_on"] == "2026-11-23"
+    assert "SM" + "9" * 32 in ran.out
+    assert MESSAGE_SID not in ran.out
+
+
+@pytest.mark.parametrize("columns", ["60", "80", "130", "200"])
+def test_a_sid_is_never_cut_in_a_list(api: ScriptedApi, columns: str) -> None:
+    api.will("GET /api/messages", page(failed_message(reference="order-1")))
+
+    ran = delivery("find", "--awaiting", terminal=True, environment={**PLAIN, "COLUMNS": columns})
+
+    assert MESSAGE_SID in ran.out
+    assert "order-1" in ran.out
+
+
+def test_an_older_stack_is_told_apart_from_an_unknown_message(api: ScriptedApi) -> None:
+    api.will("GET /api/messages", said(404, {"message": "Not Found"}))
+
+    ran = delivery("find", "--awaiting")
+
+    assert ran.code == 1
+    assert "older" in ran.err
+
+
+def test_a_list_that_is_refused_says_why(api: ScriptedApi) -> None:
+    api.will("GET /api/messages", said(400, {"title": "Bad Request", "detail": "No such number."}))
+
+    ran = delivery("find", "--to", "me")
+
+    assert ran.code == 1
+    assert "No such number." in ran.err
+
+
+def test_a_question_is_asked_again_when_the_stack_is_busy(api: ScriptedApi) -> None:
+    api.will("GET /api/messages", said(503, {"message": "Busy"}), page(the_message("sent")))
+
+    assert delivery("find", "--awaiting").code == 0
+
+
+# --- watch ---------------------------------------------------------------------------------------
+
+
+def test_each_change_is_a_line_until_the_message_is_delivered(api: ScriptedApi) -> None:
+    api.will(
+        f"GET /api/messages/{MESSAGE_SID}",
+        said(404, {"title": "Not Found", "detail": "Unknown."}),
+        said(200, the_message("queued")),
+        said(200, the_message("queued")),
+        said(200, the_message("queued", "sent", "delivered")),
+    )
+
+    ran = delivery("watch", MESSAGE_SID, "--every", "0.01")
+
+    assert ran.code == 0
+    assert [line.split()[-1] for line in ran.out.splitlines()] == ["queued", "sent", "delivered"]
+
+
+def test_watching_what_fails_is_not_as_wished(api: ScriptedApi) -> None:
+    api.will("GET /api/messages", page(the_message("queued")), page(failed_message()))
+
+    ran = delivery("watch", "--reference", "order-1", "--every", "0.01", "--json")
+
+    assert ran.code == 1
+    assert ran.json_lines == [the_message("queued"), failed_message()]
+
+
+def test_a_request_is_watched_until_its_message_is_final(api: ScriptedApi) -> None:
+    waiting = {"request_id": REQUEST_ID, "state": "in_progress"}
+    sent = {"request_id": REQUEST_ID, "state": "sent", "message_sid": MESSAGE_SID}
+    api.will(f"GET /api/requests/{REQUEST_ID}", said(200, waiting), said(200, sent))
+    api.will(f"GET /api/messages/{MESSAGE_SID}", said(200, the_message("delivered")))
+
+    assert delivery("watch", REQUEST_ID, "--every", "0.01").code == 0
+
+
+def test_a_request_that_was_refused_ends_the_watch(api: ScriptedApi) -> None:
+    refused = {"request_id": REQUEST_ID, "state": "refused"}
+    api.will(f"GET /api/requests/{REQUEST_ID}", said(200, refused))
+
+    ran = delivery("watch", REQUEST_ID)
+
+    assert ran.code == 1
+    assert "It was refused" in ran.err
+
+
+def test_a_watch_gives_up_in_time(api: ScriptedApi) -> None:
+    api.will(f"GET /api/messages/{MESSAGE_SID}", said(200, the_message("sent")))
+
+    ran = delivery("watch", MESSAGE_SID, "--every", "0.01", "--timeout", "0.05")
+
+    assert ran.code == 1
+    assert "Not over" in ran.err
+
+
+def test_a_terminal_sees_the_timeline_grow(api: ScriptedApi) -> None:
+    api.will(
+        f"GET /api/messages/{MESSAGE_SID}",
+        said(200, the_message("queued")),
+        said(200, the_message("queued", "delivered")),
+    )
+
+    ran = delivery("watch", MESSAGE_SID, "--every", "0.01", terminal=True)
+
+    assert ran.code == 0
+    assert "Ctrl-C" in ran.out
+    assert "delivered" in ran.out.rpartition("Ctrl-C")[2]
+
+
+# --- cancel --------------------------------------------------------------------------------------
+
+
+def test_a_scheduled_message_is_canceled(api: ScriptedApi) -> None:
+    canceled = the_message("scheduled", "canceled")
+    api.will(f"POST /api/messages/{MESSAGE_SID}/cancel", said(200, canceled))
+
+    ran = delivery("cancel", MESSAGE_SID)
+
+    assert ran.code == 0
+    assert "outcome canceled" in ran.out
+
+
+def test_what_cannot_be_canceled_says_why(api: ScriptedApi) -> None:
+    refused = said(422, {"detail": "Twilio refused it: too late.", "error_code": 30409})
+    api.will(f"POST /api/messages/{MESSAGE_SID}/cancel", refused)
+
+    ran = delivery("cancel", MESSAGE_SID)
+
+    assert ran.code == 1
+    assert "too late" in ran.err
+
+
+# --- the command line itself ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("dance",),
+        ("show",),
+        ("find",),
+        ("find", "--to", "+1", "--reference", "x"),
+        ("failures", "--on", "someday"),
+        ("failures", "--category", "bad_luck"),
+        ("find", "--awaiting", "--limit", "0"),
+        ("watch", "SM1", "--every", "0"),
+        ("watch",),
+        ("send",),
+        ("send", "--to", "+1", "--body", "x", "--body-file", "y"),
+    ],
+)
+def test_a_wrong_command_line_has_an_exit_code_of_its_own(arguments: tuple[str, ...]) -> None:
+    ran = run(*arguments)
+
+    assert ran.code == 2
+    assert "usage: delivery" in ran.err
+
+
+def test_a_pair_without_a_name_is_refused(api: ScriptedApi) -> None:
+    ran = delivery(*SEND, "--context", "shop")
+
+    assert (ran.code, api.requests) == (1, [])
+    assert "NAME=VALUE" in ran.err
+
+
+def test_an_answer_that_is_no_json_is_no_messages_api(api: ScriptedApi) -> None:
+    api.will("GET /api/messages", said(200, ["a list"]))
+
+    ran = delivery("find", "--awaiting")
+
+    assert ran.code == 1
+    assert "no MessagesApi" in ran.err
