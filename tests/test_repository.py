@@ -30,7 +30,9 @@ LAYER_MAY_IMPORT = {
     "callback_queue": {"delivery.message", "botocore"},
     "send_request": {"delivery.message"},
     "dynamodb": {"botocore"},
-    "store": {"delivery.message", "delivery.dynamodb"},
+    "paging": {"delivery.message"},
+    "spellings": set[str](),
+    "store": {"delivery.message", "delivery.dynamodb", "delivery.paging"},
     "request_store": {"delivery.send_request", "delivery.dynamodb", "botocore"},
     "twilio": {"delivery.credentials", "requests", "urllib3"},
 }

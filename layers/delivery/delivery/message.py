@@ -7,7 +7,7 @@ decides what it changes. The order in which updates arrive changes neither `stat
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Self
 
@@ -109,10 +109,12 @@ FINAL_OUTCOME: Final[Mapping[str, Outcome]] = {
     MessageStatus.READ: Outcome.DELIVERED,
 }
 
-NOTICE_DUE_KEYS: Final = tuple(f"due#{shard}" for shard in "0123456789abcdef")
+_SHARDS: Final = "0123456789abcdef"
+
+NOTICE_DUE_KEYS: Final = tuple(f"due#{shard}" for shard in _SHARDS)
 """Every value of `notice_due`: where to look for those whom people must still be told of."""
 
-AWAITING_KEYS: Final = tuple(f"awaiting#{shard}" for shard in "0123456789abcdef")
+AWAITING_KEYS: Final = tuple(f"awaiting#{shard}" for shard in _SHARDS)
 """Every value of `watch` while a message is pending."""
 
 _OWED: Final = frozenset({Notice.DUE, Notice.TELLING, Notice.RECOVERY_DUE})
@@ -426,6 +428,11 @@ def rank(status: str) -> int:
     return RANK.get(status, 0)
 
 
+def watch_keys(outcome: Outcome, day: date) -> tuple[str, ...]:
+    """Every value of `watch` of the messages that failed, or were given up, on a day in UTC."""
+    return tuple(f"{outcome}#{day.isoformat()}#{shard}" for shard in _SHARDS)
+
+
 def within_context_limits(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """The first value of each name, as far as 20 names and 1 KB (UTF-8) reach."""
     context: dict[str, str] = {}
@@ -541,7 +548,7 @@ def _shard(key: str) -> str:
     """The last hex digit of a key, so that no index key is shared by all messages."""
     last = key[-1].lower()
     # A letter can have two in lower case.
-    return last if last in "0123456789abcdef" else f"{ord(last[0]) % 16:x}"
+    return last if last in _SHARDS else f"{ord(last[0]) % 16:x}"
 
 
 _TIMES: Final = frozenset({"at", "send_at", "created_at", "updated_at", "final_at", "watch_at"})

@@ -8,12 +8,14 @@ with the newer item when somebody else was faster.
 Errors:
 
     StoreUnavailable    nothing is known to be stored: try again later
+    TokenInvalid        a list was to be continued that is another one
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from heapq import merge
+from itertools import batched, groupby, islice
 from typing import TYPE_CHECKING, Any, Final
 
 from delivery.dynamodb import (
@@ -37,12 +39,14 @@ from delivery.message import (
     StatusUpdate,
     iso,
     rank,
+    watch_keys,
 )
+from delivery.paging import Page, Position, TokenInvalid
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-__all__ = ["MessageStore", "Recorded", "StoreUnavailable"]
+__all__ = ["MessageStore", "Page", "Recorded", "StoreUnavailable", "TokenInvalid"]
 
 # Every loss means that another writer got through, and a message has few statuses.
 _MOST_TRIES: Final = 16
@@ -83,6 +87,22 @@ class Recorded:
     effect: Effect
     contradicted: bool = False
     """The update brought another error code than the one known for its status; the first stays."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Listed:
+    """A question whose answer is a list: where an index has it, and which messages belong to it.
+
+    An index lags, so that a message is on the list only if it belongs to it by now.
+    """
+
+    question: str
+    index: str
+    key: str
+    values: tuple[str, ...]
+    at: str
+    newest_first: bool
+    belongs: Callable[[Message], bool]
 
 
 class MessageStore:
@@ -188,6 +208,58 @@ class MessageStore:
             if message.outcome is Outcome.PENDING and message.watch_at and message.watch_at <= now:
                 yield message
 
+    def messages_to(self, to: str, *, limit: int, next_token: str | None = None) -> Page:
+        """The messages to an address, which is spelled as Twilio does, the newest first.
+
+        A list is read from an index, which shows what was written a moment ago only a moment later.
+
+        Raises:
+            TokenInvalid: the token is of another list.
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        return self._page(_messages_by("to", to, lambda it: it.to == to), limit, next_token)
+
+    def messages_with_reference(
+        self, reference: str, *, limit: int, next_token: str | None = None
+    ) -> Page:
+        """The messages with the caller's own id, the newest first.
+
+        Raises:
+            TokenInvalid: the token is of another list.
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        listed = _messages_by("reference", reference, lambda it: it.reference == reference)
+        return self._page(listed, limit, next_token)
+
+    def messages_failed_on(self, day: date, *, limit: int, next_token: str | None = None) -> Page:
+        """The messages that failed on a day in UTC, and are failed still, the newest first.
+
+        Raises:
+            TokenInvalid: the token is of another list.
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        return self._page(_watched(Outcome.FAILED, day), limit, next_token)
+
+    def messages_unconfirmed_on(
+        self, day: date, *, limit: int, next_token: str | None = None
+    ) -> Page:
+        """The messages that were given up on a day in UTC, without news since, the newest first.
+
+        Raises:
+            TokenInvalid: the token is of another list.
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        return self._page(_watched(Outcome.UNCONFIRMED, day), limit, next_token)
+
+    def messages_awaiting(self, *, limit: int, next_token: str | None = None) -> Page:
+        """The messages without a final status, the one that Twilio is asked about next first.
+
+        Raises:
+            TokenInvalid: the token is of another list.
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        return self._page(_watched(Outcome.PENDING), limit, next_token)
+
     def get_many(self, message_sids: Iterable[str]) -> Iterator[Message]:
         """The messages as they are now (strongly consistent), as far as there are any.
 
@@ -278,6 +350,66 @@ class MessageStore:
             if message is not None and message.request_id == request_id != message.message_sid:
                 return message
         return None
+
+    def _page(self, listed: _Listed, limit: int, next_token: str | None) -> Page:
+        after = Position.from_token(next_token, listed.question) if next_token else None
+        # One more than is shown tells whether there is a next page.
+        found = list(islice(self._list(listed, after, limit + 1), limit + 1))
+        shown = tuple(message for _, message in found[:limit])
+        if len(found) <= limit:
+            return Page(messages=shown)
+        last, _ = found[limit - 1]
+        return Page(messages=shown, next_token=last.as_token(listed.question))
+
+    def _list(
+        self, listed: _Listed, after: Position | None, at_a_time: int
+    ) -> Iterator[tuple[Position, Message]]:
+        """The list from a place on, read `at_a_time` messages at a time."""
+        keys = (self._positions(listed, value, after, at_a_time) for value in listed.values)
+        seen = set[str]()  # what moved while the index was read is in it twice
+        for positions in batched(
+            merge(*keys, reverse=listed.newest_first), at_a_time, strict=False
+        ):
+            places: dict[str, Position] = {}
+            for position in positions:
+                if position.message_sid not in seen:
+                    seen.add(position.message_sid)
+                    places[position.message_sid] = position
+            for message in self.get_many(places):
+                if listed.belongs(message):
+                    yield places[message.message_sid], message
+
+    def _positions(
+        self, listed: _Listed, value: str, after: Position | None, at_a_time: int
+    ) -> Iterator[Position]:
+        """What the index has under one key, in the list's order, from a place on.
+
+        DynamoDB says nothing of the order of what has the same time: those are read together, and
+        put into an order of ours.
+        """
+        condition = f"#{listed.key} = :key"
+        names = {f"#{listed.key}": listed.key}
+        values = {":key": {"S": value}}
+        if after:
+            condition += f" AND #{listed.at} {'<=' if listed.newest_first else '>='} :after"
+            names[f"#{listed.at}"] = listed.at
+            values[":after"] = {"S": after.at}
+        # Of several keys each has its part, give or take; and that nothing more has the same time
+        # shows only in the next item.
+        share = at_a_time if len(listed.values) == 1 else 2 * at_a_time // len(listed.values) + 4
+        items = self._query(
+            IndexName=listed.index,
+            KeyConditionExpression=condition,
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues=values,
+            ScanIndexForward=not listed.newest_first,
+            Limit=share + 1,
+        )
+        for at, together in groupby(items, key=lambda it: str(it[listed.at]["S"])):
+            positions = (Position(at, it["message_sid"]["S"]) for it in together)
+            for position in sorted(positions, reverse=listed.newest_first):
+                if not after or (position < after if listed.newest_first else position > after):
+                    yield position
 
     def _conclude(self, item: Item, conclusion: Callable[[Message], Message]) -> Message:
         """Store what follows for the message as it is by then; it may be that nothing does."""
@@ -381,6 +513,32 @@ def _first_word(message: Message) -> Changes:
         changes.set(name, value)
     changes.require(_NEVER_HEARD_OF, "status_rank")
     return changes
+
+
+def _messages_by(key: str, value: str, belongs: Callable[[Message], bool]) -> _Listed:
+    return _Listed(
+        question=f"{key}={value}",
+        index=f"by_{key}",
+        key=key,
+        values=(value,),
+        at="created_at",
+        newest_first=True,
+        belongs=belongs,
+    )
+
+
+def _watched(outcome: Outcome, day: date | None = None) -> _Listed:
+    """The messages with an outcome that is watched; those that are pending stand under no day."""
+    values = AWAITING_KEYS if day is None else watch_keys(outcome, day)
+    return _Listed(
+        question=values[0],
+        index="by_watch",
+        key="watch",
+        values=values,
+        at="watch_at",
+        newest_first=day is not None,
+        belongs=lambda message: message.watch in values,
+    )
 
 
 def _message(item: Item) -> Message:

@@ -1,0 +1,268 @@
+"""MessageStore's lists: page by page, of whatever has the same time, while the index lags."""
+
+from collections.abc import Callable, Iterable
+from datetime import date, timedelta
+from itertools import batched
+from random import Random
+from typing import Any
+
+import pytest
+from mypy_boto3_dynamodb import DynamoDBClient
+
+from delivery.dynamodb import as_item
+from delivery.message import Lifetimes, StatusUpdate
+from delivery.store import MessageStore, Page, TokenInvalid
+from tests.builders import NOON, a_message, an_update
+
+LIFETIMES = Lifetimes()
+TODAY = date(2026, 11, 23)
+TO = "+15558675310"
+
+type Ask = Callable[..., Page]
+type Fill = Callable[[Iterable[StatusUpdate]], None]
+
+
+@pytest.fixture
+def store(dynamodb: DynamoDBClient, messages_table: str) -> MessageStore:
+    return MessageStore(dynamodb, messages_table, LIFETIMES)
+
+
+@pytest.fixture
+def fill(dynamodb: DynamoDBClient, messages_table: str) -> Fill:
+    """Store the messages that were heard of so: quicker than to record the updates."""
+
+    def put(updates: Iterable[StatusUpdate]) -> None:
+        for some in batched(updates, 25, strict=False):
+            items = [as_item(a_message(update).as_record()) for update in some]
+            puts: Any = [{"PutRequest": {"Item": item}} for item in items]
+            dynamodb.batch_write_item(RequestItems={messages_table: puts})
+
+    return put
+
+
+def sid(number: int) -> str:
+    return f"SM{number:032x}"
+
+
+def failure(number: int, *, after: float = 0, **facts: Any) -> StatusUpdate:
+    return an_update("failed", after=after, message_sid=sid(number), **facts)
+
+
+def pages(ask: Ask, limit: int) -> list[list[str]]:
+    """The SIDs of every page, following the tokens."""
+    page = ask(limit=limit)
+    listed = [[message.message_sid for message in page.messages]]
+    while page.next_token:
+        page = ask(limit=limit, next_token=page.next_token)
+        listed.append([message.message_sid for message in page.messages])
+    return listed
+
+
+def scattered(count: int, times: int) -> list[tuple[int, int]]:
+    """Numbers, each with one of a few times, in no order."""
+    chance = Random(count * times)  # noqa: S311 -- the same every time, on purpose
+    numbers = [(number, chance.randrange(times)) for number in range(count)]
+    chance.shuffle(numbers)
+    return numbers
+
+
+# --- pages ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [2, 5, 12, 100])
+@pytest.mark.parametrize("times", [1, 3, 12], ids=["one time", "few times", "many times"])
+def test_no_message_is_on_two_pages_and_none_is_left_out_whatever_has_the_same_time(
+    store: MessageStore, limit: int, times: int, fill: Fill
+) -> None:
+    numbers = scattered(12, times)
+    fill(failure(number, after=60 * minute, reference="r") for number, minute in numbers)
+    newest_first = [
+        sid(number) for number, _ in sorted(numbers, key=lambda it: (it[1], it[0]), reverse=True)
+    ]
+    asked: list[Ask] = [
+        lambda **page: store.messages_to(TO, **page),
+        lambda **page: store.messages_with_reference("r", **page),
+        lambda **page: store.messages_failed_on(TODAY, **page),
+    ]
+
+    for ask in asked:
+        assert pages(ask, limit) == [list(it) for it in batched(newest_first, limit, strict=False)]
+
+
+@pytest.mark.parametrize("limit", [5, 100])
+def test_what_is_awaited_is_listed_by_when_it_is_asked_about(
+    store: MessageStore, limit: int, fill: Fill
+) -> None:
+    numbers = scattered(21, 5)
+    fill(
+        an_update("sent", message_sid=sid(number), after=60 * minute) for number, minute in numbers
+    )
+    expected = [sid(number) for number, _ in sorted(numbers, key=lambda it: (it[1], it[0]))]
+
+    assert [it for page in pages(store.messages_awaiting, limit) for it in page] == expected
+
+
+def test_what_was_given_up_is_listed_by_its_day(store: MessageStore) -> None:
+    for number, hours in enumerate((11.9, 12, 13, 36)):
+        message = store.record(an_update("sent", message_sid=sid(number))).message
+        store.record_unconfirmed(message, NOON + timedelta(hours=hours))
+
+    listed = [
+        [it.message_sid for it in store.messages_unconfirmed_on(day, limit=10).messages]
+        for day in (TODAY + timedelta(days=days) for days in range(4))
+    ]
+
+    assert listed == [[sid(0)], [sid(2), sid(1)], [sid(3)], []]
+
+
+def test_the_last_page_has_no_token_however_full_it_is(store: MessageStore, fill: Fill) -> None:
+    fill(failure(number) for number in range(4))
+
+    first = store.messages_failed_on(TODAY, limit=2)
+    assert first.next_token
+    last = store.messages_failed_on(TODAY, limit=2, next_token=first.next_token)
+
+    assert (len(last.messages), last.next_token) == (2, None)
+
+
+def test_a_list_of_nothing_is_an_empty_page(store: MessageStore) -> None:
+    empty = Page(messages=())
+
+    assert store.messages_to(TO, limit=20) == empty
+    assert store.messages_with_reference("none", limit=20) == empty
+    assert store.messages_failed_on(TODAY, limit=20) == empty
+    assert store.messages_unconfirmed_on(TODAY, limit=20) == empty
+    assert store.messages_awaiting(limit=20) == empty
+
+
+def test_a_page_may_be_longer_than_the_one_before(store: MessageStore, fill: Fill) -> None:
+    fill(failure(number, after=number // 10) for number in range(30))
+
+    first = store.messages_to(TO, limit=5)
+    rest = store.messages_to(TO, limit=100, next_token=first.next_token)
+
+    sids = [message.message_sid for message in (*first.messages, *rest.messages)]
+    assert sids == [sid(number) for number in reversed(range(30))]
+
+
+def test_what_comes_meanwhile_moves_no_page(store: MessageStore, fill: Fill) -> None:
+    fill(failure(number, after=number) for number in range(10))
+    first = store.messages_to(TO, limit=5)
+    fill([failure(10, after=10), failure(11, after=4.5)])
+
+    rest = store.messages_to(TO, limit=100, next_token=first.next_token)
+
+    assert [message.message_sid for message in rest.messages] == [
+        sid(number) for number in (11, 4, 3, 2, 1, 0)
+    ]
+
+
+# --- what belongs --------------------------------------------------------------------------------
+
+
+class LaggingIndex:
+    """A client whose indexes show what they showed when it was made."""
+
+    def __init__(self, client: DynamoDBClient, index: str, key: str, values: list[str]) -> None:
+        self._client = client
+        self.exceptions = client.exceptions
+        self._items = {
+            value: client.query(
+                TableName="MessagesTable",
+                IndexName=index,
+                KeyConditionExpression="#key = :key",
+                ExpressionAttributeNames={"#key": key},
+                ExpressionAttributeValues={":key": {"S": value}},
+                ScanIndexForward=False,
+            )["Items"]
+            for value in values
+        }
+
+    def query(self, **arguments: Any) -> Any:
+        return {"Items": self._items[arguments["ExpressionAttributeValues"][":key"]["S"]]}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+def test_a_message_that_recovered_is_not_listed_though_the_index_lags_and_the_page_is_full(
+    dynamodb: DynamoDBClient, store: MessageStore, fill: Fill
+) -> None:
+    fill(failure(number, after=number) for number in range(20))
+    keys = [f"failed#2026-11-23#{shard}" for shard in "0123456789abcdef"]
+    lagging = MessageStore(
+        LaggingIndex(dynamodb, "by_watch", "watch", keys),  # type: ignore[arg-type]  # as far as used
+        "MessagesTable",
+    )
+    for number in range(10, 20):
+        store.record(an_update("delivered", after=100, message_sid=sid(number)))
+
+    page = lagging.messages_failed_on(TODAY, limit=5)
+
+    assert [message.message_sid for message in page.messages] == [
+        sid(number) for number in (9, 8, 7, 6, 5)
+    ]
+    assert page.next_token
+
+
+def test_what_failed_on_another_day_or_goes_elsewhere_is_not_listed(
+    store: MessageStore, fill: Fill
+) -> None:
+    fill([failure(1, after=-13 * 3600), failure(2, to="+15550000000", reference="other")])
+
+    assert store.messages_failed_on(TODAY, limit=9).messages[0].message_sid == sid(2)
+    assert len(store.messages_failed_on(TODAY, limit=9).messages) == 1
+    assert [it.message_sid for it in store.messages_to("+15550000000", limit=9).messages] == [
+        sid(2)
+    ]
+    assert store.messages_with_reference("othe", limit=9).messages == ()
+
+
+# --- tokens --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def token(store: MessageStore, fill: Fill) -> str:
+    """Of the second page of what went to TO."""
+    fill(failure(number) for number in range(3))
+    token = store.messages_to(TO, limit=1).next_token
+    assert token
+    return token
+
+
+def test_a_token_is_short_and_safe_in_a_url_and_holds_no_number(token: str) -> None:
+    assert len(token) < 128
+    assert token.replace("-", "").replace("_", "").isalnum()
+    assert "8675310" not in token
+
+
+def test_a_token_of_another_question_is_refused(store: MessageStore, token: str) -> None:
+    with pytest.raises(TokenInvalid):
+        store.messages_to("+15550000000", limit=1, next_token=token)
+    with pytest.raises(TokenInvalid):
+        store.messages_with_reference(TO, limit=1, next_token=token)
+    with pytest.raises(TokenInvalid):
+        store.messages_failed_on(TODAY, limit=1, next_token=token)
+    with pytest.raises(TokenInvalid):
+        store.messages_awaiting(limit=1, next_token=token)
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        lambda token: token[:-1],
+        lambda token: token[1:],
+        lambda token: token + "A",
+        lambda token: token + "=",
+        lambda token: "!" + token,
+        lambda token: token.swapcase(),
+        lambda _: "x",
+        lambda _: "ÿ",
+        lambda _: "A" * 5000,
+    ],
+)
+def test_what_is_no_token_is_refused_with_what_to_do(
+    store: MessageStore, token: str, spoilt: Callable[[str], str]
+) -> None:
+    with pytest.raises(TokenInvalid, match="leave it out to begin anew"):
+        store.messages_to(TO, limit=1, next_token=spoilt(token))
