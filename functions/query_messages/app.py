@@ -1,13 +1,15 @@
-"""The truth about a message, or about a request to send one, in one request.
+"""The truth about a message, about many, or about a request to send one, in one request.
 
-Trigger: GET /messages/{message_sid} and GET /requests/{request_id} on MessagesApi.
+Trigger: GET /messages/{message_sid}, GET /messages?… and GET /requests/{request_id} on MessagesApi.
 Effect: none; it only reads.
 """
 
 import os
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -21,9 +23,12 @@ from delivery.error_codes import explain
 from delivery.message import Message, Outcome, Record
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest
-from delivery.store import MessageStore, StoreUnavailable
+from delivery.spellings import message_id
+from delivery.store import MessageStore, StoreUnavailable, TokenInvalid
 
-# What people ask for may be a phone number: it is in no answer and no line of the log.
+from .questions import InvalidQuery, parse_list
+
+# What people ask for may be a phone number: it is in no error answer and no line of the log.
 _MAY_BE_A_KEY = re.compile(r"\w{1,128}")
 
 now = partial(datetime.now, UTC)
@@ -39,11 +44,30 @@ def show_message(message_sid: str) -> Answer:
     """The message as it is now; one that failed is explained."""
     message = store.get(message_sid)
     if message is None:
-        return problem(404, "No such message is known here; ask by its SID.")
-    explained: Record = {}
-    if message.outcome is Outcome.FAILED:
-        explained = {"explanation": explain(message.error_code).as_record()}
-    return answer(200, message.as_record() | explained)
+        return problem(
+            404, "No such message is known here; ask by its SID, or GET /messages?to= a number."
+        )
+    return answer(200, _shown(message))
+
+
+def list_messages(raw_query: str) -> Answer:
+    """The messages that answer one question, page by page.
+
+    {"question": the one that was understood, e.g. {"to": "+15558675310"}; "messages": each as
+    GET /messages/{message_sid} shows it; "next_token": leads to the next page, absent on the last}
+    """
+    try:
+        question = parse_list(raw_query)
+        page = question.ask(store)
+    except InvalidQuery as invalid:
+        return _bad_query(*invalid.problems)
+    except TokenInvalid as invalid:
+        return _bad_query(("next_token", str(invalid)))
+    listed: Record = {
+        "question": {question.about: question.value},
+        "messages": [_shown(message) for message in page.messages],
+    }
+    return answer(200, listed | ({"next_token": page.next_token} if page.next_token else {}))
 
 
 def show_request(request_id: str) -> Answer:
@@ -57,6 +81,17 @@ def show_request(request_id: str) -> Answer:
             404, "No such request is known here; it is forgotten some time after it ended."
         )
     return answer(200, _refused(refused))
+
+
+def _shown(message: Message) -> Record:
+    if message.outcome is not Outcome.FAILED:
+        return message.as_record()
+    return message.as_record() | {"explanation": explain(message.error_code).as_record()}
+
+
+def _bad_query(*problems: tuple[str, str]) -> Answer:
+    listed = [{"field": name, "problem": fix} for name, fix in problems]
+    return problem(400, "Put right what `problems` lists.", problems=listed)
 
 
 def _state_of(request: SendRequest) -> Record:
@@ -98,18 +133,28 @@ def _problem(error_code: int | None) -> Record:
     return {"error_code": error_code, "explanation": explain(error_code).as_record()}
 
 
+def _by_id(show: Callable[[str], Answer], asked: str) -> Answer:
+    """What is shown of an id as it is asked for, or else of what Twilio would spell so."""
+    shown = problem(404, "That is no id; messages are known by their SID.")
+    for spelled in dict.fromkeys((asked, message_id(asked) or "")):
+        if _MAY_BE_A_KEY.fullmatch(spelled):
+            shown = show(spelled)
+        if shown["statusCode"] == HTTPStatus.OK:
+            break
+    return shown
+
+
 def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> Answer:
     """API Gateway calls this for each GET of MessagesApi."""
     request = APIGatewayProxyEventV2(event)
-    show, key = {
-        "GET /messages/{message_sid}": (show_message, "message_sid"),
-        "GET /requests/{request_id}": (show_request, "request_id"),
-    }[request.route_key]
-    asked = request.path_parameters.get(key, "")
-    if not _MAY_BE_A_KEY.fullmatch(asked):
-        return problem(404, "That is no id; messages are known by their SID.")
     try:
-        return show(asked)
+        match request.route_key:
+            case "GET /messages/{message_sid}":
+                return _by_id(show_message, request.path_parameters.get("message_sid", ""))
+            case "GET /requests/{request_id}":
+                return _by_id(show_request, request.path_parameters.get("request_id", ""))
+            case _:
+                return list_messages(request.raw_query_string)
     except StoreUnavailable as error:
         logger.error("Not read", reason=str(error))
         return problem(503, "It could not be read; ask again.", headers={"retry-after": "5"})

@@ -39,6 +39,12 @@ HTTP_STATUS = {
     "status_callback-no-sid": 400,
     "query_messages-message": 200,
     "query_messages-unknown": 404,
+    "query_messages-to": 200,
+    "query_messages-reference": 200,
+    "query_messages-failed": 200,
+    "query_messages-unconfirmed": 200,
+    "query_messages-awaiting": 200,
+    "query_messages-two-questions": 400,
 }
 BATCH = {"notify_failure-failed", "notify_failure-recovered", "status_callback-replay"}
 NO_ANSWER = {"notify_failure-sweep", "reconcile_messages-scheduled"}

@@ -14,7 +14,7 @@ from delivery.message import Source
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState
 from delivery.store import MessageStore
-from tests.builders import MESSAGE_SID, an_update
+from tests.builders import MESSAGE_SID, NOON, an_update
 from tests.functions.sender import Clock, Function, a_document
 from tests.scripted_twilio import DROPPED, refused
 
@@ -42,17 +42,30 @@ def shown(
     app: ModuleType, key: str = MESSAGE_SID, route: str = "/messages/{message_sid}"
 ) -> tuple[int, dict[str, Any]]:
     name = route.partition("{")[2].rstrip("}")
-    path = route.replace(f"{{{name}}}", key)
+    return asked(app, route, path=route.replace(f"{{{name}}}", key), parameters={name: key})
+
+
+def listed(app: ModuleType, query: str) -> tuple[int, dict[str, Any]]:
+    return asked(app, "/messages", path="/messages", query=query)
+
+
+def asked(
+    app: ModuleType,
+    route: str,
+    *,
+    path: str,
+    query: str = "",
+    parameters: dict[str, str] | None = None,
+) -> tuple[int, dict[str, Any]]:
     event = {
         "version": "2.0",
         "routeKey": f"GET {route}",
         "rawPath": path,
-        "rawQueryString": "",
+        "rawQueryString": query,
         "headers": {},
-        "pathParameters": {name: key},
         "requestContext": {"http": {"method": "GET", "path": path}},
         "isBase64Encoded": False,
-    }
+    } | ({"pathParameters": parameters} if parameters else {})
     answer = app.lambda_handler(event, CONTEXT)
     return answer["statusCode"], json.loads(answer["body"])
 
@@ -91,14 +104,25 @@ def test_a_failure_that_nobody_knows_is_explained_as_such(
     assert body["explanation"]["retryable"] is False
 
 
-@pytest.mark.parametrize("asked", ["SMnone", "+15558675310", "", "x" * 3000, "a/b", "\0"])
-def test_an_unknown_message_is_answered_404_without_what_was_asked_for(
-    app: ModuleType, log_output: io.StringIO, asked: str
+@pytest.mark.parametrize(
+    "spelled", [MESSAGE_SID.lower(), f" {MESSAGE_SID[:10]} {MESSAGE_SID[10:].upper()}\n"]
+)
+def test_a_sid_is_understood_with_spaces_and_in_the_wrong_case(
+    app: ModuleType, store: MessageStore, spelled: str
 ) -> None:
-    status, body = shown(app, asked)
+    store.record(an_update("sent"))
+
+    assert shown(app, spelled)[1]["message_sid"] == MESSAGE_SID
+
+
+@pytest.mark.parametrize("unknown", ["SMnone", "+15558675310", "", "x" * 3000, "a/b", "\0"])
+def test_an_unknown_message_is_answered_404_without_what_was_asked_for(
+    app: ModuleType, log_output: io.StringIO, unknown: str
+) -> None:
+    status, body = shown(app, unknown)
 
     assert status == 404
-    assert not asked or asked not in json.dumps(body) + log_output.getvalue()
+    assert not unknown or unknown not in json.dumps(body) + log_output.getvalue()
 
 
 def test_a_table_that_does_not_answer_is_answered_503(
@@ -107,6 +131,148 @@ def test_a_table_that_does_not_answer_is_answered_503(
     dynamodb.delete_table(TableName="MessagesTable")
 
     assert shown(app)[0] == 503
+
+
+# --- lists ---------------------------------------------------------------------------------------
+
+
+def sids(body: dict[str, Any]) -> list[str]:
+    return [message["message_sid"] for message in body["messages"]]
+
+
+@pytest.fixture
+def three(store: MessageStore) -> list[str]:
+    """SIDs of a failed, a pending and an unconfirmed message to one number, the newest first."""
+    made = [f"SM{number:032x}" for number in (3, 2, 1)]
+    store.record(an_update("failed", message_sid=made[0], after=3, error_code=30007))
+    store.record(an_update("sent", message_sid=made[1], after=2, reference="order-7"))
+    sent = store.record(an_update("sent", message_sid=made[2], after=1)).message
+    store.record_unconfirmed(sent, NOON + timedelta(hours=1))
+    return made
+
+
+def test_the_messages_to_a_number_are_listed_the_newest_first_as_they_are_shown_alone(
+    app: ModuleType, three: list[str]
+) -> None:
+    status, body = listed(app, "to=%2B15558675310")
+
+    assert status == 200
+    assert sids(body) == three
+    assert body["messages"] == [shown(app, message_sid)[1] for message_sid in three]
+    assert body["messages"][0]["explanation"]["category"] == "carrier_filtering"
+    assert "next_token" not in body
+
+
+@pytest.mark.parametrize(
+    "spelled", ["+15558675310", "%2B1+(555)+867-5310", "001.555.867.5310", "tel:+1-555-867-5310"]
+)
+def test_a_number_is_understood_in_any_usual_spelling_and_named_as_it_was_understood(
+    app: ModuleType, three: list[str], spelled: str
+) -> None:
+    _, body = listed(app, f"to={spelled}")
+
+    assert sids(body) == three
+    assert body["question"] == {"to": "+15558675310"}
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("reference=order-7", [1]),
+        ("reference=order-8", []),
+        ("failed_on=2026-11-23", [0]),
+        ("failed_on=2026-11-22", []),
+        ("unconfirmed_on=2026-11-23", [2]),
+        ("awaiting=true", [1]),
+    ],
+)
+def test_each_question_has_its_list(
+    app: ModuleType, three: list[str], query: str, expected: list[int]
+) -> None:
+    status, body = listed(app, query)
+
+    assert status == 200
+    assert sids(body) == [three[index] for index in expected]
+    assert body["question"] == dict([query.split("=")])
+
+
+def test_a_long_list_is_read_page_by_page(app: ModuleType, three: list[str]) -> None:
+    _, first = listed(app, "to=+15558675310&limit=2")
+    _, last = listed(app, f"to=+15558675310&limit=2&next_token={first['next_token']}")
+
+    assert sids(first) + sids(last) == three
+    assert "next_token" not in last
+
+
+def test_twenty_are_listed_unless_more_are_asked_for(app: ModuleType, store: MessageStore) -> None:
+    for number in range(21):
+        store.record(an_update(message_sid=f"SM{number:032x}"))
+
+    assert len(listed(app, "to=+15558675310")[1]["messages"]) == 20
+    assert len(listed(app, "to=+15558675310&limit=100")[1]["messages"]) == 21
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "fix"),
+    [
+        ("", "to", "give it, or reference"),
+        ("limit=5", "to", "give it, or reference"),
+        ("to=", "to", "country's code"),
+        ("to=5558675310", "to", "country's code"),
+        ("to=somebody", "to", "country's code"),
+        ("to=" + "9" * 300, "to", "too long"),
+        ("to=+15558675310&to=+15558675310", "to", "give it once"),
+        ("to=+15558675310&failed_on=2026-11-23", "failed_on", "one at a time"),
+        ("reference=", "reference", "1 to 128"),
+        ("reference=" + "x" * 129, "reference", "1 to 128"),
+        ("failed_on=yesterday", "failed_on", "such as 2026-11-23"),
+        ("failed_on=2026-02-30", "failed_on", "such as 2026-11-23"),
+        ("unconfirmed_on=", "unconfirmed_on", "such as 2026-11-23"),
+        ("awaiting=false", "awaiting", "leave it out"),
+        ("awaiting=true&limit=0", "limit", "from 1 to 100"),
+        ("awaiting=true&limit=101", "limit", "from 1 to 100"),
+        ("awaiting=true&limit=1e1", "limit", "from 1 to 100"),
+        ("awaiting=true&limit=\u0661", "limit", "from 1 to 100"),
+        ("awaiting=true&next_token=", "next_token", "leave it out"),
+        ("awaiting=true&next_token=abc", "next_token", "begin anew"),
+        ("awaiting=true&page=2", "page", "known are to, reference"),
+        ("awaiting=true&%2B15558675310=1", "?", "known are to, reference"),
+        ("&".join(f"p{number}=1" for number in range(30)), "query", "more than 20"),
+    ],
+)
+def test_a_query_that_asks_nothing_clear_is_told_which_parameter_to_change_and_how(
+    app: ModuleType, log_output: io.StringIO, query: str, field: str, fix: str
+) -> None:
+    status, body = listed(app, query)
+
+    assert status == 400
+    assert field in [it["field"] for it in body["problems"]]
+    assert any(it["field"] == field and fix in it["problem"] for it in body["problems"])
+    assert not any(number in json.dumps(body) for number in ("8675310", "99999"))
+    assert not log_output.getvalue()
+
+
+def test_every_problem_of_a_query_is_told_at_once(app: ModuleType) -> None:
+    _, body = listed(app, "failed_on=x&limit=0&page=1")
+
+    assert [it["field"] for it in body["problems"]] == ["failed_on", "limit", "page"]
+
+
+def test_a_token_of_another_question_is_refused(app: ModuleType, three: list[str]) -> None:
+    token = listed(app, "to=+15558675310&limit=1")[1]["next_token"]
+
+    status, body = listed(app, f"awaiting=true&next_token={token}")
+
+    assert three
+    assert (status, body["problems"][0]["field"]) == (400, "next_token")
+
+
+def test_a_list_that_cannot_be_read_is_answered_503(
+    app: ModuleType, dynamodb: DynamoDBClient
+) -> None:
+    dynamodb.delete_table(TableName="MessagesTable")
+
+    assert listed(app, "awaiting=true")[0] == 503
 
 
 # --- requests ------------------------------------------------------------------------------------

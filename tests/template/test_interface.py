@@ -70,6 +70,7 @@ def test_the_routes_are_the_designs(stack: Template) -> None:
         "MessagesApi": {
             "POST /messages": "SendMessageFunction",
             "POST /messages/{message_sid}/cancel": "SendMessageFunction",
+            "GET /messages": "QueryMessagesFunction",
             "GET /messages/{message_sid}": "QueryMessagesFunction",
             "GET /requests/{request_id}": "QueryMessagesFunction",
         },

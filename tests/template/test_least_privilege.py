@@ -38,7 +38,10 @@ MAY = {
     "query_messages": {
         ("dynamodb:GetItem", "MessagesTable"),
         ("dynamodb:GetItem", "SendRequestsTable"),
+        ("dynamodb:BatchGetItem", "MessagesTable"),
         ("dynamodb:Query", "${MessagesTable.Arn}/index/by_to"),
+        ("dynamodb:Query", "${MessagesTable.Arn}/index/by_reference"),
+        ("dynamodb:Query", "${MessagesTable.Arn}/index/by_watch"),
     },
     "reconcile_messages": {
         READS_THE_SECRET,
@@ -289,6 +292,7 @@ def test_an_api_may_call_a_function_only_for_a_route_of_its_own(stack: Template)
     assert granted == {
         (gateway, "SendMessageFunction", "MessagesApi", "POST/messages"),
         (gateway, "SendMessageFunction", "MessagesApi", "POST/messages/*/cancel"),
+        (gateway, "QueryMessagesFunction", "MessagesApi", "GET/messages"),
         (gateway, "QueryMessagesFunction", "MessagesApi", "GET/messages/*"),
         (gateway, "QueryMessagesFunction", "MessagesApi", "GET/requests/*"),
         (gateway, "StatusCallbackFunction", "CallbackApi", "POST/twilio/status"),
