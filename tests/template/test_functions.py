@@ -37,9 +37,7 @@ def test_a_functions_handler_exists(function: str) -> None:
     assert "lambda_handler" in {it.name for it in module.body if isinstance(it, ast.FunctionDef)}
 
 
-def test_all_functions_run_on_the_python_of_this_project(
-    template: Template, stack: Template
-) -> None:
+def test_all_functions_run_on_the_python_of_this_project(stack: Template) -> None:
     version = (PROJECT / ".python-version").read_text("utf-8").strip()
 
     for properties in of_type(stack, "AWS::Lambda::Function").values():
@@ -47,12 +45,22 @@ def test_all_functions_run_on_the_python_of_this_project(
         assert properties["Architectures"] == [{"Ref": "Architecture"}]
     (layer,) = of_type(stack, "AWS::Lambda::LayerVersion").values()
     assert layer["CompatibleRuntimes"] == [f"python{version}"]
-    assert layer["CompatibleArchitectures"] == [{"Ref": "Architecture"}]
-    built = template["Resources"]["DeliveryLayer"]["Metadata"]
-    assert built == {
-        "BuildMethod": f"python{version}",
-        "BuildArchitecture": {"Ref": "Architecture"},
-    }
+    assert layer["CompatibleArchitectures"] == ["arm64", "x86_64"]
+
+
+def test_the_layer_is_built_by_its_makefile_for_the_python_of_this_project(
+    template: Template,
+) -> None:
+    version = (PROJECT / ".python-version").read_text("utf-8").strip()
+    layer = template["Resources"]["DeliveryLayer"]
+    makefile = PROJECT / layer["Properties"]["ContentUri"] / "Makefile"
+
+    recipe = makefile.read_text("utf-8").partition("build-DeliveryLayer:\n")[2]
+
+    assert layer["Metadata"] == {"BuildMethod": "makefile"}
+    assert set(re.findall(r"python[\d.]+", recipe)) == {f"python{version}"}
+    # Machine code would serve one of the two processors that the layer is said to serve.
+    assert "--only-binary :all: --platform any" in recipe
 
 
 def test_the_folders_of_the_code_exist(template: Template) -> None:
