@@ -35,6 +35,12 @@ LAYER_MAY_IMPORT = {
     "store": {"delivery.message", "delivery.dynamodb", "delivery.paging"},
     "request_store": {"delivery.send_request", "delivery.dynamodb", "botocore"},
     "twilio": {"delivery.credentials", "requests", "urllib3"},
+    "metrics": {
+        "delivery.error_codes",
+        "delivery.message",
+        "delivery.store",
+        "aws_lambda_powertools",
+    },
 }
 FUNCTIONS_MAY_IMPORT = {"delivery", "boto3", "botocore", "requests", "aws_lambda_powertools", "."}
 SANDBOX_MAY_IMPORT = {"sandbox", "delivery", "boto3", "botocore"}

@@ -20,6 +20,7 @@ from botocore.config import Config
 from delivery import aws
 from delivery.credentials import SecretError, TwilioSecrets
 from delivery.message import Lifetimes
+from delivery.metrics import CountedByFacts, count_apart
 from delivery.request_store import RequestStore
 from delivery.store import MessageStore, StoreUnavailable
 from delivery.twilio import TwilioClient
@@ -54,7 +55,8 @@ BRIEF = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts":
 
 now = partial(datetime.now, UTC)
 logger = Logger()
-metrics = Metrics()
+metrics = Metrics(provider=CountedByFacts())
+outcomes = Metrics(provider=CountedByFacts())  # a line of its own for each message
 secrets = TwilioSecrets(
     aws.client("secretsmanager", config=BRIEF), os.environ["TWILIO_SECRET_NAME"]
 )
@@ -104,6 +106,8 @@ def _report(finding: Finding) -> None:
     """A line and a count for each finding; the line has the ids."""
     metric = METRIC_OF[finding.what]
     metrics.add_metric(metric, MetricUnit.Count, 1)
+    if finding.recorded is not None:
+        count_apart(outcomes, finding.recorded)
     match finding.what:
         case What.BLOCKED | What.AMBIGUOUS:
             log = logger.error

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from delivery.message import Source, StatusUpdate
+from delivery.store import Recorded
 from delivery.twilio import CredentialsRefused, MessageResource, TwilioError
 
 
@@ -38,6 +39,8 @@ class Finding:
 
     what: What
     facts: Mapping[str, object] = field(default_factory=dict)
+    recorded: Recorded | None = None
+    """What was stored, where it was the status of a message."""
 
 
 def stopped_by(error: TwilioError, account_sid: str) -> Finding:

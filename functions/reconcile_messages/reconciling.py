@@ -208,6 +208,7 @@ class Reconciler:
                         "outcome": message.outcome,
                         "error_code": update.error_code,
                     },
+                    recorded=recorded,
                 )
         if message.outcome is not Outcome.PENDING:
             return
@@ -246,8 +247,9 @@ class Reconciler:
             update = said(
                 sent[sid], account_sid=account_sid, at=self._now(), with_body=self._stores_body
             )
-            self._store.record(update)
-            yield Finding(what=What.DISCOVERED, facts={"message_sid": sid, "status": update.status})
+            recorded = self._store.record(update)
+            facts = {"message_sid": sid, "status": update.status}
+            yield Finding(what=What.DISCOVERED, facts=facts, recorded=recorded)
 
 
 def _by_account(messages: Iterable[Message], main: str) -> dict[str, list[Message]]:

@@ -21,7 +21,7 @@ from delivery.credentials import TwilioSecret, UnknownAccount
 from delivery.message import Effect, Message, MessageStatus, Source, StatusUpdate
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest, body_digest
-from delivery.store import MessageStore, StoreUnavailable
+from delivery.store import MessageStore, Recorded, StoreUnavailable
 from delivery.twilio import (
     RESERVED_SECONDS,
     MessageResource,
@@ -113,7 +113,7 @@ class Settler:
                     continue
             if state is RequestState.NOT_FOUND:
                 # Again, if whoever found that out died before; and a callback may still come.
-                self._store.record_never_sent(self._never_sent(request))
+                yield from self._record_never_sent(request)
                 self._give_up_in_time(request)
             others.append(request)
         return others
@@ -232,11 +232,20 @@ class Settler:
             context=request.context,
             send_at=request.send_at,
         )
-        message = self._store.record(update).message
-        if message.request_id == request.request_id:
-            yield from self._sent(request, message, evidence="its looks")
+        recorded = self._store.record(update)
+        if recorded.message.request_id == request.request_id:
+            yield from self._sent(
+                request, recorded.message, evidence="its looks", recorded=recorded
+            )
 
-    def _sent(self, request: SendRequest, message: Message, *, evidence: str) -> Iterator[Finding]:
+    def _sent(
+        self,
+        request: SendRequest,
+        message: Message,
+        *,
+        evidence: str,
+        recorded: Recorded | None = None,
+    ) -> Iterator[Finding]:
         if request.state is RequestState.NOT_FOUND:
             self._store.record_sent_after_all(self._never_sent(request))
         self._complete(request, message)
@@ -257,6 +266,7 @@ class Settler:
                     "evidence": evidence,
                     "was": request.state,
                 },
+                recorded=recorded,
             )
 
     def _complete(self, request: SendRequest, message: Message) -> None:
@@ -278,9 +288,14 @@ class Settler:
         kept_for = max(self._kept_for, self._search)
         settled = request.settled(RequestState.NOT_FOUND, at=self._now(), kept_for=kept_for)
         if self._requests.settle(request, settled).state is RequestState.NOT_FOUND:
-            self._store.record_never_sent(self._never_sent(request))
+            yield from self._record_never_sent(request)
+
+    def _record_never_sent(self, request: SendRequest) -> Iterator[Finding]:
+        """A finding only for who is the first to store it."""
+        recorded = self._store.record_never_sent(self._never_sent(request))
+        if recorded.concluded:
             facts = {"request_id": request.request_id, "reference": request.reference}
-            yield Finding(what=What.NOT_FOUND, facts=facts)
+            yield Finding(what=What.NOT_FOUND, facts=facts, recorded=recorded)
 
     def _ambiguous(
         self, request: SendRequest, fitting: Sequence[MessageResource]

@@ -24,9 +24,10 @@ from delivery.answers import Answer, problem
 from delivery.callback_queue import CallbackQueue
 from delivery.credentials import TwilioSecrets
 from delivery.message import Lifetimes
+from delivery.metrics import CountedByFacts, count_apart
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState
-from delivery.store import MessageStore, StoreUnavailable
+from delivery.store import MessageStore, Recorded, StoreUnavailable
 from delivery.twilio import TwilioClient
 
 from .answers import answer_for, direct_answer
@@ -61,6 +62,7 @@ _IDS = ("message_sid", "request_id", "reference")
 now = partial(datetime.now, UTC)
 logger = Logger()
 metrics = Metrics()
+outcomes = Metrics(provider=CountedByFacts())  # a line of its own for each message
 dynamodb = aws.client("dynamodb", config=_BRIEF)
 twilio = TwilioClient(requests.Session(), os.environ["TWILIO_API_BASE_URL"])
 sender = MessageSender(
@@ -141,7 +143,7 @@ def take_from_queue(record: "SQSRecord", lambda_context: LambdaContext) -> None:
         case Undecided(state=RequestState.IN_PROGRESS):
             raise StaysQueued("it is being sent right now")
         case Invalid() | KeyTaken() | Rejected():
-            sender.record_never_sent(sent, key=key)
+            count_apart(outcomes, sender.record_never_sent(sent, key=key))
 
 
 def _body(event: APIGatewayProxyEventV2) -> bytes:
@@ -157,7 +159,7 @@ def _report(sent: SendResult, queue_message_id: str | None = None) -> None:
     """A line and a count for each request; never a number, a text or a token."""
     log = logger.info if isinstance(sent, Accepted) else logger.warning
     match sent:
-        case Accepted(message=message, stored=stored, queued=queued):
+        case Accepted(message=message, stored=stored, queued=queued, recorded=recorded):
             metric = "MessageSent"
             facts: dict[str, object] = {
                 "message_sid": message.message_sid,
@@ -167,6 +169,7 @@ def _report(sent: SendResult, queue_message_id: str | None = None) -> None:
             if not (stored or queued):
                 _count("MessageNotStored")
                 logger.error("Message sent, but not stored", extra=facts)
+            _count_end(recorded)
         case Invalid(problems=problems):
             metric, facts = "RequestInvalid", {"fields": [it.field for it in problems]}
         case Rejected(request_id=request_id, code=code):
@@ -192,8 +195,9 @@ def _report_cancel(canceled: CancelResult, message_sid: str) -> None:
     log = logger.info if isinstance(canceled, Accepted) else logger.warning
     facts: dict[str, object] = {"message_sid": message_sid}
     match canceled:
-        case Accepted(stored=stored, queued=queued):
+        case Accepted(stored=stored, queued=queued, recorded=recorded):
             metric, facts["stored"] = "MessageCanceled", stored or queued
+            _count_end(recorded)
         case Rejected(code=code):
             metric, facts["error_code"] = "CancelRefused", code
         case NotFound():
@@ -206,6 +210,12 @@ def _report_cancel(canceled: CancelResult, message_sid: str) -> None:
             assert_never(canceled)
     _count(metric)
     log(metric, extra=facts)
+
+
+def _count_end(recorded: Recorded | None) -> None:
+    """Count a message that ends with Twilio's answer; callbacks tell what becomes of the others."""
+    if recorded is not None and recorded.concluded:
+        count_apart(outcomes, recorded)
 
 
 def _count(metric: str) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from delivery.message import Message
 from delivery.send_request import RequestState
+from delivery.store import Recorded
 
 from .request import Problem
 
@@ -21,6 +22,8 @@ class Accepted:
     """False: the table did not take it, and the request has to bring it in."""
     queued: bool = False
     """True: it waits in the CallbackQueue for the table."""
+    recorded: Recorded | None = None
+    """What Twilio's answer did to the message in the table, where that took it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from delivery.credentials import ApiCredentials, SecretError, TwilioSecrets, Unk
 from delivery.message import Lifetimes, Message, MessageStatus, Source, StatusUpdate
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest, body_digest, content_digest
-from delivery.store import MessageStore, StoreUnavailable
+from delivery.store import MessageStore, Recorded, StoreUnavailable
 from delivery.twilio import (
     NEEDED_SECONDS,
     CredentialsRefused,
@@ -143,7 +143,7 @@ class MessageSender:
             return NotDone(reason=str(error))
         return self._record(self._said(resource), known)
 
-    def record_never_sent(self, result: Invalid | KeyTaken | Rejected, *, key: str) -> Message:
+    def record_never_sent(self, result: Invalid | KeyTaken | Rejected, *, key: str) -> Recorded:
         """Keep a request for which nobody waits as a failed message, so that people are told.
 
         Raises:
@@ -322,13 +322,15 @@ class MessageSender:
     def _record(self, update: StatusUpdate, known: Message | None = None) -> Accepted:
         """Twilio has done it, whatever store and queue say: from here on nothing may fail."""
         try:
-            return Accepted(message=self._store.record(update).message)
+            recorded = self._store.record(update)
         except StoreUnavailable:
             message = (
                 known.learn(update, self._lifetimes)
                 if known
                 else Message.first_heard_of(update, self._lifetimes)
             )
+        else:
+            return Accepted(message=recorded.message, recorded=recorded)
         try:
             self._backlog.put(update)
         except QueueUnavailable:

@@ -34,6 +34,7 @@ from delivery.callback import (
 from delivery.callback_queue import CallbackQueue, QueueUnavailable, UpdateUnreadable
 from delivery.credentials import SecretInvalid, SecretUnavailable, TwilioSecrets
 from delivery.message import Effect, Lifetimes, StatusUpdate
+from delivery.metrics import CountedByFacts, count_recorded
 from delivery.store import MessageStore, Recorded, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -45,9 +46,7 @@ PUBLIC_BASE_URL = os.environ["PUBLIC_BASE_URL"].rstrip("/")
 LOG_A_CAUSE_EVERY_SECONDS = 60
 
 METRIC_OF = {
-    Effect.ADVANCED: "TransitionRecorded",
     Effect.LATE: "LateArrivalRecorded",
-    Effect.UNKNOWN: "UnknownStatusRecorded",
     Effect.FILLED_IN: "FactFilledIn",
     Effect.REPEATED: "DuplicateReceived",
 }
@@ -60,7 +59,7 @@ ONE_TRY = IMPATIENT.merge(Config(retries={"total_max_attempts": 1}))
 
 now = partial(datetime.now, UTC)
 logger = Logger()
-metrics = Metrics()
+metrics = Metrics(provider=CountedByFacts())
 secrets = TwilioSecrets(
     aws.client("secretsmanager", config=ONE_TRY), os.environ["TWILIO_SECRET_NAME"]
 )
@@ -104,7 +103,7 @@ def keep(update: StatusUpdate) -> Answer:
     except StoreUnavailable as error:
         logger.warning("Status not stored", message_sid=update.message_sid, reason=str(error))
     else:
-        _count_recorded(update, recorded)
+        _count_recorded(recorded)
         return {"statusCode": 204}
     try:
         queue.put(update)
@@ -141,7 +140,7 @@ def replay(record: "SQSRecord") -> None:
         logger.error("Status stays queued", queue_message_id=record.message_id, reason=str(error))
         _count("ReplayDelayed")
         raise
-    _count_recorded(update, recorded)
+    _count_recorded(recorded)
     _count("CallbackReplayed")
 
 
@@ -215,22 +214,16 @@ def _not_kept(error: Exception) -> Answer:
     return problem(503, "The status could not be stored; send it again.")
 
 
-def _count_recorded(update: StatusUpdate, recorded: Recorded) -> None:
-    message = recorded.message
-    _count(
-        METRIC_OF[recorded.effect],
-        message_sid=message.message_sid,
-        request_id=message.request_id,
-        status=update.status,
-        outcome=message.outcome,
-        error_code=update.error_code,
-    )
+def _count_recorded(recorded: Recorded) -> None:
+    count_recorded(metrics, recorded)
+    if recorded.effect in METRIC_OF:
+        _count(METRIC_OF[recorded.effect])
     if recorded.contradicted:
         logger.warning(
             "Another error code for a status that has one; the first stays",
-            message_sid=message.message_sid,
-            status=update.status,
-            error_code=update.error_code,
+            message_sid=recorded.message.message_sid,
+            status=recorded.update.status,
+            error_code=recorded.update.error_code,
         )
         _count("ErrorCodeContradicted")
 

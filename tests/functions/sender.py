@@ -17,6 +17,7 @@ from delivery.request_store import RequestStore
 from delivery.send_request import SendRequest
 from delivery.store import MessageStore
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN
+from tests.embedded_metrics import DataPoint, data_points
 from tests.scripted_twilio import MESSAGE_SID, ScriptedTwilio
 
 if TYPE_CHECKING:
@@ -176,13 +177,13 @@ class Function:
 
     def metrics(self) -> dict[str, float]:
         """What was counted since this was last asked."""
+        return {it.name: sum(it.values) for it in self.data_points()}
+
+    def data_points(self) -> list[DataPoint]:
+        """The same with their dimensions."""
         output = self._capsys.readouterr()
         self.printed += output
-        metrics: dict[str, float] = {}
-        for record in map(json.loads, output.out.splitlines()):
-            for block in record["_aws"]["CloudWatchMetrics"]:
-                metrics |= {it["Name"]: sum(record[it["Name"]]) for it in block["Metrics"]}
-        return metrics
+        return data_points(output.out)
 
     def lose_the_table(self) -> None:
         self.dynamodb.delete_table(TableName="MessagesTable")

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from types import ModuleType, SimpleNamespace
@@ -17,11 +18,13 @@ from mypy_boto3_secretsmanager import SecretsManagerClient
 from delivery import twilio as delivery_twilio
 from delivery.credentials import TwilioSecrets
 from delivery.message import Message, Notice, Outcome, Source, StatusUpdate
+from delivery.metrics import COUNTED_BY
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest, body_digest
 from delivery.store import MessageStore
 from delivery.twilio import TwilioClient
 from sandbox.simulator.exchange import Dropped
+from tests.embedded_metrics import data_points, total
 from tests.functions.interleaving import Writer, every_interleaving
 from tests.virtual_twilio import (
     ACCOUNT_SID,
@@ -207,19 +210,56 @@ def world(
 
 @pytest.fixture
 def counted(capsys: pytest.CaptureFixture[str]) -> Callable[[], dict[str, int]]:
-    """What was counted since this was last asked, by metric."""
+    """What the function counted of its own work since this was last asked, by metric."""
 
     def metrics() -> dict[str, int]:
-        counts: dict[str, int] = {}
-        for record in map(json.loads, capsys.readouterr().out.splitlines()):
-            for block in record["_aws"]["CloudWatchMetrics"]:
-                counts |= {it["Name"]: int(sum(record[it["Name"]])) for it in block["Metrics"]}
-        return {name: number for name, number in counts.items() if name != "ReconcileRun"}
+        counts = Counter[str]()
+        for point in data_points(capsys.readouterr().out):
+            counts[point.name] += int(sum(point.values))
+        return {
+            name: number
+            for name, number in counts.items()
+            if name != "ReconcileRun" and name not in COUNTED_BY
+        }
 
     return metrics
 
 
 type Counted = Callable[[], dict[str, int]]
+
+
+# --- what becomes of messages is counted as if a callback had told it ---------------------------
+
+
+def test_a_failure_that_no_callback_told_is_counted_by_its_category(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sids = [world.send(To=UNDELIVERED) for _ in range(2)]
+    world.pass_by(minutes=60)
+
+    world.run()
+    world.run()
+
+    output = capsys.readouterr().out
+    points = data_points(output)
+    assert total(points, "MessageFailed", category="recipient_unreachable") == 2
+    assert total(points, "TransitionRecorded", status="undelivered") == 2
+    assert total(points, "TimeToDelivered") is None
+    assert {json.loads(line).get("message_sid") for line in output.splitlines()} == {None, *sids}
+
+
+def test_a_request_that_was_not_found_is_counted_as_a_failure_once(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.claim()
+    world.pass_by(minutes=16)
+
+    world.run()
+    world.run()
+
+    points = data_points(capsys.readouterr().out)
+    assert total(points, "MessageFailed", category="unknown") == 1
+    assert total(points, "RequestNotFound", service="tested") == 1
 
 
 # --- quiet messages ------------------------------------------------------------------------------
@@ -1120,7 +1160,7 @@ def test_a_request_that_may_have_sent_the_message_too_makes_it_ambiguous(
     world.run()
 
     assert world.request().state_at(world.twilio.now) is RequestState.IN_DOUBT
-    assert counted() == {"DoubtAmbiguous": 1}
+    assert counted()["DoubtAmbiguous"] == 1
 
 
 def test_a_message_of_another_request_is_no_candidate(world: World) -> None:

@@ -19,6 +19,7 @@ from sandbox.simulator.accounts import Account
 from sandbox.simulator.server import SimulatorServer
 from sandbox.simulator.settings import Settings
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN, NOON, an_update
+from tests.embedded_metrics import total
 from tests.functions.sender import (
     BODY,
     CONTENT_SID,
@@ -824,6 +825,29 @@ def test_a_refusal_that_is_handled_twice_is_one_failed_message(function: Functio
     function.take("not JSON")
 
     assert len(function.messages()) == 1
+    assert total(function.data_points(), "MessageFailed", category="unknown") == 1
+
+
+def test_each_refusal_of_a_batch_is_counted_by_its_own_category(function: Function) -> None:
+    function.twilio.will(refused(400, 21610), refused(400, 30034))
+
+    function.take(a_document(), a_document())
+
+    points = function.data_points()
+    assert total(points, "MessageFailed") == 2
+    assert total(points, "MessageFailed", category="opt_out") == 1
+    assert total(points, "MessageFailed", category="registration_compliance") == 1
+    assert total(points, "MessageRefused", service="tested") == 2
+
+
+def test_a_message_that_ends_with_twilios_answer_is_counted_as_ended(function: Function) -> None:
+    function.twilio.will(accepted(status="failed", error_code=30003))
+
+    function.post(a_document())
+
+    points = function.data_points()
+    assert total(points, "MessageSent", service="tested") == 1
+    assert total(points, "MessageFailed", category="recipient_unreachable") == 1
 
 
 def test_a_refusal_that_cannot_be_stored_stays_queued(function: Function) -> None:

@@ -21,6 +21,7 @@ from delivery.message import Message, Source, StatusUpdate
 from delivery.store import MessageStore
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN, MESSAGE_SID, NOON, an_update
 from tests.cloudformation import create_table
+from tests.embedded_metrics import data_points, total
 
 URL = "https://callbacks.example.com/twilio/status"
 DOMAIN = "a1b2c3.execute-api.us-east-1.amazonaws.com"
@@ -583,12 +584,30 @@ def test_a_status_in_order_writes_one_line_with_the_ids_and_without_numbers(
     assert not any(number in line for number in ("8675310", "5550006"))
 
 
+def test_a_line_counts_what_became_of_the_message_too(
+    app: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = []
+    for status in ("sent", "undelivered", "delivered"):
+        status_of(app, a_request(CALLBACK | {"MessageStatus": status, "ErrorCode": "30003"}))
+        lines.append(capsys.readouterr().out)
+
+    assert [line.count("\n") for line in lines] == [1, 1, 1]
+    sent, undelivered, delivered = map(data_points, lines)
+    assert total(sent, "TransitionRecorded", status="sent") == 1
+    assert total(sent, "MessageFailed") is None
+    assert total(undelivered, "MessageFailed", category="recipient_unreachable") == 1
+    assert total(delivered, "MessageFailed") == 0
+    assert total(delivered, "TimeToDelivered") is not None
+    assert total(delivered, "TransitionRecorded", service="tested") == 1
+
+
 @pytest.mark.parametrize(
     ("arrivals", "metric"),
     [
         ([{}, {}], "DuplicateReceived"),
         ([{}, {"MessageStatus": "queued"}], "LateArrivalRecorded"),
-        ([{}, {"MessageStatus": "new_word"}], "UnknownStatusRecorded"),
+        ([{}, {"MessageStatus": "new_word"}], "unknown_status"),
         ([{}, {"ErrorCode": "30008"}], "FactFilledIn"),
         ([{"ErrorCode": "30008"}, {"ErrorCode": "30009"}], "ErrorCodeContradicted"),
     ],

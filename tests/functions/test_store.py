@@ -299,8 +299,11 @@ def test_a_refused_request_is_stored_once(store: MessageStore) -> None:
         an_update("refused", message_sid=update.message_sid, source=Source.SEND, after=60)
     )
 
-    assert first == again == store.get(update.message_sid)
-    assert (first.outcome, first.notice, first.error_code) == (Outcome.FAILED, Notice.DUE, 21211)
+    message = first.message
+    assert message == again.message == store.get(update.message_sid)
+    assert (message.outcome, message.notice) == (Outcome.FAILED, Notice.DUE)
+    assert message.error_code == 21211
+    assert (first.concluded, again.concluded) == (True, False)
 
 
 # --- several writers -----------------------------------------------------------------------------

@@ -222,7 +222,7 @@ MUTANTS: Final = (
         "a refusal on the queue is told to nobody",
         "I4 I7",
         "functions/send_message/app.py",
-        "            sender.record_never_sent(sent, key=key)\n",
+        "            count_apart(outcomes, sender.record_never_sent(sent, key=key))\n",
         "            pass\n",
     ),
     _mutant(
@@ -287,7 +287,7 @@ MUTANTS: Final = (
         edits=(
             Edit(
                 path=_SETTLING,
-                old="""                self._store.record_never_sent(self._never_sent(request))
+                old="""                yield from self._record_never_sent(request)
                 self._give_up_in_time(request)
 """,
                 new="""                self._give_up_in_time(request)
@@ -295,9 +295,12 @@ MUTANTS: Final = (
             ),
             Edit(
                 path=_SETTLING,
-                old="""            self._store.record_never_sent(self._never_sent(request))
-            facts = """,
-                new="""            facts = """,
+                old="""            yield from self._record_never_sent(request)
+
+    def _record_never_sent(""",
+                new="""            yield from ()
+
+    def _record_never_sent(""",
             ),
         ),
     ),

@@ -1,53 +1,13 @@
 """The dashboard shows only numbers that somebody counts."""
 
-import ast
 import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
 from tests.cloudformation import Template
-from tests.template.deployment import FUNCTIONS, PROJECT, of_type
-
-COUNTING = {"add_metric", "_count"}
-
-
-def metrics_in(source: str) -> set[str]:
-    """The names that a module counts under: given to a counter, or held for one."""
-    return {
-        node.value
-        for expression in expressions_of_metrics(ast.parse(source))
-        for node in ast.walk(expression)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
-
-
-def expressions_of_metrics(tree: ast.Module) -> Iterator[ast.expr]:
-    for node in ast.walk(tree):
-        match node:
-            case ast.Call(
-                func=ast.Attribute(attr=called) | ast.Name(id=called), args=[name, *_]
-            ) if called in COUNTING:
-                yield name
-            case (
-                ast.Assign(targets=[ast.Name(id="METRIC_OF")], value=ast.Dict(values=names))
-                | ast.AnnAssign(target=ast.Name(id="METRIC_OF"), value=ast.Dict(values=names))
-            ):
-                yield from names
-            case ast.Assign(targets=[ast.Name(id="metric")], value=name):
-                yield name
-            case ast.Assign(
-                targets=[ast.Tuple(elts=[ast.Name(id="metric"), *_])],
-                value=ast.Tuple(elts=[name, *_]),
-            ):
-                yield name
-
-
-def metrics_of(function: str) -> set[str]:
-    modules = sorted((PROJECT / "functions" / function).glob("*.py"))
-    return {name for module in modules for name in metrics_in(module.read_text("utf-8"))}
+from tests.template.counting import metrics_of
+from tests.template.deployment import FUNCTIONS, of_type
 
 
 def widgets_of(stack: Template) -> list[dict[str, Any]]:
@@ -109,22 +69,6 @@ def test_widgets_do_not_overlap(stack: Template) -> None:
 
     assert len(cells) == len(set(cells))
     assert max(x for x, _ in cells) < 24  # the columns of a dashboard
-
-
-@pytest.mark.parametrize(
-    ("source", "names"),
-    [
-        ('metrics.add_metric("A", unit, 1)', {"A"}),
-        ('metrics.add_metric(METRIC_OF.get(it, "A"), unit, 1)', {"A"}),
-        ('METRIC_OF = {it: "A", that: "B"}', {"A", "B"}),
-        ('METRIC_OF: dict[str, str] = {"it": "A"}', {"A"}),
-        ('metric, facts = "A", {"b": "c"}', {"A"}),
-        ('metric = "A" if it else "B"\n_count(metric)', {"A", "B"}),
-        ('logger.info("A", b="c")', set()),
-    ],
-)
-def test_what_is_counted_is_found(source: str, names: set[str]) -> None:
-    assert metrics_in(source) == names
 
 
 def test_abbreviated_lines_are_read_in_full() -> None:

@@ -83,8 +83,11 @@ _SAME_CONTEXT: Final = "(attribute_not_exists(#context) OR #context = :context)"
 class Recorded:
     """A message after an update, and what the update did to it."""
 
+    update: StatusUpdate
     message: Message
     effect: Effect
+    concluded: bool = False
+    """The message's outcome became what it is by this update."""
     contradicted: bool = False
     """The update brought another error code than the one known for its status; the first stays."""
 
@@ -145,7 +148,7 @@ class MessageStore:
             found = self._merge(update, found) if found else self._advance(update)
         raise StoreUnavailable("others kept changing the message at the same time")
 
-    def record_never_sent(self, update: StatusUpdate) -> Message:
+    def record_never_sent(self, update: StatusUpdate) -> Recorded:
         """Store a request that ended without a SID as a failed message; the first word stays.
 
         The update's `message_sid` is the request's id.
@@ -153,8 +156,9 @@ class MessageStore:
         Raises:
             StoreUnavailable: it is not known to be stored; recording it again is safe.
         """
-        _, item = self._write(_first_word(Message.never_sent(update, self._lifetimes)))
-        return _message(item)
+        written, item = self._write(_first_word(Message.never_sent(update, self._lifetimes)))
+        effect = Effect.ADVANCED if written else Effect.REPEATED
+        return Recorded(update=update, message=_message(item), effect=effect, concluded=written)
 
     def record_sent_after_all(self, update: StatusUpdate) -> Message:
         """Take back what `record_never_sent` stored of this update, or may be about to store.
@@ -431,8 +435,14 @@ class MessageStore:
         written, item = self._write(_plain_advance(update, self._lifetimes))
         if not written:
             return item
-        effect = Effect.ADVANCED if rank(update.status) else Effect.UNKNOWN
-        return Recorded(message=_message(item), effect=effect)
+        message = _message(item)
+        return Recorded(
+            update=update,
+            message=message,
+            effect=Effect.ADVANCED if rank(update.status) else Effect.UNKNOWN,
+            # `read` leaves the time of `delivered`, and so concludes nothing.
+            concluded=message.final_at is not None and iso(message.final_at) == iso(update.at),
+        )
 
     def _merge(self, update: StatusUpdate, item: Item) -> Recorded | Item:
         """What the rules make of the item; or else the newer item that was in the way."""
@@ -444,8 +454,10 @@ class MessageStore:
             if not written:
                 return newer
         return Recorded(
+            update=update,
             message=learned,
             effect=known.effect_of(update),
+            concluded=learned.outcome is not known.outcome,
             contradicted=known.contradicts(update),
         )
 

@@ -23,7 +23,8 @@ class Logger:
 class Metrics:
     """Every count goes to the run's; the handler stays as it is."""
 
-    def __init__(self, counts: Counter[str]) -> None:
+    def __init__(self, counts: Counter[str], *, provider: object = None) -> None:
+        del provider
         self._counts = counts
 
     def add_metric(self, name: str, unit: object, value: float) -> None:
@@ -33,6 +34,9 @@ class Metrics:
 
     def add_metadata(self, key: str, value: object) -> None:
         """Facts beside the counts are for the log only."""
+
+    def flush_metrics(self) -> None:
+        """There is no line to be written."""
 
     def log_metrics(self, handler: Any = None, **_: Any) -> Any:
         """The decorator, with or without arguments."""

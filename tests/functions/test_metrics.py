@@ -1,0 +1,241 @@
+"""What becomes of messages is counted once, over all functions, by few dimensions."""
+
+import json
+
+import pytest
+from aws_lambda_powertools import Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from mypy_boto3_dynamodb import DynamoDBClient
+
+from delivery.error_codes import explain
+from delivery.message import Source, StatusUpdate
+from delivery.metrics import COUNTED_BY, CountedByFacts, count_apart, count_recorded
+from delivery.store import MessageStore
+from tests.builders import NOON, an_update
+from tests.embedded_metrics import DataPoint, data_points, total
+
+SERVICE = {"service": "tested"}
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(provider=CountedByFacts())
+
+
+@pytest.fixture
+def store(dynamodb: DynamoDBClient, messages_table: str) -> MessageStore:
+    return MessageStore(dynamodb, messages_table)
+
+
+def counted(
+    store: MessageStore, capsys: pytest.CaptureFixture[str], *updates: StatusUpdate
+) -> list[DataPoint]:
+    """What is counted of the last of these updates."""
+    for update in updates:
+        capsys.readouterr()
+        count_apart(Metrics(provider=CountedByFacts()), store.record(update))
+    return data_points(capsys.readouterr().out)
+
+
+# --- the lines -----------------------------------------------------------------------------------
+
+
+def test_each_metric_of_a_line_has_its_own_dimensions(
+    metrics: Metrics, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics.add_metric("CallbackReplayed", MetricUnit.Count, 1)
+    metrics.add_metric("TransitionRecorded", MetricUnit.Count, 1)
+    metrics.add_metric("MessageFailed", MetricUnit.Count, 1)
+    metrics.add_metadata("status", "undelivered")
+    metrics.add_metadata("category", "opt_out")
+    metrics.flush_metrics()
+
+    points = {(it.name, it.dimensions) for it in data_points(capsys.readouterr().out)}
+
+    assert points == {
+        ("CallbackReplayed", frozenset({("service", "tested")})),
+        ("TransitionRecorded", frozenset({("service", "tested")})),
+        ("TransitionRecorded", frozenset({("status", "undelivered")})),
+        ("MessageFailed", frozenset()),
+        ("MessageFailed", frozenset({("category", "opt_out")})),
+    }
+
+
+def test_a_set_of_dimensions_that_the_line_does_not_fill_is_left_out(
+    metrics: Metrics, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics.add_metric("MessageFailed", MetricUnit.Count, 0)
+    metrics.flush_metrics()
+
+    (point,) = data_points(capsys.readouterr().out)
+
+    assert point.dimensions == frozenset()
+
+
+def test_nothing_of_one_line_is_left_for_the_next(
+    metrics: Metrics, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for status in ("sent", "delivered"):
+        metrics.add_metric("TransitionRecorded", MetricUnit.Count, 1)
+        metrics.add_metadata("status", status)
+        metrics.flush_metrics()
+
+    points = data_points(capsys.readouterr().out)
+
+    assert total(points, "TransitionRecorded", status="sent") == 1
+    assert total(points, "TransitionRecorded", status="delivered") == 1
+    assert total(points, "TransitionRecorded", **SERVICE) == 2
+
+
+def test_no_metric_is_counted_by_what_has_many_values() -> None:
+    by = {name for sets in COUNTED_BY.values() for names in sets for name in names}
+
+    assert by == {"service", "status", "category"}
+
+
+# --- what is counted -----------------------------------------------------------------------------
+
+
+def test_a_status_is_counted_when_the_message_did_not_have_it(
+    store: MessageStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = counted(store, capsys, an_update("delivered"))
+    late = counted(store, capsys, an_update("sent", after=1))
+    repeated = counted(store, capsys, an_update("sent", after=2))
+
+    assert total(first, "TransitionRecorded", status="delivered") == 1
+    assert total(late, "TransitionRecorded", status="sent") == 1
+    assert repeated == []
+
+
+def test_a_status_that_does_not_exist_today_adds_no_dimension(
+    store: MessageStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for word in ("new_word", "unknown"):
+        count_apart(Metrics(provider=CountedByFacts()), store.record(an_update(word)))
+
+    output = capsys.readouterr().out
+    assert total(data_points(output), "TransitionRecorded", status="other") == 2
+    assert json.loads(output.splitlines()[0])["unknown_status"] == "new_word"
+
+
+@pytest.mark.parametrize("status", ["failed", "undelivered", "partially_delivered"])
+@pytest.mark.parametrize("code", [30003, 21610, 99999, None])
+def test_a_message_that_fails_is_counted_once_by_the_category_of_its_code(
+    store: MessageStore, capsys: pytest.CaptureFixture[str], status: str, code: int | None
+) -> None:
+    failure = an_update(status, error_code=code, after=5)
+    failed = counted(store, capsys, an_update("sent"), failure)
+    after = counted(store, capsys, failure, an_update("partially_delivered", error_code=30003))
+
+    category = str(explain(code).category)
+    assert total(failed, "MessageFailed") == 1
+    assert total(failed, "MessageFailed", category=category) == 1
+    assert total(after, "MessageFailed") is None
+
+
+def test_a_message_that_arrives_counts_as_one_that_did_not_fail_with_the_time_it_took(
+    store: MessageStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    delivered = counted(store, capsys, an_update("queued"), an_update("delivered", after=7.25))
+    read = counted(store, capsys, an_update("read", after=60))
+
+    assert total(delivered, "MessageFailed") == 0
+    assert total(delivered, "TimeToDelivered") == 7.25
+    assert [it.unit for it in delivered if it.name == "TimeToDelivered"] == ["Seconds"]
+    assert {it.name for it in read} == {"TransitionRecorded"}
+
+
+def test_a_message_that_arrives_after_it_failed_is_counted_as_both(
+    store: MessageStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = counted(store, capsys, an_update("sent"), an_update("undelivered", after=1))
+    delivered = counted(store, capsys, an_update("delivered", after=2))
+
+    assert (total(failed, "MessageFailed"), total(delivered, "MessageFailed")) == (1, 0)
+
+
+def test_a_message_that_was_unconfirmed_is_counted_when_it_ends(
+    store: MessageStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = store.record(an_update("sent")).message
+    store.record_unconfirmed(message, NOON)
+
+    points = counted(store, capsys, an_update("undelivered", error_code=30008, after=9))
+
+    assert total(points, "MessageFailed", category="unknown") == 1
+
+
+def test_a_canceled_message_neither_failed_nor_arrived(
+    store: MessageStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    points = counted(store, capsys, an_update("scheduled"), an_update("canceled", after=1))
+
+    assert {it.name for it in points} == {"TransitionRecorded"}
+
+
+@pytest.mark.parametrize(
+    "updates",
+    [
+        [an_update("delivered")],  # nobody knows when it was sent
+        [an_update("sent"), an_update("delivered", after=9, source=Source.RECONCILE)],  # nor when
+    ],
+)
+def test_only_a_callback_tells_how_long_a_message_took(
+    store: MessageStore, capsys: pytest.CaptureFixture[str], updates: list[StatusUpdate]
+) -> None:
+    points = counted(store, capsys, *updates)
+
+    assert total(points, "MessageFailed") == 0
+    assert total(points, "TimeToDelivered") is None
+
+
+def test_the_time_of_a_scheduled_message_counts_from_when_it_was_to_go_out(
+    store: MessageStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    an_hour_later = an_update(after=3600).at
+    scheduled = an_update("scheduled", source=Source.SEND, send_at=an_hour_later)
+
+    points = counted(store, capsys, scheduled, an_update("delivered", after=3604))
+
+    assert total(points, "TimeToDelivered") == 4
+
+
+def test_the_request_that_ended_without_a_message_is_counted_as_a_failure_once(
+    store: MessageStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = an_update("refused", message_sid="rq_" + "a" * 32, error_code=21610)
+
+    for _ in range(2):
+        count_apart(Metrics(provider=CountedByFacts()), store.record_never_sent(refused))
+
+    points = data_points(capsys.readouterr().out)
+    assert total(points, "MessageFailed", category="opt_out") == 1
+    assert total(points, "TransitionRecorded", status="refused") == 1
+
+
+def test_of_several_writers_one_counts_the_failure(
+    store: MessageStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failure = an_update("undelivered", error_code=30003)
+
+    recorded = [store.record(failure) for _ in range(3)]
+
+    for each in recorded:
+        count_apart(Metrics(provider=CountedByFacts()), each)
+    assert total(data_points(capsys.readouterr().out), "MessageFailed") == 1
+
+
+def test_the_ids_stand_beside_the_counts_and_no_number_does(
+    store: MessageStore, metrics: Metrics, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded = store.record(an_update("undelivered", error_code=30003, body="secret words"))
+
+    count_recorded(metrics, recorded)
+    metrics.flush_metrics()
+
+    (written,) = capsys.readouterr().out.splitlines()
+    line = json.loads(written)
+    assert line["message_sid"] == recorded.message.message_sid
+    assert (line["outcome"], line["error_code"]) == ("failed", 30003)
+    assert not any(it in written for it in ("8675310", "5550006", "secret words"))
