@@ -23,6 +23,7 @@ LAYER_MAY_IMPORT = {
     "__init__": set[str](),
     "answers": set[str](),
     "aws": {"botocore"},
+    "markup": set[str](),
     "message": set[str](),
     "error_codes": set[str](),
     "callback": {"delivery.message"},
