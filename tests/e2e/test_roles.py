@@ -27,6 +27,7 @@ FUNCTIONS = (
     "StatusCallbackFunction",
     "NotifyFailureFunction",
     "QueryMessagesFunction",
+    "DashboardWidgetFunction",
     "ReconcileMessagesFunction",
 )
 KEY = {"message_sid": {"S": "SM-probe"}}
@@ -97,7 +98,9 @@ def test_no_function_can_delete_the_table_read_all_of_it_or_delete_a_message(
     assert result in REFUSALS
 
 
-@pytest.mark.parametrize("function", ["NotifyFailureFunction", "QueryMessagesFunction"])
+@pytest.mark.parametrize(
+    "function", ["NotifyFailureFunction", "QueryMessagesFunction", "DashboardWidgetFunction"]
+)
 def test_only_those_who_need_twilios_secret_can_read_it(burglar: Burglar, function: str) -> None:
     refused = burglar.try_to(
         function, "secretsmanager", "get_secret_value", SecretId="delivery/twilio"
@@ -116,6 +119,7 @@ def test_only_those_who_need_twilios_secret_can_read_it(burglar: Burglar, functi
         "SendMessageFunction",
         "StatusCallbackFunction",
         "QueryMessagesFunction",
+        "DashboardWidgetFunction",
         "ReconcileMessagesFunction",
     ],
 )
@@ -133,13 +137,14 @@ def test_only_the_notifier_can_publish_notices(
     assert result in REFUSALS
 
 
-def test_the_one_who_answers_questions_cannot_write(burglar: Burglar, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("function", ["QueryMessagesFunction", "DashboardWidgetFunction"])
+def test_the_ones_who_answer_questions_cannot_write(
+    burglar: Burglar, sandbox: Sandbox, function: str
+) -> None:
     table = sandbox.endpoints.messages_table
 
-    read = burglar.try_to("QueryMessagesFunction", "dynamodb", "get_item", TableName=table, Key=KEY)
-    written = burglar.try_to(
-        "QueryMessagesFunction", "dynamodb", "update_item", TableName=table, Key=KEY
-    )
+    read = burglar.try_to(function, "dynamodb", "get_item", TableName=table, Key=KEY)
+    written = burglar.try_to(function, "dynamodb", "update_item", TableName=table, Key=KEY)
 
     assert read == "done"
     assert written in REFUSALS

@@ -27,6 +27,14 @@ READS_THE_SECRET = ("secretsmanager:GetSecretValue", SECRET)
 
 # What each function may do, and to what. Whatever widens a policy has to be argued for here.
 MAY = {
+    "dashboard_widget": {
+        ("dynamodb:BatchGetItem", "MessagesTable"),
+        ("dynamodb:GetItem", "MessagesTable"),
+        ("dynamodb:GetItem", "SendRequestsTable"),
+        ("dynamodb:Query", "${MessagesTable.Arn}/index/by_watch"),
+        ("dynamodb:Query", "${MessagesTable.Arn}/index/by_to"),
+        ("dynamodb:Query", "${MessagesTable.Arn}/index/by_reference"),
+    },
     "notify_failure": {
         ("dynamodb:GetItem", "MessagesTable"),
         ("dynamodb:UpdateItem", "MessagesTable"),
@@ -77,6 +85,7 @@ MAY = {
 # SAM's basic execution policies: for its logs, and for the queue or the stream that it reads.
 BASIC = "AWSLambdaBasicExecutionRole"
 MANAGED = {
+    "dashboard_widget": {BASIC},
     "notify_failure": {BASIC, "AWSLambdaDynamoDBExecutionRole"},
     "query_messages": {BASIC},
     "reconcile_messages": {BASIC},

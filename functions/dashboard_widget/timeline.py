@@ -1,0 +1,250 @@
+"""What became of a message, drawn: a track with the statuses along time, and a line for each."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import accumulate, pairwise
+from typing import Final
+
+from delivery.markup import Child, Markup, element
+from delivery.message import (
+    FINAL_OUTCOME,
+    Message,
+    MessageStatus,
+    Outcome,
+    Transition,
+    rank,
+)
+
+from .viewer import Viewer, span
+from .words import SOURCE_IN_WORDS, STATUS_IN_WORDS
+
+_HEIGHT: Final = 24
+_MIDDLE: Final = _HEIGHT // 2
+_RADIUS: Final = 9
+_THICK: Final = 6
+# In per cent of the track's width, whatever that is. Marks that stand closer than this are moved
+# apart: that something happened matters more than when exactly, which the lines below say.
+_APART: Final = 4.5
+
+_TONE_OF_OUTCOME: Final = {
+    Outcome.DELIVERED: "good",
+    Outcome.FAILED: "bad",
+    Outcome.UNCONFIRMED: "doubtful",
+}
+_PHASE_AFTER: Final[Mapping[str, str]] = {
+    MessageStatus.SENT: "carrier",
+    **dict.fromkeys((*FINAL_OUTCOME, MessageStatus.REFUSED, MessageStatus.NOT_FOUND), "after"),
+}
+_PHASE_IN_WORDS: Final = {
+    "twilio": "at Twilio",
+    "carrier": "at the carrier",
+    "after": "until the last word",
+}
+# Drawn in a box of 18 by 18 around the middle.
+_SIGN: Final = {"good": "M-4 0.5L-1.2 3.3L4.2 -3", "bad": "M-3.2 -3.2L3.2 3.2M3.2 -3.2L-3.2 3.2"}
+
+
+def timeline(message: Message, viewer: Viewer) -> Markup:
+    """The whole of it: the track, and below it every status in words."""
+    return element("div", _track(message, viewer), _lines(message, viewer), class_="dw-timeline")
+
+
+def _track(message: Message, viewer: Viewer) -> Markup:
+    transitions = sorted(message.transitions, key=lambda it: it.at)
+    waits = message.outcome in {Outcome.PENDING, Outcome.UNCONFIRMED}
+    end = max(viewer.now, transitions[-1].at) if waits else transitions[-1].at
+    times = [it.at for it in transitions] + ([end] if waits else [])
+    phases = _phases(transitions)
+    places = _places(times)
+    segments = [
+        element(
+            "rect",
+            x=f"{begin:.2f}%",
+            y=_MIDDLE - _THICK // 2,
+            width=f"{until - begin:.2f}%",
+            height=_THICK,
+            class_=f"dw-phase-{phase}",
+        )
+        for phase, (begin, until) in zip(phases, pairwise(places), strict=False)
+    ]
+    marks = [
+        _mark(place, tone(it), f"{it.status}, {viewer.time(it.at)}")
+        for place, it in zip(places, transitions, strict=False)
+    ]
+    svg = element(
+        "svg",
+        *segments,
+        *marks,
+        height=_HEIGHT,
+        class_="dw-track",
+        role="img",
+        aria_label=f"{len(transitions)} statuses in {span(end - times[0])}",
+    )
+    return svg + _legend(phases, times)
+
+
+def _phases(transitions: Sequence[Transition]) -> list[str]:
+    """Who has the message after each status: the best one until then says it."""
+    best: Iterable[Transition] = accumulate(transitions, _better)
+    return [_PHASE_AFTER.get(it.status, "twilio") for it in best]
+
+
+def _better(one: Transition, other: Transition) -> Transition:
+    return max(one, other, key=_rank)
+
+
+def _rank(transition: Transition) -> int:
+    return rank(transition.status)
+
+
+def _places(times: Sequence[datetime]) -> list[float]:
+    """Where on the track each time is, but clear of its neighbours; in per cent."""
+    whole = (times[-1] - times[0]).total_seconds() or 1
+    places = [100 * (time - times[0]).total_seconds() / whole for time in times]
+    for place in range(1, len(places)):
+        places[place] = max(places[place], places[place - 1] + _APART)
+    end = 100.0
+    for place in reversed(range(len(places))):  # and back from the end, if they ran over it
+        places[place] = min(places[place], end)
+        end = places[place] - _APART
+    return places
+
+
+def _legend(phases: Sequence[str], times: Sequence[datetime]) -> Markup:
+    """How long each had the message."""
+    lasted: dict[str, timedelta] = {}
+    for phase, (begin, until) in zip(phases, pairwise(times), strict=False):
+        lasted[phase] = lasted.get(phase, timedelta()) + (until - begin)
+    return element(
+        "p",
+        *(
+            element("span", f"{span(lasted[phase])} {where}", class_=f"dw-key dw-key-{phase}")
+            for phase, where in _PHASE_IN_WORDS.items()
+            if phase in lasted
+        ),
+        class_="dw-legend",
+    )
+
+
+def _mark(place: float, its_tone: str, words: str) -> Markup:
+    # An SVG of its own, because a transformation knows no per cent.
+    drawn = element(
+        "g",
+        element("title", words),
+        *_sign(its_tone),
+        transform=f"translate(0 {_MIDDLE})",
+        class_=f"dw-mark dw-{its_tone}",
+    )
+    return element("svg", drawn, x=f"{place:.2f}%", class_="dw-place")
+
+
+def _sign(its_tone: str) -> list[Markup]:
+    sign = _SIGN.get(its_tone)
+    circle = element("circle", r=_RADIUS if sign else _RADIUS - 3)
+    return [circle, element("path", d=sign, class_="dw-sign")] if sign else [circle]
+
+
+def tone(transition: Transition) -> str:
+    """How good a status is, as the class of what shows it."""
+    outcome = FINAL_OUTCOME.get(transition.status)
+    if transition.status in {MessageStatus.REFUSED, MessageStatus.NOT_FOUND}:
+        outcome = Outcome.FAILED
+    return _TONE_OF_OUTCOME.get(outcome, "plain") if outcome else "plain"
+
+
+def _lines(message: Message, viewer: Viewer) -> Markup:
+    rows, best, before, day = [], -1, None, ""
+    for transition in message.transitions:
+        is_late = 0 < _rank(transition) < best
+        best = max(best, _rank(transition))
+        shown_day = viewer.day(transition.at, short=True)
+        rows.append(
+            _line(
+                transition,
+                viewer,
+                day=shown_day if shown_day != day else None,
+                after=transition.at - before if before else None,
+                is_late=is_late,
+            )
+        )
+        before, day = transition.at, shown_day
+    if last := _what_is_next(message, viewer):
+        rows.append(last)
+    return element("ol", *rows, class_="dw-lines")
+
+
+def _line(
+    transition: Transition,
+    viewer: Viewer,
+    *,
+    day: str | None,
+    after: timedelta | None,
+    is_late: bool,
+) -> Markup:
+    code = f"error {transition.error_code}" if transition.error_code else None
+    facts = [
+        SOURCE_IN_WORDS[transition.source],
+        "came after a better one, so it changes nothing" if is_late else None,
+        f"carrier's own time {transition.carrier_time}" if transition.carrier_time else None,
+    ]
+    return element(
+        "li",
+        _when(viewer.time(transition.at), day, f"+{span(after)}" if after is not None else None),
+        element(
+            "svg",
+            *_sign(tone(transition)),
+            viewBox="-9 -9 18 18",
+            class_=f"dw-mark dw-{tone(transition)}",
+            aria_hidden="true",
+        ),
+        element(
+            "div",
+            element("strong", element("bdi", transition.status)),
+            code and element("span", code, class_="dw-code"),
+            element(
+                "span",
+                STATUS_IN_WORDS.get(transition.status, "nobody here knows what it means"),
+                class_="dw-meaning",
+            ),
+            element("small", " · ".join(it for it in facts if it)),
+        ),
+    )
+
+
+def _when(time: str, day: str | None, after: str | None) -> Markup:
+    return element(
+        "div",
+        element("span", day, class_="dw-day") if day else None,
+        element("time", time),
+        element("small", after) if after else None,
+        class_="dw-when",
+    )
+
+
+def _what_is_next(message: Message, viewer: Viewer) -> Markup | None:
+    """What a message that has not ended waits for."""
+    waited: Child
+    match message.outcome:
+        case Outcome.PENDING if message.watch_at is not None:
+            asked_at = f"{viewer.day(message.watch_at)}, {viewer.time(message.watch_at)}"
+            is_due = message.watch_at <= viewer.now
+            title = "waiting"
+            small = f"Twilio is asked about it: {'now' if is_due else asked_at}"
+        case Outcome.UNCONFIRMED:
+            title, small = "unconfirmed", "nothing final came in time; Twilio's last word counts"
+        case _:
+            return None
+    waited = span(max(viewer.now - message.transitions[-1].at, timedelta()))
+    return element(
+        "li",
+        _when("", None, f"+{waited}"),
+        element(
+            "svg",
+            element("circle", r=_RADIUS - 3),
+            viewBox="-9 -9 18 18",
+            class_="dw-mark dw-open",
+            aria_hidden="true",
+        ),
+        element("div", element("strong", title), element("small", small)),
+        class_="dw-next",
+    )

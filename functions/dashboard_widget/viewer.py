@@ -1,0 +1,120 @@
+"""Who looks at the widget, and how: theme, time zone, what may be shown.
+
+CloudWatch says so with every call:
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/add_custom_widget_dashboard_about.html
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import Any, Final, Self
+
+FIELD: Final = "lookup"
+"""The form's only field. Not `search` or `query`: a name that a browser's document or form may have
+already is cleaned away.
+"""
+
+_OFFSET: Final = re.compile(r"([+-])(\d\d):(\d\d)")
+# Five digits or more, however they are set apart.
+_LONG_NUMBER: Final = re.compile(r"\+?\(?\d(?:[\s().\-/]*\d){4,}")
+_MINUTE: Final = 60
+_SHORT: Final = 10  # so many seconds are told with a fraction
+_UNITS: Final = (("d", 86400), ("h", 3600), ("min", _MINUTE), ("s", 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Viewer:
+    """What a view needs to know beside what it shows."""
+
+    now: datetime
+    endpoint: str
+    """The ARN that the view's buttons call: the function's own."""
+    zone: tzinfo = UTC
+    is_dark: bool = False
+    shows_numbers: bool = False
+    typed: str = ""
+    """What stands in the form's field."""
+
+    @classmethod
+    def of(cls, widget_context: object, *, endpoint: str, now: datetime) -> Self:
+        """From CloudWatch's `widgetContext`; what it does not say has a plain default.
+
+        Whether numbers are shown is only what the widget itself says on its dashboard (`params`),
+        not what a button says.
+        """
+        typed = _part(widget_context, "forms", "all").get(FIELD)
+        return cls(
+            now=now,
+            endpoint=endpoint,
+            zone=_zone(_part(widget_context, "timezone").get("offsetISO")),
+            is_dark=_part(widget_context).get("theme") == "dark",
+            shows_numbers=_part(widget_context, "params").get("showNumbers") is True,
+            typed=typed if isinstance(typed, str) else "",
+        )
+
+    @property
+    def zone_name(self) -> str:
+        """The zone of all times shown, e.g. `UTC+02:00`."""
+        return self.now.astimezone(self.zone).strftime("UTC%:z").removesuffix("+00:00")
+
+    def number(self, number: str | None) -> str | None:
+        """A phone number as far as this viewer may see it."""
+        if number is None or self.shows_numbers:
+            return number
+        return _LONG_NUMBER.sub(lambda found: "…" + re.sub(r"\D", "", found[0])[-4:], number)
+
+    def time(self, time: datetime) -> str:
+        """The time of day, to the second."""
+        return f"{time.astimezone(self.zone):%H:%M:%S}"
+
+    def day(self, time: datetime, *, short: bool = False) -> str:
+        """The day as people say it."""
+        day, today = time.astimezone(self.zone).date(), self.now.astimezone(self.zone).date()
+        match (today - day).days:
+            case 0:
+                return "Today"
+            case 1:
+                return "Yesterday"
+            case _ if short:
+                return f"{day:%-d %b %Y}"
+            case _:
+                return f"{day:%A, %-d %B %Y}"
+
+    def ago(self, time: datetime) -> str:
+        """How long ago it was."""
+        since = self.now - time
+        if since < timedelta(minutes=1):
+            return "just now"
+        return f"{span(since, units=1)} ago"
+
+
+def span(length: timedelta, *, units: int = 2) -> str:
+    """A length of time in its largest units; under ten seconds with a fraction."""
+    seconds = max(length.total_seconds(), 0)
+    if seconds < _SHORT:
+        return f"{seconds:.1f} s"
+    parts, left = [], int(seconds)
+    for name, size in _UNITS:
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count} {name}")
+    return " ".join(parts[:units])
+
+
+def _zone(offset: object) -> tzinfo:
+    found = _OFFSET.fullmatch(offset) if isinstance(offset, str) else None
+    if found is None:
+        return UTC
+    minutes = int(found[2]) * _MINUTE + int(found[3])
+    if minutes >= 24 * _MINUTE:
+        return UTC
+    return timezone(timedelta(minutes=minutes if found[1] == "+" else -minutes))
+
+
+def _part(whole: object, *names: str) -> Mapping[str, Any]:
+    """What is there under the names, one inside the other; nothing where it is no object."""
+    part = whole
+    for name in names:
+        part = part.get(name) if isinstance(part, Mapping) else None
+    return part if isinstance(part, Mapping) else {}

@@ -1,0 +1,370 @@
+"""What the widget shows: recent failures, what a look-up found, one message with its timeline.
+
+Pure: messages and who looks at them go in, HTML comes out. A button is an element with CloudWatch's
+`cwdb-action` right behind it, which says what to call with what:
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/add_custom_widget_dashboard_interactivity.html
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final
+
+from delivery.markup import Child, Markup, as_json, element, joined, stylesheet
+from delivery.message import Message, Outcome
+from delivery.send_request import SendRequest
+from delivery.spellings import Kind
+
+from .looking import Failures, Several
+from .timeline import timeline
+from .viewer import FIELD, Viewer, span
+from .words import (
+    CATEGORY_IN_WORDS,
+    NOTICE_IN_WORDS,
+    OUTCOME_IN_WORDS,
+    STATE_IN_WORDS,
+    again,
+    explained,
+)
+
+type Parameters = Mapping[str, Any]
+"""What a button hands to the function; the function's own event."""
+
+_STYLE: Final = stylesheet(Path(__file__).with_name("widget.css").read_text(encoding="utf-8"))
+_LONGEST_QUESTION: Final = 200
+_ERRORS: Final = "https://www.twilio.com/docs/api/errors"
+
+_TONE_OF: Final[Mapping[Outcome, str]] = {
+    Outcome.DELIVERED: "good",
+    Outcome.FAILED: "bad",
+    Outcome.UNCONFIRMED: "doubtful",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """A number worth a glance, e.g. how many messages are awaited."""
+
+    name: str
+    number: str
+    tone: str = "plain"
+
+
+def widget(viewer: Viewer, *content: Child, asked: str = "") -> str:
+    """The whole widget: the form to look something up, and what is asked for below it."""
+    return _page(viewer, _form(viewer, asked), *content)
+
+
+def popup(viewer: Viewer, *content: Child) -> str:
+    """The same without the form, for CloudWatch's own dialog."""
+    return _page(viewer, *content)
+
+
+def failures(viewer: Viewer, listed: Failures, *, counts: Iterable[Count] = ()) -> Markup:
+    """Failed messages, newest first, each with its explanation; above them some numbers."""
+    older = None
+    if listed.older:
+        day, token = listed.older.day.isoformat(), listed.older.next_token
+        older = {"view": "failures", "day": day, "next_token": token}
+    days = f"from {listed.oldest_day:%-d %B} to {listed.newest_day:%-d %B %Y} (UTC)"
+    return joined(
+        [
+            _counts(counts),
+            _by_day(viewer, listed.messages, at=_failed_at)
+            if listed.messages
+            else element("p", f"No message failed {days}.", class_="dw-nothing"),
+            _foot(viewer, _older(viewer, older)),
+        ]
+    )
+
+
+def found(viewer: Viewer, several: Several) -> Markup:
+    """Several messages that a look-up found, newest first."""
+    meaning, page = several.meaning, several.page
+    if meaning.kind is Kind.RECIPIENT:
+        what, name = "Messages to ", viewer.number(meaning.value)
+    else:
+        what, name = "Messages with reference ", meaning.value
+    older = None
+    if page.next_token:
+        question = {"kind": str(meaning.kind), "value": meaning.value}
+        older = {"view": "lookup", **question, "next_token": page.next_token}
+    return joined(
+        [
+            element("h2", what, element("bdi", name)),
+            _by_day(viewer, page.messages, at=_created_at, shows_outcome=True),
+            _foot(viewer, _back(viewer), _older(viewer, older)),
+        ]
+    )
+
+
+def alone(viewer: Viewer, message: Message) -> Markup:
+    """The one message that a look-up found."""
+    return joined([detail(viewer, message), _foot(viewer, _back(viewer))])
+
+
+def detail(viewer: Viewer, message: Message) -> Markup:
+    """Everything known about a message, with its timeline."""
+    recipient = viewer.number(message.to) or "an unknown recipient"
+    return element(
+        "section",
+        element("h2", "Message to ", element("bdi", recipient), " ", _outcome(message)),
+        _explanation(message) if message.outcome is Outcome.FAILED else None,
+        timeline(message, viewer) if message.transitions else None,
+        _facts(viewer, message),
+        class_="dw-detail",
+    )
+
+
+def request(viewer: Viewer, claimed: SendRequest) -> Markup:
+    """A request to send that has become no message, or not yet."""
+    state = claimed.state_at(viewer.now)
+    facts = {
+        "Request": element("code", claimed.request_id),
+        "Asked for": _moment(viewer, claimed.claimed_at),
+        "To": viewer.number(claimed.to),
+        "Reference": claimed.reference and element("bdi", claimed.reference),
+    }
+    return joined(
+        [
+            element("h2", "Request to send"),
+            element("p", STATE_IN_WORDS[state]),
+            _list(facts),
+            _foot(viewer, _back(viewer)),
+        ]
+    )
+
+
+def problem(viewer: Viewer, sentence: str) -> Markup:
+    """Why nothing can be shown, and what to do about it."""
+    return joined(
+        [
+            element("p", sentence, class_="dw-problem", role="alert"),
+            _foot(viewer, _back(viewer)),
+        ]
+    )
+
+
+def button(
+    text: str, viewer: Viewer, parameters: Parameters, *, display: str = "widget", kind: str = ""
+) -> Markup:
+    """Something to click on that calls this function again.
+
+    Args:
+        text: what it says.
+        viewer: who looks.
+        parameters: what the function gets.
+        display: `widget` replaces what is shown, `popup` opens a dialog above it.
+        kind: one more class.
+    """
+    clicked = element("a", text, class_=f"dw-button {kind}".strip(), role="button", tabindex=0)
+    return clicked + element(
+        "cwdb-action",
+        as_json(parameters),
+        action="call",
+        display=display,
+        endpoint=viewer.endpoint,
+    )
+
+
+def _page(viewer: Viewer, *content: Child) -> str:
+    theme = "dw dw-dark" if viewer.is_dark else "dw"
+    # CloudWatch's own look of tables and links would mix with ours.
+    root = element("div", *content, class_=f"cwdb-no-default-styles {theme}")
+    return str(_STYLE + root)
+
+
+def _form(viewer: Viewer, asked: str) -> Markup:
+    return element(
+        "form",
+        element(
+            "input",
+            name=FIELD,
+            type="text",
+            value=asked[:_LONGEST_QUESTION],
+            placeholder="Message SID, phone number or reference",
+            aria_label="Message SID, phone number or reference",
+            maxlength=_LONGEST_QUESTION,
+            autocomplete="off",
+        ),
+        button("Look up", viewer, {"view": "lookup"}, kind="dw-primary"),
+        class_="dw-form",
+    )
+
+
+def _back(viewer: Viewer) -> Markup:
+    return button("Recent failures", viewer, {"view": "failures"})
+
+
+def _older(viewer: Viewer, parameters: Parameters | None) -> Markup | None:
+    return button("Older", viewer, parameters) if parameters else None
+
+
+def _foot(viewer: Viewer, *buttons: Child) -> Markup:
+    return element(
+        "footer",
+        *buttons,
+        element("small", f"Times are {viewer.zone_name}"),
+        class_="dw-foot",
+    )
+
+
+def _counts(counts: Iterable[Count]) -> Markup | None:
+    tiles = [
+        element(
+            "li",
+            element("strong", it.number, class_=f"dw-{it.tone}"),
+            element("span", it.name),
+        )
+        for it in counts
+    ]
+    return element("ul", *tiles, class_="dw-counts") if tiles else None
+
+
+def _by_day(
+    viewer: Viewer,
+    messages: Sequence[Message],
+    *,
+    at: Callable[[Message], datetime],
+    shows_outcome: bool = False,
+) -> Markup:
+    return joined(
+        element(
+            "section",
+            element("h3", day),
+            *(_row(viewer, it, at(it), shows_outcome=shows_outcome) for it in those),
+        )
+        for day, those in groupby(messages, key=lambda it: viewer.day(at(it)))
+    )
+
+
+def _row(viewer: Viewer, message: Message, at: datetime, *, shows_outcome: bool) -> Markup:
+    to = viewer.number(message.to)
+    return element(
+        "div",
+        element(
+            "div",
+            element("time", viewer.time(at)),
+            element("small", viewer.ago(at)),
+            class_="dw-when",
+        ),
+        element(
+            "div",
+            _outcome(message) if shows_outcome else None,
+            _explanation(message) if message.outcome is Outcome.FAILED else None,
+            element(
+                "small",
+                *_separated(
+                    to and joined(["to ", element("bdi", to)]),
+                    message.reference and _theirs(viewer, message, message.reference),
+                    element("code", message.message_sid),
+                ),
+                class_="dw-which",
+            ),
+            class_="dw-what",
+        ),
+        element(
+            "div",
+            button(
+                "Details",
+                viewer,
+                {"view": "message", "message_sid": message.message_sid},
+                display="popup",
+            ),
+        ),
+        class_="dw-row",
+    )
+
+
+def _explanation(message: Message) -> Markup:
+    explanation = explained(message)
+    return element(
+        "div",
+        element(
+            "p",
+            element("strong", explanation.title),
+            message.error_code and element("span", message.error_code, class_="dw-code"),
+            element("span", CATEGORY_IN_WORDS[explanation.category], class_="dw-pill"),
+            class_="dw-title",
+        ),
+        element("p", f"{explanation.action} {again(message, explanation)}", class_="dw-action"),
+        class_="dw-explanation",
+    )
+
+
+def _outcome(message: Message) -> Markup:
+    tone = _TONE_OF.get(message.outcome, "plain")
+    return element("span", OUTCOME_IN_WORDS[message.outcome], class_=f"dw-outcome dw-{tone}")
+
+
+def _facts(viewer: Viewer, message: Message) -> Markup:
+    code, account = message.error_code, message.account_sid
+    service, url = message.messaging_service_sid, f"{_ERRORS}/{message.error_code}"
+    facts: dict[str, Child] = {
+        "Message": element("code", message.message_sid),
+        "Request": message.request_id and element("code", message.request_id),
+        "Account": account and element("code", account),
+        "From": viewer.number(message.from_),
+        "Service": service and element("code", service),
+        "Reference": message.reference and _theirs(viewer, message, message.reference),
+        "Scheduled for": _moment(viewer, message.send_at),
+        "Created": _moment(viewer, message.created_at),
+        "Ended": _ended(viewer, message),
+        "Segments": message.num_segments,
+        "Price": message.price and " ".join(it for it in (message.price, message.price_unit) if it),
+        "People": message.notice and NOTICE_IN_WORDS[message.notice],
+        "Error": code and element("a", url, href=url, target="_blank", rel="noopener"),
+        "Text": message.body
+        and element("span", _theirs(viewer, message, message.body), class_="dw-text"),
+    }
+    context = {name: _theirs(viewer, message, it) for name, it in message.context.items()}
+    return joined(
+        [
+            _list(facts),
+            element("h3", "Context") if context else None,
+            _list(context) if context else None,
+        ]
+    )
+
+
+def _list(facts: Mapping[str, Child]) -> Markup:
+    pairs = [
+        element("dt", element("bdi", name)) + element("dd", fact)
+        for name, fact in facts.items()
+        if fact
+    ]
+    return element("dl", *pairs, class_="dw-facts")
+
+
+def _theirs(viewer: Viewer, message: Message, text: str) -> Markup:
+    """What somebody else wrote, kept apart from what is ours even where it runs right to left."""
+    for number in filter(None, (message.to, message.from_)):
+        text = text.replace(number, viewer.number(number) or "")
+    return element("bdi", text)
+
+
+def _moment(viewer: Viewer, time: datetime | None) -> str | None:
+    return f"{viewer.day(time)}, {viewer.time(time)}" if time else None
+
+
+def _ended(viewer: Viewer, message: Message) -> str | None:
+    if message.final_at is None:
+        return None
+    after = span(message.final_at - message.created_at)
+    return f"{_moment(viewer, message.final_at)} (after {after})"
+
+
+def _failed_at(message: Message) -> datetime:
+    return message.watch_at or message.created_at
+
+
+def _created_at(message: Message) -> datetime:
+    return message.created_at
+
+
+def _separated(*parts: Child) -> list[Child]:
+    """The parts that there are, with something between them."""
+    separated: list[Child] = [it for part in parts if part for it in (" · ", part)]
+    return separated[1:]

@@ -1,0 +1,422 @@
+"""What the widget shows: pure HTML, in which everything that somebody wrote is text."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from delivery.message import Lifetimes, Message, Notice, Outcome, Source
+from delivery.paging import Page
+from delivery.send_request import RequestState, SendRequest
+from delivery.spellings import Kind, Meaning
+from functions.dashboard_widget import views
+from functions.dashboard_widget.looking import Failures, Place, Several
+from functions.dashboard_widget.viewer import Viewer
+from functions.dashboard_widget.words import STATE_IN_WORDS
+from tests.builders import ACCOUNT_SID, NOON, a_message, an_update
+from tests.screen import Screen
+
+ENDPOINT = "arn:aws:lambda:us-east-1:123456789012:function:widget"
+TODAY = date(2026, 11, 23)
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</svg><svg onload=alert(1)>",
+    "</style><style>*{display:none}</style>",
+    "</cwdb-action><a onclick=alert(1)>",
+)
+
+
+def a_viewer(**changes: Any) -> Viewer:
+    defaults: dict[str, Any] = {"now": NOON + timedelta(minutes=10), "endpoint": ENDPOINT}
+    return Viewer(**(defaults | changes))
+
+
+def failures(*messages: Message, older: Place | None = None) -> Failures:
+    week = timedelta(days=6)
+    return Failures(messages=messages, newest_day=TODAY, oldest_day=TODAY - week, older=older)
+
+
+def list_of_failures(*messages: Message, viewer: Viewer | None = None, **more: Any) -> Screen:
+    viewer = viewer or a_viewer()
+    return Screen(views.widget(viewer, views.failures(viewer, failures(*messages, **more))))
+
+
+def detail(message: Message, **viewer: Any) -> Screen:
+    return Screen(views.popup(a_viewer(**viewer), views.detail(a_viewer(**viewer), message)))
+
+
+def never_sent(status: str) -> Message:
+    update = an_update(status, message_sid="rq_" + "2" * 32, source=Source.SEND)
+    return Message.never_sent(update, Lifetimes())
+
+
+# --- the list of failures ------------------------------------------------------------------------
+
+
+def test_a_failure_is_listed_with_what_it_means_and_what_to_do() -> None:
+    failed = a_message("queued", an_update("undelivered", after=8, error_code=30003))
+
+    screen = list_of_failures(failed)
+
+    assert "Handset unreachable (off, no signal, roaming)" in screen.texts
+    assert "30003" in screen.texts
+    assert "recipient unreachable" in screen.texts
+    assert "One or two delayed retries at most" in screen.text
+    assert "Sending it again later can help." in screen.text
+    assert {"Today", "12:00:08", "9 min ago", "…5310", failed.message_sid} <= set(screen.texts)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "title", "again"),
+    [
+        ("failed", 21610, "Recipient has opted out (STOP)", "does not help"),
+        ("failed", 99999, "Error 99999 is not in our catalogue", "is not known"),
+        ("undelivered", None, "Twilio gave no error code", "is not known"),
+        ("failed", 20500, "", "may have gone out"),
+    ],
+)
+def test_a_failure_says_whether_to_send_it_again(
+    status: str, code: int | None, title: str, again: str
+) -> None:
+    screen = list_of_failures(a_message(an_update(status, error_code=code)))
+
+    assert title in screen.text
+    assert again in screen.text
+
+
+def test_a_request_that_was_not_found_is_never_sent_again_under_its_key() -> None:
+    screen = list_of_failures(never_sent("not_found"))
+
+    assert "No trace of it at Twilio" in screen.texts
+    assert "Under its old key it is never sent again." in screen.text
+
+
+def test_a_request_that_was_no_request_says_where_its_fields_are_named() -> None:
+    assert "names the fields that are wrong" in list_of_failures(never_sent("refused")).text
+
+
+def test_a_failures_details_open_above_the_list() -> None:
+    failed = a_message(an_update("failed", error_code=30003))
+
+    details = list_of_failures(failed).buttons["Details"]
+
+    assert details["action"] == "call"
+    assert details["display"] == "popup"
+    assert details["endpoint"] == ENDPOINT
+    assert details["parameters"] == {"view": "message", "message_sid": failed.message_sid}
+
+
+def test_what_is_looked_up_is_shown_in_the_widget_itself() -> None:
+    look_up = list_of_failures().buttons["Look up"]
+
+    assert (look_up["display"], look_up["parameters"]) == ("widget", {"view": "lookup"})
+
+
+def test_failures_stand_under_their_days() -> None:
+    yesterday = an_update("failed", after=-86400)
+
+    texts = list_of_failures(a_message("failed"), a_message(yesterday)).texts
+
+    assert [it for it in texts if it in {"Today", "Yesterday"}] == ["Today", "Yesterday"]
+
+
+def test_older_failures_are_a_button_as_long_as_there_are_any() -> None:
+    screen = list_of_failures(older=Place(day=TODAY, next_token="abc"))
+
+    assert screen.buttons["Older"]["parameters"] == {
+        "view": "failures",
+        "day": "2026-11-23",
+        "next_token": "abc",
+    }
+    assert "Older" not in list_of_failures().buttons
+
+
+def test_a_quiet_week_is_said_in_a_sentence() -> None:
+    assert "No message failed from 17 November to 23 November 2026 (UTC)." in (
+        list_of_failures().texts
+    )
+
+
+def test_counts_stand_above_the_list() -> None:
+    viewer = a_viewer()
+    counts = [views.Count(name="in doubt", number="3", tone="doubtful")]
+
+    screen = Screen(views.widget(viewer, views.failures(viewer, failures(), counts=counts)))
+
+    assert screen.texts.index("3") + 1 == screen.texts.index("in doubt")
+
+
+# --- one message ---------------------------------------------------------------------------------
+
+
+def test_a_message_is_shown_with_all_that_is_known_of_it() -> None:
+    message = a_message(
+        an_update(
+            "queued",
+            source=Source.SEND,
+            messaging_service_sid="MG1",
+            request_id="rq_" + "1" * 32,
+            reference="order-1",
+            context={"lane": "3"},
+            body="Hello\nthere",
+            send_at=NOON + timedelta(hours=1),
+            num_segments="2",
+            price="-0.0075",
+            price_unit="USD",
+        ),
+        an_update("undelivered", after=4000, error_code=30003, carrier_time="2611231206"),
+    )
+
+    screen = detail(replace(message, notice=Notice.SENT))
+
+    for fact in (
+        message.message_sid,
+        message.account_sid,
+        "rq_" + "1" * 32,
+        "MG1",
+        "order-1",
+        "lane",
+        "3",
+        "Hello\nthere",
+        "Today, 13:00:00",
+        "Today, 13:06:40 (after 1 h 6 min)",
+        "2",
+        "-0.0075 USD",
+        "told",
+        "https://www.twilio.com/docs/api/errors/30003",
+    ):
+        assert fact in screen.texts, fact
+    assert "carrier's own time 2611231206" in screen.text
+    assert ("a", "href", "https://www.twilio.com/docs/api/errors/30003") in screen.attributes
+
+
+def test_the_timeline_says_when_each_status_came_from_where_and_how_much_later() -> None:
+    screen = detail(
+        a_message(
+            an_update("queued", source=Source.SEND),
+            an_update("sent", after=1.2),
+            an_update("undelivered", after=260, source=Source.RECONCILE, error_code=30003),
+        )
+    )
+
+    lines = screen.text.partition("at the carrier")[2]
+    assert lines.index("12:00:00") < lines.index("queued") < lines.index("answer to the request")
+    assert lines.index("12:00:01") < lines.index("+1.2 s") < lines.index("status callback")
+    assert lines.index("+4 min 18 s") < lines.index("error 30003")
+    assert lines.index("error 30003") < lines.index("found by asking Twilio")
+    assert {"1.2 s at Twilio", "4 min 18 s at the carrier"} <= set(screen.texts)
+
+
+def places_of(screen: Screen) -> list[float]:
+    return [
+        float(value.removesuffix("%"))
+        for tag, name, value in screen.attributes
+        if (tag, name) == ("svg", "x")
+    ]
+
+
+def test_statuses_are_drawn_along_time() -> None:
+    message = a_message(
+        an_update("queued"), an_update("sent", after=50), an_update("delivered", after=100)
+    )
+
+    assert places_of(detail(message)) == [0, 50, 100]
+
+
+def test_statuses_that_came_together_are_drawn_apart_and_on_the_track() -> None:
+    begun = [an_update(status) for status in ("accepted", "queued", "sending")]
+    ended = [an_update(status, after=1000) for status in ("sent", "delivered", "read")]
+
+    places = places_of(detail(a_message(*begun, *ended)))
+
+    assert places == sorted(places)
+    assert min(b - a for a, b in pairwise(places)) > 4
+    assert (places[0], places[-1]) == (0, 100)
+
+
+def test_one_status_alone_is_drawn() -> None:
+    assert places_of(detail(a_message("delivered"))) == [0]
+
+
+def test_a_late_status_is_said_to_change_nothing() -> None:
+    screen = detail(a_message("queued", "delivered", "sent"))
+
+    assert "came after a better one" in screen.text
+    assert screen.text.index("delivered") < screen.text.index("came after a better one")
+
+
+def test_a_status_that_does_not_exist_today_is_shown_as_what_it_is() -> None:
+    screen = detail(a_message("sent", "from_the_future"))
+
+    assert "from_the_future" in screen.texts
+    assert "nobody here knows what it means" in screen.texts
+    assert "came after a better one" not in screen.text
+
+
+def test_a_message_on_its_way_says_what_it_waits_for() -> None:
+    screen = detail(a_message("queued", "sent"))
+
+    assert {"on its way", "waiting", "+9 min 59 s"} <= set(screen.texts)
+    assert "Twilio is asked about it: Today, 13:00:00" in screen.texts
+
+
+def test_a_message_that_nobody_confirmed_says_so() -> None:
+    message = a_message("sent").unconfirmed(NOON)
+
+    assert "nothing final came in time; Twilio's last word counts" in detail(message).texts
+
+
+def test_a_message_of_which_only_the_sid_is_left_is_shown() -> None:
+    marker = Message(message_sid="SM1", created_at=NOON, updated_at=NOON)
+
+    assert {"an unknown recipient", "SM1"} <= set(detail(marker).texts)
+
+
+# --- what a look-up found ------------------------------------------------------------------------
+
+
+def several(*messages: Message, kind: Kind, value: str, token: str | None = None) -> Screen:
+    viewer = a_viewer()
+    page = Page(messages=messages, next_token=token)
+    listed = Several(meaning=Meaning(kind=kind, value=value), page=page)
+    return Screen(views.widget(viewer, views.found(viewer, listed), asked=value))
+
+
+def test_several_messages_are_listed_with_their_outcomes() -> None:
+    screen = several(
+        a_message("queued", "delivered"),
+        a_message("sent"),
+        a_message(an_update("failed", error_code=30003)),
+        kind=Kind.RECIPIENT,
+        value="+15558675310",
+    )
+
+    assert {"delivered", "on its way", "failed"} <= set(screen.texts)
+    assert "Handset unreachable (off, no signal, roaming)" in screen.texts
+    assert screen.texts.count("…5310") == 4  # the title's, and one for each
+    assert screen.buttons["Recent failures"]["parameters"] == {"view": "failures"}
+
+
+def test_a_longer_list_goes_on() -> None:
+    screen = several(a_message(), kind=Kind.REFERENCE, value="order-1", token="abc")
+
+    assert screen.buttons["Older"]["parameters"] == {
+        "view": "lookup",
+        "kind": "reference",
+        "value": "order-1",
+        "next_token": "abc",
+    }
+
+
+@pytest.mark.parametrize("state", list(RequestState))
+def test_a_request_without_a_message_is_shown_with_where_it_stands(state: RequestState) -> None:
+    viewer = a_viewer()
+    claimed = SendRequest(
+        request_id="rq_" + "1" * 32,
+        claim_id="c1",
+        content_digest="d1",
+        account_sid=ACCOUNT_SID,
+        to="+15558675310",
+        state=state,
+        claimed_at=NOON,
+        lease_until=NOON + timedelta(hours=1),
+    )
+
+    screen = Screen(views.widget(viewer, views.request(viewer, claimed)))
+
+    assert {claimed.request_id, "…5310", "Today, 12:00:00"} <= set(screen.texts)
+    assert STATE_IN_WORDS[state] in screen.texts
+
+
+def test_what_was_typed_stays_in_the_form() -> None:
+    screen = Screen(views.widget(a_viewer(), views.problem(a_viewer(), "No."), asked='"x" <y>'))
+
+    assert ("input", "value", '"x" <y>') in screen.attributes
+
+
+# --- whoever looks -------------------------------------------------------------------------------
+
+
+def test_numbers_are_masked_wherever_the_message_repeats_them() -> None:
+    message = a_message(
+        an_update(
+            "failed",
+            body="Call +15558675310",
+            reference="to-+15558675310",
+            context={"from": "+15005550006"},
+        )
+    )
+
+    screens = [list_of_failures(message), detail(message)]
+
+    for screen in screens:
+        assert "+1555867" not in screen.text
+        assert "+1500555" not in screen.text
+    assert "Call …5310" in screens[1].texts
+
+
+def test_numbers_are_shown_to_those_whose_widget_says_so() -> None:
+    screen = detail(a_message(an_update("failed", body="Call +15558675310")), shows_numbers=True)
+
+    assert {"+15558675310", "+15005550006", "Call +15558675310"} <= set(screen.texts)
+
+
+@pytest.mark.parametrize("is_dark", [True, False])
+def test_the_widget_is_as_dark_as_the_console(*, is_dark: bool) -> None:
+    screen = list_of_failures(viewer=a_viewer(is_dark=is_dark))
+
+    assert ("dw-dark" in screen.classes_of("div")) is is_dark
+    assert "cwdb-no-default-styles" in screen.classes_of("div")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_whatever_somebody_wrote_is_text(text: str) -> None:
+    update = an_update(
+        "queued",
+        message_sid=text,
+        account_sid=text,
+        to=text,
+        from_=text,
+        messaging_service_sid=text,
+        request_id=text,
+        reference=text,
+        context={text: text},
+        body=text,
+        num_segments=text,
+        price=text,
+        price_unit=text,
+    )
+    message = a_message(update, replace(update, status=text, carrier_time=text))
+    failed = a_message(update, replace(update, status="failed", error_code=30003))
+    plain = a_message(an_update("queued"), an_update("from_the_future"))
+    plain_failed = a_message(an_update("queued"), an_update("failed", error_code=30003))
+    viewer = a_viewer(endpoint=text)
+
+    screens = [
+        Screen(views.widget(viewer, views.alone(viewer, message), asked=text)),
+        list_of_failures(failed, viewer=viewer),
+        several(message, kind=Kind.REFERENCE, value=text),
+    ]
+
+    allowed = {
+        *Screen(views.widget(viewer, views.alone(viewer, plain_failed))).tags,
+        *list_of_failures(plain_failed).tags,
+        *detail(plain).tags,
+    }
+    for screen in screens:
+        assert set(screen.tags) <= allowed
+        assert [name for _, name, _ in screen.attributes if name.startswith("on")] == []
+    assert screens[0].texts.count(text) > 10
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_every_outcome_has_its_word(outcome: Outcome) -> None:
+    assert detail(replace(a_message("queued"), outcome=outcome)).texts
+
+
+@pytest.mark.parametrize("notice", list(Notice))
+def test_how_far_people_were_told_has_its_words(notice: Notice) -> None:
+    assert "People" in detail(replace(a_message("failed"), notice=notice)).texts
