@@ -1,6 +1,7 @@
 """The truth about a message, about many, or about a request to send one, in one request.
 
-Trigger: GET /messages/{message_sid}, GET /messages?… and GET /requests/{request_id} on MessagesApi.
+Trigger: GET /messages/{message_sid}, GET /messages?…, GET /requests/{request_id} and
+GET /summary?date=… on MessagesApi.
 Effect: none; it only reads.
 """
 
@@ -26,10 +27,15 @@ from delivery.send_request import RequestState, SendRequest
 from delivery.spellings import message_id
 from delivery.store import MessageStore, StoreUnavailable, TokenInvalid
 
-from .questions import InvalidQuery, parse_list
+from .questions import InvalidQuery, parse_day, parse_list
+from .summary import Bounds, Lists, summarize
 
 # What people ask for may be a phone number: it is in no error answer and no line of the log.
 _MAY_BE_A_KEY = re.compile(r"\w{1,128}")
+
+MOST_COUNTED = 10_000
+# What is left for reading on to the end of a batch, and for the answer.
+ANSWERS_WITHIN_MILLISECONDS = 5_000
 
 now = partial(datetime.now, UTC)
 logger = Logger()
@@ -68,6 +74,37 @@ def list_messages(raw_query: str) -> Answer:
         "messages": [_shown(message) for message in page.messages],
     }
     return answer(200, listed | ({"next_token": page.next_token} if page.next_token else {}))
+
+
+def show_summary(raw_query: str, milliseconds_left: Callable[[], int]) -> Answer:
+    """A day in UTC, today where none is named, in numbers, and what is open right now.
+
+    {"date", "at": when it was counted, "complete",
+    "failed": on that day and still, {"count", "complete", "by_category": {category: count},
+    "by_error_code": [{"error_code" (null where Twilio named none), "count", "category", "title"}],
+    "by_sender": {number or messaging service: count}}, all with the most first,
+    "unconfirmed": given up on that day, {"count", "complete", "by_sender"},
+    "awaiting": right now, {"count", "complete", "by_age": {"scheduled", "under_1_hour",
+    "1_to_24_hours", "over_24_hours"}},
+    "in_doubt": requests, right now, {"count", "complete", "oldest_at" if there is one}}
+
+    Where `complete` is false there is more than was counted: each list is counted up to
+    `MOST_COUNTED`, and all of them for as long as the invocation lasts.
+    """
+    try:
+        day = parse_day(raw_query) or now().date()
+    except InvalidQuery as invalid:
+        return _bad_query(*invalid.problems)
+    lists = Lists(
+        failed=store.every_failed_on(day),
+        unconfirmed=store.every_unconfirmed_on(day),
+        awaiting=store.every_awaiting(),
+        unsettled=requests.unsettled(),
+    )
+    bounds = Bounds(
+        most=MOST_COUNTED, out_of_time=lambda: milliseconds_left() < ANSWERS_WITHIN_MILLISECONDS
+    )
+    return answer(200, summarize(day, lists, now=now(), bounds=bounds))
 
 
 def show_request(request_id: str) -> Answer:
@@ -144,7 +181,7 @@ def _by_id(show: Callable[[str], Answer], asked: str) -> Answer:
     return shown
 
 
-def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> Answer:
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> Answer:
     """API Gateway calls this for each GET of MessagesApi."""
     request = APIGatewayProxyEventV2(event)
     try:
@@ -153,6 +190,8 @@ def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> Answer:
                 return _by_id(show_message, request.path_parameters.get("message_sid", ""))
             case "GET /requests/{request_id}":
                 return _by_id(show_request, request.path_parameters.get("request_id", ""))
+            case "GET /summary":
+                return show_summary(request.raw_query_string, context.get_remaining_time_in_millis)
             case _:
                 return list_messages(request.raw_query_string)
     except StoreUnavailable as error:

@@ -16,6 +16,7 @@ _USUAL_LIMIT: Final = 20
 _HIGHEST_LIMIT: Final = 100
 _LONGEST_VALUE: Final = 256
 _LONGEST_REFERENCE: Final = 128
+_LONGEST_NAME: Final = 20
 _MOST_PARAMETERS: Final = 20
 
 type Problems = list[tuple[str, str]]
@@ -89,6 +90,18 @@ def parse_list(raw_query: str) -> Question:
     )
 
 
+def parse_day(raw_query: str) -> date | None:
+    """Read the query of GET /summary: the day in UTC, None where none is named.
+
+    Raises:
+        InvalidQuery: with every problem that it has.
+    """
+    given, problems = _read(raw_query, {"date": _day})
+    if problems:
+        raise InvalidQuery(*problems)
+    return date.fromisoformat(given["date"]) if "date" in given else None
+
+
 class _Unfit(ValueError):
     """A value that cannot be used; the message goes on from the parameter's name."""
 
@@ -105,8 +118,9 @@ def _read(
     problems: Problems = []
     for name, value in pairs:
         if name not in known:
-            shown = name if name.isidentifier() and len(name) <= len("unconfirmed_on") else "?"
-            problems.append((shown, f"is not known; known are {', '.join(known)}"))
+            shown = name if name.isidentifier() and len(name) <= _LONGEST_NAME else "?"
+            verb = "is" if len(known) == 1 else "are"
+            problems.append((shown, f"is not known; known {verb} {', '.join(known)}"))
         elif name in given:
             problems.append((name, "is there twice; give it once"))
         else:

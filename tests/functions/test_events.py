@@ -51,6 +51,8 @@ HTTP_STATUS = {
     "query_messages-unconfirmed": 200,
     "query_messages-awaiting": 200,
     "query_messages-two-questions": 400,
+    "query_messages-summary": 200,
+    "query_messages-summary-invalid": 400,
 }
 SHOWN = {
     "dashboard_widget-describe": "showNumbers",

@@ -18,7 +18,11 @@ from tests.builders import MESSAGE_SID, NOON, an_update
 from tests.functions.sender import Clock, Function, a_document
 from tests.scripted_twilio import DROPPED, refused
 
-CONTEXT = SimpleNamespace(function_name="QueryMessagesFunction", aws_request_id="1")
+CONTEXT = SimpleNamespace(
+    function_name="QueryMessagesFunction",
+    aws_request_id="1",
+    get_remaining_time_in_millis=lambda: 14_000,
+)
 
 
 @pytest.fixture
@@ -273,6 +277,151 @@ def test_a_list_that_cannot_be_read_is_answered_503(
     dynamodb.delete_table(TableName="MessagesTable")
 
     assert listed(app, "awaiting=true")[0] == 503
+
+
+# --- the summary ---------------------------------------------------------------------------------
+
+
+def summed_up(app: ModuleType, query: str = "") -> tuple[int, dict[str, Any]]:
+    return asked(app, "/summary", path="/summary", query=query)
+
+
+def test_failures_are_counted_by_category_code_and_sender_the_most_first(
+    app: ModuleType, store: MessageStore
+) -> None:
+    failures = [(30007, "+15005550006")] * 3 + [(30003, "+15005550007")] * 2 + [(None, None)]
+    for number, (code, sender) in enumerate(failures):
+        message_sid = f"SM{number:032x}"
+        store.record(an_update("failed", message_sid=message_sid, error_code=code, from_=sender))
+    store.record(an_update("failed", message_sid="SM" + "a" * 32))
+    store.record(an_update("delivered", message_sid="SM" + "a" * 32, after=1))
+
+    status, body = summed_up(app, "date=2026-11-23")
+
+    assert (status, body["date"], body["complete"]) == (200, "2026-11-23", True)
+    failed = body["failed"]
+    assert (failed["count"], failed["complete"]) == (6, True)
+    assert failed["by_category"] == {
+        "carrier_filtering": 3,
+        "recipient_unreachable": 2,
+        "unknown": 1,
+    }
+    assert [(it["error_code"], it["count"]) for it in failed["by_error_code"]] == [
+        (30007, 3),
+        (30003, 2),
+        (None, 1),
+    ]
+    assert {it["category"] for it in failed["by_error_code"]} == failed["by_category"].keys()
+    assert list(failed["by_sender"].items()) == [
+        ("+15005550006", 3),
+        ("+15005550007", 2),
+        ("unknown", 1),
+    ]
+
+
+def test_the_senders_are_named_up_to_twenty_and_the_others_counted_together(
+    app: ModuleType, store: MessageStore
+) -> None:
+    for number in range(23):
+        sender = f"+1500555{number:04}"
+        store.record(an_update("failed", message_sid=f"SM{number:032x}", from_=sender))
+
+    by_sender = summed_up(app, "date=2026-11-23")[1]["failed"]["by_sender"]
+
+    assert (len(by_sender), by_sender["others"]) == (21, 3)
+
+
+def test_what_is_awaited_is_counted_by_age_whatever_day_is_asked_about(
+    app: ModuleType, store: MessageStore, clock: Clock
+) -> None:
+    hours_old = [-48, 0.5, 0.9, 1.5, 23, 25]
+    for number, hours in enumerate(hours_old):
+        heard_of = clock.now() - timedelta(hours=max(hours, 0))
+        send_at = clock.now() - timedelta(hours=hours) if hours < 0 else None
+        update = an_update("queued", message_sid=f"SM{number:032x}", send_at=send_at)
+        store.record(replace(update, at=heard_of))
+
+    _, body = summed_up(app, "date=2020-01-01")
+
+    assert body["awaiting"] == {
+        "count": 6,
+        "complete": True,
+        "by_age": {"scheduled": 1, "under_1_hour": 2, "1_to_24_hours": 2, "over_24_hours": 1},
+    }
+
+
+def test_what_was_given_up_is_counted_by_its_day_and_today_is_the_usual_one(
+    app: ModuleType, store: MessageStore, clock: Clock
+) -> None:
+    for number, days in enumerate((0, 0, 1)):
+        sent = store.record(an_update("sent", message_sid=f"SM{number:032x}")).message
+        store.record_unconfirmed(sent, clock.now() - timedelta(days=days))
+
+    _, body = summed_up(app)
+
+    assert body["date"] == clock.now().date().isoformat()
+    assert body["unconfirmed"] == {
+        "count": 2,
+        "complete": True,
+        "by_sender": {"+15005550006": 2},
+    }
+    assert "+15558675310" not in json.dumps(body)
+
+
+def test_a_request_in_doubt_is_counted_and_one_at_work_or_given_up_is_not(
+    app: ModuleType, function: Function
+) -> None:
+    for _ in range(3):
+        function.twilio.will(DROPPED)
+    doubts = [function.post(a_document(reference=f"r{number}"))[1] for number in range(3)]
+    at_work, given_up = (function.request(it["request_id"]) for it in doubts[:2])
+    assert at_work
+    assert given_up
+    requests = RequestStore(function.dynamodb, "SendRequestsTable")
+    requests.settle(at_work, replace(at_work, state=RequestState.IN_PROGRESS))
+    not_found = given_up.settled(
+        RequestState.NOT_FOUND, at=function.clock.now(), kept_for=timedelta(days=30)
+    )
+    requests.settle(given_up, not_found)
+
+    _, body = summed_up(app)
+
+    assert (body["in_doubt"]["count"], body["in_doubt"]["complete"]) == (1, True)
+    assert body["in_doubt"]["oldest_at"]
+
+
+@pytest.mark.parametrize(
+    ("most", "milliseconds_left", "counted"), [(3, 14_000, 3), (4, 14_000, 4), (9, 100, 0)]
+)
+def test_a_summary_that_ends_before_everything_is_counted_says_so(
+    app: ModuleType,
+    store: MessageStore,
+    monkeypatch: pytest.MonkeyPatch,
+    most: int,
+    milliseconds_left: int,
+    counted: int,
+) -> None:
+    for number in range(4):
+        store.record(an_update("failed", message_sid=f"SM{number:032x}"))
+    monkeypatch.setattr(app, "MOST_COUNTED", most)
+    monkeypatch.setattr(CONTEXT, "get_remaining_time_in_millis", lambda: milliseconds_left)
+
+    _, body = summed_up(app, "date=2026-11-23")
+
+    assert body["complete"] is body["failed"]["complete"] is (counted == 4)
+    assert body["failed"]["count"] == counted
+    assert body["unconfirmed"]["complete"] is True
+
+
+@pytest.mark.parametrize(
+    ("query", "field"), [("date=monday", "date"), ("date=", "date"), ("day=2026-11-23", "day")]
+)
+def test_a_day_that_is_none_is_refused_with_what_to_write(
+    app: ModuleType, query: str, field: str
+) -> None:
+    status, body = summed_up(app, query)
+
+    assert (status, body["problems"][0]["field"]) == (400, field)
 
 
 # --- requests ------------------------------------------------------------------------------------

@@ -73,6 +73,7 @@ def test_the_routes_are_the_designs(stack: Template) -> None:
             "GET /messages": "QueryMessagesFunction",
             "GET /messages/{message_sid}": "QueryMessagesFunction",
             "GET /requests/{request_id}": "QueryMessagesFunction",
+            "GET /summary": "QueryMessagesFunction",
         },
     }
 

@@ -47,6 +47,8 @@ MAY = {
         ("dynamodb:GetItem", "MessagesTable"),
         ("dynamodb:GetItem", "SendRequestsTable"),
         ("dynamodb:BatchGetItem", "MessagesTable"),
+        ("dynamodb:BatchGetItem", "SendRequestsTable"),
+        ("dynamodb:Query", "${SendRequestsTable.Arn}/index/by_unsettled"),
         ("dynamodb:Query", "${MessagesTable.Arn}/index/by_to"),
         ("dynamodb:Query", "${MessagesTable.Arn}/index/by_reference"),
         ("dynamodb:Query", "${MessagesTable.Arn}/index/by_watch"),
@@ -304,6 +306,7 @@ def test_an_api_may_call_a_function_only_for_a_route_of_its_own(stack: Template)
         (gateway, "QueryMessagesFunction", "MessagesApi", "GET/messages"),
         (gateway, "QueryMessagesFunction", "MessagesApi", "GET/messages/*"),
         (gateway, "QueryMessagesFunction", "MessagesApi", "GET/requests/*"),
+        (gateway, "QueryMessagesFunction", "MessagesApi", "GET/summary"),
         (gateway, "StatusCallbackFunction", "CallbackApi", "POST/twilio/status"),
     }
     assert {permission["Action"] for permission in permissions} == {"lambda:InvokeFunction"}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 type Item = dict[str, Any]
 """An item as the low-level client has it, e.g. {"status": {"S": "sent"}}."""
 
-_MOST_ITEMS_OF_A_READ: Final = 100  # DynamoDB's own limit
+MOST_ITEMS_OF_A_READ: Final = 100  # DynamoDB's own limit
 _MOST_TRIES: Final = 16  # to read what DynamoDB left out
 
 
@@ -131,7 +131,7 @@ def read_many(
     Raises:
         StoreUnavailable: DynamoDB did not answer.
     """
-    for listed in batched(values, _MOST_ITEMS_OF_A_READ, strict=False):
+    for listed in batched(values, MOST_ITEMS_OF_A_READ, strict=False):
         wanted = dict.fromkeys(listed)  # what moved while the index was read is in it twice
         asked: Any = {
             table_name: {"Keys": [{key: {"S": value}} for value in wanted], "ConsistentRead": True}

@@ -19,6 +19,7 @@ from itertools import batched, groupby, islice
 from typing import TYPE_CHECKING, Any, Final
 
 from delivery.dynamodb import (
+    MOST_ITEMS_OF_A_READ,
     Changes,
     Item,
     StoreUnavailable,
@@ -264,6 +265,30 @@ class MessageStore:
         """
         return self._page(_watched(Outcome.PENDING), limit, next_token)
 
+    def every_failed_on(self, day: date) -> Iterator[Message]:
+        """All of `messages_failed_on`, read as they are iterated.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        return self._every(_watched(Outcome.FAILED, day))
+
+    def every_unconfirmed_on(self, day: date) -> Iterator[Message]:
+        """All of `messages_unconfirmed_on`, read as they are iterated.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        return self._every(_watched(Outcome.UNCONFIRMED, day))
+
+    def every_awaiting(self) -> Iterator[Message]:
+        """All of `messages_awaiting`, read as they are iterated.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        return self._every(_watched(Outcome.PENDING))
+
     def get_many(self, message_sids: Iterable[str]) -> Iterator[Message]:
         """The messages as they are now (strongly consistent), as far as there are any.
 
@@ -364,6 +389,10 @@ class MessageStore:
             return Page(messages=shown)
         last, _ = found[limit - 1]
         return Page(messages=shown, next_token=last.as_token(listed.question))
+
+    def _every(self, listed: _Listed) -> Iterator[Message]:
+        for _, message in self._list(listed, None, MOST_ITEMS_OF_A_READ):
+            yield message
 
     def _list(
         self, listed: _Listed, after: Position | None, at_a_time: int
