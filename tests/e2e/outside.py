@@ -139,6 +139,13 @@ class OutsideProgram:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    def asked(self, path: str, **query: str | int) -> Json:
+        """What the API answers to a question."""
+        url = f"{self.endpoints['messages_api_url']}/{path}"
+        answer = requests.get(url, params=query, timeout=35)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
     def item(self, message_sid: str) -> Json:
         """What the table says."""
         found = self._table.get_item(
