@@ -7,17 +7,22 @@ were made on, in the order in which they took effect.
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
+from tests.simulation.deployment import resources
+from tests.simulation.edge_cases import Step
+from tests.simulation.fakes.dynamodb import DynamoDb, Table
 from tests.simulation.world import PAGE_SIZE, World
 
 type Answer = dict[str, Any]
 
 # How many were read, and whether to go on, depend on the size of a page.
 _LEFT_OUT: Final = frozenset(
-    {"ResponseMetadata", "ConsumedCapacity", "Count", "ScannedCount", "LastEvaluatedKey"}
+    {"ResponseMetadata", "ConsumedCapacity", "ItemCollectionMetrics"}
+    | {"Count", "ScannedCount", "LastEvaluatedKey"}
 )
 
 
@@ -34,6 +39,21 @@ def recorded_requests(seeds: Iterable[int]) -> Iterator[Request]:
     """The requests of some runs; of questions with the same empty answer, the first."""
     for seed in seeds:
         yield from _recorded(World(seed, indexes_lag=False))
+
+
+def scripted_requests(steps: Iterable[Step]) -> Iterator[Request]:
+    """The requests of a script, on tables of the template's that are empty at first."""
+    tables = {
+        name: Table(name, properties, clock=lambda: 0.0, lag=lambda: 0.0)
+        for name, properties in resources("AWS::DynamoDB::Table").items()
+    }
+    fake = DynamoDb(tables, page_size=PAGE_SIZE)
+    for operation, arguments in steps:
+        try:
+            answer: Mapping[str, Any] | ClientError = fake.perform(operation, arguments)
+        except ClientError as error:
+            answer = error
+        yield Request(operation=operation, arguments=arguments, answer=_plain(answer))
 
 
 def differences(
@@ -96,6 +116,12 @@ def _asked(client: Any, request: Request, table_names: Mapping[str, str]) -> Ans
     arguments = dict(request.arguments)
     if "TableName" in arguments:
         arguments["TableName"] = table_names[arguments["TableName"]]
+    if "TransactItems" in arguments:
+        arguments["TransactItems"] = [
+            {kind: {**part, "TableName": table_names[part["TableName"]]}}
+            for parts in arguments["TransactItems"]
+            for kind, part in parts.items()
+        ]
     if "RequestItems" in arguments:
         wanted = arguments["RequestItems"]
         arguments["RequestItems"] = {table_names[name]: keys for name, keys in wanted.items()}
@@ -112,13 +138,16 @@ def _plain(
 ) -> Answer:
     """What matters of an answer or an error, as JSON."""
     if isinstance(answer, ClientError):
-        code = answer.response["Error"]["Code"]
-        return {"error": code, "item": answer.response.get("Item")}
+        told: Any = answer.response
+        reasons = [
+            (reason.get("Code", "None"), _canonical(reason.get("Item")))
+            for reason in told.get("CancellationReasons", ())
+        ]
+        code, item = told["Error"]["Code"], _canonical(told.get("Item"))
+        return {"error": code, "item": item} | ({"reasons": reasons} if reasons else {})
     if isinstance(answer, Exception):
         raise answer
-    plain: Answer = json.loads(
-        json.dumps({name: part for name, part in answer.items() if name not in _LEFT_OUT})
-    )
+    plain: Answer = _canonical({n: part for n, part in answer.items() if n not in _LEFT_OUT})
     plain.pop("UnprocessedKeys", None)
     if "Responses" in plain:  # in no order
         plain["Responses"] = {
@@ -126,3 +155,16 @@ def _plain(
             for name, items in plain["Responses"].items()
         }
     return plain
+
+
+def _canonical(value: Any) -> Any:
+    """Numbers as DynamoDB writes them: not everybody does."""
+    match value:
+        case {"N": str(number), **rest} if not rest:
+            return {"N": str(Decimal(number).normalize() + 0)}
+        case dict():
+            return {name: _canonical(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_canonical(inner) for inner in value]
+        case _:
+            return value

@@ -30,6 +30,7 @@ START: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PAGE_SIZE: Final = 3
 """The items that DynamoDB reads at once: few, so that there are several pages."""
 _SLOW: Final = 1000.0
+_LONGEST_TRANSACTION: Final = 0.05
 _HOUR: Final = 3600.0
 
 
@@ -54,7 +55,12 @@ class World:
         self.watchers: list[Watcher] = []
         self._calls = Calls(self.loop, self.faults, self.trace)
         self.tables = self._make_tables(lag=draws.choice((0.0, 0.5, 20.0)) * indexes_lag)
-        self.dynamodb = DynamoDb(self.tables, page_size=PAGE_SIZE)
+        self.dynamodb = DynamoDb(
+            self.tables,
+            page_size=PAGE_SIZE,
+            clock=self._clock,
+            work=lambda: self._draws.uniform(0, _LONGEST_TRANSACTION),
+        )
         self.queues = self._make_queues()
         self.sqs = Sqs(self.queues)
         self.topic = Sns(self._clock)

@@ -1,12 +1,15 @@
-"""DynamoDB, as far as the handlers use it: items, conditions, lagging indexes, a stream.
+"""DynamoDB, as far as the handlers use it: items, conditions, transactions, indexes, a stream.
 
 What a table is like comes from the template. Answers and errors have boto3's shapes; the contract
 test compares them with other implementations.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+from botocore.exceptions import ClientError
 
 from tests.simulation.fakes.errors import client_error
 from tests.simulation.fakes.expressions import (
@@ -20,6 +23,8 @@ from tests.simulation.fakes.expressions import (
 
 _MOST_ITEM_BYTES: Final = 400 * 1024
 _MOST_BATCH: Final = 100
+_MOST_PARTS: Final = 100
+_TOKEN_KEPT_SECONDS: Final = 600.0
 
 type Clock = Callable[[], float]
 
@@ -40,6 +45,8 @@ class _Row:
     """The versions of an item that an index may still show, each with the time of its showing."""
 
     now: Item | None = None
+    busy_until: float = 0.0
+    """A transaction is at work on it until then."""
     versions: list[tuple[float, Item | None]] = field(default_factory=list)
 
 
@@ -74,6 +81,16 @@ class Table:
         """The item as it is now."""
         row = self._rows.get(self._id(key))
         return row.now if row else None
+
+    def is_busy(self, key: Item) -> bool:
+        """Whether a transaction is at work on the item: who writes it meanwhile is refused."""
+        row = self._rows.get(self._id(key))
+        return row is not None and self._clock() < row.busy_until
+
+    def keep_busy(self, key: Item, seconds: float) -> None:
+        """Let a transaction be at work on the item."""
+        row = self._rows.setdefault(self._id(key), _Row())
+        row.busy_until = self._clock() + seconds
 
     def put(self, key: Item, after: Item | None) -> None:
         """Replace an item, or remove it; tells the stream."""
@@ -114,15 +131,46 @@ class Table:
             raise client_error("ValidationException", operation, "a key is missing")
 
     def _id(self, key: Item) -> str:
-        return str(key[self.key_names[0]]["S"])
+        return "\0".join(str(key[name]["S"]) for name in self.key_names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Write:
+    """What a request that may be carried out does to one item."""
+
+    table: Table
+    key: Item
+    before: Item | None
+    after: Item | None
+
+    def take_effect(self) -> None:
+        self.table.put(self.key, self.after)
 
 
 class DynamoDb:
-    """The tables; the operations take and return what boto3's low-level client does."""
+    """The tables; the operations take and return what boto3's low-level client does.
 
-    def __init__(self, tables: Mapping[str, Table], *, page_size: int) -> None:
+    Args:
+        tables: by name.
+        page_size: how many items an answer has at the most.
+        clock: the seconds that have passed.
+        work: draws how many seconds a transaction is at work on its items.
+    """
+
+    def __init__(
+        self,
+        tables: Mapping[str, Table],
+        *,
+        page_size: int,
+        clock: Clock = lambda: 0.0,
+        work: Clock = lambda: 0.0,
+    ) -> None:
         self.tables = tables
         self._page_size = page_size
+        self._clock = clock
+        self._work = work
+        self._done: dict[str, tuple[float, str]] = {}
+        """The transactions by their token: when, and what was asked."""
 
     def perform(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """One request."""
@@ -133,6 +181,7 @@ class DynamoDb:
             "delete_item": self._delete_item,
             "query": self._query,
             "batch_get_item": self._batch_get_item,
+            "transact_write_items": self._transact_write_items,
         }
         try:
             return operations[operation](arguments)
@@ -144,25 +193,99 @@ class DynamoDb:
         return {} if item is None else {"Item": _copied(item)}
 
     def _put_item(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        table = self._table(given, "TableName", "Item", *_CONDITIONAL)
+        return self._written(given, self._put(given, *_RETURNING))
+
+    def _update_item(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        return self._written(given, self._update(given, *_RETURNING))
+
+    def _delete_item(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        return self._written(given, self._delete(given, *_RETURNING))
+
+    def _written(self, given: Mapping[str, Any], write: _Write) -> dict[str, Any]:
+        write.take_effect()
+        return _returned(given, write.before, write.after)
+
+    def _transact_write_items(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All of the parts or none; the same token again does nothing more.
+
+        Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+        """
+        if unknown := set(given) - {"TransactItems", "ClientRequestToken"}:
+            raise NotImplementedError(f"{sorted(unknown)} must be taught to the fake first")
+        parts = given["TransactItems"]
+        token, asked = given.get("ClientRequestToken"), json.dumps(parts, sort_keys=True)
+        if token in self._done:
+            done_at, was_asked = self._done[token]
+            if self._clock() < done_at + _TOKEN_KEPT_SECONDS:
+                if asked != was_asked:
+                    code = "IdempotentParameterMismatchException"
+                    raise client_error(code, "TransactWriteItems")
+                return {}
+        writes = self._planned(parts)
+        for write in writes:
+            write.take_effect()
+            write.table.keep_busy(write.key, self._work())
+        if token is not None:
+            self._done[token] = self._clock(), asked
+        return {}
+
+    def _planned(self, parts: list[Mapping[str, Any]]) -> list[_Write]:
+        """What the parts do; or none of them does anything, and each says why."""
+        kinds = {
+            "Put": self._put,
+            "Update": self._update,
+            "Delete": self._delete,
+            "ConditionCheck": self._check,
+        }
+        touched = [_touched(part, self.tables) for part in parts]
+        if not 0 < len(parts) <= _MOST_PARTS or len(set(touched)) != len(touched):
+            message = "too many parts, or several for one item"
+            raise client_error("ValidationException", "TransactWriteItems", message)
+        writes: list[_Write] = []
+        reasons: list[dict[str, Any]] = []
+        for part in parts:
+            ((kind, wanted),) = part.items()
+            try:
+                writes.append(kinds[kind](wanted))
+                reasons.append({"Code": "None"})
+            except ClientError as error:
+                code = error.response["Error"]["Code"]
+                if code not in _CANCELLATIONS:
+                    raise
+                item: Any = error.response
+                reasons.append(
+                    {"Code": _CANCELLATIONS[code]}
+                    | ({"Item": item["Item"]} if "Item" in item else {})
+                )
+        if len(writes) < len(parts):
+            code = "TransactionCanceledException"
+            raise client_error(code, "TransactWriteItems", CancellationReasons=reasons)
+        return writes
+
+    def _put(self, given: Mapping[str, Any], *more: str) -> _Write:
+        table = self._table(given, "TableName", "Item", *_CONDITIONAL, *more)
         table.refuse_bad_keys(given["Item"], "PutItem")
         key = {name: given["Item"][name] for name in table.key_names}
         before = table.get(key)
-        self._require(given, before, "PutItem")
-        table.put(key, given["Item"])
-        return _returned(given, before, given["Item"])
+        self._require(given, table, key, "PutItem")
+        return _Write(table=table, key=key, before=before, after=given["Item"])
 
-    def _delete_item(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _delete(self, given: Mapping[str, Any], *more: str) -> _Write:
+        table = self._table(given, "TableName", "Key", *_CONDITIONAL, *more)
+        before = table.get(given["Key"])
+        self._require(given, table, given["Key"], "DeleteItem")
+        return _Write(table=table, key=given["Key"], before=before, after=None)
+
+    def _check(self, given: Mapping[str, Any]) -> _Write:
         table = self._table(given, "TableName", "Key", *_CONDITIONAL)
         before = table.get(given["Key"])
-        self._require(given, before, "DeleteItem")
-        table.put(given["Key"], None)
-        return _returned(given, before, None)
+        self._require(given, table, given["Key"], "ConditionCheck")
+        return _Write(table=table, key=given["Key"], before=before, after=before)
 
-    def _update_item(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        table = self._table(given, "TableName", "Key", "UpdateExpression", *_CONDITIONAL)
+    def _update(self, given: Mapping[str, Any], *more: str) -> _Write:
+        table = self._table(given, "TableName", "Key", "UpdateExpression", *_CONDITIONAL, *more)
         before = table.get(given["Key"])
-        words = self._require(given, before, "UpdateItem")
+        words = self._require(given, table, given["Key"], "UpdateItem")
         seen = before or {}
         after: Item = {**given["Key"], **seen}
         changes = [change(seen, words) for change in update(given.get("UpdateExpression", ""))]
@@ -177,8 +300,7 @@ class DynamoDb:
         table.refuse_bad_keys(after, "UpdateItem")
         if len(str(after)) > _MOST_ITEM_BYTES:
             raise client_error("ValidationException", "UpdateItem", "the item is too large")
-        table.put(given["Key"], after)
-        return _returned(given, before, after)
+        return _Write(table=table, key=given["Key"], before=before, after=after)
 
     def _query(self, given: Mapping[str, Any]) -> dict[str, Any]:
         table = self._table(
@@ -229,9 +351,11 @@ class DynamoDb:
             raise NotImplementedError(f"{sorted(unknown)} must be taught to the fake first")
         return self.tables[given["TableName"]]
 
-    def _require(self, given: Mapping[str, Any], item: Item | None, operation: str) -> Words:
+    def _require(self, given: Mapping[str, Any], table: Table, key: Item, operation: str) -> Words:
         words = _words(given, "ConditionExpression", "UpdateExpression")
-        text = given.get("ConditionExpression")
+        if table.is_busy(key):
+            raise client_error("TransactionConflictException", operation)
+        text, item = given.get("ConditionExpression"), table.get(key)
         if text and not condition(text)(item or {}, words):
             wants_item = given.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
             parts: dict[str, Any] = (
@@ -243,8 +367,21 @@ class DynamoDb:
 
 _CONDITIONAL: Final = (
     *("ConditionExpression", "ExpressionAttributeNames", "ExpressionAttributeValues"),
-    *("ReturnValues", "ReturnValuesOnConditionCheckFailure"),
+    "ReturnValuesOnConditionCheckFailure",
 )
+_RETURNING: Final = ("ReturnValues",)
+_CANCELLATIONS: Final = {
+    "ConditionalCheckFailedException": "ConditionalCheckFailed",
+    "TransactionConflictException": "TransactionConflict",
+}
+
+
+def _touched(part: Mapping[str, Any], tables: Mapping[str, Table]) -> str:
+    """The item that a part of a transaction is about."""
+    (wanted,) = part.values()
+    names = tables[wanted["TableName"]].key_names
+    item = wanted.get("Key") or wanted["Item"]
+    return json.dumps([wanted["TableName"], *(item[name] for name in names)], sort_keys=True)
 
 
 def _copied[T](value: T) -> T:

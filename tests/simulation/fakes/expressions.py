@@ -11,6 +11,8 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
+from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
+
 type Item = dict[str, Any]
 type Typed = Mapping[str, Any]
 """A typed value, e.g. {"S": "sent"}."""
@@ -23,6 +25,8 @@ _ORDERS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     ">=": operator.ge,
 }
 _COMPARISONS: Final = frozenset({"=", "<>", *_ORDERS})
+_SUMS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {"+": operator.add, "-": operator.sub}
+_RESERVED: Final = frozenset(ReservedKeywords.get_reserved_keywords())
 
 
 class Malformed(Exception):
@@ -192,6 +196,7 @@ class _Reader:
                 return self._list_append()
         if self.peek() in {".", "["}:
             raise Malformed("nothing uses paths into an attribute")
+        _unreserved(token)
         return lambda item, words: item.get(_name(token, words))
 
     def _if_not_exists(self) -> Operand:
@@ -219,14 +224,38 @@ class _Reader:
     # --- changes ---
 
     def assignment(self) -> Change:
-        token = self.take()
+        token = _unreserved(self.take())
         self.take("=")
-        value = self.operand()
+        value = self._value()
         return lambda item, words: (_name(token, words), value(item, words))
 
+    def _value(self) -> Operand:
+        """A value, or a sum or difference of two."""
+        first = self.operand()
+        if self.peek() not in _SUMS:
+            return first
+        sign = self.take()
+        second = self.operand()
+        return lambda item, words: _sum(sign, first(item, words), second(item, words))
+
     def removal(self) -> Change:
-        token = self.take()
+        token = _unreserved(self.take())
         return lambda _, words: (_name(token, words), None)
+
+
+def _unreserved(token: str) -> str:
+    """The name of an attribute, unless it is a word that DynamoDB keeps for itself."""
+    if token.upper() in _RESERVED:
+        raise Malformed(f"{token} is a reserved word")
+    return token
+
+
+def _sum(sign: str, left: Typed | None, right: Typed | None) -> Typed:
+    match left, right:
+        case {"N": first}, {"N": second}:
+            return {"N": str(_SUMS[sign](Decimal(first), Decimal(second)))}
+        case _:
+            raise Malformed("only numbers have a sum")
 
 
 def _name(token: str, words: Words) -> str:
@@ -259,9 +288,16 @@ def _compare(sign: str, left: Typed | None, right: Typed | None) -> bool:
 
 
 def _same(left: Typed, right: Typed) -> bool:
-    if "N" in left and "N" in right:
-        return Decimal(left["N"]) == Decimal(right["N"])
-    return left == right
+    """Numbers are the same however they are written, also deep inside."""
+    match left, right:
+        case {"N": one}, {"N": other}:
+            return Decimal(one) == Decimal(other)
+        case {"L": ones}, {"L": others}:
+            return len(ones) == len(others) and all(map(_same, ones, others))
+        case {"M": ones}, {"M": others}:
+            return ones.keys() == others.keys() and all(_same(ones[n], others[n]) for n in ones)
+        case _:
+            return left == right
 
 
 def _ordered(value: Typed) -> Any:

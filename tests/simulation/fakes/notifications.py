@@ -39,7 +39,10 @@ class Sns:
             raise client_error("InvalidParameter", "Publish", "Subject")
         if len(message.encode()) > _LARGEST_MESSAGE:
             raise client_error("InvalidParameter", "Publish", "Message")
-        content = json.loads(json.loads(message)["default"])
+        for_each = json.loads(message)
+        if "default" not in for_each:
+            raise client_error("InvalidParameter", "Publish", "Message")
+        content = json.loads(for_each["default"])
         self.published.append(
             Published(
                 at=self._clock(),

@@ -1,0 +1,316 @@
+"""Requests to DynamoDB at the edges of what the fake claims to know, where runs rarely go.
+
+Each case is a script for tables as the template has them, empty at first.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+type Step = tuple[str, Mapping[str, Any]]
+"""An operation of boto3's client, and its arguments."""
+
+_TABLE: Final = "MessagesTable"
+_SID: Final = "SM1"
+
+
+def _key(sid: str = _SID) -> dict[str, Any]:
+    return {"message_sid": {"S": sid}}
+
+
+def _put(item: Mapping[str, Any] | None = None, *, sid: str = _SID, **more: Any) -> Step:
+    return "put_item", {"TableName": _TABLE, "Item": {**_key(sid), **(item or {})}, **more}
+
+
+def _delete(*, sid: str = _SID, **more: Any) -> Step:
+    return "delete_item", {"TableName": _TABLE, "Key": _key(sid), **more}
+
+
+def _get(sid: str = _SID) -> Step:
+    return "get_item", {"TableName": _TABLE, "Key": _key(sid), "ConsistentRead": True}
+
+
+def _update(expression: str, *, sid: str = _SID, **more: Any) -> Step:
+    given = {"TableName": _TABLE, "Key": _key(sid), "UpdateExpression": expression}
+    return "update_item", {**given, "ReturnValues": "ALL_NEW", **more}
+
+
+def _if(condition: str, **values: Any) -> dict[str, Any]:
+    """A condition on a put; the item in its way is to be returned."""
+    return {
+        "ConditionExpression": condition,
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        **_values(**values),
+    }
+
+
+def _unless_there() -> dict[str, Any]:
+    return {"ConditionExpression": "attribute_not_exists(message_sid)"}
+
+
+def _values(**values: Any) -> dict[str, Any]:
+    if not values:
+        return {}
+    return {"ExpressionAttributeValues": {f":{name}": value for name, value in values.items()}}
+
+
+def _query(*conditions: str, **more: Any) -> Step:
+    given = {
+        "TableName": _TABLE,
+        "IndexName": "by_watch",
+        "KeyConditionExpression": " AND ".join(("#watch = :watch", *conditions)),
+        "ExpressionAttributeNames": {"#watch": "watch"},
+    }
+    return "query", {**given, **more}
+
+
+def _watched(*times: str) -> Sequence[Step]:
+    """Messages on a list, each with its time; two at the same time are told apart by their SID."""
+    return [
+        _put({"watch": {"S": "list"}, "watch_at": {"S": at}}, sid=f"SM{number}")
+        for number, at in enumerate(times)
+    ]
+
+
+_LIST: Final = {"S": "list"}
+_ONE, _TWO = {"N": "1"}, {"N": "2"}
+_TEXT, _LATER = {"S": "a"}, {"S": "b"}
+
+# What a condition says of an item with `n` = 1 and `s` = "a", and of no item at all.
+_CONDITIONS: Final[Sequence[tuple[str, dict[str, Any]]]] = (
+    ("attribute_exists(n)", {}),
+    ("attribute_not_exists(n)", {}),
+    ("attribute_not_exists(none)", {}),
+    ("n = :v", {"v": {"N": "1.0"}}),
+    ("n <> :v", {"v": _ONE}),
+    ("none <> :v", {"v": _ONE}),
+    ("none = :v", {"v": _ONE}),
+    ("none < :v", {"v": _ONE}),
+    ("n < :v", {"v": _TWO}),
+    ("n < :v", {"v": {"S": "2"}}),
+    ("n < :v AND n >= :v", {"v": _TWO}),
+    ("n > :v OR n = :w", {"v": _TWO, "w": _ONE}),
+    ("n = :w OR n = :v AND s = :v", {"v": _TWO, "w": _ONE}),
+    ("(n = :w OR n = :v) AND s = :v", {"v": _TWO, "w": _ONE}),
+    ("NOT n = :v", {"v": _TWO}),
+    ("NOT attribute_exists(none) AND n = :v", {"v": _ONE}),
+    ("s < :v", {"v": _LATER}),
+    ("s <= :v", {"v": {"S": ""}}),
+    ("begins_with(s, :v)", {"v": _TEXT}),
+    ("begins_with(none, :v)", {"v": _TEXT}),
+    ("n IN (:v, :w)", {"v": _ONE, "w": _TWO}),
+    ("n BETWEEN :v AND :w", {"v": _ONE, "w": _TWO}),
+    ("s BETWEEN :v AND :w", {"v": _LATER, "w": _LATER}),
+)
+
+_PUT: Final = {"Put": _put({"n": _ONE})[1]}
+
+
+def _shown(value: Mapping[str, str]) -> str:
+    ((kind, content),) = value.items()
+    return f"{kind} {content!r}"
+
+
+def _transaction(*parts: Mapping[str, Any], **more: Any) -> Step:
+    return "transact_write_items", {"TransactItems": parts, **more}
+
+
+def _part(kind: str, step: Step) -> dict[str, Any]:
+    """A step as a part of a transaction, which returns nothing."""
+    given = dict(step[1])
+    given.pop("ReturnValues", None)
+    return {kind: given}
+
+
+EDGE_CASES: Final[Mapping[str, Sequence[Step]]] = {
+    **{
+        f"{text} with {', '.join(map(_shown, values.values()))}": [
+            _put(**_if(text, **values)),
+            _delete(),
+            _put({"n": _ONE, "s": _TEXT}),
+            _put({"n": _TWO}, **_if(text, **values)),
+            _get(),
+        ]
+        for text, values in _CONDITIONS
+    },
+    "the item in the way of a write is returned, if there is one": [
+        _put({"n": _ONE}, **_if("attribute_exists(n)")),
+        _put({"n": _ONE}),
+        _put(**_if("attribute_not_exists(n)")),
+        _update("SET n = :v", **_if("attribute_not_exists(n)", v=_TWO)),
+        _delete(**_if("attribute_not_exists(n)")),
+        _get(),
+    ],
+    "what was there before is returned where that is asked for": [
+        _put({"n": _ONE}, ReturnValues="ALL_OLD"),
+        _put({"n": _TWO}, ReturnValues="ALL_OLD"),
+        _delete(ReturnValues="ALL_OLD"),
+        _delete(ReturnValues="ALL_OLD"),
+        _get(),
+    ],
+    "an update makes the item": [_update("SET n = :v", **_values(v=_ONE)), _get()],
+    "an update that removes makes it, too": [_update("REMOVE n"), _get()],
+    "an update sets and removes whole attributes": [
+        _put({"n": _ONE, "s": _TEXT}),
+        _update("SET n = :v, t = :t REMOVE s, nothing", **_values(v=_TWO, t=_TEXT)),
+        _update("REMOVE n SET s = :t", **_values(t=_TEXT)),
+        _get(),
+    ],
+    "an update sees the item as it was": [
+        _put({"a": _ONE, "b": _TWO}),
+        _update("SET a = b, b = a"),
+        _get(),
+    ],
+    "what is there first stays": [
+        _update("SET a = if_not_exists(a, :v)", **_values(v=_ONE)),
+        _update("SET a = if_not_exists(a, :v), b = if_not_exists(a, :v)", **_values(v=_TWO)),
+    ],
+    "a list grows at its end": [
+        _update(
+            "SET l = list_append(if_not_exists(l, :no), :v)",
+            **_values(no={"L": []}, v={"L": entries}),
+        )
+        for entries in ([_ONE], [_TWO, {"M": {"x": _TEXT, "yes": {"BOOL": True}}}], [])
+    ],
+    "a number adds to another": [
+        _update("SET n = if_not_exists(n, :zero) + :v", **_values(zero={"N": "0"}, v=_TWO)),
+        _update("SET n = n + :v", **_values(v={"N": "0.5"})),
+        _update("SET n = n - :v, m = :v - n", **_values(v=_ONE)),
+        _get(),
+    ],
+    "arithmetic on nothing is refused": [_update("SET n = n + :v", **_values(v=_ONE)), _get()],
+    "arithmetic on text is refused": [
+        _put({"n": _TEXT}),
+        _update("SET n = n + :v", **_values(v=_ONE)),
+    ],
+    "a list is compared as a whole": [
+        _put({"l": {"L": [_ONE, {"M": {"s": _TEXT, "n": {"N": "1.0"}}}]}}),
+        _put(**_if("l <> :v", v={"L": [_ONE, {"M": {"n": _ONE, "s": _TEXT}}]})),
+        _put(**_if("l = :v", v={"L": [_ONE]})),
+        _put(**_if("l = :v", v={"L": [{"M": {"s": _TEXT, "n": _ONE}}, _ONE]})),
+    ],
+    "an attribute cannot be set twice": [
+        _update("SET n = :v, n = :w", **_values(v=_ONE, w=_TWO)),
+        _get(),
+    ],
+    "an attribute cannot be set and removed": [_update("SET n = :v REMOVE n", **_values(v=_ONE))],
+    "a key cannot be changed": [_update("SET message_sid = :v", **_values(v=_TEXT)), _get()],
+    "a placeholder must be given": [_put(**_if("n = :v AND s = :w", v=_ONE))],
+    "a placeholder must be used": [_put(**_if("n = :v", v=_ONE, w=_TWO))],
+    "a name must be given": [_update("SET #n = :v", **_values(v=_ONE))],
+    "a name must be used": [
+        _update("SET n = :v", **_values(v=_ONE), ExpressionAttributeNames={"#n": "n"})
+    ],
+    "a reserved word needs a placeholder": [_update("SET status = :v", **_values(v=_TEXT))],
+    "an index key is of its type": [_put({"watch": _ONE}), _get()],
+    "a key is of its type": [
+        ("put_item", {"TableName": _TABLE, "Item": {"message_sid": _ONE}}),
+        ("put_item", {"TableName": _TABLE, "Item": {"n": _ONE}}),
+    ],
+    "a key is never empty": [_put(sid="")],
+    "a list is read in order, page by page": [
+        *_watched("1", "3", "2", "2", "5", "4"),
+        _query(Limit=3, **_values(watch=_LIST)),
+        _query(Limit=3, ScanIndexForward=False, **_values(watch=_LIST)),
+        *(
+            _query(
+                Limit=3,
+                **_values(watch=_LIST),
+                ScanIndexForward=forward,
+                ExclusiveStartKey={"watch": _LIST, "watch_at": {"S": at}, **_key(sid)},
+            )
+            for forward, at, sid in (
+                (True, "2", "SM2"),
+                (True, "2", "SM3"),
+                (False, "2", "SM3"),
+                (True, "5", "SM4"),
+                (True, "2", "SM2b"),  # nobody has that any more
+            )
+        ),
+    ],
+    "a list is read in part": [
+        *_watched("1", "3", "2", "2", "5"),
+        *(
+            _query(f"watch_at {sign} :at", Limit=3, **_values(watch=_LIST, at={"S": "2"}))
+            for sign in ("=", "<", "<=", ">", ">=")
+        ),
+        _query("begins_with(watch_at, :at)", Limit=3, **_values(watch=_LIST, at={"S": "2"})),
+        _query(
+            "watch_at BETWEEN :at AND :to",
+            Limit=3,
+            **_values(watch=_LIST, at={"S": "2"}, to={"S": "3"}),
+        ),
+    ],
+    "an item is in an index only with all of its keys": [
+        _put({"watch": _LIST}),
+        _put({"watch_at": {"S": "1"}}, sid="SM2"),
+        _query(Limit=3, **_values(watch=_LIST)),
+    ],
+    "what leaves the list is not found any more": [
+        *_watched("1", "2"),
+        _update("REMOVE watch"),
+        _update("SET watch_at = :v", sid="SM0", **_values(v={"S": "3"})),
+        _query(Limit=3, **_values(watch=_LIST)),
+    ],
+    "many items are read at once": [
+        _put({"n": _ONE}),
+        (
+            "batch_get_item",
+            {"RequestItems": {_TABLE: {"Keys": [_key(), _key("SM2")], "ConsistentRead": True}}},
+        ),
+        ("batch_get_item", {"RequestItems": {_TABLE: {"Keys": [_key(), _key()]}}}),
+    ],
+    "a transaction does all of its parts": [
+        _put({"n": _ONE}, sid="SM2"),
+        _put({"n": _ONE}, sid="SM3"),
+        _transaction(
+            {"Put": _put({"n": _TWO}, **_unless_there())[1]},
+            _part("Update", _update("SET n = n + :v", sid="SM2", **_values(v=_ONE))),
+            _part("Delete", _delete(sid="SM3")),
+            {
+                "ConditionCheck": {
+                    "TableName": "SendRequestsTable",
+                    "Key": {"request_id": {"S": "rq_1"}},
+                    "ConditionExpression": "attribute_not_exists(request_id)",
+                }
+            },
+        ),
+        *map(_get, ("SM1", "SM2", "SM3")),
+    ],
+    "a transaction does nothing if one condition fails": [
+        _put({"n": _ONE}, sid="SM2"),
+        _transaction(
+            _PUT,
+            _part("Update", _update("SET n = :v", sid="SM2", **_if("n = :w", v=_ONE, w=_TWO))),
+            _part("Update", _update("SET n = :v", sid="SM3", **_if("n = :w", v=_ONE, w=_TWO))),
+            {"Delete": {"TableName": _TABLE, "Key": _key("SM4")}},
+        ),
+        *map(_get, ("SM1", "SM2", "SM3")),
+    ],
+    "a transaction has an item once": [
+        _transaction(_PUT, _part("Update", _update("SET n = :v", **_values(v=_TWO)))),
+        _get(),
+    ],
+    "a transaction has a hundred parts": [
+        _transaction(*({"Put": _put(sid=f"SM{number}")[1]} for number in range(parts)))
+        for parts in (100, 101)
+    ],
+    "the same transaction again does nothing": [
+        _transaction(_PUT, ClientRequestToken="token-1"),
+        _delete(),
+        _transaction(_PUT, ClientRequestToken="token-1"),
+        _get(),
+        _transaction(_PUT, ClientRequestToken="token-2"),
+        _get(),
+    ],
+    "another transaction under the same token is refused": [
+        _transaction(_PUT, ClientRequestToken="token-3"),
+        _transaction({"Put": _put({"n": _TWO})[1]}, ClientRequestToken="token-3"),
+        _get(),
+    ],
+    "a transaction that failed may be asked for again under its token": [
+        _transaction({"Put": _put(**_if("attribute_exists(n)"))[1]}, ClientRequestToken="token-4"),
+        _put({"n": _ONE}),
+        _transaction({"Put": _put(**_if("attribute_exists(n)"))[1]}, ClientRequestToken="token-4"),
+        _get(),
+    ],
+}
