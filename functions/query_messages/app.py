@@ -115,7 +115,9 @@ def show_request(request_id: str) -> Answer:
     refused = store.get(request_id)  # bad input on the queue, which claims nothing
     if refused is None:
         return problem(
-            404, "No such request is known here; it is forgotten some time after it ended."
+            404,
+            "No such request is known here: it may still wait in SendQueue, or have ended so long "
+            "ago that it is forgotten.",
         )
     return answer(200, _refused(refused))
 

@@ -1,25 +1,33 @@
 """What a caller is told about its request; nothing in it is Twilio's own text."""
 
 import json
-from typing import Any, assert_never
+from collections.abc import Iterable
+from typing import Any, Final, assert_never
 
 from delivery.answers import Answer, answer, problem
 from delivery.error_codes import explain
 from delivery.message import Record
 from delivery.send_request import RequestState
 
+from .request import Problem
 from .results import (
+    RETRY_AFTER_SECONDS,
     Accepted,
+    Batch,
     CancelResult,
     Invalid,
     KeyTaken,
     NotDone,
     NotFound,
+    Queued,
     Rejected,
     SendResult,
     SentBefore,
     Undecided,
 )
+
+# Of one message of a batch: an answer must fit into the 6 MB that Lambda gives.
+_MOST_PROBLEMS: Final = 10
 
 
 def answer_for(  # noqa: PLR0911 -- one for each result
@@ -32,8 +40,9 @@ def answer_for(  # noqa: PLR0911 -- one for each result
         case SentBefore():
             return answer(200, _sent_before(result))
         case Invalid():
-            problems = [{"field": it.field, "problem": it.problem} for it in result.problems]
-            return problem(400, "Put right what `problems` lists.", problems=problems)
+            return problem(
+                400, "Put right what `problems` lists.", problems=_problems(result.problems)
+            )
         case KeyTaken():
             return problem(
                 409,
@@ -64,9 +73,39 @@ def answer_for(  # noqa: PLR0911 -- one for each result
             assert_never(result)
 
 
+def answer_for_batch(result: Batch | Invalid | NotDone) -> Answer:
+    """202 with what became of each message; 503 with the same where some are not in the queue."""
+    if not isinstance(result, Batch):
+        return answer_for(result, accepted_status=202)
+    counts = {"accepted": result.accepted, "refused": result.refused}
+    results = [_queued_or_not(it) for it in result.results]
+    if not result.not_queued:
+        return answer(202, {"results": results, **counts})
+    return problem(
+        503,
+        "Some messages may not wait to be sent: ask again for those with `queued` false, each "
+        "under the `idempotency_key` that is given, or for the whole batch if it had a key.",
+        headers={"retry-after": str(RETRY_AFTER_SECONDS)},
+        results=results,
+        not_queued=result.not_queued,
+        **counts,
+    )
+
+
 def direct_answer(http: Answer) -> dict[str, Any]:
     """The same for a caller who invoked the function itself: the body is an object."""
     return {"status_code": http["statusCode"], "body": json.loads(http["body"])}
+
+
+def _queued_or_not(result: Queued | Invalid) -> dict[str, object]:
+    if isinstance(result, Invalid):
+        return {"problems": _problems(result.problems[:_MOST_PROBLEMS])}
+    shown: dict[str, object] = {"request_id": result.request_id, "queued": result.confirmed}
+    return shown if result.confirmed else shown | {"idempotency_key": result.key}
+
+
+def _problems(problems: Iterable[Problem]) -> list[dict[str, str]]:
+    return [{"field": it.field, "problem": it.problem} for it in problems]
 
 
 def _sent_before(sent: SentBefore) -> Record:

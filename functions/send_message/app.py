@@ -1,9 +1,9 @@
 """Sends messages through Twilio, and cancels scheduled ones.
 
-Trigger: POST /messages and POST /messages/{message_sid}/cancel on MessagesApi; messages on
-SendQueue; direct invocation with the bare request.
+Trigger: POST /messages, POST /messages/batch and POST /messages/{message_sid}/cancel on
+MessagesApi; messages on SendQueue; direct invocation with the bare request.
 Effect: a message at Twilio, whose status callbacks come to this stack, and its first status in the
-MessagesTable. What may have been sent is never sent again.
+MessagesTable. What may have been sent is never sent again. A batch is only put into SendQueue.
 """
 
 import base64
@@ -30,9 +30,11 @@ from delivery.send_request import RequestState
 from delivery.store import MessageStore, Recorded, StoreUnavailable
 from delivery.twilio import TwilioClient
 
-from .answers import answer_for, direct_answer
+from .answers import answer_for, answer_for_batch, direct_answer
+from .batch import MAX_BATCH_BYTES, RequestQueuer
 from .results import (
     Accepted,
+    Batch,
     CancelResult,
     Invalid,
     KeyTaken,
@@ -43,6 +45,7 @@ from .results import (
     SentBefore,
     Undecided,
 )
+from .send_queue import SendQueue
 from .sending import MessageSender, TimeLeft
 
 if TYPE_CHECKING:
@@ -64,21 +67,24 @@ logger = Logger()
 metrics = Metrics()
 outcomes = Metrics(provider=CountedByFacts())  # a line of its own for each message
 dynamodb = aws.client("dynamodb", config=_BRIEF)
+sqs = aws.client("sqs", config=_BRIEF)
 twilio = TwilioClient(requests.Session(), os.environ["TWILIO_API_BASE_URL"])
+secrets = TwilioSecrets(
+    aws.client("secretsmanager", config=_BRIEF), os.environ["TWILIO_SECRET_NAME"]
+)
 sender = MessageSender(
-    secrets=TwilioSecrets(
-        aws.client("secretsmanager", config=_BRIEF), os.environ["TWILIO_SECRET_NAME"]
-    ),
+    secrets=secrets,
     twilio=twilio,
     store=MessageStore(dynamodb, os.environ["MESSAGES_TABLE"], LIFETIMES),
     requests=RequestStore(dynamodb, os.environ["SEND_REQUESTS_TABLE"]),
-    backlog=CallbackQueue(aws.client("sqs", config=_BRIEF), os.environ["CALLBACK_QUEUE_URL"]),
+    backlog=CallbackQueue(sqs, os.environ["CALLBACK_QUEUE_URL"]),
     lifetimes=LIFETIMES,
     requests_kept_for=timedelta(days=float(os.environ["REQUEST_RETENTION_DAYS"])),
     status_callback_url=os.environ["STATUS_CALLBACK_URL"],
     stores_body=os.environ["STORE_MESSAGE_BODY"] == "true",
     now=now,
 )
+queuer = RequestQueuer(secrets=secrets, queue=SendQueue(sqs, os.environ["SEND_QUEUE_URL"]), now=now)
 
 
 class StaysQueued(Exception):
@@ -89,10 +95,11 @@ def answer_request(event: APIGatewayProxyEventV2, context: LambdaContext) -> Ans
     """Do what a request of MessagesApi asks for."""
     match event.route_key:
         case "POST /messages":
-            key = event.headers.get("idempotency-key", "").strip() or None
-            sent = sender.send_json(_body(event), key=key, time_left=_time_left(context))
+            sent = sender.send_json(_body(event), key=_key(event), time_left=_time_left(context))
             _report(sent)
             return answer_for(sent, accepted_status=201)
+        case "POST /messages/batch":
+            return answer_batch(event, context)
         case "POST /messages/{message_sid}/cancel":
             message_sid = event.path_parameters["message_sid"]
             canceled = sender.cancel(message_sid, time_left=_time_left(context))
@@ -100,7 +107,32 @@ def answer_request(event: APIGatewayProxyEventV2, context: LambdaContext) -> Ans
             return answer_for(canceled, accepted_status=200)
         case _:
             _count("RequestInvalid")
-            return problem(404, "There is POST /messages and POST /messages/{message_sid}/cancel.")
+            return problem(
+                404,
+                "There is POST /messages, POST /messages/batch and "
+                "POST /messages/{message_sid}/cancel.",
+            )
+
+
+def answer_batch(event: APIGatewayProxyEventV2, context: LambdaContext) -> Answer:
+    """Put each message of `{"messages": [...]}` into SendQueue that can be sent.
+
+    202 with `{"results": [...], "accepted": n, "refused": m}`; for each message, in their order,
+    `{"request_id", "queued": true}` or `{"problems": [{"field", "problem"}, ...]}`. 503 with the
+    same and `not_queued` where some may not be in the queue: their results have `queued` false, and
+    the `idempotency_key` under which it is safe to ask for them again.
+    """
+    body = _body(event)
+    if len(body) > MAX_BATCH_BYTES:
+        _count("RequestInvalid")
+        most = f"{MAX_BATCH_BYTES // 1024**2} MiB"
+        return problem(413, f"The batch is too large: {most} is the most. Make several of it.")
+    queued = queuer.queue_json(body, key=_key(event), time_left=_time_left(context))
+    if isinstance(queued, Batch):
+        _report_batch(queued)
+    else:
+        _report(queued)
+    return answer_for_batch(queued)
 
 
 def answer_directly(document: object, context: LambdaContext) -> dict[str, Any]:
@@ -151,6 +183,10 @@ def _body(event: APIGatewayProxyEventV2) -> bytes:
     return base64.b64decode(body) if event.is_base64_encoded else body
 
 
+def _key(event: APIGatewayProxyEventV2) -> str | None:
+    return event.headers.get("idempotency-key", "").strip() or None
+
+
 def _time_left(context: LambdaContext) -> TimeLeft:
     return lambda: context.get_remaining_time_in_millis() / 1000
 
@@ -191,6 +227,23 @@ def _report(sent: SendResult, queue_message_id: str | None = None) -> None:
     log(metric, extra=facts | {"queue_message_id": queue_message_id})
 
 
+def _report_batch(batch: Batch) -> None:
+    """A line for the whole; a count for each message."""
+    problems = [it.problems for it in batch.results if isinstance(it, Invalid)]
+    facts = {
+        "accepted": batch.accepted,
+        "refused": batch.refused,
+        "not_queued": batch.not_queued,
+        "fields": sorted({problem.field for each in problems for problem in each}),
+        "reason": batch.reason,
+    }
+    _count("RequestQueued", batch.accepted)
+    _count("RequestInvalid", batch.refused)
+    _count("RequestNotQueued", batch.not_queued)
+    log = logger.warning if batch.refused or batch.not_queued else logger.info
+    log("RequestQueued", extra=facts)
+
+
 def _report_cancel(canceled: CancelResult, message_sid: str) -> None:
     log = logger.info if isinstance(canceled, Accepted) else logger.warning
     facts: dict[str, object] = {"message_sid": message_sid}
@@ -218,8 +271,9 @@ def _count_end(recorded: Recorded | None) -> None:
         count_apart(outcomes, recorded)
 
 
-def _count(metric: str) -> None:
-    metrics.add_metric(metric, MetricUnit.Count, 1)
+def _count(metric: str, number: int = 1) -> None:
+    if number:
+        metrics.add_metric(metric, MetricUnit.Count, number)
 
 
 def _report_unforeseen(processor: "BatchProcessor") -> None:

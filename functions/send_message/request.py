@@ -57,7 +57,7 @@ class MessageRequest:
     caller gave.
     """
 
-    document: object = field(repr=False)
+    document: Mapping[str, Any] = field(repr=False)
     parameters: tuple[tuple[str, str], ...] = field(repr=False)
     to: str = field(repr=False)
     from_: str | None = field(default=None, repr=False)
@@ -70,14 +70,15 @@ class MessageRequest:
     idempotency_key: str | None = None
 
 
-def read_json(body: str | bytes) -> object:
+def read_json(body: str | bytes, *, most_bytes: int = MAX_REQUEST_BYTES) -> object:
     """The body as JSON.
 
     Raises:
         InvalidRequest: it is too large, or not JSON.
     """
-    if len(body) > MAX_REQUEST_BYTES:
-        raise InvalidRequest(Problem(field="request", problem="is too large; 64 KiB is the most"))
+    if len(body) > most_bytes:
+        problem = f"is too large; {most_bytes // 1024} KiB is the most"
+        raise InvalidRequest(Problem(field="request", problem=problem))
     try:
         document: object = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
@@ -131,6 +132,14 @@ def parse(document: object, *, now: datetime) -> MessageRequest:
         context=given.get("context", {}),
         idempotency_key=_only(values, "idempotency_key"),
     )
+
+
+def key_in(document: object) -> str | None:
+    """The idempotency key that a document which cannot be sent names, if it is one."""
+    try:
+        return _text(document["idempotency_key"])[0] if isinstance(document, dict) else None
+    except (_Unfit, KeyError):
+        return None
 
 
 def sane_facts(document: object) -> dict[str, Any]:

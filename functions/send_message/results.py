@@ -85,5 +85,40 @@ class NotDone:
     credentials_refused: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queued:
+    """A message of a batch that can be sent; it waits in SendQueue if that is `confirmed`.
+
+    Otherwise it may be there all the same: it can be asked for again under its `key` only.
+    """
+
+    request_id: str
+    key: str
+    confirmed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What became of each message, in their order, and why not all are known to be queued."""
+
+    results: tuple[Queued | Invalid, ...]
+    reason: str | None = None
+
+    @property
+    def accepted(self) -> int:
+        """How many wait in SendQueue for certain."""
+        return sum(isinstance(it, Queued) and it.confirmed for it in self.results)
+
+    @property
+    def refused(self) -> int:
+        """How many cannot be sent as they are."""
+        return sum(isinstance(it, Invalid) for it in self.results)
+
+    @property
+    def not_queued(self) -> int:
+        """How many have to be asked for again."""
+        return len(self.results) - self.accepted - self.refused
+
+
 type SendResult = Accepted | SentBefore | Invalid | KeyTaken | Rejected | Undecided | NotDone
 type CancelResult = Accepted | Rejected | NotFound | NotDone

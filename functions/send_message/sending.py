@@ -25,7 +25,7 @@ from delivery.twilio import (
     Unavailable,
 )
 
-from .request import InvalidRequest, MessageRequest, Problem, parse, read_json, sane_facts
+from .request import InvalidRequest, MessageRequest, Problem, key_in, parse, read_json, sane_facts
 from .results import (
     RETRY_AFTER_REPAIR_SECONDS,
     RETRY_AFTER_SECONDS,
@@ -155,6 +155,8 @@ class MessageSender:
         request_id, code = None, None
         if isinstance(result, Rejected):
             request_id, code = result.request_id, result.code
+        if isinstance(result, Invalid):  # the id that the caller of a batch was told
+            key = key_in(result.document) or key
         request_id = request_id or request_id_of(facts.get("account_sid", ""), key)
         update = StatusUpdate(
             message_sid=request_id,

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from types import ModuleType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 # moto before any client is made: the functions make theirs when they are imported.
 import boto3
@@ -23,9 +23,14 @@ from delivery.message import Lifetimes
 from delivery.request_store import RequestStore
 from delivery.store import MessageStore
 from delivery.twilio import TwilioClient
+from functions.send_message.batch import RequestQueuer
+from functions.send_message.send_queue import SendQueue
 from tests.cloudformation import create_table
 from tests.functions.sender import UNHEARD_OF, Clock, Function, Line
 from tests.scripted_twilio import ScriptedTwilio
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
 
 REGION = "us-east-1"
 ENVIRONMENT = {
@@ -44,6 +49,7 @@ ENVIRONMENT = {
     "SEND_REQUESTS_TABLE": "SendRequestsTable",
     "REQUEST_RETENTION_DAYS": "30",
     "CALLBACK_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/123456789012/callbacks",
+    "SEND_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/123456789012/requests",
     "TWILIO_SECRET_NAME": "delivery/twilio",
     "TWILIO_API_BASE_URL": "http://127.0.0.1:9",  # nobody listens there; a test names its own
     "STATUS_CALLBACK_URL": "https://callbacks.example.com/twilio/status",
@@ -112,6 +118,12 @@ def callback_queue(aws: None) -> str:  # noqa: ARG001 -- the same
 
 
 @pytest.fixture
+def send_queue(aws: None) -> str:  # noqa: ARG001 -- the same
+    """The URL of the queue of requests to send."""
+    return boto3.client("sqs").create_queue(QueueName="requests")["QueueUrl"]
+
+
+@pytest.fixture
 def twilio_secret(secrets_manager: SecretsManagerClient) -> dict[str, str]:
     """The content of the secret, which is in Secrets Manager."""
     content = {"account_sid": "AC" + "0" * 32, "auth_token": "sandbox-auth-token"}
@@ -153,6 +165,12 @@ def line(dynamodb: DynamoDBClient) -> Line:
 
 
 @pytest.fixture
+def queue_line(aws: None) -> Line:  # noqa: ARG001 -- the same
+    """The function's line to SendQueue."""
+    return Line(boto3.client("sqs"))
+
+
+@pytest.fixture
 def server() -> Iterator[ScriptedTwilio]:
     with ScriptedTwilio() as scripted:
         yield scripted
@@ -163,6 +181,8 @@ def install(
     messages_table: str,
     requests_table: str,
     callback_queue: str,
+    send_queue: str,
+    queue_line: Line,
     clock: Clock,
     line: Line,
     twilio_secret: dict[str, Any],
@@ -192,6 +212,12 @@ def install(
             )
             monkeypatch.setattr(app, "twilio", client)
             monkeypatch.setattr(app, "sender", sender)
+            queuer = RequestQueuer(
+                secrets=TwilioSecrets(secrets_manager, "delivery/twilio"),
+                queue=SendQueue(cast("SQSClient", queue_line), send_queue),
+                now=clock.now,
+            )
+            monkeypatch.setattr(app, "queuer", queuer)
             return app
 
         yield wire

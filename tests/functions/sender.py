@@ -81,7 +81,7 @@ class Clock:
 
 
 class Line:
-    """The function's line to DynamoDB, which a test can lead through something else."""
+    """The function's line to DynamoDB or SQS, which a test can lead through something else."""
 
     def __init__(self, client: Any) -> None:
         self.through = client

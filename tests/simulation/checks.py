@@ -366,8 +366,14 @@ class _Checks:
         for queue_id in wish.queue_ids:
             request_id = _request_id_of(wish.effective_key or queue_id)
             request = self._requests.get(request_id)
-            # Bad input is known by the id that it had in the queue, and by no account.
-            item = self._items.get(request_id) or self._items.get(_request_id_of(queue_id, ""))
+            # Bad input is known by its key or else the id that it had in the queue, and by no
+            # account.
+            known_as = (
+                _request_id_of(key, "") for key in (wish.effective_key, queue_id) if key is not None
+            )
+            item = self._items.get(request_id) or next(
+                (self._items[it] for it in known_as if it in self._items), None
+            )
             if not (request or item or self._dead_letters):
                 text = f"{request_id} of the queue ended without a trace"
                 yield Violation(promise="I7", subject=request_id, text=text)

@@ -69,6 +69,7 @@ def test_the_routes_are_the_designs(stack: Template) -> None:
         "CallbackApi": {"POST /twilio/status": "StatusCallbackFunction"},
         "MessagesApi": {
             "POST /messages": "SendMessageFunction",
+            "POST /messages/batch": "SendMessageFunction",
             "POST /messages/{message_sid}/cancel": "SendMessageFunction",
             "GET /messages": "QueryMessagesFunction",
             "GET /messages/{message_sid}": "QueryMessagesFunction",

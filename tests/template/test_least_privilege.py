@@ -75,6 +75,7 @@ MAY = {
         ("dynamodb:GetItem", "MessagesTable"),
         ("dynamodb:UpdateItem", "MessagesTable"),
         ("sqs:SendMessage", "CallbackQueue"),
+        ("sqs:SendMessage", "SendQueue"),
         ("sqs:SendMessage", "SendInvocationFailuresQueue"),
     },
     "status_callback": {
@@ -302,6 +303,7 @@ def test_an_api_may_call_a_function_only_for_a_route_of_its_own(stack: Template)
     gateway = "apigateway.amazonaws.com"
     assert granted == {
         (gateway, "SendMessageFunction", "MessagesApi", "POST/messages"),
+        (gateway, "SendMessageFunction", "MessagesApi", "POST/messages/batch"),
         (gateway, "SendMessageFunction", "MessagesApi", "POST/messages/*/cancel"),
         (gateway, "QueryMessagesFunction", "MessagesApi", "GET/messages"),
         (gateway, "QueryMessagesFunction", "MessagesApi", "GET/messages/*"),

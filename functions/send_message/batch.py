@@ -1,0 +1,143 @@
+"""Many requests in one call: each is checked by itself, and what can be sent is put into SendQueue.
+
+A caller is told the `request_id` before anything is sent. So that it stays the same, what is put
+into the queue says its account and its idempotency key, whatever the caller left out.
+"""
+
+import json
+import secrets as randomness
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from delivery.credentials import SecretError, TwilioSecret, TwilioSecrets, UnknownAccount
+
+from .request import MAX_REQUEST_BYTES, InvalidRequest, Problem, parse, read_json
+from .results import RETRY_AFTER_REPAIR_SECONDS, Batch, Invalid, NotDone, Queued
+from .send_queue import SendQueue
+from .sending import TimeLeft, request_id_of
+
+MOST_MESSAGES: Final = 1000
+MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
+"""With what API Gateway writes around it, it fits into the 6 MB that Lambda takes."""
+
+_LONGEST_KEY: Final = 250
+"""`:` and a message's place follow it; an idempotency key has at most 256 characters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fit:
+    """A message that can be sent, as it goes into the queue."""
+
+    request_id: str
+    key: str
+    body: str
+
+
+class RequestQueuer:
+    """Puts requests into SendQueue.
+
+    Args:
+        secrets: the accounts that can be sent from.
+        queue: takes the requests.
+        now: the time.
+    """
+
+    def __init__(
+        self, *, secrets: TwilioSecrets, queue: SendQueue, now: Callable[[], datetime]
+    ) -> None:
+        self._secrets = secrets
+        self._queue = queue
+        self._now = now
+
+    def queue_json(
+        self, body: bytes, *, key: str | None, time_left: TimeLeft
+    ) -> Batch | Invalid | NotDone:
+        """Queue the messages of `{"messages": [...]}`, each like a body of POST /messages.
+
+        With `key` each message that has no idempotency key of its own gets one that is made of it
+        and of the message's place, so that the whole call can be repeated; else a random one.
+        """
+        try:
+            documents = _documents(read_json(body, most_bytes=MAX_BATCH_BYTES))
+            _refuse_long(key)
+        except InvalidRequest as invalid:
+            return Invalid(problems=invalid.problems)
+        try:
+            secret = self._secrets.current()
+        except SecretError as error:
+            return NotDone(reason=str(error), retry_after=RETRY_AFTER_REPAIR_SECONDS)
+        checked = self._checked(documents, secret, key)
+        fit = [(place, it) for place, it in enumerate(checked) if isinstance(it, _Fit)]
+        put, reason = self._queue.put([it.body for _, it in fit], time_left=time_left)
+        in_queue = {fit[number][0] for number in put}
+        return Batch(
+            results=tuple(
+                Queued(request_id=it.request_id, key=it.key, confirmed=place in in_queue)
+                if isinstance(it, _Fit)
+                else it
+                for place, it in enumerate(checked)
+            ),
+            reason=reason,
+        )
+
+    def _checked(
+        self, documents: Sequence[object], secret: TwilioSecret, key: str | None
+    ) -> list[_Fit | Invalid]:
+        checked: list[_Fit | Invalid] = []
+        seen: set[str] = set()
+        for place, document in enumerate(documents):
+            derived = f"{key}:{place}" if key else randomness.token_hex(16)
+            try:
+                fit = self._fit(document, secret, derived, seen)
+            except InvalidRequest as invalid:
+                checked.append(Invalid(problems=invalid.problems))
+            else:
+                seen.add(fit.request_id)
+                checked.append(fit)
+        return checked
+
+    def _fit(
+        self, document: object, secret: TwilioSecret, derived_key: str, seen: set[str]
+    ) -> _Fit:
+        wanted = parse(document, now=self._now())
+        try:
+            account_sid = secret.for_account(wanted.account_sid).account_sid
+        except UnknownAccount as unknown:
+            problem = f"cannot be used: {unknown}"
+            raise InvalidRequest(Problem(field="account_sid", problem=problem)) from unknown
+        key = wanted.idempotency_key or derived_key
+        request_id = request_id_of(account_sid, key)
+        if request_id in seen:
+            problem = "is that of an earlier message of this batch; give each its own"
+            raise InvalidRequest(Problem(field="idempotency_key", problem=problem))
+        completed = {**wanted.document, "account_sid": account_sid, "idempotency_key": key}
+        body = json.dumps(completed, separators=(",", ":"))
+        if len(body) > MAX_REQUEST_BYTES:
+            raise InvalidRequest(
+                Problem(field="request", problem="is too large; 64 KiB is the most")
+            )
+        return _Fit(request_id=request_id_of(account_sid, key), key=key, body=body)
+
+
+def _documents(content: object) -> list[object]:
+    """The messages of the batch.
+
+    Raises:
+        InvalidRequest: it is no batch.
+    """
+    if not isinstance(content, dict) or content.keys() != {"messages"}:
+        problem = 'must be an object with `messages` only: {"messages": [{"to": …, "from": …}, …]}'
+        raise InvalidRequest(Problem(field="request", problem=problem))
+    documents = content["messages"]
+    if not isinstance(documents, list) or not 1 <= len(documents) <= MOST_MESSAGES:
+        problem = f"must be a list of one to {MOST_MESSAGES}"
+        raise InvalidRequest(Problem(field="messages", problem=problem))
+    return documents
+
+
+def _refuse_long(key: str | None) -> None:
+    if key and len(key) > _LONGEST_KEY:
+        problem = f"is longer than {_LONGEST_KEY} characters"
+        raise InvalidRequest(Problem(field="Idempotency-Key", problem=problem))
