@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo sandbox chaos check lint fast thorough test e2e deploy simulate pins clean
+.PHONY: help install demo sandbox chaos check lint fast thorough test e2e deploy simulate bench pins clean
 
 PYTHON ?= python3.13
 BIN := .venv/bin
@@ -54,6 +54,9 @@ deploy: $(READY) ## build and deploy into your AWS account (asks what it needs t
 
 simulate: $(READY) ## break the system in SEEDS=1000 simulated lives, and check every promise after each
 	@python -m tests.simulation --seeds $(or $(SEEDS),1000)
+
+bench: $(READY) ## measure everything in docs/performance.md (about ten minutes); ROUNDS=3, ONLY=cold_start, QUICK=1
+	@python -m tests.bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick) $(ONLY)
 
 pins: $(READY) ## write constraints.txt anew from what .venv holds
 	@{ head -n 1 constraints.txt; pip list --format=freeze --exclude-editable | grep -v -i -E '^(pip|setuptools|wheel)=='; } > .venv/pins

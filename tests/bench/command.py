@@ -1,0 +1,79 @@
+"""The command line: `python -m tests.bench --rounds 9 cold_start warm_path`.
+
+Without names it runs every benchmark. What it finds it shows, keeps in tests/bench/results.json and
+writes into docs/performance.md; with --quick it only shows.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Final
+
+from sandbox.console import Console, Style
+from tests.bench import report
+from tests.bench.benchmark import Benchmark, Known, Run
+from tests.bench.machine import describe
+from tests.bench.registry import BENCHMARKS
+
+_ROUNDS: Final = 9
+_QUICK_ROUNDS: Final = 2
+_FOLDER: Final = report.PROJECT / ".sandbox" / "bench"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmarks, one after the other."""
+    by_name = {it.name: it for it in BENCHMARKS}
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(by_name)}")
+    parser.add_argument("--rounds", type=int, help=f"how often to measure ({_ROUNDS})")
+    parser.add_argument("--quick", action="store_true", help="only see that everything works")
+    given = parser.parse_args(arguments)
+    if unknown := [name for name in given.names if name not in by_name]:
+        parser.error(f"there is no benchmark {unknown[0]}, but {', '.join(by_name)}")
+    chosen = [by_name[name] for name in given.names] or list(BENCHMARKS)
+    rounds = given.rounds or (_QUICK_ROUNDS if given.quick else _ROUNDS)
+    run_all(Console(sys.stdout), chosen, rounds=rounds, quick=given.quick)
+    return 0
+
+
+def run_all(console: Console, benchmarks: Sequence[Benchmark], *, rounds: int, quick: bool) -> None:
+    """Measure, show, and keep what is worth it after each, so that a stop loses little."""
+    kept = report.load()
+    _FOLDER.mkdir(parents=True, exist_ok=True)
+    for benchmark in benchmarks:
+        started = monotonic()
+        console.line(f"{benchmark.title} ({benchmark.name})", Style.BOLD)
+        results = benchmark.measure(
+            Run(
+                rounds=rounds,
+                quick=quick,
+                folder=_FOLDER,
+                known=report.known(kept),
+                tell=lambda progress: console.line(f"  {progress}", Style.DIM),
+            )
+        )
+        kept[benchmark.name] = {
+            "measured_on": datetime.now(UTC).date().isoformat(),
+            "machine": describe(),
+            "rounds": rounds,
+            "results": results,
+        }
+        if not quick:
+            report.write(kept)
+        show(console, benchmark, report.known(kept))
+        console.line(f"  took {monotonic() - started:.0f} s", Style.DIM)
+        console.line()
+
+
+def show(console: Console, benchmark: Benchmark, known: Known) -> None:
+    """The tables of one benchmark."""
+    for table in benchmark.tables(known):
+        console.line()
+        console.table(table.header, table.rows, words=table.words)
+    console.line()

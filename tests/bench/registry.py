@@ -1,0 +1,13 @@
+"""Every benchmark, in the order in which `make bench` runs them.
+
+A new one is a module beside this with a `Benchmark`, a line here, and a place in
+docs/performance.md: `<!-- bench: its_name -->` and `<!-- /bench -->`, between which its tables go.
+"""
+
+from typing import Final
+
+from tests.bench.benchmark import Benchmark
+from tests.bench.cold_start import COLD_START
+from tests.bench.warm_path import WARM_PATH
+
+BENCHMARKS: Final[tuple[Benchmark, ...]] = (COLD_START, WARM_PATH)
