@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         gateway_port=options.gateway_port,
         aws_port=options.aws_port,
         twilio_port=options.twilio_port,
+        dashboard_port=options.dashboard_port,
         endpoints_file=EndpointsFile(options.endpoints_file),
     )
     for signum in _ENDS_IT:
@@ -87,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
             ("--gateway-port", "the public endpoints of the stack's two APIs"),
             ("--aws-port", "the emulated AWS"),
             ("--twilio-port", "the simulated Twilio"),
+            ("--dashboard-port", "the page that stands for the CloudWatch dashboard"),
         ):
             command.add_argument(
                 option, type=_port, metavar="PORT", help=f"of {whose}; a free one by default"

@@ -45,7 +45,7 @@ class Account:
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self.url = url
         self._session = Session(
             aws_access_key_id=ACCESS_KEY_ID,
             aws_secret_access_key=SECRET_ACCESS_KEY,
@@ -55,26 +55,26 @@ class Account:
     @property
     def functions(self) -> "LambdaClient":
         """Lambda."""
-        return self._session.client("lambda", endpoint_url=self._url, config=_DIRECT)
+        return self._session.client("lambda", endpoint_url=self.url, config=_DIRECT)
 
     @property
     def queues(self) -> "SQSClient":
         """SQS."""
-        return self._session.client("sqs", endpoint_url=self._url, config=_DIRECT)
+        return self._session.client("sqs", endpoint_url=self.url, config=_DIRECT)
 
     def create_bucket(self, name: str) -> None:
         """Create the bucket that SAM uploads to."""
-        client = self._session.client("s3", endpoint_url=self._url, config=_DIRECT)
+        client = self._session.client("s3", endpoint_url=self.url, config=_DIRECT)
         client.create_bucket(Bucket=name)
 
     def create_secret(self, name: str, content: Mapping[str, Any]) -> None:
         """Create the secret that a person creates before the deploy."""
-        client = self._session.client("secretsmanager", endpoint_url=self._url, config=_DIRECT)
+        client = self._session.client("secretsmanager", endpoint_url=self.url, config=_DIRECT)
         client.create_secret(Name=name, SecretString=json.dumps(content))
 
     def stack(self) -> Stack:
         """The stack that `sam deploy` left."""
-        client = self._session.client("cloudformation", endpoint_url=self._url, config=_DIRECT)
+        client = self._session.client("cloudformation", endpoint_url=self.url, config=_DIRECT)
         outputs = client.describe_stacks(StackName=STACK_NAME)["Stacks"][0]["Outputs"]
         resources = client.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
         return Stack(
@@ -87,7 +87,7 @@ class Account:
 
     def template(self) -> Mapping[str, Any]:
         """What `sam deploy` deployed, as SAM transformed it."""
-        client = self._session.client("cloudformation", endpoint_url=self._url, config=_DIRECT)
+        client = self._session.client("cloudformation", endpoint_url=self.url, config=_DIRECT)
         answer: Any = client.get_template(StackName=STACK_NAME, TemplateStage="Processed")
         body = answer["TemplateBody"]
         template: Mapping[str, Any] = json.loads(body) if isinstance(body, str) else body
@@ -98,18 +98,19 @@ class Account:
         routes = routes_of(template)
         if not routes:
             raise SandboxError("The deployed template has no routes.")
-        functions = self.functions
         create_routes(
-            self._session.client("apigatewayv2", endpoint_url=self._url, config=_DIRECT),
+            self._session.client("apigatewayv2", endpoint_url=self.url, config=_DIRECT),
             routes,
             api_ids=stack.resources,
             function_arns={
-                name: functions.get_function_configuration(FunctionName=stack.resources[name])[
-                    "FunctionArn"
-                ]
+                name: self.function_arn(stack.resources[name])
                 for name in {route.function for route in routes}
             },
         )
+
+    def function_arn(self, name: str) -> str:
+        """The ARN of a function, by its physical name."""
+        return self.functions.get_function_configuration(FunctionName=name)["FunctionArn"]
 
     def close_topic(self, topic_arn: str) -> None:
         """Let only those publish whose role allows it, as with a new topic of AWS.
@@ -118,7 +119,7 @@ class Account:
         everybody may publish:
         https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-use-cases.html
         """
-        client = self._session.client("sns", endpoint_url=self._url, config=_DIRECT)
+        client = self._session.client("sns", endpoint_url=self.url, config=_DIRECT)
         attributes = client.get_topic_attributes(TopicArn=topic_arn)["Attributes"]
         policy = json.loads(attributes["Policy"])
         if policy.get("Id") != "__default_policy_ID":  # the template says something else
@@ -145,7 +146,7 @@ class Account:
         }
         policy = {"Version": "2012-10-17", "Statement": [allowed]}
         queues.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
-        self._session.client("sns", endpoint_url=self._url, config=_DIRECT).subscribe(
+        self._session.client("sns", endpoint_url=self.url, config=_DIRECT).subscribe(
             TopicArn=topic_arn,
             Protocol="sqs",
             Endpoint=arn,
@@ -155,7 +156,7 @@ class Account:
 
     def items(self, table_name: str) -> list[dict[str, Any]]:
         """Every item of a table, as plain data."""
-        client = self._session.client("dynamodb", endpoint_url=self._url, config=_DIRECT)
+        client = self._session.client("dynamodb", endpoint_url=self.url, config=_DIRECT)
         pages = client.get_paginator("scan").paginate(TableName=table_name, ConsistentRead=True)
         read = TypeDeserializer().deserialize
         return [

@@ -33,6 +33,7 @@ class Endpoints:
     send_queue_url: str
     failure_topic_arn: str
     notices_queue_url: str
+    dashboard_url: str
 
 
 class EndpointsFile:

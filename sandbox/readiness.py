@@ -18,8 +18,8 @@ _A_SID_NOBODY_HAS: Final = "SM" + "0" * 32
 def wait_until_all_answer(endpoints: Endpoints, stack: Stack, account: Account) -> None:
     """Call every function, with something that has no effect, until it answers as it should.
 
-    That is a callback that is no form, a request without a recipient, and a message that nobody
-    knows.
+    That is a callback that is no form, a request without a recipient, a message that nobody knows,
+    and what the dashboard's widget says of itself.
 
     Raises:
         WaitedInVain: one of them does not.
@@ -34,6 +34,7 @@ def wait_until_all_answer(endpoints: Endpoints, stack: Stack, account: Account) 
                 _wait_for_status, "GET", f"{messages}/{_A_SID_NOBODY_HAS}", HTTPStatus.NOT_FOUND
             ),
             pool.submit(_tell_of_nothing, stack, account),
+            pool.submit(_describe_widget, stack, account),
         ]
         for answer in answers:
             answer.result()
@@ -71,3 +72,12 @@ def _tell_of_nothing(stack: Stack, account: Account) -> None:
     )
     if "FunctionError" in answer:
         raise WaitedInVain(f"NotifyFailureFunction fails: {answer['Payload'].read().decode()}")
+
+
+def _describe_widget(stack: Stack, account: Account) -> None:
+    answer = account.functions.invoke(
+        FunctionName=stack.resources["DashboardWidgetFunction"],
+        Payload=json.dumps({"describe": True}),
+    )
+    if "FunctionError" in answer:
+        raise WaitedInVain(f"DashboardWidgetFunction fails: {answer['Payload'].read().decode()}")

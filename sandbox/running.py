@@ -6,6 +6,7 @@ gateway     API Gateway's public endpoints, on a port known before the deploy
 mailbox     the email inbox of whoever subscribed to failure notices
 stack       the real template.yaml, built and deployed by the real SAM CLI
 schedule    EventBridge Scheduler's part, every other second
+dashboard   CloudWatch's part: a page with the widget and some graphs
 """
 
 import fcntl
@@ -14,11 +15,13 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final, Self
 
 from sandbox.console import Console, Style
+from sandbox.dashboard.page import DashboardPage, drawn
 from sandbox.deployment import STACK_NAME, Account, Stack
 from sandbox.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Emulator
 from sandbox.endpoints import Endpoints, EndpointsFile
@@ -51,6 +54,7 @@ class Settings:
     gateway_port: int | None = None
     aws_port: int | None = None
     twilio_port: int | None = None
+    dashboard_port: int | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     """Of the stack, beside those that the sandbox sets."""
     endpoints_file: EndpointsFile | None = None
@@ -88,11 +92,12 @@ def running_sandbox(
     Raises:
         SandboxError: it cannot start; nothing is left running.
     """
-    gateway_port, aws_port, twilio_port = claim_ports(
+    gateway_port, aws_port, twilio_port, dashboard_port = claim_ports(
         {
             "--gateway-port": settings.gateway_port,
             "--aws-port": settings.aws_port,
             "--twilio-port": settings.twilio_port,
+            "--dashboard-port": settings.dashboard_port,
         }
     )
     with ExitStack() as ending:
@@ -135,7 +140,15 @@ def running_sandbox(
             gateway.open(
                 callback_host=stack.host("CallbackApi"), messages_host=stack.host("MessagesApi")
             )
-            endpoints = _endpoints(emulator, simulator, gateway, account, stack)
+            page = ending.enter_context(
+                DashboardPage(
+                    port=dashboard_port,
+                    functions=account.functions,
+                    function_arn=account.function_arn(stack.resources["DashboardWidgetFunction"]),
+                    drawn=partial(drawn, account, stack),
+                )
+            )
+            endpoints = _endpoints(simulator, gateway, account, stack, page)
             try:
                 wait_until_all_answer(endpoints, stack, account)
             except WaitedInVain as error:
@@ -227,11 +240,15 @@ def _architecture() -> str:
 
 
 def _endpoints(
-    emulator: Emulator, simulator: SimulatorServer, gateway: Gateway, account: Account, stack: Stack
+    simulator: SimulatorServer,
+    gateway: Gateway,
+    account: Account,
+    stack: Stack,
+    page: DashboardPage,
 ) -> Endpoints:
     topic_arn = stack.outputs["FailureTopicArn"]
     return Endpoints(
-        aws_endpoint_url=emulator.url,
+        aws_endpoint_url=account.url,
         aws_access_key_id=ACCESS_KEY_ID,
         aws_secret_access_key=SECRET_ACCESS_KEY,
         region=REGION,
@@ -245,4 +262,5 @@ def _endpoints(
         send_queue_url=stack.outputs["SendQueueUrl"],
         failure_topic_arn=topic_arn,
         notices_queue_url=account.subscribe_queue(topic_arn),
+        dashboard_url=f"{page.url}/",
     )

@@ -105,6 +105,7 @@ def _show_places(console: Console, endpoints: Endpoints, settings: Settings) -> 
         ("Messages API", endpoints.messages_api_url),
         ("Simulated Twilio", f"{endpoints.twilio_api_base_url}/_simulator/messages"),
         ("Emulated AWS", endpoints.aws_endpoint_url),
+        ("Dashboard", endpoints.dashboard_url),
         ("For programs", str(settings.endpoints_file.path) if settings.endpoints_file else "-"),
     ):
         console.line(f"  {name + ':':<18}{place}")

@@ -314,7 +314,7 @@ def _facts(viewer: Viewer, message: Message) -> Markup:
         "Ended": _ended(viewer, message),
         "Segments": message.num_segments,
         "Price": message.price and " ".join(it for it in (message.price, message.price_unit) if it),
-        "People": message.notice and NOTICE_IN_WORDS[message.notice],
+        "Notice": message.notice and NOTICE_IN_WORDS[message.notice],
         "Error": code and element("a", url, href=url, target="_blank", rel="noopener"),
         "Text": message.body
         and element("span", _theirs(viewer, message, message.body), class_="dw-text"),

@@ -26,6 +26,7 @@ KEYS = {
     "send_queue_url",
     "failure_topic_arn",
     "notices_queue_url",
+    "dashboard_url",
 }
 
 

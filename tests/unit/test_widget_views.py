@@ -419,4 +419,4 @@ def test_every_outcome_has_its_word(outcome: Outcome) -> None:
 
 @pytest.mark.parametrize("notice", list(Notice))
 def test_how_far_people_were_told_has_its_words(notice: Notice) -> None:
-    assert "People" in detail(replace(a_message("failed"), notice=notice)).texts
+    assert "Notice" in detail(replace(a_message("failed"), notice=notice)).texts

@@ -1,0 +1,109 @@
+"""The numbers behind the graphs, from what the tables hold: there are no metrics in the sandbox."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import ceil
+from typing import Any, Final
+
+from delivery.error_codes import explain
+from delivery.message import Outcome
+from delivery.send_request import RequestState
+
+type Record = Mapping[str, Any]
+"""An item of a table, as plain data."""
+
+BINS: Final = 30
+SHORTEST: Final = timedelta(minutes=5)
+"""The graphs go back so far at least."""
+
+_PERCENTILES: Final = (50, 90, 99)
+_SECOND: Final = timedelta(seconds=1)
+_AGES: Final = (
+    ("under 3 s", 3 * _SECOND),
+    ("3 to 20 s", 20 * _SECOND),
+    ("20 s to 2 min", 120 * _SECOND),
+    ("over 2 min", timedelta.max),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measures:
+    """How the messages of one moment are doing."""
+
+    outcomes: Mapping[str, int]
+    begins_at: datetime
+    ends_at: datetime
+    outcomes_over_time: Sequence[Mapping[str, int]]
+    """By when the message was created: `BINS` spans from `begins_at` to `ends_at`."""
+    failures_by_category: Mapping[str, int]
+    """The most frequent first."""
+    seconds_to_delivered: Mapping[str, float]
+    """From creation, e.g. {"p50": 1.2}; empty while nothing is delivered."""
+    awaiting_by_age: Mapping[str, int]
+    requests_in_doubt: int
+
+    @property
+    def delivery_rate(self) -> float | None:
+        """The part of those that ended which was delivered; None while none has."""
+        ended = sum(count for outcome, count in self.outcomes.items() if outcome != Outcome.PENDING)
+        return self.outcomes.get(Outcome.DELIVERED, 0) / ended if ended else None
+
+
+def measured(messages: Iterable[Record], requests: Iterable[Record], now: datetime) -> Measures:
+    """The measures of all that the tables hold."""
+    known = [message for message in messages if message.get("transitions")]
+    created = [_time(message["created_at"]) for message in known]
+    begins_at = min([*created, now - SHORTEST])
+    over_time = [Counter[str]() for _ in range(BINS)]
+    for message, at in zip(known, created, strict=True):
+        place = int((at - begins_at) / (now - begins_at) * BINS)
+        over_time[min(max(place, 0), BINS - 1)][message["outcome"]] += 1
+    of = {outcome: [it for it in known if it["outcome"] == outcome] for outcome in Outcome}
+    categories = Counter(_category(message) for message in of[Outcome.FAILED])
+    return Measures(
+        outcomes=Counter(message["outcome"] for message in known),
+        begins_at=begins_at,
+        ends_at=now,
+        outcomes_over_time=over_time,
+        failures_by_category=dict(categories.most_common()),
+        seconds_to_delivered=_percentiles(map(_seconds_to_end, of[Outcome.DELIVERED])),
+        awaiting_by_age=_ages(now - _time(it["created_at"]) for it in of[Outcome.PENDING]),
+        requests_in_doubt=sum(_is_in_doubt(request, now) for request in requests),
+    )
+
+
+def _percentiles(values: Iterable[float]) -> dict[str, float]:
+    """The nearest rank: a value that was really seen."""
+    ordered = sorted(values)
+    if not ordered:
+        return {}
+    return {f"p{it}": ordered[ceil(len(ordered) * it / 100) - 1] for it in _PERCENTILES}
+
+
+def _ages(ages: Iterable[timedelta]) -> dict[str, int]:
+    found = Counter(next(name for name, limit in _AGES if age < limit) for age in ages)
+    return {name: found[name] for name, _ in _AGES}
+
+
+def _category(message: Record) -> str:
+    code = message.get("error_code")
+    return str(explain(int(code) if code is not None else None).category)
+
+
+def _is_in_doubt(request: Record, now: datetime) -> bool:
+    """As `SendRequest.state_at` says it: a claim whose lease is over without a result is, too."""
+    state = request.get("state")
+    return state == RequestState.IN_DOUBT or (
+        state == RequestState.IN_PROGRESS and _time(request["lease_until"]) <= now
+    )
+
+
+def _seconds_to_end(message: Record) -> float:
+    span = _time(message["final_at"]) - _time(message["created_at"])
+    return max(span.total_seconds(), 0)
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)

@@ -1,0 +1,149 @@
+"""A real browser without a window, told what to do over WebDriver (https://www.w3.org/TR/webdriver2/),
+which is plain JSON over HTTP."""
+
+import base64
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Self
+
+import requests
+
+from sandbox.waiting import wait_for
+
+BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_WITHIN_SECONDS: Final = 20
+_ELEMENT: Final = "element-6066-11e4-a52e-4f735466cecf"  # how WebDriver spells "an element"
+_ENTER: Final = "\ue007"
+_STARTED: Final = re.compile(r"started successfully on port (\d+)")
+
+
+def missing() -> str:
+    """What is not installed here, in a sentence; empty if nothing is missing."""
+    if not any(map(shutil.which, BROWSERS)):
+        return "no Chromium is installed (Debian's package is chromium)"
+    if not shutil.which("chromedriver"):
+        return "no chromedriver is installed (Debian's package is chromium-driver)"
+    return ""
+
+
+@contextmanager
+def running_browser() -> Iterator["Browser"]:
+    """A browser that knows no network but this machine, until the context ends."""
+    with subprocess.Popen(
+        ["chromedriver", "--port=0"],  # noqa: S607 -- wherever it is installed
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as driver:
+        try:
+            assert driver.stdout
+            port = next(found[1] for line in driver.stdout if (found := _STARTED.search(line)))
+            with Browser(f"http://127.0.0.1:{port}") as browser:
+                yield browser
+        finally:
+            driver.terminate()
+
+
+class Browser:
+    """One window.
+
+    Args:
+        driver_url: chromedriver's.
+    """
+
+    def __init__(self, driver_url: str) -> None:
+        arguments = [
+            "--headless=new",
+            "--hide-scrollbars",
+            "--disable-dev-shm-usage",
+            "--force-device-scale-factor=1",
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+            *(["--no-sandbox"] if os.geteuid() == 0 else []),
+        ]
+        binary = next(filter(None, map(shutil.which, BROWSERS)))
+        options = {"args": arguments, "binary": binary}
+        wanted = {
+            "goog:chromeOptions": options,
+            "goog:loggingPrefs": {"browser": "ALL"},
+        }
+        self._url = f"{driver_url}/session"
+        session = self._ask("POST", "", {"capabilities": {"alwaysMatch": wanted}})
+        self._url += f"/{session['sessionId']}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._ask("DELETE", "")
+
+    def resize(self, width: int, height: int) -> None:
+        self._ask("POST", "/window/rect", {"width": width, "height": height})
+
+    def open(self, url: str) -> None:
+        self._ask("POST", "/url", {"url": url})
+
+    def script(self, script: str, *arguments: Any) -> Any:
+        """What a piece of JavaScript returns in the page."""
+        return self._ask("POST", "/execute/sync", {"script": script, "args": arguments})
+
+    def text_of(self, selector: str) -> str:
+        """The text as it is seen; empty where there is no such element."""
+        text: str = self.script(
+            "return document.querySelector(arguments[0])?.innerText ?? ''", selector
+        )
+        return text
+
+    def count(self, selector: str) -> int:
+        count: int = self.script("return document.querySelectorAll(arguments[0]).length", selector)
+        return count
+
+    def wait_for_text(self, selector: str, text: str) -> str:
+        """The element's text as soon as it contains this one."""
+
+        def look() -> str | None:
+            seen = self.text_of(selector)
+            return seen if text in seen else None
+
+        return wait_for(look, within=_WITHIN_SECONDS, what=f"{text!r} in {selector}")
+
+    def type_into(self, selector: str, text: str, *, enter: bool = False) -> None:
+        """Type as a person does, in place of what is there."""
+        element = self._element(selector)
+        self._ask("POST", f"/element/{element}/clear", {})
+        keys = text + (_ENTER if enter else "")
+        self._ask("POST", f"/element/{element}/value", {"text": keys})
+
+    def click(self, selector: str, text: str = "") -> None:
+        """Click on the element, or on the first one with this text."""
+        self._ask("POST", f"/element/{self._element(selector, text)}/click", {})
+
+    def complaints(self) -> list[str]:
+        """What the browser wrote to its console since it was asked before."""
+        entries = self._ask("POST", "/se/log", {"type": "browser"})
+        return [entry["message"] for entry in entries]
+
+    def take_picture(self, path: Path) -> None:
+        path.write_bytes(base64.b64decode(self._ask("GET", "/screenshot")))
+
+    def _element(self, selector: str, text: str = "") -> str:
+        def look() -> str | None:
+            found = self.script(
+                "return [...document.querySelectorAll(arguments[0])]"
+                ".find(it => it.innerText.includes(arguments[1]) || !arguments[1]) ?? null",
+                selector,
+                text,
+            )
+            return found[_ELEMENT] if found else None
+
+        return wait_for(look, within=_WITHIN_SECONDS, what=f"{selector} {text}")
+
+    def _ask(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> Any:
+        answer = requests.request(method, f"{self._url}{path}", json=content, timeout=60)
+        value = answer.json()["value"]
+        assert answer.ok, value["message"]
+        return value
