@@ -13,6 +13,12 @@ from delivery_cli.errors import CommandError
 if TYPE_CHECKING:
     from botocore.credentials import Credentials
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_scheduler import EventBridgeSchedulerClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
 _PATIENT: Final = Config(connect_timeout=5, read_timeout=25, retries={"total_max_attempts": 3})
@@ -67,9 +73,45 @@ class Account:
         )
 
     @cached_property
+    def functions(self) -> "LambdaClient":
+        """Lambda."""
+        return self._session.client("lambda", endpoint_url=self._endpoint_url, config=self._config)
+
+    @cached_property
+    def logs(self) -> "CloudWatchLogsClient":
+        """CloudWatch Logs."""
+        return self._session.client("logs", endpoint_url=self._endpoint_url, config=self._config)
+
+    @cached_property
     def queues(self) -> "SQSClient":
         """SQS."""
         return self._session.client("sqs", endpoint_url=self._endpoint_url, config=self._config)
+
+    @cached_property
+    def schedules(self) -> "EventBridgeSchedulerClient":
+        """EventBridge Scheduler."""
+        return self._session.client(
+            "scheduler", endpoint_url=self._endpoint_url, config=self._config
+        )
+
+    @cached_property
+    def secrets(self) -> "SecretsManagerClient":
+        """Secrets Manager."""
+        return self._session.client(
+            "secretsmanager", endpoint_url=self._endpoint_url, config=self._config
+        )
+
+    @cached_property
+    def tables(self) -> "DynamoDBClient":
+        """DynamoDB."""
+        return self._session.client(
+            "dynamodb", endpoint_url=self._endpoint_url, config=self._config
+        )
+
+    @cached_property
+    def topics(self) -> "SNSClient":
+        """SNS."""
+        return self._session.client("sns", endpoint_url=self._endpoint_url, config=self._config)
 
 
 def in_words(error: BotoCoreError | ClientError) -> CommandError:

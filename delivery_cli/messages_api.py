@@ -91,8 +91,8 @@ class MessagesApi:
 
     def __init__(self, session: requests.Session, base_url: str) -> None:
         self._session = session
-        self._base_url = base_url.rstrip("/")
-        session.mount(f"{self._base_url}/", HTTPAdapter(max_retries=_RETRIES))
+        self.base_url = base_url.rstrip("/")
+        session.mount(f"{self.base_url}/", HTTPAdapter(max_retries=_RETRIES))
 
     def message(self, message_sid: str) -> Json | None:
         """The message as it is now; None where it is not known."""
@@ -142,13 +142,13 @@ class MessagesApi:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        host = urlsplit(self._base_url).netloc
+        host = urlsplit(self.base_url).netloc
         # A space as %20: what is signed must not be read in two ways.
         asked = f"?{urlencode(query, quote_via=quote)}" if query else ""
         try:
             response = self._session.request(
                 method,
-                f"{self._base_url}{path}{asked}",
+                f"{self.base_url}{path}{asked}",
                 json=document,
                 headers=dict(headers or {}),
                 timeout=_TIMEOUT_SECONDS,

@@ -6,10 +6,18 @@ On a terminal there are colours, as wide as it is; elsewhere, and with NO_COLOR
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, TextIO
 
 from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from delivery_cli.errors import CommandError
@@ -61,6 +69,25 @@ class Screen:
         """What a person wants to know beside the result."""
         if not self.as_json:
             self.err.print(Text(text, style="dim"))
+
+    def ask(self, question: str) -> bool:
+        """Whether the person who looks on says yes."""
+        answer = self.out.input(Text(f"{question} [y/N] ", style="bold"))
+        return answer.strip().lower() in {"y", "yes"}
+
+    @contextmanager
+    def progress(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Show a bar that grows by what its function is called with, where a person looks on."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        hides = self.as_json or not self.err.is_terminal
+        with Progress(*columns, console=self.err, transient=True, disable=hides) as progress:
+            task = progress.add_task(title, total=total)
+            yield lambda count: progress.advance(task, count)
 
     def error(self, error: CommandError) -> None:
         """What is wrong and what to do about it, instead of a result."""

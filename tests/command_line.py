@@ -6,11 +6,11 @@ import os
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 from unittest import mock
 from urllib.parse import parse_qs, parse_qsl, urlsplit
+from xml.etree.ElementTree import Element, SubElement, tostring
 
 from delivery_cli.command import main
 from sandbox.loopback import LoopbackServer, Request, Response
@@ -110,42 +110,75 @@ def said(status: int, content: Json) -> Response:
 
 
 @dataclass
+class AStack:
+    """What CloudFormation tells of a stack."""
+
+    outputs: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, str] = field(default_factory=dict)
+    resources: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Type and physical id by logical id."""
+    status: str = "CREATE_COMPLETE"
+
+
+@dataclass
 class CloudFormation:
     """Tells of stacks as CloudFormation does, over its query protocol."""
 
-    outputs: dict[str, dict[str, str]] = field(default_factory=dict)
-    """By the stack's name."""
+    stacks: dict[str, AStack]
+    """By name."""
 
     def __call__(self, request: Request) -> Response:
         asked = dict(parse_qsl(request.body.decode()))
         name = asked.get("StackName")
-        if name is not None and name not in self.outputs:
-            return _xml(
-                400,
-                "ErrorResponse",
-                "<Error><Type>Sender</Type><Code>ValidationError</Code>"
-                f"<Message>Stack with id {name} does not exist</Message></Error>",
-            )
-        stacks = "".join(map(_stack, [name] if name else self.outputs, repeat(self.outputs)))
-        described = f"<DescribeStacksResult><Stacks>{stacks}</Stacks></DescribeStacksResult>"
-        return _xml(200, "DescribeStacksResponse", described)
+        if name is not None and name not in self.stacks:
+            said = f"Stack with id {name} does not exist"
+            return _xml(400, "ErrorResponse", Error={"Code": "ValidationError", "Message": said})
+        if asked["Action"] == "ListStackResources":
+            listed = [
+                {
+                    "LogicalResourceId": logical_id,
+                    "ResourceType": kind,
+                    "PhysicalResourceId": physical_id,
+                }
+                for logical_id, (kind, physical_id) in self.stacks[name or ""].resources.items()
+            ]
+            result = {"StackResourceSummaries": listed}
+            return _xml(200, "ListStackResourcesResponse", ListStackResourcesResult=result)
+        described = [_described(it, self.stacks[it]) for it in ([name] if name else self.stacks)]
+        return _xml(200, "DescribeStacksResponse", DescribeStacksResult={"Stacks": described})
 
 
-def _stack(name: str, outputs: Mapping[str, Mapping[str, str]]) -> str:
-    told = "".join(
-        f"<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>"
-        for key, value in outputs[name].items()
-    )
-    return (
-        f"<member><StackName>{name}</StackName><StackStatus>CREATE_COMPLETE</StackStatus>"
-        f"<CreationTime>2026-11-23T12:00:00Z</CreationTime><Outputs>{told}</Outputs></member>"
-    )
+def _described(name: str, stack: AStack) -> Json:
+    return {
+        "StackName": name,
+        "StackStatus": stack.status,
+        "CreationTime": "2026-11-23T12:00:00Z",
+        "Outputs": [
+            {"OutputKey": key, "OutputValue": value} for key, value in stack.outputs.items()
+        ],
+        "Parameters": [
+            {"ParameterKey": key, "ParameterValue": value}
+            for key, value in stack.parameters.items()
+        ],
+    }
 
 
-def _xml(status: int, element: str, content: str) -> Response:
-    namespace = "http://cloudformation.amazonaws.com/doc/2010-05-15/"
-    body = f'<{element} xmlns="{namespace}">{content}</{element}>'
-    return Response(status=status, headers=[("Content-Type", "text/xml")], body=body.encode())
+def _xml(status: int, element: str, **content: Json) -> Response:
+    root = Element(element, xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/")
+    _fill(root, content)
+    return Response(status=status, headers=[("Content-Type", "text/xml")], body=tostring(root))
+
+
+def _fill(element: Element, content: Json) -> None:
+    match content:
+        case dict():
+            for name, value in content.items():
+                _fill(SubElement(element, name), value)
+        case list():
+            for value in content:
+                _fill(SubElement(element, "member"), value)
+        case _:
+            element.text = content
 
 
 def page(*messages: Json, next_token: str | None = None) -> Response:

@@ -14,7 +14,7 @@ from delivery_cli.aws import in_words
 from delivery_cli.messages_api import SignedWithAws
 from sandbox.loopback import LoopbackServer
 from tests.builders import MESSAGE_SID, a_message
-from tests.command_line import CloudFormation, ScriptedApi, run, said, write_endpoints
+from tests.command_line import AStack, CloudFormation, ScriptedApi, run, said, write_endpoints
 
 REGION = "eu-west-1"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "not-so-secret"}
@@ -36,8 +36,8 @@ def server(api: ScriptedApi) -> Iterator[LoopbackServer]:
 @pytest.fixture
 def stacks(server: LoopbackServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A stack whose MessagesApi is the scripted one, and one of another project."""
-    ours = {"MessagesApiUrl": f"http://127.0.0.1:{server.port}/api"}
-    told = CloudFormation({"delivery": ours, "shop": {"Url": "https://shop.example.com"}})
+    ours = AStack(outputs={"MessagesApiUrl": f"http://127.0.0.1:{server.port}/api"})
+    told = CloudFormation({"delivery": ours, "shop": AStack(outputs={"Url": "https://x"})})
     with LoopbackServer(port=0, answer=told) as cloudformation:
         url = f"http://127.0.0.1:{cloudformation.port}"
         monkeypatch.setitem(CREDENTIALS, "AWS_ENDPOINT_URL_CLOUDFORMATION", url)

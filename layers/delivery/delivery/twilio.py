@@ -205,6 +205,7 @@ class TwilioClient:
         *,
         to: str | None = None,
         sent_on: date | None = None,
+        page_size: int = PAGE_SIZE,
         time_left: Callable[[], float],
     ) -> Iterator[tuple[MessageResource, ...]]:
         """The account's messages, page by page: each page is asked for when it is wanted.
@@ -218,7 +219,7 @@ class TwilioClient:
         url = self._url(credentials, "Messages.json")
         filters = {"To": to, "DateSent": sent_on.isoformat() if sent_on else None}
         query = [(name, value) for name, value in filters.items() if value is not None]
-        query.append(("PageSize", str(PAGE_SIZE)))
+        query.append(("PageSize", str(page_size)))
         while True:
             page = _page(self._look(url, credentials, query, time_left))
             resources = (MessageResource.parse(entry) for entry in page["messages"])

@@ -1,0 +1,215 @@
+"""What can be seen without looking into the stack: itself, Twilio, and both of its APIs."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlsplit
+
+import requests
+
+from delivery.credentials import Account as TwilioAccount
+from delivery.credentials import (
+    ApiCredentials,
+    SecretInvalid,
+    SecretUnavailable,
+    TwilioSecret,
+    TwilioSecrets,
+)
+from delivery.twilio import CredentialsRefused, TwilioClient, TwilioError
+from delivery_cli.doctor.finding import Finding, ok, unknown, wrong
+from delivery_cli.errors import StackNotFound
+from delivery_cli.place import Place
+
+_OUTPUTS: Final = (
+    "StatusCallbackUrl",
+    "MessagesApiUrl",
+    "MessagesTableName",
+    "SendQueueUrl",
+    "FailureTopicArn",
+    "DashboardUrl",
+)
+_NOBODYS_REQUEST: Final = "rq_" + "0" * 32
+_OUR_ERRORS: Final = "application/problem+json"
+_TIMEOUT_SECONDS: Final = (5, 15)
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost"})
+
+
+def stack(place: Place) -> Iterator[Finding]:
+    """The stack is deployed to its end, and tells where everything is.
+
+    Raises:
+        StackNotFound: it is not there.
+    """
+    found = place.stack
+    status = f"The stack {found.name} in {place.account.region} is {found.status}"
+    if not found.status.endswith("_COMPLETE") or "ROLLBACK" in found.status:
+        yield wrong(
+            "stack",
+            f"{status}.",
+            "Wait if it is being deployed; else look at its events (`sam list stack-outputs`, or "
+            "CloudFormation in the console) and deploy again.",
+        )
+    else:
+        yield ok("stack", f"{status}.")
+    if missing := [name for name in _OUTPUTS if name not in found.outputs]:
+        raise StackNotFound(
+            f"It has no output {', '.join(missing)}: it is older than this command.",
+            "Deploy the version of the stack that this command came with.",
+        )
+
+
+def twilio(place: Place) -> Iterator[Finding]:
+    """The secret can be read and used, and Twilio accepts what is in it; only a list is asked."""
+    name = place.stack.parameters.get("TwilioSecretName", "delivery/twilio")
+    try:
+        secret = TwilioSecrets(place.account.secrets, name).current()
+    except SecretUnavailable as error:
+        yield unknown(
+            "secret",
+            f"Not checked: {error}.",
+            "You need secretsmanager:GetSecretValue for it; its functions have their own.",
+        )
+        return
+    except SecretInvalid as error:
+        yield wrong(
+            "secret",
+            f"Twilio's secret cannot be used: {error}.",
+            "Put it right with `aws secretsmanager put-secret-value` (or create-secret); README.md "
+            "shows its JSON. No deploy is needed, functions see it within five minutes.",
+        )
+        return
+    count = len(secret.account_sids)
+    yield ok(
+        "secret",
+        f"The secret {name} can be read, and holds {count} account{'s' if count > 1 else ''}.",
+    )
+    base_url = place.stack.parameters.get("TwilioApiBaseUrl", "https://api.twilio.com")
+    with requests.Session() as session:
+        if urlsplit(base_url).hostname in _LOOPBACK:
+            session.trust_env = False
+        client = TwilioClient(session, base_url)
+        for account in _accounts(secret):
+            yield from _credentials(client, account)
+
+
+def api(place: Place) -> Iterator[Finding]:
+    """MessagesApi lets you in and answers.
+
+    Raises:
+        CommandError: it does not.
+    """
+    place.api.request(_NOBODYS_REQUEST)
+    yield ok("api", f"MessagesApi answers you at {place.api.base_url}.")
+
+
+def callback(place: Place) -> Iterator[Finding]:
+    """Twilio can reach the callback URL, and nobody else gets in: a form without signature."""
+    url = place.stack.outputs["StatusCallbackUrl"]
+    parts = urlsplit(url)
+    local = parts.hostname in _LOOPBACK
+    with requests.Session() as session:
+        session.trust_env = not local
+        try:
+            answer = session.post(
+                url,
+                data={"MessageSid": "", "MessageStatus": ""},
+                timeout=_TIMEOUT_SECONDS,
+                allow_redirects=False,
+                stream=True,
+            )
+        except requests.RequestException as error:
+            yield wrong("callback", f"{url} cannot be reached: {_cause(error)}.", _REACH)
+            return
+        with closing(answer):
+            status = answer.status_code
+            ours = answer.headers.get("content-type", "").startswith(_OUR_ERRORS)
+    if status == HTTPStatus.FORBIDDEN and not ours:
+        yield wrong(
+            "callback",
+            f"{url} answered 403, but not this stack: something else refuses what it does not "
+            "know, and so perhaps Twilio.",
+            _REACH,
+        )
+    elif status == HTTPStatus.FORBIDDEN and parts.scheme != "https" and not local:
+        yield wrong(
+            "callback",
+            f"{url} is not https: callbacks cross the net in the clear.",
+            "Set PublicBaseUrl to an https address with a certificate that Twilio accepts.",
+        )
+    elif status == HTTPStatus.FORBIDDEN:
+        yield ok("callback", f"The callback URL {url} answers, and refuses what is not signed.")
+    else:
+        yield wrong(
+            "callback",
+            f"{url} answered {status} to a request without signature, not 403.",
+            _INSTEAD.get(status // 100, _REACH),
+        )
+
+
+_REACH: Final = (
+    "Twilio must reach it from the internet: look at PublicBaseUrl, at its DNS name and "
+    "certificate, and at what stands before CallbackApi."
+)
+_INSTEAD: Final = {
+    2: "Something else answers there, or lets in what is not signed: look at PublicBaseUrl and at "
+    "what stands before CallbackApi.",
+    3: "Twilio follows a redirect with a GET and loses the status: PublicBaseUrl must be the "
+    "address that answers itself, https, with the right path.",
+    4: "If 404: PublicBaseUrl's path does not lead to CallbackApi's /twilio/status. If 429: "
+    "CallbackRateLimit is reached.",
+    5: "Look at the log of StatusCallbackFunction; a secret that cannot be read is a usual cause.",
+}
+
+
+def _accounts(secret: TwilioSecret) -> list[TwilioAccount]:
+    return [secret.main, *secret.subaccounts.values()]
+
+
+def _credentials(client: TwilioClient, account: TwilioAccount) -> Iterator[Finding]:
+    """The API key, which sends, and the auth token, with which Twilio signs."""
+    token = ApiCredentials(
+        account_sid=account.account_sid,
+        username=account.account_sid,
+        password=account.auth_token,
+    )
+    yield _accepted(
+        client,
+        token,
+        f"the auth token of {account.account_sid}",
+        "Copy it again from Twilio's Console into the secret: while it is wrong, every status "
+        "callback is refused with 403.",
+    )
+    if account.api_key_sid is not None:
+        yield _accepted(
+            client,
+            account.api_credentials,
+            f"the API key {account.api_key_sid}",
+            "Create a key in Twilio's Console and put it into the secret, or leave api_key_sid and "
+            "api_key_secret out: while it is wrong, nothing is sent.",
+        )
+
+
+def _accepted(client: TwilioClient, credentials: ApiCredentials, whose: str, fix: str) -> Finding:
+    pages = client.list_messages(credentials, page_size=1, time_left=lambda: float("inf"))
+    try:
+        next(pages)
+    except CredentialsRefused:
+        return wrong("credentials", f"Twilio refuses {whose}.", fix)
+    except TwilioError as error:
+        return unknown(
+            "credentials",
+            f"Twilio could not be asked about {whose}: {error}.",
+            "Is this machine online? TwilioApiBaseUrl must be the API of your account's region.",
+        )
+    return ok("credentials", f"Twilio accepts {whose}.")
+
+
+def _cause(error: requests.RequestException) -> str:
+    match error:
+        case requests.exceptions.SSLError():
+            return "its certificate is not accepted"
+        case requests.Timeout():
+            return "no answer in time"
+        case _:
+            return "no connection"
