@@ -26,6 +26,8 @@ LAYER_MAY_IMPORT = {
     "markup": set[str](),
     "message": set[str](),
     "error_codes": set[str](),
+    "calling_codes": set[str](),
+    "episode": {"delivery.message", "delivery.error_codes", "delivery.calling_codes"},
     "callback": {"delivery.message"},
     "credentials": {"botocore"},
     "callback_queue": {"delivery.message", "botocore"},
@@ -34,6 +36,7 @@ LAYER_MAY_IMPORT = {
     "paging": {"delivery.message"},
     "spellings": set[str](),
     "store": {"delivery.message", "delivery.dynamodb", "delivery.paging"},
+    "episode_store": {"delivery.message", "delivery.episode", "delivery.dynamodb", "botocore"},
     "request_store": {"delivery.send_request", "delivery.dynamodb", "botocore"},
     "twilio": {"delivery.credentials", "requests", "urllib3"},
     "metrics": {

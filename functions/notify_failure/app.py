@@ -1,54 +1,67 @@
-"""Tells people when a message fails, and when a failed one was delivered after all.
+"""Tells people when messages fail, and when failed ones were delivered after all.
 
 Trigger: the MessagesTable's stream, filtered to messages whose notice is due; and a schedule, which
-sweeps up what the stream dropped.
-Effect: one notice on the FailureTopic; the message's `notice` remembers how far that got.
+sweeps up what the stream dropped, and looks after the episodes.
+Effect: the first failure of an account and an error code is one notice on the FailureTopic, and
+opens an episode in the EpisodesTable; those that follow are in its count, and in a summary after
+NoticeQuietMinutes. The message's `notice` remembers how far that got. (I4: every failed message is
+told alone, or in the count of an episode, or counted only because its category is muted.)
 """
 
 import json
 import os
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from itertools import batched
+from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities.batch import (
-    BatchProcessor,
-    EventType,
-    process_partial_response,
-)
-from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from delivery import aws
-from delivery.message import Message, Notice, Outcome, iso
-from delivery.store import MessageStore, StoreUnavailable
+from delivery.episode import EpisodeKey, Telling
+from delivery.episode_store import EpisodeStore
+from delivery.error_codes import Category, categories_in
+from delivery.message import Message
+from delivery.store import MessageStore
 
-from .notice import FailureNotice, Places, compose
-
-if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from .episode_notice import compose_range
+from .findings import Finding, What
+from .notice import FailureNotice, Places, compose, shown
+from .telling import Teller, TimeLeft
 
 FAILURE_TOPIC_ARN = os.environ["FAILURE_TOPIC_ARN"]
 NOTICE_SHOWS_NUMBERS = os.environ["NOTICE_SHOWS_NUMBERS"] == "true"
+QUIET = timedelta(minutes=float(os.environ["NOTICE_QUIET_MINUTES"]))
 PLACES = Places(
     messages_api_url=os.environ["MESSAGES_API_URL"], dashboard_url=os.environ["DASHBOARD_URL"]
 )
+MUTED, UNKNOWN_CATEGORIES = categories_in(os.environ["MUTED_CATEGORIES"])
 
-METRIC_OF: dict[Notice | None, str] = {
-    Notice.SENT: "NoticePublished",
-    Notice.WITHDRAWN: "NoticeWithdrawn",
-    Notice.RECOVERY_DUE: "RecoveryOwed",
-    Notice.RECOVERED: "RecoveryPublished",
+METRIC_OF = {
+    What.PUBLISHED: "NoticePublished",
+    What.WITHDRAWN: "NoticeWithdrawn",
+    What.RECOVERY_OWED: "RecoveryOwed",
+    What.RECOVERY_PUBLISHED: "RecoveryPublished",
+    What.OPENED: "EpisodeOpened",
+    What.COUNTED: "FailureCounted",
+    What.MUTED: "FailureMuted",
+    What.RECOVERY_COUNTED: "RecoveryCounted",
+    What.SUMMARY_PUBLISHED: "SummaryPublished",
+    What.CLOSED: "EpisodeClosed",
+    What.ALREADY_SETTLED: "NoticeAlreadySettled",
+    What.LEFT: "NoticeLeft",
+    What.DELAYED: "NoticeDelayed",
 }
+_NOT_SWEPT = {What.ALREADY_SETTLED, What.LEFT, What.DELAYED, What.OPENED, What.CLOSED}
+_NOT_SETTLED = {What.LEFT, What.DELAYED}
 
 # Whoever claimed a notice longer ago than this is dead: the function lives for a minute.
 ABANDONED_AFTER = timedelta(minutes=5)
-# What telling one message can take while SNS hangs and the table does not.
-SECONDS_TO_TELL = 20
+_SWEPT_AT_ONCE = 100
 
 # SNS may be asked again: a notice that comes twice has the same id. DynamoDB may not: a claim whose
 # answer was lost would look like somebody else's. The sweep brings the message again instead.
@@ -58,56 +71,18 @@ ONE_TRY = PATIENT.merge(Config(retries={"total_max_attempts": 1}))
 now = partial(datetime.now, UTC)
 logger = Logger()
 metrics = Metrics()
-processor = BatchProcessor(
-    event_type=EventType.DynamoDBStreams, raise_on_entire_batch_failure=False
-)
 topic = aws.client("sns", config=PATIENT)
 dynamodb = aws.client("dynamodb", config=ONE_TRY)
 store = MessageStore(dynamodb, os.environ["MESSAGES_TABLE"])
+episodes = EpisodeStore(dynamodb, os.environ["EPISODES_TABLE"], os.environ["MESSAGES_TABLE"])
 
-# The claims of the stream's events that failed since: Lambda brings an event again only when its
-# invocation is over, so such a claim is nobody's any more. Elsewhere the sweep will find it.
-_unfinished: dict[str | None, str] = {}
-
-
-def tell(
-    message_sid: str, *, abandoned_before: datetime, event_id: str | None = None
-) -> Message | None:
-    """Take the message's notice as far as it goes: the message after it, None if it went nowhere.
-
-    What the stream and the index showed may be old, so the message is read again. The notice is
-    claimed before it is published and marked after: of several who tell it at once, one does. A
-    claim that is older than `abandoned_before` is taken over, as is one that this very event of the
-    stream made before it failed; the notice is then told again under the same `notice_id`, because
-    nobody knows whether it went out.
-    """
-    message = _claimed(store.get(message_sid), abandoned_before, event_id)
-    if message is not None and message.notice is Notice.TELLING:
-        if message.outcome is Outcome.FAILED or message.tells_recovery:
-            publish(compose(message, PLACES, shows_numbers=NOTICE_SHOWS_NUMBERS))
-        message = store.advance_notice(message, now())
-    _unfinished.pop(event_id, None)
-    _count(message)
-    return message
-
-
-def sweep(*, before: datetime, context: LambdaContext) -> None:
-    """Tell what people should have been told of before: the stream or a notifier dropped it.
-
-    One message that fails does not stop the others; it is swept again when its claim is old.
-    """
-    swept = 0
-    try:
-        for message_sid in store.notices_due(before):
-            if context.get_remaining_time_in_millis() < SECONDS_TO_TELL * 1000:
-                logger.warning("Notices left for the next sweep")
-                break
-            try:
-                swept += tell(message_sid, abandoned_before=before) is not None
-            except (StoreUnavailable, ClientError, BotoCoreError) as error:
-                _report_delay(message_sid, error)
-    finally:
-        metrics.add_metric("NoticeSwept", MetricUnit.Count, swept)
+if UNKNOWN_CATEGORIES:
+    # Whoever mistyped one gets notices that they did not want, and not none.
+    logger.error(
+        "MutedCategories names categories that do not exist",
+        unknown=UNKNOWN_CATEGORIES,
+        known=[str(category) for category in Category],
+    )
 
 
 def publish(notice: FailureNotice) -> None:
@@ -127,66 +102,112 @@ def publish(notice: FailureNotice) -> None:
     )
 
 
-def record_handler(record: DynamoDBRecord) -> None:
-    """One message whose notice is due; an error leaves it to be tried again."""
-    keys = record.dynamodb.keys if record.dynamodb else None
-    message_sid = (keys or {})["message_sid"]
+def publish_message(message: Message) -> None:
+    """Tell people that a message failed, or was delivered after all."""
+    publish(compose(message, PLACES, quiet=QUIET, shows_numbers=NOTICE_SHOWS_NUMBERS))
+
+
+def publish_range(key: EpisodeKey, telling: Telling) -> None:
+    """Tell people what an episode has counted."""
+    publish(compose_range(key, telling, PLACES, quiet=QUIET))
+
+
+teller = Teller(
+    messages=store,
+    episodes=episodes,
+    publish_message=publish_message,
+    publish_range=publish_range,
+    shown=partial(shown, whole=NOTICE_SHOWS_NUMBERS),
+    quiet=QUIET,
+    muted=MUTED,
+    now=now,
+)
+
+
+def settle(records: Iterable[dict[str, Any]], time_left: TimeLeft) -> list[str]:
+    """Tell of the messages of a batch of the stream; the sequence numbers of what is to come again.
+
+    One that fails does not stop the others.
+    """
+    numbers: dict[str, list[str]] = {}
+    failed: set[str] = set()
+    order = []
+    for record in records:
+        change = record.get("dynamodb") or {}
+        order.append(str(change.get("SequenceNumber", "")))
+        match change:
+            case {"Keys": {"message_sid": {"S": str(message_sid)}}}:
+                numbers.setdefault(message_sid, []).append(order[-1])
+            case _:
+                failed.add(order[-1])
+                _report(Finding(what=What.DELAYED, facts={"reason": "a record without a key"}))
+    abandoned_before = now() - ABANDONED_AFTER
+    for finding in teller.settle(numbers, abandoned_before=abandoned_before, time_left=time_left):
+        _report(finding)
+        if finding.what in _NOT_SETTLED:
+            failed.update(it for sid in finding.message_sids for it in numbers[sid])
+    return [number for number in order if number in failed]
+
+
+def sweep(*, before: datetime, time_left: TimeLeft) -> None:
+    """Tell what people should have been told of before: the stream or a notifier dropped it."""
+    swept = 0
     try:
-        tell(message_sid, abandoned_before=now() - ABANDONED_AFTER, event_id=record.event_id)
-    except (StoreUnavailable, ClientError, BotoCoreError) as error:
-        _report_delay(message_sid, error)
-        raise
+        for message_sids in batched(store.notices_due(before), _SWEPT_AT_ONCE, strict=False):
+            findings = list(_swept(message_sids, before, time_left))
+            swept += sum(it.count for it in findings if it.what not in _NOT_SWEPT)
+            if any(it.what is What.LEFT for it in findings):
+                break
+    finally:
+        metrics.add_metric("NoticeSwept", MetricUnit.Count, swept)
 
 
-def _claimed(
-    message: Message | None, abandoned_before: datetime, event_id: str | None
-) -> Message | None:
-    """The message after the claim of its notice; None where there is nothing for us to tell."""
-    if message is None:
-        return None
-    at = max(now(), message.updated_at + timedelta(milliseconds=1))  # each claim has its own time
-    match message:
-        case Message(notice=Notice.DUE | Notice.RECOVERY_DUE):
-            claim = store.advance_notice
-        case Message(notice=Notice.TELLING) if message.updated_at < abandoned_before:
-            claim = store.take_over_notice
-        case Message(notice=Notice.TELLING) if iso(message.updated_at) == _unfinished.get(event_id):
-            claim = store.take_over_notice
+def look_after_episodes(*, before: datetime, time_left: TimeLeft) -> None:
+    """Tell what episodes have counted, and close those that are over."""
+    for finding in teller.tell_episodes(abandoned_before=before, time_left=time_left):
+        _report(finding)
+
+
+def _swept(message_sids: Iterable[str], before: datetime, time_left: TimeLeft) -> Iterable[Finding]:
+    for finding in teller.settle(message_sids, abandoned_before=before, time_left=time_left):
+        _report(finding)
+        yield finding
+
+
+def _report(finding: Finding) -> None:
+    """A count and a line for each finding; the line has the ids."""
+    metric = METRIC_OF[finding.what]
+    metrics.add_metric(metric, MetricUnit.Count, finding.count)
+    match finding.what:
+        case What.ALREADY_SETTLED:
+            return
+        case What.DELAYED:
+            log = logger.error
+        case What.LEFT:
+            log = logger.warning
         case _:
-            return None
-    if event_id is not None:
-        _unfinished[event_id] = iso(at)
-    return claim(message, at)
-
-
-def _report_delay(message_sid: str, error: Exception) -> None:
-    logger.error("Notice not settled", message_sid=message_sid, reason=type(error).__name__)
-    metrics.add_metric("NoticeDelayed", MetricUnit.Count, 1)
-
-
-def _count(message: Message | None) -> None:
-    """Count how far the notice got; somebody else took the step where it is not one of ours."""
-    notice = message.notice if message else None
-    metrics.add_metric(METRIC_OF.get(notice, "NoticeAlreadySettled"), MetricUnit.Count, 1)
-    if message is not None:
-        logger.info(
-            "Notice settled",
-            message_sid=message.message_sid,
-            notice=notice,
-            notice_id=message.notice_id,
-            status=message.status,
-            error_code=message.error_code,
-        )
+            log = logger.info
+    log(
+        metric,
+        extra={"message_sids": finding.message_sids, "count": finding.count, **finding.facts},
+    )
 
 
 @metrics.log_metrics
-def lambda_handler(
-    event: dict[str, Any], context: LambdaContext
-) -> "PartialItemFailureResponse | None":
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
     """Lambda calls this with a batch of the stream, and the schedule with an age in seconds."""
+
+    def time_left() -> float:
+        return context.get_remaining_time_in_millis() / 1000
+
     match event:
         case {"sweep_notices_older_than_seconds": int() | float() as seconds}:
-            sweep(before=now() - timedelta(seconds=seconds), context=context)
+            before = now() - timedelta(seconds=seconds)
+            try:
+                sweep(before=before, time_left=time_left)
+            finally:
+                look_after_episodes(before=before, time_left=time_left)
             return None
         case _:
-            return process_partial_response(event, record_handler, processor, context)
+            failed = settle(event["Records"], time_left)
+            return {"batchItemFailures": [{"itemIdentifier": number} for number in failed]}

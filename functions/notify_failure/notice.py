@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from delivery.episode import Kind, episode_id_of
 from delivery.error_codes import Category, Explanation, explain
 from delivery.message import Message, MessageStatus, Outcome, Source, iso
 
@@ -21,7 +22,7 @@ _LONG_NUMBER: Final = re.compile(r"\+?\(?\d(?:[\s().\-/]*\d){4,}")
 _LONGEST_SUBJECT: Final = 99
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
 
-_HOW_BAD: Final[Mapping[Category, str]] = {
+HOW_BAD: Final[Mapping[Category, str]] = {
     Category.RECIPIENT_UNREACHABLE: (
         "This usually concerns one recipient only. Other messages are not affected."
     ),
@@ -64,7 +65,7 @@ _SOURCE_IN_WORDS: Final[Mapping[Source, str]] = {
     Source.RECONCILE: "found by asking Twilio",
 }
 
-_NOT_FOUND: Final = Explanation(
+NOT_FOUND: Final = Explanation(
     code=None,
     title="No trace of it at Twilio",
     category=Category.UNKNOWN,
@@ -100,12 +101,17 @@ class FailureNotice:
     """For filter policies: text, and `error_code` as a number."""
 
 
-def compose(message: Message, places: Places, *, shows_numbers: bool) -> FailureNotice:
-    """The notice that the message failed, or that it was delivered or sent after all."""
-    explained = _NOT_FOUND if _was_not_found(message) else explain(_code(message))
-    facts = _facts(message, explained, places, shows_numbers=shows_numbers)
+def compose(
+    message: Message, places: Places, *, quiet: timedelta, shows_numbers: bool
+) -> FailureNotice:
+    """The notice that the message failed, or that it was delivered or sent after all.
+
+    It opens an episode: for as long as `quiet` no other failure of its kind is told.
+    """
+    explained = NOT_FOUND if _was_not_found(message) else explain(_code(message))
+    facts = _facts(message, explained, places, quiet=quiet, shows_numbers=shows_numbers)
     return FailureNotice(
-        subject=_UNPRINTABLE.sub("?", facts["headline"])[:_LONGEST_SUBJECT],
+        subject=as_subject(facts["headline"]),
         email=_email(message, facts),
         default=json.dumps(_custom_notification(message, facts)),
         attributes=_attributes(message, explained),
@@ -113,28 +119,36 @@ def compose(message: Message, places: Places, *, shows_numbers: bool) -> Failure
 
 
 def _facts(
-    message: Message, explained: Explanation, places: Places, *, shows_numbers: bool
+    message: Message,
+    explained: Explanation,
+    places: Places,
+    *,
+    quiet: timedelta,
+    shows_numbers: bool,
 ) -> dict[str, str]:
     """Every fact of the notice by its name; what is not known is left out."""
-    shown = str if shows_numbers else _masked
-    recipient = shown(message.to) if message.to else "an unknown recipient"
+    to = shown(message.to, whole=shows_numbers) if message.to else None
+    sender = shown(message.from_, whole=shows_numbers) if message.from_ else None
+    recipient = to or "an unknown recipient"
     code = _code(message)
+    opening = {} if _recovered(message) else _opening_facts(message, quiet)
     facts = {
+        **opening,
         "event": "recovery" if _recovered(message) else "failure",
         "headline": _headline(message, recipient, explained),
         "message_sid": message.message_sid,
         "request_id": message.request_id,
         "reference": message.reference,
         "account_sid": message.account_sid,
-        "to": shown(message.to) if message.to else None,
-        "from": shown(message.from_) if message.from_ else None,
+        "to": to,
+        "from": sender,
         "messaging_service_sid": message.messaging_service_sid,
         "status": message.status,
         "outcome": str(message.outcome),
         "error_code": str(code) if code else None,
         "title": explained.title,
         "category": str(explained.category),
-        "how_bad": _HOW_BAD[explained.category],
+        "how_bad": HOW_BAD[explained.category],
         "retryable": _word(explained.retryable),
         "action": explained.action,
         "created_at": iso(message.created_at),
@@ -146,7 +160,25 @@ def _facts(
         "error_url": f"https://www.twilio.com/docs/api/errors/{code}" if code else None,
         "dashboard_url": places.dashboard_url,
     }
-    return {name: _on_one_line(fact) for name, fact in facts.items() if fact}
+    return {name: on_one_line(fact) for name, fact in facts.items() if fact}
+
+
+def _opening_facts(message: Message, quiet: timedelta) -> dict[str, str]:
+    """Its place in the episode that it opens: the first one of the count."""
+    if quiet:
+        pause = span(quiet)
+        goes_on = f"If more fail like this, a summary follows in {pause}, not a notice for each."
+    else:
+        goes_on = ""
+    return {
+        "kind": str(Kind.OPENING),
+        "episode_id": episode_id_of(message),
+        "range_from": "1",
+        "range_to": "1",
+        "counted": "1",
+        "recovered": "0",
+        "goes_on": goes_on,
+    }
 
 
 def _headline(message: Message, recipient: str, explained: Explanation) -> str:
@@ -164,12 +196,13 @@ def _email(message: Message, facts: Mapping[str, str]) -> str:
     if not _recovered(message):
         code = f" Twilio's error code is {facts['error_code']}." if "error_code" in facts else ""
         parts += [
-            _section("What went wrong", f"{facts['title']}.{code}", facts["how_bad"]),
-            _section("What to do", facts["action"], _again(facts)),
+            section("What went wrong", f"{facts['title']}.{code}", facts["how_bad"]),
+            section("What to do", facts["action"], _again(facts)),
         ]
     parts += [
-        _section("What happened (UTC)", *_timeline(message)),
-        _section("Where to look", *_places(facts)),
+        section("What happened (UTC)", *_timeline(message)),
+        section("Where to look", *_places(facts)),
+        *([facts["goes_on"]] if "goes_on" in facts else []),
         f"Notice {facts.get('notice_id', '-')}. Should it arrive twice, it carries the same id.",
     ]
     return "\n\n".join(parts) + "\n"
@@ -218,7 +251,7 @@ def _about(message: Message, facts: Mapping[str, str]) -> str:
         "Message": facts["message_sid"],
         "Request": facts.get("request_id"),
         "Account": facts.get("account_sid"),
-        "Created": _utc(message.created_at),
+        "Created": utc(message.created_at),
         ended: _ended(message) if message.final_at else None,
     }
     return "\n".join(f"  {name + ':':<13}{row}" for name, row in rows.items() if row)
@@ -226,7 +259,7 @@ def _about(message: Message, facts: Mapping[str, str]) -> str:
 
 def _ended(message: Message) -> str:
     ended_at = message.final_at or message.updated_at
-    return f"{_utc(ended_at)} ({_span(ended_at - message.created_at)} later)"
+    return f"{utc(ended_at)} ({span(ended_at - message.created_at)} later)"
 
 
 def _timeline(message: Message) -> list[str]:
@@ -252,7 +285,8 @@ def _signed(url: str | None) -> str | None:
     return f"GET {url} (with IAM credentials)" if url else None
 
 
-def _section(title: str, *lines: str) -> str:
+def section(title: str, *lines: str) -> str:
+    """A part of an email under its title."""
     return "\n".join([title, *(f"  {line}" for line in lines)])
 
 
@@ -310,11 +344,20 @@ def _request_url(message: Message, places: Places) -> str:
     return f"{places.messages_api_url.rstrip('/')}/requests/{message.request_id}"
 
 
-def _masked(number: str) -> str:
+def shown(number: str, *, whole: bool) -> str:
+    """A number or an address as people may see it: whole, or no more of it than its end."""
+    if whole:
+        return number
     return _LONG_NUMBER.sub(lambda found: "…" + re.sub(r"\D", "", found[0])[-4:], number)
 
 
-def _on_one_line(fact: str) -> str:
+def as_subject(headline: str) -> str:
+    """A headline as SNS takes it for the subject of an email."""
+    plain = headline.replace("…", "...")
+    return _UNPRINTABLE.sub("?", plain)[:_LONGEST_SUBJECT]
+
+
+def on_one_line(fact: str) -> str:
     """Without line breaks and other control characters: no fact may look like another."""
     return "".join(letter if letter.isprintable() else " " for letter in fact)
 
@@ -323,11 +366,12 @@ def _word(truth: bool) -> str:  # noqa: FBT001 -- its only argument
     return "true" if truth else "false"
 
 
-def _utc(time: datetime) -> str:
+def utc(time: datetime) -> str:
+    """A time as a person reads it."""
     return f"{time:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _span(span: timedelta) -> str:
+def span(span: timedelta) -> str:
     """A length of time as a person says it: its two largest units."""
     seconds = max(int(span.total_seconds()), 0)
     units = [("d", 86400), ("h", 3600), ("min", 60), ("s", 1)]

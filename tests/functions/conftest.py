@@ -47,6 +47,7 @@ ENVIRONMENT = {
     "POWERTOOLS_METRICS_NAMESPACE": "Delivery",
     "MESSAGES_TABLE": "MessagesTable",
     "SEND_REQUESTS_TABLE": "SendRequestsTable",
+    "EPISODES_TABLE": "EpisodesTable",
     "REQUEST_RETENTION_DAYS": "30",
     "CALLBACK_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/123456789012/callbacks",
     "SEND_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/123456789012/requests",
@@ -63,6 +64,8 @@ ENVIRONMENT = {
     "FAILURE_TOPIC_ARN": f"arn:aws:sns:{REGION}:123456789012:failures",
     "MESSAGES_API_URL": "https://messages.example.com",
     "NOTICE_SHOWS_NUMBERS": "false",
+    "NOTICE_QUIET_MINUTES": "15",
+    "MUTED_CATEGORIES": "opt_out",
     "DASHBOARD_URL": "https://console.example.com/dashboard",
 }
 # When this is imported no test module is yet, and so none of the functions.
@@ -109,6 +112,12 @@ def messages_table(dynamodb: DynamoDBClient) -> str:
 def requests_table(dynamodb: DynamoDBClient) -> str:
     """The same for the requests to send."""
     return create_table(dynamodb, "SendRequestsTable", ENVIRONMENT["SEND_REQUESTS_TABLE"])
+
+
+@pytest.fixture
+def episodes_table(dynamodb: DynamoDBClient) -> str:
+    """The same for the episodes of failures."""
+    return create_table(dynamodb, "EpisodesTable", ENVIRONMENT["EPISODES_TABLE"])
 
 
 @pytest.fixture

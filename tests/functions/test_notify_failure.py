@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from threading import local
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -13,8 +14,10 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from moto.core.models import botocore_stubber
 from mypy_boto3_dynamodb import DynamoDBClient
 
+from delivery.episode_store import EpisodeStore
 from delivery.message import Message, Notice
 from delivery.store import MessageStore, StoreUnavailable
+from functions.notify_failure import notice, telling
 from tests.builders import MESSAGE_SID, NOON, an_update
 from tests.functions.interleaving import Writer, every_interleaving
 
@@ -98,15 +101,36 @@ def clock() -> Clock:
 
 @pytest.fixture
 def app(
-    inbox: Inbox, messages_table: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    inbox: Inbox,
+    messages_table: str,
+    episodes_table: str,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[ModuleType]:
     from functions.notify_failure import app  # noqa: PLC0415 -- its clients need moto first
 
     assert messages_table
+    assert episodes_table
     monkeypatch.setattr(app, "FAILURE_TOPIC_ARN", inbox.topic_arn)
     monkeypatch.setattr(app, "now", clock)
+    monkeypatch.setattr(app, "teller", a_teller(app))
     yield app
     app.metrics.clear_metrics()
+
+
+def a_teller(app: ModuleType, client: Any = None, *, quiet_minutes: float = 15) -> Any:
+    """The function's own in a new environment, whose calls go through `client`."""
+    client = client or app.dynamodb
+    return telling.Teller(
+        messages=MessageStore(client, "MessagesTable"),
+        episodes=EpisodeStore(client, "EpisodesTable", "MessagesTable"),
+        publish_message=app.publish_message,
+        publish_range=app.publish_range,
+        shown=partial(notice.shown, whole=False),
+        quiet=timedelta(minutes=quiet_minutes),
+        muted=app.MUTED,
+        now=app.now,
+    )
 
 
 def a_stream_event(*message_sids: str) -> dict[str, Any]:
@@ -156,6 +180,12 @@ def put_poison(dynamodb: DynamoDBClient) -> None:
     dynamodb.put_item(
         TableName="MessagesTable", Item={name: {"S": text} for name, text in texts.items()}
     )
+
+
+def fail_differently(store: MessageStore) -> None:
+    """Two messages, for two reasons, so that each is the first of its kind."""
+    store.record(an_update("failed", error_code=30003))
+    store.record(an_update("failed", after=1, error_code=30005, message_sid=OTHER_SID))
 
 
 def advanced(store: MessageStore, message: Message) -> Message:
@@ -299,7 +329,7 @@ def the_stream_again(app: ModuleType, _: Clock) -> None:
 
 
 def the_stream_elsewhere_and_the_sweep(app: ModuleType, clock: Clock) -> None:
-    app._unfinished.clear()  # noqa: SLF001 -- another environment knows nothing of this one
+    vars(app)["teller"] = a_teller(app)  # another environment knows nothing of this one
     assert failures_of(app, a_stream_event()) == []
     clock.pass_by(minutes=6)
     sweep(app)
@@ -332,42 +362,49 @@ def test_a_notice_that_could_not_be_published_stays_owed_and_is_tried_again(
 
 
 class Dying:
-    """A store whose calls break, one of them before or after it takes effect."""
+    """A client, one of whose calls breaks before or after it takes effect; the others work."""
 
-    def __init__(self, store: MessageStore, call: int, *, after: bool) -> None:
-        self._store = store
+    def __init__(self, client: DynamoDBClient, call: int, *, after: bool) -> None:
+        self._client = client
         self._left = call
         self._after = after
+        self.exceptions = client.exceptions
 
-    def get(self, message_sid: str) -> Message | None:
-        return self._broken(lambda: self._store.get(message_sid))
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(**arguments: Any) -> Any:
+            self._left -= 1
+            if self._left == 0 and not self._after:
+                raise EndpointConnectionError(endpoint_url="dynamodb")
+            answer = getattr(self._client, name)(**arguments)
+            if self._left == 0:
+                raise ReadTimeoutError(endpoint_url="dynamodb")
+            return answer
 
-    def advance_notice(self, message: Message, at: datetime) -> Message | None:
-        return self._broken(lambda: self._store.advance_notice(message, at))
-
-    def _broken(self, call: Callable[[], Message | None]) -> Message | None:
-        self._left -= 1
-        if self._left != 0:
-            return call()
-        if self._after:
-            call()
-        raise StoreUnavailable("DynamoDB did not confirm a write: RequestTimeout")
+        return call
 
 
-@pytest.mark.parametrize("call", [1, 2, 3], ids=["reading", "claiming", "marking"])
+FAILURE_CALLS = ["reading", "reading the episode", "claiming", "marking"]
+RECOVERY_CALLS = ["reading", "claiming", "marking"]
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("recovers", [False, True], ids=["failure", "recovery"])
+@pytest.mark.parametrize(
+    ("news", "dies"),
+    [("failure", call) for call in FAILURE_CALLS] + [("recovery", call) for call in RECOVERY_CALLS],
+)
 def test_a_notifier_that_dies_at_any_of_its_calls_leaves_a_notice_that_is_still_told(
     app: ModuleType,
     store: MessageStore,
     inbox: Inbox,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
+    news: str,
+    dies: str,
     *,
-    call: int,
     after: bool,
-    recovers: bool,
 ) -> None:
+    recovers = news == "recovery"
+    call = (RECOVERY_CALLS if recovers else FAILURE_CALLS).index(dies) + 1
     store.record(an_update("undelivered"))
     if recovers:
         failures_of(app, a_stream_event())
@@ -375,18 +412,19 @@ def test_a_notifier_that_dies_at_any_of_its_calls_leaves_a_notice_that_is_still_
     told_before = inbox.events()
 
     with monkeypatch.context() as dying:
-        dying.setattr(app, "store", Dying(app.store, call, after=after))
+        client = Dying(app.dynamodb, call, after=after)
+        dying.setattr(app, "teller", a_teller(app, client))
         assert failures_of(app, a_stream_event()) == ["1000"]
     clock.pass_by(minutes=6)
     sweep(app)
     sweep(app)
 
     told = inbox.events()
-    news, end = ("recovery", Notice.RECOVERED) if recovers else ("failure", Notice.SENT)
+    end = Notice.RECOVERED if recovers else Notice.SENT
     assert len(told_before) == recovers
     assert set(told) == {(f"{MESSAGE_SID}:{news}", news)}
     # Twice only where it had been published, and the mark was lost.
-    assert len(told) == (2 if (call, after) == (3, False) else 1)
+    assert len(told) == (2 if (dies, after) == ("marking", False) else 1)
     assert notice_of(store) is end
 
 
@@ -406,7 +444,7 @@ def test_a_claim_whose_answer_was_lost_on_the_way_is_not_taken_for_somebody_else
     app: ModuleType, store: MessageStore, inbox: Inbox
 ) -> None:
     store.record(an_update("undelivered"))
-    lose_the_next_answer(app.dynamodb, "UpdateItem")
+    lose_the_next_answer(app.dynamodb, "TransactWriteItems")
 
     assert failures_of(app, a_stream_event()) == ["1000"]
     assert notice_of(store) is Notice.TELLING
@@ -431,8 +469,7 @@ def test_a_record_that_fails_does_not_hold_up_the_others(
     place: int,
 ) -> None:
     put_poison(dynamodb)
-    for message_sid in (MESSAGE_SID, OTHER_SID):
-        store.record(an_update("failed", message_sid=message_sid))
+    fail_differently(store)
     event = a_stream_event(MESSAGE_SID, OTHER_SID)
     event["Records"].insert(
         place,
@@ -451,12 +488,11 @@ def test_a_record_that_fails_does_not_hold_up_the_others(
 def test_what_failed_in_a_batch_that_comes_again_is_told_and_the_rest_not_twice(
     app: ModuleType, store: MessageStore, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for message_sid in (MESSAGE_SID, OTHER_SID):
-        store.record(an_update("failed", message_sid=message_sid))
+    fail_differently(store)
     event = a_stream_event(MESSAGE_SID, OTHER_SID)
 
     with monkeypatch.context() as dying:
-        dying.setattr(app, "store", Dying(app.store, 1, after=False))
+        dying.setattr(app, "teller", a_teller(app, Dying(app.dynamodb, 2, after=False)))
         assert failures_of(app, event) == ["1000"]
     assert failures_of(app, event) == []
 
@@ -473,8 +509,8 @@ def test_a_stream_that_dropped_everything_delays_the_notices_and_loses_none(
     app: ModuleType, store: MessageStore, inbox: Inbox, clock: Clock
 ) -> None:
     message_sids = [f"SM{number:032x}" for number in range(9)]
-    for message_sid in message_sids:
-        store.record(an_update("failed", message_sid=message_sid))
+    for number, message_sid in enumerate(message_sids):
+        store.record(an_update("failed", message_sid=message_sid, error_code=30000 + number))
 
     sweep(app)
     assert inbox.events() == []  # it is still the stream's turn
@@ -504,6 +540,15 @@ def test_a_dropped_notice_of_what_became_well_is_withdrawn_or_becomes_a_recovery
     assert notice_of(store, OTHER_SID) is Notice.RECOVERED
 
 
+def tell(app: ModuleType, message_sid: str, *, abandoned_before: datetime) -> None:
+    """As another environment would, which knows nothing of the claims of this one."""
+    teller = a_teller(app, app.teller._messages._client)  # noqa: SLF001 -- the same client
+    for _ in teller.settle(
+        [message_sid], abandoned_before=abandoned_before, time_left=lambda: 60.0
+    ):
+        pass
+
+
 class ClientOfThread:
     """Leads each thread's calls through that thread's own client."""
 
@@ -514,16 +559,22 @@ class ClientOfThread:
         return getattr(self.thread.client, name)
 
 
+def fails(store: MessageStore, message_sid: str) -> Message:
+    """For a reason of its own."""
+    code = 40000 + int(message_sid[-4:], 16)
+    return store.record(an_update("failed", message_sid=message_sid, error_code=code)).message
+
+
 def is_due(store: MessageStore, message_sid: str) -> None:
-    store.record(an_update("failed", message_sid=message_sid))
+    fails(store, message_sid)
 
 
 def is_half_told(store: MessageStore, message_sid: str) -> None:
-    advanced(store, store.record(an_update("failed", message_sid=message_sid)).message)
+    advanced(store, fails(store, message_sid))
 
 
 def is_owed_a_recovery(store: MessageStore, message_sid: str) -> None:
-    failed = store.record(an_update("failed", message_sid=message_sid)).message
+    failed = fails(store, message_sid)
     advanced(store, advanced(store, failed))
     store.record(an_update("delivered", message_sid=message_sid))
 
@@ -551,17 +602,17 @@ def test_of_a_sweep_and_another_on_the_same_message_at_once_one_tells_it(
 ) -> None:
     published: list[str] = []
     client = ClientOfThread()
-    monkeypatch.setattr(app, "store", MessageStore(client, "MessagesTable"))  # type: ignore[arg-type]  # as far as it is used
+    monkeypatch.setattr(app, "teller", a_teller(app, client))
     monkeypatch.setattr(app, "publish", lambda notice: published.append(notice.email))
     clock.pass_by(minutes=6)
 
     def telling(message_sid: str, *, by: str) -> Writer:
-        def tell(of_thread: Any) -> None:
+        def by_thread(of_thread: Any) -> None:
             client.thread.client = of_thread
             age = app.ABANDONED_AFTER if by == "notifier" else timedelta(minutes=5)
-            app.tell(message_sid, abandoned_before=clock() - age)
+            tell(app, message_sid, abandoned_before=clock() - age)
 
-        return tell
+        return by_thread
 
     def tellers(run: int) -> list[Writer]:
         message_sid = f"SM{run:032x}"
@@ -587,18 +638,18 @@ def test_a_message_that_becomes_well_while_two_tell_it_is_told_what_is_so(
 ) -> None:
     published: list[bool] = []
     client = ClientOfThread()
-    monkeypatch.setattr(app, "store", MessageStore(client, "MessagesTable"))  # type: ignore[arg-type]  # as far as it is used
+    monkeypatch.setattr(app, "teller", a_teller(app, client))
     monkeypatch.setattr(
         app, "publish", lambda notice: published.append("after all" in notice.subject)
     )
     clock.pass_by(minutes=6)
 
     def telling(message_sid: str) -> Writer:
-        def tell(of_thread: Any) -> None:
+        def by_thread(of_thread: Any) -> None:
             client.thread.client = of_thread
-            app.tell(message_sid, abandoned_before=clock() - app.ABANDONED_AFTER)
+            tell(app, message_sid, abandoned_before=clock() - app.ABANDONED_AFTER)
 
-        return tell
+        return by_thread
 
     def writers(run: int) -> list[Writer]:
         message_sid = f"SM{run:032x}"
@@ -614,7 +665,7 @@ def test_a_message_that_becomes_well_while_two_tell_it_is_told_what_is_so(
     for run in every_interleaving(dynamodb, writers, at_most=60):
         assert published in ([], [False], [False, True])
         client.thread.client = dynamodb
-        app.tell(f"SM{run:032x}", abandoned_before=clock() - app.ABANDONED_AFTER)
+        tell(app, f"SM{run:032x}", abandoned_before=clock() - app.ABANDONED_AFTER)
         assert published in ([], [False, True])
         assert notice_of(store, f"SM{run:032x}") is (
             Notice.RECOVERED if published else Notice.WITHDRAWN
@@ -630,8 +681,7 @@ def test_a_message_that_cannot_be_told_does_not_stop_the_sweep(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     put_poison(dynamodb)
-    store.record(an_update("failed", after=1))
-    store.record(an_update("failed", after=2, message_sid=OTHER_SID))
+    fail_differently(store)
     publish = app.publish
 
     def publish_others(notice: Any) -> None:
@@ -653,10 +703,9 @@ def test_a_message_that_cannot_be_told_does_not_stop_the_sweep(
 def test_a_sweep_stops_before_its_time_is_up_and_the_next_goes_on(
     app: ModuleType, store: MessageStore, inbox: Inbox, clock: Clock
 ) -> None:
-    store.record(an_update("failed"))
-    store.record(an_update("failed", after=1, message_sid=OTHER_SID))
+    fail_differently(store)
     clock.pass_by(minutes=6)
-    left = iter([60, 19])
+    left = iter([60, 60, *([19] * 9)])  # asked before each kind of failure, and each notice
     context = a_context()
     context.get_remaining_time_in_millis = lambda: next(left) * 1000
 

@@ -15,7 +15,7 @@ TABLES = [
 
 
 def test_the_tables_are_the_designs() -> None:
-    assert sorted(TABLES) == ["MessagesTable", "SendRequestsTable"]
+    assert sorted(TABLES) == ["EpisodesTable", "MessagesTable", "SendRequestsTable"]
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -78,6 +78,22 @@ def test_a_request_is_found_by_its_id_while_unsettled_by_its_list_and_expires(
         "by_unsettled",
         [("unsettled", "HASH"), ("claimed_at", "RANGE")],
     )
+    assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+
+
+def test_an_episode_is_found_by_account_and_cause_and_when_it_is_time_and_expires(
+    stack: Template,
+) -> None:
+    table = of_type(stack, "AWS::DynamoDB::Table")["EpisodesTable"]
+
+    assert [(key["AttributeName"], key["KeyType"]) for key in table["KeySchema"]] == [
+        ("account_sid", "HASH"),
+        ("cause", "RANGE"),
+    ]
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    (index,) = table["GlobalSecondaryIndexes"]
+    keys = [(key["AttributeName"], key["KeyType"]) for key in index["KeySchema"]]
+    assert (index["IndexName"], keys) == ("by_next_at", [("open", "HASH"), ("next_at", "RANGE")])
     assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
 
 

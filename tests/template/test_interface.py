@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from delivery.error_codes import Category
 from tests.cloudformation import Template, load_template
 from tests.template.deployment import of_type, references, target_of
 
@@ -29,10 +30,9 @@ DEFAULTS = {
     "UnconfirmedAfterHours": 72,
     "ReconcileUnknownMessages": "false",
     "NoticeQuietMinutes": 15,
+    "MutedCategories": "opt_out",
     "Architecture": "arm64",
 }
-# Part of the contract before there is anything that reads them.
-UNREAD = {"NoticeQuietMinutes"}
 
 PATTERNS = {
     name: parameter["AllowedPattern"]
@@ -153,11 +153,11 @@ def test_a_parameter_says_what_it_is_for(name: str, template: Template) -> None:
     assert ("AllowedPattern" in parameter) == ("ConstraintDescription" in parameter)
 
 
-def test_only_what_comes_later_is_not_read_yet(template: Template) -> None:
+def test_every_parameter_is_read(template: Template) -> None:
     sections = ("Globals", "Conditions", "Resources", "Outputs")
     read = set(references([template[section] for section in sections]))
 
-    assert template["Parameters"].keys() - read == UNREAD
+    assert template["Parameters"].keys() - read == set()
 
 
 @pytest.mark.parametrize(
@@ -190,6 +190,7 @@ def accepts(name: str, value: str) -> bool:
 def test_what_a_person_writes_freely_has_a_pattern() -> None:
     assert set(PATTERNS) == {
         "FailureEmail",
+        "MutedCategories",
         "PublicBaseUrl",
         "TwilioApiBaseUrl",
         "TwilioSecretName",
@@ -216,6 +217,9 @@ def test_a_default_is_allowed(name: str) -> None:
         ("TwilioApiBaseUrl", "http://127.0.0.1:8081"),  # the simulator
         ("TwilioSecretName", "delivery/twilio"),
         ("TwilioSecretName", "prod_Twilio+1=a.b@c-d"),
+        ("MutedCategories", ""),
+        ("MutedCategories", "opt_out,recipient_unreachable"),
+        ("MutedCategories", "opt_out, recipient_unreachable"),
     ],
 )
 def test_a_parameter_takes(name: str, value: str) -> None:
@@ -241,6 +245,9 @@ def test_a_parameter_takes(name: str, value: str) -> None:
         ("PublicBaseUrl", "https://exam ple.com"),
         ("PublicBaseUrl", "https://example.com\n"),
         ("PublicBaseUrl", "see https://example.com"),
+        ("MutedCategories", "optout"),
+        ("MutedCategories", "opt_out,"),
+        ("MutedCategories", "opt_out recipient_unreachable"),
         ("TwilioApiBaseUrl", ""),
         ("TwilioApiBaseUrl", "api.twilio.com"),
         ("TwilioApiBaseUrl", "https://api.twilio.com/"),
@@ -253,6 +260,12 @@ def test_a_parameter_takes(name: str, value: str) -> None:
 )
 def test_a_parameter_refuses(name: str, value: str) -> None:
     assert not accepts(name, value)
+
+
+def test_exactly_the_categories_that_there_are_can_be_muted() -> None:
+    named = set(re.findall(r"[a-z_]+", PATTERNS["MutedCategories"]))
+
+    assert named == set(Category)
 
 
 # --- the outputs, and the names ------------------------------------------------------------------

@@ -36,8 +36,11 @@ MAY = {
         ("dynamodb:Query", "${MessagesTable.Arn}/index/by_reference"),
     },
     "notify_failure": {
-        ("dynamodb:GetItem", "MessagesTable"),
+        ("dynamodb:BatchGetItem", "MessagesTable"),
         ("dynamodb:UpdateItem", "MessagesTable"),
+        ("dynamodb:GetItem", "EpisodesTable"),
+        ("dynamodb:PutItem", "EpisodesTable"),
+        ("dynamodb:Query", "${EpisodesTable.Arn}/index/by_next_at"),
         ("dynamodb:Query", "${MessagesTable.Arn}/index/by_notice_due"),
         ("sns:Publish", "FailureTopic"),
         ("sqs:SendMessage", "NotifyFailureDeadLetterQueue"),

@@ -8,13 +8,14 @@ import pytest
 
 from delivery.error_codes import Category
 from delivery.message import Lifetimes, Message, Source, StatusUpdate
-from functions.notify_failure.notice import FailureNotice, Places, compose
+from functions.notify_failure.notice import HOW_BAD, FailureNotice, Places, compose
 from tests.builders import MESSAGE_SID, NOON, a_message, an_update
 
 PLACES = Places(
     messages_api_url="https://messages.example.com",
     dashboard_url="https://console.example.com/dashboard",
 )
+QUIET = timedelta(minutes=15)
 
 
 def a_failure(**facts: Any) -> Message:
@@ -26,7 +27,7 @@ def a_failure(**facts: Any) -> Message:
 
 
 def a_notice(message: Message | None = None, *, shows_numbers: bool = False) -> FailureNotice:
-    return compose(message or a_failure(), PLACES, shows_numbers=shows_numbers)
+    return compose(message or a_failure(), PLACES, quiet=QUIET, shows_numbers=shows_numbers)
 
 
 def context_of(notice: FailureNotice) -> dict[str, str]:
@@ -65,6 +66,8 @@ Where to look
   This message: GET https://messages.example.com/messages/{MESSAGE_SID} (with IAM credentials)
   This error:   https://www.twilio.com/docs/api/errors/30003
   Dashboard:    https://console.example.com/dashboard
+
+If more fail like this, a summary follows in 15 min, not a notice for each.
 
 Notice {MESSAGE_SID}:failure. Should it arrive twice, it carries the same id.
 """
@@ -246,15 +249,13 @@ def test_a_request_that_was_sent_after_all_says_where_its_message_is_found() -> 
 
 @pytest.mark.parametrize("category", Category)
 def test_every_category_says_how_bad_it_is(category: Category) -> None:
-    from functions.notify_failure.notice import _HOW_BAD  # noqa: PLC0415 -- its table
-
-    assert _HOW_BAD[category].endswith(".")
+    assert HOW_BAD[category].endswith(".")
 
 
 def test_a_place_that_is_not_known_is_left_out() -> None:
-    notice = compose(
-        a_failure(), Places(messages_api_url="https://m", dashboard_url=""), shows_numbers=False
-    )
+    places = Places(messages_api_url="https://m", dashboard_url="")
+
+    notice = compose(a_failure(), places, quiet=QUIET, shows_numbers=False)
 
     assert "Dashboard" not in notice.email
 

@@ -18,7 +18,7 @@ type Item = dict[str, Any]
 """An item as the low-level client has it, e.g. {"status": {"S": "sent"}}."""
 
 MOST_ITEMS_OF_A_READ: Final = 100  # DynamoDB's own limit
-_MOST_TRIES: Final = 16  # to read what DynamoDB left out
+_MOST_TRIES: Final = 16  # to read what DynamoDB left out, or to write what a transaction works on
 
 
 class StoreUnavailable(Exception):
@@ -159,18 +159,23 @@ def write(client: "DynamoDBClient", table_name: str, changes: Changes) -> tuple[
     Raises:
         StoreUnavailable: it is not known to be written.
     """
-    try:
-        answer = client.update_item(
-            TableName=table_name,
-            ReturnValues="ALL_NEW",
-            ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            **changes.as_arguments(),
-        )
-    except client.exceptions.ConditionalCheckFailedException as error:
-        return False, cast("Item", error.response.get("Item", {}))
-    except (ClientError, BotoCoreError) as error:
-        raise StoreUnavailable(f"DynamoDB did not confirm a write: {reason(error)}") from error
-    return True, cast("Item", answer["Attributes"])
+    for _ in range(_MOST_TRIES):
+        try:
+            answer = client.update_item(
+                TableName=table_name,
+                ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                **changes.as_arguments(),
+            )
+        except client.exceptions.ConditionalCheckFailedException as error:
+            return False, cast("Item", error.response.get("Item", {}))
+        except client.exceptions.TransactionConflictException:
+            continue  # nothing was written; the transaction on this item is over in a moment
+        except (ClientError, BotoCoreError) as error:
+            why = reason(error)
+            raise StoreUnavailable(f"DynamoDB did not confirm a write: {why}") from error
+        return True, cast("Item", answer["Attributes"])
+    raise StoreUnavailable("transactions kept the item busy")
 
 
 def reason(error: ClientError | BotoCoreError) -> str:
@@ -181,7 +186,7 @@ def reason(error: ClientError | BotoCoreError) -> str:
 
 
 def as_item(record: Mapping[str, Any]) -> Item:
-    """Plain data (str, int, list, dict) as an item."""
+    """Plain data (str, bool, int, list, dict) as an item."""
     return {name: as_attribute(value) for name, value in record.items()}
 
 
@@ -193,6 +198,8 @@ def as_attribute(value: object) -> dict[str, Any]:
     match value:
         case str():
             return {"S": value}
+        case bool():
+            return {"BOOL": value}
         case int():
             return {"N": str(value)}
         case list():
@@ -215,6 +222,8 @@ def as_value(attribute: Mapping[str, Any]) -> Any:
             return text
         case {"N": number}:
             return int(number) if number.lstrip("-").isdigit() else float(number)
+        case {"BOOL": truth}:
+            return truth
         case {"L": entries}:
             return [as_value(entry) for entry in entries]
         case {"M": entries}:

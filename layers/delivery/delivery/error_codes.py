@@ -30,6 +30,13 @@ class Category(StrEnum):
     UNKNOWN = "unknown"
 
 
+def categories_in(text: str) -> tuple[frozenset[Category], list[str]]:
+    """The categories that a text names, with commas between them; and the names that are none."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    known = {name: Category(name) for name in names if name in Category}
+    return frozenset(known.values()), [name for name in names if name not in known]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """An error code in words; `title` and `action` are written for the person who is told."""

@@ -59,7 +59,10 @@ class Source(StrEnum):
 
 
 class Notice(StrEnum):
-    """How far people have been told of a failure."""
+    """How far people have been told of a failure: alone, or in the count of an episode.
+
+    `sent` with an episode's id as `notice_id` means counted; `muted` means counted, and not told.
+    """
 
     DUE = "due"
     TELLING = "telling"
@@ -116,6 +119,9 @@ NOTICE_DUE_KEYS: Final = tuple(f"due#{shard}" for shard in _SHARDS)
 
 AWAITING_KEYS: Final = tuple(f"awaiting#{shard}" for shard in _SHARDS)
 """Every value of `watch` while a message is pending."""
+
+EPISODE_MARK: Final = "ep_"
+"""How the id of an episode begins, and so the `notice_id` of a message that is in its count."""
 
 _OWED: Final = frozenset({Notice.DUE, Notice.TELLING, Notice.RECOVERY_DUE})
 # However long a message has been quiet: Twilio is asked at least every 24 `reconcile_after`.
@@ -354,7 +360,7 @@ class Message:
         Both a failure and a recovery are claimed (`telling`) before they are told, so that only one
         of several tells them; `notice_id` says which of the two it is. A message that became well
         while people were being told owes them the recovery; one that became well before owes
-        nothing.
+        nothing. The recovery of a message that an episode counts is counted, and not told.
         """
         failed = self.outcome is Outcome.FAILED
         match self.notice:
@@ -365,7 +371,7 @@ class Message:
             case Notice.TELLING:
                 notice = Notice.SENT if failed else Notice.RECOVERY_DUE
             case Notice.RECOVERY_DUE:
-                notice = Notice.TELLING
+                notice = Notice.RECOVERED if self.is_counted else Notice.TELLING
             case _:
                 return self
         return replace(
@@ -376,10 +382,23 @@ class Message:
             updated_at=at,
         )
 
+    def counted(self, episode_id: str, at: datetime, *, muted: bool) -> Self:
+        """The failed message as one of those that an episode counts; `muted`: which nobody tells.
+
+        Its `notice_id` is the episode's from then on, also when it is delivered after all.
+        """
+        notice = Notice.MUTED if muted else Notice.SENT
+        return replace(self, notice=notice, notice_id=episode_id, notice_due=None, updated_at=at)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it is told in the count of an episode, and not alone."""
+        return self.notice_id is not None and self.notice_id.startswith(EPISODE_MARK)
+
     @property
     def tells_recovery(self) -> bool:
         """Whether its notice is the one of its recovery, and not of its failure."""
-        return self.notice_id == _notice_id(self, Notice.RECOVERY_DUE)
+        return self.notice_id == f"{self.message_sid}:recovery"
 
     @property
     def failure_code(self) -> int | None:
@@ -518,7 +537,7 @@ def _notice_id(message: Message, notice: Notice | None) -> str | None:
     match notice:
         case Notice.DUE:
             return f"{message.message_sid}:failure"
-        case Notice.RECOVERY_DUE:
+        case Notice.RECOVERY_DUE if not message.is_counted:
             return f"{message.message_sid}:recovery"
         case _:
             return message.notice_id

@@ -289,14 +289,25 @@ class MessageStore:
         """
         return self._every(_watched(Outcome.PENDING))
 
-    def get_many(self, message_sids: Iterable[str]) -> Iterator[Message]:
+    def get_many(
+        self, message_sids: Iterable[str], *, unreadable: Callable[[str], object] | None = None
+    ) -> Iterator[Message]:
         """The messages as they are now (strongly consistent), as far as there are any.
 
+        `unreadable` is told the SID of an item that is no message, which is left out then.
+
         Raises:
-            StoreUnavailable: DynamoDB did not answer.
+            StoreUnavailable: DynamoDB did not answer, or an item is no message.
         """
         for item in read_many(self._client, self._table_name, "message_sid", message_sids):
-            yield _message(item)
+            try:
+                message = _message(item)
+            except StoreUnavailable:
+                if unreadable is None:
+                    raise
+                unreadable(item["message_sid"]["S"])
+            else:
+                yield message
 
     def advance_notice(self, message: Message, at: datetime) -> Message | None:
         """Take the next step of the message's notice (`Message.told`), if it is still to be taken.

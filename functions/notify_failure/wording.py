@@ -1,0 +1,65 @@
+"""What each category of failures means when many fail alike, and what to do about all of them."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from delivery.error_codes import Category
+
+HOW_BAD_TOGETHER: Final[Mapping[Category, str]] = {
+    Category.RECIPIENT_UNREACHABLE: (
+        "One such failure is one recipient's. Many at once are not: a carrier or a country may be "
+        "unreachable, or a list of recipients is old."
+    ),
+    Category.OPT_OUT: (
+        "These recipients asked for no more messages, and Twilio keeps to that. Many at once mean "
+        "that a list still holds people who have left it."
+    ),
+    Category.CARRIER_FILTERING: (
+        "Carriers take the content or the sender for unwanted. It rarely ends by itself, and each "
+        "further message makes the sender's standing worse."
+    ),
+    Category.REGISTRATION_COMPLIANCE: (
+        "The sender lacks a registration or breaks a rule at the destination. All that it sends "
+        "there fails until that is settled."
+    ),
+    Category.ACCOUNT_CONFIG: (
+        "The Twilio account or its set-up is at fault. All that is sent in the same way fails "
+        "until it is fixed."
+    ),
+    Category.CONTENT: (
+        "Twilio or the carriers do not take the content as it is. The same template or program "
+        "makes the next ones fail, too."
+    ),
+    Category.RATE_LIMIT: (
+        "More is sent than the sender, the carrier or the account may send. It goes on for as long "
+        "as the sending does."
+    ),
+    Category.TWILIO_INTERNAL: (
+        "The fault is on the side of Twilio or the channel's provider. It usually passes, and "
+        "nothing here is broken."
+    ),
+    Category.UNKNOWN: (
+        "Nobody said why. What these failures have in common, below, is the best trace there is."
+    ),
+}
+
+WHAT_TO_DO_TOGETHER: Final[Mapping[Category, str]] = {
+    Category.RECIPIENT_UNREACHABLE: (
+        "If one country has most of it, look at Twilio's status page for a carrier's outage and "
+        "wait. If not, stop the campaign and check where its list comes from."
+    ),
+    Category.OPT_OUT: "Take these recipients off the list that is being sent to.",
+    Category.CARRIER_FILTERING: (
+        "Stop sending this content from these senders until you know what is being filtered."
+    ),
+    Category.REGISTRATION_COMPLIANCE: (
+        "Stop sending to the countries below from these senders, and look at their registration."
+    ),
+    Category.ACCOUNT_CONFIG: "Fix it now; until then nothing arrives.",
+    Category.CONTENT: "Stop what sends it, and correct the content.",
+    Category.RATE_LIMIT: "Slow down what sends, or spread it over more senders.",
+    Category.TWILIO_INTERNAL: "Look at Twilio's status page; hold back what can wait.",
+    Category.UNKNOWN: (
+        "Look at the examples in Twilio's Console, and ask its support with their SIDs."
+    ),
+}
