@@ -12,6 +12,7 @@ RECONCILE_AFTER: Final = 3
 DOUBT: Final = 4
 UNCONFIRMED_AFTER: Final = 20
 NOTICE_ABANDONED_AFTER: Final = 10
+NOTICE_QUIET: Final = 6
 SCHEDULES_RUN_EVERY: Final = 1.5
 QUEUES_REDELIVER_AFTER: Final[Mapping[str, int]] = {"SendQueue": 5, "CallbackQueue": 5}
 """By logical id; their time is not a parameter of the stack, so it is set after the deploy."""
@@ -20,6 +21,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "ReconcileAfterMinutes": f"{RECONCILE_AFTER / 60:.6f}",
     "DoubtMinutes": f"{DOUBT / 60:.6f}",
     "UnconfirmedAfterHours": f"{UNCONFIRMED_AFTER / 3600:.6f}",
+    "NoticeQuietMinutes": f"{NOTICE_QUIET / 60:.6f}",
 }
 """Of the stack."""
 

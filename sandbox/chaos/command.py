@@ -7,9 +7,9 @@ from contextlib import suppress
 from typing import Final
 
 from sandbox.chaos.asking import Clients
-from sandbox.chaos.comparing import differences, untold
+from sandbox.chaos.comparing import differences, untold, wrong_notices
 from sandbox.chaos.plan import OUTAGE, RECIPIENTS, STORM, Order, draw_orders, in_turn
-from sandbox.chaos.seeing import Observer, Record, Seen
+from sandbox.chaos.seeing import Observer, Seen
 from sandbox.console import Console, Style
 from sandbox.endpoints import FileTaken
 from sandbox.running import Sandbox, Settings, running_sandbox
@@ -116,16 +116,11 @@ def _see(observer: Observer, clients: Clients) -> Seen:
 
     def complete() -> Seen | None:
         seen = observer.see(clients.answers)
-        told = {notice_id.partition(":")[0] for notice_id in seen.notices}
-        return seen if told >= {it["message_sid"] for it in seen.messages if _told(it)} else None
+        return None if any(wrong_notices(seen)) else seen
 
     with suppress(WaitedInVain):
         return wait_for(complete, within=_TOLD_WITHIN_SECONDS, what="The notices")
     return observer.see(clients.answers)
-
-
-def _told(item: Record) -> bool:
-    return item.get("notice") in {"sent", "recovered"}
 
 
 def _show(

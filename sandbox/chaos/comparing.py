@@ -4,7 +4,7 @@ The truth is what the simulator did. What it takes to be right is written down h
 contract, and not taken from the code that is looked at.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -29,8 +29,10 @@ _TOLD: Final[Mapping[str | None, tuple[str, ...]]] = {
     "sent": ("failure",),
     "recovered": ("failure", "recovery"),
     "withdrawn": (),
+    "muted": (),
     None: (),
 }
+_EPISODE: Final = "ep_"
 _SENT_ANSWERS: Final = (200, 201)
 _DOUBTFUL_STATES: Final = frozenset({"in_doubt", "not_found"})
 
@@ -47,7 +49,7 @@ def differences(orders: Sequence[Order], seen: Seen) -> list[str]:
     for order in orders:
         found += _wrong_order(order, sent[order.body], seen)
     found += _wrong_requests(seen)
-    found += _wrong_notices(seen.messages, seen.notices)
+    found += wrong_notices(seen)
     known = {message.sid for message in seen.at_twilio}
     found += [
         f"{sid} is no message of Twilio's, and no request either"
@@ -146,17 +148,43 @@ def _wrong_requests(seen: Seen) -> Iterator[str]:
         yield f"{request_id} was sent as {sids[request_id]}, and is not remembered"
 
 
-def _wrong_notices(messages: Iterable[Record], notices: Mapping[str, int]) -> Iterator[str]:
-    """Who failed was told of, and nobody else; who recovered after that, of that, too."""
-    expected = set()
-    for item in messages:
+def wrong_notices(seen: Seen) -> Iterator[str]:
+    """Who failed was told of, alone or in a count, and nobody else; and who recovered after that.
+
+    A failure that was counted has its episode's id; the first one of each episode is told alone.
+    """
+    expected: set[str] = set()
+    counted: Counter[str] = Counter()
+    for item in seen.messages:
         sid, notice = item["message_sid"], item.get("notice")
         if notice not in _TOLD:
             yield f"{sid}: its notice is {notice}, and nothing goes on"
-        if (item["outcome"] == "failed") != (notice == "sent"):
+        if notice != "muted" and (item["outcome"] == "failed") != (notice == "sent"):
             yield f"{sid}: its outcome is {item['outcome']}, and its notice {notice}"
-        expected |= {f"{sid}:{event}" for event in _TOLD.get(notice, ())}
-    for notice_id in sorted(expected - notices.keys()):
+        notice_id = str(item.get("notice_id"))
+        if notice == "muted":
+            continue
+        if notice_id.startswith(_EPISODE):
+            counted[notice_id] += 1
+        else:
+            expected |= {f"{sid}:{event}" for event in _TOLD.get(notice, ())}
+    told = {it for it in seen.notices if not it.startswith(_EPISODE)}
+    for notice_id in sorted(expected - told):
         yield f"nobody was told of {notice_id}"
-    for notice_id in sorted(notices.keys() - expected):
+    for notice_id in sorted(told - expected):
         yield f"people were told of {notice_id}, and should not have been"
+    yield from _wrong_ranges(seen, counted)
+
+
+def _wrong_ranges(seen: Seen, counted: Mapping[str, int]) -> Iterator[str]:
+    """The notices of an episode cover each number of its count once, however often they came."""
+    covered: defaultdict[str, list[int]] = defaultdict(list)
+    for notice_id, ranges in seen.ranges.items():
+        if len(ranges) > 1:
+            yield f"{notice_id} did not always say the same: {sorted(map(str, ranges))}"
+        for each in ranges:
+            covered[each.episode_id] += range(each.first, each.last + 1)
+    for episode_id in sorted(covered.keys() | counted.keys()):
+        numbers, failures = sorted(covered[episode_id]), counted.get(episode_id, 0) + 1
+        if numbers != list(range(1, failures + 1)):
+            yield f"{episode_id}: {failures} failed, and people were told of {numbers}"

@@ -1,8 +1,8 @@
 """What everybody knows in the end: Twilio, the tables, and the people who are told."""
 
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -41,14 +41,27 @@ class AtTwilio:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """The part of an episode's count that a notice covers; none where `last` is less."""
+
+    episode_id: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """Everything at one moment; `notices` counts what people were told, by its id."""
+    """Everything at one moment; `notices` counts what people were told, by its id.
+
+    `ranges` are what each of these notices covers, all its repetitions.
+    """
 
     answers: Sequence[Answer]
     at_twilio: Sequence[AtTwilio]
     messages: Sequence[Record]
     requests: Sequence[Record]
     notices: Mapping[str, int]
+    ranges: Mapping[str, frozenset[Range]]
 
 
 class Observer:
@@ -57,39 +70,51 @@ class Observer:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self._notices: Counter[str] = Counter()
+        self._ranges: defaultdict[str, set[Range]] = defaultdict(set)
 
     def unrest(self) -> str:
         """What is still going on, in words; empty if nothing is."""
+        return next(self._unrest(), "")
+
+    def _unrest(self) -> Iterator[str]:
         sandbox = self._sandbox
         resources = sandbox.stack.resources
         for queue in ("SendQueue", "CallbackQueue"):
             if count := sandbox.account.waiting_in(resources[queue]):
-                return f"{queue} has {count} messages"
+                yield f"{queue} has {count} messages"
         if playing := sandbox.simulator.apply(_playing):
-            return f"Twilio is not done with {playing} messages"
+            yield f"Twilio is not done with {playing} messages"
         requests = sandbox.account.items(resources["SendRequestsTable"])
         if open_requests := sum(it.get("state") in UNSETTLED_STATES for it in requests):
-            return f"{open_requests} requests are not settled"
+            yield f"{open_requests} requests are not settled"
         messages = sandbox.account.items(resources["MessagesTable"])
         if pending := sum("watch" in it and it["outcome"] == "pending" for it in messages):
-            return f"{pending} messages have not ended"
+            yield f"{pending} messages have not ended"
         if owed := sum("notice_due" in it for it in messages):
-            return f"{owed} notices are owed"
-        return ""
+            yield f"{owed} notices are owed"
+        if untold := sum("open" in it for it in sandbox.account.items(resources["EpisodesTable"])):
+            yield f"{untold} episodes are not over"
 
-    def take_notices(self) -> Mapping[str, int]:
-        """All notices until now, by their id."""
+    def _take_notices(self) -> None:
+        """Read all notices until now."""
         account, url = self._sandbox.account, self._sandbox.endpoints.notices_queue_url
         while notices := account.take(url):
-            self._notices.update(
-                json.loads(notice)["metadata"]["additionalContext"]["notice_id"]
-                for notice in notices
-            )
-        return self._notices
+            for notice in notices:
+                facts = json.loads(notice)["metadata"]["additionalContext"]
+                self._notices[facts["notice_id"]] += 1
+                if "range_from" in facts:
+                    self._ranges[facts["notice_id"]].add(
+                        Range(
+                            episode_id=facts["episode_id"],
+                            first=int(facts["range_from"]),
+                            last=int(facts["range_to"]),
+                        )
+                    )
 
     def see(self, answers: Sequence[Answer]) -> Seen:
         """Look at everything."""
         account, resources = self._sandbox.account, self._sandbox.stack.resources
+        self._take_notices()
         return Seen(
             answers=answers,
             at_twilio=self._sandbox.simulator.apply(_at_twilio),
@@ -99,7 +124,8 @@ class Observer:
                 for item in account.items(resources["SendRequestsTable"])
                 if "state" in item  # the table remembers other things, too
             ],
-            notices=self.take_notices(),
+            notices=dict(self._notices),
+            ranges={notice_id: frozenset(it) for notice_id, it in self._ranges.items()},
         )
 
 

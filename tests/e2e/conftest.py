@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,8 @@ from sandbox.endpoints import EndpointsFile
 from sandbox.gateway import Gateway
 from sandbox.mailbox import Email
 from sandbox.running import Sandbox, Settings, running_sandbox
-from tests.e2e.outside import Inbox, OutsideProgram
+from sandbox.waiting import wait_for
+from tests.e2e.outside import WITHIN_SECONDS, Inbox, OutsideProgram
 
 HERE = Path(__file__).parent
 PACE_SECONDS = 0.1
@@ -55,6 +56,22 @@ def gateway(sandbox: Sandbox) -> Iterator[Gateway]:
     """Behaves again after the test."""
     yield sandbox.gateway
     sandbox.gateway.behave()
+
+
+@pytest.fixture
+def first_of_its_kind(sandbox: Sandbox) -> Callable[[str], None]:
+    """Wait until no episode of a cause is open: whatever fails next is told alone."""
+
+    def wait(cause: str) -> None:
+        table = sandbox.stack.resources["EpisodesTable"]
+
+        def is_over() -> bool:
+            episodes = sandbox.account.items(table)
+            return not any("open" in it for it in episodes if it["cause"] == cause)
+
+        wait_for(is_over, within=WITHIN_SECONDS, what=f"The end of the episode of {cause}")
+
+    return wait
 
 
 @pytest.fixture

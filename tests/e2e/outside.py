@@ -233,8 +233,11 @@ class Inbox:
 
     def about(self, message_sid: str) -> list[Json]:
         """The notices about a message that have arrived until now."""
-        self._notices += self._program.take_notices()
-        return [notice for notice in self._notices if _subject_of(notice) == message_sid]
+        return [notice for notice in self._all() if _subject_of(notice) == message_sid]
+
+    def of_cause(self, error_code: str) -> list[Json]:
+        """The notices about failures with this code, those of their counts among them."""
+        return [it for it in self._all() if facts_of(it).get("error_code") == error_code]
 
     def wait_for(self, message_sid: str, *, count: int = 1) -> list[Json]:
         """The notices about a message, as soon as there are so many."""
@@ -245,11 +248,20 @@ class Inbox:
 
         return wait_for(look, within=WITHIN_SECONDS, what=f"{count} notices about {message_sid}")
 
+    def _all(self) -> list[Json]:
+        self._notices += self._program.take_notices()
+        return self._notices
+
 
 def request_id_of(callback_url: str) -> str:
     """The request_id that the sender put on its callback URL."""
     return parse_qs(callback_url.partition("?")[2])["request_id"][0]
 
 
+def facts_of(notice: Json) -> Json:
+    """Every fact of a notice by its name."""
+    return notice["content"]["metadata"]["additionalContext"]
+
+
 def _subject_of(notice: Json) -> Json:
-    return notice["content"]["metadata"]["additionalContext"]["message_sid"]
+    return facts_of(notice).get("message_sid")

@@ -1,5 +1,6 @@
 """Idempotency keys and requests in doubt, through the deployed stack."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -129,9 +130,10 @@ def test_a_request_in_doubt_is_settled_by_twilios_list_when_callbacks_are_lost(
 
 
 def test_what_was_never_accepted_is_not_found_noticed_and_never_sent_again(
-    program: OutsideProgram, inbox: Inbox
+    program: OutsideProgram, inbox: Inbox, first_of_its_kind: Callable[[str], None]
 ) -> None:
     key, body = a_key(), a_body()
+    first_of_its_kind("not_found")
 
     answer = program.send(NEVER_ACCEPTED, key=key, body=body, reference="gone")
     at_once = program.send(NEVER_ACCEPTED, key=key, body=body, reference="gone")
@@ -154,9 +156,13 @@ def test_what_was_never_accepted_is_not_found_noticed_and_never_sent_again(
 
 @pytest.mark.usefixtures("lagging_list")
 def test_a_late_callback_turns_not_found_into_sent_and_people_are_told(
-    program: OutsideProgram, gateway: Gateway, inbox: Inbox
+    program: OutsideProgram,
+    gateway: Gateway,
+    inbox: Inbox,
+    first_of_its_kind: Callable[[str], None],
 ) -> None:
     body = a_body()
+    first_of_its_kind("not_found")
     gateway.misbehave(NO_CALLBACK)
     request_id = program.send("+15555550107", body=body).json()["request_id"]
     program.request_when(request_id, "not_found")

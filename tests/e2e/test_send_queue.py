@@ -1,6 +1,7 @@
 """Requests that nobody waits for: SendQueue and direct invocation."""
 
 import json
+from collections.abc import Callable
 
 from sandbox.running import Sandbox
 from tests.e2e.outside import SENDER, Inbox, OutsideProgram
@@ -19,7 +20,10 @@ def test_a_message_on_the_queue_is_sent_and_tracked(program: OutsideProgram) -> 
     assert item["message_sid"].startswith("SM")
 
 
-def test_bad_input_on_the_queue_is_final_and_noticed(program: OutsideProgram, inbox: Inbox) -> None:
+def test_bad_input_on_the_queue_is_final_and_noticed(
+    program: OutsideProgram, inbox: Inbox, first_of_its_kind: Callable[[str], None]
+) -> None:
+    first_of_its_kind("refused")
     program.enqueue({"to": "nobody", "from": SENDER, "body": "x", "reference": "queue-2"})
 
     (item,) = program.items_when(lambda it: it.get("reference") == "queue-2", "The refused request")
@@ -30,8 +34,9 @@ def test_bad_input_on_the_queue_is_final_and_noticed(program: OutsideProgram, in
 
 
 def test_a_refusal_of_twilio_on_the_queue_is_final_and_noticed(
-    program: OutsideProgram, inbox: Inbox
+    program: OutsideProgram, inbox: Inbox, first_of_its_kind: Callable[[str], None]
 ) -> None:
+    first_of_its_kind("21211")
     program.enqueue({"to": "+15005550001", "from": SENDER, "body": "x", "reference": "queue-3"})
 
     (item,) = program.items_when(lambda it: it.get("reference") == "queue-3", "The refused request")

@@ -1,5 +1,6 @@
 """Every story of the simulator, through the deployed stack, to its end."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -103,8 +104,10 @@ def test_every_status_is_recorded_once_although_its_callback_comes_twice(
 
 
 def test_a_late_delivered_is_the_truth_and_people_are_told_so(
-    program: OutsideProgram, inbox: Inbox
+    program: OutsideProgram, inbox: Inbox, first_of_its_kind: Callable[[str], None]
 ) -> None:
+    first_of_its_kind("30003")
+
     message_sid = program.sent("+15555550110")
 
     message = program.message_when(

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from sandbox.chaos.asking import Answer
-from sandbox.chaos.comparing import differences
+from sandbox.chaos.comparing import differences, wrong_notices
 from sandbox.chaos.plan import RECIPIENTS, Accepts, Order, Way, draw_orders, in_turn
-from sandbox.chaos.seeing import AtTwilio, Seen
+from sandbox.chaos.seeing import AtTwilio, Range, Seen
 
 type Json = Any
 
@@ -73,6 +73,7 @@ def seen(**facts: Any) -> Seen:
         "messages": [an_item()],
         "requests": [a_request()],
         "notices": {},
+        "ranges": {},
     }
     return Seen(**(defaults | facts))
 
@@ -85,6 +86,17 @@ RECOVERED_UNTOLD = at_twilio(
 )
 FAILED = an_item(
     *("queued", "sent", "undelivered"), outcome="failed", error_code=30003, notice="sent"
+)
+COUNTED = [{**FAILED, "message_sid": f"SM{number}", "notice_id": "ep_1"} for number in range(2, 5)]
+STORM = seen(
+    at_twilio=[UNDELIVERED],
+    messages=[FAILED, *COUNTED],
+    notices={"SM1:failure": 1, "ep_1:2-3": 2, "ep_1:4-4": 1},
+    ranges={
+        "SM1:failure": frozenset({Range(episode_id="ep_1", first=1, last=1)}),
+        "ep_1:2-3": {Range(episode_id="ep_1", first=2, last=3)},
+        "ep_1:4-4": {Range(episode_id="ep_1", first=4, last=4)},
+    },
 )
 NOT_FOUND = an_item(
     "not_found",
@@ -256,6 +268,64 @@ def test_every_lie_is_found(case: str) -> None:
     found = differences([an_order()], everything)
 
     assert any(expected in difference for difference in found), found
+
+
+def without_range(notice_id: str) -> Seen:
+    ranges = {name: it for name, it in STORM.ranges.items() if name != notice_id}
+    return replace(STORM, ranges=ranges)
+
+
+def test_failures_that_the_notices_of_an_episode_add_up_to_are_told_of() -> None:
+    assert list(wrong_notices(STORM)) == []
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        without_range("ep_1:2-3"),
+        without_range("SM1:failure"),
+        replace(STORM, messages=STORM.messages[:-1]),
+        replace(STORM, messages=[*STORM.messages, {**COUNTED[0], "message_sid": "SM9"}]),
+        replace(
+            STORM,
+            ranges={
+                **STORM.ranges,
+                "ep_1:3-3": frozenset({Range(episode_id="ep_1", first=3, last=3)}),
+            },
+        ),
+        replace(
+            STORM,
+            ranges={
+                **STORM.ranges,
+                "ep_1:4-4": frozenset(
+                    {
+                        Range(episode_id="ep_1", first=4, last=4),
+                        Range(episode_id="ep_1", first=4, last=5),
+                    }
+                ),
+            },
+        ),
+        replace(STORM, messages=[*STORM.messages, {**COUNTED[0], "notice_id": "ep_2"}]),
+    ],
+    ids=[
+        "a range is missing",
+        "the beginning is missing",
+        "one is told of that did not fail",
+        "one is not told of",
+        "one is told of twice",
+        "a repetition says something else",
+        "an episode is kept quiet",
+    ],
+)
+def test_a_count_that_does_not_add_up_is_found(lie: Seen) -> None:
+    assert list(wrong_notices(lie)) != []
+
+
+def test_what_is_muted_is_told_to_nobody() -> None:
+    muted = {**COUNTED[0], "notice": "muted"}
+
+    assert list(wrong_notices(seen(messages=[muted]))) == []
+    assert list(wrong_notices(replace(STORM, messages=[FAILED, *COUNTED, muted]))) == []
 
 
 def test_who_never_got_through_must_be_told_of_once() -> None:
