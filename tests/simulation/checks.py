@@ -5,7 +5,7 @@ the words of the contract.
 """
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -47,6 +47,7 @@ _OUTCOMES: Final[Mapping[str, str]] = {
     "delivered": "delivered",
     "read": "delivered",
 }
+_EPISODE: Final = "ep_"
 _ANSWERING: Final = ("send_message", "status_callback", "query_messages")
 _TURNED_AWAY: Final = frozenset({400, 403, 413, 415})
 _PROVABLY_NOT_SENT: Final = frozenset({400, 422, 503})
@@ -101,6 +102,8 @@ class _Checks:
             yield from self._told(item)
             yield from self._ended(item)
         yield from self._told_of_failures_only()
+        yield from self._told_without_need()
+        yield from self._counted_once()
         yield from self._sent_once()
         for request in self._requests.values():
             yield from self._settled(request)
@@ -215,6 +218,21 @@ class _Checks:
     # --- I4: who was told ---
 
     def _told(self, item: Record) -> Iterator[Violation]:
+        """Alone; or in the count of an episode, where nothing else is told of the message."""
+        sid, notice = item["message_sid"], item.get("notice")
+        if "notice_due" in item:
+            yield Violation(promise="I4", subject=sid, text="people are still owed a word")
+        if _is_counted(item):
+            expected = "sent" if item["outcome"] == "failed" else "recovered"
+            if notice not in {expected, "muted"}:
+                text = f"counted, with notice {notice} and outcome {item['outcome']}"
+                yield Violation(promise="I4", subject=sid, text=text)
+            if self._published(f"{sid}:failure") or self._published(f"{sid}:recovery"):
+                yield Violation(promise="I4", subject=sid, text="counted, and told alone, too")
+        else:
+            yield from self._told_alone(item)
+
+    def _told_alone(self, item: Record) -> Iterator[Violation]:
         sid, notice = item["message_sid"], item.get("notice")
         failures = self._published(f"{sid}:failure")
         recoveries = self._published(f"{sid}:recovery")
@@ -235,13 +253,6 @@ class _Checks:
                 f"told {len(failures)} times, recovery {len(recoveries)} times"
             )
             yield Violation(promise="I4", subject=sid, text=text)
-        if "notice_due" in item:
-            yield Violation(promise="I4", subject=sid, text="people are still owed a word")
-        for published in (failures, recoveries):
-            undisturbed = [each for each in published if each.by not in self._world.disturbed]
-            if len(undisturbed) > 1:
-                text = f"told twice without need, by {[each.by for each in published]}"
-                yield Violation(promise="I4", subject=sid, text=text)
         if failures and recoveries and recoveries[0].at < failures[0].at:
             text = "the recovery was told before the failure"
             yield Violation(promise="I4", subject=sid, text=text)
@@ -249,9 +260,48 @@ class _Checks:
     def _told_of_failures_only(self) -> Iterator[Violation]:
         for notice in self._world.topic.published:
             sid, _, _ = notice.notice_id.partition(":")
+            if sid.startswith(_EPISODE):
+                continue  # its numbers are looked at
             transitions = self._items.get(sid, {}).get("transitions", [])
             if not any(entry["status"] in _FAILURES for entry in transitions):
                 yield Violation(promise="I4", subject=sid, text="told, and it never failed")
+
+    def _told_without_need(self) -> Iterator[Violation]:
+        told: defaultdict[str, list[Published]] = defaultdict(list)
+        for published in self._world.topic.published:
+            told[published.notice_id].append(published)
+        for notice_id, several in told.items():
+            if len([each for each in several if each.by not in self._world.disturbed]) > 1:
+                text = f"told twice without need, by {[each.by for each in several]}"
+                yield Violation(promise="I4", subject=notice_id, text=text)
+            if len({_range(each) for each in several}) > 1:
+                text = f"it did not always say the same: {[_range(each) for each in several]}"
+                yield Violation(promise="I4", subject=notice_id, text=text)
+
+    def _counted_once(self) -> Iterator[Violation]:
+        """The notices of an episode cover each number of its count once; the first is its opener's.
+
+        Of an opener that was delivered after all people may never have heard: nobody knows whether
+        who died had told them.
+        """
+        counted: Counter[str] = Counter(
+            item["notice_id"]
+            for item in self._items.values()
+            if _is_counted(item) and item["notice"] != "muted"
+        )
+        covered: defaultdict[str, list[int]] = defaultdict(list)
+        ranges = {each.notice_id: _range(each) for each in self._world.topic.published}
+        for episode_id, first, last in filter(None, ranges.values()):
+            covered[episode_id] += range(first, last + 1)
+        for episode_id in covered.keys() | counted.keys():
+            numbers, most = sorted(covered[episode_id]), counted[episode_id] + 1
+            if numbers not in (list(range(1, most + 1)), list(range(2, most + 1))):
+                text = f"{most} failed, and people were told of {numbers}"
+                yield Violation(promise="I4", subject=episode_id, text=text)
+        for episode in map(_plain, self._world.tables["EpisodesTable"].items()):
+            if "telling" in episode or "open" in episode:
+                text = "its episode is not over"
+                yield Violation(promise="I4", subject=episode["episode_id"], text=text)
 
     # --- I5, I6: what was sent ---
 
@@ -421,6 +471,18 @@ def _rank(status: str) -> int:
     return _RANKS.get(status, 0)
 
 
+def _is_counted(item: Record) -> bool:
+    return str(item.get("notice_id", "")).startswith(_EPISODE)
+
+
+def _range(published: Published) -> tuple[str, int, int] | None:
+    """The episode, and what of its count is told; nothing of a recovery or a mere last line."""
+    facts = published.facts
+    if "range_from" not in facts:
+        return None
+    return facts["episode_id"], int(facts["range_from"]), int(facts["range_to"])
+
+
 def _request_id(message: TwilioMessage) -> str | None:
     """The request of ours that the message's callback URL names."""
     query = parse_qs(urlsplit(message.status_callback or "").query)
@@ -444,6 +506,8 @@ def _value(value: Mapping[str, Any]) -> Any:
     match value:
         case {"N": number}:
             return int(number)
+        case {"BOOL": truth}:
+            return truth
         case {"L": entries}:
             return [_value(entry) for entry in entries]
         case {"M": entries}:

@@ -10,6 +10,7 @@ _LAYER: Final = "layers/delivery/delivery"
 _SENDING: Final = "functions/send_message/sending.py"
 _CALLBACK: Final = "functions/status_callback/app.py"
 _NOTIFY: Final = "functions/notify_failure/app.py"
+_TELLING: Final = "functions/notify_failure/telling.py"
 _RECONCILING: Final = "functions/reconcile_messages/reconciling.py"
 _SETTLING: Final = "functions/reconcile_messages/settling.py"
 
@@ -126,21 +127,20 @@ MUTANTS: Final = (
     _mutant(
         "marked as told before it is told",
         "I4",
-        _NOTIFY,
-        """        if message.outcome is Outcome.FAILED or message.tells_recovery:
-            publish(compose(message, PLACES, shows_numbers=NOTICE_SHOWS_NUMBERS))
-        message = store.advance_notice(message, now())
+        _TELLING,
+        """        if claimed.outcome is Outcome.FAILED or claimed.tells_recovery:
+            self._publish_message(claimed)
+        told = self._messages.advance_notice(claimed, self._now())
 """,
-        """        told = store.advance_notice(message, now())
-        if message.outcome is Outcome.FAILED or message.tells_recovery:
-            publish(compose(message, PLACES, shows_numbers=NOTICE_SHOWS_NUMBERS))
-        message = told
+        """        told = self._messages.advance_notice(claimed, self._now())
+        if claimed.outcome is Outcome.FAILED or claimed.tells_recovery:
+            self._publish_message(claimed)
 """,
     ),
     _mutant(
         "the notice is told by whoever finds it claimed",
         "I4",
-        _NOTIFY,
+        _TELLING,
         "case Message(notice=Notice.TELLING) if message.updated_at < abandoned_before:",
         "case Message(notice=Notice.TELLING) if message.updated_at != abandoned_before:",
     ),
@@ -148,8 +148,8 @@ MUTANTS: Final = (
         "the sweep is switched off",
         "I4",
         _NOTIFY,
-        "for message_sid in store.notices_due(before):",
-        "for message_sid in ():",
+        "for message_sids in batched(store.notices_due(before), _SWEPT_AT_ONCE, strict=False):",
+        "for message_sids in ():",
     ),
     _mutant(
         "sent again after a time-out",
