@@ -33,6 +33,8 @@ LAYER_MAY_IMPORT = {
     "callback_queue": {"delivery.message", "botocore"},
     "send_request": {"delivery.message"},
     "dynamodb": {"botocore"},
+    "pace": set[str](),
+    "pace_store": {"delivery.pace", "delivery.dynamodb"},
     "paging": {"delivery.message"},
     "spellings": set[str](),
     "store": {"delivery.message", "delivery.dynamodb", "delivery.paging"},

@@ -25,6 +25,7 @@ from delivery.callback_queue import CallbackQueue
 from delivery.credentials import TwilioSecrets
 from delivery.message import Lifetimes
 from delivery.metrics import CountedByFacts, count_apart
+from delivery.pace_store import PaceStore
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState
 from delivery.store import MessageStore, Recorded, StoreUnavailable
@@ -32,6 +33,7 @@ from delivery.twilio import TwilioClient
 
 from .answers import answer_for, answer_for_batch, direct_answer
 from .batch import MAX_BATCH_BYTES, RequestQueuer
+from .pacing import Pacer, Turns
 from .results import (
     Accepted,
     Batch,
@@ -57,6 +59,7 @@ LIFETIMES = Lifetimes.of(
     retention_days=os.environ["RETENTION_DAYS"],
     reconcile_after_minutes=os.environ["RECONCILE_AFTER_MINUTES"],
 )
+MAX_SENDS_PER_SECOND = float(os.environ["MAX_SENDS_PER_SECOND"])
 # What follows Twilio's answer must fit into the seconds that TwilioClient reserves for it.
 _BRIEF = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 2})
 
@@ -84,7 +87,19 @@ sender = MessageSender(
     stores_body=os.environ["STORE_MESSAGE_BODY"] == "true",
     now=now,
 )
-queuer = RequestQueuer(secrets=secrets, queue=SendQueue(sqs, os.environ["SEND_QUEUE_URL"]), now=now)
+send_queue = SendQueue(sqs, os.environ["SEND_QUEUE_URL"])
+queuer = RequestQueuer(secrets=secrets, queue=send_queue, now=now)
+pacer = (
+    Pacer(
+        store=PaceStore(dynamodb, os.environ["SEND_REQUESTS_TABLE"]),
+        queue=send_queue,
+        secrets=secrets,
+        per_second=MAX_SENDS_PER_SECOND,
+        now=now,
+    )
+    if MAX_SENDS_PER_SECOND
+    else None
+)
 
 
 class StaysQueued(Exception):
@@ -152,24 +167,46 @@ def take_batch(event: dict[str, Any], context: LambdaContext) -> "PartialItemFai
         EventType,
         process_partial_response,
     )
+    from aws_lambda_powertools.utilities.data_classes import SQSEvent  # noqa: PLC0415 -- the same
 
+    turns = None
+    records = event["Records"]
+    if pacer is not None:
+        try:
+            turns = pacer.turns(SQSEvent(event).records, time_left=_time_left(context))
+        except StoreUnavailable as error:
+            _count("SendUnavailable", len(records))
+            logger.warning("SendUnavailable", reason=str(error))
+            return {"batchItemFailures": [{"itemIdentifier": it["messageId"]} for it in records]}
+        records = turns.in_order(records)
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    failures = process_partial_response(event, take_from_queue, processor, context)
+    take = partial(take_from_queue, turns=turns)
+    failures = process_partial_response({"Records": records}, take, processor, context)
     _report_unforeseen(processor)
     return failures
 
 
-def take_from_queue(record: "SQSRecord", lambda_context: LambdaContext) -> None:
-    """Send what a message of SendQueue asks for; it stays there only if nothing was sent.
+def take_from_queue(
+    record: "SQSRecord", lambda_context: LambdaContext, *, turns: Turns | None
+) -> None:
+    """Send what a message of SendQueue asks for, when it is its turn.
+
+    It stays there only if nothing was sent.
 
     Raises:
         StaysQueued: it may be tried again, or somebody is posting it right now.
         StoreUnavailable: it was refused, and nobody would ever learn of that.
     """
     key = record.message_id
+    if turns and not turns.wait_for(key):
+        _count("MessagePostponed")
+        raise StaysQueued("it waits for its turn")
     sent = sender.send_json(record.body, key=key, time_left=_time_left(lambda_context))
     _report(sent, queue_message_id=key)
     match sent:
+        case NotDone(throttled=True) if turns:
+            turns.throttled(key, sent.retry_after)
+            raise StaysQueued(sent.reason)
         case NotDone():
             raise StaysQueued(sent.reason)
         case Undecided(state=RequestState.IN_PROGRESS):

@@ -83,6 +83,7 @@ class NotDone:
     reason: str
     retry_after: int = RETRY_AFTER_SECONDS
     credentials_refused: bool = False
+    throttled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

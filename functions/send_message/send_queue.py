@@ -1,17 +1,19 @@
-"""SendQueue, as those see it who put requests into it.
+"""SendQueue, as those see it who put requests into it, and who let them wait there.
 
 Nothing is raised for what SQS does not take: whoever asked must be told of each request.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import batched
 from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import ChangeMessageVisibilityBatchRequestEntryTypeDef
 
 # Of one SQS request. A MiB would be allowed, but was 256 KiB until 2025, and other implementations
 # still say so. Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
@@ -54,6 +56,21 @@ class SendQueue:
                     put |= confirmed
                     reason = trouble or reason
         return put, reason
+
+    def hide(self, seconds: Mapping[str, int]) -> None:
+        """Hand these messages, known by their receipt handles, out again after so many seconds.
+
+        Those for which it fails come again as the queue has it, which does no harm.
+        """
+        for some in batched(seconds.items(), _MOST_ENTRIES, strict=False):
+            entries: list[ChangeMessageVisibilityBatchRequestEntryTypeDef] = [
+                {"Id": str(number), "ReceiptHandle": handle, "VisibilityTimeout": time}
+                for number, (handle, time) in enumerate(some)
+            ]
+            try:
+                self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
+            except (ClientError, BotoCoreError):
+                continue
 
     def _put_some(
         self, bodies: Sequence[str], time_left: Callable[[], float], places: Sequence[int]

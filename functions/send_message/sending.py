@@ -21,6 +21,7 @@ from delivery.twilio import (
     MessageResource,
     OutcomeUnknown,
     Refused,
+    Throttled,
     TwilioClient,
     Unavailable,
 )
@@ -400,4 +401,8 @@ def _not_done(error: CredentialsRefused | Unavailable) -> NotDone:
         return NotDone(
             reason=str(error), retry_after=RETRY_AFTER_REPAIR_SECONDS, credentials_refused=True
         )
-    return NotDone(reason=str(error), retry_after=error.retry_after or RETRY_AFTER_SECONDS)
+    return NotDone(
+        reason=str(error),
+        retry_after=error.retry_after or RETRY_AFTER_SECONDS,
+        throttled=isinstance(error, Throttled),
+    )

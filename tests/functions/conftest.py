@@ -53,6 +53,7 @@ ENVIRONMENT = {
     "SEND_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/123456789012/requests",
     "TWILIO_SECRET_NAME": "delivery/twilio",
     "TWILIO_API_BASE_URL": "http://127.0.0.1:9",  # nobody listens there; a test names its own
+    "MAX_SENDS_PER_SECOND": "0",
     "STATUS_CALLBACK_URL": "https://callbacks.example.com/twilio/status",
     "PUBLIC_BASE_URL": "https://callbacks.example.com",
     "STORE_MESSAGE_BODY": "false",

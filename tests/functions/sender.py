@@ -148,12 +148,14 @@ class Function:
     def request(self, request_id: str) -> SendRequest | None:
         return RequestStore(self.dynamodb, "SendRequestsTable").get(request_id)
 
-    def take(self, *bodies: object) -> list[str]:
+    def take(self, *bodies: object, received: int = 1) -> list[str]:
         """The queue's message ids that stay queued, of messages that are named by their place."""
         records = [
             {
                 "messageId": f"{QUEUE_MESSAGE_ID}-{place}",
+                "receiptHandle": f"handle-{place}",
                 "body": body if isinstance(body, str) else json.dumps(body),
+                "attributes": {"ApproximateReceiveCount": str(received)},
                 "eventSource": "aws:sqs",
             }
             for place, body in enumerate(bodies)

@@ -25,6 +25,7 @@ DEFAULTS = {
     "CallbackRateLimit": 500,
     "CallbackBurstLimit": 1000,
     "NoticeShowsNumbers": "false",
+    "MaxSendsPerSecond": 0,
     "DoubtMinutes": 15,
     "ReconcileAfterMinutes": 60,
     "UnconfirmedAfterHours": 72,

@@ -46,6 +46,11 @@ class Changes:
         new = f"if_not_exists(#{name}, :{name})" if once else f":{name}"
         self._sets.append(f"#{name} = {new}")
 
+    def add(self, name: str, number: int) -> None:
+        """Add a number to the attribute, which must be there."""
+        self._mention(name, number)
+        self._sets.append(f"#{name} = #{name} + :{name}")
+
     def append(self, name: str, value: object) -> None:
         """Add an entry to the list, which is made where it is not there yet."""
         self._mention(name, [value])

@@ -9,6 +9,7 @@ never made. Errors say what the caller may do next:
     ├── Refused              Twilio said no: do not try again
     ├── CredentialsRefused   nothing was sent: put the credentials right first
     ├── Unavailable          nothing was sent: try again later
+    │   └── Throttled        the same, and not so often
     └── OutcomeUnknown       it may have been sent: find out, never just send again
 """
 
@@ -77,6 +78,10 @@ class Unavailable(TwilioError):
     def __init__(self, reason: str, *, retry_after: int | None = None) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+
+
+class Throttled(Unavailable):
+    """Twilio is asked more often than it allows."""
 
 
 class OutcomeUnknown(TwilioError):
@@ -364,7 +369,7 @@ def _read(response: requests.Response) -> object:
     code = _code(content, "code") if isinstance(content, dict) else None
     status = response.status_code
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise Unavailable("Twilio throttles us", retry_after=_retry_after(response))
+        raise Throttled("Twilio throttles us", retry_after=_retry_after(response))
     if status == HTTPStatus.UNAUTHORIZED or code == _AUTHENTICATION_FAILED:
         raise CredentialsRefused(f"Twilio refused our credentials with HTTP {status}")
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
