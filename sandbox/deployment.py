@@ -130,10 +130,10 @@ class Account:
             TopicArn=topic_arn, AttributeName="Policy", AttributeValue=json.dumps(policy)
         )
 
-    def subscribe_queue(self, topic_arn: str) -> str:
+    def subscribe_queue(self, topic_arn: str, name: str) -> str:
         """Let a new queue take the topic's messages just as they were published: its URL."""
         queues = self.queues
-        url = queues.create_queue(QueueName="notices")["QueueUrl"]
+        url = queues.create_queue(QueueName=name)["QueueUrl"]
         arn = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"][
             "QueueArn"
         ]

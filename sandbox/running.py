@@ -261,6 +261,6 @@ def _endpoints(
         messages_table=stack.outputs["MessagesTableName"],
         send_queue_url=stack.outputs["SendQueueUrl"],
         failure_topic_arn=topic_arn,
-        notices_queue_url=account.subscribe_queue(topic_arn),
+        notices_queue_url=account.subscribe_queue(topic_arn, "notices"),
         dashboard_url=f"{page.url}/",
     )

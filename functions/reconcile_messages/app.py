@@ -48,7 +48,7 @@ METRIC_OF = {
     What.AMBIGUOUS: "DoubtAmbiguous",
     What.TROUBLE: "ReconcileTrouble",
     What.STOPPED: "ReconcileStopped",
-    What.BLOCKED: "ReconcileStopped",
+    What.BLOCKED: "CredentialsRefused",
 }
 # Nobody waits, but what follows Twilio's answer must fit into the seconds reserved for it.
 BRIEF = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 2})

@@ -233,7 +233,8 @@ def _report(sent: SendResult, queue_message_id: str | None = None) -> None:
     log = logger.info if isinstance(sent, Accepted) else logger.warning
     match sent:
         case Accepted(message=message, stored=stored, queued=queued, recorded=recorded):
-            metric = "MessageSent"
+            # Nobody expects a callback about a scheduled one yet.
+            metric = "MessageScheduled" if message.send_at else "MessageSent"
             facts: dict[str, object] = {
                 "message_sid": message.message_sid,
                 "request_id": message.request_id,

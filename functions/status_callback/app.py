@@ -87,6 +87,7 @@ def receive_status(event: dict[str, Any]) -> Answer:
         update = status_update(parameters, raw_query=_query(event), at=now())
     except SignatureWrong as wrong:
         _log_refusal(wrong.cause)
+        _count("SignatureRefused")
         return _refused()
     except ParameterMissing as missing:
         _count("CallbackMalformed", cause=f"no_{missing.parameter}")
@@ -153,6 +154,7 @@ def _turned_away(event: dict[str, Any], body: bytes, given: str) -> Answer | Non
         _count("CallbackMalformed", cause="not_a_form")
         return problem(415, "Send application/x-www-form-urlencoded, as Twilio does.")
     if not given:
+        _count("SignatureMissing")  # Twilio always signs: a stranger, and no news
         return _refused()
     return None
 
@@ -196,7 +198,6 @@ def _urls(event: dict[str, Any]) -> Sequence[str]:
 
 
 def _refused() -> Answer:
-    _count("SignatureRefused")
     return problem(403, "The request is not signed by Twilio for this endpoint.")
 
 

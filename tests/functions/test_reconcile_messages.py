@@ -517,8 +517,8 @@ def test_refused_credentials_stop_one_account_and_not_the_others(
 
     assert {world.message(sid).outcome for sid in sids} == {Outcome.PENDING}
     assert world.message(theirs).outcome is Outcome.DELIVERED
-    assert counted() == {"ReconcileStopped": 1, "MessageReconciled": 1}
-    (line,) = (it for it in log_output.getvalue().splitlines() if "ReconcileStopped" in it)
+    assert counted() == {"CredentialsRefused": 1, "MessageReconciled": 1}
+    (line,) = (it for it in log_output.getvalue().splitlines() if "CredentialsRefused" in it)
     assert json.loads(line)["level"] == "ERROR"
     assert ACCOUNT_SID in line
 
@@ -548,7 +548,7 @@ def test_without_a_secret_nothing_happens_and_an_operator_is_told(
     world.run()
 
     assert world.asked == []
-    assert counted() == {"ReconcileStopped": 1}
+    assert counted() == {"CredentialsRefused": 1}
 
 
 def test_a_run_whose_time_is_up_asks_nothing_more(world: World, counted: Counted) -> None:

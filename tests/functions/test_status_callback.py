@@ -291,12 +291,16 @@ def test_the_log_names_the_likely_cause_once_a_minute_and_holds_no_secret(
     assert not any(secret in log_output.getvalue() for secret in (AUTH_TOKEN, "8675310"))
 
 
-def test_every_refusal_is_counted(app: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_refusal_is_counted_and_strangers_apart(
+    app: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
     status_of(app, a_request(x_twilio_signature=None))
     status_of(app, a_request(token="another-token"))
+    status_of(app, a_request(CALLBACK | {"AccountSid": SUBACCOUNT}))
 
-    counted = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["SignatureRefused"] for line in counted] == [[1.0], [1.0]]
+    counted = data_points(capsys.readouterr().out)
+    assert total(counted, "SignatureMissing", service="tested") == 1
+    assert total(counted, "SignatureRefused", service="tested") == 2
 
 
 @pytest.mark.parametrize("absent", ["rawQueryString", "requestContext", "body", "headers"])

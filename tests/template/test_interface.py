@@ -30,6 +30,9 @@ DEFAULTS = {
     "ReconcileAfterMinutes": 60,
     "UnconfirmedAfterHours": 72,
     "ReconcileUnknownMessages": "false",
+    "AlarmEmail": "",
+    "FailureRatePercent": 20,
+    "FailureRateMinMessages": 20,
     "NoticeQuietMinutes": 15,
     "MutedCategories": "opt_out",
     "Architecture": "arm64",
@@ -190,6 +193,7 @@ def accepts(name: str, value: str) -> bool:
 
 def test_what_a_person_writes_freely_has_a_pattern() -> None:
     assert set(PATTERNS) == {
+        "AlarmEmail",
         "FailureEmail",
         "MutedCategories",
         "PublicBaseUrl",
@@ -323,16 +327,23 @@ def test_only_the_dashboard_has_a_physical_name(template: Template) -> None:
     assert named == {"Dashboard": {"Ref": "AWS::StackName"}}
 
 
-def test_somebody_is_told_by_email_if_an_address_is_given(template: Template) -> None:
+@pytest.mark.parametrize(
+    ("topic", "address"), [("FailureTopic", "FailureEmail"), ("AlarmTopic", "AlarmEmail")]
+)
+def test_somebody_is_told_by_email_if_an_address_is_given(
+    topic: str, address: str, template: Template
+) -> None:
     (subscription,) = (
-        it for it in template["Resources"].values() if it["Type"] == "AWS::SNS::Subscription"
+        it
+        for it in template["Resources"].values()
+        if it["Type"] == "AWS::SNS::Subscription" and it["Properties"]["TopicArn"] == {"Ref": topic}
     )
 
     assert template["Conditions"][subscription["Condition"]] == {
-        "Fn::Not": [{"Fn::Equals": [{"Ref": "FailureEmail"}, ""]}]
+        "Fn::Not": [{"Fn::Equals": [{"Ref": address}, ""]}]
     }
     assert subscription["Properties"] == {
-        "TopicArn": {"Ref": "FailureTopic"},
+        "TopicArn": {"Ref": topic},
         "Protocol": "email",
-        "Endpoint": {"Ref": "FailureEmail"},
+        "Endpoint": {"Ref": address},
     }

@@ -19,6 +19,7 @@ for number in range(40):
 print("Error: no such thing", file=sys.stderr)
 sys.exit("{command}" == sys.argv[1])
 """
+BUILT = "Resources:\n  Queue:\n    Type: AWS::SQS::Queue\n"
 
 
 @pytest.fixture
@@ -75,10 +76,15 @@ def test_the_persons_own_aws_settings_do_not_reach_it(
 def test_it_deploys_what_was_built_with_the_parameters(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    built = project / ".sandbox" / "build"
+    built.mkdir(parents=True)
+    (built / "template.yaml").write_text(BUILT)
+
     a_sam(project, monkeypatch).deploy(stack_name="delivery", parameters={"RetentionDays": "7"})
 
     log = (project / "run" / "sam-deploy.log").read_text()
-    assert f"--template-file {project / '.sandbox' / 'build' / 'template.yaml'}" in log
+    assert f"--template-file {built / 'emulated.yaml'}" in log
+    assert (built / "emulated.yaml").read_text() == BUILT
     assert "--stack-name delivery" in log
     assert "--parameter-overrides RetentionDays=7" in log
 
