@@ -67,7 +67,6 @@ finder = Finder(
 
 def show(event: Mapping[str, Any], viewer: Viewer) -> str:
     """What was clicked on, as HTML; the recent failures where nothing was."""
-    start = None
     match event:
         case {"view": "message", "message_sid": str(message_sid)}:
             message = finder.message(message_sid)
@@ -83,8 +82,11 @@ def show(event: Mapping[str, Any], viewer: Viewer) -> str:
         case {"view": "lookup"}:
             return widget(viewer, _found(viewer), asked=viewer.typed)
         case {"view": "failures", "day": str(day), "next_token": None | str() as token}:
-            start = Place.of(day, token)
-    return widget(viewer, failures(viewer, finder.failures(viewer.now.date(), start)))
+            listed = finder.failures(viewer.now.date(), Place.of(day, token))
+            return widget(viewer, failures(viewer, listed))
+        case _:
+            listed, counts = finder.failures(viewer.now.date()), finder.counts(viewer.now)
+            return widget(viewer, failures(viewer, listed, counts=counts))
 
 
 def _found(viewer: Viewer) -> Markup:

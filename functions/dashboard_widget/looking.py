@@ -1,18 +1,20 @@
 """Finding what the widget shows: failed messages day by day, and whatever a text may mean."""
 
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from itertools import islice
 from typing import Final, Self
 
-from delivery.message import Message
+from delivery.message import Message, Outcome
 from delivery.paging import Page
 from delivery.request_store import RequestStore
-from delivery.send_request import SendRequest
+from delivery.send_request import RequestState, SendRequest
 from delivery.spellings import Kind, Meaning, meanings
-from delivery.store import MessageStore
+from delivery.store import MessageStore, Tally
 
 _ROWS: Final = 10
 _DAYS: Final = 7  # so many are looked through before somebody has to ask for more
+_MOST_UNSETTLED: Final = 200
 _DAY: Final = timedelta(days=1)
 _CHANNELS: Final = ("", "whatsapp:", "rcs:")  # in which a plain number can have got a message
 
@@ -53,6 +55,16 @@ class Failures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How much there is to worry about: on this day in UTC, and right now."""
+
+    failed: Tally
+    unconfirmed: Tally
+    awaiting: Tally
+    in_doubt: Tally
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Several:
     """The messages that a text means, newest first, or a page of them."""
 
@@ -81,6 +93,21 @@ class Finder:
             StoreUnavailable: DynamoDB did not answer.
         """
         return self._store.get(message_sid)
+
+    def counts(self, now: datetime) -> Counts:
+        """The counts of the moment, from the indexes; of requests in doubt there are few.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        unsettled = list(islice(self._requests.unsettled(), _MOST_UNSETTLED))
+        in_doubt = sum(it.state_at(now) is RequestState.IN_DOUBT for it in unsettled)
+        return Counts(
+            failed=self._store.tally(Outcome.FAILED, now.date()),
+            unconfirmed=self._store.tally(Outcome.UNCONFIRMED, now.date()),
+            awaiting=self._store.tally(Outcome.PENDING),
+            in_doubt=Tally(number=in_doubt, is_all=len(unsettled) < _MOST_UNSETTLED),
+        )
 
     def failures(self, today: date, start: Place | None = None) -> Failures:
         """A page of the messages that failed, from a place on, or from today.

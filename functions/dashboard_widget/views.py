@@ -5,8 +5,7 @@ Pure: messages and who looks at them go in, HTML comes out. A button is an eleme
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/add_custom_widget_dashboard_interactivity.html
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
@@ -16,8 +15,9 @@ from delivery.markup import Child, Markup, as_json, element, joined, stylesheet
 from delivery.message import Message, Outcome
 from delivery.send_request import SendRequest
 from delivery.spellings import Kind
+from delivery.store import Tally
 
-from .looking import Failures, Several
+from .looking import Counts, Failures, Several
 from .timeline import timeline
 from .viewer import FIELD, Viewer, span
 from .words import (
@@ -43,15 +43,6 @@ _TONE_OF: Final[Mapping[Outcome, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Count:
-    """A number worth a glance, e.g. how many messages are awaited."""
-
-    name: str
-    number: str
-    tone: str = "plain"
-
-
 def widget(viewer: Viewer, *content: Child, asked: str = "") -> str:
     """The whole widget: the form to look something up, and what is asked for below it."""
     return _page(viewer, _form(viewer, asked), *content)
@@ -62,7 +53,7 @@ def popup(viewer: Viewer, *content: Child) -> str:
     return _page(viewer, *content)
 
 
-def failures(viewer: Viewer, listed: Failures, *, counts: Iterable[Count] = ()) -> Markup:
+def failures(viewer: Viewer, listed: Failures, *, counts: Counts | None = None) -> Markup:
     """Failed messages, newest first, each with its explanation; above them some numbers."""
     older = None
     if listed.older:
@@ -71,7 +62,7 @@ def failures(viewer: Viewer, listed: Failures, *, counts: Iterable[Count] = ()) 
     days = f"from {listed.oldest_day:%-d %B} to {listed.newest_day:%-d %B %Y} (UTC)"
     return joined(
         [
-            _counts(counts),
+            _counts(viewer, counts) if counts else None,
             _by_day(viewer, listed.messages, at=_failed_at)
             if listed.messages
             else element("p", f"No message failed {days}.", class_="dw-nothing"),
@@ -211,16 +202,21 @@ def _foot(viewer: Viewer, *buttons: Child) -> Markup:
     )
 
 
-def _counts(counts: Iterable[Count]) -> Markup | None:
-    tiles = [
-        element(
-            "li",
-            element("strong", it.number, class_=f"dw-{it.tone}"),
-            element("span", it.name),
-        )
-        for it in counts
-    ]
-    return element("ul", *tiles, class_="dw-counts") if tiles else None
+def _counts(viewer: Viewer, counts: Counts) -> Markup:
+    today = "today" if viewer.zone_name == "UTC" else "today (UTC)"
+    tiles = (
+        (f"failed {today}", counts.failed, "bad"),
+        (f"unconfirmed {today}", counts.unconfirmed, "doubtful"),
+        ("on their way", counts.awaiting, "plain"),
+        ("in doubt", counts.in_doubt, "doubtful"),
+    )
+    return element("ul", *(_tile(*tile) for tile in tiles), class_="dw-counts")
+
+
+def _tile(name: str, tally: Tally, tone: str) -> Markup:
+    number = f"{tally.number:,}" + ("" if tally.is_all else "+")
+    tone = tone if tally.number else "plain"
+    return element("li", element("strong", number, class_=f"dw-{tone}"), element("span", name))
 
 
 def _by_day(

@@ -136,6 +136,29 @@ def test_nothing_older_than_what_is_kept_is_offered(app: ModuleType, clock: Cloc
     assert pages == {0: False, 6: False, 7: True}
 
 
+def test_what_there_is_to_worry_about_is_counted_above_the_list(
+    app: ModuleType, store: MessageStore, requests: RequestStore, clock: Clock
+) -> None:
+    for number in range(12):
+        a_failure(store, number, clock)
+    a_failure(store, 12, clock, ago=86400)
+    given_up = store.record(an_update("sent", message_sid=a_sid(13))).message
+    store.record_unconfirmed(given_up, clock.now())
+    store.record(an_update("sent", message_sid=a_sid(14)))
+    store.record(an_update("delivered", message_sid=a_sid(15)))
+    requests.claim(a_claim())
+
+    texts = shown(app).texts
+
+    below = texts[texts.index("Look up") + 1 :]
+    assert below[:8] == [
+        *("12", "failed today"),
+        *("1", "unconfirmed today"),
+        *("1", "on their way"),
+        *("1", "in doubt"),
+    ]
+
+
 def test_a_message_opens_with_its_timeline(app: ModuleType, store: MessageStore) -> None:
     store.record(an_update("queued", source=Source.SEND))
     store.record(an_update("undelivered", after=5, error_code=30003))

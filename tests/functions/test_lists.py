@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.dynamodb import as_item
-from delivery.message import Lifetimes, StatusUpdate
-from delivery.store import MessageStore, Page, TokenInvalid
+from delivery.dynamodb import as_item, count
+from delivery.message import Lifetimes, Outcome, StatusUpdate
+from delivery.store import MessageStore, Page, Tally, TokenInvalid
 from tests.builders import NOON, a_message, an_update
 
 LIFETIMES = Lifetimes()
@@ -266,3 +266,30 @@ def test_what_is_no_token_is_refused_with_what_to_do(
 ) -> None:
     with pytest.raises(TokenInvalid, match="leave it out to begin anew"):
         store.messages_to(TO, limit=1, next_token=spoilt(token))
+
+
+# --- counting ------------------------------------------------------------------------------------
+
+
+def test_a_list_is_counted_without_being_read(store: MessageStore, fill: Fill) -> None:
+    fill(failure(number) for number in range(20))
+    fill([an_update("sent", message_sid=sid(20))])
+
+    assert store.tally(Outcome.FAILED, TODAY) == Tally(number=20)
+    assert store.tally(Outcome.UNCONFIRMED, TODAY) == Tally(number=0)
+    assert store.tally(Outcome.PENDING) == Tally(number=1)
+
+
+def test_a_count_that_ends_before_the_list_says_so(
+    fill: Fill, dynamodb: DynamoDBClient, messages_table: str
+) -> None:
+    fill(an_update(message_sid=sid(number)) for number in range(2))
+    asked = {
+        "IndexName": "by_to",
+        "KeyConditionExpression": "#to = :to",
+        "ExpressionAttributeNames": {"#to": "to"},
+        "ExpressionAttributeValues": {":to": {"S": TO}},
+    }
+
+    assert count(dynamodb, messages_table, asked | {"Limit": 1}) == (1, False)
+    assert count(dynamodb, messages_table, asked) == (2, True)

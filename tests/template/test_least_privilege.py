@@ -30,7 +30,9 @@ MAY = {
     "dashboard_widget": {
         ("dynamodb:BatchGetItem", "MessagesTable"),
         ("dynamodb:GetItem", "MessagesTable"),
+        ("dynamodb:BatchGetItem", "SendRequestsTable"),
         ("dynamodb:GetItem", "SendRequestsTable"),
+        ("dynamodb:Query", "${SendRequestsTable.Arn}/index/by_unsettled"),
         ("dynamodb:Query", "${MessagesTable.Arn}/index/by_watch"),
         ("dynamodb:Query", "${MessagesTable.Arn}/index/by_to"),
         ("dynamodb:Query", "${MessagesTable.Arn}/index/by_reference"),

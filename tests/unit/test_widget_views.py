@@ -11,8 +11,9 @@ from delivery.message import Lifetimes, Message, Notice, Outcome, Source
 from delivery.paging import Page
 from delivery.send_request import RequestState, SendRequest
 from delivery.spellings import Kind, Meaning
+from delivery.store import Tally
 from functions.dashboard_widget import views
-from functions.dashboard_widget.looking import Failures, Place, Several
+from functions.dashboard_widget.looking import Counts, Failures, Place, Several
 from functions.dashboard_widget.viewer import Viewer
 from functions.dashboard_widget.words import STATE_IN_WORDS
 from tests.builders import ACCOUNT_SID, NOON, a_message, an_update
@@ -142,11 +143,22 @@ def test_a_quiet_week_is_said_in_a_sentence() -> None:
 
 def test_counts_stand_above_the_list() -> None:
     viewer = a_viewer()
-    counts = [views.Count(name="in doubt", number="3", tone="doubtful")]
+    counts = Counts(
+        failed=Tally(number=12),
+        unconfirmed=Tally(number=0),
+        awaiting=Tally(number=12345, is_all=False),
+        in_doubt=Tally(number=3),
+    )
 
     screen = Screen(views.widget(viewer, views.failures(viewer, failures(), counts=counts)))
 
-    assert screen.texts.index("3") + 1 == screen.texts.index("in doubt")
+    below = screen.texts[screen.texts.index("Look up") + 1 :]
+    assert below[:8] == [
+        *("12", "failed today"),
+        *("0", "unconfirmed today"),
+        *("12,345+", "on their way"),
+        *("3", "in doubt"),
+    ]
 
 
 # --- one message ---------------------------------------------------------------------------------

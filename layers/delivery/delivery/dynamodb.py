@@ -128,6 +128,21 @@ def query(
         start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
 
+def count(
+    client: "DynamoDBClient", table_name: str, arguments: Mapping[str, Any]
+) -> tuple[int, bool]:
+    """How many items a query finds on its first page (1 MB of the index), and if these are all.
+
+    Raises:
+        StoreUnavailable: DynamoDB did not answer.
+    """
+    try:
+        page = client.query(TableName=table_name, Select="COUNT", **arguments)
+    except (ClientError, BotoCoreError) as error:
+        raise StoreUnavailable(f"DynamoDB did not answer a query: {reason(error)}") from error
+    return page["Count"], "LastEvaluatedKey" not in page
+
+
 def read_many(
     client: "DynamoDBClient", table_name: str, key: str, values: Iterable[str]
 ) -> Iterator[Item]:

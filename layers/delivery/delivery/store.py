@@ -25,6 +25,7 @@ from delivery.dynamodb import (
     StoreUnavailable,
     as_item,
     as_record,
+    count,
     query,
     read_many,
     read_one,
@@ -91,6 +92,14 @@ class Recorded:
     """The message's outcome became what it is by this update."""
     contradicted: bool = False
     """The update brought another error code than the one known for its status; the first stays."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """How many messages are on a list; where `is_all` is false, at least so many."""
+
+    number: int
+    is_all: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,6 +297,33 @@ class MessageStore:
             StoreUnavailable: DynamoDB did not answer.
         """
         return self._every(_watched(Outcome.PENDING))
+
+    def tally(self, outcome: Outcome, day: date | None = None) -> Tally:
+        """How many messages failed or were given up on a day in UTC, or are pending (no day).
+
+        Counted in the index alone, which is cheap however long the list is; of a very long one a
+        part is counted.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        listed = _watched(outcome, day)
+        counts = [
+            count(
+                self._client,
+                self._table_name,
+                {
+                    "IndexName": listed.index,
+                    "KeyConditionExpression": f"#{listed.key} = :key",
+                    "ExpressionAttributeNames": {f"#{listed.key}": listed.key},
+                    "ExpressionAttributeValues": {":key": {"S": value}},
+                },
+            )
+            for value in listed.values
+        ]
+        return Tally(
+            number=sum(number for number, _ in counts), is_all=all(is_all for _, is_all in counts)
+        )
 
     def get_many(
         self, message_sids: Iterable[str], *, unreadable: Callable[[str], object] | None = None
