@@ -37,8 +37,8 @@ LAYER_MAY_IMPORT = {
     "pace_store": {"delivery.pace", "delivery.dynamodb"},
     "paging": {"delivery.message"},
     "spellings": set[str](),
-    "store": {"delivery.message", "delivery.dynamodb", "delivery.paging"},
     "episode_store": {"delivery.message", "delivery.episode", "delivery.dynamodb", "botocore"},
+    "store": {"delivery.message", "delivery.dynamodb", "delivery.paging", "botocore"},
     "request_store": {"delivery.send_request", "delivery.dynamodb", "botocore"},
     "twilio": {"delivery.credentials", "requests", "urllib3"},
     "metrics": {

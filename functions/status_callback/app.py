@@ -49,6 +49,7 @@ METRIC_OF = {
     Effect.LATE: "LateArrivalRecorded",
     Effect.FILLED_IN: "FactFilledIn",
     Effect.REPEATED: "DuplicateReceived",
+    Effect.ERASED: "ErasedIgnored",
 }
 
 # Twilio waits five seconds for us (`rt` in the callback URL): answer within 4.5, or die. The secret

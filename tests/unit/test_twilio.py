@@ -18,6 +18,7 @@ from delivery import twilio
 from delivery.credentials import ApiCredentials
 from delivery.twilio import (
     NEEDED_SECONDS,
+    NOT_COMPLETE,
     CredentialsRefused,
     MessageResource,
     OutcomeUnknown,
@@ -643,3 +644,71 @@ def test_nothing_is_looked_at_when_too_little_time_is_left(
         client.fetch(CREDENTIALS, MESSAGE_SID, time_left=clock.time_left(NEEDED_SECONDS))
 
     assert server.requests == []
+
+
+# --- deleting ------------------------------------------------------------------------------------
+
+
+def delete(client: TwilioClient, clock: Clock, *, seconds: float = 29.0) -> None:
+    client.delete(CREDENTIALS, MESSAGE_SID, time_left=clock.time_left(seconds))
+
+
+def test_a_message_is_deleted_at_twilio(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    server.will(Reply(status=204))
+
+    delete(client, clock)
+
+    (request,) = server.requests
+    path = f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages/{MESSAGE_SID}.json"
+    assert (request.method, request.path) == ("DELETE", path)
+
+
+@pytest.mark.parametrize(
+    "trouble", [DROPPED, refused(503), refused(429, 20429), refused(500, 20500)], ids=str
+)
+def test_to_delete_is_tried_again_since_it_does_no_harm(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock, trouble: Reply
+) -> None:
+    server.will(trouble, trouble, refused(404, 20404))
+
+    delete(client, clock)
+
+    assert len(server.requests) == 3
+    assert clock.slept == [0.1, 0.2]
+
+
+def test_a_message_that_twilio_still_works_on_is_not_deleted_and_has_a_code_of_its_own(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    server.will(refused(409, 20009))
+
+    with pytest.raises(Refused) as error:
+        delete(client, clock)
+
+    assert error.value.code == NOT_COMPLETE
+
+
+def test_to_delete_is_given_up_when_twilio_does_not_answer_for_long_or_time_is_short(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    server.will(DROPPED)
+
+    with pytest.raises(OutcomeUnknown):
+        delete(client, clock, seconds=1000)
+    with pytest.raises(Unavailable):
+        delete(client, clock, seconds=NEEDED_SECONDS)
+
+    assert len(server.requests) == 5
+
+
+def test_a_text_is_removed_by_emptying_it(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    server.will(accepted(body=""))
+
+    client.redact(CREDENTIALS, MESSAGE_SID, time_left=clock.time_left())
+
+    (request,) = server.requests
+    assert (request.method, request.parameters) == ("POST", [("Body", "")])

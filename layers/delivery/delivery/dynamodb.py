@@ -5,7 +5,7 @@ Errors:
     StoreUnavailable    nothing is known to be stored: try again later
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import batched
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -116,10 +116,23 @@ def query(
     Raises:
         StoreUnavailable: DynamoDB did not answer.
     """
+    return _items(client.query, {"TableName": table_name, **arguments})
+
+
+def scan(client: "DynamoDBClient", table_name: str, arguments: Mapping[str, Any]) -> Iterator[Item]:
+    """The items of the whole table that fit, page by page: it costs as much as to read them all.
+
+    Raises:
+        StoreUnavailable: DynamoDB did not answer.
+    """
+    return _items(client.scan, {"TableName": table_name, **arguments})
+
+
+def _items(ask: Callable[..., Any], arguments: Mapping[str, Any]) -> Iterator[Item]:
     start: Item = {}
     while True:
         try:
-            page = client.query(TableName=table_name, **arguments, **start)
+            page = ask(**arguments, **start)
         except (ClientError, BotoCoreError) as error:
             raise StoreUnavailable(f"DynamoDB did not answer a query: {reason(error)}") from error
         yield from page["Items"]

@@ -86,6 +86,8 @@ class Effect(StrEnum):
     """It brought a fact about what was known already."""
     REPEATED = "repeated"
     """It brought nothing."""
+    ERASED = "erased"
+    """It was not recorded: the message's data was erased, and nothing brings it back."""
 
 
 RANK: Final[Mapping[str, int]] = {

@@ -5,7 +5,7 @@ Errors:
     StoreUnavailable    nothing is known to be stored: try again later
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from heapq import merge
 from typing import TYPE_CHECKING, cast
@@ -21,6 +21,7 @@ from delivery.dynamodb import (
     read_many,
     read_one,
     reason,
+    scan,
 )
 from delivery.send_request import UNSETTLED_KEYS, RequestState, SendRequest
 
@@ -137,6 +138,26 @@ class RequestStore:
             {"#claim_id": "claim_id", "#state": "state"},
             {":claim_id": {"S": seen.claim_id}, ":state": {"S": seen.state}},
         )
+
+    def every_to(self, addresses: Sequence[str]) -> Iterator[SendRequest]:
+        """The requests to these addresses; no index has them, so that the whole table is read.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        values = {f":to{number}": {"S": to} for number, to in enumerate(addresses)}
+        found = scan(
+            self._client,
+            self._table_name,
+            {
+                "ConsistentRead": True,
+                "FilterExpression": f"#to IN ({', '.join(values)})",
+                "ExpressionAttributeNames": {"#to": "to"},
+                "ExpressionAttributeValues": values,
+            },
+        )
+        for item in found:
+            yield _request(item)
 
     def release(self, request: SendRequest) -> None:
         """Forget a claim under which provably nothing left: its key is free again.

@@ -46,7 +46,8 @@ class SendRequest:
     claim_id: str
     content_digest: str
     account_sid: str
-    to: str = field(repr=False)
+    to: str = field(default="", repr=False)
+    """Blank once its recipient's data was erased."""
     from_: str | None = field(default=None, repr=False)
     messaging_service_sid: str | None = None
     body_digest: str | None = None
@@ -112,12 +113,32 @@ class SendRequest:
         """Not found, and taken from the list: nothing is expected to come any more."""
         return replace(self, unsettled=None)
 
+    def erased(self, *, at: datetime, kept_for: timedelta) -> Self:
+        """Without anything about its recipient: what is left keeps its key used.
+
+        The claim's id is another one, so that nobody who saw the request before can settle it, and
+        so write what is erased here.
+        """
+        return replace(
+            self,
+            claim_id="erased",
+            to="",
+            from_=None,
+            messaging_service_sid=None,
+            body_digest=None,
+            send_at=None,
+            reference=None,
+            context={},
+            unsettled=None,
+            expires_at=self.expires_at or int((at + kept_for).timestamp()),
+        )
+
     def as_record(self) -> Record:
         """The request as plain data: absent facts left out, times ISO 8601."""
         record: Record = {}
         for item in fields(self):
             value = getattr(self, item.name)
-            if value is not None and value != {}:
+            if value not in (None, "", {}):
                 record[item.name.rstrip("_")] = _plain(value)
         return record
 

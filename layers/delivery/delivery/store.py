@@ -5,6 +5,9 @@ one UpdateItem and needs no read. Everything else starts from the item that the 
 returned, lets the rules in `delivery.message` decide, and is a compare-and-set: it is tried again
 with the newer item when somebody else was faster.
 
+A message whose data was erased is an empty marker: for every read it is not there, and every write
+finds a status in its way that none is better than.
+
 Errors:
 
     StoreUnavailable    nothing is known to be stored: try again later
@@ -18,6 +21,8 @@ from heapq import merge
 from itertools import batched, groupby, islice
 from typing import TYPE_CHECKING, Any, Final
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from delivery.dynamodb import (
     MOST_ITEMS_OF_A_READ,
     Changes,
@@ -29,6 +34,7 @@ from delivery.dynamodb import (
     query,
     read_many,
     read_one,
+    reason,
     write,
 )
 from delivery.message import (
@@ -77,6 +83,8 @@ _OTHER_OUTCOME: Final = {
     Outcome.PENDING: Outcome.UNCONFIRMED,
     Outcome.DELIVERED: Outcome.CANCELED,
 }
+# Of a message whose data was erased: no status is better, so that none is recorded any more.
+_ERASED_RANK: Final = 1000
 # What the sender put on its callback URL is merged by the rules unless it is always the same.
 _SAME_CONTEXT: Final = "(attribute_not_exists(#context) OR #context = :context)"
 
@@ -141,7 +149,7 @@ class MessageStore:
             StoreUnavailable: DynamoDB did not answer.
         """
         item = read_one(self._client, self._table_name, "message_sid", message_sid)
-        return _message(item) if item else None
+        return _message(item) if item and not _is_erased(item) else None
 
     def record(self, update: StatusUpdate) -> Recorded:
         """Store what was learned about a message; it is durable when this returns.
@@ -155,6 +163,9 @@ class MessageStore:
         for _ in range(_MOST_TRIES):
             if isinstance(found, Recorded):
                 return found
+            if _is_erased(found):
+                message = Message.first_heard_of(update, self._lifetimes)
+                return Recorded(update=update, message=message, effect=Effect.ERASED)
             found = self._merge(update, found) if found else self._advance(update)
         raise StoreUnavailable("others kept changing the message at the same time")
 
@@ -166,7 +177,10 @@ class MessageStore:
         Raises:
             StoreUnavailable: it is not known to be stored; recording it again is safe.
         """
-        written, item = self._write(_first_word(Message.never_sent(update, self._lifetimes)))
+        never_sent = Message.never_sent(update, self._lifetimes)
+        written, item = self._write(_first_word(never_sent))
+        if _is_erased(item):
+            return Recorded(update=update, message=never_sent, effect=Effect.ERASED)
         effect = Effect.ADVANCED if written else Effect.REPEATED
         return Recorded(update=update, message=_message(item), effect=effect, concluded=written)
 
@@ -176,11 +190,11 @@ class MessageStore:
         Raises:
             StoreUnavailable: it is not known to be stored; recording it again is safe.
         """
-        never_sent = Message.never_sent(update, self._lifetimes)
-        written, item = self._write(_first_word(never_sent.sent_after_all(update.at)))
+        sent = Message.never_sent(update, self._lifetimes).sent_after_all(update.at)
+        written, item = self._write(_first_word(sent))
         if written:
             return _message(item)
-        return self._conclude(item, lambda known: known.sent_after_all(update.at))
+        return self._conclude(item, lambda known: known.sent_after_all(update.at)) or sent
 
     def record_unconfirmed(self, message: Message, at: datetime) -> Message:
         """Store that the message was waited for in vain; a final status that was faster stays.
@@ -188,7 +202,41 @@ class MessageStore:
         Raises:
             StoreUnavailable: it is not known to be stored; recording it again is safe.
         """
-        return self._conclude(as_item(message.as_record()), lambda known: known.unconfirmed(at))
+        item = as_item(message.as_record())
+        return self._conclude(item, lambda known: known.unconfirmed(at)) or message
+
+    def erase(self, message_sid: str, *, at: datetime, expires_at: int) -> None:
+        """Put an empty marker in the message's place, or where it would be.
+
+        Whatever anybody tells of the message from now on, it is shown nowhere and nothing is stored
+        of it. The marker holds nothing but the SID and the two times, and goes at `expires_at`
+        (epoch seconds).
+
+        Raises:
+            StoreUnavailable: it is not known to be erased; erasing it again is safe.
+        """
+        marker = {
+            "message_sid": message_sid,
+            "erased_at": iso(at),
+            "status_rank": _ERASED_RANK,
+            "expires_at": expires_at,
+        }
+        for _ in range(_MOST_TRIES):
+            try:
+                self._client.put_item(
+                    TableName=self._table_name,
+                    Item=as_item(marker),
+                    ConditionExpression="attribute_not_exists(#erased_at)",
+                    ExpressionAttributeNames={"#erased_at": "erased_at"},
+                )
+            except self._client.exceptions.TransactionConflictException:
+                continue  # nothing was written; the notifier is done with it in a moment
+            except self._client.exceptions.ConditionalCheckFailedException:
+                return  # it was erased before
+            except (ClientError, BotoCoreError) as error:
+                raise StoreUnavailable(f"DynamoDB did not confirm: {reason(error)}") from error
+            return
+        raise StoreUnavailable("transactions kept the message busy")
 
     def ask_again_at(self, message: Message, at: datetime) -> None:
         """Move the time at which Twilio is asked about the message next, if it still waits.
@@ -274,6 +322,14 @@ class MessageStore:
         """
         return self._page(_watched(Outcome.PENDING), limit, next_token)
 
+    def every_to(self, to: str) -> Iterator[Message]:
+        """All of `messages_to`, read as they are iterated.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        return self._every(_messages_by("to", to, lambda it: it.to == to))
+
     def every_failed_on(self, day: date) -> Iterator[Message]:
         """All of `messages_failed_on`, read as they are iterated.
 
@@ -336,6 +392,8 @@ class MessageStore:
             StoreUnavailable: DynamoDB did not answer, or an item is no message.
         """
         for item in read_many(self._client, self._table_name, "message_sid", message_sids):
+            if _is_erased(item):
+                continue
             try:
                 message = _message(item)
             except StoreUnavailable:
@@ -362,7 +420,7 @@ class MessageStore:
             written, item = self._write(changes)
             if written:
                 return _message(item)
-            if not item or _message(item).notice is not message.notice:
+            if not item or _is_erased(item) or _message(item).notice is not message.notice:
                 return None
         raise StoreUnavailable("others kept changing the message at the same time")
 
@@ -410,11 +468,14 @@ class MessageStore:
     def sent_under(self, request_id: str, to: str, since: datetime) -> Message | None:
         """The message to `to`, heard of after `since`, that carries our request's id; or None.
 
-        The index lags a little behind: None is no proof.
+        The index lags a little behind: None is no proof. A request whose data was erased does not
+        know its `to` any more.
 
         Raises:
             StoreUnavailable: DynamoDB did not answer.
         """
+        if not to:
+            return None
         found = self._query(
             IndexName="by_to",
             KeyConditionExpression="#to = :to AND #created_at >= :since",
@@ -491,9 +552,14 @@ class MessageStore:
                 if not after or (position < after if listed.newest_first else position > after):
                     yield position
 
-    def _conclude(self, item: Item, conclusion: Callable[[Message], Message]) -> Message:
-        """Store what follows for the message as it is by then; it may be that nothing does."""
+    def _conclude(self, item: Item, conclusion: Callable[[Message], Message]) -> Message | None:
+        """Store what follows for the message as it is by then; it may be that nothing does.
+
+        None where its data was erased.
+        """
         for _ in range(_MOST_TRIES):
+            if _is_erased(item):
+                return None
             known = _message(item)
             concluded = conclusion(known)
             if concluded == known:
@@ -627,6 +693,11 @@ def _watched(outcome: Outcome, day: date | None = None) -> _Listed:
         newest_first=day is not None,
         belongs=lambda message: message.watch in values,
     )
+
+
+def _is_erased(item: Item) -> bool:
+    """Whether the item is the marker that `erase` leaves."""
+    return "erased_at" in item
 
 
 def _message(item: Item) -> Message:

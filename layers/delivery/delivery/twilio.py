@@ -50,6 +50,9 @@ JITTER: Final = 0.1
 PAGE_SIZE: Final = 1000
 """Messages on a page of the list: the most that Twilio gives."""
 
+NOT_COMPLETE: Final = 20009
+"""Twilio's code for a message that is not over yet, and so cannot be deleted."""
+
 _VERSION: Final = "2010-04-01"
 _AUTHENTICATION_FAILED: Final = 20003
 _NO_TIME: Final = "too little time is left to ask Twilio"
@@ -192,6 +195,43 @@ class TwilioClient:
         """
         path = f"Messages/{quote(message_sid, safe='')}.json"
         return self._post(credentials, path, [("Status", "canceled")], time_left)
+
+    def redact(
+        self, credentials: ApiCredentials, message_sid: str, *, time_left: Callable[[], float]
+    ) -> MessageResource:
+        """Remove a message's text at Twilio; doing so again is harmless.
+
+        Raises:
+            TwilioError: as drawn above; 404 is `Refused`.
+        """
+        path = f"Messages/{quote(message_sid, safe='')}.json"
+        return self._post(credentials, path, [("Body", "")], time_left)
+
+    def delete(
+        self, credentials: ApiCredentials, message_sid: str, *, time_left: Callable[[], float]
+    ) -> None:
+        """Delete a message at Twilio, with its media; one that is not there counts as deleted.
+
+        Raises:
+            TwilioError: as drawn above. `Refused` with `NOT_COMPLETE`: Twilio still works on it.
+        """
+        url = self._url(credentials, f"Messages/{quote(message_sid, safe='')}.json")
+        delays = iter(DELAYS_SECONDS)
+        while True:
+            if time_left() <= NEEDED_SECONDS:
+                raise Unavailable(_NO_TIME)
+            try:
+                self._ask_once("DELETE", url, credentials)
+            except Refused as refused:
+                if refused.status != HTTPStatus.NOT_FOUND:
+                    raise
+            except (Unavailable, OutcomeUnknown):  # to delete again what may be deleted is harmless
+                delay = next(delays, None)
+                if delay is None:
+                    raise
+                self._sleep(delay * self._jitter(1 - JITTER, 1 + JITTER))
+                continue
+            return
 
     def fetch(
         self, credentials: ApiCredentials, message_sid: str, *, time_left: Callable[[], float]

@@ -1,0 +1,705 @@
+"""Erasing a person's data against moto and the simulated Twilio: nothing brings it back."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import date, timedelta
+from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast, override
+
+import pytest
+import requests
+from botocore.exceptions import ConnectTimeoutError
+from mypy_boto3_dynamodb import DynamoDBClient
+
+from delivery.credentials import Account, TwilioSecret
+from delivery.message import Effect, Lifetimes, Notice, Outcome, Source, StatusUpdate
+from delivery.request_store import RequestStore
+from delivery.send_request import RequestState, SendRequest
+from delivery.store import MessageStore, StoreUnavailable
+from delivery.twilio import TwilioClient
+from delivery_cli.erasing import AtTwilio, Eraser, What, addresses_of
+from sandbox.simulator.exchange import Dropped
+from tests.builders import MESSAGE_SID, NOON, an_update
+from tests.functions.interleaving import Writer, every_interleaving
+from tests.functions.sender import FROM, TO, Function, a_document
+from tests.virtual_twilio import ACCOUNT_SID, AUTH_TOKEN, SENDER, SUBACCOUNT_SID, VirtualTwilio
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+TWILIO = "https://twilio.example"
+OTHER = "+15558675311"
+REQUEST_ID = "rq_" + "a" * 32
+UNTIL = int((NOON + timedelta(days=400)).timestamp())
+MARKER = {
+    "message_sid": {"S": MESSAGE_SID},
+    "erased_at": {"S": "2026-11-23T12:00:00.000Z"},
+    "status_rank": {"N": "1000"},
+    "expires_at": {"N": str(UNTIL)},
+}
+
+
+def raw(dynamodb: DynamoDBClient, message_sid: str = MESSAGE_SID) -> dict[str, Any]:
+    return dynamodb.get_item(
+        TableName="MessagesTable", Key={"message_sid": {"S": message_sid}}
+    ).get("Item", {})
+
+
+class Wire(requests.adapters.BaseAdapter):
+    """Carries requests to the simulator without a network, or nowhere."""
+
+    def __init__(self, virtual: VirtualTwilio) -> None:
+        super().__init__()
+        self._virtual = virtual
+        self.is_cut = False
+        self.asked: list[str] = []
+
+    @override
+    def send(
+        self, request: requests.PreparedRequest, *_args: Any, **_kwargs: Any
+    ) -> requests.Response:
+        path, _, query = str(request.path_url).partition("?")
+        self.asked.append(f"{request.method} {path.rpartition('/')[2]}")
+        if self.is_cut:
+            raise requests.ConnectionError
+        body = request.body or b""
+        answer = self._virtual.ask(
+            str(request.method),
+            path,
+            query=query,
+            authorization=request.headers["Authorization"],
+            body=body.encode() if isinstance(body, str) else body,
+        )
+        if isinstance(answer, Dropped):
+            raise requests.ConnectionError
+        response = requests.Response()
+        response.status_code = answer.status
+        response._content = answer.body  # noqa: SLF001 -- requests has no other way to make one
+        return response
+
+    @override
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class World:
+    """The tables, a Twilio, and the operator with both."""
+
+    def __init__(self, dynamodb: DynamoDBClient, session: requests.Session) -> None:
+        self.dynamodb = dynamodb
+        self.virtual = VirtualTwilio()
+        self.wire = Wire(self.virtual)
+        self.store = MessageStore(dynamodb, "MessagesTable", Lifetimes())
+        self.requests = RequestStore(dynamodb, "SendRequestsTable")
+        client = TwilioClient(session, TWILIO, sleep=lambda _: None)
+        session.mount(f"{TWILIO}/", self.wire)
+        secret = TwilioSecret(main=Account(account_sid=ACCOUNT_SID, auth_token=AUTH_TOKEN))
+        self.at_twilio = AtTwilio(client, secret)
+
+    def eraser(self, *, dynamodb: Any = None, twilio: bool = True) -> Eraser:
+        client = dynamodb or self.dynamodb
+        return Eraser(
+            messages=MessageStore(client, "MessagesTable"),
+            requests=RequestStore(client, "SendRequestsTable"),
+            twilio=self.at_twilio if twilio else None,
+            requests_kept_for=timedelta(days=30),
+            now=lambda: self.virtual.now,
+        )
+
+    def erase(self, address: str = TO, **options: Any) -> dict[str, str]:
+        """What was left, with the reasons."""
+        steps = list(self.eraser(**options).erase(address))
+        assert all((step.what is What.LEFT) is bool(step.reason) for step in steps)
+        return {step.id: step.reason for step in steps if step.what is What.LEFT}
+
+    def send(self, to: str = TO, *, known: bool = True, ended: bool = True) -> str:
+        """A message at Twilio, and in the table if it is known."""
+        channel = to.rpartition("+")[0]
+        sid = str(self.virtual.send(To=to, From=f"{channel}{SENDER}")["sid"])
+        if ended:
+            self.virtual.run(seconds=600)
+        if known:
+            self.learn("delivered" if ended else "sent", message_sid=sid, to=to)
+        return sid
+
+    def learn(self, status: str, **facts: Any) -> None:
+        facts = {"account_sid": ACCOUNT_SID, "to": TO, "body": "Hello"} | facts
+        self.store.record(replace(an_update(status, **facts), at=self.virtual.now))
+
+    def claim(self, state: RequestState, **facts: Any) -> SendRequest:
+        defaults: dict[str, Any] = {
+            "claim_id": "claim-1",
+            "content_digest": "c" * 64,
+            "account_sid": ACCOUNT_SID,
+            "to": TO,
+            "from_": SENDER,
+            "body_digest": "b" * 64,
+            "reference": "order-1",
+            "context": {"shop": "7"},
+            "claimed_at": self.virtual.now,
+            "lease_until": self.virtual.now + timedelta(seconds=29),
+        }
+        claim = self.requests.claim(SendRequest(request_id=REQUEST_ID, **(defaults | facts)))
+        if state is RequestState.IN_PROGRESS:
+            return claim
+        settled = claim.settled(
+            state,
+            at=self.virtual.now,
+            kept_for=timedelta(days=30),
+            message_sid=facts.get("message_sid"),
+        )
+        return self.requests.settle(claim, settled)
+
+    def request(self) -> SendRequest:
+        request = self.requests.get(REQUEST_ID)
+        assert request is not None
+        return request
+
+    def is_at_twilio(self, sid: str) -> bool:
+        return "sid" in self.virtual.fetch(sid)
+
+    def everything(self) -> str:
+        """All that both tables hold."""
+        tables = ("MessagesTable", "SendRequestsTable")
+        return str([self.dynamodb.scan(TableName=table)["Items"] for table in tables])
+
+
+@pytest.fixture
+def world(dynamodb: DynamoDBClient, messages_table: str, requests_table: str) -> Iterator[World]:
+    assert messages_table
+    assert requests_table
+    with requests.Session() as session:
+        yield World(dynamodb, session)
+
+
+# --- a message that was erased -------------------------------------------------------------------
+
+
+@pytest.fixture
+def store(dynamodb: DynamoDBClient, messages_table: str) -> MessageStore:
+    return MessageStore(dynamodb, messages_table, Lifetimes())
+
+
+@pytest.fixture
+def erased(store: MessageStore) -> StatusUpdate:
+    """The update that a message knew before it was erased."""
+    update = an_update("sent", reference="order-1", body="Hello", context={"shop": "7"})
+    store.record(update)
+    store.erase(MESSAGE_SID, at=NOON, expires_at=UNTIL)
+    return update
+
+
+def test_nothing_but_the_sid_and_two_times_is_left_of_a_message(
+    dynamodb: DynamoDBClient, store: MessageStore, erased: StatusUpdate
+) -> None:
+    assert raw(dynamodb) == MARKER
+    assert store.get(MESSAGE_SID) is None
+    assert list(store.get_many([MESSAGE_SID])) == []
+    assert erased.to
+    assert store.messages_to(erased.to, limit=9).messages == ()
+    assert store.messages_with_reference("order-1", limit=9).messages == ()
+    assert store.messages_awaiting(limit=9).messages == ()
+    assert list(store.awaiting(NOON + timedelta(days=9))) == []
+    assert list(store.notices_due(NOON + timedelta(days=9))) == []
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        an_update("queued"),
+        an_update("sent"),
+        an_update("delivered", after=5),
+        an_update("read", after=5, context={"a": "1"}),
+        an_update("undelivered", after=5, error_code=30003),
+        an_update("canceled"),
+        an_update("a_new_word"),
+        an_update("scheduled", send_at=NOON + timedelta(days=3)),
+        an_update("queued", source=Source.SEND, body="Hello", reference="order-1"),
+    ],
+)
+@pytest.mark.usefixtures("erased")
+def test_whatever_is_learned_of_an_erased_message_brings_nothing_back(
+    dynamodb: DynamoDBClient, store: MessageStore, late: StatusUpdate
+) -> None:
+    recorded = store.record(late)
+
+    assert (recorded.effect, recorded.concluded) == (Effect.ERASED, False)
+    assert recorded.message.message_sid == MESSAGE_SID
+    assert raw(dynamodb) == MARKER
+
+
+class Watched:
+    """A client that remembers what was asked."""
+
+    def __init__(self, client: DynamoDBClient) -> None:
+        self._client = client
+        self.exceptions = client.exceptions
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(**arguments: Any) -> Any:
+            self.calls.append(name)
+            return getattr(self._client, name)(**arguments)
+
+        return call
+
+
+@pytest.mark.usefixtures("erased")
+def test_a_late_callback_costs_one_request(dynamodb: DynamoDBClient) -> None:
+    client = Watched(dynamodb)
+
+    MessageStore(client, "MessagesTable").record(an_update("delivered"))  # type: ignore[arg-type]  # as far as used
+
+    assert client.calls == ["update_item"]
+
+
+def test_whoever_read_the_message_before_writes_nothing_of_it(
+    dynamodb: DynamoDBClient, store: MessageStore
+) -> None:
+    pending = store.record(an_update("sent")).message
+    store.record(an_update("failed"))
+    failed = store.get(MESSAGE_SID)
+    assert failed
+    telling = store.advance_notice(failed, NOON)
+    assert telling
+    store.erase(MESSAGE_SID, at=NOON, expires_at=UNTIL)
+
+    store.ask_again_at(pending, NOON + timedelta(days=1))
+    unconfirmed = store.record_unconfirmed(pending, NOON)
+    claimed = store.advance_notice(failed, NOON)
+    sent = store.advance_notice(telling, NOON)
+    taken_over = store.take_over_notice(telling, NOON + timedelta(hours=1))
+
+    assert (claimed, sent, taken_over) == (None, None, None)
+    assert unconfirmed.outcome is Outcome.PENDING
+    assert raw(dynamodb) == MARKER
+
+
+def test_a_request_that_was_never_sent_is_not_told_of_once_it_is_erased(
+    dynamodb: DynamoDBClient, store: MessageStore
+) -> None:
+    update = an_update("not_found", message_sid=REQUEST_ID, source=Source.RECONCILE)
+    store.record_never_sent(update)
+    store.erase(REQUEST_ID, at=NOON, expires_at=UNTIL)
+
+    again = store.record_never_sent(update)
+    after_all = store.record_sent_after_all(update)
+
+    assert (again.effect, again.concluded) == (Effect.ERASED, False)
+    assert after_all.status == "sent"
+    assert raw(dynamodb, REQUEST_ID) == MARKER | {"message_sid": {"S": REQUEST_ID}}
+
+
+def test_to_erase_again_changes_nothing(
+    dynamodb: DynamoDBClient, store: MessageStore, erased: StatusUpdate
+) -> None:
+    store.erase(erased.message_sid, at=NOON + timedelta(days=1), expires_at=UNTIL + 1)
+
+    assert raw(dynamodb) == MARKER
+
+
+CONCURRENT: dict[str, list[Callable[[MessageStore, str], object]]] = {
+    "a callback": [lambda store, sid: store.record(an_update("delivered", message_sid=sid))],
+    "a late callback with its context": [
+        lambda store, sid: store.record(
+            an_update("queued", message_sid=sid, context={"b": "2"}, reference="order-1")
+        )
+    ],
+    "two callbacks": [
+        lambda store, sid: store.record(an_update("undelivered", message_sid=sid)),
+        lambda store, sid: store.record(an_update("delivered", message_sid=sid)),
+    ],
+    "the notifier": [
+        lambda store, sid: (
+            (known := store.get(sid)) and known.notice and store.advance_notice(known, NOON)
+        )
+    ],
+    "reconciling": [
+        lambda store, sid: (known := store.get(sid)) and store.record_unconfirmed(known, NOON)
+    ],
+}
+
+
+@pytest.mark.parametrize("others", CONCURRENT.values(), ids=CONCURRENT.keys())
+@pytest.mark.parametrize("before", [None, "sent", "failed"])
+def test_a_message_that_is_erased_while_others_write_it_stays_erased_in_any_interleaving(
+    dynamodb: DynamoDBClient,
+    messages_table: str,
+    others: list[Callable[[MessageStore, str], object]],
+    before: str | None,
+) -> None:
+    def writers(run: int) -> list[Writer]:
+        message_sid = f"SM{run:032x}"
+        if before:
+            MessageStore(dynamodb, messages_table).record(
+                an_update(before, message_sid=message_sid)
+            )
+
+        def writing(write: Callable[[MessageStore, str], object]) -> Writer:
+            return lambda client: write(MessageStore(client, messages_table), message_sid)
+
+        def erasing(client: Any) -> None:
+            MessageStore(client, messages_table).erase(message_sid, at=NOON, expires_at=UNTIL)
+
+        return [erasing, *map(writing, others)]
+
+    runs = 0
+    for run in every_interleaving(dynamodb, writers):
+        message_sid = f"SM{run:032x}"
+        assert raw(dynamodb, message_sid) == MARKER | {"message_sid": {"S": message_sid}}
+        runs += 1
+    assert runs >= 2
+
+
+@pytest.fixture
+def status_callback(erased: StatusUpdate, callback_queue: str) -> ModuleType:
+    from functions.status_callback import app  # noqa: PLC0415 -- its clients need moto first
+
+    assert erased.message_sid
+    assert callback_queue
+    return app
+
+
+def test_twilio_gets_its_204_for_an_erased_message_and_what_was_queued_is_dropped(
+    status_callback: ModuleType,  # before capsys: its logger keeps the stream that it finds
+    dynamodb: DynamoDBClient,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    update = an_update("delivered")
+
+    answer = status_callback.keep(update)
+    queued = SimpleNamespace(body=json.dumps(update.as_record()), message_id="1")
+    status_callback.replay(cast("SQSRecord", queued))
+
+    status_callback.metrics.flush_metrics()
+    assert answer == {"statusCode": 204}
+    assert "ErasedIgnored" in capsys.readouterr().out
+    assert raw(dynamodb) == MARKER
+
+
+# --- a person ------------------------------------------------------------------------------------
+
+
+def test_a_persons_messages_are_erased_here_and_at_twilio_and_others_are_not(world: World) -> None:
+    mine = [world.send(), world.send(), world.send(f"whatsapp:{TO}")]
+    of_another = world.send(OTHER)
+
+    left = world.erase("+1 (555) 867-5310")
+
+    assert left == {}
+    assert TO not in world.everything()
+    assert not any(world.is_at_twilio(sid) for sid in mine)
+    assert world.store.get(of_another)
+    assert world.is_at_twilio(of_another)
+
+
+def test_what_only_twilio_knows_is_erased_there_and_never_comes_to_the_table(
+    world: World,
+) -> None:
+    sid = world.send(known=False)
+
+    world.erase()
+    world.learn("delivered", message_sid=sid)
+
+    assert not world.is_at_twilio(sid)
+    assert TO not in world.everything()
+
+
+def test_a_marker_stays_as_long_as_the_message_would_have_and_at_least_a_month(
+    world: World,
+) -> None:
+    kept_long, kept_short = world.send(), world.send()
+    message = world.store.get(kept_long)
+    assert message
+    world.dynamodb.update_item(
+        TableName="MessagesTable",
+        Key={"message_sid": {"S": kept_short}},
+        UpdateExpression="SET expires_at = :soon",
+        ExpressionAttributeValues={":soon": {"N": str(int(world.virtual.now.timestamp()) + 60)}},
+    )
+
+    world.erase()
+
+    month = int((world.virtual.now + timedelta(days=30)).timestamp())
+    assert raw(world.dynamodb, kept_long)["expires_at"] == {"N": str(message.expires_at)}
+    assert raw(world.dynamodb, kept_short)["expires_at"] == {"N": str(month)}
+
+
+def test_what_twilio_still_works_on_loses_its_text_and_is_erased_by_the_next_run(
+    world: World,
+) -> None:
+    sid = world.send(ended=False)
+
+    left = world.erase()
+
+    assert "Twilio still works on it" in left[sid]
+    assert "its text is removed" in left[sid]
+    assert world.virtual.fetch(sid)["body"] == ""
+    assert world.store.get(sid)
+
+    world.virtual.run(seconds=600)
+
+    assert world.erase() == {}
+    assert not world.is_at_twilio(sid)
+    assert world.store.get(sid) is None
+
+
+def test_an_erasure_that_was_interrupted_is_finished_by_the_next_one(world: World) -> None:
+    sids = [world.send() for _ in range(3)]
+    world.claim(RequestState.SENT, message_sid=sids[0])
+
+    first = next(iter(world.eraser().erase(TO)))
+    left = world.erase()
+
+    assert first.what is What.ERASED
+    assert left == {}
+    assert TO not in world.everything()
+    assert world.erase() == {}
+
+
+@pytest.mark.parametrize("call", range(9))
+def test_an_operator_who_dies_at_any_write_leaves_nothing_that_the_next_one_does_not_find(
+    world: World, call: int
+) -> None:
+    sid = world.send()
+    world.claim(RequestState.SENT, message_sid=world.send(known=False))
+
+    with suppress(StoreUnavailable):
+        list(world.eraser(dynamodb=Dying(world.dynamodb, call)).erase(TO))
+
+    assert world.erase() == {}
+    assert TO not in world.everything()
+    assert not world.is_at_twilio(sid)
+
+
+class Dying:
+    """A client whose calls are answered until one is not, though it was made."""
+
+    def __init__(self, client: DynamoDBClient, calls: int) -> None:
+        self._client = client
+        self._calls = calls
+        self.exceptions = client.exceptions
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(**arguments: Any) -> Any:
+            answer = getattr(self._client, name)(**arguments)
+            if self._calls == 0:
+                raise ConnectTimeoutError(endpoint_url="dynamodb")
+            self._calls -= 1
+            return answer
+
+        return call
+
+
+def test_while_twilio_does_not_answer_everything_is_left_and_it_is_not_asked_for_each(
+    world: World,
+) -> None:
+    sids = [world.send() for _ in range(3)]
+    world.wire.is_cut = True
+
+    left = world.erase()
+
+    assert set(left) == {*sids, ACCOUNT_SID}
+    assert len({it for it in world.wire.asked if it.startswith("DELETE")}) == 1
+    assert all(world.store.get(sid) for sid in sids)
+
+
+def test_without_twilio_only_the_tables_are_erased(world: World) -> None:
+    sid = world.send()
+
+    assert world.erase(twilio=False) == {}
+
+    assert world.store.get(sid) is None
+    assert world.is_at_twilio(sid)
+
+
+def test_a_message_of_an_account_that_the_secret_lacks_is_left_and_says_so(world: World) -> None:
+    sid = world.send(known=False)
+    world.learn("delivered", message_sid=sid, account_sid=SUBACCOUNT_SID)
+
+    assert SUBACCOUNT_SID in world.erase()[sid]
+    assert world.store.get(sid)
+
+
+def test_what_is_there_can_be_counted_first(world: World) -> None:
+    world.send()
+    world.send(known=False)
+    world.claim(RequestState.NOT_FOUND)
+
+    found = world.eraser().look(TO)
+
+    assert (found.messages, found.requests, found.at_twilio) == (1, 1, 2)
+    assert world.erase(OTHER) == {}
+    assert world.eraser().look(TO) == found
+
+
+def test_the_addresses_of_a_number_are_those_of_its_channels() -> None:
+    on_all = (TO, f"whatsapp:{TO}", f"rcs:{TO}")
+
+    assert addresses_of("+1 555-867-5310") == addresses_of(f"whatsapp:{TO}") == on_all
+    assert addresses_of("messenger:123") == ("messenger:123",)
+
+
+# --- a person's requests -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "state", [RequestState.SENT, RequestState.NOT_FOUND, RequestState.REFUSED], ids=str
+)
+def test_a_request_loses_everything_about_its_recipient_and_keeps_its_key_used(
+    world: World, state: RequestState
+) -> None:
+    before = world.claim(state)
+
+    assert world.erase() == {}
+
+    request = world.request()
+    assert (request.state, request.content_digest) == (state, before.content_digest)
+    assert request.expires_at == before.expires_at
+    assert (request.to, request.from_, request.body_digest) == ("", None, None)
+    assert (request.reference, request.context, request.unsettled) == (None, {}, None)
+    for word in (TO, SENDER, "order-1", "shop", "b" * 64):
+        assert word not in world.everything()
+
+
+def test_a_request_that_is_being_sent_or_in_doubt_is_left_and_says_so(world: World) -> None:
+    world.claim(RequestState.IN_PROGRESS)
+
+    being_sent = world.erase()[REQUEST_ID]
+    world.virtual.run(seconds=60)
+    in_doubt = world.erase()[REQUEST_ID]
+
+    assert "being sent right now" in being_sent
+    assert "in doubt" in in_doubt
+    assert world.request().to == TO
+
+
+@pytest.mark.parametrize("state", [RequestState.NOT_FOUND, RequestState.SENT], ids=str)
+def test_whoever_saw_the_request_before_cannot_settle_it_as_it_was(
+    world: World, state: RequestState
+) -> None:
+    seen = world.claim(state)
+    world.erase()
+
+    settled = seen.settled(
+        RequestState.SENT, at=world.virtual.now, kept_for=timedelta(days=30), message_sid="SM1"
+    )
+    for later in (settled, seen.given_up(), settled.without_message()):
+        world.requests.settle(seen, later)
+
+    assert TO not in world.everything()
+    assert list(world.requests.unsettled()) == []
+
+
+def test_whoever_saw_a_request_that_was_not_found_cannot_tell_of_it_any_more(world: World) -> None:
+    seen = world.claim(RequestState.NOT_FOUND)
+    world.erase()
+
+    recorded = world.store.record_never_sent(
+        an_update("not_found", message_sid=seen.request_id, source=Source.RECONCILE)
+    )
+
+    assert recorded.effect is Effect.ERASED
+    assert TO not in world.everything()
+
+
+def test_a_message_of_which_only_its_request_knows_is_erased_with_it(world: World) -> None:
+    sid = world.send(OTHER, known=False)  # Twilio's list by number does not show it
+    sent = world.claim(RequestState.SENT, message_sid=sid)
+    world.requests.settle(sent, sent.without_message())
+
+    world.erase()
+    world.learn("delivered", message_sid=sid)
+
+    assert not world.is_at_twilio(sid)
+    assert TO not in world.everything()
+
+
+@pytest.mark.usefixtures("world")
+def test_the_same_key_never_posts_again_after_the_erasure(
+    function: Function, dynamodb: DynamoDBClient
+) -> None:
+    _, message = function.post(a_document(reference="order-7"), key="key-1")
+    eraser = Eraser(
+        messages=MessageStore(dynamodb, "MessagesTable"),
+        requests=RequestStore(dynamodb, "SendRequestsTable"),
+        twilio=None,
+        requests_kept_for=timedelta(days=30),
+        now=function.clock.now,
+    )
+
+    assert all(step.what is What.ERASED for step in eraser.erase(TO))
+    again = function.post(a_document(reference="order-7"), key="key-1")
+    other = function.post(a_document(body="Another"), key="key-1")
+
+    ids = {name: message[name] for name in ("message_sid", "request_id")}
+    assert again == (200, ids)
+    assert other[0] == 409
+    assert len(function.twilio.requests) == 1
+    tables = [dynamodb.scan(TableName=it)["Items"] for it in ("MessagesTable", "SendRequestsTable")]
+    assert not any(word in str(tables) for word in (TO, FROM, "order-7"))
+
+
+@pytest.mark.usefixtures("world")
+def test_a_key_that_was_not_found_stays_used_after_the_erasure(
+    function: Function, dynamodb: DynamoDBClient
+) -> None:
+    _, message = function.post(a_document(), key="key-1")
+    requests_ = RequestStore(dynamodb, "SendRequestsTable")
+    request = function.request(message["request_id"])
+    assert request
+    not_found = request.settled(
+        RequestState.NOT_FOUND, at=function.clock.now(), kept_for=timedelta(days=30)
+    )
+    requests_.settle(request, not_found)
+    requests_.settle(not_found, not_found.erased(at=NOON, kept_for=timedelta(days=30)))
+
+    status, problem = function.post(a_document(), key="key-1")
+
+    assert (status, problem["state"]) == (409, "not_found")
+    assert len(function.twilio.requests) == 1
+
+
+# --- reconciling ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reconcile(
+    world: World, twilio_secret: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], None]:
+    """Run ReconcileMessagesFunction, which also records what it finds in Twilio's list."""
+    from functions.reconcile_messages import app  # noqa: PLC0415 -- its clients need moto first
+
+    assert twilio_secret
+    secret = TwilioSecret(main=Account(account_sid=ACCOUNT_SID, auth_token=AUTH_TOKEN))
+    client = TwilioClient(session := requests.Session(), TWILIO)
+    session.mount(f"{TWILIO}/", world.wire)
+    monkeypatch.setattr(app, "twilio", client)
+    monkeypatch.setattr(app, "secrets", SimpleNamespace(read_again=lambda: secret))
+    monkeypatch.setattr(app, "now", lambda: world.virtual.now)
+    monkeypatch.setattr(app, "RECONCILE_UNKNOWN_MESSAGES", True)
+    context = SimpleNamespace(
+        function_name="Reconcile", get_remaining_time_in_millis=lambda: 240_000
+    )
+    return lambda: app.lambda_handler({}, cast("LambdaContext", context))
+
+
+def test_reconciling_brings_nothing_back_though_twilio_still_has_it(
+    world: World, reconcile: Callable[[], None]
+) -> None:
+    sid = world.send(ended=False)
+    world.claim(RequestState.NOT_FOUND)
+    world.erase(twilio=False)
+    world.virtual.run(seconds=2 * 86_400)
+
+    reconcile()
+
+    assert world.is_at_twilio(sid)
+    assert any(it.startswith("GET Messages.json") for it in world.wire.asked)
+    assert TO not in world.everything()
+    assert list(world.store.notices_due(world.virtual.now)) == []
+    assert world.store.messages_failed_on(date(2026, 11, 25), limit=9).messages == ()
+    assert Notice.DUE not in world.everything()
