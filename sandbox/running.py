@@ -156,7 +156,7 @@ def running_sandbox(
                     f"{error}\nThe log of the emulated AWS: {emulator.log}"
                 ) from error
         schedule = ending.enter_context(
-            _running_schedule(console, scheduled_runs(template), stack, account)
+            _running_schedule(console, scheduled_runs(template, stack.resources), stack, account)
         )
         if settings.endpoints_file:
             settings.endpoints_file.write(endpoints)

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -26,8 +26,10 @@ class ScheduledRun:
     event: Mapping[str, Any]
 
 
-def scheduled_runs(template: Mapping[str, Any]) -> list[ScheduledRun]:
+def scheduled_runs(template: Mapping[str, Any], made: Container[str]) -> list[ScheduledRun]:
     """Those of every schedule in a template that SAM has transformed; there may be none.
+
+    `made` are the logical ids of the resources that the deploy made: some have a condition.
 
     Raises:
         SandboxError: a schedule leads to something other than a function of the template.
@@ -35,7 +37,7 @@ def scheduled_runs(template: Mapping[str, Any]) -> list[ScheduledRun]:
     return [
         _scheduled_run(logical_id, resource["Properties"]["Target"])
         for logical_id, resource in template["Resources"].items()
-        if resource["Type"] == "AWS::Scheduler::Schedule"
+        if resource["Type"] == "AWS::Scheduler::Schedule" and logical_id in made
     ]
 
 

@@ -123,7 +123,7 @@ def _alarm(name: str, properties: Properties, defaults: Mapping[str, Any]) -> Al
     else:
         expression = "measured"
         metrics = [_only_metric(expression, properties)]
-    periods: int = properties["EvaluationPeriods"]
+    periods = int(_resolved(properties["EvaluationPeriods"], defaults))
     return Alarm(
         name=name,
         metrics={metric.id: metric for metric in metrics},

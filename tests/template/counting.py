@@ -18,7 +18,7 @@ VALUES = {
     "category": [str(it) for it in Category],
 }
 # Only a callback tells when a message arrived.
-ONLY_COUNTED_BY = {"TimeToDelivered": {"status_callback"}}
+ONLY_COUNTED_BY = {name: {"status_callback"} for name in ("TimeToDelivered", "CanaryDelivered")}
 
 
 def metrics_in(source: str) -> set[str]:

@@ -43,7 +43,7 @@ DAY = 24 * HOUR
 MOST_METRICS_OF_AN_ALARM = 10
 
 # Their silence is the news; all others are about what is counted only when it happens.
-RING_WHEN_NOTHING_IS_HEARD = {"ReconcileNotRunningAlarm"}
+RING_WHEN_NOTHING_IS_HEARD = {"ReconcileNotRunningAlarm", "CanaryAlarm"}
 
 ONE: Period = {"measured": 1}
 NOTHING: Period = {}
@@ -82,6 +82,7 @@ RINGS: dict[str, list[list[Period]]] = {
     "SendsInDoubtAlarm": [[ONE, ONE]],
     "DoubtsAmbiguousAlarm": [[ONE], [ONE, NOTHING]],
     "ReconcileNotRunningAlarm": [[NOTHING] * 3, [ONE, NOTHING, NOTHING, NOTHING]],
+    "CanaryAlarm": [[NOTHING] * 4, [ONE, *[NOTHING] * 4]],
 }
 IS_QUIET: dict[str, list[list[Period]]] = {
     "SendDeadLetterAlarm": [[{"measured": 0}]],
@@ -116,6 +117,7 @@ IS_QUIET: dict[str, list[list[Period]]] = {
     "SendsInDoubtAlarm": [[ONE]],
     "DoubtsAmbiguousAlarm": [[ONE, *[NOTHING] * 6]],
     "ReconcileNotRunningAlarm": [[ONE, NOTHING, NOTHING], [NOTHING, NOTHING, ONE]],
+    "CanaryAlarm": [[ONE, NOTHING, NOTHING, NOTHING], [NOTHING, NOTHING, NOTHING, ONE]],
 }
 
 each_alarm = pytest.mark.parametrize("alarm", ALARMS.values(), ids=ALARMS)
@@ -227,7 +229,7 @@ def test_an_alarm_has_no_other_properties(alarm: Alarm) -> None:
     }
 
     own = {"Metrics"} if "Metrics" in alarm.properties else single
-    assert alarm.properties.keys() | {"DatapointsToAlarm"} == shared | own
+    assert alarm.properties.keys() | {"DatapointsToAlarm", *own} == shared | own
 
 
 # --- somebody hears it, and knows what to do -----------------------------------------------------

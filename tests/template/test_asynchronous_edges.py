@@ -142,8 +142,12 @@ def test_the_asynchronous_edges_are_the_designs(stack: Template) -> None:
         ("MessagesTable", "NotifyFailureFunction"),
         ("SendQueue", "SendMessageFunction"),
     }
-    assert scheduled(stack) == {"NotifyFailureFunction", "ReconcileMessagesFunction"}
-    assert configured(stack) == {"SendMessageFunction"} | scheduled(stack)
+    assert scheduled(stack) == {
+        "NotifyFailureFunction",
+        "ReconcileMessagesFunction",
+        "SendMessageFunction",
+    }
+    assert configured(stack) == scheduled(stack)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +237,9 @@ def test_what_failed_in_different_ways_is_kept_apart(stack: Template) -> None:
     }
 
     # A run that did not start and one that failed are the same to whoever looks: the next does it.
-    assert missed_runs == {failed_invocations[function] for function in scheduled(stack)}
+    # But for the canary, which may have been sent.
+    repeated = scheduled(stack) - {"SendMessageFunction"}
+    assert missed_runs == {failed_invocations[function] for function in repeated}
     assert len(missed_runs) == 1
     ends = [*destinations, *dead_letters, failed_invocations["SendMessageFunction"], *missed_runs]
     assert len(ends) == len(set(ends))

@@ -62,14 +62,20 @@ def a_run(function: str = "ReconcileFunction", **event: Json) -> ScheduledRun:
 def test_every_schedule_of_the_deployed_template_is_found(
     resources: Json, expected: Sequence[ScheduledRun]
 ) -> None:
-    assert scheduled_runs({"Resources": resources}) == expected
+    assert scheduled_runs({"Resources": resources}, resources) == expected
+
+
+def test_a_schedule_whose_condition_does_not_hold_is_not_run() -> None:
+    resources = {"Every": a_schedule(), "Canary": a_schedule("SendFunction")}
+
+    assert scheduled_runs({"Resources": resources}, {"Every"}) == [a_run()]
 
 
 def test_a_schedule_of_something_else_is_named() -> None:
     elsewhere = a_schedule(Arn="arn:aws:sqs:us-east-1:1:queue")
 
     with pytest.raises(SandboxError, match="Elsewhere"):
-        scheduled_runs({"Resources": {"Elsewhere": elsewhere}})
+        scheduled_runs({"Resources": {"Elsewhere": elsewhere}}, {"Elsewhere"})
 
 
 def test_minutes_of_an_event_become_seconds() -> None:

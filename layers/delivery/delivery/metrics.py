@@ -16,7 +16,7 @@ from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import (
 )
 
 from delivery.error_codes import explain
-from delivery.message import Effect, Message, MessageStatus, Outcome, Source
+from delivery.message import Effect, MessageStatus, Outcome, Source
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.metrics.provider.cloudwatch_emf.types import CloudWatchEMFOutput
@@ -32,8 +32,12 @@ COUNTED_BY: Final[Mapping[str, DimensionSets]] = {
     # rate, and the number of samples that of the messages that ended.
     "MessageFailed": ((), ("category",)),
     "TimeToDelivered": ((),),
+    "CanaryDelivered": ((),),
 }
 """The sets of dimensions of each metric that is not counted by `service` alone."""
+
+CANARY: Final = "canary"
+"""The reference of the message that the stack itself sends every few hours, if it is to."""
 
 _BY_SERVICE: Final[DimensionSets] = (("service",),)
 _NEW: Final = {Effect.ADVANCED, Effect.LATE, Effect.UNKNOWN}
@@ -96,9 +100,8 @@ def count_recorded(metrics: Metrics, recorded: "Recorded") -> None:
         metrics.add_metric("MessageFailed", MetricUnit.Count, int(failed))
         if failed:
             facts["category"] = str(explain(message.error_code).category)
-        elif update.source is Source.CALLBACK and _was_known_before(message):
-            seconds = (update.at - message.starts_at).total_seconds()
-            metrics.add_metric("TimeToDelivered", MetricUnit.Seconds, max(seconds, 0))
+        elif update.source is Source.CALLBACK:
+            _count_arrival(metrics, recorded)
     for name, fact in facts.items():
         if fact is not None:
             metrics.add_metadata(name, fact)
@@ -111,6 +114,10 @@ def count_apart(metrics: Metrics, recorded: "Recorded") -> None:
         metrics.flush_metrics()
 
 
-def _was_known_before(message: Message) -> bool:
-    """Else nobody knows when it was sent."""
-    return len(message.transitions) > 1
+def _count_arrival(metrics: Metrics, recorded: "Recorded") -> None:
+    update, message = recorded.update, recorded.message
+    if len(message.transitions) > 1:  # else nobody knows when it was sent
+        seconds = (update.at - message.starts_at).total_seconds()
+        metrics.add_metric("TimeToDelivered", MetricUnit.Seconds, max(seconds, 0))
+    if message.reference == CANARY:
+        metrics.add_metric("CanaryDelivered", MetricUnit.Count, 1)

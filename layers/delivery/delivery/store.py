@@ -39,6 +39,7 @@ from delivery.dynamodb import (
 )
 from delivery.message import (
     AWAITING_KEYS,
+    FINAL_OUTCOME,
     NOTICE_DUE_KEYS,
     Effect,
     Lifetimes,
@@ -582,8 +583,7 @@ class MessageStore:
             update=update,
             message=message,
             effect=Effect.ADVANCED if rank(update.status) else Effect.UNKNOWN,
-            # `read` leaves the time of `delivered`, and so concludes nothing.
-            concluded=message.final_at is not None and iso(message.final_at) == iso(update.at),
+            concluded=_concludes(update.status, message),
         )
 
     def _merge(self, update: StatusUpdate, item: Item) -> Recorded | Item:
@@ -657,6 +657,19 @@ def _compare_and_set(
     for name in dict.fromkeys((*depends_on, *touched)):
         changes.require_unchanged(name, item)
     return changes
+
+
+def _concludes(status: str, message: Message) -> bool:
+    """Whether the status, which just advanced the message, gave it its outcome.
+
+    `read` does not after `delivered`. A message that had failed before is never advanced plainly.
+    """
+    outcome = FINAL_OUTCOME.get(status)
+    return outcome is not None and all(
+        FINAL_OUTCOME.get(it.status) is not outcome
+        for it in message.transitions
+        if it.status != status
+    )
 
 
 def _first_word(message: Message) -> Changes:

@@ -1,0 +1,65 @@
+"""The canary's loop: sent once, and closed when a callback says that it was delivered."""
+
+import pytest
+from aws_lambda_powertools import Metrics
+from mypy_boto3_dynamodb import DynamoDBClient
+
+from delivery.message import Source, StatusUpdate
+from delivery.metrics import CountedByFacts, count_apart
+from delivery.store import MessageStore
+from tests.builders import an_update
+from tests.embedded_metrics import data_points, total
+from tests.functions.sender import FROM, TO, Function
+from tests.template.canary import canary_request
+
+SENT = an_update("queued", source=Source.SEND, reference="canary")
+CANARY = canary_request(to=TO, sender=FROM, scheduled_time="2026-11-24T08:00:00Z")
+
+
+def test_a_canary_that_is_started_twice_is_sent_once(function: Function) -> None:
+    first, _ = function.invoke_directly(CANARY)
+    again, _ = function.invoke_directly(CANARY)
+
+    assert (first, again) == (201, 200)
+    assert len(function.twilio.requests) == 1
+    message = function.message()
+    assert message is not None
+    assert message.reference == "canary"
+
+
+@pytest.mark.parametrize(
+    ("updates", "closed"),
+    [
+        ([SENT, an_update("sent"), an_update("delivered", after=2)], True),
+        ([SENT, an_update("sent")], False),
+        ([SENT, an_update("undelivered", error_code=30003)], False),
+        ([SENT, an_update("delivered", after=2, source=Source.RECONCILE)], False),
+        ([an_update("queued", source=Source.SEND), an_update("delivered", after=2)], False),
+    ],
+    ids=["delivered", "sent", "failed", "found out", "another message"],
+)
+def test_the_loop_is_closed_by_a_callback_that_says_delivered(
+    dynamodb: DynamoDBClient,
+    messages_table: str,
+    capsys: pytest.CaptureFixture[str],
+    updates: list[StatusUpdate],
+    closed: bool,  # noqa: FBT001 -- a parameter of cases
+) -> None:
+    store = MessageStore(dynamodb, messages_table)
+
+    for update in updates:
+        count_apart(Metrics(provider=CountedByFacts()), store.record(update))
+
+    points = data_points(capsys.readouterr().out)
+    assert total(points, "CanaryDelivered") == (1 if closed else None)
+
+
+def test_a_canary_that_was_delivered_and_read_closed_the_loop_once(
+    dynamodb: DynamoDBClient, messages_table: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = MessageStore(dynamodb, messages_table)
+
+    for update in (SENT, an_update("delivered"), an_update("delivered"), an_update("read")):
+        count_apart(Metrics(provider=CountedByFacts()), store.record(update))
+
+    assert total(data_points(capsys.readouterr().out), "CanaryDelivered") == 1
