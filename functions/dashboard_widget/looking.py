@@ -15,6 +15,8 @@ from delivery.store import MessageStore, Tally
 _ROWS: Final = 10
 _DAYS: Final = 7  # so many are looked through before somebody has to ask for more
 _MOST_UNSETTLED: Final = 200
+_MOST_READ: Final = 300
+_LONG: Final = timedelta(hours=1)  # Twilio is first asked about a message after so long, by default
 _DAY: Final = timedelta(days=1)
 _CHANNELS: Final = ("", "whatsapp:", "rcs:")  # in which a plain number can have got a message
 
@@ -61,6 +63,8 @@ class Counts:
     failed: Tally
     unconfirmed: Tally
     awaiting: Tally
+    awaiting_long: int | None
+    """How many of those for more than an hour; None where there are too many to read them all."""
     in_doubt: Tally
 
 
@@ -95,19 +99,25 @@ class Finder:
         return self._store.get(message_sid)
 
     def counts(self, now: datetime) -> Counts:
-        """The counts of the moment, from the indexes; of requests in doubt there are few.
+        """The counts of the moment, from the indexes as far as they say it.
 
         Raises:
             StoreUnavailable: DynamoDB did not answer.
         """
         unsettled = list(islice(self._requests.unsettled(), _MOST_UNSETTLED))
         in_doubt = sum(it.state_at(now) is RequestState.IN_DOUBT for it in unsettled)
+        awaiting = self._store.tally(Outcome.PENDING)
         return Counts(
             failed=self._store.tally(Outcome.FAILED, now.date()),
             unconfirmed=self._store.tally(Outcome.UNCONFIRMED, now.date()),
-            awaiting=self._store.tally(Outcome.PENDING),
+            awaiting=awaiting,
+            awaiting_long=self._awaiting_long(now) if awaiting.number <= _MOST_READ else None,
             in_doubt=Tally(number=in_doubt, is_all=len(unsettled) < _MOST_UNSETTLED),
         )
+
+    def _awaiting_long(self, now: datetime) -> int:
+        listed = islice(self._store.every_awaiting(), _MOST_READ)
+        return sum(now - message.starts_at > _LONG for message in listed)
 
     def failures(self, today: date, start: Place | None = None) -> Failures:
         """A page of the messages that failed, from a place on, or from today.

@@ -204,10 +204,13 @@ def _foot(viewer: Viewer, *buttons: Child) -> Markup:
 
 def _counts(viewer: Viewer, counts: Counts) -> Markup:
     today = "today" if viewer.zone_name == "UTC" else "today (UTC)"
+    awaiting = "on their way"
+    if counts.awaiting_long:
+        awaiting = f"on their way, {counts.awaiting_long} for over an hour"
     tiles = (
         (f"failed {today}", counts.failed, "bad"),
         (f"unconfirmed {today}", counts.unconfirmed, "doubtful"),
-        ("on their way", counts.awaiting, "plain"),
+        (awaiting, counts.awaiting, "plain"),
         ("in doubt", counts.in_doubt, "doubtful"),
     )
     return element("ul", *(_tile(*tile) for tile in tiles), class_="dw-counts")

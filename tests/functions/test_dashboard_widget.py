@@ -144,7 +144,9 @@ def test_what_there_is_to_worry_about_is_counted_above_the_list(
     a_failure(store, 12, clock, ago=86400)
     given_up = store.record(an_update("sent", message_sid=a_sid(13))).message
     store.record_unconfirmed(given_up, clock.now())
-    store.record(an_update("sent", message_sid=a_sid(14)))
+    store.record(replace(an_update("sent", message_sid=a_sid(14)), at=clock.now()))
+    quiet = an_update("sent", message_sid=a_sid(16))
+    store.record(replace(quiet, at=clock.now() - timedelta(hours=2)))
     store.record(an_update("delivered", message_sid=a_sid(15)))
     requests.claim(a_claim())
 
@@ -154,7 +156,7 @@ def test_what_there_is_to_worry_about_is_counted_above_the_list(
     assert below[:8] == [
         *("12", "failed today"),
         *("1", "unconfirmed today"),
-        *("1", "on their way"),
+        *("2", "on their way, 1 for over an hour"),
         *("1", "in doubt"),
     ]
 

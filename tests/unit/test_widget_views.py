@@ -147,6 +147,7 @@ def test_counts_stand_above_the_list() -> None:
         failed=Tally(number=12),
         unconfirmed=Tally(number=0),
         awaiting=Tally(number=12345, is_all=False),
+        awaiting_long=None,
         in_doubt=Tally(number=3),
     )
 
