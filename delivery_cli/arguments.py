@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
         _add_watch,
         _add_cancel,
         _add_redrive,
+        _add_erase,
         _add_doctor,
     ):
         _add_place(add(commands))
@@ -168,6 +169,17 @@ def _add_redrive(commands: _Commands) -> argparse.ArgumentParser:
     )
     command.add_argument("--dry-run", action="store_true", help="only show what would be done")
     command.add_argument("--yes", action="store_true", help="do not ask")
+    return command
+
+
+def _add_erase(commands: _Commands) -> argparse.ArgumentParser:
+    command = _command(
+        commands, "erase", "Erase one person's data, in the tables and at Twilio, for good."
+    )
+    command.add_argument("number", metavar="NUMBER", help="of the recipient, with country code")
+    command.add_argument("--dry-run", action="store_true", help="only count what there is")
+    command.add_argument("--yes", action="store_true", help="do not ask")
+    command.add_argument("--tables-only", action="store_true", help="leave what Twilio has")
     return command
 
 

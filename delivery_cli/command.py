@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from delivery_cli.arguments import STACK_NAME, parser
 from delivery_cli.aws import in_words
 from delivery_cli.doctor.command import examine
+from delivery_cli.erasing.command import erase
 from delivery_cli.errors import CommandError
 from delivery_cli.listing import Query, failures, find
 from delivery_cli.place import Place, in_aws, in_sandbox, sandbox_file
@@ -91,6 +92,17 @@ def _redrive(options: argparse.Namespace, screen: Screen, place: Place) -> int:
     return redrive(screen, place, queues, dry_run=options.dry_run, confirmed=options.yes)
 
 
+def _erase(options: argparse.Namespace, screen: Screen, place: Place) -> int:
+    return erase(
+        screen,
+        place,
+        options.number,
+        dry_run=options.dry_run,
+        confirmed=options.yes,
+        tables_only=options.tables_only,
+    )
+
+
 def _query(options: argparse.Namespace) -> Query:
     """Which list is meant; the parser lets only one of them through."""
     asked = {name: getattr(options, name, None) for name in _LISTS}
@@ -130,5 +142,6 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Screen, Place], int]
     "watch": _watch,
     "cancel": lambda options, screen, place: cancel(screen, place.api, options.message_sid),
     "redrive": _redrive,
+    "erase": _erase,
     "doctor": lambda _, screen, place: examine(screen, place),
 }

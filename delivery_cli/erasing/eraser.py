@@ -52,6 +52,11 @@ class Found:
     requests: int
     at_twilio: int
 
+    @property
+    def anything(self) -> bool:
+        """Whether there is anything."""
+        return bool(self.messages or self.requests or self.at_twilio)
+
 
 class AtTwilio:
     """The person's messages at Twilio, in every account of the secret.

@@ -1,0 +1,1 @@
+"""`erase`: one person's data goes, in the tables and at Twilio."""

@@ -1,0 +1,133 @@
+"""Asks, erases, and says what was left."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Final
+from urllib.parse import urlsplit
+
+import requests
+from rich.console import RenderableType
+from rich.text import Text
+
+from delivery.credentials import SecretError, TwilioSecrets
+from delivery.dynamodb import StoreUnavailable
+from delivery.request_store import RequestStore
+from delivery.spellings import NotUnderstood
+from delivery.store import MessageStore
+from delivery.twilio import TwilioClient
+from delivery_cli.drawing import visible
+from delivery_cli.erasing.eraser import AtTwilio, Eraser, Found, Step, What, addresses_of
+from delivery_cli.errors import CommandError
+from delivery_cli.place import Place
+from delivery_cli.screen import Screen
+
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost"})
+_ELSEWHERE: Final = (
+    "Queues, backups, notices and logs are not reached from here: docs/privacy.md lists what is in "
+    "them, and for how long."
+)
+
+
+def erase(  # noqa: PLR0913 -- what may be typed
+    screen: Screen, place: Place, number: str, *, dry_run: bool, confirmed: bool, tables_only: bool
+) -> int:
+    """Erase everything of one recipient: 0 if nothing is left, 1 if something is.
+
+    Raises:
+        CommandError: it is no number, nobody confirmed it, or it could not be done.
+    """
+    try:
+        addresses = addresses_of(number)
+    except NotUnderstood as error:
+        raise CommandError(f"{visible(number)} {error}.") from None
+    with _eraser(place, tables_only=tables_only) as eraser:
+        try:
+            found = eraser.look(number)
+            if dry_run:
+                steps = []
+            else:
+                if found.anything and not confirmed and not _confirms(screen, addresses, found):
+                    raise CommandError("Nothing was erased.")
+                steps = list(eraser.erase(number))
+        except StoreUnavailable as error:
+            raise CommandError(
+                f"It was not done, or only in part: {error}.",
+                "Run the command again: it goes on where this one ended.",
+            ) from error
+    left = [step for step in steps if step.what is What.LEFT]
+    screen.result(
+        {
+            "addresses": addresses,
+            "dry_run": dry_run,
+            "found": asdict(found),
+            "erased": len(steps) - len(left),
+            "left": [{"id": step.id, "reason": step.reason} for step in left],
+        },
+        _drawn(addresses, found, steps, dry_run=dry_run),
+    )
+    return 1 if left else 0
+
+
+@contextmanager
+def _eraser(place: Place, *, tables_only: bool) -> Iterator[Eraser]:
+    parameters = place.stack.parameters
+    tables = place.account.tables
+    with requests.Session() as session:
+        yield Eraser(
+            messages=MessageStore(tables, place.stack.outputs["MessagesTableName"]),
+            requests=RequestStore(tables, place.resources["SendRequestsTable"].physical_id),
+            twilio=None if tables_only else _at_twilio(place, session),
+            requests_kept_for=timedelta(days=float(parameters.get("RequestRetentionDays", "30"))),
+            now=partial(datetime.now, UTC),
+        )
+
+
+def _at_twilio(place: Place, session: requests.Session) -> AtTwilio:
+    parameters = place.stack.parameters
+    try:
+        name = parameters.get("TwilioSecretName", "delivery/twilio")
+        secret = TwilioSecrets(place.account.secrets, name).current()
+    except SecretError as error:
+        raise CommandError(
+            f"Nothing was erased: {error}.",
+            "It is needed to erase at Twilio; --tables-only leaves what Twilio has.",
+        ) from error
+    base_url = parameters.get("TwilioApiBaseUrl", "https://api.twilio.com")
+    if urlsplit(base_url).hostname in _LOOPBACK:
+        session.trust_env = False  # no proxy between this machine and itself
+    return AtTwilio(TwilioClient(session, base_url), secret)
+
+
+def _confirms(screen: Screen, addresses: tuple[str, ...], found: Found) -> bool:
+    """Whether a person says yes; of a program that is no answer."""
+    if not screen.is_watched:
+        raise CommandError(
+            "Nobody has confirmed that this is to be done.", "Add --yes, or look with --dry-run."
+        )
+    return screen.ask(f"Erase {_told(found)} of {', '.join(addresses)} for good?")
+
+
+def _told(found: Found) -> str:
+    return (
+        f"{found.messages} messages and {found.requests} requests in the tables, and "
+        f"{found.at_twilio} messages at Twilio,"
+    )
+
+
+def _drawn(
+    addresses: tuple[str, ...], found: Found, steps: list[Step], *, dry_run: bool
+) -> Iterator[RenderableType]:
+    whose = ", ".join(addresses)
+    if dry_run:
+        yield Text(f"There are {_told(found)} of {whose}.")
+        return
+    left = [step for step in steps if step.what is What.LEFT]
+    yield Text(f"{len(steps) - len(left)} messages and requests of {whose} are erased.", "bold")
+    for step in left:
+        yield Text(f"  {visible(step.id)} is left: {visible(step.reason)}.", style="red")
+    if left:
+        yield Text("Run the command again later for what is left.")
+    yield Text(_ELSEWHERE, style="dim")

@@ -1,0 +1,123 @@
+"""`delivery erase` as it is typed; what it does is tested in tests/functions/test_erasing.py."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+from mypy_boto3_dynamodb import DynamoDBClient
+
+from delivery.store import MessageStore
+from sandbox.loopback import LoopbackServer
+from tests.builders import an_update
+from tests.cloudformation import create_table
+from tests.command_line import AStack, CloudFormation, Ran, run
+
+REGION = "us-east-1"
+NUMBER = "+15558675310"
+
+
+@dataclass
+class AnOperator:
+    """With a stack whose tables are moto's, and one message in them."""
+
+    tables: DynamoDBClient
+    environment: dict[str, str]
+
+    def erase(self, *arguments: str, **options: Any) -> Ran:
+        where = ("--region", REGION)
+        return run("erase", *where, *arguments, environment=self.environment, **options)
+
+    @property
+    def is_erased(self) -> bool:
+        return NUMBER not in str(self.tables.scan(TableName="messages")["Items"])
+
+
+@pytest.fixture
+def operator() -> Iterator[AnOperator]:
+    with mock_aws():
+        tables = boto3.client("dynamodb", region_name=REGION)
+        create_table(tables, "MessagesTable", "messages")
+        create_table(tables, "SendRequestsTable", "requests")
+        MessageStore(tables, "messages").record(an_update("delivered", to=NUMBER))
+        stack = AStack(
+            outputs={
+                "MessagesApiUrl": "https://api.example.com",
+                "MessagesTableName": "messages",
+            },
+            resources={"SendRequestsTable": ("AWS::DynamoDB::Table", "requests")},
+        )
+        with LoopbackServer(port=0, answer=CloudFormation({"delivery": stack})) as server:
+            yield AnOperator(
+                tables,
+                {
+                    "AWS_ACCESS_KEY_ID": "testing",
+                    "AWS_SECRET_ACCESS_KEY": "testing",
+                    "AWS_ENDPOINT_URL_CLOUDFORMATION": f"http://127.0.0.1:{server.port}",
+                },
+            )
+
+
+def test_a_person_is_asked_before_anything_is_erased(operator: AnOperator) -> None:
+    ran = operator.erase(NUMBER, "--tables-only", terminal=True, stdin="n\n")
+
+    assert ran.code == 1
+    assert "1 messages and 0 requests" in ran.out
+    assert NUMBER in ran.out
+    assert not operator.is_erased
+
+
+def test_whoever_says_yes_is_told_what_was_erased_and_where_else_to_look(
+    operator: AnOperator,
+) -> None:
+    ran = operator.erase(NUMBER, "--tables-only", terminal=True, stdin="y\n")
+
+    assert ran.code == 0
+    assert operator.is_erased
+    assert "docs/privacy.md" in " ".join(ran.out.split())
+
+
+def test_a_program_has_to_confirm_it_on_the_command_line(operator: AnOperator) -> None:
+    refused = operator.erase(NUMBER, "--tables-only", "--json")
+    assert not operator.is_erased
+    done = operator.erase(NUMBER, "--tables-only", "--json", "--yes")
+
+    assert refused.code == 1
+    assert "--yes" in refused.err
+    assert done.json["erased"] == 1
+    assert done.json["left"] == []
+    assert operator.is_erased
+
+
+def test_what_there_is_can_be_counted_first(operator: AnOperator) -> None:
+    ran = operator.erase("001 (555) 867-5310", "--tables-only", "--dry-run", "--json")
+
+    assert ran.json["found"] == {"messages": 1, "requests": 0, "at_twilio": 0}
+    assert NUMBER in ran.json["addresses"]
+    assert not operator.is_erased
+
+
+def test_nothing_is_erased_here_while_twilios_secret_cannot_be_read(operator: AnOperator) -> None:
+    ran = operator.erase(NUMBER, "--yes")
+
+    assert ran.code == 1
+    assert "--tables-only" in ran.err
+    assert not operator.is_erased
+
+
+def test_what_is_no_number_is_refused_with_the_fix(operator: AnOperator) -> None:
+    ran = operator.erase("5558675310", "--yes")
+
+    assert ran.code == 1
+    assert "country's code" in ran.err
+
+
+def test_an_erasure_that_could_not_be_done_may_be_repeated(operator: AnOperator) -> None:
+    operator.tables.delete_table(TableName="requests")
+
+    ran = operator.erase(NUMBER, "--tables-only", "--yes")
+
+    assert ran.code == 1
+    assert "Run the command again" in ran.err
