@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any, Final, Protocol, override
 
 from botocore.config import Config
-from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 
 from tests.simulation.fakes.errors import EXCEPTIONS, client_error
 from tests.simulation.faults import Fault, Faults
@@ -23,8 +23,8 @@ _THROTTLED: Final[Mapping[str, str]] = {
 }
 
 _SHOWN: Final = (
-    *("Key", "Item", "ExpressionAttributeValues", "RequestItems", "MessageBody", "SecretId"),
-    "Subject",
+    *("Key", "Item", "ExpressionAttributeValues", "RequestItems", "TransactItems"),
+    *("MessageBody", "SecretId", "Subject"),
 )
 
 type Operate = Callable[[str, Mapping[str, Any], str], dict[str, Any]]
@@ -124,6 +124,7 @@ class Client:
         loop: Loop,
         faults: Faults,
         watch: Watcher,
+        token: Callable[[], str],
     ) -> None:
         self._service = service
         self._operate = operate
@@ -135,6 +136,7 @@ class Client:
         self._loop = loop
         self._faults = faults
         self._watch = watch
+        self._token = token
 
     def __getattr__(self, operation: str) -> Callable[..., dict[str, Any]]:
         if operation.startswith("_"):
@@ -160,7 +162,9 @@ class Client:
             return answer
 
         what = _Request(operation, arguments)
-        table = arguments.get("TableName") or next(iter(arguments.get("RequestItems", ())), None)
+        table = _table_of(arguments)
+        if operation == "transact_write_items":  # as botocore does: its own tries are one
+            arguments = {"ClientRequestToken": self._token(), **arguments}
         fault = self._faults.of_call(self._service, self._loop.seconds, table)
         for tries_left in reversed(range(self._tries)):
             try:
@@ -169,7 +173,7 @@ class Client:
                 )
             except WasRefused:
                 if not tries_left:
-                    raise client_error(_THROTTLED[self._service], operation) from None
+                    raise _refusal(self._service, operation, arguments) from None
             except NotRefused as unknown:
                 if not tries_left:
                     kind = (
@@ -205,6 +209,30 @@ class Paginator:
             if "LastEvaluatedKey" not in page:
                 return
             arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+
+def _table_of(arguments: Mapping[str, Any]) -> str | None:
+    """The table that a request to DynamoDB is about: of a transaction, the first one."""
+    match arguments:
+        case {"TableName": str(name)}:
+            return name
+        case {"RequestItems": dict(tables)}:
+            return str(next(iter(tables)))
+        case {"TransactItems": [first, *_]}:
+            (part,) = first.values()
+            return str(part["TableName"])
+        case _:
+            return None
+
+
+def _refusal(service: str, operation: str, arguments: Mapping[str, Any]) -> ClientError:
+    """As it is told to those who have tried often enough."""
+    if operation == "transact_write_items":
+        reasons = [{"Code": "None"} for _ in arguments["TransactItems"]]
+        reasons[-1] = {"Code": "ThrottlingError"}
+        code = "TransactionCanceledException"
+        return client_error(code, operation, CancellationReasons=reasons)
+    return client_error(_THROTTLED[service], operation)
 
 
 def _quietly(effect: Callable[[], object]) -> Callable[[], None]:

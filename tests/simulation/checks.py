@@ -5,22 +5,20 @@ the words of the contract.
 """
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from sandbox.simulator.resource import Message as TwilioMessage
+from tests.simulation.aftermath import FAILURES, Record, Violation, plain
 from tests.simulation.callers import Entry, Wish
 from tests.simulation.deployment import parameter, queue_url
-from tests.simulation.fakes.notifications import Published
+from tests.simulation.notices import wrong_notices
 from tests.simulation.twilio_side import ACCOUNT_SID
 from tests.simulation.world import World
-
-type Record = dict[str, Any]
 
 _RANKS: Final[Mapping[str, int]] = {
     "accepted": 10,
@@ -39,28 +37,14 @@ _RANKS: Final[Mapping[str, int]] = {
 }
 _OUTCOMES: Final[Mapping[str, str]] = {
     "canceled": "canceled",
-    "failed": "failed",
-    "refused": "failed",
-    "not_found": "failed",
-    "undelivered": "failed",
-    "partially_delivered": "failed",
+    **dict.fromkeys(FAILURES, "failed"),
     "delivered": "delivered",
     "read": "delivered",
 }
-_EPISODE: Final = "ep_"
 _ANSWERING: Final = ("send_message", "status_callback", "query_messages")
 _TURNED_AWAY: Final = frozenset({400, 403, 413, 415})
 _PROVABLY_NOT_SENT: Final = frozenset({400, 422, 503})
 _SUCCESS: Final = 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Violation:
-    """A promise that was broken, and the word by which the trace tells of it."""
-
-    promise: str
-    subject: str
-    text: str
 
 
 def violations(world: World) -> list[Violation]:
@@ -76,11 +60,11 @@ class _Checks:
         self._at_twilio = {message.sid: message for message in world.twilio.simulator.messages()}
         self._items = {
             record["message_sid"]: record
-            for record in map(_plain, world.tables["MessagesTable"].items())
+            for record in map(plain, world.tables["MessagesTable"].items())
         }
         self._requests = {
             record["request_id"]: record
-            for record in map(_plain, world.tables["SendRequestsTable"].items())
+            for record in map(plain, world.tables["SendRequestsTable"].items())
             if "state" in record  # another kind of item remembers what was read of Twilio's list
         }
         self._sent_under: dict[str, list[TwilioMessage]] = defaultdict(list)
@@ -99,11 +83,8 @@ class _Checks:
             yield from self._known(message)
         for item in self._items.values():
             yield from self._true(item)
-            yield from self._told(item)
             yield from self._ended(item)
-        yield from self._told_of_failures_only()
-        yield from self._told_without_need()
-        yield from self._counted_once()
+        yield from wrong_notices(self._world)
         yield from self._sent_once()
         for request in self._requests.values():
             yield from self._settled(request)
@@ -188,7 +169,7 @@ class _Checks:
         failures = {
             entry["status"]: entry["error_code"]
             for entry in item["transitions"]
-            if entry["status"] in _FAILURES and "error_code" in entry
+            if entry["status"] in FAILURES and "error_code" in entry
         }
         code = failures[max(failures, key=_rank)] if failures else None
         expected = code if item["outcome"] == "failed" else None
@@ -214,94 +195,6 @@ class _Checks:
         listed = str(item.get("watch", "")).partition("#")[0]
         if listed != {"failed": "failed", "unconfirmed": "unconfirmed"}.get(item["outcome"], ""):
             yield Violation(promise="I7", subject=sid, text=f"it is on the list {listed!r}")
-
-    # --- I4: who was told ---
-
-    def _told(self, item: Record) -> Iterator[Violation]:
-        """Alone; or in the count of an episode, where nothing else is told of the message."""
-        sid, notice = item["message_sid"], item.get("notice")
-        if "notice_due" in item:
-            yield Violation(promise="I4", subject=sid, text="people are still owed a word")
-        if _is_counted(item):
-            expected = "sent" if item["outcome"] == "failed" else "recovered"
-            if notice not in {expected, "muted"}:
-                text = f"counted, with notice {notice} and outcome {item['outcome']}"
-                yield Violation(promise="I4", subject=sid, text=text)
-            if self._published(f"{sid}:failure") or self._published(f"{sid}:recovery"):
-                yield Violation(promise="I4", subject=sid, text="counted, and told alone, too")
-        else:
-            yield from self._told_alone(item)
-
-    def _told_alone(self, item: Record) -> Iterator[Violation]:
-        sid, notice = item["message_sid"], item.get("notice")
-        failures = self._published(f"{sid}:failure")
-        recoveries = self._published(f"{sid}:recovery")
-        ever_failed = any(entry["status"] in _FAILURES for entry in item["transitions"])
-        # Who died between the claim and the publish has told nobody, and nobody knows that.
-        maybe_told = bool(failures) or any(
-            name.startswith("notify_failure") for name in self._world.disturbed
-        )
-        fits = {
-            "sent": item["outcome"] == "failed" and bool(failures) and not recoveries,
-            "withdrawn": item["outcome"] != "failed" and not failures and not recoveries,
-            "recovered": item["outcome"] != "failed" and maybe_told and bool(recoveries),
-            None: not ever_failed or (item["outcome"] != "failed" and not failures),
-        }
-        if not fits.get(notice, False):
-            text = (
-                f"notice {notice}, outcome {item['outcome']}, "
-                f"told {len(failures)} times, recovery {len(recoveries)} times"
-            )
-            yield Violation(promise="I4", subject=sid, text=text)
-        if failures and recoveries and recoveries[0].at < failures[0].at:
-            text = "the recovery was told before the failure"
-            yield Violation(promise="I4", subject=sid, text=text)
-
-    def _told_of_failures_only(self) -> Iterator[Violation]:
-        for notice in self._world.topic.published:
-            sid, _, _ = notice.notice_id.partition(":")
-            if sid.startswith(_EPISODE):
-                continue  # its numbers are looked at
-            transitions = self._items.get(sid, {}).get("transitions", [])
-            if not any(entry["status"] in _FAILURES for entry in transitions):
-                yield Violation(promise="I4", subject=sid, text="told, and it never failed")
-
-    def _told_without_need(self) -> Iterator[Violation]:
-        told: defaultdict[str, list[Published]] = defaultdict(list)
-        for published in self._world.topic.published:
-            told[published.notice_id].append(published)
-        for notice_id, several in told.items():
-            if len([each for each in several if each.by not in self._world.disturbed]) > 1:
-                text = f"told twice without need, by {[each.by for each in several]}"
-                yield Violation(promise="I4", subject=notice_id, text=text)
-            if len({_range(each) for each in several}) > 1:
-                text = f"it did not always say the same: {[_range(each) for each in several]}"
-                yield Violation(promise="I4", subject=notice_id, text=text)
-
-    def _counted_once(self) -> Iterator[Violation]:
-        """The notices of an episode cover each number of its count once; the first is its opener's.
-
-        Of an opener that was delivered after all people may never have heard: nobody knows whether
-        who died had told them.
-        """
-        counted: Counter[str] = Counter(
-            item["notice_id"]
-            for item in self._items.values()
-            if _is_counted(item) and item["notice"] != "muted"
-        )
-        covered: defaultdict[str, list[int]] = defaultdict(list)
-        ranges = {each.notice_id: _range(each) for each in self._world.topic.published}
-        for episode_id, first, last in filter(None, ranges.values()):
-            covered[episode_id] += range(first, last + 1)
-        for episode_id in covered.keys() | counted.keys():
-            numbers, most = sorted(covered[episode_id]), counted[episode_id] + 1
-            if numbers not in (list(range(1, most + 1)), list(range(2, most + 1))):
-                text = f"{most} failed, and people were told of {numbers}"
-                yield Violation(promise="I4", subject=episode_id, text=text)
-        for episode in map(_plain, self._world.tables["EpisodesTable"].items()):
-            if "telling" in episode or "open" in episode:
-                text = "its episode is not over"
-                yield Violation(promise="I4", subject=episode["episode_id"], text=text)
 
     # --- I5, I6: what was sent ---
 
@@ -446,9 +339,6 @@ class _Checks:
     def _dead_letters(self) -> int:
         return len(self._world.queues[queue_url("SendDeadLetterQueue")].messages)
 
-    def _published(self, notice_id: str) -> list[Published]:
-        return [each for each in self._world.topic.published if each.notice_id == notice_id]
-
     def _acknowledged(self, sid: str) -> Iterator[tuple[str, int | None]]:
         """The statuses, with their codes, for which Twilio got a 2xx."""
         for callback in self._world.twilio.simulator.callbacks(sid):
@@ -464,23 +354,8 @@ class _Checks:
         return codes
 
 
-_FAILURES: Final = frozenset(status for status, end in _OUTCOMES.items() if end == "failed")
-
-
 def _rank(status: str) -> int:
     return _RANKS.get(status, 0)
-
-
-def _is_counted(item: Record) -> bool:
-    return str(item.get("notice_id", "")).startswith(_EPISODE)
-
-
-def _range(published: Published) -> tuple[str, int, int] | None:
-    """The episode, and what of its count is told; nothing of a recovery or a mere last line."""
-    facts = published.facts
-    if "range_from" not in facts:
-        return None
-    return facts["episode_id"], int(facts["range_from"]), int(facts["range_to"])
 
 
 def _request_id(message: TwilioMessage) -> str | None:
@@ -496,21 +371,3 @@ def _request_id_of(key: str, account: str = ACCOUNT_SID) -> str:
 def _status_and_code(parameters: Iterable[tuple[str, str]]) -> tuple[str, int | None]:
     said = dict(parameters)
     return said["MessageStatus"], int(said["ErrorCode"]) if "ErrorCode" in said else None
-
-
-def _plain(item: Mapping[str, Any]) -> Record:
-    return {name: _value(value) for name, value in item.items()}
-
-
-def _value(value: Mapping[str, Any]) -> Any:
-    match value:
-        case {"N": number}:
-            return int(number)
-        case {"BOOL": truth}:
-            return truth
-        case {"L": entries}:
-            return [_value(entry) for entry in entries]
-        case {"M": entries}:
-            return _plain(entries)
-        case _:
-            return value["S"]

@@ -38,7 +38,7 @@ class Request:
 def recorded_requests(seeds: Iterable[int]) -> Iterator[Request]:
     """The requests of some runs; of questions with the same empty answer, the first."""
     for seed in seeds:
-        yield from _recorded(World(seed, indexes_lag=False))
+        yield from _recorded(World(seed, at_once=True))
 
 
 def scripted_requests(steps: Iterable[Step]) -> Iterator[Request]:

@@ -11,6 +11,8 @@ _SENDING: Final = "functions/send_message/sending.py"
 _CALLBACK: Final = "functions/status_callback/app.py"
 _NOTIFY: Final = "functions/notify_failure/app.py"
 _TELLING: Final = "functions/notify_failure/telling.py"
+_EPISODE: Final = f"{_LAYER}/episode.py"
+_EPISODE_STORE: Final = f"{_LAYER}/episode_store.py"
 _RECONCILING: Final = "functions/reconcile_messages/reconciling.py"
 _SETTLING: Final = "functions/reconcile_messages/settling.py"
 
@@ -128,13 +130,13 @@ MUTANTS: Final = (
         "marked as told before it is told",
         "I4",
         _TELLING,
-        """        if claimed.outcome is Outcome.FAILED or claimed.tells_recovery:
-            self._publish_message(claimed)
+        """            self._publish_message(claimed)
         told = self._messages.advance_notice(claimed, self._now())
 """,
-        """        told = self._messages.advance_notice(claimed, self._now())
-        if claimed.outcome is Outcome.FAILED or claimed.tells_recovery:
+        """            told = self._messages.advance_notice(claimed, self._now())
             self._publish_message(claimed)
+        else:
+            told = self._messages.advance_notice(claimed, self._now())
 """,
     ),
     _mutant(
@@ -150,6 +152,154 @@ MUTANTS: Final = (
         _NOTIFY,
         "for message_sids in batched(store.notices_due(before), _SWEPT_AT_ONCE, strict=False):",
         "for message_sids in ():",
+    ),
+    _mutant(
+        "counted, and not marked",
+        "I4",
+        _EPISODE_STORE,
+        "self._client.transact_write_items(TransactItems=parts)",
+        "self._client.put_item(**put)",
+    ),
+    _mutant(
+        "marked, and counted as one however many they are",
+        "I4",
+        _EPISODE,
+        "counted=self.counted + len(messages),",
+        "counted=self.counted + 1,",
+    ),
+    _mutant(
+        "marked in one write and counted in another",
+        "I4",
+        _EPISODE_STORE,
+        "                self._client.transact_write_items(TransactItems=parts)\n",
+        """                for part in parts[1:]:
+                    self._client.update_item(**part["Update"])
+                self._client.put_item(**put)
+""",
+    ),
+    _mutant(
+        "counted on an episode that has changed since it was read",
+        "I4",
+        _EPISODE_STORE,
+        '"#episode_id = :episode_id AND #version = :version"',
+        '"#episode_id = :episode_id AND (#version = :version OR #version > :version)"',
+    ),
+    _mutant(
+        "counted although somebody else has counted it",
+        "I4",
+        _EPISODE_STORE,
+        '_DEPENDS_ON: Final = ("notice", "outcome", "error_code", "account_sid")',
+        '_DEPENDS_ON: Final = ("account_sid",)',
+    ),
+    _mutant(
+        "what an episode has counted is told before it is written down",
+        "I4",
+        _TELLING,
+        """            written = self._episodes.write(seen, after)
+            if written is None:
+                self._unfinished.pop(after""",
+        """            if after.telling is not None:
+                self._publish_range(key, after.telling)
+            written = self._episodes.write(seen, after)
+            if written is None:
+                self._unfinished.pop(after""",
+    ),
+    _mutant(
+        "what an episode was telling when its teller died is forgotten",
+        "I4",
+        _TELLING,
+        "return telling.claimed_at < abandoned_before or iso(telling.claimed_at) == ours",
+        "return telling.claimed_at > abandoned_before and iso(telling.claimed_at) == ours",
+    ),
+    _mutant(
+        "whoever takes over a notice tells of more in it",
+        "I4",
+        _EPISODE,
+        "return replace(self, telling=replace(self.telling, claimed_at=at))",
+        "return replace(\n"
+        "            self,\n"
+        "            telling=replace(self.telling, claimed_at=at, range_to=self.counted),\n"
+        "        )",
+    ),
+    Mutant(
+        name="a range is marked as told before it is told",
+        breaks=frozenset({"I4"}),
+        edits=(
+            Edit(
+                path=_TELLING,
+                old="        self._publish_range(episode.key, telling)\n        for _ in range",
+                new="        for _ in range",
+            ),
+            Edit(
+                path=_TELLING,
+                old="        self._unfinished.pop(telling.notice_id, None)\n",
+                new="        self._publish_range(episode.key, telling)\n"
+                "        self._unfinished.pop(telling.notice_id, None)\n",
+            ),
+        ),
+    ),
+    _mutant(
+        "a range that was told is told again in the next",
+        "I4",
+        _EPISODE,
+        "return replace(self, telling=None, told=telling.range_to, next_at=next_at)",
+        "return replace(self, telling=None, next_at=next_at)",
+    ),
+    _mutant(
+        "nobody looks after the episodes",
+        "I4",
+        _TELLING,
+        "for key in self._episodes.due(self._now()):",
+        "for key in ():",
+    ),
+    _mutant(
+        "an episode that is over goes on",
+        "I4",
+        _EPISODE,
+        "return not (is_over and self.untold == 0 and self.telling is None)",
+        "return True",
+    ),
+    _mutant(
+        "a failure is counted where nobody looks any more",
+        "I4",
+        _EPISODE,
+        "        if not self.is_open or (self.is_muted and not muted):\n            return False\n",
+        "        if self.is_muted and not muted:\n            return False\n",
+    ),
+    _mutant(
+        "every failure is told alone",
+        "I4",
+        _EPISODE,
+        "return not (is_over and self.untold == 0 and self.telling is None)",
+        "return False",
+    ),
+    _mutant(
+        "the last line of an episode is lost when another one follows",
+        "I4",
+        _EPISODE,
+        "telling=previous.last_line(at, quiet) if previous else None,",
+        "telling=None,",
+    ),
+    _mutant(
+        "people are told of a muted category",
+        "I4",
+        _NOTIFY,
+        "    muted=MUTED,\n",
+        "    muted=(),\n",
+    ),
+    _mutant(
+        "the recovery of a counted message is told alone",
+        "I4",
+        f"{_LAYER}/message.py",
+        "notice = Notice.RECOVERED if self.is_counted else Notice.TELLING",
+        "notice = Notice.TELLING",
+    ),
+    _mutant(
+        "recoveries are not counted",
+        "I4",
+        _EPISODE,
+        "return replace(self, recovered=self.recovered + messages)",
+        "return self",
     ),
     _mutant(
         "sent again after a time-out",

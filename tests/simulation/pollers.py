@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
+from zlib import crc32
 
 from tests.simulation.deployment import FunctionResource, Trigger
 from tests.simulation.fakes.dynamodb import Change, Table
@@ -91,7 +92,7 @@ class QueuePoller:
 
 
 class StreamPoller:
-    """Hands a table's changes to its function, in order; bisects and gives up as it is told."""
+    """Hands a table's changes to its function; each shard those of its items, in order."""
 
     def __init__(
         self,
@@ -99,36 +100,59 @@ class StreamPoller:
         trigger: Trigger,
         table: Table,
         *,
+        shards: int,
+        service: Lambda,
+        loop: Loop,
+        faults: Faults,
+    ) -> None:
+        self._patterns = [
+            json.loads(each["Pattern"]) for each in trigger.properties["FilterCriteria"]["Filters"]
+        ]
+        self._shards = [
+            _Shard(function, trigger, service=service, loop=loop, faults=faults)
+            for _ in range(shards)
+        ]
+        table.told.append(self._arrived)
+
+    def _arrived(self, change: Change) -> None:
+        record = _stream_record(change)
+        if any(_matches(pattern, record) for pattern in self._patterns):
+            shard = crc32(json.dumps(change.key).encode()) % len(self._shards)
+            self._shards[shard].take(change)
+
+
+class _Shard:
+    """Hands over one batch after the other; bisects and gives up as it is told."""
+
+    def __init__(
+        self,
+        function: FunctionResource,
+        trigger: Trigger,
+        *,
         service: Lambda,
         loop: Loop,
         faults: Faults,
     ) -> None:
         settings = trigger.properties
-        self.given_up = 0
         self._function = function
         self._batch_size = settings["BatchSize"]
         self._most_retries = settings["MaximumRetryAttempts"]
         self._longest_age = settings["MaximumRecordAgeInSeconds"]
         self._bisects = settings.get("BisectBatchOnFunctionError", False)
         self._reports = "ReportBatchItemFailures" in settings.get("FunctionResponseTypes", [])
-        self._patterns = [
-            json.loads(each["Pattern"]) for each in settings["FilterCriteria"]["Filters"]
-        ]
         self._lambda = service
         self._loop = loop
         self._faults = faults
         self._waiting: list[Change] = []
         self._busy = False
-        table.told = self._arrived
 
-    def _arrived(self, change: Change) -> None:
-        record = _stream_record(change)
-        if any(_matches(pattern, record) for pattern in self._patterns):
-            self._waiting.append(change)
-            delay = self._faults.uniform(0.1, 1.5)
-            if self._faults.happens(Mishap.DELAYED, "stream", self._loop.seconds, share=0.3):
-                delay = self._faults.uniform(1, 900)
-            self._loop.after(delay, self._poll)
+    def take(self, change: Change) -> None:
+        """A change is in the shard: somebody will look there soon."""
+        self._waiting.append(change)
+        delay = self._faults.uniform(0.1, 1.5)
+        if self._faults.happens(Mishap.DELAYED, "stream", self._loop.seconds, share=0.3):
+            delay = self._faults.uniform(1, 900)
+        self._loop.after(delay, self._poll)
 
     def _poll(self) -> None:
         if self._busy or not self._waiting:
@@ -154,7 +178,6 @@ class StreamPoller:
             or loop.seconds - batch[0].at > self._longest_age
             or faults.happens(Mishap.GIVEN_UP, "stream", loop.seconds, share=0.3)
         ):
-            self.given_up += len(batch)
             self._hand_over(rest, attempt=0)
             return
 

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
-from tests.simulation.checks import Violation, violations
+from tests.simulation.aftermath import Violation
+from tests.simulation.checks import violations
 from tests.simulation.mutants import Mutant
 from tests.simulation.program import Program
 from tests.simulation.world import World

@@ -31,11 +31,16 @@ PAGE_SIZE: Final = 3
 """The items that DynamoDB reads at once: few, so that there are several pages."""
 _SLOW: Final = 1000.0
 _LONGEST_TRANSACTION: Final = 0.05
+_STORMS: Final = 0.08
+_MORE_THAN_A_TRANSACTION_TAKES: Final = 110
 _HOUR: Final = 3600.0
 
 
 class World:
-    """The system, its surroundings, and what goes wrong with them."""
+    """The system, its surroundings, and what goes wrong with them.
+
+    `at_once`: neither is an index behind its table, nor does a transaction take time.
+    """
 
     def __init__(
         self,
@@ -43,7 +48,7 @@ class World:
         program: Program | None = None,
         *,
         weather: Weather | None = None,
-        indexes_lag: bool = True,
+        at_once: bool = False,
     ) -> None:
         self.seed = seed
         draws = random.Random(seed)  # noqa: S311 -- repeatable, no secrets
@@ -54,12 +59,12 @@ class World:
         self.faults = Faults(self.weather, draws)
         self.watchers: list[Watcher] = []
         self._calls = Calls(self.loop, self.faults, self.trace)
-        self.tables = self._make_tables(lag=draws.choice((0.0, 0.5, 20.0)) * indexes_lag)
+        self.tables = self._make_tables(lag=draws.choice((0.0, 0.5, 20.0)) * (not at_once))
         self.dynamodb = DynamoDb(
             self.tables,
             page_size=PAGE_SIZE,
             clock=self._clock,
-            work=lambda: self._draws.uniform(0, _LONGEST_TRANSACTION),
+            work=lambda: self._draws.uniform(0, _LONGEST_TRANSACTION * (not at_once)),
         )
         self.queues = self._make_queues()
         self.sqs = Sqs(self.queues)
@@ -105,7 +110,9 @@ class World:
         sending = self.weather.sending
         self.callers.start(self._draws.randint(2, 8), within=sending)
         for number in range(self._draws.choice((0, 0, 1))):
-            self.loop.at(self._draws.uniform(0, sending), partial(self._others_send, number))
+            to = self._draws.choice((f"+1555999{number:04d}", "+15555530003"))
+            self.loop.at(self._draws.uniform(0, sending), partial(self._others_send, number, to))
+        self._let_it_storm()
         unconfirmed_after = float(parameter("UnconfirmedAfterHours")) * _HOUR
         rest = self.weather.calm_at + unconfirmed_after + 3 * _HOUR
         for schedule in self._schedules:
@@ -142,11 +149,23 @@ class World:
         hexed = self._draws.randbytes(16).hex()
         return f"{hexed[:8]}-{hexed[8:12]}-{hexed[12:16]}-{hexed[16:20]}-{hexed[20:]}"
 
-    def _others_send(self, number: int) -> None:
+    def _let_it_storm(self) -> None:
+        """Now and then very many messages of another program fail within minutes, all alike."""
+        if self._draws.random() >= _STORMS:
+            return
+        size = self._draws.choice((8, 12, 20, 40, _MORE_THAN_A_TRANSACTION_TAKES))
+        to = self._draws.choice(("+15555530003", "+15555530007", "+15555521610", "+15555550110"))
+        begins = self._draws.uniform(0, self.weather.sending)
+        within = self._draws.choice((1.0, 60.0, 600.0, 3600.0))
+        for number in range(size):
+            at = begins + self._draws.uniform(0, within)
+            self.loop.at(at, partial(self._others_send, number, to))
+
+    def _others_send(self, number: int, to: str) -> None:
         url = functions()["send_message"].environment["STATUS_CALLBACK_URL"]
         self.twilio.create_for_others(
             {
-                "To": self._draws.choice((f"+1555999{number:04d}", "+15555530003")),
+                "To": to,
                 "From": SENDER,
                 "Body": f"From another program {number}",
                 "StatusCallback": f"{url}?order={number}#rc=5&rp=all&rt=5000",
@@ -194,6 +213,7 @@ class World:
             loop=self.loop,
             faults=self.faults,
             watch=self._watch,
+            token=self._id,
         )
 
     def _watch(
@@ -216,7 +236,8 @@ class World:
                         queue = self.queues[queue_url(trigger.source)]
                         QueuePoller(function, trigger, queue, **around)
                     case "DynamoDB":
-                        StreamPoller(function, trigger, self.tables[trigger.source], **around)
+                        table, shards = self.tables[trigger.source], self._draws.choice((1, 2, 4))
+                        StreamPoller(function, trigger, table, shards=shards, **around)
                     case "ScheduleV2":
                         schedules.append(Schedule(function, trigger, **around))
         return schedules

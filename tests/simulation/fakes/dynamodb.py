@@ -63,7 +63,8 @@ class Table:
             for index in properties.get("GlobalSecondaryIndexes", [])
         }
         self.stream: list[Change] = []
-        self.told: Callable[[Change], object] = lambda _: None
+        self.told: list[Callable[[Change], object]] = []
+        """Are told of each change."""
         self._has_stream = "StreamSpecification" in properties
         self._types = {
             each["AttributeName"]: each["AttributeType"]
@@ -110,7 +111,8 @@ class Table:
                 after=after,
             )
             self.stream.append(change)
-            self.told(change)
+            for tell in self.told:
+                tell(change)
 
     def seen_through_index(self) -> Iterator[Item]:
         """Every item as the indexes show it: somewhat older than it is."""
