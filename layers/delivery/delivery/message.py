@@ -586,15 +586,22 @@ _LEARNED_ONCE: Final = (
 )
 
 
+# The fields by their names in a record; what Python keeps for itself loses its underscore there.
+_NAMES: Final[Mapping[type, Mapping[str, str]]] = {
+    kind: {item.name.rstrip("_"): item.name for item in fields(kind)}
+    for kind in (Message, StatusUpdate)
+}
+
+
 def _record(it: Message | StatusUpdate) -> Record:
-    """Absent facts are left out; a name that Python keeps for itself loses its underscore."""
-    record = {item.name.rstrip("_"): _plain(getattr(it, item.name)) for item in fields(it)}
-    return {name: value for name, value in record.items() if value not in (None, {})}
+    """Absent facts are left out."""
+    facts = ((name, getattr(it, field_name)) for name, field_name in _NAMES[type(it)].items())
+    return {name: _plain(fact) for name, fact in facts if fact is not None and fact != {}}
 
 
 def _known(kind: type[Message | StatusUpdate], record: Mapping[str, Any]) -> dict[str, Any]:
     """What the record says of the fields of `kind`, times read."""
-    names = {item.name.rstrip("_"): item.name for item in fields(kind)}
+    names = _NAMES[kind]
     values = {names[name]: value for name, value in record.items() if name in names}
     return values | {name: _time(values[name]) for name in _TIMES & values.keys()}
 
