@@ -11,6 +11,7 @@ from tests.template.canary import canary_request
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 TO = "+15558675310"
+SERVICE = "MG" + "5" * 32
 
 
 def test_nothing_of_the_canary_exists_until_somebody_wants_it(template: Template) -> None:
@@ -29,21 +30,26 @@ def test_a_canary_without_a_sender_cannot_be_deployed(stack: Template) -> None:
 
     assert rule["RuleCondition"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "CanaryTo"}, ""]}]}
     (assertion,) = rule["Assertions"]
-    assert assertion["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "CanaryFrom"}, ""]}]}
+    # They can only be the same if both are empty.
+    senders = [{"Ref": "CanaryFrom"}, {"Ref": "CanaryMessagingServiceSid"}]
+    assert assertion["Assert"] == {"Fn::Not": [{"Fn::Equals": senders}]}
 
 
 @pytest.mark.parametrize(
-    ("sender", "parameter"),
+    ("sender", "service", "parameter"),
     [
-        ("+15005550006", ("From", "+15005550006")),
-        ("Acme", ("From", "Acme")),
-        ("MG" + "5" * 32, ("MessagingServiceSid", "MG" + "5" * 32)),
+        ("+15005550006", "", ("From", "+15005550006")),
+        ("Acme", "", ("From", "Acme")),
+        ("", SERVICE, ("MessagingServiceSid", SERVICE)),
+        ("Acme", SERVICE, ("MessagingServiceSid", SERVICE)),
     ],
 )
 def test_the_schedule_hands_over_a_request_that_can_be_sent(
-    sender: str, parameter: tuple[str, str]
+    sender: str, service: str, parameter: tuple[str, str]
 ) -> None:
-    document = canary_request(to=TO, sender=sender, scheduled_time="2026-11-24T08:00:00Z")
+    document = canary_request(
+        to=TO, sender=sender, service=service, scheduled_time="2026-11-24T08:00:00Z"
+    )
 
     request = parse(document, now=NOW)
 
