@@ -379,8 +379,8 @@ MUTANTS: Final = (
         "what cannot be sent now is taken from the queue",
         "I7",
         "functions/send_message/app.py",
-        "            raise StaysQueued(sent.reason)\n",
-        "            return\n",
+        "        case NotDone():\n            raise StaysQueued(sent.reason)\n",
+        "        case NotDone():\n            return\n",
     ),
     _mutant(
         "reconciling ignores error codes",

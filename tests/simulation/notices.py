@@ -205,7 +205,10 @@ class _Notices:
         When exactly each began is not seen from outside: after the first failure of them all, and
         before people were told of the last.
         """
-        firsts = [self._messages[it.notice_id.partition(":")[0]] for it in openings]
+        sids = [it.notice_id.partition(":")[0] for it in openings]
+        firsts = [self._messages[sid] for sid in sids if sid in self._messages]
+        if not firsts:
+            return
         began = min(datetime.fromisoformat(_failed_at(message)) for message in firsts)
         ended = max(it.at for it in openings)
         within = timedelta(seconds=ended - self._loop.seconds_at(began))
