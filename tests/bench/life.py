@@ -1,0 +1,223 @@
+"""What a message's whole life costs at DynamoDB: the size of its item, and every write unit.
+
+The stores run against a table in memory that behaves as the template says; each write is counted
+from the item before and after. Nothing here is measured, so it is the same on every machine.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+from delivery.message import Lifetimes, Source, StatusUpdate
+from delivery.request_store import RequestStore
+from delivery.send_request import RequestState, SendRequest
+from delivery.store import MessageStore
+from tests.bench.benchmark import Benchmark, Known, Results, Run, Table
+from tests.bench.write_units import Item, Units, item_bytes, units_of
+from tests.builders import ACCOUNT_SID, MESSAGE_SID, NOON, an_update
+from tests.simulation.deployment import resources
+from tests.simulation.fakes import dynamodb
+from tests.simulation.fakes.errors import EXCEPTIONS
+
+REQUEST_ID: Final = "rq_0123456789abcdef0123456789abcdef"
+REFERENCE: Final = "order-2026-11-23-4711"
+# Together with the reference, the 180 bytes of the design.
+CONTEXT: Final = {"campaign": "autumn-sale", "customer": "c" * 60, "trace": "t" * 60}
+
+STATUSES: Final = ("accepted", "queued", "sent", "delivered")
+"""Through a Messaging Service: Twilio's answer, and three callbacks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """One request that wrote, or tried to."""
+
+    name: str
+    table: str
+    units: Units
+    bytes_after: int
+
+
+@dataclass(slots=True)
+class Counting:
+    """In a DynamoDB client's place: tables in memory, and what each request cost."""
+
+    writes: list[Write] = field(default_factory=list)
+    reads: int = 0
+    exceptions: Any = EXCEPTIONS
+    doing: str = ""
+    """What the next request is for."""
+    _tables: dict[str, dynamodb.Table] = field(default_factory=dict)
+
+    def __getattr__(self, operation: str) -> Callable[..., dict[str, Any]]:
+        if operation not in {"get_item", "put_item", "update_item", "delete_item"}:
+            raise AttributeError(operation)
+        return lambda **arguments: self._ask(operation, arguments)
+
+    def item(self, table: str, key: Item) -> Item:
+        """An item as it is now."""
+        return self._table(table).get(dict(key)) or {}
+
+    def _ask(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        table = self._table(arguments["TableName"])
+        fake = dynamodb.DynamoDb({table.name: table}, page_size=100)
+        if operation == "get_item":
+            self.reads += 1
+            return fake.perform(operation, arguments)
+        key = arguments.get("Key") or {name: arguments["Item"][name] for name in table.key_names}
+        before = table.get(key)
+        try:
+            return fake.perform(operation, arguments)
+        finally:  # a condition that fails is paid for, too
+            after = table.get(key)
+            self.writes.append(
+                Write(
+                    name=self.doing,
+                    table=table.name,
+                    units=units_of(_properties(table.name), before, after),
+                    bytes_after=item_bytes(after or {}),
+                )
+            )
+
+    def _table(self, name: str) -> dynamodb.Table:
+        if name not in self._tables:
+            self._tables[name] = dynamodb.Table(
+                name, _properties(name), clock=lambda: 0.0, lag=lambda: 0.0
+            )
+        return self._tables[name]
+
+
+def _properties(table: str) -> dict[str, Any]:
+    return dict(resources("AWS::DynamoDB::Table")[table])
+
+
+def delivered(statuses: Sequence[str] = STATUSES, *, reference: str | None = REFERENCE) -> Counting:
+    """A message that is sent by this stack and delivered: every request it costs."""
+    counting = Counting()
+    requests = RequestStore(counting, "SendRequestsTable")  # type: ignore[arg-type]  # enough of a client
+    store = MessageStore(counting, "MessagesTable", Lifetimes())  # type: ignore[arg-type]  # the same
+
+    counting.doing = "claim the key"
+    request = requests.claim(a_request(reference))
+    counting.doing = f"{statuses[0]}: Twilio's answer"
+    first = an_update(
+        statuses[0],
+        source=Source.SEND,
+        request_id=REQUEST_ID,
+        reference=reference,
+        context=CONTEXT,
+        messaging_service_sid="MG" + "0" * 32,
+    )
+    store.record(first)
+    counting.doing = "settle the key"
+    sent = request.settled(
+        RequestState.SENT, at=NOON, kept_for=timedelta(days=30), message_sid=MESSAGE_SID
+    )
+    requests.settle(request, sent)
+    for number, status in enumerate(statuses[1:], 1):
+        counting.doing = f"{status}: a callback"
+        store.record(a_callback(status, after=number))
+    return counting
+
+
+def failed() -> Counting:
+    """A message that another program sends, and that is not delivered."""
+    counting = Counting()
+    store = MessageStore(counting, "MessagesTable", Lifetimes())  # type: ignore[arg-type]  # enough of a client
+    counting.doing = "sent: a callback"
+    store.record(a_callback("sent", after=1))
+    counting.doing = "undelivered: a callback"
+    due = store.record(a_callback("undelivered", after=2, error_code=30003)).message
+    counting.doing = "claim the notice"
+    claimed = store.advance_notice(due, NOON + timedelta(seconds=3))
+    assert claimed
+    counting.doing = "mark it as told"
+    store.advance_notice(claimed, NOON + timedelta(seconds=4))
+    return counting
+
+
+def a_request(reference: str | None) -> SendRequest:
+    """What the sender remembers of a request."""
+    return SendRequest(
+        request_id=REQUEST_ID,
+        claim_id="0123456789abcdef",
+        content_digest="d" * 64,
+        account_sid=ACCOUNT_SID,
+        to="+15558675310",
+        from_="+15005550006",
+        body_digest="b" * 64,
+        reference=reference,
+        context=CONTEXT,
+        claimed_at=NOON,
+        lease_until=NOON + timedelta(seconds=29),
+    )
+
+
+def a_callback(status: str, *, after: int, **facts: Any) -> StatusUpdate:
+    """What a callback says of the message."""
+    return an_update(
+        status,
+        after=after,
+        request_id=REQUEST_ID,
+        messaging_service_sid="MG" + "0" * 32,
+        carrier_time="2611231200" if status == "delivered" else None,
+        **facts,
+    )
+
+
+def measure(_: Run) -> Results:
+    """Count two lives."""
+    lives = {"delivered": delivered(), "failed": failed()}
+    return {
+        name: {
+            "writes": [
+                {
+                    "name": write.name,
+                    "table": write.table,
+                    "table_units": write.units.table,
+                    "index_units": dict(sorted(write.units.indexes.items())),
+                    "bytes": write.bytes_after,
+                }
+                for write in life.writes
+            ],
+            "reads": life.reads,
+        }
+        for name, life in lives.items()
+    }
+
+
+def units_in(life: Results, table: str | None = None) -> int:
+    """All write units of a life, or those of one table."""
+    return sum(
+        write["table_units"] + sum(write["index_units"].values())
+        for write in life["writes"]
+        if table in {None, write["table"]}
+    )
+
+
+def tables(known: Known) -> Sequence[Table]:
+    """Each write of the two lives."""
+    return [_table(life) for life in known[LIFE.name].values()]
+
+
+def _table(life: Results) -> Table:
+    rows = [
+        (
+            write["name"],
+            write["table"],
+            str(write["bytes"]),
+            str(write["table_units"]),
+            ", ".join(f"{name} {units}" for name, units in write["index_units"].items()),
+        )
+        for write in life["writes"]
+    ]
+    total = ("**together**", "", "", str(units_in(life)), "")
+    messages = ("of these in MessagesTable", "", "", str(units_in(life, "MessagesTable")), "")
+    header = ("write", "table", "bytes of the item after it", "write units", "units of indexes")
+    return Table(header=header, rows=[*rows, total, messages], words=2)
+
+
+LIFE: Final = Benchmark(
+    name="life", title="Writes of a message's life", measure=measure, tables=tables
+)
