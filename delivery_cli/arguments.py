@@ -1,7 +1,9 @@
 """What may be typed: the commands, their options, and what both mean."""
 
 import argparse
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 from delivery.error_codes import Category
@@ -12,8 +14,32 @@ _LIMIT: Final = 50
 _EVERY_SECONDS: Final = 2.0
 
 
-def parser() -> argparse.ArgumentParser:
-    """What understands the command line, or ends the program with exit code 2."""
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What was typed; a wrong command line ends the program with exit code 2."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command == "send":
+        _check_send(parser, options)
+    return options
+
+
+def _check_send(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """What argparse cannot know: which options are for one message, and which for a file."""
+    for_one = {"--idempotency-key": options.idempotency_key, "--watch": options.watch}
+    for_many = {
+        "--column": options.column,
+        "--key-column": options.key_column,
+        "--campaign": options.campaign,
+        "--ignore-other-columns": options.ignore_other_columns,
+        "--dry-run": options.dry_run,
+    }
+    many = options.csv is not None
+    for option, given in (for_one if many else for_many).items():
+        if given:
+            parser.error(f"{option} is for {'one message, not for' if many else ''} --csv")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="delivery",
         allow_abbrev=False,
@@ -28,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
         _add_show,
         _add_find,
         _add_failures,
+        _add_summary,
         _add_watch,
         _add_cancel,
         _add_redrive,
@@ -58,7 +85,14 @@ def _add_place(command: argparse.ArgumentParser) -> None:
 
 def _add_send(commands: _Commands) -> argparse.ArgumentParser:
     command = _command(commands, "send", "Send a message, at most once.")
-    command.add_argument("--to", metavar="NUMBER", required=True, help="E.164, or whatsapp:+…")
+    whom = command.add_mutually_exclusive_group(required=True)
+    whom.add_argument("--to", metavar="NUMBER", help="E.164, or whatsapp:+…")
+    whom.add_argument(
+        "--csv",
+        metavar="FILE",
+        type=Path,
+        help="a message for each row; what else is said here is for rows that do not say it",
+    )
     command.add_argument("--from", metavar="NUMBER", help="the sender; or a service:")
     command.add_argument("--messaging-service-sid", metavar="MG…")
     text = command.add_mutually_exclusive_group()
@@ -85,7 +119,37 @@ def _add_send(commands: _Commands) -> argparse.ArgumentParser:
     )
     command.add_argument("--watch", action="store_true", help="then watch what becomes of it")
     _add_watching(command)
+    _add_csv(command)
     return command
+
+
+def _add_csv(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group(
+        "many messages (--csv)",
+        "The file is CSV in UTF-8. A column that is named like a field of the API is that field, "
+        "context.NAME is context. In --body {COLUMN} stands for the row's cell.",
+    )
+    group.add_argument(
+        "--column",
+        metavar="FIELD=COLUMN",
+        action="append",
+        default=[],
+        help="that field is in a column of another name; repeatable",
+    )
+    group.add_argument(
+        "--key-column",
+        metavar="COLUMN",
+        help="the row's idempotency key, such as a customer's number; by default it is made of "
+        "the file's content and the row's number",
+    )
+    group.add_argument(
+        "--campaign",
+        metavar="NAME",
+        default="",
+        help="a part of every key, to send to the same file once more",
+    )
+    group.add_argument("--ignore-other-columns", action="store_true")
+    group.add_argument("--dry-run", action="store_true", help="only show what would be asked for")
 
 
 def _add_show(commands: _Commands) -> argparse.ArgumentParser:
@@ -112,15 +176,17 @@ def _add_find(commands: _Commands) -> argparse.ArgumentParser:
 
 def _add_failures(commands: _Commands) -> argparse.ArgumentParser:
     command = _command(commands, "failures", "List what failed on a day, and why.")
-    command.add_argument(
-        "--on",
-        metavar="DAY",
-        type=_day,
-        default="today",
-        help="YYYY-MM-DD, today (the default) or yesterday, in UTC",
-    )
+    _add_day(command)
     command.add_argument("--category", choices=[str(it) for it in Category])
     _add_limit(command)
+    return command
+
+
+def _add_summary(commands: _Commands) -> argparse.ArgumentParser:
+    command = _command(
+        commands, "summary", "Count what failed on a day, what is open and what is in doubt."
+    )
+    _add_day(command)
     return command
 
 
@@ -186,6 +252,16 @@ def _add_erase(commands: _Commands) -> argparse.ArgumentParser:
 def _add_doctor(commands: _Commands) -> argparse.ArgumentParser:
     return _command(
         commands, "doctor", "Check a deployed stack from end to end, and say what to put right."
+    )
+
+
+def _add_day(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--on",
+        metavar="DAY",
+        type=_day,
+        default="today",
+        help="YYYY-MM-DD, today (the default) or yesterday, in UTC",
     )
 
 

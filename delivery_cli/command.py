@@ -14,16 +14,20 @@ from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from delivery_cli.arguments import STACK_NAME, parser
+from delivery_cli.arguments import STACK_NAME, parse
 from delivery_cli.aws import in_words
+from delivery_cli.campaign import send_all, show_all
 from delivery_cli.doctor.command import examine
 from delivery_cli.erasing.command import erase
 from delivery_cli.errors import CommandError
-from delivery_cli.listing import Query, failures, find
+from delivery_cli.fields import document_of, pair
+from delivery_cli.listing import Query, failures, find, summary
+from delivery_cli.messages_api import Json
 from delivery_cli.place import Place, in_aws, in_sandbox, sandbox_file
 from delivery_cli.redriving import ROUTES, redrive
 from delivery_cli.screen import Screen
-from delivery_cli.sending import document_of, send, was_sent
+from delivery_cli.sending import send, was_sent
+from delivery_cli.sheet import Layout, Sheet
 from delivery_cli.showing import cancel, show
 from delivery_cli.watching import looking_at, watch
 
@@ -32,7 +36,7 @@ _STOPPED: Final = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command: its exit code."""
-    options = parser().parse_args(arguments)
+    options = parse(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # texts may hold what a terminal cannot show
@@ -56,8 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _send(options: argparse.Namespace, screen: Screen, place: Place) -> int:
     body = options.body if options.body_file is None else _text_in(options.body_file)
-    fields = {name: getattr(options, name) for name in _SENT_AS_GIVEN} | {"body": body}
+    fields = {name: getattr(options, name) for name in _SENT_AS_GIVEN}
     document = document_of(fields, context=options.context, more=options.set)
+    if options.csv is not None:
+        return _send_all(options, screen, place, fixed=document, body=body)
+    document |= {"body": body} if body is not None else {}
     answer = send(screen, place.api, document, key=options.idempotency_key)
     if not was_sent(answer):
         return 1
@@ -65,6 +72,24 @@ def _send(options: argparse.Namespace, screen: Screen, place: Place) -> int:
         return 0
     look = looking_at(place.api, answer.content["message_sid"], {})
     return watch(screen, look, every=options.every, timeout=options.timeout)
+
+
+def _send_all(
+    options: argparse.Namespace, screen: Screen, place: Place, *, fixed: Json, body: str | None
+) -> int:
+    sheet = Sheet.read(options.csv)
+    layout = Layout.of(
+        sheet.columns,
+        mapped=dict(pair(text, "--column") for text in options.column),
+        fixed=fixed,
+        body=body,
+        key_column=options.key_column,
+        campaign=options.campaign,
+        ignores_others=options.ignore_other_columns,
+    )
+    if options.dry_run:
+        return show_all(screen, sheet, layout)
+    return send_all(screen, place.api, options.csv, sheet, layout)
 
 
 def _text_in(file: str) -> str:
@@ -139,6 +164,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Screen, Place], int]
     "show": lambda options, screen, place: show(screen, place.api, options.id),
     "find": _find,
     "failures": _failures,
+    "summary": lambda options, screen, place: summary(screen, place.api, options.on),
     "watch": _watch,
     "cancel": lambda options, screen, place: cancel(screen, place.api, options.message_sid),
     "redrive": _redrive,

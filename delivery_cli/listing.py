@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Final
 
 from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
-from delivery_cli.drawing import category_of, draw_messages
+from delivery_cli.drawing import category_of, draw_messages, moment, visible
 from delivery_cli.messages_api import Json, MessagesApi
 from delivery_cli.screen import Screen
 
@@ -30,6 +33,13 @@ def failures(
     return 0
 
 
+def summary(screen: Screen, api: MessagesApi, day: str) -> int:
+    """Show a day in numbers, and what is open right now."""
+    counted = api.summary(day)
+    screen.result(counted, _drawn_summary(counted))
+    return 0
+
+
 def _show(screen: Screen, messages: Iterable[Json], limit: int, *, none: str) -> int:
     found = list(islice(messages, limit + 1))
     shown, more = found[:limit], len(found) > limit
@@ -46,3 +56,48 @@ def _drawn(
     yield draw_messages(messages, width=screen.out.width)
     if more:
         yield Text(f"There are more than {len(messages)}; --limit shows more.", style="dim")
+
+
+_AGES: Final = {
+    "scheduled": "scheduled",
+    "under_1_hour": "under an hour",
+    "1_to_24_hours": "one hour to a day",
+    "over_24_hours": "over a day",
+}
+
+
+def _drawn_summary(counted: Json) -> Iterator[RenderableType]:
+    failed, awaiting, doubt = counted["failed"], counted["awaiting"], counted["in_doubt"]
+    yield Text(f"{counted['date']} (UTC)", style="bold")
+    yield _headline("failed", failed, "red")
+    yield from _breakdown(
+        (f"{it['error_code'] or '-'} {it['title']}", it["category"], it["count"])
+        for it in failed["by_error_code"]
+    )
+    yield from _breakdown(("from", sender, count) for sender, count in failed["by_sender"].items())
+    yield _headline("unconfirmed", counted["unconfirmed"], "magenta")
+    yield Text()
+    yield Text(f"right now, at {moment(counted['at'])} UTC", style="bold")
+    yield _headline("awaiting a final status", awaiting, "yellow")
+    yield from _breakdown(
+        (_AGES.get(age, age), "", count) for age, count in awaiting["by_age"].items() if count
+    )
+    yield _headline("in doubt, whether they were sent", doubt, "yellow")
+    if doubt.get("oldest_at"):
+        yield Padding.indent(Text(f"the oldest since {moment(doubt['oldest_at'])}"), 6)
+    if not counted["complete"]:
+        yield Text("There is more than was counted: + says of what.", style="dim")
+
+
+def _headline(what: str, part: Json, style: str) -> Text:
+    more = "" if part["complete"] else "+"
+    return Text(f"{part['count']:>5}{more} {what}", style=style if part["count"] else "green")
+
+
+def _breakdown(rows: Iterable[tuple[object, object, int]]) -> Iterator[RenderableType]:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right")
+    for name, detail, count in rows:
+        table.add_row(str(count), Text(visible(name)), Text(visible(detail), style="dim"))
+    if table.row_count:
+        yield Padding.indent(table, 6)

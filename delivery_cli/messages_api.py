@@ -1,7 +1,7 @@
 """The stack's own HTTP API, as a program outside uses it."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, override
@@ -71,7 +71,10 @@ class Answer:
 
     @property
     def detail(self) -> str:
-        """What an error answer says in words."""
+        """What an error answer says in words, with every problem that it lists."""
+        problems = [f"{it['field']} {it['problem']}" for it in self.content.get("problems", [])]
+        if problems:
+            return "; ".join(problems)
         said = self.content.get("detail") or self.content.get("message") or ""
         return str(said) or f"HTTP {self.status}"
 
@@ -125,6 +128,14 @@ class MessagesApi:
         """
         return self._ask("POST", "/messages", document, headers={"Idempotency-Key": key})
 
+    def send_batch(self, documents: Sequence[Json]) -> Answer:
+        """Ask for up to 1,000 messages; each has to have an idempotency key.
+
+        Raises:
+            NoAnswer: they may wait to be sent, or not.
+        """
+        return self._ask("POST", "/messages/batch", {"messages": list(documents)})
+
     def cancel(self, message_sid: str) -> Answer:
         """Cancel a scheduled message; doing so again is harmless."""
         return self._ask("POST", f"/messages/{quote(message_sid, safe='')}/cancel")
@@ -171,6 +182,11 @@ class MessagesApi:
             )
         if response.status_code == HTTPStatus.FORBIDDEN:
             raise _forbidden(host, content)
+        if response.status_code == HTTPStatus.NOT_FOUND and "message" in content:
+            raise CommandError(
+                "The stack does not have this route: it is older than this command.",
+                "Deploy the version of the stack that this command came with.",
+            )
         return Answer(status=response.status_code, content=content)
 
 
@@ -182,17 +198,9 @@ def _good(answer: Answer) -> Json:
     """
     if answer.status == HTTPStatus.OK:
         return answer.content
-    if answer.status == HTTPStatus.NOT_FOUND and not answer.is_the_functions:
-        raise CommandError(
-            "The stack does not have this route: it is older than this command.",
-            "Deploy the version of the stack that this command came with.",
-        )
     fix = "Try again in a minute; `delivery doctor` looks for the cause."
-    problems = [f"{it['field']} {it['problem']}" for it in answer.content.get("problems", [])]
     refused = answer.status == HTTPStatus.BAD_REQUEST
-    raise CommandError(
-        f"The stack answered: {'; '.join([answer.detail, *problems])}", "" if refused else fix
-    )
+    raise CommandError(f"The stack answered: {answer.detail}", "" if refused else fix)
 
 
 def _forbidden(host: str, content: Json) -> CommandError:

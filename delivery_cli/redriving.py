@@ -204,7 +204,7 @@ def _move(screen: Screen, queues: "SQSClient", which: str, source: str, target: 
     tally = _Tally(which)
     moved: set[str] = set()
     title = f"Redriving {ROUTES[which].dead_letters}"
-    with screen.progress(title, _count(queues, source)) as advance:
+    with screen.progress(title, _count(queues, source)) as reached:
         while letters := _receive(queues, source):
             if back := [it for it in letters if it.message_id in moved]:
                 for letter in back:
@@ -215,7 +215,7 @@ def _move(screen: Screen, queues: "SQSClient", which: str, source: str, target: 
             moved |= {new_id for _, new_id in sent}
             _delete(queues, source, [letter for letter, _ in sent], tally)
             tally.redriven += len(sent)
-            advance(len(letters))
+            reached(tally.found)
     tally.hidden = _count(queues, source, hidden=True) - len(tally.left)
     return tally
 

@@ -77,7 +77,7 @@ class Screen:
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Show a bar that grows by what its function is called with, where a person looks on."""
+        """Show a bar, where a person looks on; its function is told how many are done."""
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -87,7 +87,7 @@ class Screen:
         hides = self.as_json or not self.err.is_terminal
         with Progress(*columns, console=self.err, transient=True, disable=hides) as progress:
             task = progress.add_task(title, total=total)
-            yield lambda count: progress.advance(task, count)
+            yield lambda done: progress.update(task, completed=done)
 
     def error(self, error: CommandError) -> None:
         """What is wrong and what to do about it, instead of a result."""

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from delivery_cli.drawing import draw_message, visible
-from delivery_cli.errors import CommandError, NoAnswer
+from delivery_cli.errors import NoAnswer
 from delivery_cli.messages_api import Answer, Json, MessagesApi
 from delivery_cli.screen import Screen
 from delivery_cli.showing import draw_state
@@ -83,31 +83,3 @@ def _ids(content: Json) -> Iterator[RenderableType]:
     for name in ("message_sid", "request_id"):
         if name in content:
             yield Text(f"{name.replace('_', ' ')}: {visible(content[name])}")
-
-
-def document_of(
-    fields: Json, *, context: list[str], more: list[str]
-) -> Json:  # what the command line says, as the API wants it
-    """The request's JSON, of options that were given; `more` are NAME=VALUE pairs.
-
-    Raises:
-        CommandError: a pair is none.
-    """
-    document = {name: value for name, value in fields.items() if value is not None}
-    if context:
-        document["context"] = dict(_pair(text, "--context") for text in context)
-    return document | {name: _plain(value) for name, value in (_pair(it, "--set") for it in more)}
-
-
-def _pair(text: str, option: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise CommandError(f"{option} {visible(text)} is not NAME=VALUE.")
-    return name, value
-
-
-def _plain(value: str) -> bool | int | str:
-    """Truth values and whole numbers as what they are: that is how the API wants them."""
-    if value in {"true", "false"}:
-        return value == "true"
-    return int(value) if value.isascii() and value.isdigit() else value

@@ -328,6 +328,41 @@ def test_a_question_is_asked_again_when_the_stack_is_busy(api: ScriptedApi) -> N
     assert delivery("find", "--awaiting").code == 0
 
 
+SUMMARY = {
+    "date": "2026-11-23",
+    "at": "2026-11-23T12:00:00.000Z",
+    "complete": False,
+    "failed": {
+        "count": 3,
+        "complete": True,
+        "by_category": {"opt_out": 3},
+        "by_error_code": [
+            {"error_code": 21610, "count": 3, "category": "opt_out", "title": "Opted out"}
+        ],
+        "by_sender": {"+15005550006": 3},
+    },
+    "unconfirmed": {"count": 0, "complete": True, "by_sender": {}},
+    "awaiting": {
+        "count": 5000,
+        "complete": False,
+        "by_age": {"scheduled": 0, "under_1_hour": 5000, "1_to_24_hours": 0, "over_24_hours": 0},
+    },
+    "in_doubt": {"count": 1, "complete": True, "oldest_at": "2026-11-23T11:00:00.000Z"},
+}
+
+
+def test_a_day_is_summed_up(api: ScriptedApi) -> None:
+    api.will("GET /api/summary", said(200, SUMMARY))
+
+    ran, as_json = delivery("summary", "--on", "2026-11-23"), delivery("summary", "--json")
+
+    assert ran.code == 0
+    assert api.queries[0] == {"date": "2026-11-23"}
+    for told in ("3 failed", "21610 Opted out", "5000+ awaiting", "1 in doubt", "more than"):
+        assert told in ran.out
+    assert as_json.json == SUMMARY
+
+
 # --- watch ---------------------------------------------------------------------------------------
 
 

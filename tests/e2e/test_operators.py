@@ -1,0 +1,280 @@
+"""The operators' command line against the deployed stack: each command, as a person types it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.gateway import Fault, FaultKind, Gateway
+from sandbox.running import PROJECT, Sandbox
+from sandbox.waiting import wait_for
+from tests.command_line import Ran, run
+from tests.e2e.outside import SENDER, WITHIN_SECONDS, OutsideProgram, a_body, a_key
+
+ARRIVES = "+15551234567"
+UNREACHABLE = "+15555530003"
+STAYS_SENT = "+15555550105"
+FAST = ("--every", "0.2", "--timeout", str(WITHIN_SECONDS))
+
+type Delivery = Callable[..., Ran]
+
+
+@pytest.fixture
+def delivery(program: OutsideProgram, endpoints_path: Path) -> Delivery:
+    """The command, pointed at the sandbox by its environment."""
+    assert program.endpoints
+
+    def run_it(*arguments: str, **options: Any) -> Ran:
+        return run(*arguments, environment={"DELIVERY_SANDBOX": str(endpoints_path)}, **options)
+
+    return run_it
+
+
+def a_send(to: str, *more: str) -> tuple[str, ...]:
+    return ("send", "--to", to, "--from", SENDER, "--body", a_body(), *more)
+
+
+def sent(delivery: Delivery, to: str, *more: str) -> str:
+    ran = delivery(*a_send(to, *more), "--json")
+    assert ran.code == 0, ran.out + ran.err
+    message_sid: str = ran.json["message_sid"]
+    return message_sid
+
+
+# --- one message ---------------------------------------------------------------------------------
+
+
+def test_a_message_is_sent_and_watched_until_it_is_delivered(delivery: Delivery) -> None:
+    ran = delivery(*a_send(ARRIVES, "--watch", *FAST))
+
+    assert ran.code == 0, ran.out + ran.err
+    assert ran.out.splitlines()[-1].endswith("delivered")
+
+
+def test_the_same_key_sends_nothing_twice(delivery: Delivery, program: OutsideProgram) -> None:
+    body, key = a_body(), a_key()
+    send = ("send", "--to", ARRIVES, "--from", SENDER, "--body", body, "--idempotency-key", key)
+
+    first, again = delivery(*send), delivery(*send)
+
+    assert (first.code, again.code) == (0, 0)
+    assert "nothing was sent now" in again.out
+    assert len(program.all_at_twilio(body)) == 1
+
+
+def test_a_refusal_is_explained(delivery: Delivery) -> None:
+    ran = delivery(*a_send("+15005550001"))
+
+    assert ran.code == 1
+    assert "Twilio refused it" in ran.out
+
+
+def test_a_failed_message_is_watched_shown_and_found(
+    delivery: Delivery, program: OutsideProgram
+) -> None:
+    reference = a_key()
+    message_sid = sent(delivery, UNREACHABLE, "--reference", reference)
+
+    watched = delivery("watch", "--reference", reference, *FAST, "--json")
+    shown = delivery("show", message_sid)
+    found = delivery("find", "--reference", reference, "--json")
+    failed = delivery("failures", "--category", "recipient_unreachable", "--json")
+    summed_up = delivery("summary", "--json")
+
+    assert watched.code == 1
+    assert watched.json_lines[-1]["outcome"] == "failed"
+    assert "undelivered (error 30003)" in shown.out
+    assert [it["message_sid"] for it in found.json["messages"]] == [message_sid]
+    assert message_sid in {it["message_sid"] for it in failed.json["messages"]}
+    assert summed_up.json["failed"]["by_category"]["recipient_unreachable"] >= 1
+    assert program.message(message_sid) == delivery("show", message_sid, "--json").json
+
+
+def test_a_recipient_s_messages_are_found(delivery: Delivery) -> None:
+    message_sid = sent(delivery, "+15551239876")
+
+    ran = delivery("find", "--to", "+1 (555) 123-9876")
+
+    assert ran.code == 0, ran.err
+    assert message_sid in ran.out
+
+
+def test_a_request_is_shown_with_its_message(delivery: Delivery, program: OutsideProgram) -> None:
+    message_sid = sent(delivery, ARRIVES)
+    message = program.message(message_sid)
+
+    ran = delivery("show", message["request_id"], "--json")
+
+    assert (ran.json["state"], ran.json["message"]["message_sid"]) == ("sent", message_sid)
+
+
+def test_a_scheduled_message_is_canceled(delivery: Delivery) -> None:
+    at = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    service = ("--messaging-service-sid", "MG" + "0" * 32, "--send-at", at)
+    ran = delivery("send", "--to", ARRIVES, "--body", "Later", *service, "--json")
+
+    canceled = delivery("cancel", ran.json["message_sid"])
+    again = delivery("cancel", sent(delivery, ARRIVES))
+
+    assert canceled.code == 0, canceled.err
+    assert "outcome canceled" in canceled.out
+    assert again.code == 1
+
+
+def test_what_is_not_known_is_told(delivery: Delivery) -> None:
+    for named in ("SM" + "f" * 32, "rq_" + "f" * 32):
+        ran = delivery("show", named)
+        assert ran.code == 1
+        assert named in ran.err
+
+
+@contextmanager
+def the_command(*arguments: str, endpoints: Path) -> Iterator[subprocess.Popen[str]]:
+    """As installed, in a process of its own."""
+    paths = os.pathsep.join((str(PROJECT), str(PROJECT / "layers" / "delivery")))
+    process = subprocess.Popen(  # noqa: S603 -- no shell, and nobody else's words
+        [sys.executable, "-m", "delivery_cli", *arguments],
+        cwd=PROJECT,
+        env={"PATH": os.defpath, "PYTHONPATH": paths, "DELIVERY_SANDBOX": str(endpoints)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_ctrl_c_ends_a_watch_quietly(delivery: Delivery, endpoints_path: Path) -> None:
+    message_sid = sent(delivery, STAYS_SENT)
+
+    with the_command("watch", message_sid, endpoints=endpoints_path) as process:
+        assert process.stdout
+        first = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=WITHIN_SECONDS)
+
+    assert message_sid in first
+    assert process.returncode == 130
+    assert errors.splitlines() == ["Stopped."]
+
+
+# --- many messages -------------------------------------------------------------------------------
+
+
+def test_a_file_of_messages_is_sent_once_however_often_it_is_asked_for(
+    delivery: Delivery, program: OutsideProgram, tmp_path: Path
+) -> None:
+    file, body = tmp_path / "list.csv", a_body()
+    rows = [f"+1555123{number:04},r-{number}" for number in range(5)]
+    file.write_text("\n".join(["to,reference", *rows, "nobody,r-x"]) + "\n")
+    send = ("send", "--csv", str(file), "--from", SENDER, "--body", body, "--json")
+
+    first, again = delivery(*send), delivery(*send)
+    wait_for(
+        lambda: len(program.all_at_twilio(body)) >= 5 and program.send_queue_is_empty(),
+        within=WITHIN_SECONDS,
+        what="Five messages at Twilio, and an empty queue",
+    )
+
+    assert (first.code, again.code) == (1, 1)
+    assert (first.json["accepted"], again.json["accepted"]) == (5, 5)
+    assert "nobody" in (tmp_path / "list.problems.csv").read_text()
+    assert len(program.all_at_twilio(body)) == 5
+
+
+# --- dead letters --------------------------------------------------------------------------------
+
+
+def test_a_redriven_request_is_sent_under_its_old_id(
+    delivery: Delivery, program: OutsideProgram, sandbox: Sandbox
+) -> None:
+    queues, reference = program.client("sqs"), a_key()
+    document = {"to": ARRIVES, "from": SENDER, "body": a_body(), "reference": reference}
+    dead = sandbox.stack.resources["SendDeadLetterQueue"]
+    old_id = queues.send_message(QueueUrl=dead, MessageBody=json.dumps(document))["MessageId"]
+
+    looked = delivery("redrive", "--dry-run", "--json")
+    ran = delivery("redrive", "send", "--yes")
+    (item,) = program.items_when(lambda it: it.get("reference") == reference, "The redriven one")
+    same_key = delivery(
+        *("send", "--to", ARRIVES, "--from", SENDER, "--body", document["body"]),
+        *("--reference", reference, "--idempotency-key", old_id, "--json"),
+    )
+
+    assert looked.json["queues"][0]["letters"][0]["message_id"] == old_id
+    assert ran.code == 0, ran.out + ran.err
+    assert same_key.json["request_id"] == item["request_id"]
+    assert len(program.all_at_twilio(document["body"])) == 1
+
+
+# --- the whole stack -----------------------------------------------------------------------------
+
+
+def wrong_in(ran: Ran) -> dict[str, str]:
+    return {it["check"]: it["what"] for it in ran.json["findings"] if it["state"] != "ok"}
+
+
+def test_the_doctor_finds_nothing_in_a_sound_stack_but_the_errors_of_other_tests(
+    delivery: Delivery,
+) -> None:
+    ran = delivery("doctor", "--json")
+
+    assert wrong_in(ran).keys() <= {"functions"}
+    assert {it["check"] for it in ran.json["findings"]} >= {
+        *("stack", "secret", "credentials", "api", "callback"),
+        *("stream", "sources", "schedules", "topics", "queues"),
+    }
+
+
+def test_the_doctor_finds_a_callback_url_that_does_not_answer(
+    delivery: Delivery, gateway: Gateway
+) -> None:
+    gateway.misbehave(Fault(kind=FaultKind.FAIL, status=502, path="/twilio", times=None))
+
+    ran = delivery("doctor", "--json")
+
+    assert "answered 502" in wrong_in(ran)["callback"]
+
+
+def test_the_doctor_finds_a_token_that_twilio_refuses(
+    delivery: Delivery, program: OutsideProgram
+) -> None:
+    secrets, name = program.client("secretsmanager"), "delivery/twilio"
+    right = secrets.get_secret_value(SecretId=name)["SecretString"]
+    wrong = json.loads(right) | {"auth_token": "wrong"}
+    secrets.put_secret_value(SecretId=name, SecretString=json.dumps(wrong))
+    try:
+        ran = delivery("doctor", "--json")
+    finally:
+        secrets.put_secret_value(SecretId=name, SecretString=right)
+
+    assert "refuses the auth token" in wrong_in(ran)["credentials"]
+
+
+def test_the_doctor_finds_what_is_switched_off_and_what_piles_up(
+    delivery: Delivery, program: OutsideProgram, sandbox: Sandbox
+) -> None:
+    functions, queues = program.client("lambda"), program.client("sqs")
+    uuid = sandbox.stack.resources["StatusCallbackFunctionReplay"]
+    dead = sandbox.stack.resources["NotifyFailureDeadLetterQueue"]
+    queues.send_message(QueueUrl=dead, MessageBody="a place in the stream")
+    functions.update_event_source_mapping(UUID=uuid, Enabled=False)
+    try:
+        ran = delivery("doctor", "--json")
+    finally:
+        functions.update_event_source_mapping(UUID=uuid, Enabled=True)
+        queues.purge_queue(QueueUrl=dead)
+
+    assert "StatusCallbackFunctionReplay is Disab" in wrong_in(ran)["sources"]
+    assert "NotifyFailureDeadLetterQueue holds 1" in wrong_in(ran)["queues"]
