@@ -13,6 +13,7 @@ from delivery_cli.errors import CommandError
 if TYPE_CHECKING:
     from botocore.credentials import Credentials
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -70,6 +71,13 @@ class Account:
         """CloudFormation."""
         return self._session.client(
             "cloudformation", endpoint_url=self._endpoint_url, config=self._config
+        )
+
+    @cached_property
+    def alarms(self) -> "CloudWatchClient":
+        """CloudWatch."""
+        return self._session.client(
+            "cloudwatch", endpoint_url=self._endpoint_url, config=self._config
         )
 
     @cached_property

@@ -35,6 +35,11 @@ _RETRIES: Final = Retry(
 )
 
 
+def is_this_machine(url: str) -> bool:
+    """Whether it is a server here, to which no proxy leads."""
+    return urlsplit(url).hostname in {"127.0.0.1", "localhost"}
+
+
 class SignedWithAws(AuthBase):
     """Signs each request with the operator's AWS credentials (Signature Version 4).
 

@@ -43,6 +43,7 @@ FOLDER: Final = PROJECT / ".sandbox"
 TWILIO_ACCOUNT_SID: Final = "AC" + "0" * 32
 TWILIO_AUTH_TOKEN: Final = "sandbox-auth-token"  # noqa: S105 -- opens nothing but the simulator
 FAILURE_EMAIL: Final = "on-call@example.com"
+ALARM_EMAIL: Final = "operators@example.com"
 
 _SECRET_NAME: Final = "delivery/twilio"  # noqa: S105 -- its name, not its value
 
@@ -127,6 +128,7 @@ def running_sandbox(
                 "TwilioApiBaseUrl": simulator.base_url,
                 "PublicBaseUrl": gateway.url,
                 "FailureEmail": FAILURE_EMAIL,
+                "AlarmEmail": ALARM_EMAIL,
                 **PARAMETERS,
                 **settings.parameters,
             },

@@ -10,7 +10,15 @@ from rich.text import Text
 from delivery_cli.aws import in_words
 from delivery_cli.doctor.finding import Check, Finding, State, unknown, wrong
 from delivery_cli.doctor.from_outside import api, callback, stack, twilio
-from delivery_cli.doctor.inside import functions, queues, schedules, sources, stream, topics
+from delivery_cli.doctor.inside import (
+    alarms,
+    functions,
+    queues,
+    schedules,
+    sources,
+    stream,
+    topics,
+)
 from delivery_cli.drawing import visible
 from delivery_cli.errors import CommandError, StackNotFound
 from delivery_cli.place import Place
@@ -24,6 +32,7 @@ _CHECKS: Final[dict[str, Check]] = {
     "sources": sources,
     "schedules": schedules,
     "topics": topics,
+    "alarms": alarms,
     "queues": queues,
     "functions": functions,
 }

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import urlsplit
 
 import requests
 
@@ -19,6 +18,7 @@ from delivery.credentials import (
 from delivery.twilio import CredentialsRefused, TwilioClient, TwilioError
 from delivery_cli.doctor.finding import Finding, ok, unknown, wrong
 from delivery_cli.errors import StackNotFound
+from delivery_cli.messages_api import is_this_machine
 from delivery_cli.place import Place
 
 _OUTPUTS: Final = (
@@ -32,7 +32,6 @@ _OUTPUTS: Final = (
 _NOBODYS_REQUEST: Final = "rq_" + "0" * 32
 _OUR_ERRORS: Final = "application/problem+json"
 _TIMEOUT_SECONDS: Final = (5, 15)
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost"})
 
 
 def stack(place: Place) -> Iterator[Finding]:
@@ -86,8 +85,7 @@ def twilio(place: Place) -> Iterator[Finding]:
     )
     base_url = place.stack.parameters.get("TwilioApiBaseUrl", "https://api.twilio.com")
     with requests.Session() as session:
-        if urlsplit(base_url).hostname in _LOOPBACK:
-            session.trust_env = False
+        session.trust_env = not is_this_machine(base_url)
         client = TwilioClient(session, base_url)
         for account in _accounts(secret):
             yield from _credentials(client, account)
@@ -106,8 +104,7 @@ def api(place: Place) -> Iterator[Finding]:
 def callback(place: Place) -> Iterator[Finding]:
     """Twilio can reach the callback URL, and nobody else gets in: a form without signature."""
     url = place.stack.outputs["StatusCallbackUrl"]
-    parts = urlsplit(url)
-    local = parts.hostname in _LOOPBACK
+    local = is_this_machine(url)
     with requests.Session() as session:
         session.trust_env = not local
         try:
@@ -131,7 +128,7 @@ def callback(place: Place) -> Iterator[Finding]:
             "know, and so perhaps Twilio.",
             _REACH,
         )
-    elif status == HTTPStatus.FORBIDDEN and parts.scheme != "https" and not local:
+    elif status == HTTPStatus.FORBIDDEN and not url.startswith("https:") and not local:
         yield wrong(
             "callback",
             f"{url} is not https: callbacks cross the net in the clear.",

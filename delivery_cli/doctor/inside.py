@@ -121,6 +121,26 @@ def topics(place: Place) -> Iterator[Finding]:
             )
 
 
+def alarms(place: Place) -> Iterator[Finding]:
+    """No alarm rings."""
+    names = _of(place, "AWS::CloudWatch::Alarm")
+    if not names:
+        return
+    described = place.account.alarms.describe_alarms(AlarmNames=list(names.values()))
+    ringing = [it for it in described["MetricAlarms"] if it["StateValue"] == "ALARM"]
+    logical_ids = {physical_id: name for name, physical_id in names.items()}
+    for alarm in ringing:
+        name = logical_ids[alarm["AlarmName"]]
+        since = f"{alarm['StateUpdatedTimestamp'].astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+        yield wrong(
+            "alarms",
+            f"{name} rings since {since} UTC: {alarm.get('StateReason', '')}",
+            f"docs/operations.md, {name}, says what it means and what to do.",
+        )
+    if not ringing:
+        yield ok("alarms", f"None of {len(names)} alarms rings.")
+
+
 def queues(place: Place) -> Iterator[Finding]:
     """Nothing was given up."""
     empty = 0

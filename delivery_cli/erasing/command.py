@@ -6,7 +6,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
-from urllib.parse import urlsplit
 
 import requests
 from rich.console import RenderableType
@@ -21,10 +20,10 @@ from delivery.twilio import TwilioClient
 from delivery_cli.drawing import visible
 from delivery_cli.erasing.eraser import AtTwilio, Eraser, Found, Step, What, addresses_of
 from delivery_cli.errors import CommandError
+from delivery_cli.messages_api import is_this_machine
 from delivery_cli.place import Place
 from delivery_cli.screen import Screen
 
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost"})
 _ELSEWHERE: Final = (
     "Queues, backups, notices and logs are not reached from here: docs/privacy.md lists what is in "
     "them, and for how long."
@@ -96,8 +95,7 @@ def _at_twilio(place: Place, session: requests.Session) -> AtTwilio:
             "It is needed to erase at Twilio; --tables-only leaves what Twilio has.",
         ) from error
     base_url = parameters.get("TwilioApiBaseUrl", "https://api.twilio.com")
-    if urlsplit(base_url).hostname in _LOOPBACK:
-        session.trust_env = False  # no proxy between this machine and itself
+    session.trust_env = not is_this_machine(base_url)
     return AtTwilio(TwilioClient(session, base_url), secret)
 
 

@@ -123,6 +123,17 @@ def _deploy(api_url: str, callback_url: str, twilio_url: str) -> AStack:
     topic = topics.create_topic(Name="FailureTopic")["TopicArn"]
     topics.subscribe(TopicArn=topic, Protocol="email", Endpoint="on-call@example.com")
     resources["FailureTopic"] = ("AWS::SNS::Topic", topic)
+    client("cloudwatch").put_metric_alarm(
+        AlarmName="stack-CanaryAlarm-1",
+        Namespace="Delivery",
+        MetricName="CanaryDelivered",
+        ComparisonOperator="LessThanThreshold",
+        Threshold=1,
+        EvaluationPeriods=1,
+        Period=60,
+        Statistic="Sum",
+    )
+    resources["CanaryAlarm"] = ("AWS::CloudWatch::Alarm", "stack-CanaryAlarm-1")
     role = client("iam").create_role(RoleName="role", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     functions, logs = client("lambda"), client("logs")
     for name in FUNCTIONS:
@@ -371,6 +382,18 @@ def test_a_subscription_that_is_not_confirmed_is_found(world: World) -> None:
     (trouble,) = world.troubles()
 
     assert "on-call@example.com has not confirmed" in trouble["what"]
+
+
+def test_an_alarm_that_rings_is_found(world: World) -> None:
+    client("cloudwatch").set_alarm_state(
+        AlarmName=world.physical_id("CanaryAlarm"), StateValue="ALARM", StateReason="No canary came"
+    )
+
+    (trouble,) = world.troubles()
+
+    assert "CanaryAlarm rings since" in trouble["what"]
+    assert "No canary came" in trouble["what"]
+    assert "docs/operations.md" in trouble["fix"]
 
 
 @pytest.mark.parametrize(
