@@ -130,6 +130,25 @@ class Account:
             TopicArn=topic_arn, AttributeName="Policy", AttributeValue=json.dumps(policy)
         )
 
+    def allow_batches(self, stack: Stack, template: Mapping[str, Any]) -> None:
+        """Let a role that may send one message send several at once, as IAM does.
+
+        MiniStack asks for a permission `sqs:SendMessageBatch`, which AWS does not have:
+        https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html
+        """
+        client = self._session.client("iam", endpoint_url=self.url, config=_DIRECT)
+        for logical_id, resource in template["Resources"].items():
+            if resource["Type"] != "AWS::IAM::Role" or logical_id not in stack.resources:
+                continue
+            role = stack.resources[logical_id]
+            for name in client.list_role_policies(RoleName=role)["PolicyNames"]:
+                policy = client.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+                document: Any = json.loads(policy) if isinstance(policy, str) else policy
+                if _add_batches(document):
+                    client.put_role_policy(
+                        RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document)
+                    )
+
     def subscribe_queue(self, topic_arn: str, name: str) -> str:
         """Let a new queue take the topic's messages just as they were published: its URL."""
         queues = self.queues
@@ -188,3 +207,15 @@ class Account:
         for message in messages:
             queues.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
         return [message["Body"] for message in messages]
+
+
+def _add_batches(document: Mapping[str, Any]) -> bool:
+    """Whether a statement of the policy may send, and so may send several at once from now on."""
+    changed = False
+    for statement in document["Statement"]:
+        actions = statement["Action"]
+        actions = [actions] if isinstance(actions, str) else actions
+        if "sqs:SendMessage" in actions:
+            statement["Action"] = [*actions, "sqs:SendMessageBatch"]
+            changed = True
+    return changed

@@ -139,6 +139,7 @@ def running_sandbox(
             for queue, seconds in QUEUES_REDELIVER_AFTER.items():
                 account.set_redelivery(stack.resources[queue], seconds)
             account.close_topic(stack.outputs["FailureTopicArn"])
+            account.allow_batches(stack, template)
             gateway.open(
                 callback_host=stack.host("CallbackApi"), messages_host=stack.host("MessagesApi")
             )
