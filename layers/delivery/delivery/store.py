@@ -60,6 +60,10 @@ __all__ = ["MessageStore", "Page", "Recorded", "StoreUnavailable", "TokenInvalid
 # Every loss means that another writer got through, and a message has few statuses.
 _MOST_TRIES: Final = 16
 
+# Of one key of an index, where all are wanted: a fifth of what DynamoDB gives at once, since the
+# fewest days have so many.
+_MANY_POSITIONS: Final = 1000
+
 # The plain advance tells these anew; the rest it says only where nobody has said it yet.
 _SAID_ANEW: Final = frozenset(
     {"status", "status_rank", "outcome", "error_code", "updated_at", "watch"}
@@ -491,8 +495,12 @@ class MessageStore:
 
     def _page(self, listed: _Listed, limit: int, next_token: str | None) -> Page:
         after = Position.from_token(next_token, listed.question) if next_token else None
-        # One more than is shown tells whether there is a next page.
-        found = list(islice(self._list(listed, after, limit + 1), limit + 1))
+        at_once = limit + 1  # one more than is shown tells whether there is a next page
+        # Of several keys each has its part, give or take; and that nothing more has the same time
+        # shows only in the next item.
+        keys = len(listed.values)
+        share = (at_once if keys == 1 else 2 * at_once // keys + 4) + 1
+        found = list(islice(self._list(listed, after, at_once, share), at_once))
         shown = tuple(message for _, message in found[:limit])
         if len(found) <= limit:
             return Page(messages=shown)
@@ -500,14 +508,14 @@ class MessageStore:
         return Page(messages=shown, next_token=last.as_token(listed.question))
 
     def _every(self, listed: _Listed) -> Iterator[Message]:
-        for _, message in self._list(listed, None, MOST_ITEMS_OF_A_READ):
+        for _, message in self._list(listed, None, MOST_ITEMS_OF_A_READ, _MANY_POSITIONS):
             yield message
 
     def _list(
-        self, listed: _Listed, after: Position | None, at_a_time: int
+        self, listed: _Listed, after: Position | None, at_a_time: int, share: int
     ) -> Iterator[tuple[Position, Message]]:
-        """The list from a place on, read `at_a_time` messages at a time."""
-        keys = (self._positions(listed, value, after, at_a_time) for value in listed.values)
+        """The list from a place on, read `at_a_time` messages and `share` of each key at a time."""
+        keys = (self._positions(listed, value, after, share) for value in listed.values)
         seen = set[str]()  # what moved while the index was read is in it twice
         for positions in batched(
             merge(*keys, reverse=listed.newest_first), at_a_time, strict=False
@@ -522,7 +530,7 @@ class MessageStore:
                     yield places[message.message_sid], message
 
     def _positions(
-        self, listed: _Listed, value: str, after: Position | None, at_a_time: int
+        self, listed: _Listed, value: str, after: Position | None, share: int
     ) -> Iterator[Position]:
         """What the index has under one key, in the list's order, from a place on.
 
@@ -536,16 +544,13 @@ class MessageStore:
             condition += f" AND #{listed.at} {'<=' if listed.newest_first else '>='} :after"
             names[f"#{listed.at}"] = listed.at
             values[":after"] = {"S": after.at}
-        # Of several keys each has its part, give or take; and that nothing more has the same time
-        # shows only in the next item.
-        share = at_a_time if len(listed.values) == 1 else 2 * at_a_time // len(listed.values) + 4
         items = self._query(
             IndexName=listed.index,
             KeyConditionExpression=condition,
             ExpressionAttributeNames=names,
             ExpressionAttributeValues=values,
             ScanIndexForward=not listed.newest_first,
-            Limit=share + 1,
+            Limit=share,
         )
         for at, together in groupby(items, key=lambda it: str(it[listed.at]["S"])):
             positions = (Position(at, it["message_sid"]["S"]) for it in together)
