@@ -23,6 +23,7 @@ from delivery.twilio import (
     MessageResource,
     OutcomeUnknown,
     Refused,
+    Throttled,
     TwilioClient,
     TwilioError,
     Unavailable,
@@ -177,8 +178,8 @@ def test_a_message_shows_neither_numbers_nor_text_when_it_is_printed(
         (refused(401), CredentialsRefused),
         (Reply(status=401, body=b"<html>"), CredentialsRefused),
         (refused(403, 20003), CredentialsRefused),
-        (refused(429, 20429), Unavailable),
-        (Reply(status=429), Unavailable),
+        (refused(429, 20429), Throttled),
+        (Reply(status=429), Throttled),
         (refused(500, 20500), OutcomeUnknown),
         (refused(503, 20503), OutcomeUnknown),
         (Reply(status=502, body=b"<html>bad gateway</html>"), OutcomeUnknown),
@@ -210,7 +211,7 @@ def test_an_answer_says_whether_the_message_may_have_been_sent(
         send(client, clock)
 
     assert type(raised.value) is error
-    assert len(server.requests) == (5 if error is Unavailable else 1)
+    assert len(server.requests) == (5 if error is Throttled else 1)
     assert "555" not in str(raised.value)
 
 
