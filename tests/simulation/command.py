@@ -5,13 +5,15 @@ Exit codes: 0 every promise was kept (or every mutant caught); 1 not so; 2 a wro
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import batched, islice, repeat
 from time import monotonic
 from typing import Final, Self, TextIO
 
 from sandbox.console import Console, Style
+from tests.simulation.faults import CALLED, Fault
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.runs import Totals, run_seeds, seeds_until_caught
 
@@ -42,11 +44,13 @@ def run(console: Console, seeds: range, jobs: int) -> int:
     """Run the project as it is: 1 if a promise was broken."""
     started = monotonic()
     totals = Totals()
-    with Progress(sys.stderr, len(seeds)) as progress:
+    with Progress(sys.stderr, len(seeds), "lives") as progress:
         for finished, part in _in_parallel(seeds, jobs):
             totals.add(part)
-            progress.advance(finished, len(totals.broken))
-    for line in table(totals, monotonic() - started):
+            progress.advance(finished, f"{len(totals.broken)} broken")
+    console.line(_command(seeds))
+    console.line()
+    for line in tables(totals, monotonic() - started):
         console.line(line)
     for broken in sorted(totals.broken, key=lambda it: it.seed)[:_MOST_SHOWN]:
         console.line()
@@ -57,9 +61,14 @@ def run(console: Console, seeds: range, jobs: int) -> int:
 
 def hunt(console: Console, seeds: range, jobs: int) -> int:
     """Run each mutant until it breaks a promise: 1 if one never did."""
-    with ProcessPoolExecutor(jobs) as pool:
-        taken = list(pool.map(seeds_until_caught, MUTANTS, repeat(seeds)))
-    console.line("| mutant | may break | seeds until caught |")
+    taken = []
+    with ProcessPoolExecutor(jobs) as pool, Progress(sys.stderr, len(MUTANTS), "mutants") as shown:
+        for number in pool.map(seeds_until_caught, MUTANTS, repeat(seeds)):
+            taken.append(number)
+            shown.advance(1, f"{sum(map(bool, taken))} caught")
+    console.line(f"{_command(seeds)} --mutants")
+    console.line()
+    console.line("| mutant | may break | lives until caught |")
     console.line("|---|---|---:|")
     for mutant, number in zip(MUTANTS, taken, strict=True):
         promises = ", ".join(sorted(mutant.breaks))
@@ -77,33 +86,55 @@ def _in_parallel(seeds: range, jobs: int) -> Iterator[tuple[int, Totals]]:
             yield parts[part], part.result()
 
 
-def table(totals: Totals, seconds: float) -> Iterator[str]:
-    """The summary, as a table in Markdown."""
-    yield "| what | number |"
-    yield "|---|---:|"
-    for name, number in totals.amounts.items():
-        yield f"| {name} | {number:,} |"
-    yield f"| faults | {totals.faults.total():,} |"
-    yield f"| violations | {sum(len(it.violations) for it in totals.broken):,} |"
-    yield f"| seconds | {seconds:,.0f} |"
+def tables(totals: Totals, seconds: float) -> Iterator[str]:
+    """The summary as docs/reliability.md has it: what happened, what went wrong, what was done."""
+    violations = sum(len(it.violations) for it in totals.broken)
+    yield from _table(
+        "what",
+        [
+            *totals.amounts.items(),
+            ("faults", totals.faults.total()),
+            ("violations", violations),
+            ("seconds", round(seconds)),
+        ],
+    )
     yield ""
-    yield "| fault | number |"
-    yield "|---|---:|"
-    for name, number in sorted(totals.faults.items()):
-        yield f"| {name} | {number:,} |"
+    calls = [name for name in totals.faults if name.partition(": ")[0] in CALLED]
+    yield from _matrix(Counter({name: totals.faults[name] for name in calls}))
     yield ""
-    yield "| counted by the functions | number |"
+    others = sorted((name, n) for name, n in totals.faults.items() if name not in calls)
+    yield from _table("on the way between them", others)
+    yield ""
+    yield from _table("counted by the functions", sorted(totals.counted.items()))
+
+
+def _command(seeds: range) -> str:
+    return f"    python -m tests.simulation --from {seeds.start} --seeds {len(seeds)}"
+
+
+def _table(title: str, rows: Iterable[tuple[str, int]]) -> Iterator[str]:
+    yield f"| {title} | number |"
     yield "|---|---:|"
-    for name, number in sorted(totals.counted.items()):
+    for name, number in rows:
         yield f"| {name} | {number:,} |"
+
+
+def _matrix(faults: Counter[str]) -> Iterator[str]:
+    """The calls that failed: a line for each service, a column for each way to fail."""
+    yield f"| calls that failed | {' | '.join(Fault)} |"
+    yield f"|---|{'---:|' * len(Fault)}"
+    for service in sorted({name.partition(": ")[0] for name in faults}):
+        numbers = (f"{faults[f'{service}: {fault}']:,}" for fault in Fault)
+        yield f"| {service} | {' | '.join(numbers)} |"
 
 
 class Progress:
     """A bar on a terminal; elsewhere a line now and then."""
 
-    def __init__(self, stream: TextIO, total: int) -> None:
+    def __init__(self, stream: TextIO, total: int, of: str) -> None:
         self._stream = stream
         self._total = total
+        self._of = of
         self._done = 0
         self._said = 0
         self._started = monotonic()
@@ -115,15 +146,15 @@ class Progress:
         if self._stream.isatty():
             self._stream.write("\n")
 
-    def advance(self, count: int, broken: int) -> None:
+    def advance(self, count: int, remark: str) -> None:
         """So many more are done."""
         self._done += count
         filled = _WIDTH * self._done // max(1, self._total)
         passed = monotonic() - self._started
         left = passed / self._done * (self._total - self._done)
         line = (
-            f"[{'#' * filled}{'.' * (_WIDTH - filled)}] {self._done}/{self._total} seeds, "
-            f"{broken} broken, {left:.0f} s left"
+            f"[{'#' * filled}{'.' * (_WIDTH - filled)}] {self._done}/{self._total} {self._of}, "
+            f"{remark}, {left:.0f} s left"
         )
         if self._stream.isatty():
             self._stream.write(f"\r\x1b[2K{line}")

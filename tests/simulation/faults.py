@@ -78,6 +78,8 @@ _WORST: Final = 0.4
 _NOBODY_TAKES_IT: Final = 0.05
 _EVERYTHING: Final = "AWS"
 CALLBACKS: Final = "callbacks"
+CALLED: Final = frozenset({"dynamodb", "sqs", "sns", "secretsmanager", "events", "twilio"})
+"""What functions call."""
 _SERVICES: Final = (
     *(_EVERYTHING, _EVERYTHING, "dynamodb", "dynamodb", "sqs", "sns", "secretsmanager"),
     *("twilio", CALLBACKS, CALLBACKS, "MessagesTable", "SendRequestsTable"),

@@ -15,6 +15,7 @@ from typing import Any, Final, override
 from tests.simulation.deployment import PROJECT
 
 _OURS: Final = ("delivery", "functions")
+_WITHIN: Final = tuple(f"{name}." for name in _OURS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +139,5 @@ def _edited_here(path: Path, edits: Sequence[Edit]) -> list[Edit]:
 
 def _taken_from_imported() -> dict[str, ModuleType]:
     """Remove the project's modules from what is imported, and return them."""
-    names = [
-        name for name in sys.modules if name.startswith(_OURS) and name.partition(".")[0] in _OURS
-    ]
+    names = [name for name in sys.modules if name in _OURS or name.startswith(_WITHIN)]
     return {name: sys.modules.pop(name) for name in names}
