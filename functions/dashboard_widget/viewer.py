@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any, Final, Self
 
+from delivery.spellings import shown
+
 FIELD: Final = "lookup"
 """The form's only field. Not `search` or `query`: a name that a browser's document or form may have
 already is cleaned away.
 """
 
 _OFFSET: Final = re.compile(r"([+-])(\d\d):(\d\d)")
-# Five digits or more, however they are set apart.
-_LONG_NUMBER: Final = re.compile(r"\+?\(?\d(?:[\s().\-/]*\d){4,}")
 _MINUTE: Final = 60
 _SHORT: Final = 10  # so many seconds are told with a fraction
 _UNITS: Final = (("d", 86400), ("h", 3600), ("min", _MINUTE), ("s", 1))
@@ -60,9 +60,7 @@ class Viewer:
 
     def number(self, number: str | None) -> str | None:
         """A phone number as far as this viewer may see it."""
-        if number is None or self.shows_numbers:
-            return number
-        return _LONG_NUMBER.sub(lambda found: "…" + re.sub(r"\D", "", found[0])[-4:], number)
+        return None if number is None else shown(number, whole=self.shows_numbers)
 
     def time(self, time: datetime) -> str:
         """The time of day, to the second."""

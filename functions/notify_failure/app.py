@@ -26,11 +26,12 @@ from delivery.episode import EpisodeKey, Telling
 from delivery.episode_store import EpisodeStore
 from delivery.error_codes import Category, categories_in
 from delivery.message import Message
+from delivery.spellings import shown
 from delivery.store import MessageStore
 
 from .episode_notice import compose_range
 from .findings import Finding, What
-from .notice import FailureNotice, Places, compose, shown
+from .notice import FailureNotice, Places, compose
 from .telling import Teller, TimeLeft
 
 FAILURE_TOPIC_ARN = os.environ["FAILURE_TOPIC_ARN"]

@@ -14,9 +14,8 @@ from typing import Final
 from delivery.episode import Kind, episode_id_of
 from delivery.error_codes import Category, Explanation, explain
 from delivery.message import Message, MessageStatus, Outcome, Source, iso
+from delivery.spellings import shown
 
-# Five digits or more, however a person or a channel sets them apart.
-_LONG_NUMBER: Final = re.compile(r"\+?\(?\d(?:[\s().\-/]*\d){4,}")
 # A subject has less than 100 printable ASCII characters:
 # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 _LONGEST_SUBJECT: Final = 99
@@ -342,13 +341,6 @@ def _was_not_found(message: Message) -> bool:
 
 def _request_url(message: Message, places: Places) -> str:
     return f"{places.messages_api_url.rstrip('/')}/requests/{message.request_id}"
-
-
-def shown(number: str, *, whole: bool) -> str:
-    """A number or an address as people may see it: whole, or no more of it than its end."""
-    if whole:
-        return number
-    return _LONG_NUMBER.sub(lambda found: "…" + re.sub(r"\D", "", found[0])[-4:], number)
 
 
 def as_subject(headline: str) -> str:

@@ -37,7 +37,9 @@ def endpoints_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def sandbox(emails: list[Email], endpoints_path: Path) -> Iterator[Sandbox]:
-    settings = Settings(endpoints_file=EndpointsFile(endpoints_path))
+    settings = Settings(
+        endpoints_file=EndpointsFile(endpoints_path), parameters={"OutcomeBusName": "default"}
+    )
     with running_sandbox(Console(io.StringIO()), settings, emailed=emails.append) as sandbox:
         yield sandbox
 

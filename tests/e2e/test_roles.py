@@ -29,6 +29,7 @@ FUNCTIONS = (
     "QueryMessagesFunction",
     "DashboardWidgetFunction",
     "ReconcileMessagesFunction",
+    "PublishOutcomesFunction",
 )
 KEY = {"message_sid": {"S": "SM-probe"}}
 REFUSALS = {"AccessDeniedException", "AccessDenied", "AuthorizationError"}

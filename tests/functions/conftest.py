@@ -62,6 +62,7 @@ ENVIRONMENT = {
     "UNCONFIRMED_AFTER_HOURS": "72",
     "DOUBT_MINUTES": "15",
     "RECONCILE_UNKNOWN_MESSAGES": "false",
+    "OUTCOME_BUS_NAME": "default",
     "FAILURE_TOPIC_ARN": f"arn:aws:sns:{REGION}:123456789012:failures",
     "MESSAGES_API_URL": "https://messages.example.com",
     "NOTICE_SHOWS_NUMBERS": "false",

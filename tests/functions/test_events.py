@@ -61,7 +61,15 @@ SHOWN = {
     "dashboard_widget-message": "error 30003",
     "dashboard_widget-nothing-found": "Nothing is known here",
 }
-BATCH = {"notify_failure-failed", "notify_failure-recovered", "status_callback-replay"}
+BATCH = {
+    "notify_failure-failed",
+    "notify_failure-recovered",
+    "publish_outcomes-delivered",
+    "publish_outcomes-erased",
+    "publish_outcomes-failed",
+    "publish_outcomes-recovered",
+    "status_callback-replay",
+}
 NO_ANSWER = {"notify_failure-sweep", "reconcile_messages-scheduled"}
 
 

@@ -16,8 +16,9 @@ from mypy_boto3_dynamodb import DynamoDBClient
 
 from delivery.episode_store import EpisodeStore
 from delivery.message import Message, Notice
+from delivery.spellings import shown
 from delivery.store import MessageStore, StoreUnavailable
-from functions.notify_failure import notice, telling
+from functions.notify_failure import telling
 from tests.builders import MESSAGE_SID, NOON, an_update
 from tests.functions.interleaving import Writer, every_interleaving
 
@@ -126,7 +127,7 @@ def a_teller(app: ModuleType, client: Any = None, *, quiet_minutes: float = 15) 
         episodes=EpisodeStore(client, "EpisodesTable", "MessagesTable"),
         publish_message=app.publish_message,
         publish_range=app.publish_range,
-        shown=partial(notice.shown, whole=False),
+        shown=partial(shown, whole=False),
         quiet=timedelta(minutes=quiet_minutes),
         muted=app.MUTED,
         now=app.now,

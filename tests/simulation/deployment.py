@@ -99,7 +99,10 @@ def resolved(value: Any) -> str:
 def _functions() -> Iterator[FunctionResource]:
     template = load_template()
     shared = template["Globals"]["Function"]["Environment"]["Variables"]
-    for properties in resources("AWS::Serverless::Function").values():
+    for resource in template["Resources"].values():
+        if resource["Type"] != "AWS::Serverless::Function" or not _is_made(resource):
+            continue
+        properties = resource["Properties"]
         own = properties.get("Environment", {}).get("Variables", {})
         yield FunctionResource(
             name=properties["Handler"].partition(".")[0],
@@ -114,6 +117,10 @@ def _functions() -> Iterator[FunctionResource]:
                 for event in properties.get("Events", {}).values()
             ),
         )
+
+
+def _is_made(resource: Mapping[str, Any]) -> bool:
+    return "Condition" not in resource or _holds({"Condition": resource["Condition"]})
 
 
 def _reference(name: str) -> str:

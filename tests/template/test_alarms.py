@@ -54,6 +54,7 @@ RINGS: dict[str, list[list[Period]]] = {
     "CallbackDeadLetterAlarm": [[ONE]],
     "NotifyFailureDeadLetterAlarm": [[ONE]],
     "ScheduleDeadLetterAlarm": [[ONE]],
+    "PublishOutcomesDeadLetterAlarm": [[ONE]],
     "FailureRateAlarm": [
         [{"failed": 1, "ended": 20}],
         [{"failed": 0.21, "ended": 10_000}],
@@ -73,6 +74,7 @@ RINGS: dict[str, list[list[Period]]] = {
         [{"requests": 5000, "turnedaway": 90, "refused": 40, "unsigned": 40, "malformed": 9}] * 3,
     ],
     "StreamAgeAlarm": [[{"measured": 300_001}] * 3],
+    "OutcomeStreamAgeAlarm": [[{"measured": 300_001}] * 3],
     "SendErrorsAlarm": [[{"unavailable": 1}] * 3, [{"errors": 1}, NOTHING] * 3],
     "CredentialsRefusedAlarm": [
         [{"sending": 1}],
@@ -90,6 +92,7 @@ IS_QUIET: dict[str, list[list[Period]]] = {
     "CallbackDeadLetterAlarm": [[{"measured": 0}]],
     "NotifyFailureDeadLetterAlarm": [[{"measured": 0}]],
     "ScheduleDeadLetterAlarm": [[{"measured": 0}]],
+    "PublishOutcomesDeadLetterAlarm": [[{"measured": 0}]],
     "FailureRateAlarm": [
         [{"failed": 1, "ended": 19}],  # too few to say anything
         [{"failed": 0.2, "ended": 1000}],
@@ -112,6 +115,7 @@ IS_QUIET: dict[str, list[list[Period]]] = {
         [{"requests": 5000, "turnedaway": 80, "refused": 80}] * 5,
     ],
     "StreamAgeAlarm": [[{"measured": 300_001}] * 2, [{"measured": 300_000}] * 5],
+    "OutcomeStreamAgeAlarm": [[{"measured": 300_001}] * 2],
     "SendErrorsAlarm": [[{"unavailable": 50, "errors": 50}] * 2],
     "CredentialsRefusedAlarm": [[{"sending": 1}, *[NOTHING] * 6]],
     "SendsInDoubtAlarm": [[ONE]],

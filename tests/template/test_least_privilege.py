@@ -23,6 +23,9 @@ SECRET = (
     "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}"
     ":secret:${TwilioSecretName}-*"
 )
+EVENT_BUS = (
+    "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${OutcomeBusName}"
+)
 READS_THE_SECRET = ("secretsmanager:GetSecretValue", SECRET)
 
 # What each function may do, and to what. Whatever widens a policy has to be argued for here.
@@ -47,6 +50,10 @@ MAY = {
         ("sns:Publish", "FailureTopic"),
         ("sqs:SendMessage", "NotifyFailureDeadLetterQueue"),
         ("sqs:SendMessage", "ScheduleDeadLetterQueue"),
+    },
+    "publish_outcomes": {
+        ("events:PutEvents", EVENT_BUS),
+        ("sqs:SendMessage", "PublishOutcomesDeadLetterQueue"),
     },
     "query_messages": {
         ("dynamodb:GetItem", "MessagesTable"),
@@ -97,6 +104,7 @@ BASIC = "AWSLambdaBasicExecutionRole"
 MANAGED = {
     "dashboard_widget": {BASIC},
     "notify_failure": {BASIC, "AWSLambdaDynamoDBExecutionRole"},
+    "publish_outcomes": {BASIC, "AWSLambdaDynamoDBExecutionRole"},
     "query_messages": {BASIC},
     "reconcile_messages": {BASIC},
     "send_message": {BASIC, "AWSLambdaSQSQueueExecutionRole"},

@@ -1,0 +1,94 @@
+"""What the MessagesTable's stream shows of a message's life: a record for each of its writes."""
+
+from itertools import pairwise
+from typing import Any
+
+from delivery.dynamodb import as_item
+from delivery.message import Lifetimes, Message
+from tests.builders import MESSAGE_SID, NOON, a_message, an_update
+
+type Image = dict[str, Any] | None
+"""An item as the stream shows it; None where there is none."""
+
+MARKER: Image = as_item({"message_sid": MESSAGE_SID, "erased_at": "2026-11-23T12:00:00.000Z"})
+"""What erasing leaves of a message."""
+GONE: Image = None
+"""What the end of its time leaves."""
+
+
+def image(message: Message) -> Image:
+    """The item of a message."""
+    return as_item(message.as_record())
+
+
+def records(*images: Image) -> list[dict[str, Any]]:
+    """The records of writes that left an item so, one after the other, from nothing on."""
+    return [
+        {
+            "eventID": f"event-{number}",
+            "eventName": "REMOVE" if new is None else "MODIFY" if old else "INSERT",
+            "eventSource": "aws:dynamodb",
+            "dynamodb": {
+                "Keys": {"message_sid": (new or old or {})["message_sid"]},
+                "SequenceNumber": f"{number}00",
+                "StreamViewType": "NEW_AND_OLD_IMAGES",
+                **({"OldImage": old} if old else {}),
+                **({"NewImage": new} if new else {}),
+            },
+        }
+        for number, (old, new) in enumerate(pairwise([None, *images]), 1)
+    ]
+
+
+def _lives() -> dict[str, tuple[list[Image], list[tuple[str, str]]]]:
+    lifetimes = Lifetimes()
+    sent = a_message("queued", "sent")
+    failure = an_update("undelivered", after=2, error_code=30003)
+    failed = sent.learn(failure, lifetimes)
+    telling = failed.told(NOON)
+    told = telling.told(NOON)
+    recovered = told.learn(an_update("delivered", after=9), lifetimes)
+    unconfirmed = sent.unconfirmed(NOON)
+    delivered = sent.learn(an_update("delivered", after=2), lifetimes)
+    not_found = Message.never_sent(an_update("not_found", message_sid="rq_" + "a" * 32), lifetimes)
+    plans: dict[str, tuple[list[Message | Image], list[tuple[str, str]]]] = {
+        "delivered": ([a_message("queued"), sent, delivered], [("pending", "delivered")]),
+        "delivered, and read": (
+            [sent, delivered, delivered.learn(an_update("read", after=5), lifetimes)],
+            [("pending", "delivered")],
+        ),
+        "heard of when it is delivered": ([delivered], [("pending", "delivered")]),
+        "failed, and told": ([sent, failed, telling, told], [("pending", "failed")]),
+        "failed, and delivered after all": (
+            [sent, failed, telling, told, recovered, recovered.told(NOON)],
+            [("pending", "failed"), ("failed", "delivered")],
+        ),
+        "canceled": (
+            [a_message("scheduled"), a_message("scheduled", "canceled")],
+            [("pending", "canceled")],
+        ),
+        "unconfirmed, and delivered after all": (
+            [sent, unconfirmed, unconfirmed.learn(an_update("delivered", after=9), lifetimes)],
+            [("pending", "unconfirmed"), ("unconfirmed", "delivered")],
+        ),
+        "unconfirmed, and failed after all": (
+            [sent, unconfirmed, unconfirmed.learn(failure, lifetimes)],
+            [("pending", "unconfirmed"), ("unconfirmed", "failed")],
+        ),
+        "not found, and sent after all": (
+            [not_found, not_found.sent_after_all(NOON)],
+            [("pending", "failed"), ("failed", "pending")],
+        ),
+        "expired": ([sent, delivered, GONE], [("pending", "delivered")]),
+        "expired while it was pending": ([sent, GONE], []),
+        "erased": ([sent, failed, MARKER, GONE], [("pending", "failed")]),
+        "erased while it was pending": ([sent, MARKER, GONE], []),
+    }
+    return {
+        name: ([image(it) if isinstance(it, Message) else it for it in writes], changes)
+        for name, (writes, changes) in plans.items()
+    }
+
+
+LIVES = _lives()
+"""What was written, and the changes of the outcome that this is; by what happened."""
