@@ -82,7 +82,7 @@ class Viewer:
     def ago(self, time: datetime) -> str:
         """How long ago it was."""
         since = self.now - time
-        if since < timedelta(minutes=1):
+        if since < timedelta(seconds=_SHORT):
             return "just now"
         return f"{span(since, units=1)} ago"
 

@@ -13,6 +13,7 @@ _WIDE: Final = 2 * _WIDTH + 50  # over two columns and the gap between them
 _HEIGHT: Final = 130
 _TOP: Final = 4
 _LABELS: Final = 152  # the width of the words beside a bar
+_NUMBERS: Final = 68  # and that of the number behind it
 _ROW: Final = 26
 _GAP: Final = 2
 
@@ -90,10 +91,9 @@ def _over_time(measures: Measures) -> Markup:
                         class_=outcome,
                     )
                 )
-    span = measures.ends_at - measures.begins_at
     ends = element(
         "p",
-        element("span", f"{span / timedelta(minutes=1):.0f} min ago"),
+        element("span", f"{BINS * measures.bin_spans / timedelta(minutes=1):.0f} min ago"),
         element("span", f"{highest} at most"),
         element("span", "now"),
         class_="ends",
@@ -129,7 +129,7 @@ def _bars(counts: Mapping[str, int], tone: str) -> Markup:
 
 def _rows(rows: Mapping[str, tuple[float, str]], tone: str) -> Markup:
     longest = max(value for value, _ in rows.values()) or 1
-    room = _WIDTH - _LABELS - 56
+    room = _WIDTH - _LABELS - _NUMBERS
     drawn = []
     for place, (name, (value, words)) in enumerate(rows.items()):
         middle = place * _ROW + _ROW // 2

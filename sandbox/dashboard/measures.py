@@ -15,11 +15,11 @@ type Record = Mapping[str, Any]
 """An item of a table, as plain data."""
 
 BINS: Final = 30
-SHORTEST: Final = timedelta(minutes=5)
-"""The graphs go back so far at least."""
 
 _PERCENTILES: Final = (50, 90, 99)
 _SECOND: Final = timedelta(seconds=1)
+# How much time a bin can span, in seconds: round, so that bars stay what they are as time goes by.
+_SPANS: Final = (10, 20, 30, 60, 120, 300, 600, 1800, 3600, 4 * 3600, 24 * 3600)
 _AGES: Final = (
     ("under 3 s", 3 * _SECOND),
     ("3 to 20 s", 20 * _SECOND),
@@ -33,10 +33,9 @@ class Measures:
     """How the messages of one moment are doing."""
 
     outcomes: Mapping[str, int]
-    begins_at: datetime
-    ends_at: datetime
+    bin_spans: timedelta
     outcomes_over_time: Sequence[Mapping[str, int]]
-    """By when the message was created: `BINS` spans from `begins_at` to `ends_at`."""
+    """By when the message was created, in `BINS` bins of which the last one holds this moment."""
     failures_by_category: Mapping[str, int]
     """The most frequent first."""
     seconds_to_delivered: Mapping[str, float]
@@ -55,17 +54,17 @@ def measured(messages: Iterable[Record], requests: Iterable[Record], now: dateti
     """The measures of all that the tables hold."""
     known = [message for message in messages if message.get("transitions")]
     created = [_time(message["created_at"]) for message in known]
-    begins_at = min([*created, now - SHORTEST])
+    age = now - min(created, default=now)
+    bin_spans = next((it for it in _SPANS if age <= (BINS - 1) * it * _SECOND), _SPANS[-1])
     over_time = [Counter[str]() for _ in range(BINS)]
     for message, at in zip(known, created, strict=True):
-        place = int((at - begins_at) / (now - begins_at) * BINS)
-        over_time[min(max(place, 0), BINS - 1)][message["outcome"]] += 1
+        bins_ago = int(now.timestamp() // bin_spans) - int(at.timestamp() // bin_spans)
+        over_time[min(max(BINS - 1 - bins_ago, 0), BINS - 1)][message["outcome"]] += 1
     of = {outcome: [it for it in known if it["outcome"] == outcome] for outcome in Outcome}
     categories = Counter(_category(message) for message in of[Outcome.FAILED])
     return Measures(
         outcomes=Counter(message["outcome"] for message in known),
-        begins_at=begins_at,
-        ends_at=now,
+        bin_spans=bin_spans * _SECOND,
         outcomes_over_time=over_time,
         failures_by_category=dict(categories.most_common()),
         seconds_to_delivered=_percentiles(map(_seconds_to_end, of[Outcome.DELIVERED])),

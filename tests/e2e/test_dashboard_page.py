@@ -1,12 +1,15 @@
 """The dashboard's page in a real browser: looked at, typed into and clicked on."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
 import requests
 
+from sandbox.running import Sandbox
 from tests.e2e.browser import Browser, missing, running_browser
 from tests.e2e.outside import OutsideProgram
+from tests.screen import Screen
 
 UNREACHABLE = "+15555530003"
 EXPLAINED = "Handset unreachable"
@@ -128,3 +131,21 @@ def test_the_page_is_nobodys_elses(program: OutsideProgram) -> None:
     )
 
     assert (rebound.status_code, foreign.status_code, other_function.status_code) == (421, 403, 403)
+
+
+def test_the_deployed_dashboard_shows_the_deployed_widget(
+    program: OutsideProgram, sandbox: Sandbox
+) -> None:
+    dashboard = program.client("cloudwatch").get_dashboard(
+        DashboardName=program.endpoints["stack_name"]
+    )
+    widgets = json.loads(dashboard["DashboardBody"])["widgets"]
+
+    (widget,) = (it["properties"] for it in widgets if it["type"] == "custom")
+    event = widget["params"] | {"widgetContext": {"params": widget["params"]}}
+    answer = program.client("lambda").invoke(
+        FunctionName=widget["endpoint"], Payload=json.dumps(event)
+    )
+
+    assert sandbox.stack.resources["DashboardWidgetFunction"] in widget["endpoint"]
+    assert "Look up" in Screen(json.loads(answer["Payload"].read())).buttons

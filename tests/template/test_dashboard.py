@@ -11,7 +11,7 @@ import pytest
 from delivery.error_codes import Category
 from tests.cloudformation import Template, load_template
 from tests.template.counting import counted
-from tests.template.deployment import of_type, translate, type_of
+from tests.template.deployment import of_type, references, translate, type_of
 
 COLUMNS = 24
 
@@ -48,11 +48,16 @@ class Line:
     stat: str
 
 
-def widgets_of(stack: Template, kind: str | None = None) -> list[dict[str, Any]]:
+def widgets_of(stack: Template, *, with_options: bool = True) -> list[dict[str, Any]]:
+    """Those of a stack that has all that is optional, or nothing of it."""
     (dashboard,) = of_type(stack, "AWS::CloudWatch::Dashboard").values()
-    # What is substituted cannot break the JSON: these are names that AWS or a pattern restricts.
-    widgets: list[dict[str, Any]] = json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]
-    return [widget for widget in widgets if kind is None or widget["type"] == kind]
+    body, own = dashboard["DashboardBody"]["Fn::Sub"]
+    for name, value in own.items():
+        _, if_there, otherwise = value["Fn::If"]
+        body = body.replace(f"${{{name}}}", if_there["Fn::Sub"] if with_options else otherwise)
+    # What else is substituted cannot break the JSON: names that AWS or a pattern restricts.
+    widgets: list[dict[str, Any]] = json.loads(body)["widgets"]
+    return widgets
 
 
 def lines_of(graph: dict[str, Any]) -> Iterator[Line]:
@@ -165,14 +170,27 @@ def test_every_category_of_failures_is_drawn() -> None:
 # --- and what has to be seen is there ------------------------------------------------------------
 
 
-def test_every_alarm_is_shown_first(stack: Template) -> None:
-    first = WIDGETS[0]
-    shown = first["properties"]["alarms"]
+@pytest.mark.parametrize("with_options", [True, False])
+def test_every_alarm_that_there_is_is_shown_first(stack: Template, *, with_options: bool) -> None:
+    kind = "AWS::CloudWatch::Alarm"
+    alarms = of_type(stack, kind) if with_options else always_there(stack, kind)
+
+    first = widgets_of(stack, with_options=with_options)[0]
 
     assert (first["type"], first["y"]) == ("alarm", 0)
-    assert sorted(shown) == sorted(
-        f"${{{name}.Arn}}" for name in always_there(stack, "AWS::CloudWatch::Alarm")
-    )
+    assert sorted(first["properties"]["alarms"]) == sorted(f"${{{name}.Arn}}" for name in alarms)
+
+
+def test_what_is_optional_is_shown_where_it_is(stack: Template) -> None:
+    (dashboard,) = of_type(stack, "AWS::CloudWatch::Dashboard").values()
+    _, own = dashboard["DashboardBody"]["Fn::Sub"]
+
+    assert own
+    for value in own.values():
+        condition, if_there, otherwise = value["Fn::If"]
+        assert otherwise == ""
+        for name in references(if_there):
+            assert stack["Resources"][name]["Condition"] == condition, name
 
 
 def test_every_queue_is_shown(stack: Template) -> None:
@@ -200,7 +218,7 @@ def test_every_function_that_fails_is_shown(stack: Template) -> None:
 
 
 def test_the_widget_is_our_function_and_masks_numbers(stack: Template) -> None:
-    (widget,) = widgets_of(stack, "custom")
+    (widget,) = (it for it in widgets_of(stack) if it["type"] == "custom")
 
     assert widget["properties"]["endpoint"] == "${DashboardWidgetFunction.Arn}"
     assert widget["properties"]["params"] == {"showNumbers": False}

@@ -53,15 +53,37 @@ def test_outcomes_are_counted_and_the_rate_is_of_those_that_ended() -> None:
 
 
 def test_outcomes_over_time_are_those_of_the_messages_created_then() -> None:
-    old = a_record(an_update("failed", after=-600))
+    old = a_record(an_update("failed", after=600 - 29 * 60))
     new = a_record(an_update("sent", after=600))
 
-    over_time = measured([old, new, a_delivery(1)], [], NOW).outcomes_over_time
+    measures = measured([old, new, a_delivery(1)], [], NOW)
 
-    assert len(over_time) == BINS
-    assert over_time[0] == {"failed": 1}
-    assert over_time[BINS // 2] == {"delivered": 1}
-    assert over_time[-1] == {"pending": 1}
+    assert measures.bin_spans == timedelta(minutes=1)
+    assert len(measures.outcomes_over_time) == BINS
+    assert measures.outcomes_over_time[0] == {"failed": 1}
+    assert measures.outcomes_over_time[-11] == {"delivered": 1}
+    assert measures.outcomes_over_time[-1] == {"pending": 1}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "spans"), [(0, 10), (289, 10), (291, 20), (86_000, 3600), (10**9, 86_400)]
+)
+def test_a_bar_spans_a_round_time_that_shows_all_if_it_can(seconds: int, spans: int) -> None:
+    record = a_record(an_update("sent", after=600 - seconds))
+
+    measures = measured([record], [], NOW)
+
+    assert measures.bin_spans == timedelta(seconds=spans)
+    assert sum(bin_.get("pending", 0) for bin_ in measures.outcomes_over_time) == 1
+
+
+def test_a_bar_keeps_its_messages_as_time_goes_by() -> None:
+    records = [a_record(an_update("sent", after=second)) for second in range(120)]
+
+    before = measured(records, [], NOON + timedelta(seconds=120)).outcomes_over_time
+    after = measured(records, [], NOON + timedelta(seconds=129)).outcomes_over_time
+
+    assert before == after
 
 
 def test_failures_are_counted_by_category_the_most_frequent_first() -> None:

@@ -108,7 +108,8 @@ def test_a_length_of_time_is_told_in_its_two_largest_units(seconds: float, words
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(5, "just now"), (61, "1 min ago"), (7300, "2 h ago"), (-5, "just now")]
+    ("seconds", "words"),
+    [(5, "just now"), (12, "12 s ago"), (61, "1 min ago"), (7300, "2 h ago"), (-5, "just now")],
 )
 def test_how_long_ago_is_told_in_one_unit(seconds: float, words: str) -> None:
     assert a_viewer().ago(NOON - timedelta(seconds=seconds)) == words
