@@ -306,7 +306,8 @@ def test_no_file_names_a_package_registry_or_a_folder_of_one_machine() -> None:
     found = {
         name_of(path): names
         for path in tracked_files()
-        if (names := named_in(path.read_text("utf-8", errors="replace")))
+        if path.suffix != ".png"  # what a picture's bytes look like says nothing
+        and (names := named_in(path.read_text("utf-8", errors="replace")))
     }
 
     assert found == {}
