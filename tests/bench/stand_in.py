@@ -1,4 +1,4 @@
-"""Stands in for DynamoDB and Secrets Manager over HTTP: `python -m tests.bench.stand_in DELAY_MS`.
+"""Stands in for DynamoDB, Secrets Manager and Twilio: `python -m tests.bench.stand_in DELAY_MS`.
 
 It prints its URL and serves until it is stopped. It keeps nothing, so it answers quickly and always
 alike: an update as if the item were new, which is what a message's first status finds.
@@ -8,6 +8,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable
+from itertools import count
 from typing import Any, Final, override
 
 _SECRET: Final = {"account_sid": "AC" + "0" * 32, "auth_token": "sandbox-auth-token"}
@@ -27,8 +28,27 @@ def _update_item(request: dict[str, Any]) -> dict[str, Any]:
 
 _ANSWERS: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "DynamoDB_20120810.UpdateItem": _update_item,
+    "DynamoDB_20120810.PutItem": lambda _: {},
     "secretsmanager.GetSecretValue": lambda _: {"SecretString": json.dumps(_SECRET)},
 }
+
+_sids = count(1)
+
+
+def _accepted() -> dict[str, Any]:
+    """What Twilio answers to a request to send."""
+    return {
+        "sid": f"SM{next(_sids):032x}",
+        "status": "accepted",
+        "account_sid": _SECRET["account_sid"],
+        "to": "+15558675310",
+        "from": None,
+        "messaging_service_sid": "MG" + "0" * 32,
+        "num_segments": "1",
+        "price": None,
+        "price_unit": "USD",
+        "error_code": None,
+    }
 
 
 class StandIn(asyncio.Protocol):
@@ -55,7 +75,8 @@ class StandIn(asyncio.Protocol):
             if len(rest) < length:
                 return
             self._unread = rest[length:]
-            answer = _ANSWERS[headers["x-amz-target"]](json.loads(rest[:length]))
+            target = headers.get("x-amz-target")
+            answer = _ANSWERS[target](json.loads(rest[:length])) if target else _accepted()
             asyncio.get_running_loop().call_later(self._delay, self._answer, answer)
 
     def _answer(self, answer: dict[str, Any]) -> None:

@@ -2,7 +2,8 @@
 
 Tasks: `first` times the start and the first callback; `beside_bare_writes` times NUMBER callbacks,
 each beside the bare write that it makes; `pure_parts` what of them needs no AWS; `all_day` NUMBER
-callbacks, one after the other, and the memory that the process has by then.
+callbacks, one after the other, and the memory that the process has by then; `bare_all_day` their
+writes alone.
 """
 
 from time import perf_counter
@@ -171,11 +172,23 @@ def all_day(number: int) -> dict[str, Any]:
     return {"seconds": perf_counter() - begun, "most_memory_kib": used}
 
 
+def bare_all_day(number: int) -> dict[str, Any]:
+    """Seconds that the writes of so many callbacks take with boto3's client."""
+    client = boto3.client("dynamodb")
+    writes = [the_write(an_event(count)) for count in range(number)]
+    begun = perf_counter()
+    for count, write in enumerate(writes):
+        an_event(count)  # which the others make meanwhile, too
+        client.update_item(**write)
+    return {"seconds": perf_counter() - begun}
+
+
 TASKS: dict[str, Any] = {
     "first": lambda _: first(),
     "beside_bare_writes": beside_bare_writes,
     "pure_parts": pure_parts,
     "all_day": all_day,
+    "bare_all_day": bare_all_day,
 }
 
 if __name__ == "__main__":
