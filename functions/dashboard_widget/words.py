@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from delivery.error_codes import Category, Explanation, explain
+from delivery.error_codes import NOT_FOUND, Category, Explanation, explain
 from delivery.message import Message, MessageStatus, Notice, Outcome, Source
 from delivery.send_request import RequestState
 
@@ -74,14 +74,6 @@ STATE_IN_WORDS: Final[Mapping[RequestState, str]] = {
     ),
 }
 
-_NOT_FOUND: Final = Explanation(
-    code=None,
-    title="No trace of it at Twilio",
-    category=Category.UNKNOWN,
-    retryable=False,
-    action="Look for it in Twilio's log. If it is not there, send it again under a new key.",
-    duplicate_risk=True,
-)
 _INVALID: Final = Explanation(
     code=None,
     title="The request was not one that can be sent",
@@ -96,7 +88,7 @@ def explained(message: Message) -> Explanation:
     """Why the message failed; of those that never reached Twilio, what we know ourselves."""
     match message:
         case Message(status=MessageStatus.NOT_FOUND):
-            return _NOT_FOUND
+            return NOT_FOUND
         case Message(status=MessageStatus.REFUSED, error_code=None):
             return _INVALID
         case _:

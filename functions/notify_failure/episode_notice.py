@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from delivery.episode import EpisodeKey, Example, Kind, Pace, Telling, Timing
-from delivery.error_codes import Explanation, explain
+from delivery.error_codes import NOT_FOUND, Explanation, explain
 from delivery.message import MessageStatus, iso
 
-from .notice import NOT_FOUND, FailureNotice, Places, as_subject, on_one_line, section, span, utc
+from .notice import FailureNotice, Places, as_subject, on_one_line, section, span, utc
 from .wording import HOW_BAD_TOGETHER, WHAT_TO_DO_TOGETHER
 
 _MOST_NAMES: Final = 5

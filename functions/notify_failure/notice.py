@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from delivery.episode import Kind, episode_id_of
-from delivery.error_codes import Category, Explanation, explain
+from delivery.error_codes import NOT_FOUND, Category, Explanation, explain
 from delivery.message import Message, MessageStatus, Outcome, Source, iso
 from delivery.spellings import shown
 
@@ -63,18 +63,6 @@ _SOURCE_IN_WORDS: Final[Mapping[Source, str]] = {
     Source.CALLBACK: "status callback",
     Source.RECONCILE: "found by asking Twilio",
 }
-
-NOT_FOUND: Final = Explanation(
-    code=None,
-    title="No trace of it at Twilio",
-    category=Category.UNKNOWN,
-    retryable=False,
-    action=(
-        "Look for it in Twilio's log, by recipient and time. If it is not there, send it again "
-        "under a new key."
-    ),
-    duplicate_risk=True,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

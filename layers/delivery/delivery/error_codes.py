@@ -60,6 +60,20 @@ class Explanation:
         }
 
 
+NOT_FOUND: Final = Explanation(
+    code=None,
+    title="No trace of it at Twilio",
+    category=Category.UNKNOWN,
+    retryable=False,
+    action=(
+        "Look for it in Twilio's log, by recipient and time. If it is not there, send it again "
+        "under a new key."
+    ),
+    duplicate_risk=True,
+)
+"""Of a request that was probably not sent, which has no code."""
+
+
 def explain(code: int | None) -> Explanation:
     """The explanation of a code; of one that nobody knows, where to look it up."""
     if code is None:
