@@ -253,13 +253,6 @@ MUTANTS: Final = (
         "for key in ():",
     ),
     _mutant(
-        "an episode that is over goes on",
-        "I4",
-        _EPISODE,
-        "return not (is_over and self.untold == 0 and self.telling is None)",
-        "return True",
-    ),
-    _mutant(
         "a failure is counted where nobody looks any more",
         "I4",
         _EPISODE,
