@@ -19,6 +19,7 @@ _THROTTLED: Final[Mapping[str, str]] = {
     "dynamodb": "ThrottlingException",
     "sqs": "ServiceUnavailable",
     "sns": "Throttling",
+    "events": "InternalException",
     "secretsmanager": "InternalServiceError",
 }
 

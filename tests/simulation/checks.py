@@ -17,6 +17,7 @@ from tests.simulation.aftermath import FAILURES, Record, Violation, plain
 from tests.simulation.callers import Entry, Wish
 from tests.simulation.deployment import parameter, queue_url
 from tests.simulation.notices import wrong_notices
+from tests.simulation.outcomes import wrong_events
 from tests.simulation.twilio_side import ACCOUNT_SID
 from tests.simulation.world import World
 
@@ -85,6 +86,7 @@ class _Checks:
             yield from self._true(item)
             yield from self._ended(item)
         yield from wrong_notices(self._world)
+        yield from wrong_events(self._world)
         yield from self._sent_once()
         for request in self._requests.values():
             yield from self._settled(request)

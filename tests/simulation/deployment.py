@@ -21,7 +21,11 @@ _AWS: Final = {
 }
 
 # Hours instead of days, so that a run comes to rest after a few of them.
-PARAMETERS: Final = {"UnconfirmedAfterHours": "5", "ReconcileAfterMinutes": "20"}
+PARAMETERS: Final = {
+    "UnconfirmedAfterHours": "5",
+    "ReconcileAfterMinutes": "20",
+    "OutcomeBusName": "outcomes",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +68,7 @@ def resources(kind: str) -> dict[str, Mapping[str, Any]]:
     return {
         name: resource.get("Properties", {})
         for name, resource in load_template()["Resources"].items()
-        if resource["Type"] == kind
+        if resource["Type"] == kind and _is_made(resource)
     }
 
 
@@ -96,6 +100,10 @@ def resolved(value: Any) -> str:
             raise NotImplementedError(f"{value} must be taught first")
 
 
+def _is_made(resource: Mapping[str, Any]) -> bool:
+    return "Condition" not in resource or _holds({"Condition": resource["Condition"]})
+
+
 def _functions() -> Iterator[FunctionResource]:
     template = load_template()
     shared = template["Globals"]["Function"]["Environment"]["Variables"]
@@ -117,10 +125,6 @@ def _functions() -> Iterator[FunctionResource]:
                 for event in properties.get("Events", {}).values()
             ),
         )
-
-
-def _is_made(resource: Mapping[str, Any]) -> bool:
-    return "Condition" not in resource or _holds({"Condition": resource["Condition"]})
 
 
 def _reference(name: str) -> str:

@@ -37,6 +37,8 @@ class Mishap(StrEnum):
     """The function's environment breaks before its first line."""
     WITHOUT_CODE = "without code"
     """A repetition lacks the error code."""
+    IN_PART = "refused in part"
+    """The bus takes a request, and not all of its entries."""
     GIVEN_UP = "given up"
     """Lambda drops the record: too old, or tried too often."""
 
@@ -82,7 +84,7 @@ CALLED: Final = frozenset({"dynamodb", "sqs", "sns", "secretsmanager", "events",
 """What functions call."""
 _SERVICES: Final = (
     *(_EVERYTHING, _EVERYTHING, "dynamodb", "dynamodb", "sqs", "sns", "secretsmanager"),
-    *("twilio", CALLBACKS, CALLBACKS, "MessagesTable", "SendRequestsTable"),
+    *("twilio", CALLBACKS, CALLBACKS, "MessagesTable", "SendRequestsTable", "events"),
 )
 _HOUR: Final = 3600.0
 
@@ -99,7 +101,7 @@ def draw_weather(draws: random.Random) -> Weather:
         outages.append(
             Outage(service=draws.choice(_SERVICES), begins=begins, ends=ends, fault=fault)
         )
-    worst = draws.choice((None, None, None, "twilio", "twilio", "dynamodb", "sqs", "sns"))
+    worst = draws.choice((*(None, None, None), *("twilio", "twilio", "dynamodb", "sqs", "sns")))
     nobody_takes_it = draws.random() < _NOBODY_TAKES_IT
     if nobody_takes_it:  # Twilio accepts, and neither the table nor the queue can be told
         outages += [

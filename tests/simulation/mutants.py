@@ -10,6 +10,7 @@ _LAYER: Final = "layers/delivery/delivery"
 _SENDING: Final = "functions/send_message/sending.py"
 _CALLBACK: Final = "functions/status_callback/app.py"
 _NOTIFY: Final = "functions/notify_failure/app.py"
+_OUTCOMES: Final = "functions/publish_outcomes/app.py"
 _TELLING: Final = "functions/notify_failure/telling.py"
 _EPISODE: Final = f"{_LAYER}/episode.py"
 _EPISODE_STORE: Final = f"{_LAYER}/episode_store.py"
@@ -293,6 +294,34 @@ MUTANTS: Final = (
         _EPISODE,
         "return replace(self, recovered=self.recovered + messages)",
         "return self",
+    ),
+    _mutant(
+        "an event that the bus did not take is forgotten",
+        "events",
+        _OUTCOMES,
+        '            return _delayed(change, reason=entry["ErrorCode"])\n',
+        '            _delayed(change, reason=entry["ErrorCode"])\n',
+    ),
+    _mutant(
+        "events are forgotten while the bus does not answer",
+        "events",
+        _OUTCOMES,
+        "        return _delayed(changes[0], reason=type(error).__name__)\n",
+        "        _delayed(changes[0], reason=type(error).__name__)\n        return None\n",
+    ),
+    _mutant(
+        "every change of a message has the same id",
+        "events",
+        "functions/publish_outcomes/outcome_event.py",
+        'step = f"{message_sid} {previous} {outcome}"',
+        'step = f"{message_sid}"',
+    ),
+    _mutant(
+        "an outcome that changes again is no event",
+        "events",
+        "functions/publish_outcomes/outcome_event.py",
+        "return message.outcome is not (before or Outcome.PENDING)",
+        "return before in {None, Outcome.PENDING} and message.outcome is not Outcome.PENDING",
     ),
     _mutant(
         "sent again after a time-out",

@@ -99,6 +99,7 @@ class StreamPoller:
         function: FunctionResource,
         trigger: Trigger,
         table: Table,
+        given_up: list[Change],
         *,
         shards: int,
         service: Lambda,
@@ -109,7 +110,7 @@ class StreamPoller:
             json.loads(each["Pattern"]) for each in trigger.properties["FilterCriteria"]["Filters"]
         ]
         self._shards = [
-            _Shard(function, trigger, service=service, loop=loop, faults=faults)
+            _Shard(function, trigger, given_up, service=service, loop=loop, faults=faults)
             for _ in range(shards)
         ]
         table.told.append(self._arrived)
@@ -128,12 +129,14 @@ class _Shard:
         self,
         function: FunctionResource,
         trigger: Trigger,
+        given_up: list[Change],
         *,
         service: Lambda,
         loop: Loop,
         faults: Faults,
     ) -> None:
         settings = trigger.properties
+        self._given_up = given_up
         self._function = function
         self._batch_size = settings["BatchSize"]
         self._most_retries = settings["MaximumRetryAttempts"]
@@ -178,6 +181,7 @@ class _Shard:
             or loop.seconds - batch[0].at > self._longest_age
             or faults.happens(Mishap.GIVEN_UP, "stream", loop.seconds, share=0.3)
         ):
+            self._given_up += batch
             self._hand_over(rest, attempt=0)
             return
 

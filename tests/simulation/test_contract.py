@@ -8,7 +8,7 @@ https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ from tests.cloudformation import create_table
 from tests.simulation.contract import Request, differences, recorded_requests, scripted_requests
 from tests.simulation.deployment import resources
 from tests.simulation.edge_cases import EDGE_CASES
+from tests.simulation.fakes.events import EventBridge
 from tests.simulation.fakes.notifications import SecretsManager, Sns
 from tests.simulation.fakes.queues import Queue
 from tests.simulation.faults import Weather
@@ -300,6 +301,38 @@ def test_a_queue_hands_over_no_more_than_it_was_asked_for(other: Other) -> None:
     assert counts == [[2, 2, 1, 0]] * 2
 
 
+# --- EventBridge ---------------------------------------------------------------------------------
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("entries", [1, 10, 11])
+def test_a_bus_takes_as_many_entries_as_the_fakes(other: Other, entries: int) -> None:
+    client, bus = other.client("events"), f"bus-{secrets.token_hex(4)}"
+    client.create_event_bus(Name=bus)
+    entry = {"EventBusName": bus, "Source": "delivery", "DetailType": "Changed", "Detail": "{}"}
+    given = {"Entries": [entry] * entries}
+    fake = EventBridge(bus, lambda: False)
+
+    refusals = [
+        _code_of(ask)
+        for ask in (lambda: fake.perform("put_events", given), lambda: client.put_events(**given))
+    ]
+
+    assert refusals == [None if entries <= 10 else "ValidationException"] * 2
+    if entries <= 10:
+        fakes, real = fake.perform("put_events", given), client.put_events(**given)
+        assert fakes["FailedEntryCount"] == real["FailedEntryCount"] == 0
+        assert [it.keys() for it in fakes["Entries"]] == [it.keys() for it in real["Entries"]]
+
+
+def _code_of(ask: Callable[[], object]) -> str | None:
+    try:
+        ask()
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return None
+
+
 # --- SNS and Secrets Manager ---------------------------------------------------------------------
 
 MESSAGE = {"default": json.dumps({"id": "1", "metadata": {"additionalContext": {}}}), "email": "Hi"}
@@ -356,13 +389,10 @@ def _of_nobody(given: Mapping[str, Any]) -> Any:
     return SecretsManager("another", {}).perform("get_secret_value", given)
 
 
-def _is_refused(ask: Any) -> bool:
-    try:
-        ask()
-    except ClientError as error:
-        assert error.response["Error"]["Code"].startswith("InvalidParameter")  # noqa: PT017 -- all others are none
-        return True
-    return False
+def _is_refused(ask: Callable[[], object]) -> bool:
+    code = _code_of(ask)
+    assert code is None or code.startswith("InvalidParameter")
+    return code is not None
 
 
 # --- Lambda --------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """One run: everything that a seed draws, put together and run until nothing moves any more."""
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -14,10 +14,11 @@ from sandbox.simulator.settings import Settings
 from tests.simulation.callers import SENDER, Callers
 from tests.simulation.calls import Calls, Client, Operate, Watcher
 from tests.simulation.deployment import functions, parameter, queue_url, resources
-from tests.simulation.fakes.dynamodb import DynamoDb, Table
+from tests.simulation.fakes.dynamodb import Change, DynamoDb, Table
+from tests.simulation.fakes.events import EventBridge
 from tests.simulation.fakes.notifications import SecretsManager, Sns
 from tests.simulation.fakes.queues import Queue, Sqs
-from tests.simulation.faults import Faults, Weather, draw_weather
+from tests.simulation.faults import Faults, Mishap, Weather, draw_weather
 from tests.simulation.gateway import Gateway
 from tests.simulation.lambda_service import Lambda
 from tests.simulation.pollers import QueuePoller, Schedule, StreamPoller
@@ -69,6 +70,12 @@ class World:
         self.queues = self._make_queues()
         self.sqs = Sqs(self.queues)
         self.topic = Sns(self._clock)
+        self.bus = EventBridge(
+            parameter("OutcomeBusName"),
+            lambda: self.faults.happens(Mishap.IN_PART, "events", self.loop.seconds),
+        )
+        self.given_up: defaultdict[str, list[Change]] = defaultdict(list)
+        """What Lambda gave up of a stream, by the function that it was for."""
         secret = {"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN}
         self.secrets = SecretsManager(parameter("TwilioSecretName"), secret)
         self.lambda_service = Lambda(
@@ -139,6 +146,7 @@ class World:
                 "invocations": sum(self.lambda_service.invocations.values()),
                 "callbacks": self.twilio.callbacks,
                 "notices": len(self.topic.published),
+                "events": len(self.bus.published),
             }
         )
 
@@ -204,6 +212,7 @@ class World:
             "sqs": lambda operation, given, _: self.sqs.perform(operation, given),
             "sns": self.topic.perform,
             "secretsmanager": lambda operation, given, _: self.secrets.perform(operation, given),
+            "events": lambda operation, given, _: self.bus.perform(operation, given),
         }
         return Client(
             service,
@@ -237,7 +246,11 @@ class World:
                         QueuePoller(function, trigger, queue, **around)
                     case "DynamoDB":
                         table, shards = self.tables[trigger.source], self._draws.choice((1, 2, 4))
-                        StreamPoller(function, trigger, table, shards=shards, **around)
+                        StreamPoller(
+                            *(function, trigger, table, self.given_up[function.name]),
+                            shards=shards,
+                            **around,
+                        )
                     case "ScheduleV2":
                         schedules.append(Schedule(function, trigger, **around))
         return schedules
