@@ -12,6 +12,7 @@ from botocore import xform_name
 from botocore.model import ServiceModel
 from botocore.session import Session
 
+from delivery.metrics import COUNTED_BY
 from delivery_cli.command import main
 from tests.cloudformation import load_template
 from tests.template.deployment import of_type, translate
@@ -154,6 +155,12 @@ def test_every_parameter_is_in_the_table_with_a_reason_to_change_it() -> None:
     named = [name for names, _ in rows for name in re.findall(r"`(\w+)`", names)]
 
     assert sorted(named) == sorted(STACK["Parameters"])
+
+
+def test_what_becomes_of_messages_is_counted_as_the_page_says() -> None:
+    section = PAGE.partition("## Alarms\n")[2].partition("\n### ")[0]
+
+    assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == set(COUNTED_BY)
 
 
 def test_every_link_within_the_page_leads_to_a_heading() -> None:

@@ -1,6 +1,8 @@
 """What an alarm of the template would do about given numbers, as CloudWatch evaluates it.
 
-Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html and
+A calculation with something that was not measured gives nothing, but for FILL: that is how AWS
+advises to reckon with what is only counted when it happens.
+Sources: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html and
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
 """
 

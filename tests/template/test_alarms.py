@@ -236,6 +236,12 @@ def test_an_alarm_has_no_other_properties(alarm: Alarm) -> None:
     assert alarm.properties.keys() | {"DatapointsToAlarm", *own} == shared | own
 
 
+def test_the_alarms_cost_little() -> None:
+    # 0.10 dollars a month for each metric that an alarm looks at.
+    # https://aws.amazon.com/cloudwatch/pricing/
+    assert len(all_metrics()) <= 40
+
+
 # --- somebody hears it, and knows what to do -----------------------------------------------------
 
 
