@@ -22,7 +22,7 @@ from botocore.config import Config
 from delivery import aws
 from delivery.answers import Answer, problem
 from delivery.callback_queue import CallbackQueue
-from delivery.credentials import TwilioSecrets
+from delivery.credentials import SecretError, TwilioSecrets
 from delivery.message import Lifetimes
 from delivery.metrics import CountedByFacts, count_apart
 from delivery.pace_store import PaceStore
@@ -174,7 +174,7 @@ def take_batch(event: dict[str, Any], context: LambdaContext) -> "PartialItemFai
     if pacer is not None:
         try:
             turns = pacer.turns(SQSEvent(event).records, time_left=_time_left(context))
-        except StoreUnavailable as error:
+        except (StoreUnavailable, SecretError) as error:
             _count("SendUnavailable", len(records))
             logger.warning("SendUnavailable", reason=str(error))
             return {"batchItemFailures": [{"itemIdentifier": it["messageId"]} for it in records]}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from delivery.credentials import SecretError, TwilioSecrets
+from delivery.credentials import TwilioSecrets
 from delivery.pace import Turn, length
 from delivery.pace_store import PaceStore
 from delivery.twilio import NEEDED_SECONDS
@@ -76,7 +76,7 @@ class Pacer:
         """Reserve for a batch; who cannot go soon is hidden in the queue.
 
         Raises:
-            StoreUnavailable: nobody knows whose turn it is: nothing may be sent.
+            StoreUnavailable, SecretError: nobody knows whose turn it is: nothing may be sent.
         """
         groups: defaultdict[str, list[_Paced]] = defaultdict(list)
         for paced in filter(None, map(self._paced, records)):
@@ -126,9 +126,9 @@ class Pacer:
         """None for what cannot be sent, and is not kept waiting for being told so."""
         try:
             wanted = parse(read_json(record.body), now=self._now())
-            account_sid = wanted.account_sid or self._secrets.current().main.account_sid
-        except (InvalidRequest, SecretError):
+        except InvalidRequest:
             return None
+        account_sid = wanted.account_sid or self._secrets.current().main.account_sid
         return _Paced(
             record=record,
             sender=f"{account_sid}#{wanted.messaging_service_sid or wanted.from_}",

@@ -4,7 +4,7 @@ Nothing is raised for what SQS does not take: whoever asked must be told of each
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from itertools import batched
 from typing import TYPE_CHECKING, Final
@@ -32,11 +32,19 @@ class SendQueue:
     Args:
         client: an SQS client, its time-outs and retries set.
         url: the SendQueue's.
+        threads: makes so many of them.
     """
 
-    def __init__(self, client: "SQSClient", url: str) -> None:
+    def __init__(
+        self,
+        client: "SQSClient",
+        url: str,
+        *,
+        threads: Callable[[int], Executor] = ThreadPoolExecutor,
+    ) -> None:
         self._client = client
         self._url = url
+        self._threads = threads
 
     def put(
         self, bodies: Sequence[str], *, time_left: Callable[[], float]
@@ -49,7 +57,7 @@ class SendQueue:
         put: set[int] = set()
         reason = None
         put_some = partial(self._put_some, bodies, time_left)
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with self._threads(_AT_ONCE) as pool:
             for _ in range(_ROUNDS):
                 missing = [place for place in range(len(bodies)) if place not in put]
                 for confirmed, trouble in pool.map(put_some, _groups(missing, bodies)):

@@ -228,6 +228,18 @@ def test_if_the_pace_cannot_be_read_nothing_is_sent_and_all_stay(
     assert sender.function.metrics() == {"SendUnavailable": 2}
 
 
+def test_if_nobody_knows_whose_pace_it_is_nothing_is_sent_and_all_stay(
+    paced: Callable[[float], Paced],
+) -> None:
+    sender = paced(1)
+    sender.function.secrets_manager.put_secret_value(SecretId="delivery/twilio", SecretString="{")
+
+    stay = sender.take(*documents(2))
+
+    assert stay == ["0", "1"]
+    assert sender.function.metrics() == {"SendUnavailable": 2}
+
+
 # --- what it costs -------------------------------------------------------------------------------
 
 

@@ -37,6 +37,7 @@ class Entry(StrEnum):
 
     API = "api"
     QUEUE = "queue"
+    BATCH = "batch"
     DIRECT = "direct"
     ASYNCHRONOUS = "asynchronous"
 
@@ -79,6 +80,7 @@ class Callers:
         function: FunctionResource,
         gateway: Gateway,
         queue: Queue,
+        campaign: bool,
         service: Lambda,
         loop: Loop,
         faults: Faults,
@@ -91,6 +93,7 @@ class Callers:
         self._function = function
         self._gateway = gateway
         self._queue = queue
+        self._campaign = campaign  # all at once, and nobody waits for an answer
         self._lambda = service
         self._loop = loop
         self._faults = faults
@@ -104,6 +107,7 @@ class Callers:
             ways: Mapping[Entry, Callable[[Wish], object]] = {
                 Entry.API: self._over_api,
                 Entry.QUEUE: self._through_queue,
+                Entry.BATCH: self._in_batch,
                 Entry.DIRECT: self._directly,
                 Entry.ASYNCHRONOUS: self._asynchronously,
             }
@@ -130,6 +134,10 @@ class Callers:
             document["reference"] = f"reference-{number}"
         if draws.random() < 0.3:
             document["context"] = {"team": "blue", "number": str(number)}
+        if self._campaign:
+            entry, begins = Entry.QUEUE, number
+        if entry is Entry.QUEUE and number % 2:
+            entry, key = Entry.BATCH, key or f"batch-{number}:0"
         return Wish(number=number, entry=entry, document=document, effective_key=key, begins=begins)
 
     def _document(self, number: int) -> dict[str, Any]:
@@ -211,6 +219,23 @@ class Callers:
         for _ in range(1 if self._draws.random() < 0.9 or not wish.effective_key else 2):
             wish.tries += 1
             wish.queue_ids.append(self._queue.send(json.dumps(wish.document), {}))
+        wish.over = True
+
+    def _in_batch(self, wish: Wish) -> None:
+        """The whole batch is asked for again until every message of it is in the queue."""
+        request = HttpRequest(
+            api="MessagesApi",
+            method="POST",
+            path="/messages/batch",
+            headers={"content-type": "application/json", "Idempotency-Key": f"batch-{wish.number}"},
+            body=json.dumps({"messages": [wish.document]}).encode(),
+        )
+        for _ in range(_MOST_TRIES):
+            wish.tries += 1
+            heard = self._loop.wait_for(lambda respond: self._gateway.request(request, respond))
+            if self._heard(wish, heard).status in {202, 400}:
+                break
+            self._loop.sleep(self._draws.choice((0.1, 1, 5, 60, 1200)))
         wish.over = True
 
     def _directly(self, wish: Wish) -> None:

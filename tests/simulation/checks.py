@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import cached_property
+from itertools import pairwise
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -46,6 +47,8 @@ _ANSWERING: Final = ("send_message", "status_callback", "query_messages")
 _TURNED_AWAY: Final = frozenset({400, 403, 413, 415})
 _PROVABLY_NOT_SENT: Final = frozenset({400, 422, 503})
 _SUCCESS: Final = 2
+_LATE_AT_TWILIO: Final = 40
+"""Seconds that a message may take from its turn until Twilio has it: tries, and a slow network."""
 
 
 def violations(world: World) -> list[Violation]:
@@ -94,6 +97,7 @@ class _Checks:
             yield from self._answered(wish)
             yield from self._not_forgotten(wish)
         yield from self._nothing_left()
+        yield from self._paced()
 
     # --- I1, I3: what Twilio was promised ---
 
@@ -292,7 +296,7 @@ class _Checks:
             if reply.status == 409 and "state" not in reply.body:
                 text = "told that the key has other content"
                 yield Violation(promise="I5", subject=subject, text=text)
-        if wish.effective_key is None:
+        if wish.effective_key is None or wish.entry is Entry.BATCH:  # whose 503 promises nothing
             return
         sids = {reply.body["message_sid"] for reply in wish.replies if reply.status in {200, 201}}
         request_id = _request_id_of(wish.effective_key)
@@ -306,9 +310,11 @@ class _Checks:
 
     def _not_forgotten(self, wish: Wish) -> Iterator[Violation]:
         """What was put into the queue is sent, refused, or among the dead letters; never both."""
-        if wish.entry is not Entry.QUEUE:
-            return
-        for queue_id in wish.queue_ids:
+        queue_ids = wish.queue_ids
+        if wish.entry is Entry.BATCH:  # those messages say their keys themselves
+            queued = [it for reply in wish.replies for it in reply.body.get("results", [])]
+            queue_ids = ["" for result in queued if result.get("queued")]
+        for queue_id in queue_ids:
             request_id = _request_id_of(wish.effective_key or queue_id)
             request = self._requests.get(request_id)
             # Bad input is known by its key or else the id that it had in the queue, and by no
@@ -334,6 +340,26 @@ class _Checks:
                 yield Violation(
                     promise="I1" if "Callback" in name else "I7", subject=name, text=text
                 )
+
+    def _paced(self) -> Iterator[Violation]:
+        """What came from the queue went at the sender's rate; all of it is one segment long."""
+        rate = float(self._world.sends_per_second)
+        from_queue = {
+            _request_id_of(key)
+            for wish in self._world.callers.wishes
+            if wish.entry in {Entry.QUEUE, Entry.BATCH}
+            for key in (wish.effective_key, *wish.queue_ids)
+            if key
+        }
+        sent: defaultdict[str, list[datetime]] = defaultdict(list)
+        for message in self._at_twilio.values():
+            if rate and _request_id(message) in from_queue:
+                sent[message.messaging_service_sid or message.sender or ""].append(message.created)
+        for sender, times in sent.items():
+            for before, after in pairwise(sorted(times)):
+                if (after - before).total_seconds() < 1 / rate - _LATE_AT_TWILIO:
+                    text = f"{after - before} after each other"
+                    yield Violation(promise="pace", subject=sender, text=text)
 
     # --- what the checks look at ---
 

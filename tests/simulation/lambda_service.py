@@ -3,13 +3,14 @@
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, override
 from unittest.mock import patch
 
 from botocore.config import Config
@@ -40,6 +41,19 @@ class LambdaContext:
         return int(self._loop.seconds_left() * 1000)
 
 
+class OneAfterTheOther(Executor):
+    """Threads that do their work one after the other, in the thread of whoever asks."""
+
+    def __init__(self, _number: int) -> None:
+        pass
+
+    @override
+    def map[T](  # type: ignore[override]  # as far as it is used
+        self, fn: Callable[..., T], *iterables: Iterable[Any]
+    ) -> Iterator[T]:
+        return map(fn, *iterables)
+
+
 class Lambda:
     """Invokes functions: each in an environment that nobody else uses meanwhile."""
 
@@ -53,6 +67,7 @@ class Lambda:
         make_client: MakeClient,
         make_session: MakeSession,
         ids: Callable[[], str],
+        parameters: Mapping[str, str],
     ) -> None:
         self.metrics: Counter[str] = Counter()
         self.invocations: Counter[str] = Counter()
@@ -67,6 +82,7 @@ class Lambda:
         self._make_client = make_client
         self._make_session = make_session
         self._ids = ids
+        self._parameters = parameters  # variables that are not as the template's defaults have them
         self._idle: defaultdict[str, list[ModuleType]] = defaultdict(list)
         self._clock = type(
             "datetime", (datetime,), {"now": classmethod(lambda _, tz: loop.now.astimezone(tz))}
@@ -114,6 +130,9 @@ class Lambda:
         with program.imported(), ExitStack() as stack:
             program.import_all_but_apps()
             twilio, credentials = map(import_module, ("delivery.twilio", "delivery.credentials"))
+            pacing, queue = (
+                import_module(f"functions.send_message.{it}") for it in ("pacing", "send_queue")
+            )
             fakes: list[tuple[Any, str, Any]] = [
                 (twilio, "TwilioClient", self._in_virtual_time(twilio.TwilioClient)),
                 (
@@ -121,13 +140,16 @@ class Lambda:
                     "TwilioSecrets",
                     partial(credentials.TwilioSecrets, clock=lambda: loop.seconds),
                 ),
+                (pacing, "Pacer", partial(pacing.Pacer, sleep=loop.sleep, chance=self._chance)),
+                (queue, "SendQueue", partial(queue.SendQueue, threads=OneAfterTheOther)),
                 (import_module("delivery.aws"), "client", self._client),
                 (import_module("requests"), "Session", self._make_session),
                 (import_module("datetime"), "datetime", self._clock),
                 (import_module("aws_lambda_powertools"), "Logger", self._logger(function)),
                 (import_module("aws_lambda_powertools"), "Metrics", partial(Metrics, self.metrics)),
             ]
-            stack.enter_context(patch.dict(os.environ, _environment(function)))
+            variables = {**_environment(function), **self._parameters}
+            stack.enter_context(patch.dict(os.environ, variables))
             for module, name, fake in fakes:
                 stack.enter_context(patch.object(module, name, fake))
             return program.start(function.source)
@@ -140,6 +162,9 @@ class Lambda:
             sleep=loop.sleep,
             jitter=self._faults.uniform,
         )
+
+    def _chance(self) -> float:
+        return self._faults.uniform(0, 1)
 
     def _logger(self, function: FunctionResource) -> Callable[[], Logger]:
         def tell(message: str, facts: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 from tests.simulation.program import Edit
 
 _LAYER: Final = "layers/delivery/delivery"
+_PACING: Final = "functions/send_message/pacing.py"
 _SENDING: Final = "functions/send_message/sending.py"
 _CALLBACK: Final = "functions/status_callback/app.py"
 _NOTIFY: Final = "functions/notify_failure/app.py"
@@ -403,6 +404,32 @@ MUTANTS: Final = (
         "functions/send_message/app.py",
         "        case NotDone():\n            raise StaysQueued(sent.reason)\n",
         "        case NotDone():\n            return\n",
+    ),
+    Mutant(
+        name="nobody waits for a turn",
+        breaks=frozenset({"pace"}),
+        edits=(
+            Edit(
+                path=_PACING,
+                old="            return False\n        if paced",
+                new="            return True\n        if paced",
+            ),
+            Edit(path=_PACING, old="        self._pacer.wait_until(turn.at)\n", new=""),
+        ),
+    ),
+    _mutant(
+        "who has to come back for a turn is taken from the queue",
+        "I7",
+        "functions/send_message/app.py",
+        '        raise StaysQueued("it waits for its turn")\n',
+        "        return\n",
+    ),
+    _mutant(
+        "a turn is given to several",
+        "pace",
+        f"{_LAYER}/pace.py",
+        "                free_at += length\n",
+        "",
     ),
     _mutant(
         "reconciling ignores error codes",

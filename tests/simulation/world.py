@@ -31,6 +31,7 @@ START: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PAGE_SIZE: Final = 3
 """The items that DynamoDB reads at once: few, so that there are several pages."""
 _SLOW: Final = 1000.0
+_SHARE_OF_CAMPAIGNS: Final = 0.3
 _LONGEST_TRANSACTION: Final = 0.05
 _STORMS: Final = 0.08
 _MORE_THAN_A_TRANSACTION_TAKES: Final = 110
@@ -54,6 +55,10 @@ class World:
         self.seed = seed
         draws = random.Random(seed)  # noqa: S311 -- repeatable, no secrets
         self._draws = draws
+        # Of its own, so that what else a seed draws does not depend on it.
+        paces = random.Random(f"pace of {seed}")  # noqa: S311 -- the same
+        self.sends_per_second = paces.choice(("0", "0", "0.002", "0.02", "1"))
+        campaign = self.sends_per_second != "0" and paces.random() < _SHARE_OF_CAMPAIGNS
         self.trace = Trace()
         self.loop = Loop(START)
         self.weather = weather or draw_weather(draws)
@@ -86,6 +91,7 @@ class World:
             make_client=self._make_client,
             make_session=self._make_session,
             ids=self._id,
+            parameters={"MAX_SENDS_PER_SECOND": self.sends_per_second},
         )
         around: dict[str, Any] = {
             "service": self.lambda_service,
@@ -108,6 +114,7 @@ class World:
             function=functions()["send_message"],
             gateway=gateway,
             queue=self.queues[queue_url("SendQueue")],
+            campaign=campaign,
             trace=self.trace,
             **around,
         )

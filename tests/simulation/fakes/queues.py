@@ -8,6 +8,8 @@ from tests.simulation.fakes.errors import client_error
 
 _LARGEST_BODY: Final = 1024 * 1024
 _LONGEST_DELAY: Final = 900
+_LONGEST_HIDDEN: Final = 12 * 60 * 60
+_MOST_ENTRIES: Final = 10
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,6 +81,13 @@ class Queue:
         """Done with it."""
         self.messages.pop(message_id, None)
 
+    def hide(self, receipt: str, seconds: float) -> None:
+        """Let a message that was received become visible in so many seconds from now."""
+        message = self.messages.get(receipt.partition(":")[0])
+        if message is not None:
+            message.visible_at = self._clock() + seconds
+            self.told(message.visible_at)
+
     def _take(self, message: QueuedMessage) -> None:
         self.messages[message.message_id] = message
         self.told(message.visible_at)
@@ -92,14 +101,51 @@ class Sqs:
 
     def perform(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """One request."""
-        if operation != "send_message":
+        operations: dict[str, Callable[[Queue, dict[str, Any]], dict[str, Any]]] = {
+            "send_message": self._send_message,
+            "send_message_batch": self._send_message_batch,
+            "change_message_visibility_batch": self._change_message_visibility_batch,
+        }
+        if operation not in operations:
             raise NotImplementedError(f"{operation} must be taught to the fake first")
         given = dict(arguments)
-        queue = self._queues[given.pop("QueueUrl")]
-        body, delay = given.pop("MessageBody"), given.pop("DelaySeconds", 0)
-        attributes = given.pop("MessageAttributes", {})
+        answer = operations[operation](self._queues[given.pop("QueueUrl")], given)
         if given:
             raise NotImplementedError(f"{sorted(given)} must be taught to the fake first")
+        return answer
+
+    def _send_message(self, queue: Queue, given: dict[str, Any]) -> dict[str, Any]:
+        body, delay = given.pop("MessageBody"), given.pop("DelaySeconds", 0)
+        attributes = given.pop("MessageAttributes", {})
         if not body or len(body.encode()) > _LARGEST_BODY or delay > _LONGEST_DELAY:
             raise client_error("InvalidParameterValue", "SendMessage")
         return {"MessageId": queue.send(body, attributes, delay=delay)}
+
+    def _send_message_batch(self, queue: Queue, given: dict[str, Any]) -> dict[str, Any]:
+        entries = _entries(given, "SendMessageBatch")
+        if sum(len(entry["MessageBody"].encode()) for entry in entries) > _LARGEST_BODY:
+            raise client_error("BatchRequestTooLong", "SendMessageBatch")
+        for entry in entries:
+            queue.send(entry["MessageBody"], {})
+        return {"Successful": [{"Id": entry["Id"]} for entry in entries]}
+
+    def _change_message_visibility_batch(
+        self, queue: Queue, given: dict[str, Any]
+    ) -> dict[str, Any]:
+        entries = _entries(given, "ChangeMessageVisibilityBatch")
+        for entry in entries:
+            if not 0 <= entry["VisibilityTimeout"] <= _LONGEST_HIDDEN:
+                raise client_error("InvalidParameterValue", "ChangeMessageVisibilityBatch")
+            queue.hide(entry["ReceiptHandle"], entry["VisibilityTimeout"])
+        return {"Successful": [{"Id": entry["Id"]} for entry in entries]}
+
+
+def _entries(given: dict[str, Any], operation: str) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = given.pop("Entries")
+    if not entries:
+        raise client_error("EmptyBatchRequest", operation)
+    if len(entries) > _MOST_ENTRIES:
+        raise client_error("TooManyEntriesInBatchRequest", operation)
+    if len({entry["Id"] for entry in entries}) < len(entries):
+        raise client_error("BatchEntryIdsNotDistinct", operation)
+    return entries
