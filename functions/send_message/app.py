@@ -204,10 +204,9 @@ def take_from_queue(
     sent = sender.send_json(record.body, key=key, time_left=_time_left(lambda_context))
     _report(sent, queue_message_id=key)
     match sent:
-        case NotDone(throttled=True) if turns:
-            turns.throttled(key, sent.retry_after)
-            raise StaysQueued(sent.reason)
         case NotDone():
+            if sent.throttled and turns:
+                turns.throttled(key, sent.retry_after)
             raise StaysQueued(sent.reason)
         case Undecided(state=RequestState.IN_PROGRESS):
             raise StaysQueued("it is being sent right now")
