@@ -402,8 +402,8 @@ MUTANTS: Final = (
         "what cannot be sent now is taken from the queue",
         "I7",
         "functions/send_message/app.py",
-        "        case NotDone():\n            raise StaysQueued(sent.reason)\n",
-        "        case NotDone():\n            return\n",
+        "            raise StaysQueued(sent.reason)\n",
+        "            return\n",
     ),
     Mutant(
         name="nobody waits for a turn",
