@@ -26,7 +26,7 @@ from delivery_cli.messages_api import Json
 from delivery_cli.place import Place, in_aws, in_sandbox, sandbox_file
 from delivery_cli.redriving import ROUTES, redrive
 from delivery_cli.screen import Screen
-from delivery_cli.sending import send, was_sent
+from delivery_cli.sending import send, show_answer, was_sent
 from delivery_cli.sheet import Layout, Sheet
 from delivery_cli.showing import cancel, show
 from delivery_cli.watching import looking_at, watch
@@ -65,11 +65,9 @@ def _send(options: argparse.Namespace, screen: Screen, place: Place) -> int:
     if options.csv is not None:
         return _send_all(options, screen, place, fixed=document, body=body)
     document |= {"body": body} if body is not None else {}
-    answer = send(screen, place.api, document, key=options.idempotency_key)
-    if not was_sent(answer):
-        return 1
-    if not options.watch:
-        return 0
+    answer = send(place.api, document, key=options.idempotency_key)
+    if not options.watch or not was_sent(answer):
+        return show_answer(screen, answer)
     look = looking_at(place.api, answer.content["message_sid"], {})
     return watch(screen, look, every=options.every, timeout=options.timeout)
 

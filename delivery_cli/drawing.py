@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -37,7 +37,7 @@ _FACTS: Final = (
     ("num_segments", "segments"),
     ("notice", "notice"),
 )
-_BESIDE_COLUMNS: Final = 130
+_ONE_LINE_COLUMNS: Final = 130
 """So wide a terminal has room for a message on one line."""
 _JOINER: Final = "\u200d"
 """Invisible, but it holds an emoji's parts together."""
@@ -85,33 +85,48 @@ def draw_message(message: Json) -> Iterator[RenderableType]:
 
 
 def draw_messages(messages: Sequence[Json], *, width: int) -> RenderableType:
-    """A line for each, or two where a line is too short."""
+    """A line for each, or two where a line is too short; a SID is never cut."""
+    return _on_one_line(messages) if width >= _ONE_LINE_COLUMNS else _on_two_lines(messages)
+
+
+def _on_one_line(messages: Sequence[Json]) -> RenderableType:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
-    table.add_column("created (UTC)", no_wrap=True)
-    table.add_column("to", no_wrap=True)
-    table.add_column("status", no_wrap=True)
-    table.add_column("message", no_wrap=True)
-    if width >= _BESIDE_COLUMNS:
-        table.add_column("reference")
-        table.add_column("error")
+    for title in ("created (UTC)", "to", "status", "message", "reference"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("error")
     for message in messages:
-        cells = [
+        table.add_row(
             Text(moment(message["created_at"])),
             Text(visible(message.get("to", "?"))),
             outcome_of(message),
-        ]
-        sid = Text(visible(message["message_sid"]))
-        reference = Text(visible(message.get("reference", "")))
-        error = Text(error_of(message), style="red")
-        if width >= _BESIDE_COLUMNS:
-            table.add_row(*cells, sid, reference, error)
-            continue
-        table.add_row(*cells, sid)
-        below = Text("  ").join(part for part in (reference, error) if part)
-        if below:
-            below.overflow = "ellipsis"
-            table.add_row("", "", "", below)
+            Text(visible(message["message_sid"])),
+            Text(visible(message.get("reference", ""))),
+            Text(error_of(message), style="red"),
+        )
     return table
+
+
+def _on_two_lines(messages: Sequence[Json]) -> RenderableType:
+    """The SID and the reference stand below, where there is room for all of them."""
+    to = [visible(message.get("to", "?")) for message in messages]
+    statuses = [outcome_of(message) for message in messages]
+    to_width = max(map(len, to))
+    status_width = max(len(it.plain) for it in statuses)
+    lines = []
+    for message, number, status in zip(messages, to, statuses, strict=True):
+        status.pad_right(status_width - len(status.plain))
+        first = Text.assemble(
+            f"{moment(message['created_at'])}  {number:<{to_width}}  ",
+            status,
+            "  ",
+            Text(error_of(message), style="red"),
+            no_wrap=True,
+            overflow="ellipsis",
+        )
+        reference = visible(message.get("reference", ""))
+        second = f"    {visible(message['message_sid'])}  {reference}".rstrip()
+        lines += [first, Text(second, style="dim", no_wrap=True, overflow="fold")]
+    return Group(*lines)
 
 
 def draw_pairs(pairs: Iterable[tuple[str, object]]) -> RenderableType:

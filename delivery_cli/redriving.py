@@ -340,6 +340,9 @@ _COUNTS: Final[tuple["QueueAttributeNameType", ...]] = (
 def _drawn(tallies: Sequence[_Tally], *, dry_run: bool) -> Iterator[RenderableType]:
     for tally in tallies:
         route = ROUTES[tally.which]
+        if not tally.found and tally.hidden <= 0:
+            yield Text(f"{route.dead_letters} is empty.")
+            continue
         done = "would be moved to" if dry_run else "were moved to"
         count = tally.found if dry_run else tally.redriven
         yield Text(f"{route.dead_letters}: {count} {done} {route.queue}.", style="bold")

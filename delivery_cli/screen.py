@@ -72,7 +72,10 @@ class Screen:
 
     def ask(self, question: str) -> bool:
         """Whether the person who looks on says yes."""
-        answer = self.out.input(Text(f"{question} [y/N] ", style="bold"))
+        try:
+            answer = self.out.input(Text(f"{question} [y/N] ", style="bold"))
+        except EOFError:
+            return False
         return answer.strip().lower() in {"y", "yes"}
 
     @contextmanager
@@ -98,9 +101,9 @@ class Screen:
         if error.fix:
             self.err.print(Text(error.fix))
 
-    def line(self, text: Text) -> None:
-        """One of many results, as a line for a person."""
-        self._print(text)
+    def line(self, part: RenderableType) -> None:
+        """One of many results, for a person."""
+        self._print(part)
 
     def _print(self, part: RenderableType) -> None:
         if self.out.is_terminal:

@@ -17,28 +17,14 @@ from delivery_cli.showing import draw_state
 _TRIES: Final = 3
 
 
-def send(screen: Screen, api: MessagesApi, document: Json, *, key: str | None) -> Answer:
-    """Send one message and show what came of it: the answer, whose status tells.
+def send(api: MessagesApi, document: Json, *, key: str | None) -> Answer:
+    """Ask for one message, and again under the same key where only the answer was lost.
 
     Raises:
-        CommandError: nothing was sent, or nobody knows.
-    """
-    answer = _ask(api, document, key or f"cli-{secrets.token_hex(16)}")
-    screen.result(answer.content, _drawn(answer))
-    return answer
-
-
-def was_sent(answer: Answer) -> bool:
-    """Whether there is a message now, sent by this very request or by an earlier one."""
-    return answer.status in {HTTPStatus.CREATED, HTTPStatus.OK}
-
-
-def _ask(api: MessagesApi, document: Json, key: str) -> Answer:
-    """Ask, and ask again under the same key where only the answer was lost.
-
-    Raises:
+        CommandError: the request could not be made.
         NoAnswer: nobody knows whether it was sent; says how to find out.
     """
+    key = key or f"cli-{secrets.token_hex(16)}"
     lost: NoAnswer | None = None
     for _ in range(_TRIES):
         try:
@@ -54,6 +40,17 @@ def _ask(api: MessagesApi, document: Json, key: str) -> Answer:
         f"{lost} Whether the message was sent is not known.",
         f"Repeat the command with --idempotency-key {key}: under one key nothing is sent twice.",
     )
+
+
+def show_answer(screen: Screen, answer: Answer) -> int:
+    """Show what came of it: 0 if there is a message, else 1."""
+    screen.result(answer.content, _drawn(answer))
+    return 0 if was_sent(answer) else 1
+
+
+def was_sent(answer: Answer) -> bool:
+    """Whether there is a message now, sent by this very request or by an earlier one."""
+    return answer.status in {HTTPStatus.CREATED, HTTPStatus.OK}
 
 
 def _drawn(answer: Answer) -> Iterator[RenderableType]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
+from rich.table import Table
 from rich.text import Text
 
 from delivery_cli.aws import in_words
@@ -78,11 +79,12 @@ def _findings(place: Place) -> Iterator[Finding]:
 
 
 def _tell(screen: Screen, finding: Finding) -> None:
-    mark = Text(f"{finding.state:<9}", style=_STYLES[finding.state])
-    screen.line(Text.assemble(mark, Text(visible(finding.what))))
+    lines = Table.grid(padding=(0, 2, 0, 0))
+    lines.add_column(width=7)
+    lines.add_row(Text(finding.state, _STYLES[finding.state]), Text(visible(finding.what)))
     if finding.fix:
-        fix = Text(f"{'':<9}{visible(finding.fix)}", style="dim")
-        screen.line(fix)
+        lines.add_row("", Text(visible(finding.fix), style="dim"))
+    screen.line(lines)
 
 
 def _sum(counts: Counter[State]) -> Text:

@@ -78,11 +78,8 @@ def twilio(place: Place) -> Iterator[Finding]:
             "shows its JSON. No deploy is needed, functions see it within five minutes.",
         )
         return
-    count = len(secret.account_sids)
-    yield ok(
-        "secret",
-        f"The secret {name} can be read, and holds {count} account{'s' if count > 1 else ''}.",
-    )
+    accounts = len(secret.account_sids)
+    yield ok("secret", f"The secret {name} can be read and used; accounts in it: {accounts}.")
     base_url = place.stack.parameters.get("TwilioApiBaseUrl", "https://api.twilio.com")
     with requests.Session() as session:
         session.trust_env = not is_this_machine(base_url)

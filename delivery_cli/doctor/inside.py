@@ -71,7 +71,7 @@ def sources(place: Place) -> Iterator[Finding]:
         else:
             healthy += 1
     if healthy:
-        yield ok("sources", f"{healthy} event source mappings are enabled, without trouble.")
+        yield ok("sources", f"Event source mappings enabled, and without trouble: {healthy}.")
 
 
 def schedules(place: Place) -> Iterator[Finding]:
@@ -88,7 +88,7 @@ def schedules(place: Place) -> Iterator[Finding]:
         else:
             healthy += 1
     if healthy:
-        yield ok("schedules", f"{healthy} schedules are enabled.")
+        yield ok("schedules", f"Schedules enabled: {healthy}.")
 
 
 def topics(place: Place) -> Iterator[Finding]:
@@ -111,7 +111,7 @@ def topics(place: Place) -> Iterator[Finding]:
                 f"{subscription.get('Endpoint')}",
             )
         if confirmed:
-            yield ok("topics", f"{name} has {len(confirmed)} confirmed subscribers.")
+            yield ok("topics", f"Confirmed subscribers of {name}: {len(confirmed)}.")
         elif not pending:
             yield wrong(
                 "topics",
@@ -138,7 +138,7 @@ def alarms(place: Place) -> Iterator[Finding]:
             f"docs/operations.md, {name}, says what it means and what to do.",
         )
     if not ringing:
-        yield ok("alarms", f"None of {len(names)} alarms rings.")
+        yield ok("alarms", f"Alarms that are quiet: all of {len(names)}.")
 
 
 def queues(place: Place) -> Iterator[Finding]:
@@ -170,7 +170,7 @@ def queues(place: Place) -> Iterator[Finding]:
             f"docs/operations.md, Dead letters, says what they are and what to do.{again}",
         )
     if empty:
-        yield ok("queues", f"{empty} dead-letter queues are empty.")
+        yield ok("queues", f"Dead-letter queues that are empty: {empty}.")
 
 
 def functions(place: Place) -> Iterator[Finding]:
@@ -194,7 +194,7 @@ def functions(place: Place) -> Iterator[Finding]:
         else:
             healthy += 1
     if healthy:
-        yield ok("functions", f"{healthy} functions are active, without errors in the last hour.")
+        yield ok("functions", f"Functions active, and without errors in the last hour: {healthy}.")
 
 
 def _errors(place: Place, group: str) -> list[Mapping[str, str]]:

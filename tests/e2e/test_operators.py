@@ -21,7 +21,6 @@ from tests.e2e.outside import SENDER, WITHIN_SECONDS, OutsideProgram, a_body, a_
 
 ARRIVES = "+15551234567"
 UNREACHABLE = "+15555530003"
-STAYS_SENT = "+15555550105"
 FAST = ("--every", "0.2", "--timeout", str(WITHIN_SECONDS))
 
 type Delivery = Callable[..., Ran]
@@ -116,12 +115,17 @@ def test_a_request_is_shown_with_its_message(delivery: Delivery, program: Outsid
     assert (ran.json["state"], ran.json["message"]["message_sid"]) == ("sent", message_sid)
 
 
-def test_a_scheduled_message_is_canceled(delivery: Delivery) -> None:
+def scheduled(delivery: Delivery) -> str:
+    """A message that is not due for an hour."""
     at = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     service = ("--messaging-service-sid", "MG" + "0" * 32, "--send-at", at)
     ran = delivery("send", "--to", ARRIVES, "--body", "Later", *service, "--json")
+    message_sid: str = ran.json["message_sid"]
+    return message_sid
 
-    canceled = delivery("cancel", ran.json["message_sid"])
+
+def test_a_scheduled_message_is_canceled(delivery: Delivery) -> None:
+    canceled = delivery("cancel", scheduled(delivery))
     again = delivery("cancel", sent(delivery, ARRIVES))
 
     assert canceled.code == 0, canceled.err
@@ -156,7 +160,7 @@ def the_command(*arguments: str, endpoints: Path) -> Iterator[subprocess.Popen[s
 
 
 def test_ctrl_c_ends_a_watch_quietly(delivery: Delivery, endpoints_path: Path) -> None:
-    message_sid = sent(delivery, STAYS_SENT)
+    message_sid = scheduled(delivery)
 
     with the_command("watch", message_sid, endpoints=endpoints_path) as process:
         assert process.stdout

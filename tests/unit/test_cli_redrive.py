@@ -167,7 +167,7 @@ def test_every_dead_letter_goes_back_however_many_and_large_there_are(queues: Qu
     moved = sorted(json.loads(it)["reference"] for it in queues.take("SendQueue"))
     assert moved == sorted(f"r-{n}" for n in range(23))
     assert "23 were moved to SendQueue" in ran.out
-    assert "0 were moved to CallbackQueue" in ran.out
+    assert "CallbackDeadLetterQueue is empty" in ran.out
 
 
 def test_what_comes_back_ends_the_redrive(queues: Queues) -> None:
@@ -204,8 +204,9 @@ def test_nothing_is_moved_unless_somebody_says_yes(queues: Queues) -> None:
 
     program = queues.redrive()
     person = queues.redrive(terminal=True, stdin="n\n")
+    nobody = queues.redrive(terminal=True, stdin="")
 
-    assert (program.code, person.code) == (1, 1)
+    assert (program.code, person.code, nobody.code) == (1, 1, 1)
     assert "--yes" in program.err
     assert "1 of SendDeadLetterQueue" in person.out
     assert queues.take("SendQueue") == []
