@@ -7,10 +7,12 @@ stopped by Ctrl-C.
 import argparse
 import io
 import os
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -42,8 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # texts may hold what a terminal cannot show
     screen = Screen(sys.stdout, sys.stderr, as_json=options.json)
     try:
-        run = _COMMANDS[options.command]
-        return run(options, screen, _place(options, os.environ, Path.cwd()))
+        with _stopped_by(signal.SIGINT, signal.SIGTERM):
+            run = _COMMANDS[options.command]
+            return run(options, screen, _place(options, os.environ, Path.cwd()))
     except CommandError as error:
         screen.error(error)
         return 1
@@ -56,6 +59,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         screen.note("Stopped.")
         return _STOPPED
+
+
+@contextmanager
+def _stopped_by(*signums: signal.Signals) -> Iterator[None]:
+    """Unwind on these signals, also where whoever started this ignores them."""
+
+    def stop(_signum: int, _frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = {signum: signal.signal(signum, stop) for signum in signums}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 def _send(options: argparse.Namespace, screen: Screen, place: Place) -> int:

@@ -75,6 +75,9 @@ def things_to_try(endpoints: Endpoints) -> dict[str, str]:
             f"curl -s {messages} -H 'Content-Type: application/json' -d {shlex.quote(send)}"
         ),
         "Read it back, with the message_sid from that answer": f"curl -s {messages}/SM...",
+        "Ask as an operator does (docs/command-line.md has every command)": (
+            ".venv/bin/delivery find --sandbox --to +15555530003"
+        ),
         "Send like code that only sets StatusCallback and knows nothing else of this stack": (
             f"curl -s {twilio} -u {account_sid}:{auth_token} --data-urlencode To=+15551234567 "
             "--data-urlencode From=+15005550006 -d Body=Hello "

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from delivery_cli.command import main as operate
 from sandbox.command import main
 
 PROJECT = Path(__file__).parents[1]
@@ -385,6 +386,30 @@ def test_every_sandbox_command_that_is_named_exists(capsys: pytest.CaptureFixtur
         assert ended.value.code == 0, command
     assert {"demo", "up"} <= named
     assert capsys.readouterr().out
+
+
+def test_every_command_of_the_operators_that_is_named_exists_with_its_options(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    named: dict[str, set[str]] = {}
+    for command in commands_in(documents()):
+        if match := re.match(r"(?:\.venv/bin/)?delivery +([a-z]+)\b(.*)", command):
+            options = re.findall(r"(?<!\S)--[a-z-]+", match[2])
+            named.setdefault(match[1], set()).update(options)
+
+    helped = {}
+    for name in named:
+        with pytest.raises(SystemExit):
+            operate([name, "--help"])
+        helped[name] = capsys.readouterr().out
+
+    assert {"send", "show", "doctor", "redrive"} <= named.keys()
+    assert {
+        (name, option)
+        for name, options in named.items()
+        for option in options
+        if option not in helped[name]
+    } == set()
 
 
 def test_a_sandbox_command_that_does_not_exist_is_refused(

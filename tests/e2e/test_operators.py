@@ -159,13 +159,16 @@ def the_command(*arguments: str, endpoints: Path) -> Iterator[subprocess.Popen[s
             process.kill()
 
 
-def test_ctrl_c_ends_a_watch_quietly(delivery: Delivery, endpoints_path: Path) -> None:
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_watch_ends_quietly_when_it_is_stopped(
+    delivery: Delivery, endpoints_path: Path, signum: signal.Signals
+) -> None:
     message_sid = scheduled(delivery)
 
     with the_command("watch", message_sid, endpoints=endpoints_path) as process:
         assert process.stdout
         first = process.stdout.readline()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signum)
         _, errors = process.communicate(timeout=WITHIN_SECONDS)
 
     assert message_sid in first
