@@ -7,20 +7,31 @@ telling begins, so that a notice that comes twice says the same.
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
-from delivery.episode import EpisodeKey, Example, Kind, Pace, Telling, Timing
+from delivery.episode import EpisodeKey, Example, Kind, Pace, Tally, Telling
 from delivery.error_codes import NOT_FOUND, Explanation, explain
 from delivery.message import MessageStatus, iso
 
-from .notice import FailureNotice, Places, as_subject, on_one_line, section, span, utc
+from .notice import (
+    HOW_BAD,
+    FailureNotice,
+    Places,
+    as_subject,
+    on_one_line,
+    section,
+    span,
+    utc,
+)
 from .wording import HOW_BAD_TOGETHER, WHAT_TO_DO_TOGETHER
 
 _MOST_NAMES: Final = 5
 _BAR: Final = 30  # letters of the longest one
-_MUCH: Final = 2.0  # times as fast, or as slow, is worth a word
 _MINUTE: Final = 60
+_MUCH: Final = 2.0  # times as fast, or as slow, is worth a word
+_FEW: Final = 5  # so few show no trend, and nothing stands out of them
+_GAPS: Final = 3  # so many times the usual pause: it may have stopped
 _ALMOST_ALL: Final = 0.9
 _MOST: Final = 0.5
 _OUR_WORDS: Final = frozenset({MessageStatus.REFUSED, MessageStatus.NOT_FOUND})
@@ -55,10 +66,15 @@ class _Range:
         return explain(self.key.error_code)
 
     @property
-    def kind_of_failure(self) -> str:
-        """The title with its code, as in: Handset unreachable (30003)."""
-        code = f" ({self.key.error_code})" if self.key.error_code else ""
+    def reason(self) -> str:
+        """As in: Handset unreachable (off, no signal, roaming), error 30003."""
+        code = f", error {self.key.error_code}" if self.key.error_code else ""
         return f"{self.explained.title}{code}"
+
+    @property
+    def are_few(self) -> bool:
+        """Whether what is true of one failure is still true of them."""
+        return self.telling.range_to < _FEW
 
     @property
     def is_closing(self) -> bool:
@@ -94,9 +110,10 @@ def _facts(it: _Range, places: Places) -> dict[str, str | None]:
         "error_code": str(code) if code else None,
         "title": it.explained.title,
         "category": str(it.explained.category),
-        "how_bad": HOW_BAD_TOGETHER[it.explained.category],
+        "how_bad": (HOW_BAD if it.are_few else HOW_BAD_TOGETHER)[it.explained.category],
         "retryable": "true" if it.explained.retryable else "false",
         "action": it.explained.action,
+        "what_to_do": " ".join(_what_to_do(it)),
         "opened_at": iso(telling.opened_at),
         "since": iso(telling.since),
         "until": iso(telling.until),
@@ -116,26 +133,25 @@ def _facts(it: _Range, places: Places) -> dict[str, str | None]:
 def _headline(it: _Range) -> str:
     telling = it.telling
     if not telling.failures:
-        return f"No more failures: {it.kind_of_failure}, {_number(telling.range_to)} in all"
-    more = _messages(telling.failures, "more message")
-    headline = f"{more} {it.not_delivered}: {it.kind_of_failure}"
-    return f"It has stopped. {headline}" if it.is_closing and not telling.is_muted else headline
+        return f"It has stopped: {it.reason}, {_messages(telling.range_to)} in all"
+    headline = f"{_messages(telling.failures, 'more')} {it.not_delivered}: {it.reason}"
+    return f"It has stopped. {headline}" if _has_stopped(it) else headline
 
 
 def _email(it: _Range, facts: Mapping[str, str]) -> str:
     telling = it.telling
-    parts = [_what_happened(it), _about(it, facts)]
+    parts = [_what_happened(it), _about(it)]
     if telling.failures:
-        tally = telling.tally
-        parts += [
-            section("Is it getting better", facts["trend"], *_chart(tally.timing)),
-            section("Where it happens", *_places_of_failures(it)),
-            section("For example", *map(_example, telling.examples)),
-        ]
+        parts.append(section("Is it getting better?", facts["trend"], *_chart(telling)))
     if not it.is_closing:
         parts += [
-            section("What went wrong", f"{it.kind_of_failure}.", facts["how_bad"]),
+            section("What went wrong", f"{it.reason}.", facts["how_bad"]),
             section("What to do", *_what_to_do(it)),
+        ]
+    if telling.failures:
+        parts += [
+            section("Where it happens", *_places_of_failures(it)),
+            section("For example", *map(_example, telling.examples)),
         ]
     parts += [
         section("Where to look", *_where_to_look(facts)),
@@ -146,40 +162,55 @@ def _email(it: _Range, facts: Mapping[str, str]) -> str:
 
 
 def _what_happened(it: _Range) -> str:
+    """The first lines, which many read nothing but."""
     telling = it.telling
-    if not telling.failures:
-        return (
-            f"It has stopped: for {span(telling.until - telling.last_failure_at)} no message has "
-            f"failed with: {it.kind_of_failure}. {_in_all(it)}"
+    sentences = []
+    if _has_stopped(it):
+        quiet = _roughly(telling.until - telling.last_failure_at)
+        like = "like this" if telling.failures else f"with {it.reason}"
+        sentences.append(f"It has stopped: for {quiet} nothing has failed {like}.")
+    if telling.failures:
+        were = "was" if telling.failures == 1 else "were"
+        since = _roughly(telling.until - telling.since)
+        sentences.append(
+            f"{_messages(telling.failures, 'more')} {were} {it.not_delivered} in the last {since}: "
+            f"{it.reason}."
         )
-    since = span(telling.until - telling.since)
-    more, were = _messages(telling.failures, "more message"), _was(telling.failures)
-    happened = f"{more} {were} {it.not_delivered} in the last {since}: {it.kind_of_failure}."
+        sentences += [
+            f"{_share(counts, telling.failures)} of it is {what} {name}."
+            for what, counts in _differences(telling.tally)
+            if (name := _most_of(counts, telling.failures))
+        ]
+        sentences.append(f"That makes {_number(telling.range_to)} since {_beginning(it)}.")
+    else:
+        were = f"{_messages(telling.range_to)} were {it.not_delivered}"
+        sentences.append(f"In all, {were} since {_beginning(it)}.")
     if telling.is_muted:
-        muted = "Its category is muted by now, so this is the last notice of it."
-        return f"{happened} {_in_all(it)} {muted}"
-    if it.is_closing:
-        for_long = span(telling.until - telling.last_failure_at)
-        happened = f"It has stopped: for {for_long} nothing has failed like this. {happened}"
-    return f"{happened} {_in_all(it)}"
+        sentences.append("Failures of this category are muted by now: this is the last notice.")
+    return " ".join(sentences)
 
 
-def _in_all(it: _Range) -> str:
+def _has_stopped(it: _Range) -> bool:
+    return it.is_closing and not it.telling.is_muted
+
+
+def _beginning(it: _Range) -> str:
+    """When the episode began, and how much of it was undone since."""
+    opened, recovered = it.telling.opened_at, it.telling.recovered
+    same_day = opened.date() == it.telling.until.date()
+    began = f"{opened:%H:%M} UTC" if same_day else f"{opened:%Y-%m-%d %H:%M} UTC"
+    return f"{began}; {_number(recovered)} of them arrived after all" if recovered else began
+
+
+def _about(it: _Range) -> str:
     telling = it.telling
-    opened = span(telling.until - telling.opened_at)
-    text = f"In all it is {_messages(telling.range_to, 'message')} since it began {opened} ago"
-    if telling.recovered:
-        return f"{text}; {_number(telling.recovered)} of them arrived after all."
-    return f"{text}."
-
-
-def _about(it: _Range, facts: Mapping[str, str]) -> str:
-    telling = it.telling
+    first, last = _number(telling.range_from), _number(telling.range_to)
+    numbers = f"number {last}" if telling.failures == 1 else f"numbers {first} to {last}"
     rows = {
-        "Failures": f"{facts['range_from']} to {facts['range_to']} of this episode"
+        "More": f"{_number(telling.failures)} ({numbers} of this episode)"
         if telling.failures
         else "",
-        "In all": _number(telling.range_to),
+        "In all": last,
         "Arrived": f"{_number(telling.recovered)} after all" if telling.recovered else "",
         "Account": it.key.account_sid,
         "Began": utc(telling.opened_at),
@@ -194,18 +225,28 @@ def _trend(it: _Range) -> str | None:
     telling = it.telling
     if not telling.failures:
         return None
-    rate, before = _rate(telling.pace), telling.before
-    if it.is_closing and not telling.is_muted:
+    if _has_stopped(it):
         return f"Yes: the last one was {_ago(it)}."
-    if before is not None and before.failures:
-        compared = _compared(_per_minute(telling.pace), _per_minute(before))
-        return f"{compared}: {rate}, {_rate(before)} before that."
+    verdict, before = _verdict(telling), telling.before
+    compared = f", {_rate(before)} before that" if before and before.failures else ""
+    return f"{verdict}: {_rate(telling.pace)}{compared}; the last one was {_ago(it)}."
+
+
+def _verdict(telling: Telling) -> str:
+    failures, before = telling.failures, telling.before
+    if failures < _FEW:
+        return "They are too few to tell"
+    window = telling.until - telling.since
+    silence = telling.until - (telling.tally.last_at or telling.last_failure_at)
+    if silence >= max(window / _GAPS, _GAPS * window / failures):
+        return "It may have stopped"
+    if before and before.failures:
+        return _compared(_per_minute(telling.pace), _per_minute(before))
     counts = telling.tally.timing.counts
     half = len(counts) // 2
-    if half and sum(counts) > 1:
-        early, late = sum(counts[:half]) / half, sum(counts[half:]) / (len(counts) - half)
-        return f"{_compared(late, early)}: {rate}; the last one was {_ago(it)}."
-    return f"Nobody can say yet: {rate}; the last one was {_ago(it)}."
+    if not half:
+        return "Nobody can say yet"
+    return _compared(sum(counts[half:]) / (len(counts) - half), sum(counts[:half]) / half)
 
 
 def _compared(late: float, early: float) -> str:
@@ -218,50 +259,58 @@ def _compared(late: float, early: float) -> str:
 
 def _ago(it: _Range) -> str:
     last = it.telling.tally.last_at or it.telling.last_failure_at
-    return f"{span(it.telling.until - last)} ago"
+    return f"{_roughly(it.telling.until - last)} ago"
 
 
 def _per_minute(pace: Pace) -> float:
-    return pace.failures * _MINUTE / max(pace.seconds, 1)
+    return pace.failures * _MINUTE / pace.seconds
 
 
 def _rate(pace: Pace) -> str:
-    """As a person says it: 23 a minute, or 4 an hour where it is less than one a minute."""
+    """As a person says it: 23 a minute; or 4 in 15 min, where it is less than one a minute."""
     a_minute = _per_minute(pace)
-    if pace.seconds < _MINUTE:
-        return f"{_number(pace.failures)} in {span(timedelta(seconds=pace.seconds))}"
-    if a_minute >= 1:
+    if a_minute >= 1 and pace.seconds >= _MINUTE:
         return f"{_number(round(a_minute))} a minute"
-    return f"{_number(max(1, round(a_minute * _MINUTE)))} an hour"
+    return f"{_number(pace.failures)} in {_roughly(timedelta(seconds=pace.seconds))}"
 
 
-def _chart(timing: Timing) -> Iterator[str]:
-    """A bar for each slot of time, as long as its failures are many."""
-    most = max(timing.counts, default=0)
-    slot = timedelta(seconds=timing.seconds)
+def _chart(telling: Telling) -> Iterator[str]:
+    """A bar for each slot of time until now, where there are several failures to show."""
+    timing = telling.tally.timing
+    if telling.failures < _FEW:
+        return
+    slots = int((telling.until - timing.since).total_seconds() // timing.seconds)
+    counts = [*timing.counts, *[0] * (slots - len(timing.counts))]
     clock = "%H:%M" if timing.seconds >= _MINUTE else "%H:%M:%S"
-    for place, count in enumerate(timing.counts if len(timing.counts) > 1 else ()):
-        begins: datetime = timing.since + place * slot
+    most = max(counts)
+    for place, count in enumerate(counts):
+        begins = timing.since + place * timedelta(seconds=timing.seconds)
         bar = "#" * max(round(count * _BAR / most), 1 if count else 0)
-        yield f"{begins:{clock}}  {bar} {_number(count)}".rstrip()
+        yield f"{begins:{clock}}  {bar}{' ' if bar else ''}{_number(count)}"
 
 
 def _places_of_failures(it: _Range) -> Iterator[str]:
     tally, failures = it.telling.tally, it.telling.failures
     yield f"Recipients in: {_names(tally.countries, failures)}"
     yield f"Sent from:     {_names(tally.senders, failures)}"
-    for what, counts in (("country", tally.countries), ("sender", tally.senders)):
-        if found := _what_stands_out(what, counts, failures):
-            yield found
 
 
-def _what_stands_out(what: str, counts: Mapping[str, int], failures: int) -> str:
-    """Said where there are several, and one of them has most of it."""
-    name, count = max(counts.items(), key=lambda item: item[1], default=("", 0))
-    if len(counts) > 1 and count >= _MOST * failures:
-        share = "Almost all" if count >= _ALMOST_ALL * failures else "Most"
-        return f"{share} of it is one {what}: {name}."
-    return ""
+def _differences(tally: Tally) -> Iterator[tuple[str, Mapping[str, int]]]:
+    """By what failures may differ, where they do."""
+    if len(tally.countries) > 1:
+        yield "to", tally.countries
+    if len(tally.senders) > 1:
+        yield "from", tally.senders
+
+
+def _most_of(counts: Mapping[str, int], failures: int) -> str:
+    """The name that more than half of it has, if there is one, and enough to say so."""
+    name, count = max(counts.items(), key=lambda item: item[1])
+    return name if failures >= _FEW and count > _MOST * failures else ""
+
+
+def _share(counts: Mapping[str, int], failures: int) -> str:
+    return "Almost all" if max(counts.values()) >= _ALMOST_ALL * failures else "Most"
 
 
 def _names(counts: Mapping[str, int], failures: int) -> str:
@@ -279,6 +328,13 @@ def _example(example: Example) -> str:
 
 
 def _what_to_do(it: _Range) -> list[str]:
+    if it.key.cause == MessageStatus.NOT_FOUND:
+        return [
+            it.explained.action,
+            "Under their old keys they are never sent again, so that nobody gets one twice.",
+        ]
+    if it.are_few:
+        return [it.explained.action]
     return [WHAT_TO_DO_TOGETHER[it.explained.category], it.explained.action]
 
 
@@ -303,10 +359,10 @@ def _what_follows(it: _Range) -> str:
 def _custom_notification(it: _Range, facts: Mapping[str, str]) -> dict[str, object]:
     description = [_what_happened(it)]
     if it.telling.failures:
-        description += [
-            f"*Is it getting better?* {facts['trend']}",
-            *_places_of_failures(it),
-        ]
+        description += [f"*Is it getting better?* {facts['trend']}", *_places_of_failures(it)]
+    if not it.is_closing:
+        description.append(f"*{it.reason}.* {facts['how_bad']}")
+    description.append(_what_follows(it))
     steps = [] if it.is_closing else _what_to_do(it)
     return {
         "version": "1.0",
@@ -315,7 +371,7 @@ def _custom_notification(it: _Range, facts: Mapping[str, str]) -> dict[str, obje
         "content": {
             "textType": "client-markdown",
             "title": facts["headline"],
-            "description": "\n".join(description),
+            "description": "\n".join(line for line in description if line),
             "nextSteps": [*steps, f"Look at what failed: {facts['list_url']}"],
             "keywords": [facts["kind"], facts["category"], facts.get("error_code", "no code")],
         },
@@ -341,12 +397,16 @@ def _attributes(it: _Range) -> dict[str, str | int]:
     return {name: value for name, value in attributes.items() if value}
 
 
-def _messages(count: int, what: str) -> str:
-    return f"{_number(count)} {what}{'' if count == 1 else 's'}"
+def _messages(count: int, which: str = "") -> str:
+    """As in: 1 more message, 341 more messages, 342 messages."""
+    named = f"{which} message" if which else "message"
+    return f"{_number(count)} {named}{'' if count == 1 else 's'}"
 
 
-def _was(count: int) -> str:
-    return "was" if count == 1 else "were"
+def _roughly(length: timedelta) -> str:
+    """A length of time without the seconds that nobody asks for."""
+    minutes = round(length.total_seconds() / _MINUTE)
+    return span(timedelta(minutes=minutes) if minutes > 1 else length)
 
 
 def _number(count: int) -> str:

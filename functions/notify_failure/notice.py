@@ -153,8 +153,10 @@ def _facts(
 def _opening_facts(message: Message, quiet: timedelta) -> dict[str, str]:
     """Its place in the episode that it opens: the first one of the count."""
     if quiet:
-        pause = span(quiet)
-        goes_on = f"If more fail like this, a summary follows in {pause}, not a notice for each."
+        goes_on = (
+            f"If more fail like this, they are counted: a summary comes in {span(quiet)} instead "
+            "of a notice for each."
+        )
     else:
         goes_on = ""
     return {
@@ -282,6 +284,7 @@ def _custom_notification(message: Message, facts: Mapping[str, str]) -> dict[str
     description = [_opening(message, facts)]
     if not _recovered(message):
         description.append(f"*{facts['title']}.* {facts['how_bad']}")
+        description += [facts["goes_on"]] if "goes_on" in facts else []
     return {
         "version": "1.0",
         "source": "custom",
@@ -294,7 +297,7 @@ def _custom_notification(message: Message, facts: Mapping[str, str]) -> dict[str
             "keywords": [facts["event"], facts["category"], facts.get("error_code", "no code")],
         },
         "metadata": {
-            "threadId": message.message_sid,
+            "threadId": episode_id_of(message),
             "summary": facts["headline"],
             "eventType": facts["event"],
             "relatedResources": [message.message_sid],

@@ -215,34 +215,38 @@ class Teller:
         muted = key.category in self._muted
         messages = sorted(messages, key=lambda it: (it.final_at or it.updated_at, it.message_sid))
         seen = self._episodes.get(key)
+        lost: list[Message] = []
         while messages:
             if time_left() < _SECONDS_TO_TELL:
                 yield Finding(what=What.LEFT, message_sids=_sids(messages))
-                return []
+                break
             at = self._now()
-            if seen is None or not seen.counts_more(at, self._quiet, muted=muted):
+            begins = seen is None or not seen.counts_more(at, self._quiet, muted=muted)
+            if seen is None or begins:
                 episode = episode_begun(messages[0], at, self._quiet, previous=seen, muted=muted)
-                tells = not muted
             else:
-                episode, tells = seen, False
-            part = messages[: 1 if tells else at_once]
+                episode = seen
+            tells = begins and not muted
+            size = 1 if tells else at_once
+            part, messages = messages[:size], messages[size:]
             if not tells:
                 episode = episode.with_more(part, at, self._shown)
             steps = [self._step_into(episode, message, tells=tells) for message in part]
             written = self._episodes.write(seen, episode, steps)
             if written is None:
-                self._unfinished.pop(messages[0].message_sid, None)  # the claim is another's
-                return list(messages)
-            messages = messages[len(part) :]
-            if seen is None or seen.episode_id != written.episode_id:
-                yield from _begun(seen, written)
-            if tells:
-                yield from self._tell_beginning(seen, written, steps[0].after)
+                self._unfinished.pop(part[0].message_sid, None)  # the claim is another's
+                lost += part
             else:
-                what = What.MUTED if written.is_muted else What.COUNTED
-                yield Finding(what=what, count=len(part), facts=_facts_of(written))
-            seen = self._episodes.get(key) if tells and messages else written
-        return []
+                if begins:
+                    yield from _begun(seen, written)
+                if tells:
+                    yield from self._tell_beginning(seen, written, steps[0].after)
+                else:
+                    what = What.MUTED if written.is_muted else What.COUNTED
+                    yield Finding(what=what, count=len(part), facts=_facts_of(written))
+            if messages:
+                seen = written if written and not tells else self._episodes.get(key)
+        return lost
 
     def _step_into(self, episode: Episode, message: Message, *, tells: bool) -> Step:
         """The message's part in the episode: it is claimed, to be told; or counted."""
@@ -267,21 +271,22 @@ class Teller:
 
     def _count_recovered(self, episode_id: str, messages: Sequence[Message], at_once: int) -> Work:
         """Count messages that were delivered after all where their failures were counted."""
-        known = map(self._episodes.get, EpisodeKey.where_counted(messages[0]))
-        seen = next((it for it in known if it and it.episode_id == episode_id), None)
+        lost: list[Message] = []
         while messages:
+            known = map(self._episodes.get, EpisodeKey.where_counted(messages[0]))
+            seen = next((it for it in known if it and it.episode_id == episode_id), None)
             part, messages = messages[:at_once], messages[at_once:]
             if seen is None:  # another has followed it: nobody is told of this one any more
                 for message in part:
                     self._messages.advance_notice(message, self._later_than(message))
             else:
                 steps = [Step(seen=it, after=it.told(self._later_than(it))) for it in part]
-                seen = self._episodes.write(seen, seen.with_recovered(len(part)), steps)
-                if seen is None:
-                    return [*part, *messages]
+                if self._episodes.write(seen, seen.with_recovered(len(part)), steps) is None:
+                    lost += part
+                    continue
             facts = {"episode_id": episode_id}
             yield Finding(what=What.RECOVERY_COUNTED, count=len(part), facts=facts)
-        return []
+        return lost
 
     def _later_than(self, message: Message) -> datetime:
         """Now; and never the time of an earlier claim, so that each has its own."""

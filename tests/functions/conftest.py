@@ -26,6 +26,8 @@ from delivery.twilio import TwilioClient
 from functions.send_message.batch import RequestQueuer
 from functions.send_message.send_queue import SendQueue
 from tests.cloudformation import create_table
+from tests.functions.notifier import Clock as NotifierClock
+from tests.functions.notifier import Inbox, Notifier, a_teller
 from tests.functions.sender import UNHEARD_OF, Clock, Function, Line
 from tests.scripted_twilio import ScriptedTwilio
 
@@ -163,6 +165,23 @@ def log_output() -> Iterator[io.StringIO]:
     for handler, stream in zip(handlers, before, strict=True):
         if stream is not None:
             handler.setStream(stream)
+
+
+@pytest.fixture
+def notifier(
+    messages_table: str, episodes_table: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Notifier]:
+    """NotifyFailureFunction in a new environment, and a queue on its topic."""
+    from functions.notify_failure import app  # noqa: PLC0415 -- its clients need moto first
+
+    assert messages_table
+    assert episodes_table
+    inbox, clock = Inbox(), NotifierClock()
+    monkeypatch.setattr(app, "FAILURE_TOPIC_ARN", inbox.topic_arn)
+    monkeypatch.setattr(app, "now", clock)
+    monkeypatch.setattr(app, "teller", a_teller(app))
+    yield Notifier(app, inbox, clock)
+    app.metrics.clear_metrics()
 
 
 @pytest.fixture

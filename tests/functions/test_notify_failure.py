@@ -3,86 +3,31 @@
 import json
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from functools import partial
-from threading import local
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from moto.core.models import botocore_stubber
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.episode_store import EpisodeStore
 from delivery.message import Message, Notice
-from delivery.spellings import shown
 from delivery.store import MessageStore, StoreUnavailable
-from functions.notify_failure import telling
 from tests.builders import MESSAGE_SID, NOON, an_update
+from tests.functions import notifier
 from tests.functions.interleaving import Writer, every_interleaving
+from tests.functions.notifier import (
+    SWEEP,
+    ClientOfThread,
+    Clock,
+    Dying,
+    Inbox,
+    a_context,
+    a_teller,
+)
 
-SWEEP = {"sweep_notices_older_than_seconds": 300}
 OTHER_SID = "SM" + "f" * 32
 POISON_SID = "SM" + "e" * 32
-
-
-def a_context(*, seconds_left: float = 60) -> SimpleNamespace:
-    return SimpleNamespace(
-        function_name="NotifyFailureFunction",
-        aws_request_id="1",
-        get_remaining_time_in_millis=lambda: int(seconds_left * 1000),
-    )
-
-
-class Clock:
-    """The function's time: shortly after the messages failed, until a test lets some pass."""
-
-    def __init__(self) -> None:
-        self.time = NOON + timedelta(seconds=10)
-
-    def __call__(self) -> datetime:
-        return self.time
-
-    def pass_by(self, **time: float) -> None:
-        self.time += timedelta(**time)
-
-
-class Inbox:
-    """A queue on the topic: what subscribers get."""
-
-    def __init__(self) -> None:
-        self._sqs = boto3.client("sqs")
-        sns = boto3.client("sns")
-        self.topic_arn = sns.create_topic(Name="failures")["TopicArn"]
-        self._url = self._sqs.create_queue(QueueName="inbox")["QueueUrl"]
-        arn = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])
-        sns.subscribe(
-            TopicArn=self.topic_arn,
-            Protocol="sqs",
-            Endpoint=arn["Attributes"]["QueueArn"],
-            Attributes={"RawMessageDelivery": "true"},
-        )
-
-    def notices(self) -> list[dict[str, Any]]:
-        """The notices that came, with their message attributes."""
-        messages = self._sqs.receive_message(
-            QueueUrl=self._url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
-        ).get("Messages", [])
-        return [
-            json.loads(message["Body"])
-            | {
-                "attributes": {
-                    name: (value["DataType"], value["StringValue"])
-                    for name, value in message.get("MessageAttributes", {}).items()
-                }
-            }
-            for message in messages
-        ]
-
-    def events(self) -> list[tuple[str, str]]:
-        """What was told: (notice id, failure or recovery)."""
-        return [(notice["id"], notice["metadata"]["eventType"]) for notice in self.notices()]
 
 
 @pytest.fixture
@@ -119,38 +64,8 @@ def app(
     app.metrics.clear_metrics()
 
 
-def a_teller(app: ModuleType, client: Any = None, *, quiet_minutes: float = 15) -> Any:
-    """The function's own in a new environment, whose calls go through `client`."""
-    client = client or app.dynamodb
-    return telling.Teller(
-        messages=MessageStore(client, "MessagesTable"),
-        episodes=EpisodeStore(client, "EpisodesTable", "MessagesTable"),
-        publish_message=app.publish_message,
-        publish_range=app.publish_range,
-        shown=partial(shown, whole=False),
-        quiet=timedelta(minutes=quiet_minutes),
-        muted=app.MUTED,
-        now=app.now,
-    )
-
-
 def a_stream_event(*message_sids: str) -> dict[str, Any]:
-    """A batch of the stream; only the keys matter, because everything else may be old."""
-    return {
-        "Records": [
-            {
-                "eventID": str(number),
-                "eventName": "MODIFY",
-                "eventSource": "aws:dynamodb",
-                "dynamodb": {
-                    "Keys": {"message_sid": {"S": message_sid}},
-                    "NewImage": {"notice": {"S": "due"}},
-                    "SequenceNumber": str(1000 + number),
-                },
-            }
-            for number, message_sid in enumerate(message_sids or (MESSAGE_SID,))
-        ]
-    }
+    return notifier.a_stream_event(*(message_sids or (MESSAGE_SID,)))
 
 
 def failures_of(app: ModuleType, event: dict[str, Any]) -> list[str]:
@@ -362,28 +277,6 @@ def test_a_notice_that_could_not_be_published_stays_owed_and_is_tried_again(
     assert notice_of(store) is Notice.SENT
 
 
-class Dying:
-    """A client, one of whose calls breaks before or after it takes effect; the others work."""
-
-    def __init__(self, client: DynamoDBClient, call: int, *, after: bool) -> None:
-        self._client = client
-        self._left = call
-        self._after = after
-        self.exceptions = client.exceptions
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        def call(**arguments: Any) -> Any:
-            self._left -= 1
-            if self._left == 0 and not self._after:
-                raise EndpointConnectionError(endpoint_url="dynamodb")
-            answer = getattr(self._client, name)(**arguments)
-            if self._left == 0:
-                raise ReadTimeoutError(endpoint_url="dynamodb")
-            return answer
-
-        return call
-
-
 FAILURE_CALLS = ["reading", "reading the episode", "claiming", "marking"]
 RECOVERY_CALLS = ["reading", "claiming", "marking"]
 
@@ -548,16 +441,6 @@ def tell(app: ModuleType, message_sid: str, *, abandoned_before: datetime) -> No
         [message_sid], abandoned_before=abandoned_before, time_left=lambda: 60.0
     ):
         pass
-
-
-class ClientOfThread:
-    """Leads each thread's calls through that thread's own client."""
-
-    def __init__(self) -> None:
-        self.thread = local()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.thread.client, name)
 
 
 def fails(store: MessageStore, message_sid: str) -> Message:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from delivery.episode import episode_id_of
 from delivery.error_codes import Category
 from delivery.message import Lifetimes, Message, Source, StatusUpdate
 from functions.notify_failure.notice import HOW_BAD, FailureNotice, Places, compose
@@ -67,7 +68,7 @@ Where to look
   This error:   https://www.twilio.com/docs/api/errors/30003
   Dashboard:    https://console.example.com/dashboard
 
-If more fail like this, a summary follows in 15 min, not a notice for each.
+If more fail like this, they are counted: a summary comes in 15 min instead of a notice for each.
 
 Notice {MESSAGE_SID}:failure. Should it arrive twice, it carries the same id.
 """
@@ -138,7 +139,8 @@ def test_a_chat_channel_gets_the_custom_notification_schema() -> None:
         "One or two delayed retries at most; then treat as unreachable."
         in notification["content"]["nextSteps"]
     )
-    assert notification["metadata"]["threadId"] == MESSAGE_SID
+    assert "a summary comes in 15 min" in notification["content"]["description"]
+    assert notification["metadata"]["threadId"] == episode_id_of(a_failure())
     context = notification["metadata"]["additionalContext"]
     assert all(isinstance(fact, str) for fact in context.values())
 
