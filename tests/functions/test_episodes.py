@@ -309,7 +309,7 @@ def test_a_notifier_that_dies_while_it_counts_leaves_every_failure_in_one_count(
 
 @pytest.mark.thorough
 @DIES
-@pytest.mark.parametrize("call", range(1, 25))
+@pytest.mark.parametrize("call", [1, 8, *range(16, 25)])
 def test_a_notifier_that_dies_while_it_sums_up_is_followed_by_one_who_says_the_same(
     notifier: Notifier, call: int, *, after: bool
 ) -> None:
