@@ -27,6 +27,11 @@ def plain(item: Mapping[str, Any]) -> Record:
     return {name: _value(value) for name, value in item.items()}
 
 
+def is_erased(item: Record) -> bool:
+    """Whether it is the marker of a message whose data was erased."""
+    return "erased_at" in item
+
+
 def ever_failed(message: Record) -> bool:
     """Whether it failed, whatever came after that."""
     return any(entry["status"] in FAILURES for entry in message["transitions"])

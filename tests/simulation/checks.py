@@ -14,10 +14,11 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from sandbox.simulator.resource import Message as TwilioMessage
-from tests.simulation.aftermath import FAILURES, Record, Violation, plain
+from tests.simulation.aftermath import FAILURES, Record, Violation, is_erased, plain
 from tests.simulation.callers import Entry, Wish
 from tests.simulation.deployment import parameter, queue_url
 from tests.simulation.notices import wrong_notices
+from tests.simulation.operator import Erasure
 from tests.simulation.outcomes import wrong_events
 from tests.simulation.twilio_side import ACCOUNT_SID
 from tests.simulation.world import World
@@ -49,6 +50,7 @@ _PROVABLY_NOT_SENT: Final = frozenset({400, 422, 503})
 _SUCCESS: Final = 2
 _LATE_AT_TWILIO: Final = 40
 """Seconds that a message may take from its turn until Twilio has it: tries, and a slow network."""
+_MARKER: Final = frozenset({"message_sid", "erased_at", "status_rank", "expires_at"})
 
 
 def violations(world: World) -> list[Violation]:
@@ -65,6 +67,12 @@ class _Checks:
         self._items = {
             record["message_sid"]: record
             for record in map(plain, world.tables["MessagesTable"].items())
+            if not is_erased(record)
+        }
+        self._erased = {
+            record["message_sid"]: record
+            for record in map(plain, world.tables["MessagesTable"].items())
+            if is_erased(record)
         }
         self._requests = {
             record["request_id"]: record
@@ -72,7 +80,7 @@ class _Checks:
             if "state" in record  # another kind of item remembers what was read of Twilio's list
         }
         self._sent_under: dict[str, list[TwilioMessage]] = defaultdict(list)
-        for message in self._at_twilio.values():
+        for message in (*self._at_twilio.values(), *world.twilio.deleted):
             if request_id := _request_id(message):
                 self._sent_under[request_id].append(message)
 
@@ -98,6 +106,7 @@ class _Checks:
             yield from self._not_forgotten(wish)
         yield from self._nothing_left()
         yield from self._paced()
+        yield from self._erased_for_good()
 
     # --- I1, I3: what Twilio was promised ---
 
@@ -227,12 +236,15 @@ class _Checks:
                 if messages:
                     yield Violation(promise="I5", subject=request_id, text="refused, and sent")
             case "not_found":
-                yield from self._not_found(request, messages)
+                if request_id not in self._erased:
+                    yield from self._not_found(request, messages)
             case _ if not self._is_left_to_people(request):
                 yield Violation(promise="I6", subject=request_id, text=f"still {state}")
 
     def _found_by_its_facts(self, request: Record) -> Iterator[Violation]:
         """What the caller said of it is with the message, whoever told of that one first."""
+        if request["message_sid"] in self._erased:
+            return
         item = self._items.get(request["message_sid"], {})
         same_reference = item.get("reference") == request.get("reference")
         if not same_reference or not item.get("context", {}).items() >= (
@@ -267,12 +279,12 @@ class _Checks:
         rivals = [
             other
             for other in self._requests.values()
-            if other["to"] == request["to"] and other["state"] != "sent"
+            if other.get("to") == request.get("to") and other["state"] != "sent"
         ]
         strangers = [
             message
             for message in self._at_twilio.values()
-            if message.to == request["to"]
+            if message.to == request.get("to")
             and _request_id(message) != self._items.get(message.sid, {}).get("request_id")
         ]
         return counted and len(rivals) + len(strangers) > 1
@@ -290,7 +302,7 @@ class _Checks:
         for reply in wish.replies:
             if reply.status in {200, 201}:
                 sid = reply.body["message_sid"]
-                if sid not in self._at_twilio:
+                if sid not in self._at_twilio and sid not in self._erased:
                     text = f"told that {sid} was sent"
                     yield Violation(promise="I5", subject=subject, text=text)
             if reply.status == 409 and "state" not in reply.body:
@@ -319,12 +331,13 @@ class _Checks:
             request = self._requests.get(request_id)
             # Bad input is known by its key or else the id that it had in the queue, and by no
             # account.
-            known_as = (
-                _request_id_of(key, "") for key in (wish.effective_key, queue_id) if key is not None
-            )
-            item = self._items.get(request_id) or next(
-                (self._items[it] for it in known_as if it in self._items), None
-            )
+            known_as = {
+                request_id,
+                *(_request_id_of(key, "") for key in (wish.effective_key, queue_id) if key),
+            }
+            item = next((self._items[it] for it in known_as if it in self._items), None)
+            if known_as & self._erased.keys():
+                continue
             if not (request or item or self._dead_letters):
                 text = f"{request_id} of the queue ended without a trace"
                 yield Violation(promise="I7", subject=request_id, text=text)
@@ -360,6 +373,40 @@ class _Checks:
                 if (after - before).total_seconds() < 1 / rate - _LATE_AT_TWILIO:
                     text = f"{after - before} after each other"
                     yield Violation(promise="pace", subject=sender, text=text)
+
+    # --- what was erased ---
+
+    def _erased_for_good(self) -> Iterator[Violation]:
+        """The operator got done, and nothing came back."""
+        for erasure in self._world.operator.erasures:
+            yield from self._gone(erasure)
+        for address, reasons in self._world.operator.left.items():
+            yield Violation(promise="erasing", subject=address, text=f"never done: {reasons}")
+        for sid, marker in self._erased.items():
+            if more := marker.keys() - _MARKER:
+                text = f"{sorted(more)} is known of it again"
+                yield Violation(promise="erasing", subject=sid, text=text)
+
+    def _gone(self, erasure: Erasure) -> Iterator[Violation]:
+        """What was there when it began is nowhere any more, whatever was told of it later."""
+        address, began = erasure.address, self._world.loop.time_at(erasure.began)
+        for message in self._at_twilio.values():
+            if message.to == address and message.created < began:
+                yield Violation(promise="erasing", subject=message.sid, text="Twilio still has it")
+        for message in self._world.twilio.deleted:
+            if message.sid in self._items:
+                yield Violation(promise="erasing", subject=message.sid, text="it is back")
+        for request in self._requests.values():
+            if (
+                request.get("to") == address
+                and datetime.fromisoformat(request["claimed_at"]) < began
+            ):
+                text = "it still says to whom"
+                yield Violation(promise="erasing", subject=request["request_id"], text=text)
+        for item in self._items.values():
+            if item.get("to") == address and datetime.fromisoformat(item["created_at"]) < began:
+                text = "it still says to whom"
+                yield Violation(promise="erasing", subject=item["message_sid"], text=text)
 
     # --- what the checks look at ---
 

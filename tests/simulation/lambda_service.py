@@ -134,7 +134,7 @@ class Lambda:
                 import_module(f"functions.send_message.{it}") for it in ("pacing", "send_queue")
             )
             fakes: list[tuple[Any, str, Any]] = [
-                (twilio, "TwilioClient", self._in_virtual_time(twilio.TwilioClient)),
+                (twilio, "TwilioClient", self.in_virtual_time(twilio.TwilioClient)),
                 (
                     credentials,
                     "TwilioSecrets",
@@ -142,7 +142,7 @@ class Lambda:
                 ),
                 (pacing, "Pacer", partial(pacing.Pacer, sleep=loop.sleep, chance=self._chance)),
                 (queue, "SendQueue", partial(queue.SendQueue, threads=OneAfterTheOther)),
-                (import_module("delivery.aws"), "client", self._client),
+                (import_module("delivery.aws"), "client", self.client),
                 (import_module("requests"), "Session", self._make_session),
                 (import_module("datetime"), "datetime", self._clock),
                 (import_module("aws_lambda_powertools"), "Logger", self._logger(function)),
@@ -154,7 +154,22 @@ class Lambda:
                 stack.enter_context(patch.object(module, name, fake))
             return program.start(function.source)
 
-    def _in_virtual_time(self, twilio_client: Any) -> Any:
+    def modules(self, *names: str) -> list[ModuleType]:
+        """Modules of the project's, for those who use them outside a function."""
+        with self._program.imported():
+            self._program.import_all_but_apps()
+            return [import_module(name) for name in names]
+
+    def client(self, service: str, *, config: Config | None = None) -> Any:
+        """A client of one of AWS's services."""
+        return self._make_client(service, config)
+
+    def session(self) -> Any:
+        """Leads to Twilio."""
+        return self._make_session()
+
+    def in_virtual_time(self, twilio_client: Any) -> Any:
+        """The class, whose clients wait without letting anybody wait."""
         loop = self._loop
         return partial(
             twilio_client,
@@ -171,9 +186,6 @@ class Lambda:
             self._trace.add(self._loop.seconds, function.name, f"log: {message}", facts)
 
         return lambda: Logger(tell)
-
-    def _client(self, service: str, *, config: Config | None = None) -> Any:
-        return self._make_client(service, config)
 
 
 def _environment(function: FunctionResource) -> Mapping[str, str]:

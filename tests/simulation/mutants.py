@@ -325,6 +325,27 @@ MUTANTS: Final = (
         "return before in {None, Outcome.PENDING} and message.outcome is not Outcome.PENDING",
     ),
     _mutant(
+        "what was erased comes back with the next callback",
+        "erasing I1",
+        f"{_LAYER}/store.py",
+        '            "status_rank": _ERASED_RANK,\n',
+        '            "status_rank": 0,\n',
+    ),
+    _mutant(
+        "erased in the table and not at Twilio",
+        "erasing",
+        "delivery_cli/erasing/eraser.py",
+        "            reason = self._twilio.delete(message_sid, account_sid)\n",
+        '            reason = ""\n',
+    ),
+    _mutant(
+        "a request still says to whom it was sent",
+        "erasing",
+        f"{_LAYER}/send_request.py",
+        '            to="",\n',
+        "",
+    ),
+    _mutant(
         "sent again after a time-out",
         "I5",
         f"{_LAYER}/twilio.py",

@@ -14,7 +14,7 @@ from typing import Any, Final, override
 
 from tests.simulation.deployment import PROJECT
 
-_OURS: Final = ("delivery", "functions")
+_OURS: Final = ("delivery", "delivery_cli", "functions")
 _WITHIN: Final = tuple(f"{name}." for name in _OURS)
 
 

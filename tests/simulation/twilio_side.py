@@ -4,7 +4,7 @@ import base64
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import requests
@@ -26,6 +26,9 @@ from tests.simulation.faults import CALLBACKS, Fault, Faults, Mishap
 from tests.simulation.gateway import Gateway, HttpRequest, HttpResponse
 from tests.simulation.trace import Trace
 from tests.simulation.virtual_time import Loop
+
+if TYPE_CHECKING:
+    from sandbox.simulator.resource import Message
 
 ACCOUNT_SID: Final = "AC" + "1" * 32
 AUTH_TOKEN: Final = "the-auth-token"
@@ -49,6 +52,8 @@ class Twilio:
         self.simulator = TwilioSimulator(
             [Account(sid=ACCOUNT_SID, auth_token=AUTH_TOKEN)], ids=draws, settings=settings
         )
+        self.deleted: list[Message] = []
+        """As they were when somebody had them deleted."""
         self.callbacks = 0
         self._gateway = gateway
         self._calls = calls
@@ -75,7 +80,11 @@ class Twilio:
 
     def handle(self, request: Request) -> Answer:
         """A request that reached Twilio."""
+        before = self.simulator.messages() if request.method == "DELETE" else []
         answer = self.simulator.handle(request, self._loop.now)
+        if before:
+            left = {message.sid for message in self.simulator.messages()}
+            self.deleted += [message for message in before if message.sid not in left]
         said = answer if isinstance(answer, Dropped) else (answer.status, answer.body[:150])
         self._trace.add(self._loop.seconds, "Twilio", f"{request.method} {request.path}", said)
         self._wake()

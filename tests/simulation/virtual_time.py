@@ -61,6 +61,10 @@ class Loop:
         """The seconds from the start to a time."""
         return (time - self._start).total_seconds()
 
+    def time_at(self, seconds: float) -> datetime:
+        """The time so many seconds after the start."""
+        return self._start + timedelta(seconds=seconds)
+
     def at(self, seconds: float, act: Act) -> None:
         """Do something then; now, if that is past."""
         self._count += 1

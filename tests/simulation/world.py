@@ -21,6 +21,7 @@ from tests.simulation.fakes.queues import Queue, Sqs
 from tests.simulation.faults import Faults, Mishap, Weather, draw_weather
 from tests.simulation.gateway import Gateway
 from tests.simulation.lambda_service import Lambda
+from tests.simulation.operator import Operator
 from tests.simulation.pollers import QueuePoller, Schedule, StreamPoller
 from tests.simulation.program import Program, unchanged_program
 from tests.simulation.trace import Trace
@@ -34,6 +35,7 @@ _SLOW: Final = 1000.0
 _SHARE_OF_CAMPAIGNS: Final = 0.3
 _LONGEST_TRANSACTION: Final = 0.05
 _STORMS: Final = 0.08
+_ERASURES: Final = 0.1
 _MORE_THAN_A_TRANSACTION_TAKES: Final = 110
 _HOUR: Final = 3600.0
 
@@ -109,6 +111,7 @@ class World:
             draws=draws,
         )
         self._schedules = self._connect(around)
+        self.operator = Operator(trace=self.trace, **around)
         self.callers = Callers(
             draws,
             function=functions()["send_message"],
@@ -127,6 +130,10 @@ class World:
             to = self._draws.choice((f"+1555999{number:04d}", "+15555530003"))
             self.loop.at(self._draws.uniform(0, sending), partial(self._others_send, number, to))
         self._let_it_storm()
+        if self._draws.random() < _ERASURES:
+            address = self._draws.choice(self.callers.wishes).document["to"]
+            if address.startswith("+"):
+                self.operator.erase(address, at=self._draws.uniform(0, self.weather.calm_at))
         unconfirmed_after = float(parameter("UnconfirmedAfterHours")) * _HOUR
         rest = self.weather.calm_at + unconfirmed_after + 3 * _HOUR
         for schedule in self._schedules:

@@ -182,6 +182,7 @@ class DynamoDb:
             "update_item": self._update_item,
             "delete_item": self._delete_item,
             "query": self._query,
+            "scan": self._scan,
             "batch_get_item": self._batch_get_item,
             "transact_write_items": self._transact_write_items,
         }
@@ -307,11 +308,10 @@ class DynamoDb:
     def _query(self, given: Mapping[str, Any]) -> dict[str, Any]:
         table = self._table(
             given,
-            *("TableName", "IndexName", "KeyConditionExpression", "FilterExpression", "Limit"),
+            *("TableName", "IndexName", "KeyConditionExpression", "Limit", "ExclusiveStartKey"),
             *("ExpressionAttributeNames", "ExpressionAttributeValues", "ScanIndexForward"),
-            *("ExclusiveStartKey", "ConsistentRead", "ProjectionExpression"),
         )
-        words = _words(given, "KeyConditionExpression", "FilterExpression", "ProjectionExpression")
+        words = _words(given, "KeyConditionExpression")
         keys = table.indexes[given["IndexName"]]
         wanted = condition(given["KeyConditionExpression"])
         kept = {*keys, *table.key_names}
@@ -334,6 +334,26 @@ class DynamoDb:
             answer["LastEvaluatedKey"] = page[-1]
         return answer
 
+    def _scan(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """A page has those that fit, of so many; in no order that means anything."""
+        table = self._table(
+            given,
+            *("TableName", "FilterExpression", "ConsistentRead", "ExclusiveStartKey", "Limit"),
+            *("ExpressionAttributeNames", "ExpressionAttributeValues"),
+        )
+        words = _words(given, "FilterExpression")
+        wanted = condition(given["FilterExpression"])
+        keys = [{name: item[name] for name in table.key_names} for item in table.items()]
+        start = given.get("ExclusiveStartKey")
+        first = keys.index(start) + 1 if start in keys else 0
+        size = min(self._page_size, given.get("Limit", self._page_size))
+        page = table.items()[first : first + size]
+        found = [_copied(item) for item in page if wanted(item, words)]
+        answer: dict[str, Any] = {"Items": found, "Count": len(found), "ScannedCount": len(page)}
+        if keys[first + size :]:
+            answer["LastEvaluatedKey"] = keys[first + size - 1]
+        return answer
+
     def _batch_get_item(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to a batch may leave out some, to be asked for again."""
         responses: dict[str, list[Item]] = {}
@@ -342,10 +362,11 @@ class DynamoDb:
             keys = wanted["Keys"]
             if not 0 < len(keys) <= _MOST_BATCH or len({str(key) for key in keys}) != len(keys):
                 raise client_error("ValidationException", "BatchGetItem", "too many keys, or twice")
-            items = (self.tables[name].get(key) for key in keys[: self._page_size])
+            size = max(self._page_size, -(-len(keys) // self._page_size))
+            items = (self.tables[name].get(key) for key in keys[:size])
             responses[name] = [_copied(item) for item in items if item is not None]
-            if keys[self._page_size :]:
-                unprocessed[name] = {**wanted, "Keys": keys[self._page_size :]}
+            if keys[size:]:
+                unprocessed[name] = {**wanted, "Keys": keys[size:]}
         return {"Responses": responses, "UnprocessedKeys": unprocessed}
 
     def _table(self, given: Mapping[str, Any], *understood: str) -> Table:
