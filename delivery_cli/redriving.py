@@ -189,11 +189,6 @@ def redrive(
 
 
 def _confirms(screen: Screen, waiting: dict[str, int]) -> bool:
-    """Whether a person says yes; of a program that is no answer."""
-    if not screen.is_watched:
-        raise CommandError(
-            "Nobody has confirmed that this is to be done.", "Add --yes, or look with --dry-run."
-        )
     told = " and ".join(
         f"{count} of {ROUTES[which].dead_letters}" for which, count in waiting.items() if count
     )

@@ -71,7 +71,16 @@ class Screen:
             self.err.print(Text(text, style="dim"))
 
     def ask(self, question: str) -> bool:
-        """Whether the person who looks on says yes."""
+        """Whether the person who looks on says yes.
+
+        Raises:
+            CommandError: nobody looks on.
+        """
+        if not self.is_watched:
+            raise CommandError(
+                "Nobody has confirmed that this is to be done.",
+                "Add --yes, or look with --dry-run.",
+            )
         try:
             answer = self.out.input(Text(f"{question} [y/N] ", style="bold"))
         except EOFError:

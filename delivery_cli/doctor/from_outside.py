@@ -46,8 +46,8 @@ def stack(place: Place) -> Iterator[Finding]:
         yield wrong(
             "stack",
             f"{status}.",
-            "Wait if it is being deployed; else look at its events (`sam list stack-outputs`, or "
-            "CloudFormation in the console) and deploy again.",
+            "Wait if it is being deployed; else see why in its events (aws cloudformation "
+            f"describe-stack-events --stack-name {found.name}), and deploy again.",
         )
     else:
         yield ok("stack", f"{status}.")

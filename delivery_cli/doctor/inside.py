@@ -42,8 +42,8 @@ def stream(place: Place) -> Iterator[Finding]:
             "stream",
             "NotifyFailureFunction reads another stream than the one that MessagesTable has now, "
             "or none: failures are told only by the sweep, minutes late.",
-            "The stream was switched off and on, or the table was restored: replace the event "
-            "source mapping; docs/operations.md says how.",
+            "The stream was switched off and on, or the table was restored: docs/operations.md, "
+            f"Restore from a backup, says how it is read again: {table.get('LatestStreamArn')}",
         )
         return
     yield ok("stream", "MessagesTable has its stream, and NotifyFailureFunction reads it.")

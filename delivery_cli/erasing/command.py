@@ -100,11 +100,6 @@ def _at_twilio(place: Place, session: requests.Session) -> AtTwilio:
 
 
 def _confirms(screen: Screen, addresses: tuple[str, ...], found: Found) -> bool:
-    """Whether a person says yes; of a program that is no answer."""
-    if not screen.is_watched:
-        raise CommandError(
-            "Nobody has confirmed that this is to be done.", "Add --yes, or look with --dry-run."
-        )
     return screen.ask(f"Erase {_told(found)} of {', '.join(addresses)} for good?")
 
 
