@@ -251,6 +251,23 @@ EDGE_CASES: Final[Mapping[str, Sequence[Step]]] = {
         _update("SET watch_at = :v", sid="SM0", **_values(v={"S": "3"})),
         _query(Limit=3, **_values(watch=_LIST)),
     ],
+    "a whole table is read, and what fits is shown": [
+        _put({"n": _ONE}),
+        _put({"n": _TWO}, sid="SM2"),
+        _put(sid="SM3"),
+        *(
+            (
+                "scan",
+                {
+                    "TableName": _TABLE,
+                    "ConsistentRead": True,
+                    "FilterExpression": condition,
+                    **_values(v=_TWO),
+                },
+            )
+            for condition in ("n IN (:v)", "n > :v")
+        ),
+    ],
     "many items are read at once": [
         _put({"n": _ONE}),
         (
