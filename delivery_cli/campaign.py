@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,7 @@ _TRIES: Final = 5
 _PAUSE_SECONDS: Final = 2.0
 _SHOWN: Final = 3
 _STOPPED: Final = 130
+_THROTTLED: Final = HTTPStatus.TOO_MANY_REQUESTS
 
 
 @dataclass(slots=True)
@@ -167,9 +169,6 @@ def _queue(
     )
 
 
-_THROTTLED: Final = HTTPStatus.TOO_MANY_REQUESTS
-
-
 def _took(rows: Sequence[Row], results: Sequence[Json], tally: _Tally) -> list[Row]:
     """Note what became of each row; those that have to be asked for again."""
     again = []
@@ -188,38 +187,33 @@ def _write_problems(file: Path, sheet: Sheet, rows: Sequence[Row]) -> Path | Non
     """Write the rows that were not taken, with the reason, to a file that was not there."""
     if not rows:
         return None
+    path = next(path for path in _names(file) if not path.exists())
     columns = [it for it in sheet.columns if it not in PROBLEM_COLUMNS]
-    for path in _free_names(file):
-        try:
-            with path.open("x", encoding="utf-8", newline="") as written:
-                writer = csv.DictWriter(
-                    written,
-                    [*columns, *PROBLEM_COLUMNS],
-                    delimiter=sheet.delimiter,
-                    extrasaction="ignore",
-                )
-                writer.writeheader()
-                for row in sorted(rows, key=lambda it: it.number):
-                    told = dict(zip(PROBLEM_COLUMNS, (row.number, row.problem), strict=True))
-                    writer.writerow({**row.cells, **told})
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise CommandError(
-                f"{path} cannot be written: {error.strerror}.",
-                "Repeat the command where it can: what was taken is not sent twice.",
-            ) from None
-        return path
-    raise AssertionError  # names never end
+    try:
+        with path.open("x", encoding="utf-8", newline="") as written:
+            writer = csv.DictWriter(
+                written,
+                [*columns, *PROBLEM_COLUMNS],
+                delimiter=sheet.delimiter,
+                extrasaction="ignore",
+            )
+            writer.writeheader()
+            for row in sorted(rows, key=lambda it: it.number):
+                told = dict(zip(PROBLEM_COLUMNS, (row.number, row.problem), strict=True))
+                writer.writerow({**row.cells, **told})
+    except OSError as error:
+        raise CommandError(
+            f"{path} cannot be written: {error.strerror}.",
+            "Repeat the command where it can: what was taken is not sent twice.",
+        ) from None
+    return path
 
 
-def _free_names(file: Path) -> Iterator[Path]:
+def _names(file: Path) -> Iterator[Path]:
     """Corrections that somebody made in an earlier one are not overwritten."""
     yield file.with_suffix(".problems.csv")
-    number = 2
-    while True:
+    for number in count(2):
         yield file.with_suffix(f".problems-{number}.csv")
-        number += 1
 
 
 def _drawn(tally: _Tally, problems: Path | None) -> Iterator[RenderableType]:

@@ -37,6 +37,7 @@ _AT_ONCE: Final = 10  # the most that SQS hands out, and takes
 _BATCH_BYTES: Final = 200 * 1024  # SQS took 256 KiB for long, and takes more in some places
 _LARGEST_REQUEST: Final = 64 * 1024
 """Of the sender: what is larger it refuses."""
+_TOO_LARGE: Final = "It is too large to carry its key along; look at it by hand."
 _HIDDEN_SECONDS: Final = 120
 _WAIT_SECONDS: Final = 1  # a short poll asks only some of SQS's servers
 
@@ -96,7 +97,8 @@ class DeadLetter:
         except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):
-            return told | {"problem": "It is no JSON object, so it will come back."}
+            then = "be refused, and noticed" if which == SEND else "come back"
+            return told | {"problem": f"It is no JSON object, so it will {then}."}
         names = _OF_A_REQUEST if which == SEND else _OF_A_STATUS
         told |= {name: str(document[name]) for name in names if document.get(name) is not None}
         if which == SEND:
@@ -243,9 +245,6 @@ def _look(queues: "SQSClient", which: str, source: str) -> _Tally:
         except KeyDoesNotFit:
             tally.leave(letter.message_id, _TOO_LARGE)
     return tally
-
-
-_TOO_LARGE: Final = "It is too large to carry its key along; look at it by hand."
 
 
 def _receive(queues: "SQSClient", url: str) -> list[DeadLetter]:
