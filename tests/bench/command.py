@@ -1,18 +1,20 @@
 """The command line: `python -m tests.bench --rounds 9 cold_start warm_path`.
 
 Without names it runs every benchmark. What it finds it shows, keeps in tests/bench/results.json and
-writes into docs/performance.md; with --quick it only shows.
+writes into docs/performance.md; with --quick it only shows. With --messages or --region it measures
+nothing, and shows what such a month costs, from what was measured last.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Final
 
 from sandbox.console import Console, Style
-from tests.bench import report
+from tests.bench import cost, report
 from tests.bench.benchmark import Benchmark, Known, Run
 from tests.bench.machine import describe
 from tests.bench.registry import BENCHMARKS
@@ -33,12 +35,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(by_name)}")
     parser.add_argument("--rounds", type=int, help=f"how often to measure ({_ROUNDS})")
     parser.add_argument("--quick", action="store_true", help="only see that everything works")
+    parser.add_argument("--messages", type=int, help="show the cost of so many in a month")
+    parser.add_argument("--region", help=f"the same, there ({cost.REGION})")
     given = parser.parse_args(arguments)
+    console = Console(sys.stdout)
+    if given.messages or given.region:
+        try:
+            prices = cost.prices_in(given.region or cost.REGION)
+        except cost.UnknownRegion as error:
+            parser.error(str(error))
+        load = cost.Workload()
+        if given.messages:
+            load = replace(load, messages=given.messages)
+        show_month(console, load, prices)
+        return 0
     if unknown := [name for name in given.names if name not in by_name]:
         parser.error(f"there is no benchmark {unknown[0]}, but {', '.join(by_name)}")
     chosen = [by_name[name] for name in given.names] or list(BENCHMARKS)
     rounds = given.rounds or (_QUICK_ROUNDS if given.quick else _ROUNDS)
-    run_all(Console(sys.stdout), chosen, rounds=rounds, quick=given.quick)
+    run_all(console, chosen, rounds=rounds, quick=given.quick)
     return 0
 
 
@@ -69,6 +84,13 @@ def run_all(console: Console, benchmarks: Sequence[Benchmark], *, rounds: int, q
         show(console, benchmark, report.known(kept))
         console.line(f"  took {monotonic() - started:.0f} s", Style.DIM)
         console.line()
+
+
+def show_month(console: Console, load: cost.Workload, prices: cost.Prices) -> None:
+    """What it costs by service, here and in the usual design."""
+    figures = cost.Figures.of(report.known(report.load()))
+    table = cost.table_of(cost.month(load, figures, prices))
+    console.table(table.header, table.rows, words=table.words)
 
 
 def show(console: Console, benchmark: Benchmark, known: Known) -> None:

@@ -4,17 +4,20 @@ The stores run against a table in memory that behaves as the template says; each
 from the item before and after. Nothing here is measured, so it is the same on every machine.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
+from delivery.episode_store import EpisodeStore
 from delivery.message import Lifetimes, Source, StatusUpdate
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest
 from delivery.store import MessageStore
+from functions.notify_failure.findings import What
+from functions.notify_failure.telling import Teller
 from tests.bench.benchmark import Benchmark, Known, Results, Run, Table
-from tests.bench.write_units import Item, Units, item_bytes, units_of
+from tests.bench.write_units import Units, item_bytes, units_of
 from tests.builders import ACCOUNT_SID, MESSAGE_SID, NOON, an_update
 from tests.simulation.deployment import resources
 from tests.simulation.fakes import dynamodb
@@ -27,6 +30,11 @@ CONTEXT: Final = {"campaign": "autumn-sale", "customer": "c" * 60, "trace": "t" 
 
 STATUSES: Final = ("accepted", "queued", "sent", "delivered")
 """Through a Messaging Service: Twilio's answer, and three callbacks."""
+
+
+_TABLES: Final = ("MessagesTable", "SendRequestsTable", "EpisodesTable")
+_READS: Final = {"get_item", "batch_get_item", "query"}
+_WRITES: Final = {"put_item", "update_item", "delete_item", "transact_write_items"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,34 +59,43 @@ class Counting:
     _tables: dict[str, dynamodb.Table] = field(default_factory=dict)
 
     def __getattr__(self, operation: str) -> Callable[..., dict[str, Any]]:
-        if operation not in {"get_item", "put_item", "update_item", "delete_item"}:
+        if operation not in _READS | _WRITES:
             raise AttributeError(operation)
         return lambda **arguments: self._ask(operation, arguments)
 
-    def item(self, table: str, key: Item) -> Item:
-        """An item as it is now."""
-        return self._table(table).get(dict(key)) or {}
-
     def _ask(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        table = self._table(arguments["TableName"])
-        fake = dynamodb.DynamoDb({table.name: table}, page_size=100)
-        if operation == "get_item":
+        fake = dynamodb.DynamoDb({name: self._table(name) for name in _TABLES}, page_size=100)
+        if operation in _READS:
             self.reads += 1
             return fake.perform(operation, arguments)
-        key = arguments.get("Key") or {name: arguments["Item"][name] for name in table.key_names}
-        before = table.get(key)
+        transaction = arguments.get("TransactItems")
+        parts = (
+            [part for parts in transaction for part in parts.values()]
+            if transaction
+            else [arguments]
+        )
+        touched = [(self._table(part["TableName"]), self._key(part)) for part in parts]
+        before = [table.get(key) for table, key in touched]
         try:
             return fake.perform(operation, arguments)
         finally:  # a condition that fails is paid for, too
-            after = table.get(key)
-            self.writes.append(
-                Write(
-                    name=self.doing,
-                    table=table.name,
-                    units=units_of(_properties(table.name), before, after),
-                    bytes_after=item_bytes(after or {}),
+            for (table, key), was in zip(touched, before, strict=True):
+                after = table.get(key)
+                units = units_of(_properties(table.name), was, after)
+                if transaction:  # two writes of each item
+                    units = replace(units, table=2 * units.table)
+                self.writes.append(
+                    Write(
+                        name=self.doing,
+                        table=table.name,
+                        units=units,
+                        bytes_after=item_bytes(after or {}),
+                    )
                 )
-            )
+
+    def _key(self, part: Mapping[str, Any]) -> dict[str, Any]:
+        names = self._table(part["TableName"]).key_names
+        return {name: (part.get("Key") or part["Item"])[name] for name in names}
 
     def _table(self, name: str) -> dynamodb.Table:
         if name not in self._tables:
@@ -129,11 +146,19 @@ def failed() -> Counting:
     store.record(a_callback("sent", after=1))
     counting.doing = "undelivered: a callback"
     due = store.record(a_callback("undelivered", after=2, error_code=30003)).message
-    counting.doing = "claim the notice"
-    claimed = store.advance_notice(due, NOON + timedelta(seconds=3))
-    assert claimed
-    counting.doing = "mark it as told"
-    store.advance_notice(claimed, NOON + timedelta(seconds=4))
+    counting.doing = "tell of the first of its kind"
+    teller = Teller(
+        messages=store,
+        episodes=EpisodeStore(counting, "EpisodesTable", "MessagesTable"),  # type: ignore[arg-type]  # the same
+        publish_message=lambda _: None,
+        publish_range=lambda _key, _telling: None,
+        shown=lambda number: number[-4:],
+        quiet=timedelta(minutes=15),
+        muted=(),
+        now=lambda: NOON + timedelta(seconds=3),
+    )
+    told = teller.settle([due.message_sid], abandoned_before=NOON, time_left=lambda: 60)
+    assert [it.what for it in told][-1] is What.PUBLISHED
     return counting
 
 

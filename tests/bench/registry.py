@@ -8,10 +8,21 @@ from typing import Final
 
 from tests.bench.benchmark import Benchmark
 from tests.bench.cold_start import COLD_START
+from tests.bench.cost import COST
+from tests.bench.growth import GROWTH
 from tests.bench.life import LIFE
 from tests.bench.load import LOAD
 from tests.bench.sandbox_latency import SANDBOX
 from tests.bench.size import SIZE
 from tests.bench.warm_path import WARM_PATH
 
-BENCHMARKS: Final[tuple[Benchmark, ...]] = (COLD_START, WARM_PATH, SIZE, LIFE, LOAD, SANDBOX)
+BENCHMARKS: Final[tuple[Benchmark, ...]] = (
+    COLD_START,
+    WARM_PATH,
+    SIZE,
+    LIFE,
+    LOAD,
+    SANDBOX,
+    COST,
+    GROWTH,
+)

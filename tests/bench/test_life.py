@@ -38,9 +38,11 @@ def test_a_send_that_succeeds_reads_nothing_from_the_tables() -> None:
     assert life.delivered().reads == 0
 
 
-def test_what_a_failure_costs_is_known() -> None:
-    heard, failed, claimed, marked = message_writes(life.failed())
+def test_a_failure_that_is_told_alone_costs_sixteen_write_units() -> None:
+    failed = life.failed()
 
-    # by_watch and by_to; into the list of failures and that of notices due; a claimed notice stays
-    # on its list under a newer time, and leaves it when it is told.
-    assert (heard, failed, claimed, marked) == (3, 4, 3, 2)
+    # Heard of: by_watch and by_to. Failed: on the lists of failures and of notices due. Claimed
+    # together with the episode that it opens, each of the two written twice, and still on its list
+    # under a newer time. Told: off that list.
+    assert message_writes(failed) == [3, 4, 4, 2]
+    assert sum(write.units.all for write in failed.writes) == 16

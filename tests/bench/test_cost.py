@@ -1,0 +1,123 @@
+"""The cost model: its arithmetic against figures that can be checked by hand."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.bench import cost
+from tests.bench.command import main
+from tests.bench.cost import Assumed, Figures, UnknownRegion, Workload, alternative, ours
+
+PRICES = cost.prices_in("us-east-1")
+FIGURES = Figures(
+    callback_cpu_ms=1.0,
+    send_cpu_ms=5.0,
+    callback_log_bytes=474,  # 500 with what CloudWatch adds
+    send_log_bytes=0,
+    send_log_lines=0,
+    message_units=8,
+    request_units=4,
+    send_requests=3,
+    failure_units=11,
+    item_bytes=900,
+    request_bytes=600,
+    metrics=10,
+    alarms=20,
+)
+NOTHING = Workload(messages=0)
+ONLY_DELIVERED = Workload(messages=1_000_000, callbacks=3, failed=0, quiet=0)
+
+
+def more(load: Workload) -> cost.Dollars:
+    """What the month costs beyond one in which nothing happens."""
+    fixed = ours(NOTHING, FIGURES, PRICES)
+    return {name: it - fixed[name] for name, it in ours(load, FIGURES, PRICES).items()}
+
+
+def test_every_request_of_an_api_is_paid() -> None:
+    assert more(ONLY_DELIVERED)["API Gateway"] == pytest.approx(1 + 3)
+
+
+def test_write_units_are_paid_by_the_million() -> None:
+    assert more(ONLY_DELIVERED)["DynamoDB writes and reads"] == pytest.approx(12 * 0.625)
+
+
+def test_a_failure_costs_its_units_and_two_reads() -> None:
+    failing = replace(ONLY_DELIVERED, failed=0.1)
+
+    difference = {name: it - more(ONLY_DELIVERED)[name] for name, it in more(failing).items() if it}
+
+    assert difference["DynamoDB writes and reads"] == pytest.approx(0.1 * (11 * 0.625 + 2 * 0.125))
+    assert difference["SNS"] == pytest.approx(0.1 * 0.50)
+
+
+def test_logs_are_paid_by_the_gibibyte() -> None:
+    gib = 3_000_000 * 500 / 1024**3
+
+    assert more(ONLY_DELIVERED)["CloudWatch logs"] == pytest.approx(gib * 0.53)
+
+
+@pytest.mark.parametrize(
+    ("cpu_ms", "waiting_ms", "memory", "billed"),
+    [
+        (1.769, 0, 1769, 2),
+        (1.769, 0, 1000, 4),
+        (1.769, 5, 128, 30),
+        (1, 5, 3538, 6),
+        (0, 7, 128, 7),
+    ],
+)
+def test_less_memory_is_less_of_a_processor(
+    cpu_ms: float, waiting_ms: float, memory: int, billed: int
+) -> None:
+    assert cost.billed_ms(cpu_ms, waiting_ms, memory) == billed
+
+
+def test_compute_is_memory_times_time() -> None:
+    a_gib_for_a_second = cost.compute(1, 1000, 1024, PRICES)
+
+    assert a_gib_for_a_second == PRICES["lambda_gb_second"]
+
+
+def test_both_designs_cost_the_same_for_what_they_do_alike() -> None:
+    mine, other = (design(NOTHING, FIGURES, PRICES) for design in (ours, alternative))
+
+    assert {name: mine.get(name, 0) for name in other} == pytest.approx(other)
+
+
+def test_the_usual_design_pays_for_two_more_services_on_the_way_of_a_callback() -> None:
+    mine, other = (design(ONLY_DELIVERED, FIGURES, PRICES) for design in (ours, alternative))
+
+    callbacks, batches = 3.0, 3.0 / Assumed().batch  # in millions
+    assert other["SNS"] - mine["SNS"] == pytest.approx(callbacks * 0.50)
+    assert other["SQS"] - mine["SQS"] == pytest.approx((callbacks + 2 * batches) * 0.40)
+
+
+def test_metrics_and_alarms_are_paid_by_their_number() -> None:
+    fixed = ours(NOTHING, FIGURES, PRICES)
+
+    assert fixed["CloudWatch metrics and alarms"] == pytest.approx(10 * 0.30 + 20 * 0.10 + 3)
+
+
+def test_a_region_without_prices_is_refused_with_those_that_have_some() -> None:
+    with pytest.raises(UnknownRegion, match="eu-west-1"):
+        cost.prices_in("mars-north-1")
+
+
+def test_every_region_has_every_price() -> None:
+    assert len({frozenset(prices) for prices in cost.regions().values()}) == 1
+
+
+def test_the_command_line_takes_volume_and_region(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--messages", "5000000", "--region", "eu-west-1"])
+
+    shown = capsys.readouterr().out
+    assert "a month of 5,000,000 messages" in shown
+    assert "DynamoDB" in shown
+
+
+def test_the_command_line_refuses_an_unknown_region(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--region", "mars-north-1"])
+
+    assert "us-east-1" in capsys.readouterr().err
