@@ -145,15 +145,21 @@ def no_stream(program: OutsideProgram, sandbox: Sandbox) -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_stream")
 def test_people_are_told_by_the_sweep_of_what_the_stream_dropped(
-    program: OutsideProgram, inbox: Inbox
+    program: OutsideProgram, inbox: Inbox, first_of_its_kind: Callable[[str], None]
 ) -> None:
-    message_sid = a_message_sid()
+    first_of_its_kind(A_CODE_OF_ITS_OWN)
+    sids = [a_message_sid() for _ in range(3)]
 
-    program.call_back(message_sid, "undelivered", ErrorCode=A_CODE_OF_ITS_OWN)
-    due = program.item(message_sid)
-    (notice,) = inbox.wait_for(message_sid)
-    told = program.message_when(message_sid, lambda it: it["notice"] == "sent", "told")
+    for sid in sids:
+        program.call_back(sid, "undelivered", ErrorCode=A_CODE_OF_ITS_OWN)
+    due = [program.item(sid)["notice"] for sid in sids]
+    alone, *counted = (
+        program.message_when(sid, lambda it: it["notice"] == "sent", "told") for sid in sids
+    )
+    (notice,) = inbox.wait_for(alone["message_sid"])
 
-    assert due["notice"] == "due"
-    assert notice["content"]["metadata"]["additionalContext"]["notice_id"] == told["notice_id"]
-    assert len(inbox.about(message_sid)) == 1
+    facts = notice["content"]["metadata"]["additionalContext"]
+    assert due == ["due"] * 3
+    assert facts["notice_id"] == alone["notice_id"]
+    assert {it["notice_id"] for it in counted} == {facts["episode_id"]}
+    assert [len(inbox.about(sid)) for sid in sids] == [1, 0, 0]
