@@ -28,7 +28,7 @@ from tests.simulation.deployment import resources
 from tests.simulation.edge_cases import EDGE_CASES
 from tests.simulation.fakes.events import EventBridge
 from tests.simulation.fakes.notifications import SecretsManager, Sns
-from tests.simulation.fakes.queues import Queue
+from tests.simulation.fakes.queues import Queue, Sqs
 from tests.simulation.faults import Weather
 from tests.simulation.lambda_service import Lambda
 from tests.simulation.world import World
@@ -50,6 +50,7 @@ KNOWN_FAULTS = {
     ("ministack", "arithmetic on text is refused"): "it leaves the text as it is",
     ("ministack", "an attribute cannot be set twice"): "the last one counts",
     ("ministack", "an attribute cannot be set and removed"): "it is removed",
+    ("moto", "none to be hidden"): "it takes an empty batch",
     ("moto", "a subject of 100 characters"): "it takes one more than SNS does",
     ("moto", "a subject in another script"): "it takes any",
     ("moto", "a subject of two lines"): "the same",
@@ -196,6 +197,10 @@ class FakeQueue:
     def delete(self, body: str) -> None:
         self._queue.delete(self._ids[body])
 
+    def show(self, body: str) -> None:
+        """Let a message that was received be seen again at once."""
+        self._queue.hide(self._ids[body], 0)
+
     def become_visible(self) -> None:
         """Let the time of all that was received pass."""
         self._now += VISIBILITY_SECONDS
@@ -243,6 +248,10 @@ class OtherQueue:
         receipt = self._receipts.pop(body)
         self._client.delete_message(QueueUrl=self._url, ReceiptHandle=receipt)
 
+    def show(self, body: str) -> None:
+        entry = {"Id": "1", "ReceiptHandle": self._receipts.pop(body), "VisibilityTimeout": 0}
+        self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=[entry])
+
     def become_visible(self) -> None:
         for receipt in self._receipts.values():
             self._client.change_message_visibility(
@@ -270,6 +279,10 @@ QUEUE_SCRIPTS: Mapping[str, str] = {
     "each message counts for itself": (
         "send a, receive, become_visible, receive, become_visible, send b, receive, delete b, "
         "become_visible, receive, dead_letters"
+    ),
+    "a message can be shown before its time": (
+        "send a, send b, receive, show a, receive, receive, show a, receive, show a, receive, "
+        "dead_letters, become_visible, receive"
     ),
     "what is hidden does not keep others back": (
         "send a, receive, send b, receive, become_visible, receive"
@@ -299,6 +312,43 @@ def test_a_queue_hands_over_no_more_than_it_was_asked_for(other: Other) -> None:
     counts = [[len(queue.receive(most)) for most in (2, 2, 10, 10)] for queue in queues]
 
     assert counts == [[2, 2, 1, 0]] * 2
+
+
+def _put(*ids: str, body: str = "hello") -> dict[str, Any]:
+    return {"Entries": [{"Id": each, "MessageBody": body} for each in ids]}
+
+
+BATCHES: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "ten": ("send_message_batch", _put(*"0123456789")),
+    "eleven": ("send_message_batch", _put(*"0123456789a")),
+    "none": ("send_message_batch", _put()),
+    "the same id twice": ("send_message_batch", _put("1", "1")),
+    "more than a MiB": ("send_message_batch", _put(*"01234", body="x" * 220_000)),
+    "none to be hidden": ("change_message_visibility_batch", {"Entries": []}),
+}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("case", BATCHES)
+def test_a_queue_takes_a_batch_or_refuses_it_as_the_fake_does(other: Other, case: str) -> None:
+    operation, entries = BATCHES[case]
+    client = other.client("sqs")
+    url = client.create_queue(QueueName=f"queue-{secrets.token_hex(4)}")["QueueUrl"]
+    ids = map(str, range(100))
+    parts: Any = {"clock": lambda: 0.0, "ids": lambda: next(ids)}
+    fake = Sqs({url: Queue(url, visibility=30, most_receives=None, dead_letters=None, **parts)})
+    given = {"QueueUrl": url, **entries}
+
+    codes = [
+        str(_code_of(ask)).rpartition(".")[2]
+        for ask in (
+            lambda: fake.perform(operation, given),
+            lambda: getattr(client, operation)(**given),
+        )
+    ]
+
+    with other.known_fault(case):
+        assert codes[0] == codes[1]
 
 
 # --- EventBridge ---------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.simulation.checks import violations
+from tests.simulation.command import main
 from tests.simulation.faults import Weather
 from tests.simulation.runs import Broken, run_seeds
 from tests.simulation.world import World
@@ -35,6 +36,18 @@ def test_a_few_lives_tell_at_once_that_a_change_breaks_the_simulation() -> None:
     totals = run_seeds(range(3))
 
     assert not totals.broken, "\n".join(line for it in totals.broken for line in it.lines())
+
+
+def test_the_command_prints_its_tables_as_the_document_has_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = main(["--from", "7", "--seeds", "2", "--jobs", "1"])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert code == 0
+    assert lines[0] == "    python -m tests.simulation --from 7 --seeds 2"
+    assert {"| runs | 2 |", "| violations | 0 |"} <= set(lines)
+    assert any(line.startswith("| dynamodb |") for line in lines)
 
 
 def test_the_same_seed_is_the_same_run() -> None:
