@@ -58,8 +58,9 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
 
 MEMORY_CHOICES: Final = (128, 256, 512, 1024, 1769)
 REGION: Final = "us-east-1"
-_SHOWN: Final = 1.5
+_SHOWN: Final = 1
 """Dollars: what costs less is one piece of the plot."""
+_FIXED: Final = "CloudWatch metrics and alarms"
 
 type Prices = Mapping[str, float]
 type Dollars = dict[str, float]
@@ -304,7 +305,7 @@ def _shared(load: Workload, figures: Figures, prices: Prices, assumed: Assumed) 
         "SQS": _idle_queue(prices),  # SendQueue
         "SNS": failures * prices["sns_million_publishes"] / _MILLION,
         "CloudWatch logs": _logs(sent_bytes, prices),
-        "CloudWatch metrics and alarms": figures.metrics * prices["metric_month"]
+        _FIXED: figures.metrics * prices["metric_month"]
         + figures.alarms * prices["alarm_month"]
         + prices["dashboard_month"],
         "Secrets Manager": prices["secret_month"] + _secret(sends, send_ms, assumed, prices),
@@ -433,16 +434,17 @@ def table_of(found: Mapping[str, Any]) -> Table:
 
 
 def drawn(known: Known) -> str:
-    """The dollars of both designs, and of what."""
+    """The dollars of both designs, by service, without what is paid whether or not one sends."""
     found = known[COST.name]
-    services = [name for name in found["alternative"] if found["alternative"][name] >= _SHOWN]
+    services = [name for name in found["alternative"] if name != _FIXED]
+    shown = [name for name in services if found["alternative"][name] >= _SHOWN]
     rows = []
     for name, design in (("this design", found["ours"]), ("the usual one", found["alternative"])):
-        parts = [design.get(service, 0) for service in services]
-        parts.append(sum(design.values()) - sum(parts))
-        rows.append(Bar(name=name, parts=parts, value=f"${sum(design.values()):,.0f}"))
-    title = f"Dollars for a month of {found['messages']:,} messages"
-    return bars(title, rows, parts=[*services, "the rest"])
+        whole = sum(design.get(service, 0) for service in services)
+        parts = [design.get(service, 0) for service in shown]
+        rows.append(Bar(name=name, parts=[*parts, whole - sum(parts)], value=f"${whole:,.0f}"))
+    title = f"Dollars for {found['messages']:,} messages, without metrics and alarms"
+    return bars(title, rows, parts=[*shown, "the rest"])
 
 
 COST: Final = Benchmark(

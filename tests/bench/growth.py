@@ -72,7 +72,7 @@ def quotas(known: Known) -> Sequence[Quota]:
             then="raise the parameter; until then Twilio gets 429 and comes again",
         ),
         Quota(
-            name="functions that SendQueue feeds at once",
+            name="sends from SendQueue a second (MaximumConcurrency)",
             most=_queue_concurrency() / send_s,
             used=1,
             grows_with="messages sent through the queue",
