@@ -47,7 +47,9 @@ def run(console: Console, seeds: range, jobs: int) -> int:
     with Progress(sys.stderr, len(seeds), "lives") as progress:
         for finished, part in _in_parallel(seeds, jobs):
             totals.add(part)
-            progress.advance(finished, f"{len(totals.broken)} broken")
+            seeds_broken = sorted(it.seed for it in totals.broken)
+            remark = f"{len(seeds_broken)} broken {seeds_broken[:_MOST_SHOWN] or ''}".strip()
+            progress.advance(finished, remark)
     console.line(_command(seeds))
     console.line()
     for line in tables(totals, monotonic() - started):

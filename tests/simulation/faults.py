@@ -118,7 +118,7 @@ def draw_weather(draws: random.Random) -> Weather:
         worst=worst,
         mishaps=draws.choice((0.0, 0.02, 0.1, 0.3)),
         slow=draws.choice((0.0, 0.05, 0.3)),
-        invoked_every=draws.choice((60.0, 600.0, 1800.0, 1800.0)),
+        invoked_every=draws.choice((120.0, 600.0, 1800.0, 1800.0)),
         sending=sending,
         calm_at=calm_at,
         outages=tuple(outages),

@@ -70,6 +70,12 @@ class _Notices:
         for first, *_ in self._told.values():
             if "episode_id" in first.facts:
                 self._of_episode[first.facts["episode_id"]].append(first)
+        # As they were when somebody claimed to tell of them; a code can be learned later.
+        self._claimed: dict[str, Record] = {}
+        for change in world.tables["MessagesTable"].stream:
+            image = plain(change.after or {})
+            if image.get("notice") == "telling":
+                self._claimed.setdefault(image["message_sid"], image)
         self._muted_codes = _MUTED_CODES[parameter("MutedCategories")]
         self._quiet = timedelta(minutes=float(parameter("NoticeQuietMinutes")))
 
@@ -139,7 +145,8 @@ class _Notices:
     def _of_a_failure(self, told: Published) -> Iterator[Violation]:
         """People are told of what failed, and of nothing that they do not want to hear of."""
         subject = told.notice_id.partition(":")[0]
-        if told.facts.get("error_code") in self._muted_codes:
+        claimed = self._claimed.get(subject, told.facts)
+        if str(claimed.get("error_code")) in self._muted_codes:
             yield Violation(promise="I4", subject=subject, text="told, and its category is muted")
         if not told.notice_id.startswith(_EPISODE):
             message = self._messages.get(subject)
@@ -206,7 +213,9 @@ class _Notices:
             for notice in notices:
                 facts = notice.facts
                 if facts["kind"] == "opening":
-                    cause = facts.get("error_code") or facts["status"]
+                    claimed = self._claimed[notice.notice_id.partition(":")[0]]
+                    ours = {claimed["status"]} & {"refused", "not_found"}
+                    cause = str(claimed.get("error_code", *(ours or {"unknown"})))
                     openings[facts.get("account_sid", ""), cause].append(notice)
                 since, until = facts.get("since"), facts.get("until")
                 if facts["kind"] == "summary" and since and until:
@@ -223,10 +232,11 @@ class _Notices:
         When exactly each began is not seen from outside: after the first failure of them all, and
         before people were told of the last.
         """
-        sids = [it.notice_id.partition(":")[0] for it in openings]
-        firsts = [self._messages[sid] for sid in sids if sid in self._messages]
-        if not firsts:
+        # Those that were erased since are left out: nobody can say when they failed.
+        openings = [it for it in openings if it.notice_id.partition(":")[0] in self._messages]
+        if not openings:
             return
+        firsts = [self._messages[it.notice_id.partition(":")[0]] for it in openings]
         began = min(datetime.fromisoformat(_failed_at(message)) for message in firsts)
         ended = max(it.at for it in openings)
         within = timedelta(seconds=ended - self._loop.seconds_at(began))

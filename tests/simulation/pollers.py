@@ -14,7 +14,7 @@ from tests.simulation.lambda_service import Lambda
 from tests.simulation.virtual_time import Ended, Loop
 
 _MOST_RETRY_DELAY: Final = 60.0
-_RARELY: Final = 1800.0
+_RARELY: Final = 3600.0
 _SECONDS: Final = {"minute": 60, "hour": 3600, "day": 86400}
 
 

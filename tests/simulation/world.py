@@ -135,7 +135,7 @@ class World:
             if address.startswith("+"):
                 self.operator.erase(address, at=self._draws.uniform(0, self.weather.calm_at))
         unconfirmed_after = float(parameter("UnconfirmedAfterHours")) * _HOUR
-        rest = self.weather.calm_at + unconfirmed_after + 3 * _HOUR
+        rest = self.weather.calm_at + unconfirmed_after + 4 * _HOUR
         for schedule in self._schedules:
             schedule.start(until=rest)
         with patch("secrets.token_hex", lambda size=16: self._draws.randbytes(size).hex()):
