@@ -63,6 +63,20 @@ def test_the_layer_is_built_by_its_makefile_for_the_python_of_this_project(
     assert "--only-binary :all: --platform any" in recipe
 
 
+def test_every_function_is_built_by_its_makefile_for_the_python_of_this_project(
+    template: Template,
+) -> None:
+    version = (PROJECT / ".python-version").read_text("utf-8").strip()
+    makefile = PROJECT / template["Globals"]["Function"]["CodeUri"] / "Makefile"
+
+    recipe = makefile.read_text("utf-8").partition("build-%:\n")[2]
+
+    functions = of_type(template, "AWS::Serverless::Function")
+    built = {name: template["Resources"][name].get("Metadata") for name in functions}
+    assert {name: it for name, it in built.items() if it != {"BuildMethod": "makefile"}} == {}
+    assert set(re.findall(r"python[\d.]+", recipe)) == {f"python{version}"}
+
+
 def test_the_folders_of_the_code_exist(template: Template) -> None:
     assert (PROJECT / template["Globals"]["Function"]["CodeUri"]).is_dir()
     layer = PROJECT / template["Resources"]["DeliveryLayer"]["Properties"]["ContentUri"]
