@@ -250,13 +250,13 @@ class TwilioClient:
         *,
         to: str | None = None,
         sent_on: date | None = None,
-        page_size: int = PAGE_SIZE,
+        page_size: int | None = None,
         time_left: Callable[[], float],
     ) -> Iterator[tuple[MessageResource, ...]]:
         """The account's messages, page by page: each page is asked for when it is wanted.
 
         The list lags behind what was sent by minutes, and with `sent_on` (a day in UTC) it need not
-        show what is still queued.
+        show what is still queued. A page has as many as Twilio allows unless `page_size` is said.
 
         Raises:
             TwilioError: as drawn above; no answer is `OutcomeUnknown`.
@@ -264,7 +264,7 @@ class TwilioClient:
         url = self._url(credentials, "Messages.json")
         filters = {"To": to, "DateSent": sent_on.isoformat() if sent_on else None}
         query = [(name, value) for name, value in filters.items() if value is not None]
-        query.append(("PageSize", str(page_size)))
+        query.append(("PageSize", str(page_size or PAGE_SIZE)))
         while True:
             page = _page(self._look(url, credentials, query, time_left))
             resources = (MessageResource.parse(entry) for entry in page["messages"])
