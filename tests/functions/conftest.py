@@ -10,7 +10,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 # moto before any client is made: the functions make theirs when they are imported.
-import boto3
 import pytest
 import requests
 from moto import mock_aws
@@ -26,6 +25,7 @@ from delivery.twilio import TwilioClient
 from functions.send_message.batch import RequestQueuer
 from functions.send_message.send_queue import SendQueue
 from tests.cloudformation import create_table
+from tests.functions.made_once import shared_client
 from tests.functions.notifier import Clock as NotifierClock
 from tests.functions.notifier import Inbox, Notifier, a_teller
 from tests.functions.sender import UNHEARD_OF, Clock, Function, Line
@@ -87,7 +87,7 @@ def aws() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def clients() -> tuple[DynamoDBClient, SecretsManagerClient]:
     """Made once: each takes longer than most tests, and moto answers those made before it."""
-    return boto3.client("dynamodb"), boto3.client("secretsmanager")
+    return shared_client("dynamodb"), shared_client("secretsmanager")
 
 
 @pytest.fixture
@@ -127,13 +127,13 @@ def episodes_table(dynamodb: DynamoDBClient) -> str:
 @pytest.fixture
 def callback_queue(aws: None) -> str:  # noqa: ARG001 -- the same
     """The URL of the queue that takes what the table cannot."""
-    return boto3.client("sqs").create_queue(QueueName="callbacks")["QueueUrl"]
+    return str(shared_client("sqs").create_queue(QueueName="callbacks")["QueueUrl"])
 
 
 @pytest.fixture
 def send_queue(aws: None) -> str:  # noqa: ARG001 -- the same
     """The URL of the queue of requests to send."""
-    return boto3.client("sqs").create_queue(QueueName="requests")["QueueUrl"]
+    return str(shared_client("sqs").create_queue(QueueName="requests")["QueueUrl"])
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def line(dynamodb: DynamoDBClient) -> Line:
 @pytest.fixture
 def queue_line(aws: None) -> Line:  # noqa: ARG001 -- the same
     """The function's line to SendQueue."""
-    return Line(boto3.client("sqs"))
+    return Line(shared_client("sqs"))
 
 
 @pytest.fixture
@@ -233,7 +233,7 @@ def install(
                 twilio=client,
                 store=MessageStore(cast("DynamoDBClient", line), messages_table),
                 requests=RequestStore(cast("DynamoDBClient", line), requests_table),
-                backlog=CallbackQueue(boto3.client("sqs"), callback_queue),
+                backlog=CallbackQueue(shared_client("sqs"), callback_queue),
                 lifetimes=Lifetimes(),
                 requests_kept_for=timedelta(days=30),
                 status_callback_url=callback_url or "https://callbacks.example.com/twilio/status",

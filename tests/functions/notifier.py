@@ -9,7 +9,6 @@ from threading import local
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import boto3
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -20,6 +19,7 @@ from delivery.spellings import shown
 from delivery.store import MessageStore
 from functions.notify_failure import telling
 from tests.builders import ACCOUNT_SID, NOON, an_update
+from tests.functions.made_once import shared_client
 
 SWEEP = {"sweep_notices_older_than_seconds": 300}
 
@@ -68,8 +68,8 @@ class Inbox:
     """A queue on the topic: what subscribers get."""
 
     def __init__(self) -> None:
-        self._sqs = boto3.client("sqs")
-        sns = boto3.client("sns")
+        self._sqs = shared_client("sqs")
+        sns = shared_client("sns")
         self.topic_arn = sns.create_topic(Name="failures")["TopicArn"]
         self._url = self._sqs.create_queue(QueueName="inbox")["QueueUrl"]
         arn = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])

@@ -10,7 +10,6 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from hypothesis import HealthCheck, example, given, settings
@@ -24,6 +23,7 @@ from delivery.credentials import TwilioSecrets
 from delivery.store import MessageStore
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.cloudformation import create_table
+from tests.functions.made_once import shared_client
 
 pytestmark = pytest.mark.thorough
 
@@ -156,12 +156,12 @@ class Endpoint:
 
     def __init__(self, app: ModuleType, patches: pytest.MonkeyPatch) -> None:
         self._app = app
-        self._dynamodb = boto3.client("dynamodb")
-        self._sqs = boto3.client("sqs")
+        self._dynamodb = shared_client("dynamodb")
+        self._sqs = shared_client("sqs")
         create_table(self._dynamodb, "MessagesTable", "MessagesTable")
         self._queue_url = self._sqs.create_queue(QueueName="callbacks")["QueueUrl"]
         content = {"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN}
-        secrets_manager = boto3.client("secretsmanager")
+        secrets_manager = shared_client("secretsmanager")
         secrets_manager.create_secret(Name="delivery/twilio", SecretString=json.dumps(content))
         self.table, self.queue = Breakable(self._dynamodb), Breakable(self._sqs)
         patches.setattr(app, "secrets", TwilioSecrets(secrets_manager, "delivery/twilio"))

@@ -9,11 +9,11 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
-import boto3
 import pytest
 from botocore.client import BaseClient
 
 from delivery.credentials import TwilioSecrets
+from tests.functions.made_once import shared_client
 from tests.functions.test_status_callback import CALLBACK, a_request, status_of
 
 
@@ -26,7 +26,7 @@ def app(
 
     assert messages_table
     assert twilio_secret
-    secrets_manager = boto3.client("secretsmanager")
+    secrets_manager = shared_client("secretsmanager")
     monkeypatch.setattr(app, "secrets", TwilioSecrets(secrets_manager, "delivery/twilio"))
     return app
 

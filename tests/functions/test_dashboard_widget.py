@@ -102,7 +102,7 @@ def test_failures_are_paged_through_over_the_days(
     app: ModuleType, store: MessageStore, clock: Clock
 ) -> None:
     expected = [
-        a_failure(store, day * 100 + number, clock, ago=day * 86400 + number).message_sid
+        a_failure(store, day * 100 + number, clock, ago=day * 86400 + number * 60).message_sid
         for day in (0, 1, 3)
         for number in range(8)
     ]

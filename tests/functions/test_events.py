@@ -9,10 +9,10 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import boto3
 import pytest
 
 from delivery.credentials import TwilioSecrets
+from tests.functions.made_once import shared_client
 
 EVENTS = Path(__file__).parents[2] / "events"
 CONTEXT = SimpleNamespace(
@@ -96,9 +96,9 @@ def stack(
     assert requests_table
     assert episodes_table
     assert twilio_secret
-    topic_arn = boto3.client("sns").create_topic(Name="failures")["TopicArn"]
+    topic_arn = shared_client("sns").create_topic(Name="failures")["TopicArn"]
     monkeypatch.setattr(app_of("notify_failure"), "FAILURE_TOPIC_ARN", topic_arn)
-    secrets = TwilioSecrets(boto3.client("secretsmanager"), "delivery/twilio")
+    secrets = TwilioSecrets(shared_client("secretsmanager"), "delivery/twilio")
     monkeypatch.setattr(app_of("status_callback"), "secrets", secrets)
 
 

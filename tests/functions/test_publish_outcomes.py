@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 from mypy_boto3_events import EventBridgeClient
@@ -14,6 +13,7 @@ from mypy_boto3_events import EventBridgeClient
 from delivery.message import Message
 from tests.builders import ACCOUNT_SID, MESSAGE_SID, a_message, an_update
 from tests.embedded_metrics import data_points, total
+from tests.functions.made_once import shared_client
 from tests.stream import LIVES, Image, image, records
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Bus:
 def bus(aws: None, monkeypatch: pytest.MonkeyPatch) -> Bus:  # noqa: ARG001 -- moto must answer
     from functions.publish_outcomes import app  # noqa: PLC0415 -- its client needs moto first
 
-    bus = Bus(boto3.client("events"))
+    bus = Bus(shared_client("events"))
     monkeypatch.setattr(app, "bus", bus)
     return bus
 

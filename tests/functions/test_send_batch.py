@@ -5,12 +5,12 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from functions.send_message.send_queue import SendQueue
 from tests.builders import ACCOUNT_SID
+from tests.functions.made_once import shared_client
 from tests.functions.sender import (
     REQUEST_ID,
     SUBACCOUNT_SID,
@@ -41,7 +41,7 @@ def post_text(
 
 def waiting(send_queue: str) -> list[str]:
     """The bodies of the messages in the queue, taken out of it."""
-    sqs = boto3.client("sqs")
+    sqs = shared_client("sqs")
     bodies: list[str] = []
     while messages := sqs.receive_message(QueueUrl=send_queue, MaxNumberOfMessages=10).get(
         "Messages", []
@@ -54,7 +54,7 @@ class Losing:
     """SQS that fails from the so many-th request on, or for one; some entries, or with an error."""
 
     def __init__(self, *, fails: Callable[[int], bool], takes: bool = False) -> None:
-        self.client = boto3.client("sqs")
+        self.client = shared_client("sqs")
         self.requests = 0
         self._fails = fails
         self._takes = takes
@@ -313,7 +313,7 @@ def test_what_may_not_be_queued_can_be_asked_for_again_under_the_key_that_is_tol
     queue_line.through = Losing(fails=lambda _: True, takes=True)
     _, answer = post(function, a_document())
     (result,) = answer["results"]
-    queue_line.through = boto3.client("sqs")
+    queue_line.through = shared_client("sqs")
 
     _, again = post(function, a_document(idempotency_key=result["idempotency_key"]))
     function.take(*waiting(send_queue))

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any
 
-import boto3
 import pytest
 
 from delivery import twilio
@@ -20,6 +19,7 @@ from sandbox.simulator.server import SimulatorServer
 from sandbox.simulator.settings import Settings
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN, NOON, an_update
 from tests.embedded_metrics import total
+from tests.functions.made_once import shared_client
 from tests.functions.sender import (
     BODY,
     CONTENT_SID,
@@ -122,7 +122,7 @@ def test_a_message_that_twilio_accepted_is_sent_even_if_neither_table_nor_queue_
     function: Function, callback_queue: str, log_output: io.StringIO
 ) -> None:
     function.lose_the_table()
-    boto3.client("sqs").delete_queue(QueueUrl=callback_queue)
+    shared_client("sqs").delete_queue(QueueUrl=callback_queue)
 
     status, answer = function.post(a_document(reference="order-7"))
 

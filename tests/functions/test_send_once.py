@@ -13,6 +13,7 @@ from delivery.message import Notice, Outcome, Source, StatusUpdate
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest
 from delivery.store import MessageStore, StoreUnavailable
+from tests.functions.made_once import shared_client
 from tests.functions.sender import FROM, TO, Function, a_document
 from tests.scripted_twilio import DROPPED, MESSAGE_SID, Reply, accepted, refused
 
@@ -398,7 +399,7 @@ def test_a_message_that_no_table_can_take_is_kept_in_the_callback_queue(
 
     status, body = function.post(a_document(reference="order-7"), key=KEY)
 
-    (message,) = boto3.client("sqs").receive_message(QueueUrl=callback_queue)["Messages"]
+    (message,) = shared_client("sqs").receive_message(QueueUrl=callback_queue)["Messages"]
     kept = json.loads(message["Body"])
     assert status == 201
     assert (kept["message_sid"], kept["reference"]) == (body["message_sid"], "order-7")
@@ -411,7 +412,7 @@ def test_a_request_whose_message_the_table_did_not_take_stays_on_the_list(
 ) -> None:
     function.lose_the_table()
     if not queue_takes_it:
-        boto3.client("sqs").delete_queue(QueueUrl=callback_queue)
+        shared_client("sqs").delete_queue(QueueUrl=callback_queue)
 
     status, body = function.post(a_document(reference="order-7"), key=KEY)
 

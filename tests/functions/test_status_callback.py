@@ -22,6 +22,7 @@ from delivery.store import MessageStore
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN, MESSAGE_SID, NOON, an_update
 from tests.cloudformation import create_table
 from tests.embedded_metrics import data_points, total
+from tests.functions.made_once import shared_client
 
 URL = "https://callbacks.example.com/twilio/status"
 DOMAIN = "a1b2c3.execute-api.us-east-1.amazonaws.com"
@@ -53,9 +54,9 @@ def app(
     assert messages_table
     assert twilio_secret
     monkeypatch.setattr(
-        app, "secrets", TwilioSecrets(boto3.client("secretsmanager"), "delivery/twilio")
+        app, "secrets", TwilioSecrets(shared_client("secretsmanager"), "delivery/twilio")
     )
-    monkeypatch.setattr(app, "queue", CallbackQueue(boto3.client("sqs"), callback_queue))
+    monkeypatch.setattr(app, "queue", CallbackQueue(shared_client("sqs"), callback_queue))
     monkeypatch.setattr(app, "_logged_at", {})
     return app
 
@@ -338,7 +339,7 @@ def test_a_large_unsigned_body_is_joined_once_and_not_for_every_guess() -> None:
 
 def put_secret(**changes: Any) -> None:
     content = {"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN} | changes
-    boto3.client("secretsmanager").put_secret_value(
+    shared_client("secretsmanager").put_secret_value(
         SecretId="delivery/twilio", SecretString=json.dumps(content)
     )
 
@@ -372,7 +373,7 @@ def test_an_api_key_secret_signs_nothing(app: ModuleType) -> None:
 
 def waiting(queue_url: str) -> list[dict[str, Any]]:
     """The messages of the queue as Lambda hands them to the function."""
-    received = boto3.client("sqs").receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10)
+    received = shared_client("sqs").receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10)
     return [
         {
             "messageId": message["MessageId"],
@@ -507,7 +508,7 @@ def test_a_status_that_nothing_takes_is_answered_503_so_that_twilio_sends_it_aga
     log_output: io.StringIO,
 ) -> None:
     dynamodb.delete_table(TableName="MessagesTable")
-    boto3.client("sqs").delete_queue(QueueUrl=callback_queue)
+    shared_client("sqs").delete_queue(QueueUrl=callback_queue)
 
     answer = handled(app, a_request())
 
@@ -536,7 +537,7 @@ def test_no_number_and_no_text_of_what_waits_is_logged(
 
 
 def test_without_the_secret_nothing_is_refused_for_good(app: ModuleType) -> None:
-    boto3.client("secretsmanager").delete_secret(
+    shared_client("secretsmanager").delete_secret(
         SecretId="delivery/twilio", ForceDeleteWithoutRecovery=True
     )
 

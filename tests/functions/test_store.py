@@ -17,6 +17,7 @@ from delivery.message import RANK, Effect, Lifetimes, Message, Notice, Outcome, 
 from delivery.store import MessageStore, StoreUnavailable
 from tests.builders import MESSAGE_SID, NOON, a_message, an_update
 from tests.functions.interleaving import Writer, every_interleaving
+from tests.functions.made_once import shared_client
 
 LIFETIMES = Lifetimes()
 
@@ -283,7 +284,7 @@ def test_a_store_that_cannot_be_reached_says_so() -> None:
 
 
 def test_a_table_that_is_missing_is_unavailable_and_no_accident(aws: None) -> None:  # noqa: ARG001 -- moto
-    store = MessageStore(boto3.client("dynamodb"), "NoSuchTable")
+    store = MessageStore(shared_client("dynamodb"), "NoSuchTable")
 
     with pytest.raises(StoreUnavailable):
         store.record(an_update())

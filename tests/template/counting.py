@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 
 from delivery.error_codes import Category
 from delivery.message import MessageStatus
@@ -75,15 +76,16 @@ def metrics_of(function: str) -> set[str]:
     return names
 
 
-def counted() -> set[tuple[str, Dimensions]]:
+@cache
+def counted() -> frozenset[tuple[str, Dimensions]]:
     """Every metric that there can be, with its dimensions: what may have to be paid for."""
-    return {
+    return frozenset(
         (name, dimensions)
         for function in FUNCTIONS
         for name in metrics_of(function)
         for names in COUNTED_BY.get(name, (("service",),))
         for dimensions in combinations(names, function)
-    }
+    )
 
 
 def combinations(names: tuple[str, ...], function: str) -> Iterator[Dimensions]:
