@@ -259,7 +259,7 @@ MUTANTS: Final = (
         "I4",
         _EPISODE,
         "        if not self.is_open or (self.is_muted and not muted):\n            return False\n",
-        "        if self.is_muted and not muted:\n            return False\n",
+        "        if not self.is_open:\n            return True\n",
     ),
     _mutant(
         "every failure is told alone",

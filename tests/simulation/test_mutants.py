@@ -7,7 +7,7 @@ from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.program import Edit
 from tests.simulation.runs import seeds_until_caught
 
-_MOST_SEEDS = 300
+_MOST_SEEDS = 600
 
 
 @pytest.mark.thorough
