@@ -64,16 +64,9 @@ class _Checks:
     def __init__(self, world: World) -> None:
         self._world = world
         self._at_twilio = {message.sid: message for message in world.twilio.simulator.messages()}
-        self._items = {
-            record["message_sid"]: record
-            for record in map(plain, world.tables["MessagesTable"].items())
-            if not is_erased(record)
-        }
-        self._erased = {
-            record["message_sid"]: record
-            for record in map(plain, world.tables["MessagesTable"].items())
-            if is_erased(record)
-        }
+        items = [plain(item) for item in world.tables["MessagesTable"].items()]
+        self._items = {it["message_sid"]: it for it in items if not is_erased(it)}
+        self._erased = {it["message_sid"]: it for it in items if is_erased(it)}
         self._requests = {
             record["request_id"]: record
             for record in map(plain, world.tables["SendRequestsTable"].items())

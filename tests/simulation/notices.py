@@ -24,6 +24,7 @@ from tests.simulation.fakes.notifications import Published
 from tests.simulation.world import World
 
 _EPISODE: Final = "ep_"
+_BETTER: Final = ("delivered", "read")
 _SID: Final = re.compile(r"\b(?:SM|MM)[0-9a-f]{32}\b|\brq_[0-9a-f]{32}\b")
 # The categories that are muted have these codes, as far as a run has any of them.
 _MUTED_CODES: Final = {"opt_out": {"21610"}, "": set[str]()}
@@ -42,16 +43,9 @@ class _Notices:
         self._loop = world.loop
         # Who died between the claim and the publish has told nobody, and nobody knows that.
         self._maybe_told = any(name.startswith("notify_failure") for name in world.disturbed)
-        self._messages = {
-            record["message_sid"]: record
-            for record in map(plain, world.tables["MessagesTable"].items())
-            if not is_erased(record)
-        }
-        self._erased = {
-            record["message_sid"]
-            for record in map(plain, world.tables["MessagesTable"].items())
-            if is_erased(record)
-        }
+        items = [plain(item) for item in world.tables["MessagesTable"].items()]
+        self._messages = {it["message_sid"]: it for it in items if not is_erased(it)}
+        self._erased = {it["message_sid"] for it in items if is_erased(it)}
         self._episodes = {
             record["episode_id"]: record
             for record in map(plain, world.tables["EpisodesTable"].items())
@@ -92,18 +86,15 @@ class _Notices:
         yield from self._quietly()
 
     def _of_message(self, message: Record) -> Iterator[Violation]:
-        sid, notice, failed = (
-            message["message_sid"],
-            message.get("notice"),
-            message["outcome"] == "failed",
-        )
+        sid, notice = message["message_sid"], message.get("notice")
+        failed = message["outcome"] == "failed"
         failures, recoveries = (
             self._told.get(f"{sid}:{event}", []) for event in ("failure", "recovery")
         )
         alone = bool(failures) and not recoveries
         nothing = not failures and not recoveries
         fits = {
-            (None, False): nothing and not (failed or ever_failed(message)),
+            (None, False): nothing and not failed and not _was_failed(message),
             ("withdrawn", False): nothing and not failed,
             ("sent", False): alone and failed,
             ("recovered", False): bool(recoveries) and not failed,
@@ -112,9 +103,7 @@ class _Notices:
             ("recovered", True): nothing and not failed,
             ("muted", True): nothing and ever_failed(message),
         }
-        # A request that turned up before anybody was to be told of it never failed for anybody.
-        never_told = notice is None and nothing and not failed
-        if not (fits.get((notice, _is_counted(message)), False) or never_told):
+        if not fits.get((notice, _is_counted(message)), False):
             text = (
                 f"notice {notice} {message.get('notice_id')}, outcome {message['outcome']}, "
                 f"told {len(failures)} times, recovery {len(recoveries)} times"
@@ -256,6 +245,17 @@ class _Notices:
 
 def _is_counted(message: Record) -> bool:
     return str(message.get("notice_id")).startswith(_EPISODE)
+
+
+def _was_failed(message: Record) -> bool:
+    """Whether its outcome was ever `failed`: what it shows of that came before anything better.
+
+    A request may turn up just before it is told of; its item has both from the first write.
+    """
+    statuses = [entry["status"] for entry in message["transitions"]]
+    better = min((statuses.index(it) for it in _BETTER if it in statuses), default=len(statuses))
+    is_request = message["message_sid"].startswith("rq_")
+    return not is_request and any(status in FAILURES for status in statuses[:better])
 
 
 def _failed_at(message: Record) -> str:
