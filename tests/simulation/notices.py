@@ -160,7 +160,12 @@ class _Notices:
             if "range_from" in notice.facts
             for number in range(int(notice.facts["range_from"]), int(notice.facts["range_to"]) + 1)
         )
-        muted = bool(members) and all(message["notice"] == "muted" for message in members)
+        # Of one whose messages were all erased, only the episode itself says so.
+        muted = (
+            all(message["notice"] == "muted" for message in members)
+            if members
+            else self._episodes.get(episode_id, {}).get("is_muted", False)
+        )
         # The first one may have become well before whoever had claimed it told of it. What was
         # erased is still in the count, but says no more that it is.
         first = 2 if self._maybe_told and 1 not in numbers else 1
