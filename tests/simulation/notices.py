@@ -207,7 +207,7 @@ class _Notices:
             for notice in notices:
                 facts = notice.facts
                 if facts["kind"] == "opening":
-                    claimed = self._claimed[notice.notice_id.partition(":")[0]]
+                    claimed = self._claimed.get(notice.notice_id.partition(":")[0], facts)
                     ours = {claimed["status"]} & {"refused", "not_found"}
                     cause = str(claimed.get("error_code", *(ours or {"unknown"})))
                     openings[facts.get("account_sid", ""), cause].append(notice)
