@@ -461,6 +461,36 @@ def test_pages_are_read_only_while_they_are_fewer_than_the_messages_to_ask_about
     assert {world.message(sid).outcome for sid in sids} == {Outcome.DELIVERED}
 
 
+def test_pages_that_find_nothing_are_soon_given_up_for_single_questions(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_twilio, "PAGE_SIZE", 5)
+    sids = [world.send() for _ in range(20)]
+    world.pass_by(seconds=10)
+    for _ in range(100):  # an account that sends much else
+        world.twilio.send()
+    world.pass_by(minutes=60)
+
+    world.run()
+
+    asked = world.asked
+    assert [it.startswith("Messages.json") for it in asked] == [True] * 3 + [False] * 20
+    assert {world.message(sid).outcome for sid in sids} == {Outcome.DELIVERED}
+
+
+def test_pages_are_read_on_while_they_find_enough(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_twilio, "PAGE_SIZE", 10)
+    for _ in range(60):
+        world.send()
+    world.pass_by(minutes=60)
+
+    world.run()
+
+    assert [it.startswith("Messages.json") for it in world.asked] == [True] * 6
+
+
 def test_messages_of_different_days_and_accounts_are_listed_apart(world: World) -> None:
     mine = [world.send() for _ in range(2)]
     world.pass_by(hours=13)
