@@ -26,7 +26,7 @@ from .sending import TimeLeft
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-_LONGEST_WAIT_SECONDS: Final = 5.0
+_LONGEST_WAIT_SECONDS: Final = 2.0
 _MARGIN_SECONDS: Final = 1.0
 _LONGEST_AWAY_SECONDS: Final = 11 * 60 * 60  # SQS hides a message for twelve hours at the most
 _AFTER_THROTTLING_SECONDS: Final = 5
