@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from http import HTTPStatus
 from importlib.util import find_spec
@@ -83,6 +84,16 @@ class Emulator:
         """Block until it ends, which it does not do by itself: its exit code."""
         return self._process.wait()
 
+    def kill_workers(self) -> int:
+        """Kill the functions that run, in the middle of what they do: how many workers it were."""
+        killed = 0
+        for process in _processes():
+            with suppress(ProcessLookupError, PermissionError):
+                if process != self._process.pid == os.getpgid(process):
+                    os.kill(process, signal.SIGKILL)
+                    killed += 1
+        return killed
+
     def stop(self) -> None:
         """End it and all its workers; harmless when it has ended already."""
         self._signal(signal.SIGTERM)
@@ -108,6 +119,17 @@ class Emulator:
             return call("GET", f"{self.url}/_ministack/ready", within=1).status == HTTPStatus.OK
         except NotForwarded:
             return False
+
+
+def _processes() -> Iterator[int]:
+    """Every process of this machine."""
+    if Path("/proc/self").exists():
+        yield from (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
+        return
+    listed = subprocess.run(
+        ["/bin/ps", "-A", "-o", "pid="], check=True, capture_output=True, text=True
+    )
+    yield from map(int, listed.stdout.split())
 
 
 def _environment(port: int, folder: Path) -> dict[str, str]:
