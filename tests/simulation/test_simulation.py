@@ -65,6 +65,16 @@ def test_nothing_goes_wrong_in_fine_weather() -> None:
     assert world.disturbed == set()
 
 
+@pytest.mark.thorough
+@pytest.mark.parametrize("seed", [2, 8, 9])
+def test_a_campaign_of_hundreds_keeps_every_promise(seed: int) -> None:
+    world = World(seed, campaign=300).run()
+
+    assert violations(world) == []
+    assert len(world.twilio.simulator.messages()) > 100
+    assert world.disturbed
+
+
 def test_a_broken_promise_is_told_with_its_seed_and_its_trace() -> None:
     world = World(3).run()
     (sid, *_) = (message.sid for message in world.twilio.simulator.messages())

@@ -44,6 +44,7 @@ class World:
     """The system, its surroundings, and what goes wrong with them.
 
     `at_once`: neither is an index behind its table, nor does a transaction take time.
+    `campaign`: so many messages are wanted, all through the queue.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class World:
         *,
         weather: Weather | None = None,
         at_once: bool = False,
+        campaign: int | None = None,
     ) -> None:
         self.seed = seed
         draws = random.Random(seed)  # noqa: S311 -- repeatable, no secrets
@@ -60,7 +62,8 @@ class World:
         # Of its own, so that what else a seed draws does not depend on it.
         paces = random.Random(f"pace of {seed}")  # noqa: S311 -- the same
         self.sends_per_second = paces.choice(("0", "0", "0.002", "0.02", "1"))
-        campaign = self.sends_per_second != "0" and paces.random() < _SHARE_OF_CAMPAIGNS
+        in_campaign = paces.random() < _SHARE_OF_CAMPAIGNS
+        self._campaign = campaign
         self.trace = Trace()
         self.loop = Loop(START)
         self.weather = weather or draw_weather(draws)
@@ -117,7 +120,7 @@ class World:
             function=functions()["send_message"],
             gateway=gateway,
             queue=self.queues[queue_url("SendQueue")],
-            campaign=campaign,
+            campaign=bool(campaign or (in_campaign and self.sends_per_second != "0")),
             trace=self.trace,
             **around,
         )
@@ -125,7 +128,7 @@ class World:
     def run(self) -> "World":
         """Let everything happen: first while things go wrong, then until nothing moves."""
         sending = self.weather.sending
-        self.callers.start(self._draws.randint(2, 8), within=sending)
+        self.callers.start(self._campaign or self._draws.randint(2, 8), within=sending)
         for number in range(self._draws.choice((0, 0, 1))):
             to = self._draws.choice((f"+1555999{number:04d}", "+15555530003"))
             self.loop.at(self._draws.uniform(0, sending), partial(self._others_send, number, to))
