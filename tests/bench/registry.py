@@ -7,11 +7,14 @@ docs/performance.md: `<!-- bench: its_name -->` and `<!-- /bench -->`, between w
 from typing import Final
 
 from tests.bench.benchmark import Benchmark
+from tests.bench.campaign import CAMPAIGN
 from tests.bench.cold_start import COLD_START
 from tests.bench.cost import COST
 from tests.bench.growth import GROWTH
+from tests.bench.heat import HEAT
 from tests.bench.life import LIFE
 from tests.bench.load import LOAD
+from tests.bench.reconcile import RECONCILE
 from tests.bench.sandbox_latency import SANDBOX
 from tests.bench.size import SIZE
 from tests.bench.warm_path import WARM_PATH
@@ -25,4 +28,7 @@ BENCHMARKS: Final[tuple[Benchmark, ...]] = (
     SANDBOX,
     COST,
     GROWTH,
+    HEAT,
+    RECONCILE,
+    CAMPAIGN,
 )
