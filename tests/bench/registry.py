@@ -6,6 +6,7 @@ docs/performance.md: `<!-- bench: its_name -->` and `<!-- /bench -->`, between w
 
 from typing import Final
 
+from tests.bench.batch import BATCH
 from tests.bench.benchmark import Benchmark
 from tests.bench.campaign import CAMPAIGN
 from tests.bench.cold_start import COLD_START
@@ -30,5 +31,6 @@ BENCHMARKS: Final[tuple[Benchmark, ...]] = (
     GROWTH,
     HEAT,
     RECONCILE,
+    BATCH,
     CAMPAIGN,
 )

@@ -26,8 +26,19 @@ def _update_item(request: dict[str, Any]) -> dict[str, Any]:
     return {"Attributes": {**request["Key"], **new}}
 
 
+def _send_message_batch(request: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "Successful": [
+            {"Id": entry["Id"], "MessageId": entry["Id"], "MD5OfMessageBody": ""}
+            for entry in request["Entries"]
+        ],
+        "Failed": [],
+    }
+
+
 _ANSWERS: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "DynamoDB_20120810.UpdateItem": _update_item,
+    "AmazonSQS.SendMessageBatch": _send_message_batch,
     "DynamoDB_20120810.PutItem": lambda _: {},
     "secretsmanager.GetSecretValue": lambda _: {"SecretString": json.dumps(_SECRET)},
 }
