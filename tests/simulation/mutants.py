@@ -214,33 +214,6 @@ MUTANTS: Final = (
         "return telling.claimed_at > abandoned_before and iso(telling.claimed_at) == ours",
     ),
     _mutant(
-        "whoever takes over a notice tells of more in it",
-        "I4",
-        _EPISODE,
-        "return replace(self, telling=replace(self.telling, claimed_at=at))",
-        "return replace(\n"
-        "            self,\n"
-        "            telling=replace(self.telling, claimed_at=at, range_to=self.counted),\n"
-        "        )",
-    ),
-    Mutant(
-        name="a range is marked as told before it is told",
-        breaks=frozenset({"I4"}),
-        edits=(
-            Edit(
-                path=_TELLING,
-                old="        self._publish_range(episode.key, telling)\n        for _ in range",
-                new="        for _ in range",
-            ),
-            Edit(
-                path=_TELLING,
-                old="        self._unfinished.pop(telling.notice_id, None)\n",
-                new="        self._publish_range(episode.key, telling)\n"
-                "        self._unfinished.pop(telling.notice_id, None)\n",
-            ),
-        ),
-    ),
-    _mutant(
         "a range that was told is told again in the next",
         "I4",
         _EPISODE,
