@@ -213,6 +213,23 @@ MUTANTS: Final = (
         "return telling.claimed_at < abandoned_before or iso(telling.claimed_at) == ours",
         "return telling.claimed_at > abandoned_before and iso(telling.claimed_at) == ours",
     ),
+    Mutant(
+        name="a range is marked as told before it is told",
+        breaks=frozenset({"I4"}),
+        edits=(
+            Edit(
+                path=_TELLING,
+                old="        self._publish_range(episode.key, telling)\n        for _ in range",
+                new="        for _ in range",
+            ),
+            Edit(
+                path=_TELLING,
+                old="        self._unfinished.pop(telling.notice_id, None)\n",
+                new="        self._publish_range(episode.key, telling)\n"
+                "        self._unfinished.pop(telling.notice_id, None)\n",
+            ),
+        ),
+    ),
     _mutant(
         "a range that was told is told again in the next",
         "I4",
