@@ -150,8 +150,8 @@ class Figures:
         last = delivered["writes"][-1]
         a_good_end = units_in({"writes": [failed["writes"][0], last]})
         return cls(
-            callback_cpu_ms=warm["handled"]["median"] / _MS,
-            send_cpu_ms=warm["sent"]["median"],
+            callback_cpu_ms=warm["handled_cpu"]["median"] / _MS,
+            send_cpu_ms=warm["sent_cpu"]["median"],
             callback_log_bytes=logged["status_callback"]["bytes"],
             send_log_bytes=logged["send_message"]["bytes"],
             send_log_lines=logged["send_message"]["lines"],
