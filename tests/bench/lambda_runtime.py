@@ -21,7 +21,7 @@ from tests.simulation.deployment import PROJECT, REGION, functions
 INSIDE: Final = Path(__file__).parent / "inside"
 """The programs that run in it."""
 
-_SECONDS_TO_LIVE: Final = 600
+_SECONDS_TO_LIVE: Final = 1200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
