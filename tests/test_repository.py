@@ -27,6 +27,7 @@ LAYER_MAY_IMPORT = {
     "markup": set[str](),
     "message": set[str](),
     "error_codes": set[str](),
+    "http_event": set[str](),
     "calling_codes": set[str](),
     "episode": {"delivery.message", "delivery.error_codes", "delivery.calling_codes"},
     "callback": {"delivery.message"},

@@ -6,7 +6,6 @@ Effect: a message at Twilio, whose status callbacks come to this stack, and its 
 MessagesTable. What may have been sent is never sent again. A batch is only put into SendQueue.
 """
 
-import base64
 import os
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any, assert_never
 import requests
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
@@ -23,6 +21,7 @@ from delivery import aws
 from delivery.answers import Answer, problem
 from delivery.callback_queue import CallbackQueue
 from delivery.credentials import SecretError, TwilioSecrets
+from delivery.http_event import HttpEvent, body_of, header_of
 from delivery.message import Lifetimes
 from delivery.metrics import CountedByFacts, count_apart
 from delivery.pace_store import PaceStore
@@ -106,17 +105,17 @@ class StaysQueued(Exception):
     """Nothing was sent: SQS delivers the queue's message again."""
 
 
-def answer_request(event: APIGatewayProxyEventV2, context: LambdaContext) -> Answer:
+def answer_request(event: HttpEvent, context: LambdaContext) -> Answer:
     """Do what a request of MessagesApi asks for."""
-    match event.route_key:
+    match event["routeKey"]:
         case "POST /messages":
-            sent = sender.send_json(_body(event), key=_key(event), time_left=_time_left(context))
+            sent = sender.send_json(body_of(event), key=_key(event), time_left=_time_left(context))
             _report(sent)
             return answer_for(sent, accepted_status=201)
         case "POST /messages/batch":
             return answer_batch(event, context)
         case "POST /messages/{message_sid}/cancel":
-            message_sid = event.path_parameters["message_sid"]
+            message_sid = event["pathParameters"]["message_sid"]
             canceled = sender.cancel(message_sid, time_left=_time_left(context))
             _report_cancel(canceled, message_sid)
             return answer_for(canceled, accepted_status=200)
@@ -129,7 +128,7 @@ def answer_request(event: APIGatewayProxyEventV2, context: LambdaContext) -> Ans
             )
 
 
-def answer_batch(event: APIGatewayProxyEventV2, context: LambdaContext) -> Answer:
+def answer_batch(event: HttpEvent, context: LambdaContext) -> Answer:
     """Put each message of `{"messages": [...]}` into SendQueue that can be sent.
 
     202 with `{"results": [...], "accepted": n, "refused": m}`; for each message, in their order,
@@ -137,7 +136,7 @@ def answer_batch(event: APIGatewayProxyEventV2, context: LambdaContext) -> Answe
     same and `not_queued` where some may not be in the queue: their results have `queued` false, and
     the `idempotency_key` under which it is safe to ask for them again.
     """
-    body = _body(event)
+    body = body_of(event)
     if len(body) > MAX_BATCH_BYTES:
         _count("RequestInvalid")
         most = f"{MAX_BATCH_BYTES // 1024**2} MiB"
@@ -214,13 +213,8 @@ def take_from_queue(
             count_apart(outcomes, sender.record_never_sent(sent, key=key))
 
 
-def _body(event: APIGatewayProxyEventV2) -> bytes:
-    body = (event.body or "").encode("utf-8", "replace")
-    return base64.b64decode(body) if event.is_base64_encoded else body
-
-
-def _key(event: APIGatewayProxyEventV2) -> str | None:
-    return event.headers.get("idempotency-key", "").strip() or None
+def _key(event: HttpEvent) -> str | None:
+    return header_of(event, "idempotency-key").strip() or None
 
 
 def _time_left(context: LambdaContext) -> TimeLeft:
@@ -328,7 +322,7 @@ def lambda_handler(
     twilio.new_invocation()
     match event:
         case {"version": "2.0", "routeKey": str()}:
-            return answer_request(APIGatewayProxyEventV2(event), context)
+            return answer_request(event, context)
         case {"Records": [{"eventSource": "aws:sqs"}, *_]}:
             return take_batch(event, context)
         case _:

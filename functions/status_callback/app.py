@@ -5,8 +5,6 @@ Effect: a status that Twilio signed is in the MessagesTable, or else in Callback
 gets its 204. What neither takes is answered 503, so that Twilio sends it again.
 """
 
-import base64
-import binascii
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -33,6 +31,7 @@ from delivery.callback import (
 )
 from delivery.callback_queue import CallbackQueue, QueueUnavailable, UpdateUnreadable
 from delivery.credentials import SecretInvalid, SecretUnavailable, TwilioSecrets
+from delivery.http_event import HttpEvent, body_of, header_of
 from delivery.message import Effect, Lifetimes, StatusUpdate
 from delivery.metrics import CountedByFacts, count_recorded
 from delivery.store import MessageStore, Recorded, StoreUnavailable
@@ -76,9 +75,9 @@ queue = CallbackQueue(aws.client("sqs", config=IMPATIENT), os.environ["CALLBACK_
 _logged_at: dict[RefusalCause, float] = {}
 
 
-def receive_status(event: dict[str, Any]) -> Answer:
+def receive_status(event: HttpEvent) -> Answer:
     """Verify a status callback and keep what it says."""
-    body, given = _body(event), _header(event, "x-twilio-signature")
+    body, given = body_of(event), header_of(event, "x-twilio-signature")
     if turned_away := _turned_away(event, body, given):
         return turned_away
     parameters = parse_form(body)
@@ -146,7 +145,7 @@ def replay(record: "SQSRecord") -> None:
     _count("CallbackReplayed")
 
 
-def _turned_away(event: dict[str, Any], body: bytes, given: str) -> Answer | None:
+def _turned_away(event: HttpEvent, body: bytes, given: str) -> Answer | None:
     """The answer to what cannot be a status callback of Twilio's, before anything is looked up."""
     if len(body) > MAX_BODY_BYTES:
         _count("CallbackMalformed", cause="too_large")
@@ -160,37 +159,16 @@ def _turned_away(event: dict[str, Any], body: bytes, given: str) -> Answer | Non
     return None
 
 
-# The event is read by hand: to import one of Powertools' event classes is to import them all, a
-# fifteenth of every start.
-
-
-def _body(event: dict[str, Any]) -> bytes:
-    """The body as it was sent: API Gateway passes a form on in base64."""
-    body = (event.get("body") or "").encode("utf-8", "replace")
-    if not event.get("isBase64Encoded"):
-        return body
-    try:
-        return base64.b64decode(body)
-    except binascii.Error:
-        return body  # no gateway sends that; the signature will not fit it
-
-
-def _is_form(event: dict[str, Any]) -> bool:
-    media_type, _, _ = _header(event, "content-type").partition(";")
+def _is_form(event: HttpEvent) -> bool:
+    media_type, _, _ = header_of(event, "content-type").partition(";")
     return media_type.strip().lower() == "application/x-www-form-urlencoded"
 
 
-def _header(event: dict[str, Any], name: str) -> str:
-    """Empty where there is none; API Gateway spells names in lower case, `sam local` does not."""
-    headers: dict[str, str] = event.get("headers") or {}
-    return next((value for key, value in headers.items() if key.lower() == name), "")
-
-
-def _query(event: dict[str, Any]) -> str:
+def _query(event: HttpEvent) -> str:
     return event.get("rawQueryString") or ""
 
 
-def _urls(event: dict[str, Any]) -> Sequence[str]:
+def _urls(event: HttpEvent) -> Sequence[str]:
     """Every URL that Twilio may have been given for this endpoint."""
     query = f"?{_query(event)}" if _query(event) else ""
     domain = (event.get("requestContext") or {}).get("domainName")
