@@ -1,8 +1,10 @@
 """Erasing one person's data: in the tables and at Twilio, as often as it takes.
 
 At Twilio first, then in the table: what the table still lists is what is still to be done, so an
-erasure that was interrupted is finished by the next one. A message leaves an empty marker, so that
-a late callback brings nothing back; a request keeps its key, so that nothing is sent again.
+erasure that was interrupted is finished by the next one. What the table does not know is marked
+there first: once Twilio has deleted it, nothing would say any more that it is to be marked. A
+message leaves an empty marker, so that a late callback brings nothing back; a request keeps its
+key, so that nothing is sent again.
 
 What cannot be erased yet is left as it is, and named with the reason: a message that Twilio still
 works on, a request of which nobody knows yet what became of it.
@@ -170,6 +172,8 @@ class Eraser:
             if isinstance(listed, Step):
                 yield listed
             elif listed.sid not in erased:
+                if self._messages.get(listed.sid) is None:
+                    self._mark(listed.sid)
                 step = self._erase_message(listed.sid, listed.account_sid)
                 erased[step.id] = step.what is What.ERASED
                 yield step

@@ -475,6 +475,44 @@ def test_an_operator_who_dies_at_any_write_leaves_nothing_that_the_next_one_does
     assert not world.is_at_twilio(sid)
 
 
+class Died(BaseException):
+    """The operator's process, in the middle of what it did."""
+
+
+def test_an_operator_who_dies_when_twilio_has_deleted_what_only_it_knew_brings_nothing_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sid = world.send(known=False)
+    delete = world.at_twilio.delete
+
+    def delete_and_die(*which: Any) -> str:
+        delete(*which)
+        raise Died
+
+    monkeypatch.setattr(world.at_twilio, "delete", delete_and_die)
+    with pytest.raises(Died):
+        world.erase()
+    monkeypatch.undo()
+    world.erase()  # neither Twilio nor the table knows that there was anything
+    world.learn("delivered", message_sid=sid)
+
+    assert not world.is_at_twilio(sid)
+    assert TO not in world.everything()
+
+
+def test_what_only_twilio_knows_and_still_works_on_is_erased_by_the_next_run(world: World) -> None:
+    sid = world.send(known=False, ended=False)
+
+    left = world.erase()
+    world.virtual.run(seconds=600)
+    world.learn("delivered", message_sid=sid)
+
+    assert "Twilio still works on it" in left[sid]
+    assert TO not in world.everything()
+    assert world.erase() == {}
+    assert not world.is_at_twilio(sid)
+
+
 class Dying:
     """A client whose calls are answered until one is not, though it was made."""
 
