@@ -21,16 +21,19 @@ def up(console: Console, settings: Settings) -> int:
         console.line()
         show_email(console, email)
 
-    with running_sandbox(console, settings, emailed=show) as sandbox, _for_sam_local(sandbox):
+    with (
+        running_sandbox(console, settings, emailed=show) as sandbox,
+        suppress(KeyboardInterrupt),  # from here on it is up, whatever is still to be said
+        _for_sam_local(sandbox),
+    ):
         _show_places(console, sandbox.endpoints, settings)
         show_things_to_try(console, sandbox.endpoints)
         console.line()
         console.line("Failure notices appear below as they are mailed. Ctrl-C ends it all.")
-        with suppress(KeyboardInterrupt):
-            code = sandbox.emulator.wait_until_ended()
-            raise SandboxError(
-                f"The emulated AWS ended by itself (exit code {code}); see {sandbox.emulator.log}"
-            )
+        code = sandbox.emulator.wait_until_ended()
+        raise SandboxError(
+            f"The emulated AWS ended by itself (exit code {code}); see {sandbox.emulator.log}"
+        )
     console.line()
     console.line("Stopped. Nothing is left running.")
     return 0
