@@ -291,6 +291,7 @@ def end_of_storm(notifier: Notifier, sids: list[str]) -> None:
     assert not notifier.episode().is_open
 
 
+@pytest.mark.thorough
 @DIES
 @pytest.mark.parametrize("call", range(1, 7))
 def test_a_notifier_that_dies_while_it_counts_leaves_every_failure_in_one_count(
@@ -355,6 +356,7 @@ class Unheard:
         raise EndpointConnectionError(endpoint_url="sns")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("takes", [False, True], ids=["not published", "answer lost"])
 @pytest.mark.parametrize("same_environment", [False, True], ids=["another", "the same"])
 def test_a_summary_whose_publishing_failed_comes_again_with_the_same_id_and_numbers(

@@ -323,6 +323,7 @@ CONCURRENT: dict[str, list[Callable[[MessageStore, str], object]]] = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("others", CONCURRENT.values(), ids=CONCURRENT.keys())
 @pytest.mark.parametrize("before", [None, "sent", "failed"])
 def test_a_message_that_is_erased_while_others_write_it_stays_erased_in_any_interleaving(

@@ -69,6 +69,7 @@ def scattered(count: int, times: int) -> list[tuple[int, int]]:
 # --- pages ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("limit", [2, 5, 12, 100])
 @pytest.mark.parametrize("times", [1, 3, 12], ids=["one time", "few times", "many times"])
 def test_no_message_is_on_two_pages_and_none_is_left_out_whatever_has_the_same_time(

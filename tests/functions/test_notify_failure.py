@@ -281,6 +281,7 @@ FAILURE_CALLS = ["reading", "reading the episode", "claiming", "marking"]
 RECOVERY_CALLS = ["reading", "claiming", "marking"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
     ("news", "dies"),

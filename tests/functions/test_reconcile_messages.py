@@ -781,6 +781,7 @@ def breaking(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Iter
     return lines
 
 
+@pytest.mark.thorough
 def test_a_run_that_loses_any_of_its_calls_is_made_good_by_the_next(
     world: World, breaking: Callable[[], Iterator[Breaking]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1488,6 +1489,7 @@ def test_two_runs_at_once_and_a_callback_agree_on_what_became_of_a_request(
     assert len(request_ids) > 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("evidence", ["none", "looks", "late"])
 def test_a_settlement_that_loses_any_of_its_calls_is_made_good_by_the_next_run(
     world: World,

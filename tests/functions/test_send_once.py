@@ -355,6 +355,7 @@ def test_a_function_that_dies_at_any_of_its_calls_sends_at_most_once(
     assert status in ({201} if never_claimed else {200, 202})
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("call", [1, 2, 3, 4], ids=["claiming", "recording", "settling", "later"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(

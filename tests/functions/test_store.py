@@ -72,6 +72,7 @@ def refuse_what_dynamodb_refuses(arguments: dict[str, Any]) -> None:
 # --- one writer ----------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "updates",
     [
