@@ -28,18 +28,13 @@ LAYER_MAY_IMPORT = {
     "message": set[str](),
     "error_codes": set[str](),
     "http_event": set[str](),
-    "calling_codes": set[str](),
-    "episode": {"delivery.message", "delivery.error_codes", "delivery.calling_codes"},
     "callback": {"delivery.message"},
     "credentials": {"botocore"},
     "callback_queue": {"delivery.message", "botocore"},
     "send_request": {"delivery.message"},
     "dynamodb": {"botocore"},
-    "pace": set[str](),
-    "pace_store": {"delivery.pace", "delivery.dynamodb"},
     "paging": {"delivery.message"},
     "spellings": set[str](),
-    "episode_store": {"delivery.message", "delivery.episode", "delivery.dynamodb", "botocore"},
     "store": {"delivery.message", "delivery.dynamodb", "delivery.paging", "botocore"},
     "request_store": {"delivery.send_request", "delivery.dynamodb", "botocore"},
     "twilio": {"delivery.credentials", "requests", "urllib3"},
@@ -166,6 +161,41 @@ def test_the_sandbox_imports_itself_and_the_layer_but_no_function_and_no_test(na
 @pytest.mark.parametrize("name", [it for it in OURS if it.startswith("delivery_cli/")])
 def test_the_command_line_imports_itself_and_the_layer_alone(name: str) -> None:
     assert wrong_imports(source_of(name), COMMAND_LINE_MAY_IMPORT) == set()
+
+
+def test_what_one_function_alone_needs_lies_in_its_folder() -> None:
+    users: dict[str, set[str]] = {module: set() for module in LAYER_MAY_IMPORT}
+    for name in OURS:
+        user = re.sub(r"^(functions/\w+|sandbox|delivery_cli)/.*", r"\1", name)
+        for imported in imports(source_of(name)):
+            if (module := imported.removeprefix("delivery.")) in users:
+                users[module].add(user)
+    alone = {
+        module
+        for module, its_users in users.items()
+        if len(its_users) == 1 and next(iter(its_users)).startswith("functions/")
+    }
+
+    assert alone == set()
+
+
+def test_what_calls_itself_pure_knows_no_aws_and_no_http() -> None:
+    pure = [
+        name
+        for name in OURS
+        if re.search(
+            r"^Pure[.:]", ast.get_docstring(ast.parse(source_of(name))) or "", re.MULTILINE
+        )
+    ]
+    impure = {"boto3", "botocore", "requests", "urllib3", "aws_lambda_powertools", "socket"}
+
+    assert pure
+    assert {
+        (name, imported)
+        for name in pure
+        for imported in imports(source_of(name))
+        if imported.partition(".")[0] in impure
+    } == set()
 
 
 @pytest.mark.parametrize(

@@ -22,14 +22,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
 from delivery import aws
-from delivery.episode import EpisodeKey, Telling
-from delivery.episode_store import EpisodeStore
 from delivery.error_codes import Category, categories_in
 from delivery.message import Message
 from delivery.spellings import shown
 from delivery.store import MessageStore
 
+from .episode import EpisodeKey, Telling
 from .episode_notice import compose_range
+from .episode_store import EpisodeStore
 from .findings import Finding, What
 from .notice import FailureNotice, Places, compose
 from .telling import Teller, TimeLeft

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from delivery.episode import EpisodeKey, Example, Kind, Pace, Tally, Telling
 from delivery.error_codes import NOT_FOUND, Explanation, explain
 from delivery.message import MessageStatus, iso
 
+from .episode import EpisodeKey, Example, Kind, Pace, Tally, Telling
 from .notice import (
     HOW_BAD,
     FailureNotice,

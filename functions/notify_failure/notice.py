@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from delivery.episode import Kind, episode_id_of
 from delivery.error_codes import NOT_FOUND, Category, Explanation, explain
 from delivery.message import Message, MessageStatus, Outcome, Source, iso
 from delivery.spellings import shown
+
+from .episode import Kind, episode_id_of
 
 # A subject has less than 100 printable ASCII characters:
 # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html

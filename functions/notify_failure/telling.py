@@ -12,7 +12,11 @@ from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from delivery.episode import (
+from delivery.error_codes import Category
+from delivery.message import Message, Notice, Outcome, iso
+from delivery.store import MessageStore, StoreUnavailable
+
+from .episode import (
     Episode,
     EpisodeKey,
     Example,
@@ -21,11 +25,7 @@ from delivery.episode import (
     Telling,
     episode_begun,
 )
-from delivery.episode_store import MOST_MESSAGES, EpisodeStore, Step
-from delivery.error_codes import Category
-from delivery.message import Message, Notice, Outcome, iso
-from delivery.store import MessageStore, StoreUnavailable
-
+from .episode_store import MOST_MESSAGES, EpisodeStore, Step
 from .findings import Finding, What
 
 type TimeLeft = Callable[[], float]

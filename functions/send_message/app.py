@@ -24,7 +24,6 @@ from delivery.credentials import SecretError, TwilioSecrets
 from delivery.http_event import HttpEvent, body_of, header_of
 from delivery.message import Lifetimes
 from delivery.metrics import CountedByFacts, count_apart
-from delivery.pace_store import PaceStore
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState
 from delivery.store import MessageStore, Recorded, StoreUnavailable
@@ -32,6 +31,7 @@ from delivery.twilio import TwilioClient
 
 from .answers import answer_for, answer_for_batch, direct_answer
 from .batch import MAX_BATCH_BYTES, RequestQueuer
+from .pace_store import PaceStore
 from .pacing import Pacer, Turns
 from .results import (
     Accepted,

@@ -14,10 +14,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from delivery.credentials import TwilioSecrets
-from delivery.pace import Turn, length
-from delivery.pace_store import PaceStore
 from delivery.twilio import NEEDED_SECONDS
 
+from .pace import Turn, length
+from .pace_store import PaceStore
 from .request import InvalidRequest, MessageRequest, parse, read_json
 from .segments import segments_of
 from .send_queue import SendQueue

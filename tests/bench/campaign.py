@@ -17,7 +17,7 @@ from typing import Any, Final
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from delivery.credentials import TwilioSecret
-from delivery.pace_store import PaceStore
+from functions.send_message.pace_store import PaceStore
 from functions.send_message.pacing import Pacer
 from functions.send_message.send_queue import SendQueue
 from tests.bench.benchmark import Benchmark, Known, Results, Run, Table

@@ -13,11 +13,11 @@ from datetime import timedelta
 from typing import Any, Final
 
 from delivery.message import Lifetimes, Notice, Source
-from delivery.pace import BURST
-from delivery.pace_store import PaceStore
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest
 from delivery.store import MessageStore
+from functions.send_message.pace import BURST
+from functions.send_message.pace_store import PaceStore
 from tests.bench.benchmark import Benchmark, Known, Results, Run, Table
 from tests.bench.write_units import Item, units_of
 from tests.builders import ACCOUNT_SID, NOON, an_update

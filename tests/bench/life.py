@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
-from delivery.episode_store import EpisodeStore
 from delivery.message import Lifetimes, Source, StatusUpdate
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest
 from delivery.store import MessageStore
+from functions.notify_failure.episode_store import EpisodeStore
 from functions.notify_failure.findings import What
 from functions.notify_failure.telling import Teller
 from tests.bench.benchmark import Benchmark, Known, Results, Run, Table

@@ -12,12 +12,12 @@ from typing import Any
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.episode import Episode, EpisodeKey
-from delivery.episode_store import EpisodeStore
 from delivery.message import Message
 from delivery.spellings import shown
 from delivery.store import MessageStore
 from functions.notify_failure import telling
+from functions.notify_failure.episode import Episode, EpisodeKey
+from functions.notify_failure.episode_store import EpisodeStore
 from tests.builders import ACCOUNT_SID, NOON, an_update
 from tests.functions.made_once import shared_client
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from delivery.credentials import TwilioSecrets
-from delivery.pace_store import PaceStore
+from functions.send_message.pace_store import PaceStore
 from functions.send_message.pacing import Pacer
 from functions.send_message.send_queue import SendQueue
 from tests.builders import NOON

@@ -13,8 +13,8 @@ _CALLBACK: Final = "functions/status_callback/app.py"
 _NOTIFY: Final = "functions/notify_failure/app.py"
 _OUTCOMES: Final = "functions/publish_outcomes/app.py"
 _TELLING: Final = "functions/notify_failure/telling.py"
-_EPISODE: Final = f"{_LAYER}/episode.py"
-_EPISODE_STORE: Final = f"{_LAYER}/episode_store.py"
+_EPISODE: Final = "functions/notify_failure/episode.py"
+_EPISODE_STORE: Final = "functions/notify_failure/episode_store.py"
 _RECONCILING: Final = "functions/reconcile_messages/reconciling.py"
 _SETTLING: Final = "functions/reconcile_messages/settling.py"
 
@@ -438,7 +438,7 @@ MUTANTS: Final = (
     _mutant(
         "a turn is given to several",
         "pace",
-        f"{_LAYER}/pace.py",
+        "functions/send_message/pace.py",
         "                free_at += length\n",
         "",
     ),

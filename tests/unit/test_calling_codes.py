@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from delivery import calling_codes
-from delivery.calling_codes import country_of
+from functions.notify_failure import calling_codes
+from functions.notify_failure.calling_codes import country_of
 
 
 @pytest.mark.parametrize(

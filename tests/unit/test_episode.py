@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from delivery.episode import (
+from delivery.error_codes import Category
+from delivery.message import Message
+from functions.notify_failure.episode import (
     Episode,
     EpisodeKey,
     Example,
@@ -21,8 +23,6 @@ from delivery.episode import (
     episode_begun,
     episode_id_of,
 )
-from delivery.error_codes import Category
-from delivery.message import Message
 from tests.builders import ACCOUNT_SID, NOON, a_message, an_update
 
 QUIET = timedelta(minutes=15)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from delivery.episode import Episode, EpisodeKey, Example, Telling, episode_begun
 from delivery.error_codes import Category
 from delivery.message import Message
 from delivery.spellings import shown
+from functions.notify_failure.episode import Episode, EpisodeKey, Example, Telling, episode_begun
 from functions.notify_failure.episode_notice import compose_range
 from functions.notify_failure.notice import HOW_BAD, FailureNotice, Places
 from functions.notify_failure.wording import HOW_BAD_TOGETHER, WHAT_TO_DO_TOGETHER

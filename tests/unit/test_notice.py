@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from delivery.episode import episode_id_of
 from delivery.error_codes import Category
 from delivery.message import Lifetimes, Message, Source, StatusUpdate
+from functions.notify_failure.episode import episode_id_of
 from functions.notify_failure.notice import HOW_BAD, FailureNotice, Places, compose
 from tests.builders import MESSAGE_SID, NOON, a_message, an_update
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery.pace import BURST, HORIZON, IDLE, Pace, Turn, length
+from functions.send_message.pace import BURST, HORIZON, IDLE, Pace, Turn, length
 
 NOW = 1_795_435_200_000
 SECOND = 1000

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from delivery.dynamodb import Changes, Item, StoreUnavailable, as_item, as_record, query, reason
-from delivery.episode import OPEN, Episode, EpisodeKey
 from delivery.message import Message, iso
+
+from .episode import OPEN, Episode, EpisodeKey
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from delivery.dynamodb import Changes, Item, StoreUnavailable, as_record, write
-from delivery.pace import BURST, Pace, Turn
+
+from .pace import BURST, Pace, Turn
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

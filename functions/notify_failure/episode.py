@@ -14,9 +14,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Self
 
-from delivery.calling_codes import country_of
 from delivery.error_codes import Category, explain
 from delivery.message import EPISODE_MARK, Message, MessageStatus, Record, iso
+
+from .calling_codes import country_of
 
 KEPT_FOR: Final = timedelta(days=30)
 """How long an episode is remembered after its last failure."""
