@@ -199,7 +199,8 @@ class Callers:
         response: HttpResponse | None = self._loop.wait_for(
             lambda respond: self._gateway.request(request, respond)
         )
-        self._trace.add(self._loop.seconds, f"caller {wish.number}", "asks, and hears", response)
+        heard = (response.status, response.body) if response else "nothing"
+        self._trace.add(self._loop.seconds, f"caller {wish.number}", "asks, and hears", heard)
 
     def _heard(self, wish: Wish, response: HttpResponse | None) -> Reply:
         if response is None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Final, Protocol, override
+from functools import partial
+from typing import Any, Final, Protocol
 
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
@@ -11,6 +12,7 @@ from tests.simulation.fakes.errors import EXCEPTIONS, client_error
 from tests.simulation.faults import Fault, Faults
 from tests.simulation.trace import Trace
 from tests.simulation.virtual_time import Loop
+from tests.simulation.words import request_in_words
 
 _DEFAULT_TRIES: Final = 5
 _DEFAULT_TIMEOUT: Final = 60.0
@@ -22,11 +24,6 @@ _THROTTLED: Final[Mapping[str, str]] = {
     "events": "InternalException",
     "secretsmanager": "InternalServiceError",
 }
-
-_SHOWN: Final = (
-    *("Key", "Item", "ExpressionAttributeValues", "RequestItems", "TransactItems"),
-    *("MessageBody", "SecretId", "Subject"),
-)
 
 type Operate = Callable[[str, Mapping[str, Any], str], dict[str, Any]]
 """Takes the operation, its arguments, and who asks."""
@@ -69,7 +66,7 @@ class Calls:
     def perform[T](
         self,
         service: str,
-        what: object,
+        what: Callable[[], str],
         effect: Callable[[], T],
         *,
         timeout: float,
@@ -81,7 +78,7 @@ class Calls:
             WasRefused, NotRefused: what the caller may know of a call that failed.
         """
         loop, faults = self._loop, self._faults
-        self._trace.add(loop.seconds, loop.who, service, (what, fault and str(fault)))
+        entry = self._trace.add_call(loop.seconds, loop.who, service, what, fault=fault or "")
         if fault is not None:
             self.disturbed.add(loop.who)
         loop.sleep(faults.latency(loop.seconds))
@@ -106,6 +103,9 @@ class Calls:
             loop.die()
         try:
             return effect()
+        except ClientError as refusal:
+            entry.error = refusal.response["Error"]["Code"]
+            raise
         finally:
             loop.sleep(faults.latency(loop.seconds))
 
@@ -162,7 +162,7 @@ class Client:
             self._watch(self._service, operation, arguments, answer)
             return answer
 
-        what = _Request(operation, arguments)
+        asked = partial(request_in_words, operation, arguments)
         table = _table_of(arguments)
         if operation == "transact_write_items":  # as botocore does: its own tries are one
             arguments = {"ClientRequestToken": self._token(), **arguments}
@@ -170,7 +170,7 @@ class Client:
         for tries_left in reversed(range(self._tries)):
             try:
                 return self._calls.perform(
-                    self._service, what, effect, timeout=self._timeout, fault=fault
+                    self._service, asked, effect, timeout=self._timeout, fault=fault
                 )
             except WasRefused:
                 if not tries_left:
@@ -244,16 +244,3 @@ def _quietly(effect: Callable[[], object]) -> Callable[[], None]:
             effect()
 
     return run
-
-
-class _Request:
-    """What a call asks for, put into words only when somebody reads the trace."""
-
-    def __init__(self, operation: str, arguments: Mapping[str, Any]) -> None:
-        self._operation = operation
-        self._arguments = arguments
-
-    @override
-    def __repr__(self) -> str:
-        shown = {name: self._arguments[name] for name in _SHOWN if name in self._arguments}
-        return f"{self._operation} {' '.join(map(str, shown.values()))}"

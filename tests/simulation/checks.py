@@ -64,12 +64,12 @@ class _Checks:
     def __init__(self, world: World) -> None:
         self._world = world
         self._at_twilio = {message.sid: message for message in world.twilio.simulator.messages()}
-        items = [plain(item) for item in world.tables["MessagesTable"].items()]
+        items = [plain(item) for item in world.aws.tables["MessagesTable"].items()]
         self._items = {it["message_sid"]: it for it in items if not is_erased(it)}
         self._erased = {it["message_sid"]: it for it in items if is_erased(it)}
         self._requests = {
             record["request_id"]: record
-            for record in map(plain, world.tables["SendRequestsTable"].items())
+            for record in map(plain, world.aws.tables["SendRequestsTable"].items())
             if "state" in record  # another kind of item remembers what was read of Twilio's list
         }
         self._sent_under: dict[str, list[TwilioMessage]] = defaultdict(list)
@@ -339,7 +339,7 @@ class _Checks:
                 yield Violation(promise="I4", subject=request_id, text=text)
 
     def _nothing_left(self) -> Iterator[Violation]:
-        for url, queue in self._world.queues.items():
+        for url, queue in self._world.aws.queues.items():
             if queue.messages:
                 name = url.rpartition("/")[2]
                 text = f"{len(queue.messages)} messages are left"
@@ -405,7 +405,7 @@ class _Checks:
 
     @cached_property
     def _dead_letters(self) -> int:
-        return len(self._world.queues[queue_url("SendDeadLetterQueue")].messages)
+        return len(self._world.aws.queues[queue_url("SendDeadLetterQueue")].messages)
 
     def _acknowledged(self, sid: str) -> Iterator[tuple[str, int | None]]:
         """The statuses, with their codes, for which Twilio got a 2xx."""

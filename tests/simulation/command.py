@@ -1,4 +1,10 @@
-"""The command line: `python -m tests.simulation --seeds 10000 --jobs 2`.
+"""Break the system in many simulated lives; docs/reliability.md says what is promised and checked.
+
+    --seeds 10000                   live so many, and count what happened in them
+    --seed 17                       live this one, and tell of it
+    --seed 17 --about SM5ed33e      the same, of this message (without a word: of everything)
+    --seed 17 --mutant "by whoever" the same, with one deliberate fault in the code
+    --mutants --seeds 600           how many lives until each deliberate fault is noticed?
 
 Exit codes: 0 every promise was kept (or every mutant caught); 1 not so; 2 a wrong command line.
 """
@@ -14,7 +20,8 @@ from typing import Final, Self, TextIO
 
 from sandbox.console import Console, Style
 from tests.simulation.faults import CALLED, Fault
-from tests.simulation.mutants import MUTANTS
+from tests.simulation.mutants import MUTANTS, Mutant, mutant_named
+from tests.simulation.report import Life
 from tests.simulation.runs import Totals, run_seeds, seeds_until_caught
 
 _AT_A_TIME: Final = 20
@@ -24,20 +31,51 @@ _MOST_LINES: Final = 400
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the seeds, or hunt the mutants with them; show how far it is, then the tables."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=1000, help="how many runs (1000)")
+    """Live one life and tell of it, or live many and count; or hunt the mutants with them."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.seed is None and (given.mutant or given.about is not None):
+        parser.error("--mutant and --about are about one life: --seed")
+    console = Console(sys.stdout)
+    if given.seed is not None:
+        return tell(console, given.seed, given.mutant, given.about)
+    seeds = range(given.first, given.first + given.seeds)
+    return hunt(console, seeds, given.jobs) if given.mutants else run(console, seeds, given.jobs)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.simulation",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seeds", type=int, default=1000, help="how many lives (1000)")
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first seed (0)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (2)")
     parser.add_argument(
         "--mutants",
         action="store_true",
-        help="put each deliberate fault into the project: how many seeds until a promise breaks?",
+        help="put each deliberate fault into the code: how many lives until a promise breaks?",
     )
-    given = parser.parse_args(arguments)
-    seeds = range(given.first, given.first + given.seeds)
-    console = Console(sys.stdout)
-    return hunt(console, seeds, given.jobs) if given.mutants else run(console, seeds, given.jobs)
+    parser.add_argument("--seed", type=int, help="live only this life, and tell of it")
+    parser.add_argument("--mutant", type=_mutant, help="with the fault that has this in its name")
+    parser.add_argument("--about", nargs="*", metavar="WORD", help="tell of what has these words")
+    return parser
+
+
+def _mutant(words: str) -> Mutant:
+    try:
+        return mutant_named(words)
+    except LookupError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def tell(console: Console, seed: int, mutant: Mutant | None, about: Sequence[str] | None) -> int:
+    """Live one life, and tell of it: 1 if it broke a promise."""
+    life = Life(seed, mutant)
+    for line in life.told(about):
+        console.line(line)
+    return 1 if life.violations else 0
 
 
 def run(console: Console, seeds: range, jobs: int) -> int:
@@ -56,8 +94,9 @@ def run(console: Console, seeds: range, jobs: int) -> int:
         console.line(line)
     for broken in sorted(totals.broken, key=lambda it: it.seed)[:_MOST_SHOWN]:
         console.line()
-        for line in islice(broken.lines(), _MOST_LINES):
-            console.line(line, Style.BAD if line.startswith("seed") else None)
+        console.line(f"python -m tests.simulation --seed {broken.seed}", Style.BAD)
+        for line in islice(Life(broken.seed).told(), _MOST_LINES):
+            console.line(line)
     return 1 if totals.broken else 0
 
 

@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
+from tests.simulation.account import PAGE_SIZE
 from tests.simulation.deployment import resources
 from tests.simulation.edge_cases import Step
 from tests.simulation.fakes.dynamodb import DynamoDb, Table
-from tests.simulation.world import PAGE_SIZE, World
+from tests.simulation.world import World
 
 type Answer = dict[str, Any]
 
@@ -93,7 +94,7 @@ def _recorded(world: World) -> list[Request]:
             asked.add(question)
         requests.append(request)
 
-    world.watchers.append(watch)
+    world.aws.watchers.append(watch)
     world.run()
     return requests
 

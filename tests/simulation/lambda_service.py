@@ -182,8 +182,9 @@ class Lambda:
         return self._faults.uniform(0, 1)
 
     def _logger(self, function: FunctionResource) -> Callable[[], Logger]:
-        def tell(message: str, facts: Any) -> None:
-            self._trace.add(self._loop.seconds, function.name, f"log: {message}", facts)
+        def tell(message: str, facts: Mapping[str, Any]) -> None:
+            who = self._loop.running or function.name
+            self._trace.add(self._loop.seconds, who, f"logs {message}", facts.get("extra", facts))
 
         return lambda: Logger(tell)
 

@@ -36,6 +36,19 @@ def _mutant(name: str, breaks: str, path: str, old: str, new: str) -> Mutant:
     )
 
 
+def mutant_named(words: str) -> Mutant:
+    """The one whose name has these words.
+
+    Raises:
+        LookupError: none has them, or several have.
+    """
+    found = [mutant for mutant in MUTANTS if words in mutant.name]
+    if len(found) != 1:
+        names = "; ".join(mutant.name for mutant in found) or "none"
+        raise LookupError(f"of the mutants, these have {words!r} in their name: {names}")
+    return found[0]
+
+
 MUTANTS: Final = (
     _mutant(
         "the plain advance does not ask for a better status",

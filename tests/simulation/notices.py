@@ -43,16 +43,16 @@ class _Notices:
         self._loop = world.loop
         # Who died between the claim and the publish has told nobody, and nobody knows that.
         self._maybe_told = any(name.startswith("notify_failure") for name in world.disturbed)
-        items = [plain(item) for item in world.tables["MessagesTable"].items()]
+        items = [plain(item) for item in world.aws.tables["MessagesTable"].items()]
         self._messages = {it["message_sid"]: it for it in items if not is_erased(it)}
         self._erased = {it["message_sid"] for it in items if is_erased(it)}
         self._episodes = {
             record["episode_id"]: record
-            for record in map(plain, world.tables["EpisodesTable"].items())
+            for record in map(plain, world.aws.tables["EpisodesTable"].items())
         }
         self._told: defaultdict[str, list[Published]] = defaultdict(list)
         """By notice id."""
-        for published in world.topic.published:
+        for published in world.aws.topic.published:
             self._told[published.notice_id].append(published)
         self._counted: defaultdict[str, list[Record]] = defaultdict(list)
         """By episode, the messages that say so."""
@@ -66,7 +66,7 @@ class _Notices:
                 self._of_episode[first.facts["episode_id"]].append(first)
         # As they were when somebody claimed to tell of them; a code can be learned later.
         self._claimed: dict[str, Record] = {}
-        for change in world.tables["MessagesTable"].stream:
+        for change in world.aws.tables["MessagesTable"].stream:
             image = plain(change.after or {})
             if image.get("notice") == "telling":
                 self._claimed.setdefault(image["message_sid"], image)

@@ -19,12 +19,12 @@ type Step = tuple[str, str]
 def wrong_events(world: World) -> Iterator[Violation]:
     """Every change that nobody was told of, every event of none, every id that says nothing."""
     changes: defaultdict[str, set[Step]] = defaultdict(set)
-    for change in world.tables["MessagesTable"].stream:
+    for change in world.aws.tables["MessagesTable"].stream:
         if step := _step(change):
             changes[_sid(change)].add(step)
-    given_up = {(_sid(it), _step(it)) for it in world.given_up["publish_outcomes"]}
+    given_up = {(_sid(it), _step(it)) for it in world.aws.given_up["publish_outcomes"]}
     told: defaultdict[str, set[Step]] = defaultdict(set)
-    for event in world.bus.published:
+    for event in world.aws.bus.published:
         told[event["message_sid"]].add((event["previous_outcome"], event["outcome"]))
     for sid in changes.keys() | told.keys():
         for step in changes[sid] - told[sid]:
@@ -40,7 +40,7 @@ def wrong_events(world: World) -> Iterator[Violation]:
 def _wrong_ids(world: World) -> Iterator[Violation]:
     """Every change has an id, and every id a change."""
     ids: defaultdict[tuple[str, Step], set[str]] = defaultdict(set)
-    for event in world.bus.published:
+    for event in world.aws.bus.published:
         step = event["previous_outcome"], event["outcome"]
         ids[event["message_sid"], step].add(event["event_id"])
     seen: set[str] = set()

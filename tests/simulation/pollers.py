@@ -1,12 +1,14 @@
 """What invokes a function by itself: Lambda's pollers of queues and streams, and schedules."""
 
 import json
+import random
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 from zlib import crc32
 
-from tests.simulation.deployment import FunctionResource, Trigger
+from tests.simulation.account import Account
+from tests.simulation.deployment import FunctionResource, Trigger, functions, queue_url
 from tests.simulation.fakes.dynamodb import Change, Table
 from tests.simulation.fakes.queues import Queue, QueuedMessage
 from tests.simulation.faults import Faults, Mishap
@@ -16,6 +18,35 @@ from tests.simulation.virtual_time import Ended, Loop
 _MOST_RETRY_DELAY: Final = 60.0
 _RARELY: Final = 3600.0
 _SECONDS: Final = {"minute": 60, "hour": 3600, "day": 86400}
+
+
+def connected_schedules(
+    aws: Account, draws: random.Random, *, service: Lambda, loop: Loop, faults: Faults
+) -> list["Schedule"]:
+    """Let queues and streams invoke their functions; the schedules wait until they are started."""
+    schedules = []
+    for function in functions().values():
+        for trigger in function.triggers:
+            match trigger.kind:
+                case "SQS":
+                    queue = aws.queues[queue_url(trigger.source)]
+                    QueuePoller(function, trigger, queue, service=service, loop=loop, faults=faults)
+                case "DynamoDB":
+                    StreamPoller(
+                        function,
+                        trigger,
+                        aws.tables[trigger.source],
+                        aws.given_up[function.name],
+                        shards=draws.choice((1, 2, 4)),
+                        service=service,
+                        loop=loop,
+                        faults=faults,
+                    )
+                case "ScheduleV2":
+                    schedules.append(
+                        Schedule(function, trigger, service=service, loop=loop, faults=faults)
+                    )
+    return schedules
 
 
 class QueuePoller:

@@ -1,7 +1,7 @@
 """Running seeds, and what came of them."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -14,18 +14,10 @@ from tests.simulation.world import World
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broken:
-    """A seed that broke promises."""
+    """A seed that broke promises; report.py tells how."""
 
     seed: int
     violations: tuple[Violation, ...]
-
-    def lines(self) -> Iterator[str]:
-        """For the person who looks into it: each promise, then the trace of what it is about."""
-        for violation in self.violations:
-            yield f"seed {self.seed}: {violation.promise}  {violation.subject}  {violation.text}"
-        subjects = {violation.subject for violation in self.violations}
-        yield f"trace of {', '.join(sorted(subjects))}:"
-        yield from World(self.seed).run().trace.lines(*subjects)
 
 
 @dataclass(slots=True, kw_only=True)

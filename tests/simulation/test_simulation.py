@@ -1,11 +1,14 @@
 """The promises I1 to I7 under every fault that can happen between Twilio, AWS and the project."""
 
+import re
+
 import pytest
 
 from tests.simulation.checks import violations
 from tests.simulation.command import main
 from tests.simulation.faults import Weather
-from tests.simulation.runs import Broken, run_seeds
+from tests.simulation.report import Life
+from tests.simulation.runs import Totals, run_seeds
 from tests.simulation.world import World
 
 _SEEDS_OF_A_PART = 25
@@ -21,6 +24,10 @@ FINE = Weather(
 )
 
 
+def all_told(totals: Totals) -> str:
+    return "\n".join(line for it in totals.broken for line in Life(it.seed).told())
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("part", range(_PARTS))
 def test_whatever_goes_wrong_every_promise_is_kept(part: int) -> None:
@@ -28,14 +35,14 @@ def test_whatever_goes_wrong_every_promise_is_kept(part: int) -> None:
 
     totals = run_seeds(seeds)
 
-    assert not totals.broken, "\n".join(line for it in totals.broken for line in it.lines())
+    assert not totals.broken, all_told(totals)
     assert totals.faults.total() > _SEEDS_OF_A_PART
 
 
 def test_a_few_lives_tell_at_once_that_a_change_breaks_the_simulation() -> None:
     totals = run_seeds(range(3))
 
-    assert not totals.broken, "\n".join(line for it in totals.broken for line in it.lines())
+    assert not totals.broken, all_told(totals)
 
 
 def test_the_command_prints_its_tables_as_the_document_has_them(
@@ -54,7 +61,7 @@ def test_the_same_seed_is_the_same_run() -> None:
     first, second = World(5).run(), World(5).run()
 
     assert list(first.trace.lines()) == list(second.trace.lines())
-    assert first.tables["MessagesTable"].items() == second.tables["MessagesTable"].items()
+    assert first.aws.tables["MessagesTable"].items() == second.aws.tables["MessagesTable"].items()
 
 
 def test_nothing_goes_wrong_in_fine_weather() -> None:
@@ -75,16 +82,56 @@ def test_a_campaign_of_hundreds_keeps_every_promise(seed: int) -> None:
     assert world.disturbed
 
 
-def test_a_broken_promise_is_told_with_its_seed_and_its_trace() -> None:
-    world = World(3).run()
-    (sid, *_) = (message.sid for message in world.twilio.simulator.messages())
-    for table in world.tables.values():
-        for item in table.items():
-            table.put({name: item[name] for name in table.key_names}, None)
+def test_a_life_that_breaks_a_promise_is_told_with_all_that_led_to_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = main(["--seed", "17", "--mutant", "by whoever finds it claimed"])
 
-    found = violations(world)
+    told = capsys.readouterr().out
+    circumstances, _, rest = told.partition("It broke these promises:\n")
+    broken, _, happened = rest.partition("What happened")
+    assert code == 1
+    assert "the notice is told by whoever finds it claimed (a mutant)" in circumstances
+    assert "caller 4 wants a message to +15555530007" in circumstances
+    assert re.fullmatch(r"  I4  SM5ed33e\w+: SM5ed33e…:failure was told twice .*\n\n", broken)
+    assert "Twilio               calls back  request_id=rq_707b70… ErrorCode=30007" in happened
+    for teller in ("notify_failure#37", "notify_failure#38"):
+        assert f"{teller}    invoked  MODIFY message_sid=SM5ed33e…" in happened
+        assert f"{teller}    sns  publish SM5ed33e…:failure kind=opening" in happened
+        assert f"{teller}    ended" in happened
 
-    assert sid in {violation.subject for violation in found}
-    lines = list(Broken(seed=3, violations=tuple(found)).lines())
-    assert any(line.startswith("seed 3: I1") and sid in line for line in lines)
-    assert any("Twilio" in line and sid in line for line in lines[len(found) :])
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--mutant", "by whoever finds it claimed"],
+        ["--about", "SM5ed33e"],
+        ["--seed", "17", "--mutant", "what no mutant is called"],
+        ["--seed", "17", "--mutant", "sent again"],  # several
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_told_is_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+
+    assert ended.value.code == 2
+    assert "--seed" in capsys.readouterr().err
+
+
+def test_a_life_without_a_broken_promise_is_told_as_far_as_somebody_asks(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = main(["--seed", "17"])
+    told = capsys.readouterr().out
+    main(["--seed", "17", "--about", "SM5ed33e"])
+    about_one = capsys.readouterr().out
+    main(["--seed", "17", "--about"])
+    about_all = capsys.readouterr().out
+
+    assert code == 0
+    assert told.splitlines()[-1] == "It broke no promise."
+    assert told in about_one
+    assert set(about_one.splitlines()[-20:]) < set(about_all.splitlines())

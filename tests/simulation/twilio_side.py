@@ -1,6 +1,7 @@
 """Twilio in virtual time: the simulator's rules, reached by the functions, reporting back to us."""
 
 import base64
+import json
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -85,8 +86,12 @@ class Twilio:
         if before:
             left = {message.sid for message in self.simulator.messages()}
             self.deleted += [message for message in before if message.sid not in left]
-        said = answer if isinstance(answer, Dropped) else (answer.status, answer.body[:150])
-        self._trace.add(self._loop.seconds, "Twilio", f"{request.method} {request.path}", said)
+        said = (
+            "no answer" if isinstance(answer, Dropped) else (answer.status, _essence(answer.body))
+        )
+        asked = f"is asked {request.method} {request.path.rpartition(f'{ACCOUNT_SID}/')[2]}"
+        told = request.query, request.body, "->", said
+        self._trace.add(self._loop.seconds, "Twilio", asked, told)
         self._wake()
         return answer
 
@@ -109,13 +114,15 @@ class Twilio:
         """Perform a callback: it may be lost, late or repeated, and so may its answer."""
         loop, faults, self_ = self._loop, self._faults, self.simulator
         self.callbacks += 1
-        self._trace.add(loop.seconds, "Twilio", "calls back", (attempt.url, attempt.body))
+        query = urlsplit(attempt.url).query
+        self._trace.add(loop.seconds, "Twilio", "calls back", (query, attempt.body))
         results: list[CallbackResult] = []
 
         def settle(result: CallbackResult) -> None:
             if not results:
                 results.append(result)
-                self._trace.add(loop.seconds, "Twilio", "hears", (attempt.body, result))
+                heard = result.status or result.failure, "to", attempt.body
+                self._trace.add(loop.seconds, "Twilio", "hears", heard)
                 self_.callback_answered(attempt, result, loop.now)
                 self._wake()
 
@@ -204,7 +211,11 @@ class TwilioSession:
 
         try:
             answer = self._calls.perform(
-                "twilio", f"{method} {parts.path}", effect, timeout=read_timeout, fault=fault
+                "twilio",
+                lambda: f"{method} {parts.path}",
+                effect,
+                timeout=read_timeout,
+                fault=fault,
             )
         except WasRefused:
             return self._refused(url, connect_timeout)
@@ -236,6 +247,12 @@ class TwilioSession:
                 return _response(Response(status=429, headers={"Retry-After": "1"}))
             case _:
                 return _response(Response(status=401, body=b'{"code": 20003}'))
+
+
+def _essence(body: bytes) -> dict[str, Any]:
+    """What a trace needs of an answer."""
+    said = json.loads(body) if body.startswith(b"{") else {}
+    return {name: said[name] for name in ("sid", "status", "error_code", "code") if said.get(name)}
 
 
 def _without_code(attempt: CallbackAttempt) -> CallbackAttempt:

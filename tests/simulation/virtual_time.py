@@ -133,6 +133,11 @@ class Loop:
         """The name of the task that runs."""
         return self._current().name
 
+    @property
+    def running(self) -> str:
+        """The same; empty where none runs, whether or not it is about to die."""
+        return self._running.name if self._running else ""
+
     def seconds_left(self) -> float:
         """Of the running task."""
         return self._current().deadline - self.seconds

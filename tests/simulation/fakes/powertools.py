@@ -1,10 +1,10 @@
 """Powertools' Logger and Metrics, which keep state for the whole process, told to one run."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-type Tell = Callable[[str, Any], None]
+type Tell = Callable[[str, Mapping[str, Any]], None]
 
 
 class Logger:
