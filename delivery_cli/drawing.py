@@ -174,7 +174,7 @@ def _draw_explanation(message: Json) -> Iterator[RenderableType]:
 def _explanation(message: Json) -> Json:
     """The stack's own, or in a list, which has none, ours."""
     given: Json | None = message.get("explanation")
-    return given or explain(message.get("error_code")).as_record()
+    return given or explain(message.get("error_code"), message["status"]).as_record()
 
 
 def _draw_timeline(transitions: Sequence[Json]) -> Iterator[RenderableType]:

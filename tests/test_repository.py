@@ -26,7 +26,7 @@ LAYER_MAY_IMPORT = {
     "aws": {"botocore"},
     "markup": set[str](),
     "message": set[str](),
-    "error_codes": set[str](),
+    "error_codes": {"delivery.message"},
     "http_event": set[str](),
     "callback": {"delivery.message"},
     "credentials": {"botocore"},

@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
+from delivery.error_codes import explain
 from delivery.markup import Child, Markup, as_json, element, joined, stylesheet
 from delivery.message import Message, Outcome
 from delivery.send_request import SendRequest
@@ -25,8 +26,6 @@ from .words import (
     NOTICE_IN_WORDS,
     OUTCOME_IN_WORDS,
     STATE_IN_WORDS,
-    again,
-    explained,
 )
 
 type Parameters = Mapping[str, Any]
@@ -278,7 +277,7 @@ def _row(viewer: Viewer, message: Message, at: datetime, *, shows_outcome: bool)
 
 
 def _explanation(message: Message) -> Markup:
-    explanation = explained(message)
+    explanation = explain(message.error_code, message.status)
     return element(
         "div",
         element(
@@ -288,7 +287,7 @@ def _explanation(message: Message) -> Markup:
             element("span", CATEGORY_IN_WORDS[explanation.category], class_="dw-pill"),
             class_="dw-title",
         ),
-        element("p", f"{explanation.action} {again(message, explanation)}", class_="dw-action"),
+        element("p", f"{explanation.action} {explanation.again}", class_="dw-action"),
         class_="dw-explanation",
     )
 

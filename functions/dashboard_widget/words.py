@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from delivery.error_codes import NOT_FOUND, Category, Explanation, explain
-from delivery.message import Message, MessageStatus, Notice, Outcome, Source
+from delivery.error_codes import Category
+from delivery.message import MessageStatus, Notice, Outcome, Source
 from delivery.send_request import RequestState
 
 STATUS_IN_WORDS: Final[Mapping[str, str]] = {
@@ -73,36 +73,3 @@ STATE_IN_WORDS: Final[Mapping[RequestState, str]] = {
         "key."
     ),
 }
-
-_INVALID: Final = Explanation(
-    code=None,
-    title="The request was not one that can be sent",
-    category=Category.CONTENT,
-    retryable=False,
-    action="The log of SendMessageFunction names the fields that are wrong. Correct the caller.",
-    duplicate_risk=False,
-)
-
-
-def explained(message: Message) -> Explanation:
-    """Why the message failed; of those that never reached Twilio, what we know ourselves."""
-    match message:
-        case Message(status=MessageStatus.NOT_FOUND):
-            return NOT_FOUND
-        case Message(status=MessageStatus.REFUSED, error_code=None):
-            return _INVALID
-        case _:
-            return explain(message.error_code)
-
-
-def again(message: Message, explanation: Explanation) -> str:
-    """Whether sending it again makes sense."""
-    if message.status == MessageStatus.NOT_FOUND:
-        return "Under its old key it is never sent again."
-    if explanation.duplicate_risk:
-        return "It may have gone out all the same: look before you send it again."
-    if explanation.retryable:
-        return "Sending it again later can help."
-    if explanation.category is Category.UNKNOWN:
-        return "Whether sending it again would help is not known."
-    return "Sending it again does not help."

@@ -79,7 +79,7 @@ class EpisodeKey:
     @property
     def category(self) -> Category:
         """Who has to do something about it."""
-        return explain(self.error_code).category
+        return explain(self.error_code, self.cause).category
 
 
 def episode_id_of(opener: Message) -> str:

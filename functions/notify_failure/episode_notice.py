@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from delivery.error_codes import NOT_FOUND, Explanation, explain
+from delivery.error_codes import Explanation, explain
 from delivery.message import MessageStatus, iso
 
 from .episode import EpisodeKey, Example, Kind, Pace, Tally, Telling
@@ -61,9 +61,7 @@ class _Range:
 
     @property
     def explained(self) -> Explanation:
-        if self.key.cause == MessageStatus.NOT_FOUND:
-            return NOT_FOUND
-        return explain(self.key.error_code)
+        return explain(self.key.error_code, self.key.cause)
 
     @property
     def reason(self) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from delivery.error_codes import NOT_FOUND, Category, Explanation, explain
+from delivery.error_codes import Category, Explanation, explain
 from delivery.message import Message, MessageStatus, Outcome, Source, iso
 from delivery.spellings import shown
 
@@ -96,7 +96,8 @@ def compose(
 
     It opens an episode: for as long as `quiet` no other failure of its kind is told.
     """
-    explained = NOT_FOUND if _was_not_found(message) else explain(_code(message))
+    never_sent = MessageStatus.NOT_FOUND if _was_not_found(message) else message.status
+    explained = explain(_code(message), never_sent)
     facts = _facts(message, explained, places, quiet=quiet, shows_numbers=shows_numbers)
     return FailureNotice(
         subject=as_subject(facts["headline"]),
@@ -139,6 +140,7 @@ def _facts(
         "how_bad": HOW_BAD[explained.category],
         "retryable": _word(explained.retryable),
         "action": explained.action,
+        "again": explained.again,
         "created_at": iso(message.created_at),
         "final_at": iso(message.final_at) if message.final_at else None,
         "timeline": "; ".join(f"{entry.status} {iso(entry.at)}" for entry in message.transitions),
@@ -187,7 +189,7 @@ def _email(message: Message, facts: Mapping[str, str]) -> str:
         code = f" Twilio's error code is {facts['error_code']}." if "error_code" in facts else ""
         parts += [
             section("What went wrong", f"{facts['title']}.{code}", facts["how_bad"]),
-            section("What to do", facts["action"], _again(facts)),
+            section("What to do", facts["action"], facts["again"]),
         ]
     parts += [
         section("What happened (UTC)", *_timeline(message)),
@@ -196,16 +198,6 @@ def _email(message: Message, facts: Mapping[str, str]) -> str:
         f"Notice {facts.get('notice_id', '-')}. Should it arrive twice, it carries the same id.",
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _again(facts: Mapping[str, str]) -> str:
-    if facts["status"] == MessageStatus.NOT_FOUND:
-        return "Under its old key it is never sent again, so that nobody gets it twice."
-    if facts["retryable"] == "true":
-        return "Sending the same message again later can help."
-    if facts["category"] == Category.UNKNOWN:
-        return "Whether sending it again would help is not known either."
-    return "Sending the same message again will not help."
 
 
 def _opening(message: Message, facts: Mapping[str, str]) -> str:

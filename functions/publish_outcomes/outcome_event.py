@@ -41,7 +41,7 @@ def detail_of(before: Outcome | None, message: Message) -> dict[str, Any]:
         "from": shown(message.from_) if message.from_ else None,
     }
     if message.outcome is Outcome.FAILED:
-        explained = explain(message.error_code)
+        explained = explain(message.error_code, message.status)
         facts |= {"category": str(explained.category), "retryable": explained.retryable}
     return {name: fact for name, fact in facts.items() if fact is not None}
 

@@ -81,7 +81,7 @@ def show_summary(raw_query: str, milliseconds_left: Callable[[], int]) -> Answer
 
     {"date", "at": when it was counted, "complete",
     "failed": on that day and still, {"count", "complete", "by_category": {category: count},
-    "by_error_code": [{"error_code" (null where Twilio named none), "count", "category", "title"}],
+    "by_error_code": [{"error_code" (null where there is none), "count", "category", "title"}],
     "by_sender": {number or messaging service: count}}, all with the most first,
     "unconfirmed": given up on that day, {"count", "complete", "by_sender"},
     "awaiting": right now, {"count", "complete", "by_age": {"scheduled", "under_1_hour",
@@ -125,7 +125,7 @@ def show_request(request_id: str) -> Answer:
 def _shown(message: Message) -> Record:
     if message.outcome is not Outcome.FAILED:
         return message.as_record()
-    return message.as_record() | {"explanation": explain(message.error_code).as_record()}
+    return message.as_record() | {"explanation": explain(message.error_code, message.status).as_record()}
 
 
 def _bad_query(*problems: tuple[str, str]) -> Answer:
@@ -145,14 +145,8 @@ def _state_of(request: SendRequest) -> Record:
         "message_sid": message_sid,
         "reference": request.reference,
     }
-    match state:
-        case RequestState.REFUSED:
-            shown["problem"] = _problem(request.error_code)
-        case RequestState.NOT_FOUND:
-            shown["problem"] = {
-                "detail": "It was probably not sent, and is never sent again under its key. "
-                "To send it, use a new key."
-            }
+    if state in {RequestState.REFUSED, RequestState.NOT_FOUND}:
+        shown["problem"] = _problem(request.error_code, state)
     return {name: fact for name, fact in shown.items() if fact is not None}
 
 
@@ -160,16 +154,16 @@ def _refused(message: Message) -> Record:
     return {
         "request_id": message.message_sid,
         "state": str(RequestState.REFUSED),
-        "problem": _problem(message.error_code),
+        "problem": _problem(message.error_code, message.status),
     } | ({"reference": message.reference} if message.reference else {})
 
 
-def _problem(error_code: int | None) -> Record:
-    if error_code is None:
-        return {
-            "detail": "The request was not one that can be sent; the sender's log names its fields."
-        }
-    return {"error_code": error_code, "explanation": explain(error_code).as_record()}
+def _problem(error_code: int | None, status: str) -> Record:
+    explained = explain(error_code, status)
+    return {
+        "detail": f"{explained.title}. {explained.action}",
+        "explanation": explained.as_record(),
+    } | ({"error_code": error_code} if error_code else {})
 
 
 def _by_id(show: Callable[[str], Answer], asked: str) -> Answer:

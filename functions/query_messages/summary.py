@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from delivery.error_codes import explain
+from delivery.error_codes import Explanation, explain
 from delivery.message import Message, Record, iso
 from delivery.send_request import RequestState, SendRequest
 
@@ -78,21 +78,20 @@ def summarize(day: date, lists: Lists, *, now: datetime, bounds: Bounds) -> Reco
 
 
 def _failed(messages: _Counted[Message]) -> Record:
-    codes, senders = Counter[int | None](), Counter[str]()
+    reasons, senders = Counter[Explanation](), Counter[str]()
     for message in messages:
-        codes[message.error_code] += 1
+        reasons[explain(message.error_code, message.status)] += 1
         senders[_sender_of(message)] += 1
     categories = Counter[str]()
     listed = []
-    for code, count in codes.most_common():
-        explained = explain(code)
-        categories[explained.category] += count
+    for reason, count in reasons.most_common():
+        categories[reason.category] += count
         listed.append(
             {
-                "error_code": code,
+                "error_code": reason.code,
                 "count": count,
-                "category": str(explained.category),
-                "title": explained.title,
+                "category": str(reason.category),
+                "title": reason.title,
             }
         )
     return {

@@ -88,7 +88,7 @@ def _ages(ages: Iterable[timedelta]) -> dict[str, int]:
 
 def _category(message: Record) -> str:
     code = message.get("error_code")
-    return str(explain(int(code) if code is not None else None).category)
+    return str(explain(int(code) if code is not None else None, message["status"]).category)
 
 
 def _is_in_doubt(request: Record, now: datetime) -> bool:

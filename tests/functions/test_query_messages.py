@@ -463,6 +463,26 @@ def test_bad_input_on_the_queue_is_a_refused_request(app: ModuleType, function: 
     _, body = request_shown(app, message.message_sid)
 
     assert (body["state"], body["reference"]) == ("refused", "order-8")
+    assert body["problem"]["detail"].startswith("The request was not one that can be sent.")
+
+
+@pytest.mark.parametrize(
+    ("status", "title"),
+    [
+        ("refused", "The request was not one that can be sent"),
+        ("not_found", "No trace of it at Twilio"),
+    ],
+)
+def test_a_request_that_became_no_message_is_explained_in_its_own_words(
+    app: ModuleType, store: MessageStore, status: str, title: str
+) -> None:
+    request_id = "rq_" + "a" * 32
+    never_sent = an_update(status, message_sid=request_id, request_id=request_id)
+    message_sid = store.record_never_sent(never_sent).message.message_sid
+
+    _, body = shown(app, message_sid)
+
+    assert body["explanation"]["title"] == title
 
 
 def test_a_claim_without_a_result_is_in_progress_and_then_in_doubt(

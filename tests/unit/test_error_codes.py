@@ -62,6 +62,39 @@ def test_an_unknown_code_is_never_retried_and_says_where_to_look(code: int) -> N
     assert f"https://www.twilio.com/docs/api/errors/{code}" in explanation.action
 
 
+def test_a_request_that_was_not_found_may_have_been_sent_and_is_never_sent_again() -> None:
+    explanation = explain(None, "not_found")
+
+    assert explanation.title == "No trace of it at Twilio"
+    assert explanation.duplicate_risk
+    assert explanation.again.startswith("Under its old key it is never sent again")
+
+
+def test_a_request_that_was_refused_here_is_not_looked_for_at_twilio() -> None:
+    explanation = explain(None, "refused")
+
+    assert explanation.title == "The request was not one that can be sent"
+    assert "SendMessageFunction" in explanation.action
+    assert "Console" not in explanation.action
+
+
+def test_a_request_that_twilio_refused_is_explained_by_its_code() -> None:
+    assert explain(21211, "refused") == explain(21211)
+
+
+@pytest.mark.parametrize(
+    ("code", "again"),
+    [
+        (30003, "Sending it again later can help."),
+        (21610, "Sending it again does not help."),
+        (20500, "It may have gone out all the same: look before you send it again."),
+        (99999, "Whether sending it again would help is not known."),
+    ],
+)
+def test_every_failure_says_whether_to_send_it_again(code: int, again: str) -> None:
+    assert explain(code).again == again
+
+
 def test_a_failure_without_a_code_is_never_retried_and_says_where_to_look() -> None:
     explanation = explain(None)
 

@@ -56,7 +56,7 @@ What went wrong
 
 What to do
   One or two delayed retries at most; then treat as unreachable.
-  Sending the same message again later can help.
+  Sending it again later can help.
 
 What happened (UTC)
   2026-11-23 12:00:00  queued       Twilio's answer to the request
@@ -235,6 +235,22 @@ def test_a_request_that_was_not_found_is_told_with_what_to_do_about_it() -> None
     assert "was probably not sent: No trace of it at Twilio" in notice.subject
     assert "under a new key" in notice.email
     assert "/requests/rq_" in notice.email
+
+
+def test_a_request_that_was_refused_here_is_not_looked_for_at_twilio() -> None:
+    refused = Message.never_sent(replace(a_refusal("refused"), error_code=None), Lifetimes())
+
+    notice = a_notice(refused)
+
+    assert "The request was not one that can be sent" in notice.subject
+    assert "SendMessageFunction" in notice.email
+    assert "Twilio's Console" not in notice.email
+
+
+def test_a_message_that_may_have_gone_out_all_the_same_is_not_just_sent_again() -> None:
+    risky = a_message(an_update("failed", error_code=20500))
+
+    assert "look before you send it again" in a_notice(risky).email
 
 
 def test_a_request_that_was_sent_after_all_says_where_its_message_is_found() -> None:

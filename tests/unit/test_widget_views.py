@@ -92,11 +92,11 @@ def test_a_request_that_was_not_found_is_never_sent_again_under_its_key() -> Non
     screen = list_of_failures(never_sent("not_found"))
 
     assert "No trace of it at Twilio" in screen.texts
-    assert "Under its old key it is never sent again." in screen.text
+    assert "Under its old key it is never sent again" in screen.text
 
 
 def test_a_request_that_was_no_request_says_where_its_fields_are_named() -> None:
-    assert "names the fields that are wrong" in list_of_failures(never_sent("refused")).text
+    assert "which fields are wrong" in list_of_failures(never_sent("refused")).text
 
 
 def test_a_failures_details_open_above_the_list() -> None:

@@ -1,4 +1,4 @@
-"""What an error code of Twilio's means, and what to do about it.
+"""Why a message failed, and what to do about it: mostly what an error code of Twilio's means.
 
 The catalogue lies beside this module. Titles, categories and what may be retried are our reading
 of https://www.twilio.com/docs/api/errors; Twilio adds, splits and renames codes, so no decision
@@ -11,6 +11,8 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+
+from delivery.message import MessageStatus
 
 _CATALOGUE: Final = Path(__file__).with_suffix(".json")
 _DICTIONARY: Final = "https://www.twilio.com/docs/api/errors"
@@ -39,7 +41,7 @@ def categories_in(text: str) -> tuple[frozenset[Category], list[str]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """An error code in words; `title` and `action` are written for the person who is told."""
+    """A failure in words; `title` and `action` are written for the person who is told."""
 
     code: int | None
     title: str
@@ -49,6 +51,19 @@ class Explanation:
     action: str
     duplicate_risk: bool
     """The message may have gone out in spite of the error: look before sending it again."""
+
+    @property
+    def again(self) -> str:
+        """Whether sending the same message again makes sense, in a sentence."""
+        if self is _NOT_FOUND:
+            return "Under its old key it is never sent again, so that nobody gets it twice."
+        if self.duplicate_risk:
+            return "It may have gone out all the same: look before you send it again."
+        if self.retryable:
+            return "Sending it again later can help."
+        if self.category is Category.UNKNOWN:
+            return "Whether sending it again would help is not known."
+        return "Sending it again does not help."
 
     def as_record(self) -> dict[str, str | bool]:
         """What an answer shows of it."""
@@ -60,7 +75,7 @@ class Explanation:
         }
 
 
-NOT_FOUND: Final = Explanation(
+_NOT_FOUND: Final = Explanation(
     code=None,
     title="No trace of it at Twilio",
     category=Category.UNKNOWN,
@@ -71,11 +86,30 @@ NOT_FOUND: Final = Explanation(
     ),
     duplicate_risk=True,
 )
-"""Of a request that was probably not sent, which has no code."""
+
+_REFUSED_HERE: Final = Explanation(
+    code=None,
+    title="The request was not one that can be sent",
+    category=Category.CONTENT,
+    retryable=False,
+    action=(
+        "The log of SendMessageFunction says why, by the request's id: which fields are wrong, or "
+        "that its key was used before. Correct the caller."
+    ),
+    duplicate_risk=False,
+)
 
 
-def explain(code: int | None) -> Explanation:
-    """The explanation of a code; of one that nobody knows, where to look it up."""
+def explain(code: int | None, status: str | None = None) -> Explanation:
+    """Why a message with this error code failed; of a code that nobody knows, where to look it up.
+
+    A request that never became a message (its `status` is one of our two words) needs no code to be
+    explained: it was probably not sent, or was refused before Twilio saw it.
+    """
+    if status == MessageStatus.NOT_FOUND:
+        return _NOT_FOUND
+    if code is None and status == MessageStatus.REFUSED:
+        return _REFUSED_HERE
     if code is None:
         return _unknown(
             None,

@@ -99,7 +99,7 @@ def count_recorded(metrics: Metrics, recorded: "Recorded") -> None:
         failed = message.outcome is Outcome.FAILED
         metrics.add_metric("MessageFailed", MetricUnit.Count, int(failed))
         if failed:
-            facts["category"] = str(explain(message.error_code).category)
+            facts["category"] = str(explain(message.error_code, message.status).category)
         elif update.source is Source.CALLBACK:
             _count_arrival(metrics, recorded)
     for name, fact in facts.items():
