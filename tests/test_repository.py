@@ -35,6 +35,7 @@ LAYER_MAY_IMPORT = {
     "dynamodb": {"botocore"},
     "paging": {"delivery.message"},
     "spellings": set[str](),
+    "words": {"delivery.message"},
     "store": {"delivery.message", "delivery.dynamodb", "delivery.paging", "botocore"},
     "request_store": {"delivery.send_request", "delivery.dynamodb", "botocore"},
     "twilio": {"delivery.credentials", "requests", "urllib3"},

@@ -14,9 +14,10 @@ from delivery.message import (
     Transition,
     rank,
 )
+from delivery.words import SOURCE_IN_WORDS, span
 
-from .viewer import Viewer, span
-from .words import SOURCE_IN_WORDS, STATUS_IN_WORDS
+from .viewer import Viewer
+from .words import STATUS_IN_WORDS
 
 _HEIGHT: Final = 24
 _MIDDLE: Final = _HEIGHT // 2

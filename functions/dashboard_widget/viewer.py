@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any, Final, Self
 
-from delivery.spellings import shown
+from delivery.words import shown, span
 
 FIELD: Final = "lookup"
 """The form's only field. Not `search` or `query`: a name that a browser's document or form may have
@@ -19,8 +19,7 @@ already is cleaned away.
 
 _OFFSET: Final = re.compile(r"([+-])(\d\d):(\d\d)")
 _MINUTE: Final = 60
-_SHORT: Final = 10  # so many seconds are told with a fraction
-_UNITS: Final = (("d", 86400), ("h", 3600), ("min", _MINUTE), ("s", 1))
+_JUST_NOW: Final = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,22 +81,9 @@ class Viewer:
     def ago(self, time: datetime) -> str:
         """How long ago it was."""
         since = self.now - time
-        if since < timedelta(seconds=_SHORT):
+        if since < _JUST_NOW:
             return "just now"
         return f"{span(since, units=1)} ago"
-
-
-def span(length: timedelta, *, units: int = 2) -> str:
-    """A length of time in its largest units; under ten seconds with a fraction."""
-    seconds = max(length.total_seconds(), 0)
-    if seconds < _SHORT:
-        return f"{seconds:.1f} s"
-    parts, left = [], int(seconds)
-    for name, size in _UNITS:
-        count, left = divmod(left, size)
-        if count:
-            parts.append(f"{count} {name}")
-    return " ".join(parts[:units])
 
 
 def _zone(offset: object) -> tzinfo:

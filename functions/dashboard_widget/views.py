@@ -17,10 +17,11 @@ from delivery.message import Message, Outcome
 from delivery.send_request import SendRequest
 from delivery.spellings import Kind
 from delivery.store import Tally
+from delivery.words import span
 
 from .looking import Counts, Failures, Several
 from .timeline import timeline
-from .viewer import FIELD, Viewer, span
+from .viewer import FIELD, Viewer
 from .words import (
     CATEGORY_IN_WORDS,
     NOTICE_IN_WORDS,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from delivery.error_codes import Category
-from delivery.message import MessageStatus, Notice, Outcome, Source
+from delivery.message import MessageStatus, Notice, Outcome
 from delivery.send_request import RequestState
 
 STATUS_IN_WORDS: Final[Mapping[str, str]] = {
@@ -21,12 +21,6 @@ STATUS_IN_WORDS: Final[Mapping[str, str]] = {
     MessageStatus.READ: "the recipient opened it",
     MessageStatus.REFUSED: "it was refused and never sent",
     MessageStatus.NOT_FOUND: "no trace of it at Twilio: probably not sent",
-}
-
-SOURCE_IN_WORDS: Final[Mapping[Source, str]] = {
-    Source.SEND: "answer to the request",
-    Source.CALLBACK: "status callback",
-    Source.RECONCILE: "found by asking Twilio",
 }
 
 CATEGORY_IN_WORDS: Final[Mapping[Category, str]] = {

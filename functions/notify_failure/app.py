@@ -24,14 +24,15 @@ from botocore.config import Config
 from delivery import aws
 from delivery.error_codes import Category, categories_in
 from delivery.message import Message
-from delivery.spellings import shown
 from delivery.store import MessageStore
+from delivery.words import shown
 
 from .episode import EpisodeKey, Telling
 from .episode_notice import compose_range
 from .episode_store import EpisodeStore
 from .findings import Finding, What
-from .notice import FailureNotice, Places, compose
+from .message_notice import compose
+from .notice import FailureNotice, Places
 from .telling import Teller, TimeLeft
 
 FAILURE_TOPIC_ARN = os.environ["FAILURE_TOPIC_ARN"]

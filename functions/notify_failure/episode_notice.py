@@ -4,7 +4,6 @@ Pure: what an episode has to tell goes in, the texts come out. Everything in the
 telling begins, so that a notice that comes twice says the same.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,19 +11,27 @@ from typing import Final
 
 from delivery.error_codes import Explanation, explain
 from delivery.message import MessageStatus, iso
+from delivery.words import span
 
 from .episode import EpisodeKey, Example, Kind, Pace, Tally, Telling
 from .notice import (
-    HOW_BAD,
+    Facts,
     FailureNotice,
     Places,
+    as_email,
     as_subject,
+    attributes_of,
+    custom_notification,
+    error_url,
+    facts_of,
     on_one_line,
+    rows,
     section,
-    span,
+    signed,
     utc,
+    word,
 )
-from .wording import HOW_BAD_TOGETHER, WHAT_TO_DO_TOGETHER
+from .wording import HOW_BAD, HOW_BAD_TOGETHER, WHAT_TO_DO_TOGETHER
 
 _MOST_NAMES: Final = 5
 _BAR: Final = 30  # letters of the longest one
@@ -42,12 +49,12 @@ def compose_range(
 ) -> FailureNotice:
     """The summary of what an episode has counted, or its last line."""
     it = _Range(key=key, telling=telling, quiet=quiet)
-    facts = {name: on_one_line(fact) for name, fact in _facts(it, places).items() if fact}
+    facts = facts_of(_facts(it, places))
     return FailureNotice(
         subject=as_subject(facts["headline"]),
         email=_email(it, facts),
-        default=json.dumps(_custom_notification(it, facts)),
-        attributes=_attributes(it),
+        default=_custom_notification(it, facts),
+        attributes=attributes_of(facts, status=_status(it), error_code=it.key.error_code),
     )
 
 
@@ -90,7 +97,6 @@ class _Range:
 
 
 def _facts(it: _Range, places: Places) -> dict[str, str | None]:
-    """Every fact of the notice by its name; what is not known is left out."""
     telling, code = it.telling, it.key.error_code
     failures = telling.failures
     return {
@@ -109,7 +115,7 @@ def _facts(it: _Range, places: Places) -> dict[str, str | None]:
         "title": it.explained.title,
         "category": str(it.explained.category),
         "how_bad": (HOW_BAD if it.are_few else HOW_BAD_TOGETHER)[it.explained.category],
-        "retryable": "true" if it.explained.retryable else "false",
+        "retryable": word(it.explained.retryable),
         "action": it.explained.action,
         "what_to_do": " ".join(_what_to_do(it)),
         "opened_at": iso(telling.opened_at),
@@ -121,9 +127,8 @@ def _facts(it: _Range, places: Places) -> dict[str, str | None]:
         "senders": _names(telling.tally.senders, failures) if failures else None,
         "examples": "; ".join(map(_example, telling.examples)),
         "notice_id": telling.notice_id,
-        "error_url": f"https://www.twilio.com/docs/api/errors/{code}" if code else None,
-        "list_url": f"{places.messages_api_url.rstrip('/')}/messages"
-        f"?failed_on={telling.until:%Y-%m-%d}",
+        "error_url": error_url(code),
+        "list_url": places.api(f"messages?failed_on={telling.until:%Y-%m-%d}"),
         "dashboard_url": places.dashboard_url,
     }
 
@@ -136,7 +141,7 @@ def _headline(it: _Range) -> str:
     return f"It has stopped. {headline}" if _has_stopped(it) else headline
 
 
-def _email(it: _Range, facts: Mapping[str, str]) -> str:
+def _email(it: _Range, facts: Facts) -> str:
     telling = it.telling
     parts = [_what_happened(it), _about(it)]
     if telling.failures:
@@ -156,7 +161,7 @@ def _email(it: _Range, facts: Mapping[str, str]) -> str:
         _what_follows(it),
         f"Notice {telling.notice_id}. Should it arrive twice, it carries the same id and numbers.",
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return as_email(parts)
 
 
 def _what_happened(it: _Range) -> str:
@@ -204,18 +209,17 @@ def _about(it: _Range) -> str:
     telling = it.telling
     first, last = _number(telling.range_from), _number(telling.range_to)
     numbers = f"number {last}" if telling.failures == 1 else f"numbers {first} to {last}"
-    rows = {
-        "More": f"{_number(telling.failures)} ({numbers} of this episode)"
-        if telling.failures
-        else "",
+    failures, recovered = _number(telling.failures), _number(telling.recovered)
+    named = {
+        "More": f"{failures} ({numbers} of this episode)" if telling.failures else None,
         "In all": last,
-        "Arrived": f"{_number(telling.recovered)} after all" if telling.recovered else "",
+        "Arrived": f"{recovered} after all" if telling.recovered else None,
         "Account": it.key.account_sid,
         "Began": utc(telling.opened_at),
         "Last one": utc(telling.tally.last_at or telling.last_failure_at),
         "Episode": telling.episode_id,
     }
-    return "\n".join(f"  {name + ':':<11}{row}" for name, row in rows.items() if row)
+    return "\n".join(f"  {row}" for row in rows(named))
 
 
 def _trend(it: _Range) -> str | None:
@@ -336,13 +340,14 @@ def _what_to_do(it: _Range) -> list[str]:
     return [WHAT_TO_DO_TOGETHER[it.explained.category], it.explained.action]
 
 
-def _where_to_look(facts: Mapping[str, str]) -> list[str]:
-    rows = {
-        "What failed": f"GET {facts['list_url']} (with IAM credentials)",
-        "This error": facts.get("error_url"),
-        "Dashboard": facts.get("dashboard_url"),
-    }
-    return [f"{name + ':':<13}{row}" for name, row in rows.items() if row]
+def _where_to_look(facts: Facts) -> list[str]:
+    return rows(
+        {
+            "What failed": signed(facts["list_url"]),
+            "This error": facts.get("error_url"),
+            "Dashboard": facts.get("dashboard_url"),
+        }
+    )
 
 
 def _what_follows(it: _Range) -> str:
@@ -354,7 +359,7 @@ def _what_follows(it: _Range) -> str:
     )
 
 
-def _custom_notification(it: _Range, facts: Mapping[str, str]) -> dict[str, object]:
+def _custom_notification(it: _Range, facts: Facts) -> str:
     description = [_what_happened(it)]
     if it.telling.failures:
         description += [f"*Is it getting better?* {facts['trend']}", *_places_of_failures(it)]
@@ -362,37 +367,20 @@ def _custom_notification(it: _Range, facts: Mapping[str, str]) -> dict[str, obje
         description.append(f"*{it.reason}.* {facts['how_bad']}")
     description.append(_what_follows(it))
     steps = [] if it.is_closing else _what_to_do(it)
-    return {
-        "version": "1.0",
-        "source": "custom",
-        "id": it.telling.notice_id,
-        "content": {
-            "textType": "client-markdown",
-            "title": facts["headline"],
-            "description": "\n".join(line for line in description if line),
-            "nextSteps": [*steps, f"Look at what failed: {facts['list_url']}"],
-            "keywords": [facts["kind"], facts["category"], facts.get("error_code", "no code")],
-        },
-        "metadata": {
-            "threadId": it.telling.episode_id,
-            "summary": facts["headline"],
-            "eventType": facts["event"],
-            "relatedResources": [example.message_sid for example in it.telling.examples],
-            "additionalContext": dict(facts),
-        },
-    }
+    return custom_notification(
+        facts,
+        notice_id=it.telling.notice_id,
+        episode_id=it.telling.episode_id,
+        description=description,
+        next_steps=[*steps, f"Look at what failed: {facts['list_url']}"],
+        keywords=[facts["kind"], facts["category"], facts.get("error_code", "no code")],
+        message_sids=[example.message_sid for example in it.telling.examples],
+    )
 
 
-def _attributes(it: _Range) -> dict[str, str | int]:
-    """As those of a message's notice; `status` is what the messages of an episode share."""
-    attributes: dict[str, str | int | None] = {
-        "status": it.key.cause if it.key.cause in _OUR_WORDS else "failed",
-        "category": str(it.explained.category),
-        "account_sid": it.key.account_sid,
-        "retryable": "true" if it.explained.retryable else "false",
-        "error_code": it.key.error_code,
-    }
-    return {name: value for name, value in attributes.items() if value}
+def _status(it: _Range) -> str:
+    """What the messages of the episode share, for whoever filters notices by `status`."""
+    return it.key.cause if it.key.cause in _OUR_WORDS else MessageStatus.FAILED
 
 
 def _messages(count: int, which: str = "") -> str:

@@ -1,9 +1,42 @@
-"""What each category of failures means when many fail alike, and what to do about all of them."""
+"""What a category of failures means to whoever is told of one, or of many that failed alike."""
 
 from collections.abc import Mapping
 from typing import Final
 
 from delivery.error_codes import Category
+
+HOW_BAD: Final[Mapping[Category, str]] = {
+    Category.RECIPIENT_UNREACHABLE: (
+        "This usually concerns one recipient only. Other messages are not affected."
+    ),
+    Category.OPT_OUT: "This recipient asked for no more messages. Others are not affected.",
+    Category.CARRIER_FILTERING: (
+        "The content or the sender looks unwanted to a carrier. Similar messages are likely to "
+        "fail as well."
+    ),
+    Category.REGISTRATION_COMPLIANCE: (
+        "The sender lacks a registration or breaks a rule at the destination. Expect every "
+        "message from this sender to that destination to fail until it is settled."
+    ),
+    Category.ACCOUNT_CONFIG: (
+        "The Twilio account or its set-up is at fault. Expect all messages sent the same way to "
+        "fail until it is fixed."
+    ),
+    Category.CONTENT: "Messages with the same content are likely to fail as well.",
+    Category.RATE_LIMIT: (
+        "More was sent than the sender, the carrier or the account may send. Further messages may "
+        "fail until it slows down."
+    ),
+    Category.TWILIO_INTERNAL: (
+        "The fault is on the side of Twilio or the channel's provider. Other messages may be "
+        "affected for a while."
+    ),
+    Category.UNKNOWN: (
+        "Nobody said why, so nobody can say whether others are affected. Look for more failures "
+        "like this one."
+    ),
+}
+"""Of a single failure: whom it concerns."""
 
 HOW_BAD_TOGETHER: Final[Mapping[Category, str]] = {
     Category.RECIPIENT_UNREACHABLE: (
@@ -42,6 +75,7 @@ HOW_BAD_TOGETHER: Final[Mapping[Category, str]] = {
         "Nobody said why. What these failures have in common, below, is the best trace there is."
     ),
 }
+"""Of many at once."""
 
 WHAT_TO_DO_TOGETHER: Final[Mapping[Category, str]] = {
     Category.RECIPIENT_UNREACHABLE: (
@@ -63,3 +97,4 @@ WHAT_TO_DO_TOGETHER: Final[Mapping[Category, str]] = {
         "Look at the examples in Twilio's Console, and ask its support with their SIDs."
     ),
 }
+"""About all of them, before what is to be done about each."""

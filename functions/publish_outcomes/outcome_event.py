@@ -9,7 +9,7 @@ from typing import Any
 
 from delivery.error_codes import explain
 from delivery.message import Message, Outcome, iso
-from delivery.spellings import shown
+from delivery.words import shown
 
 
 def changed(before: Outcome | None, message: Message) -> bool:

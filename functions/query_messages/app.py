@@ -123,9 +123,10 @@ def show_request(request_id: str) -> Answer:
 
 
 def _shown(message: Message) -> Record:
-    if message.outcome is not Outcome.FAILED:
-        return message.as_record()
-    return message.as_record() | {"explanation": explain(message.error_code, message.status).as_record()}
+    record = message.as_record()
+    if message.outcome is Outcome.FAILED:
+        record["explanation"] = explain(message.error_code, message.status).as_record()
+    return record
 
 
 def _bad_query(*problems: tuple[str, str]) -> Answer:

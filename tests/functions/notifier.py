@@ -13,8 +13,8 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from delivery.message import Message
-from delivery.spellings import shown
 from delivery.store import MessageStore
+from delivery.words import shown
 from functions.notify_failure import telling
 from functions.notify_failure.episode import Episode, EpisodeKey
 from functions.notify_failure.episode_store import EpisodeStore

@@ -167,7 +167,7 @@ def test_a_message_opens_with_its_timeline(app: ModuleType, store: MessageStore)
 
     screen = shown(app, {"view": "message", "message_sid": MESSAGE_SID})
 
-    assert {"queued", "undelivered", "error 30003", "+5.0 s"} <= set(screen.texts)
+    assert {"queued", "undelivered", "error 30003", "+5 s"} <= set(screen.texts)
     assert "form" not in screen.tags
 
 

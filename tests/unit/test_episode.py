@@ -73,7 +73,7 @@ def told(episode: Episode, minutes: float) -> Episode:
         (a_failure(error_code=21610), "21610", Category.OPT_OUT),
         (a_failure(error_code=99999), "99999", Category.UNKNOWN),
         (a_failure(error_code=None), "unknown", Category.UNKNOWN),
-        (replace(a_failure(error_code=None), status="refused"), "refused", Category.UNKNOWN),
+        (replace(a_failure(error_code=None), status="refused"), "refused", Category.CONTENT),
         (replace(a_failure(error_code=None), status="not_found"), "not_found", Category.UNKNOWN),
         (replace(a_failure(error_code=21211), status="refused"), "21211", BAD_NUMBER),
     ],

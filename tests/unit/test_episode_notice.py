@@ -10,11 +10,11 @@ import pytest
 
 from delivery.error_codes import Category
 from delivery.message import Message
-from delivery.spellings import shown
+from delivery.words import shown
 from functions.notify_failure.episode import Episode, EpisodeKey, Example, Telling, episode_begun
 from functions.notify_failure.episode_notice import compose_range
-from functions.notify_failure.notice import HOW_BAD, FailureNotice, Places
-from functions.notify_failure.wording import HOW_BAD_TOGETHER, WHAT_TO_DO_TOGETHER
+from functions.notify_failure.notice import FailureNotice, Places
+from functions.notify_failure.wording import HOW_BAD, HOW_BAD_TOGETHER, WHAT_TO_DO_TOGETHER
 from tests.builders import ACCOUNT_SID, NOON, a_message, an_update
 
 QUIET = timedelta(minutes=15)
@@ -99,13 +99,13 @@ def test_a_summary_tells_the_whole_story_without_looking_anything_up() -> None:
 error 30007. Almost all of it is to Germany. That makes 126 since 12:00 UTC; 3 of them arrived \
 after all.
 
-  More:      125 (numbers 2 to 126 of this episode)
-  In all:    126
-  Arrived:   3 after all
-  Account:   {ACCOUNT_SID}
-  Began:     2026-11-23 12:00:00 UTC
-  Last one:  2026-11-23 12:14:48 UTC
-  Episode:   ep_1
+  More:     125 (numbers 2 to 126 of this episode)
+  In all:   126
+  Arrived:  3 after all
+  Account:  {ACCOUNT_SID}
+  Began:    2026-11-23 12:00:00 UTC
+  Last one: 2026-11-23 12:14:48 UTC
+  Episode:  ep_1
 
 Is it getting better?
   Yes, it is slowing down: 8 a minute; the last one was 12 s ago.

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from functions.dashboard_widget.viewer import Viewer, span
+from functions.dashboard_widget.viewer import Viewer
 from tests.builders import NOON
 
 ENDPOINT = "arn:aws:lambda:us-east-1:123456789012:function:widget"
@@ -85,26 +85,6 @@ def test_times_and_days_are_those_of_the_viewers_zone() -> None:
     assert viewer.time(NOON) == "01:00:00"
     assert viewer.day(NOON - timedelta(hours=2)) == "Yesterday"
     assert a_viewer().zone_name == "UTC"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (-3, "0.0 s"),
-        (0, "0.0 s"),
-        (0.84, "0.8 s"),
-        (9.94, "9.9 s"),
-        (10, "10 s"),
-        (59.99, "59 s"),
-        (60, "1 min"),
-        (258, "4 min 18 s"),
-        (3600, "1 h"),
-        (3601, "1 h 1 s"),
-        (90061, "1 d 1 h"),
-    ],
-)
-def test_a_length_of_time_is_told_in_its_two_largest_units(seconds: float, words: str) -> None:
-    assert span(timedelta(seconds=seconds)) == words
 
 
 @pytest.mark.parametrize(

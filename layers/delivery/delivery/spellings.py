@@ -1,4 +1,4 @@
-"""What people type for a number or a SID, as Twilio spells it; and a number as people may see it.
+"""What people type for a number or a SID, as Twilio spells it.
 
 Pure. Numbers are copied from contacts, spreadsheets and invoices, with spaces, dashes, dots,
 parentheses and characters that nobody sees; SIDs from log lines.
@@ -20,8 +20,6 @@ _WITHOUT_PLUS: Final = re.compile(r"[1-9][0-9]{10,14}")
 _TRUNK_ZERO: Final = re.compile(r"(?<=[0-9+]) *\(0\)")
 _SID: Final = re.compile(r"(SM|MM|rq_)([0-9a-f]{32})", re.IGNORECASE)
 _PREFIXES: Final = {"sm": "SM", "mm": "MM", "rq_": "rq_"}
-# Five digits or more, however a person or a channel sets them apart.
-_LONG_NUMBER: Final = re.compile(r"\+?\(?\d(?:[\s().\-/]*\d){4,}")
 _QUOTES: Final = "'\"`\u2018\u2019\u201c\u201d<>,;"
 
 
@@ -92,13 +90,6 @@ def meanings(text: str) -> tuple[Meaning, ...]:
         return (reference,)
     to = Meaning(kind=Kind.RECIPIENT, value=address)
     return (to, reference) if "+" in address else (reference, to)
-
-
-def shown(number: str, *, whole: bool = False) -> str:
-    """A number or an address as people may see it: whole, or no more of it than its end."""
-    if whole:
-        return number
-    return _LONG_NUMBER.sub(lambda found: "…" + re.sub(r"\D", "", found[0])[-4:], number)
 
 
 def _seen(text: str) -> str:

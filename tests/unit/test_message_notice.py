@@ -9,7 +9,9 @@ import pytest
 from delivery.error_codes import Category
 from delivery.message import Lifetimes, Message, Source, StatusUpdate
 from functions.notify_failure.episode import episode_id_of
-from functions.notify_failure.notice import HOW_BAD, FailureNotice, Places, compose
+from functions.notify_failure.message_notice import compose
+from functions.notify_failure.notice import FailureNotice, Places
+from functions.notify_failure.wording import HOW_BAD
 from tests.builders import MESSAGE_SID, NOON, a_message, an_update
 
 PLACES = Places(
@@ -42,13 +44,13 @@ def test_an_email_tells_the_whole_story_without_looking_anything_up() -> None:
         == f"""\
 A message to …5310 was not delivered.
 
-  To:          …5310
-  From:        …0006
-  Reference:   order-4711
-  Message:     {MESSAGE_SID}
-  Account:     AC{"0" * 32}
-  Created:     2026-11-23 12:00:00 UTC
-  Failed:      2026-11-23 12:01:03 UTC (1 min 3 s later)
+  To:        …5310
+  From:      …0006
+  Reference: order-4711
+  Message:   {MESSAGE_SID}
+  Account:   AC{"0" * 32}
+  Created:   2026-11-23 12:00:00 UTC
+  Failed:    2026-11-23 12:01:03 UTC (1 min 3 s later)
 
 What went wrong
   Handset unreachable (off, no signal, roaming). Twilio's error code is 30003.
@@ -195,7 +197,7 @@ def test_a_recovery_is_good_news_and_asks_for_nothing() -> None:
     assert notice.subject == "Delivered after all: message to ...5310"
     assert "was delivered after all" in notice.email
     assert "What to do" not in notice.email
-    assert "Delivered:   2026-11-23 13:06:40 UTC (1 h 6 min later)" in notice.email
+    assert "Delivered: 2026-11-23 13:06:40 UTC (1 h 6 min later)" in notice.email
     assert context_of(notice)["event"] == "recovery"
     assert json.loads(notice.default)["id"] == f"{MESSAGE_SID}:recovery"
 
@@ -224,7 +226,7 @@ def test_a_request_that_became_no_message_is_told_in_its_own_words(status: str, 
     notice = a_notice(message)
 
     assert words in notice.email.splitlines()[0]
-    assert "Request:     rq_" in notice.email
+    assert "Request: rq_" in notice.email
 
 
 def test_a_request_that_was_not_found_is_told_with_what_to_do_about_it() -> None:
@@ -285,7 +287,7 @@ def test_a_time_span_is_said_as_a_person_says_it() -> None:
     ]
 
     assert [notice.email.partition("(")[2].partition(" later")[0] for notice in notices] == [
-        "less than 1 s",
+        "0.4 s",
         "1 d 1 h",
         "2 d",
     ]

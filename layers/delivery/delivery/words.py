@@ -1,0 +1,44 @@
+"""How facts are told to people, in whatever notice or on whatever page.
+
+Pure.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+from delivery.message import Source
+
+SOURCE_IN_WORDS: Final[Mapping[Source, str]] = {
+    Source.SEND: "Twilio's answer to the request",
+    Source.CALLBACK: "status callback",
+    Source.RECONCILE: "found by asking Twilio",
+}
+"""Where a status was learned."""
+
+# Five digits or more, however a person or a channel sets them apart.
+_LONG_NUMBER: Final = re.compile(r"\+?\(?\d(?:[\s().\-/]*\d){4,}")
+
+_UNITS: Final = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+_SHORT: Final = 10  # so many seconds are told with a fraction
+
+
+def shown(number: str, *, whole: bool = False) -> str:
+    """A phone number or an address: whole, or no more of it than its last four digits."""
+    if whole:
+        return number
+    return _LONG_NUMBER.sub(lambda found: "…" + re.sub(r"\D", "", found[0])[-4:], number)
+
+
+def span(length: timedelta, *, units: int = 2) -> str:
+    """A length of time in its largest units; under ten seconds with a fraction, if it has one."""
+    seconds = max(length.total_seconds(), 0)
+    if seconds < _SHORT:
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
+    parts, left = [], int(seconds)
+    for name, size in _UNITS:
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count} {name}")
+    return " ".join(parts[:units])
