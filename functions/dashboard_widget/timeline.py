@@ -14,7 +14,7 @@ from delivery.message import (
     Transition,
     rank,
 )
-from delivery.words import SOURCE_IN_WORDS, span
+from delivery.words import source_of, span
 
 from .viewer import Viewer
 from .words import STATUS_IN_WORDS
@@ -184,7 +184,7 @@ def _line(
 ) -> Markup:
     code = f"error {transition.error_code}" if transition.error_code else None
     facts = [
-        SOURCE_IN_WORDS[transition.source],
+        source_of(transition),
         "came after a better one, so it changes nothing" if is_late else None,
         f"carrier's own time {transition.carrier_time}" if transition.carrier_time else None,
     ]

@@ -9,7 +9,7 @@ from typing import Final
 
 from delivery.error_codes import Explanation, explain
 from delivery.message import Message, MessageStatus, Outcome, iso
-from delivery.words import SOURCE_IN_WORDS, shown, span
+from delivery.words import shown, source_of, span
 
 from .episode import Kind, episode_id_of
 from .notice import (
@@ -184,7 +184,7 @@ def _timeline(message: Message) -> list[str]:
     return [
         f"{entry.at:%Y-%m-%d %H:%M:%S}  {entry.status:<12}"
         + (f" error {entry.error_code}," if entry.error_code else "")
-        + f" {SOURCE_IN_WORDS[entry.source]}"
+        + f" {source_of(entry)}"
         for entry in message.transitions
     ]
 

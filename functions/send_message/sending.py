@@ -153,12 +153,14 @@ class MessageSender:
         facts = sane_facts(result.document)
         if not self._stores_body:
             facts.pop("body", None)
+        account_sid = facts.pop("account_sid", None)
         request_id, code = None, None
-        if isinstance(result, Rejected):
-            request_id, code = result.request_id, result.code
-        if isinstance(result, Invalid):  # the id that the caller of a batch was told
-            key = key_in(result.document) or key
-        request_id = request_id or request_id_of(facts.get("account_sid", ""), key)
+        match result:
+            case Rejected():
+                request_id, code = result.request_id, result.code
+            case Invalid():  # the id that the caller of a batch was told
+                key = key_in(result.document) or key
+        request_id = request_id or request_id_of(account_sid or "", key)
         update = StatusUpdate(
             message_sid=request_id,
             request_id=request_id,
@@ -166,9 +168,17 @@ class MessageSender:
             at=self._now(),
             source=Source.SEND,
             error_code=code,
+            account_sid=account_sid or self._main_account_sid(),
             **facts,
         )
         return self._store.record_never_sent(update)
+
+    def _main_account_sid(self) -> str | None:
+        """None while nobody can say it: that must not keep people from being told."""
+        try:
+            return self._secrets.current().main.account_sid
+        except SecretError:
+            return None
 
     def _send_under_its_key(
         self,

@@ -812,6 +812,43 @@ def test_bad_input_on_the_queue_becomes_a_failed_message_to_be_noticed(
     assert function.twilio.requests == []
 
 
+@pytest.mark.parametrize(
+    ("document", "account_sid"),
+    [
+        ("not JSON", ACCOUNT_SID),
+        (a_document(to="5558675310"), ACCOUNT_SID),
+        (a_document(to="5558675310", account_sid=SUBACCOUNT_SID), SUBACCOUNT_SID),
+    ],
+)
+def test_a_refusal_belongs_to_the_main_account_unless_it_names_another(
+    function: Function, document: object, account_sid: str
+) -> None:
+    function.take(document)
+
+    [message] = function.messages()
+    assert message.account_sid == account_sid
+
+
+def test_what_twilio_refuses_belongs_to_the_account_that_asked(function: Function) -> None:
+    function.twilio.will(refused(400, 21610))
+
+    function.take(a_document())
+
+    [message] = function.messages()
+    assert message.account_sid == ACCOUNT_SID
+
+
+def test_bad_input_is_noticed_without_its_account_while_the_secret_cannot_be_read(
+    function: Function,
+) -> None:
+    function.secret_holds(auth_token="")
+
+    assert function.take("not JSON") == []
+
+    [message] = function.messages()
+    assert (message.account_sid, message.notice) == (None, Notice.DUE)
+
+
 def test_bad_input_is_told_by_as_much_of_it_as_makes_sense(function: Function) -> None:
     function.take(a_document(to="5558675310", reference="order-7", context={"tenant": "blue"}))
 
@@ -825,7 +862,7 @@ def test_a_refusal_that_is_handled_twice_is_one_failed_message(function: Functio
     function.take("not JSON")
 
     assert len(function.messages()) == 1
-    assert total(function.data_points(), "MessageFailed", category="unknown") == 1
+    assert total(function.data_points(), "MessageFailed", category="content") == 1
 
 
 def test_each_refusal_of_a_batch_is_counted_by_its_own_category(function: Function) -> None:

@@ -2,8 +2,9 @@ from datetime import timedelta
 
 import pytest
 
-from delivery.message import Source
-from delivery.words import SOURCE_IN_WORDS, shown, span
+from delivery.message import Source, Transition
+from delivery.words import shown, source_of, span
+from tests.builders import NOON
 
 
 @pytest.mark.parametrize(
@@ -23,8 +24,23 @@ def test_no_more_is_shown_of_a_number_than_its_end(number: str, ending: str) -> 
     assert shown(number, whole=True) == number
 
 
-def test_every_source_of_a_status_has_its_words() -> None:
-    assert SOURCE_IN_WORDS.keys() == set(Source)
+@pytest.mark.parametrize(
+    ("status", "source", "error_code", "words"),
+    [
+        ("queued", Source.SEND, None, "Twilio's answer to the request"),
+        ("sent", Source.CALLBACK, None, "status callback"),
+        ("delivered", Source.RECONCILE, None, "found by asking Twilio"),
+        ("refused", Source.SEND, 21211, "Twilio's answer to the request"),
+        ("refused", Source.SEND, None, "refused here, before Twilio was asked"),
+        ("not_found", Source.RECONCILE, None, "Twilio was asked, and shows no trace of it"),
+    ],
+)
+def test_a_status_says_how_it_was_learned(
+    status: str, source: Source, error_code: int | None, words: str
+) -> None:
+    transition = Transition(status=status, at=NOON, source=source, error_code=error_code)
+
+    assert source_of(transition) == words
 
 
 @pytest.mark.parametrize(

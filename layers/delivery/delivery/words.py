@@ -8,20 +8,30 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
-from delivery.message import Source
+from delivery.message import MessageStatus, Source, Transition
 
-SOURCE_IN_WORDS: Final[Mapping[Source, str]] = {
+_SOURCE_IN_WORDS: Final[Mapping[Source, str]] = {
     Source.SEND: "Twilio's answer to the request",
     Source.CALLBACK: "status callback",
     Source.RECONCILE: "found by asking Twilio",
 }
-"""Where a status was learned."""
 
 # Five digits or more, however a person or a channel sets them apart.
 _LONG_NUMBER: Final = re.compile(r"\+?\(?\d(?:[\s().\-/]*\d){4,}")
 
 _UNITS: Final = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 _SHORT: Final = 10  # so many seconds are told with a fraction
+
+
+def source_of(transition: Transition) -> str:
+    """How a status was learned; our own words do not come from Twilio."""
+    match transition:
+        case Transition(status=MessageStatus.REFUSED, error_code=None):
+            return "refused here, before Twilio was asked"
+        case Transition(status=MessageStatus.NOT_FOUND):
+            return "Twilio was asked, and shows no trace of it"
+        case _:
+            return _SOURCE_IN_WORDS[transition.source]
 
 
 def shown(number: str, *, whole: bool = False) -> str:
