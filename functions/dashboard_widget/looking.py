@@ -6,11 +6,12 @@ from itertools import islice
 from typing import Final, Self
 
 from delivery.message import Message, Outcome
+from delivery.message_lists import Count
 from delivery.paging import Page
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest
 from delivery.spellings import Kind, Meaning, meanings
-from delivery.store import MessageStore, Tally
+from delivery.store import MessageStore
 
 _ROWS: Final = 10
 _DAYS: Final = 7  # so many are looked through before somebody has to ask for more
@@ -60,12 +61,12 @@ class Failures:
 class Counts:
     """How much there is to worry about: on this day in UTC, and right now."""
 
-    failed: Tally
-    unconfirmed: Tally
-    awaiting: Tally
+    failed: Count
+    unconfirmed: Count
+    awaiting: Count
     awaiting_long: int | None
     """How many of those for more than an hour; None where there are too many to read them all."""
-    in_doubt: Tally
+    in_doubt: Count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,13 +107,13 @@ class Finder:
         """
         unsettled = list(islice(self._requests.unsettled(), _MOST_UNSETTLED))
         in_doubt = sum(it.state_at(now) is RequestState.IN_DOUBT for it in unsettled)
-        awaiting = self._store.tally(Outcome.PENDING)
+        awaiting = self._store.count(Outcome.PENDING)
         return Counts(
-            failed=self._store.tally(Outcome.FAILED, now.date()),
-            unconfirmed=self._store.tally(Outcome.UNCONFIRMED, now.date()),
+            failed=self._store.count(Outcome.FAILED, now.date()),
+            unconfirmed=self._store.count(Outcome.UNCONFIRMED, now.date()),
             awaiting=awaiting,
             awaiting_long=self._awaiting_long(now) if awaiting.number <= _MOST_READ else None,
-            in_doubt=Tally(number=in_doubt, is_all=len(unsettled) < _MOST_UNSETTLED),
+            in_doubt=Count(number=in_doubt, is_all=len(unsettled) < _MOST_UNSETTLED),
         )
 
     def _awaiting_long(self, now: datetime) -> int:

@@ -14,9 +14,9 @@ from typing import Any, Final
 from delivery.error_codes import explain
 from delivery.markup import Child, Markup, as_json, element, joined, stylesheet
 from delivery.message import Message, Outcome
+from delivery.message_lists import Count
 from delivery.send_request import SendRequest
 from delivery.spellings import Kind
-from delivery.store import Tally
 from delivery.words import span
 
 from .looking import Counts, Failures, Several
@@ -216,9 +216,9 @@ def _counts(viewer: Viewer, counts: Counts) -> Markup:
     return element("ul", *(_tile(*tile) for tile in tiles), class_="dw-counts")
 
 
-def _tile(name: str, tally: Tally, tone: str) -> Markup:
-    number = f"{tally.number:,}" + ("" if tally.is_all else "+")
-    tone = tone if tally.number else "plain"
+def _tile(name: str, count: Count, tone: str) -> Markup:
+    number = f"{count.number:,}" + ("" if count.is_all else "+")
+    tone = tone if count.number else "plain"
     return element("li", element("strong", number, class_=f"dw-{tone}"), element("span", name))
 
 

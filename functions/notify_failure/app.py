@@ -25,6 +25,7 @@ from delivery import aws
 from delivery.error_codes import Category, categories_in
 from delivery.message import Message
 from delivery.store import MessageStore
+from delivery.time_left import TimeLeft, time_left_of
 from delivery.words import shown
 
 from .episode import EpisodeKey, Telling
@@ -33,7 +34,7 @@ from .episode_store import EpisodeStore
 from .findings import Finding, What
 from .message_notice import compose
 from .notice import FailureNotice, Places
-from .telling import Teller, TimeLeft
+from .telling import Teller
 
 FAILURE_TOPIC_ARN = os.environ["FAILURE_TOPIC_ARN"]
 NOTICE_SHOWS_NUMBERS = os.environ["NOTICE_SHOWS_NUMBERS"] == "true"
@@ -198,10 +199,7 @@ def _report(finding: Finding) -> None:
 @metrics.log_metrics
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
     """Lambda calls this with a batch of the stream, and the schedule with an age in seconds."""
-
-    def time_left() -> float:
-        return context.get_remaining_time_in_millis() / 1000
-
+    time_left = time_left_of(context)
     match event:
         case {"sweep_notices_older_than_seconds": int() | float() as seconds}:
             before = now() - timedelta(seconds=seconds)

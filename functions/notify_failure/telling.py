@@ -10,11 +10,11 @@ from collections.abc import Callable, Container, Generator, Iterable, Iterator, 
 from datetime import datetime, timedelta
 from typing import Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from delivery.aws_errors import AWS_ERRORS
 from delivery.error_codes import Category
 from delivery.message import Message, Notice, Outcome, iso
 from delivery.store import MessageStore, StoreUnavailable
+from delivery.time_left import TimeLeft
 
 from .episode import (
     Episode,
@@ -28,8 +28,6 @@ from .episode import (
 from .episode_store import MOST_MESSAGES, EpisodeStore, Step
 from .findings import Finding, What
 
-type TimeLeft = Callable[[], float]
-"""The seconds that remain of the invocation."""
 type Work = Generator[Finding, None, list[Message]]
 """Yields what is done; returns the messages that somebody else changed, to be read again."""
 
@@ -38,7 +36,7 @@ _SECONDS_TO_TELL: Final = 20
 # How many are counted at once, with each try fewer: one that cannot be must not hold up the others.
 _AT_ONCE: Final = (MOST_MESSAGES, MOST_MESSAGES, MOST_MESSAGES, 30, 10, 1)
 _MOST_TRIES: Final = 16
-_TROUBLES: Final = (StoreUnavailable, ClientError, BotoCoreError)
+_TROUBLES: Final = (StoreUnavailable, *AWS_ERRORS)
 _A_MOMENT: Final = timedelta(milliseconds=1)
 
 _WHAT: Final = {

@@ -16,9 +16,9 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from delivery import aws
+from delivery.aws_errors import AWS_ERRORS, reason
 from delivery.dynamodb import as_record
 from delivery.message import Message, Outcome
 
@@ -94,8 +94,8 @@ def _first_failed(changes: Sequence[Change]) -> str | None:
     """Put them on the bus; the place of the first that it did not take."""
     try:
         answer = bus.put_events(Entries=[_entry(change) for change in changes])
-    except (ClientError, BotoCoreError) as error:
-        return _delayed(changes[0], reason=type(error).__name__)
+    except AWS_ERRORS as error:
+        return _delayed(changes[0], reason=reason(error))
     for change, entry in zip(changes, answer["Entries"], strict=True):
         if "ErrorCode" in entry:
             return _delayed(change, reason=entry["ErrorCode"])

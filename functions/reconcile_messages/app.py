@@ -23,10 +23,11 @@ from delivery.message import Lifetimes
 from delivery.metrics import CountedByFacts, count_apart
 from delivery.request_store import RequestStore
 from delivery.store import MessageStore, StoreUnavailable
+from delivery.time_left import TimeLeft, time_left_of
 from delivery.twilio import TwilioClient
 
 from .findings import Finding, What
-from .reconciling import Reconciler, TimeLeft
+from .reconciling import Reconciler
 from .settling import Settler
 
 RECONCILE_UNKNOWN_MESSAGES = os.environ["RECONCILE_UNKNOWN_MESSAGES"] == "true"
@@ -123,4 +124,4 @@ def lambda_handler(_event: Any, context: LambdaContext) -> None:
     """EventBridge Scheduler calls this every few minutes."""
     twilio.new_invocation()
     metrics.add_metric("ReconcileRun", MetricUnit.Count, 1)  # also where nothing is found
-    reconcile(lambda: context.get_remaining_time_in_millis() / 1000)
+    reconcile(time_left_of(context))

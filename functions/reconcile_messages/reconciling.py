@@ -14,6 +14,7 @@ from delivery.credentials import ApiCredentials, TwilioSecret, UnknownAccount
 from delivery.message import Effect, Lifetimes, Message, Outcome
 from delivery.request_store import RequestStore
 from delivery.store import MessageStore, StoreUnavailable
+from delivery.time_left import TimeLeft
 from delivery.twilio import (
     RESERVED_SECONDS,
     MessageResource,
@@ -25,9 +26,6 @@ from delivery.twilio import (
 )
 
 from .findings import Finding, What, said, stopped_by
-
-type TimeLeft = Callable[[], float]
-"""The seconds that remain of the invocation."""
 
 # More than a run gets through, and little enough to hold. Of fewer, the oldest would be looked for
 # on pages that show the newest first.

@@ -22,6 +22,7 @@ from delivery.message import Effect, Message, MessageStatus, Source, StatusUpdat
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest, body_digest
 from delivery.store import MessageStore, Recorded, StoreUnavailable
+from delivery.time_left import TimeLeft
 from delivery.twilio import (
     RESERVED_SECONDS,
     MessageResource,
@@ -32,9 +33,6 @@ from delivery.twilio import (
 )
 
 from .findings import Finding, What, said, stopped_by
-
-type TimeLeft = Callable[[], float]
-"""The seconds that remain of the invocation."""
 
 _CLOCKS_DIFFER: Final = timedelta(seconds=30)  # and Twilio's shows whole seconds
 _TRIAL_PREFIX: Final = "Sent from your Twilio trial account - "

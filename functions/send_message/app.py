@@ -9,7 +9,7 @@ MessagesTable. What may have been sent is never sent again. A batch is only put 
 import os
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any
 
 import requests
 from aws_lambda_powertools import Logger, Metrics
@@ -26,13 +26,15 @@ from delivery.message import Lifetimes
 from delivery.metrics import CountedByFacts, count_apart
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState
-from delivery.store import MessageStore, Recorded, StoreUnavailable
+from delivery.store import MessageStore, StoreUnavailable
+from delivery.time_left import TimeLeft, time_left_of
 from delivery.twilio import TwilioClient
 
 from .answers import answer_for, answer_for_batch, direct_answer
 from .batch import MAX_BATCH_BYTES, RequestQueuer
 from .pace_store import PaceStore
 from .pacing import Pacer, Turns
+from .reports import Report, report_of, report_of_batch, report_of_cancel
 from .results import (
     Accepted,
     Batch,
@@ -40,14 +42,12 @@ from .results import (
     Invalid,
     KeyTaken,
     NotDone,
-    NotFound,
     Rejected,
     SendResult,
-    SentBefore,
     Undecided,
 )
 from .send_queue import SendQueue
-from .sending import MessageSender, TimeLeft
+from .sending import MessageSender
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch import BatchProcessor
@@ -60,19 +60,17 @@ LIFETIMES = Lifetimes.of(
 )
 MAX_SENDS_PER_SECOND = float(os.environ["MAX_SENDS_PER_SECOND"])
 # What follows Twilio's answer must fit into the seconds that TwilioClient reserves for it.
-_BRIEF = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 2})
-
-_IDS = ("message_sid", "request_id", "reference")
+BRIEF = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 2})
 
 now = partial(datetime.now, UTC)
 logger = Logger()
 metrics = Metrics()
 outcomes = Metrics(provider=CountedByFacts())  # a line of its own for each message
-dynamodb = aws.client("dynamodb", config=_BRIEF)
-sqs = aws.client("sqs", config=_BRIEF)
+dynamodb = aws.client("dynamodb", config=BRIEF)
+sqs = aws.client("sqs", config=BRIEF)
 twilio = TwilioClient(requests.Session(), os.environ["TWILIO_API_BASE_URL"])
 secrets = TwilioSecrets(
-    aws.client("secretsmanager", config=_BRIEF), os.environ["TWILIO_SECRET_NAME"]
+    aws.client("secretsmanager", config=BRIEF), os.environ["TWILIO_SECRET_NAME"]
 )
 sender = MessageSender(
     secrets=secrets,
@@ -105,19 +103,20 @@ class StaysQueued(Exception):
     """Nothing was sent: SQS delivers the queue's message again."""
 
 
-def answer_request(event: HttpEvent, context: LambdaContext) -> Answer:
+def answer_request(event: HttpEvent, time_left: TimeLeft) -> Answer:
     """Do what a request of MessagesApi asks for."""
     match event["routeKey"]:
         case "POST /messages":
-            sent = sender.send_json(body_of(event), key=_key(event), time_left=_time_left(context))
-            _report(sent)
+            sent = sender.send_json(body_of(event), key=_key(event), time_left=time_left)
+            _report_sent(sent)
             return answer_for(sent, accepted_status=201)
         case "POST /messages/batch":
-            return answer_batch(event, context)
+            return answer_batch(event, time_left)
         case "POST /messages/{message_sid}/cancel":
             message_sid = event["pathParameters"]["message_sid"]
-            canceled = sender.cancel(message_sid, time_left=_time_left(context))
-            _report_cancel(canceled, message_sid)
+            canceled = sender.cancel(message_sid, time_left=time_left)
+            _report(report_of_cancel(canceled, message_sid))
+            _count_end(canceled)
             return answer_for(canceled, accepted_status=200)
         case _:
             _count("RequestInvalid")
@@ -128,7 +127,7 @@ def answer_request(event: HttpEvent, context: LambdaContext) -> Answer:
             )
 
 
-def answer_batch(event: HttpEvent, context: LambdaContext) -> Answer:
+def answer_batch(event: HttpEvent, time_left: TimeLeft) -> Answer:
     """Put each message of `{"messages": [...]}` into SendQueue that can be sent.
 
     202 with `{"results": [...], "accepted": n, "refused": m}`; for each message, in their order,
@@ -141,11 +140,13 @@ def answer_batch(event: HttpEvent, context: LambdaContext) -> Answer:
         _count("RequestInvalid")
         most = f"{MAX_BATCH_BYTES // 1024**2} MiB"
         return problem(413, f"The batch is too large: {most} is the most. Make several of it.")
-    queued = queuer.queue_json(body, key=_key(event), time_left=_time_left(context))
+    queued = queuer.queue_json(body, key=_key(event), time_left=time_left)
     if isinstance(queued, Batch):
-        _report_batch(queued)
+        _report(report_of_batch(queued))
+        _count("RequestInvalid", queued.refused)
+        _count("RequestNotQueued", queued.not_queued)
     else:
-        _report(queued)
+        _report_sent(queued)
     return answer_for_batch(queued)
 
 
@@ -153,8 +154,8 @@ def answer_directly(document: object, context: LambdaContext) -> dict[str, Any]:
     """Do what somebody asks who invoked the function, without an API between."""
     # Lambda repeats a failed asynchronous invocation under the same request id.
     key = context.aws_request_id
-    sent = sender.send(document, key=key, time_left=_time_left(context))
-    _report(sent)
+    sent = sender.send(document, key=key, time_left=time_left_of(context))
+    _report_sent(sent)
     return direct_answer(answer_for(sent, accepted_status=201))
 
 
@@ -172,7 +173,7 @@ def take_batch(event: dict[str, Any], context: LambdaContext) -> "PartialItemFai
     records = event["Records"]
     if pacer is not None:
         try:
-            turns = pacer.turns(SQSEvent(event).records, time_left=_time_left(context))
+            turns = pacer.turns(SQSEvent(event).records, time_left=time_left_of(context))
         except (StoreUnavailable, SecretError) as error:
             _count("SendUnavailable", len(records))
             logger.warning("SendUnavailable", reason=str(error))
@@ -200,8 +201,8 @@ def take_from_queue(
     if turns and not turns.wait_for(key):
         _count("MessagePostponed")
         raise StaysQueued("it waits for its turn")
-    sent = sender.send_json(record.body, key=key, time_left=_time_left(lambda_context))
-    _report(sent, queue_message_id=key)
+    sent = sender.send_json(record.body, key=key, time_left=time_left_of(lambda_context))
+    _report_sent(sent, queue_message_id=key)
     match sent:
         case NotDone():
             if sent.throttled and turns:
@@ -217,94 +218,20 @@ def _key(event: HttpEvent) -> str | None:
     return header_of(event, "idempotency-key").strip() or None
 
 
-def _time_left(context: LambdaContext) -> TimeLeft:
-    return lambda: context.get_remaining_time_in_millis() / 1000
+def _report_sent(sent: SendResult, **facts: object) -> None:
+    report = report_of(sent)
+    if isinstance(sent, Accepted) and not (sent.stored or sent.queued):
+        _count("MessageNotStored")
+        logger.error("Message sent, but not stored", extra=dict(report.facts))
+    _report(report, **facts)
+    _count_end(sent)
 
 
-def _report(sent: SendResult, queue_message_id: str | None = None) -> None:
-    """A line and a count for each request; never a number, a text or a token."""
-    log = logger.info if isinstance(sent, Accepted) else logger.warning
-    match sent:
-        case Accepted(message=message, stored=stored, queued=queued, recorded=recorded):
-            # Nobody expects a callback about a scheduled one yet.
-            metric = "MessageScheduled" if message.send_at else "MessageSent"
-            facts: dict[str, object] = {
-                "message_sid": message.message_sid,
-                "request_id": message.request_id,
-                "reference": message.reference,
-            }
-            if not (stored or queued):
-                _count("MessageNotStored")
-                logger.error("Message sent, but not stored", extra=facts)
-            _count_end(recorded)
-        case Invalid(problems=problems):
-            metric, facts = "RequestInvalid", {"fields": [it.field for it in problems]}
-        case Rejected(request_id=request_id, code=code):
-            metric, facts = "MessageRefused", {"request_id": request_id, "error_code": code}
-        case Undecided(request_id=request_id, state=state, reason=reason):
-            metric = "SendInDoubt" if reason else "SendRepeated"
-            facts = {"request_id": request_id, "state": state, "reason": reason}
-        case SentBefore(request_id=request_id, message_sid=message_sid):
-            metric = "SendRepeated"
-            facts = {"request_id": request_id, "message_sid": message_sid}
-        case KeyTaken(request_id=request_id):
-            metric, facts = "KeyTaken", {"request_id": request_id}
-        case NotDone(reason=reason, credentials_refused=credentials_refused):
-            metric = "CredentialsRefused" if credentials_refused else "SendUnavailable"
-            facts = {"reason": reason}
-        case _:
-            assert_never(sent)
-    _count(metric)
-    log(metric, extra=facts | {"queue_message_id": queue_message_id})
-
-
-def _report_batch(batch: Batch) -> None:
-    """A line for the whole; a count for each message."""
-    problems = [it.problems for it in batch.results if isinstance(it, Invalid)]
-    facts = {
-        "accepted": batch.accepted,
-        "refused": batch.refused,
-        "not_queued": batch.not_queued,
-        "fields": sorted({problem.field for each in problems for problem in each}),
-        "reason": batch.reason,
-    }
-    _count("RequestQueued", batch.accepted)
-    _count("RequestInvalid", batch.refused)
-    _count("RequestNotQueued", batch.not_queued)
-    log = logger.warning if batch.refused or batch.not_queued else logger.info
-    log("RequestQueued", extra=facts)
-
-
-def _report_cancel(canceled: CancelResult, message_sid: str) -> None:
-    log = logger.info if isinstance(canceled, Accepted) else logger.warning
-    facts: dict[str, object] = {"message_sid": message_sid}
-    match canceled:
-        case Accepted(stored=stored, queued=queued, recorded=recorded):
-            metric, facts["stored"] = "MessageCanceled", stored or queued
-            _count_end(recorded)
-        case Rejected(code=code):
-            metric, facts["error_code"] = "CancelRefused", code
-        case NotFound():
-            metric = "CancelRefused"
-            facts.clear()  # whatever stands in its place may be somebody's number
-        case NotDone(reason=reason, credentials_refused=credentials_refused):
-            metric = "CredentialsRefused" if credentials_refused else "CancelUnavailable"
-            facts["reason"] = reason
-        case _:
-            assert_never(canceled)
-    _count(metric)
-    log(metric, extra=facts)
-
-
-def _count_end(recorded: Recorded | None) -> None:
-    """Count a message that ends with Twilio's answer; callbacks tell what becomes of the others."""
-    if recorded is not None and recorded.concluded:
-        count_apart(outcomes, recorded)
-
-
-def _count(metric: str, number: int = 1) -> None:
-    if number:
-        metrics.add_metric(metric, MetricUnit.Count, number)
+def _report(report: Report, **facts: object) -> None:
+    """A line for each unit of work, and a count."""
+    log = logger.info if report.is_good else logger.warning
+    _count(report.metric, report.number)
+    log(report.metric, extra={**report.facts, **facts})
 
 
 def _report_unforeseen(processor: "BatchProcessor") -> None:
@@ -312,6 +239,17 @@ def _report_unforeseen(processor: "BatchProcessor") -> None:
     for kind, _, _ in processor.exceptions:
         if kind not in {StaysQueued, StoreUnavailable}:
             logger.error("Queue message not handled", error=str(kind))
+
+
+def _count_end(result: SendResult | CancelResult) -> None:
+    """Count a message that ends with Twilio's answer; callbacks tell what becomes of the others."""
+    if isinstance(result, Accepted) and result.recorded and result.recorded.concluded:
+        count_apart(outcomes, result.recorded)
+
+
+def _count(metric: str, number: int = 1) -> None:
+    if number:
+        metrics.add_metric(metric, MetricUnit.Count, number)
 
 
 @metrics.log_metrics(raise_on_empty_metrics=False)
@@ -322,7 +260,7 @@ def lambda_handler(
     twilio.new_invocation()
     match event:
         case {"version": "2.0", "routeKey": str()}:
-            return answer_request(event, context)
+            return answer_request(event, time_left_of(context))
         case {"Records": [{"eventSource": "aws:sqs"}, *_]}:
             return take_batch(event, context)
         case _:

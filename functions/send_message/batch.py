@@ -12,11 +12,12 @@ from datetime import datetime
 from typing import Final
 
 from delivery.credentials import SecretError, TwilioSecret, TwilioSecrets, UnknownAccount
+from delivery.time_left import TimeLeft
 
 from .request import MAX_REQUEST_BYTES, InvalidRequest, Problem, parse, read_json
 from .results import RETRY_AFTER_REPAIR_SECONDS, Batch, Invalid, NotDone, Queued
 from .send_queue import SendQueue
-from .sending import TimeLeft, request_id_of
+from .sending import request_id_of
 
 MOST_MESSAGES: Final = 1000
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024

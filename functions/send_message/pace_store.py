@@ -10,7 +10,7 @@ Errors: StoreUnavailable, as `delivery.dynamodb` has it.
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from delivery.dynamodb import Changes, Item, StoreUnavailable, as_record, write
+from delivery.dynamodb import Changes, Item, StoreUnavailable, Table, as_record
 
 from .pace import BURST, Pace, Turn
 
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _MOST_TRIES: Final = 16
-_KEPT_FOR: Final = (
-    7 * 24 * 60 * 60 * 1000
-)  # milliseconds; what is older than its pause says nothing
+_KEPT_FOR: Final = 7 * 24 * 60 * 60 * 1000  # milliseconds; by then it says nothing any more
 
 
 class PaceStore:
@@ -32,8 +30,7 @@ class PaceStore:
     """
 
     def __init__(self, client: "DynamoDBClient", table_name: str) -> None:
-        self._client = client
-        self._table_name = table_name
+        self._table = Table(client, table_name)
 
     def reserve(
         self,
@@ -60,7 +57,7 @@ class PaceStore:
             changes.require(
                 "#free_at BETWEEN :earliest AND :latest", earliest=earliest, latest=latest
             )
-            written, item = write(self._client, self._table_name, changes)
+            written, item = self._table.update(changes)
             if written:
                 before = Pace(free_at=_pace(item).free_at - total)
                 return before.reserved(lengths, now=now, until=until, chance=0)[1]
@@ -71,7 +68,7 @@ class PaceStore:
             changes.set("return_at", pace.return_at)
             changes.require_unchanged("free_at", item)
             changes.require_unchanged("return_at", item)
-            written, item = write(self._client, self._table_name, changes)
+            written, item = self._table.update(changes)
             if written:
                 return turns
         raise StoreUnavailable("others kept reserving at the same time")
@@ -85,7 +82,7 @@ class PaceStore:
         changes = _changes(sender, now)
         changes.set("free_at", until)
         changes.require("attribute_not_exists(#free_at) OR #free_at < :free_at")
-        write(self._client, self._table_name, changes)
+        self._table.update(changes)
 
 
 def _changes(sender: str, now: int) -> Changes:

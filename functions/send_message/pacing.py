@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from delivery.credentials import TwilioSecrets
+from delivery.time_left import TimeLeft
 from delivery.twilio import NEEDED_SECONDS
 
 from .pace import Turn, length
@@ -21,7 +22,6 @@ from .pace_store import PaceStore
 from .request import InvalidRequest, MessageRequest, parse, read_json
 from .segments import segments_of
 from .send_queue import SendQueue
-from .sending import TimeLeft
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord

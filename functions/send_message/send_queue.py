@@ -9,7 +9,8 @@ from functools import partial
 from itertools import batched
 from typing import TYPE_CHECKING, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
+from delivery.aws_errors import AWS_ERRORS, reason
+from delivery.time_left import TimeLeft
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -46,9 +47,7 @@ class SendQueue:
         self._url = url
         self._threads = threads
 
-    def put(
-        self, bodies: Sequence[str], *, time_left: Callable[[], float]
-    ) -> tuple[set[int], str | None]:
+    def put(self, bodies: Sequence[str], *, time_left: TimeLeft) -> tuple[set[int], str | None]:
         """Put the bodies, all ASCII; several requests are under way at a time.
 
         Returns the places of those that are in the queue for certain, and why others are not: they
@@ -77,11 +76,11 @@ class SendQueue:
             ]
             try:
                 self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
-            except (ClientError, BotoCoreError):
+            except AWS_ERRORS:
                 continue
 
     def _put_some(
-        self, bodies: Sequence[str], time_left: Callable[[], float], places: Sequence[int]
+        self, bodies: Sequence[str], time_left: TimeLeft, places: Sequence[int]
     ) -> tuple[set[int], str | None]:
         if time_left() <= _NEEDED_SECONDS:
             return set(), "too little time is left"
@@ -90,8 +89,8 @@ class SendQueue:
                 QueueUrl=self._url,
                 Entries=[{"Id": str(place), "MessageBody": bodies[place]} for place in places],
             )
-        except (ClientError, BotoCoreError) as error:
-            return set(), f"SQS did not confirm: {_reason(error)}"
+        except AWS_ERRORS as error:
+            return set(), f"SQS did not confirm: {reason(error)}"
         failed = answer.get("Failed", [])
         confirmed = {int(entry["Id"]) for entry in answer.get("Successful", [])}
         return confirmed, f"SQS refused: {failed[0]['Code']}" if failed else None
@@ -109,10 +108,3 @@ def _groups(places: Iterable[int], bodies: Sequence[str]) -> Iterator[list[int]]
         size += len(bodies[place])
     if group:
         yield group
-
-
-def _reason(error: ClientError | BotoCoreError) -> str:
-    """What went wrong in one word: the rest of an error can quote what was sent."""
-    return (
-        error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
-    )

@@ -15,6 +15,7 @@ from delivery.message import Lifetimes, Message, MessageStatus, Source, StatusUp
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest, body_digest, content_digest
 from delivery.store import MessageStore, Recorded, StoreUnavailable
+from delivery.time_left import TimeLeft
 from delivery.twilio import (
     NEEDED_SECONDS,
     CredentialsRefused,
@@ -41,9 +42,6 @@ from .results import (
     SentBefore,
     Undecided,
 )
-
-type TimeLeft = Callable[[], float]
-"""The seconds that remain of the invocation."""
 
 # So that Twilio repeats a callback that is lost. `all`: API Gateway throttles with 429. Without
 # `rt` one stall would use up the 15 seconds that Twilio gives to all tries together.

@@ -172,8 +172,8 @@ MUTANTS: Final = (
         "counted, and not marked",
         "I4",
         _EPISODE_STORE,
-        "self._client.transact_write_items(TransactItems=parts)",
-        "self._client.put_item(**put)",
+        "written = transact(self._client, [put, *map(self._update, steps)])",
+        "written, _ = self._episodes.put(record, conditions)",
     ),
     _mutant(
         "marked, and counted as one however many they are",
@@ -186,10 +186,10 @@ MUTANTS: Final = (
         "marked in one write and counted in another",
         "I4",
         _EPISODE_STORE,
-        "                self._client.transact_write_items(TransactItems=parts)\n",
-        """                for part in parts[1:]:
-                    self._client.update_item(**part["Update"])
-                self._client.put_item(**put)
+        "            written = transact(self._client, [put, *map(self._update, steps)])\n",
+        """            for step in steps:
+                self._client.update_item(**self._update(step)["Update"])
+            written, _ = self._episodes.put(record, conditions)
 """,
     ),
     _mutant(
@@ -310,8 +310,8 @@ MUTANTS: Final = (
         "events are forgotten while the bus does not answer",
         "events",
         _OUTCOMES,
-        "        return _delayed(changes[0], reason=type(error).__name__)\n",
-        "        _delayed(changes[0], reason=type(error).__name__)\n        return None\n",
+        "        return _delayed(changes[0], reason=reason(error))\n",
+        "        _delayed(changes[0], reason=reason(error))\n        return None\n",
     ),
     _mutant(
         "every change of a message has the same id",
@@ -366,8 +366,8 @@ MUTANTS: Final = (
         "the claim is not conditional",
         "I5",
         f"{_LAYER}/request_store.py",
-        'key_is_free = "attribute_not_exists(#request_id) OR #state = :refused"',
-        'key_is_free = "attribute_not_exists(#request_id) OR #state <> :refused"',
+        '"attribute_not_exists(#request_id) OR #state = :refused"',
+        '"attribute_not_exists(#request_id) OR #state <> :refused"',
     ),
     _mutant(
         "posted although nobody knows whether the key was free",
@@ -384,8 +384,14 @@ MUTANTS: Final = (
         "a claim of somebody else is given free",
         "I5",
         f"{_LAYER}/request_store.py",
-        'ConditionExpression="#claim_id = :claim_id AND #state = :in_progress"',
-        'ConditionExpression="#claim_id <> :claim_id OR #state = :in_progress"',
+        "        self._table.delete(ours, request_id=request.request_id)",
+        """        ours = Conditions()
+        ours.require(
+            "#claim_id <> :claim_id OR #state = :in_progress",
+            claim_id=request.claim_id,
+            in_progress=RequestState.IN_PROGRESS,
+        )
+        self._table.delete(ours, request_id=request.request_id)""",
     ),
     _mutant(
         "the key is given free when the outcome is unknown",

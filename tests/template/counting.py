@@ -45,12 +45,7 @@ def expressions_of_metrics(tree: ast.Module) -> Iterator[ast.expr]:
                 | ast.AnnAssign(target=ast.Name(id="METRIC_OF"), value=ast.Dict(values=names))
             ):
                 yield from names
-            case ast.Assign(targets=[ast.Name(id="metric")], value=name):
-                yield name
-            case ast.Assign(
-                targets=[ast.Tuple(elts=[ast.Name(id="metric"), *_])],
-                value=ast.Tuple(elts=[name, *_]),
-            ):
+            case ast.keyword(arg="metric", value=name):
                 yield name
 
 

@@ -85,8 +85,7 @@ def test_whoever_learns_what_becomes_of_a_message_counts_it() -> None:
         ('metrics.add_metric(METRIC_OF.get(it, "A"), unit, 1)', {"A"}),
         ('METRIC_OF = {it: "A", that: "B"}', {"A", "B"}),
         ('METRIC_OF: dict[str, str] = {"it": "A"}', {"A"}),
-        ('metric, facts = "A", {"b": "c"}', {"A"}),
-        ('metric = "A" if it else "B"\n_count(metric)', {"A", "B"}),
+        ('Report(metric="A" if it else "B", facts={"c": "d"})', {"A", "B"}),
         ('logger.info("A", b="c")', set()),
     ],
 )

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from delivery.message import Lifetimes, Message, Notice, Outcome, Source
+from delivery.message_lists import Count
 from delivery.paging import Page
 from delivery.send_request import RequestState, SendRequest
 from delivery.spellings import Kind, Meaning
-from delivery.store import Tally
 from functions.dashboard_widget import views
 from functions.dashboard_widget.looking import Counts, Failures, Place, Several
 from functions.dashboard_widget.viewer import Viewer
@@ -144,11 +144,11 @@ def test_a_quiet_week_is_said_in_a_sentence() -> None:
 def test_counts_stand_above_the_list() -> None:
     viewer = a_viewer()
     counts = Counts(
-        failed=Tally(number=12),
-        unconfirmed=Tally(number=0),
-        awaiting=Tally(number=12345, is_all=False),
+        failed=Count(number=12),
+        unconfirmed=Count(number=0),
+        awaiting=Count(number=12345, is_all=False),
         awaiting_long=None,
-        in_doubt=Tally(number=3),
+        in_doubt=Count(number=3),
     )
 
     screen = Screen(views.widget(viewer, views.failures(viewer, failures(), counts=counts)))

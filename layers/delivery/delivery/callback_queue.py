@@ -9,8 +9,7 @@ Errors:
 import json
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from delivery.aws_errors import AWS_ERRORS, reason
 from delivery.message import StatusUpdate
 
 if TYPE_CHECKING:
@@ -47,8 +46,8 @@ class CallbackQueue:
         body = json.dumps(update.as_record(), ensure_ascii=True)
         try:
             self._client.send_message(QueueUrl=self._url, MessageBody=body)
-        except (ClientError, BotoCoreError) as error:
-            raise QueueUnavailable(f"SQS did not confirm: {type(error).__name__}") from error
+        except AWS_ERRORS as error:
+            raise QueueUnavailable(f"SQS did not confirm: {reason(error)}") from error
 
     @staticmethod
     def read(body: str) -> StatusUpdate:

@@ -1,15 +1,16 @@
-"""What the stores share: items and what they say, expressions, reads of many, what can go wrong.
+"""A table of DynamoDB: its items, writes on conditions, reads of many, and what can go wrong.
 
 Errors:
 
     StoreUnavailable    nothing is known to be stored: try again later
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import batched
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from botocore.exceptions import BotoCoreError, ClientError
+from delivery.aws_errors import AWS_ERRORS, reason
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -17,15 +18,55 @@ if TYPE_CHECKING:
 type Item = dict[str, Any]
 """An item as the low-level client has it, e.g. {"status": {"S": "sent"}}."""
 
+type Part = dict[str, Any]
+"""A write in a transaction."""
+
 MOST_ITEMS_OF_A_READ: Final = 100  # DynamoDB's own limit
 _MOST_TRIES: Final = 16  # to read what DynamoDB left out, or to write what a transaction works on
+
+# Why a transaction is called off when somebody else is at work on one of its items:
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+_LOST: Final = frozenset({"None", "ConditionalCheckFailed", "TransactionConflict"})
 
 
 class StoreUnavailable(Exception):
     """DynamoDB did not confirm a read or a write; the write may still have happened."""
 
 
-class Changes:
+class Conditions:
+    """What must hold for a write to happen; together, all of it."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+        self._values: Item = {}
+        self._conditions: list[str] = []
+
+    def require(self, condition: str, **values: object) -> None:
+        """Write only if `condition` holds, which mentions `#name` and `:value` so."""
+        self._conditions.append(f"({condition})")
+        self._names |= _names_in(condition)
+        self._values |= _values(values)
+
+    def require_unchanged(self, name: str, item: Item) -> None:
+        """Write only if the attribute is as it is in `item`, which may lack it."""
+        self._names[f"#{name}"] = name
+        if name in item:
+            self._values[f":seen_{name}"] = item[name]
+            self._conditions.append(f"#{name} = :seen_{name}")
+        else:
+            self._conditions.append(f"attribute_not_exists(#{name})")
+
+    def as_arguments(self) -> dict[str, Any]:
+        """The arguments of a write; no expression may be empty."""
+        arguments = {
+            "ConditionExpression": " AND ".join(self._conditions),
+            "ExpressionAttributeNames": self._names,
+            "ExpressionAttributeValues": self._values,
+        }
+        return {name: given for name, given in arguments.items() if given}
+
+
+class Changes(Conditions):
     """One UpdateItem in the making: what it sets and removes, and on which conditions.
 
     Args:
@@ -33,12 +74,10 @@ class Changes:
     """
 
     def __init__(self, **key: str) -> None:
+        super().__init__()
         self._key = as_item(key)
-        self._names: dict[str, str] = {}
-        self._values: Item = {}
         self._sets: list[str] = []
         self._removes: list[str] = []
-        self._conditions: list[str] = []
 
     def set(self, name: str, value: object, *, once: bool = False) -> None:
         """Write the attribute; `once`: only where it is not there yet."""
@@ -62,160 +101,208 @@ class Changes:
         self._names[f"#{name}"] = name
         self._removes.append(f"#{name}")
 
-    def require(self, condition: str, *names: str, **values: object) -> None:
-        """Write only if `condition` holds, which mentions `#name` and `:value` so."""
-        self._conditions.append(f"({condition})")
-        self._names |= {f"#{name}": name for name in names}
-        self._values |= {f":{name}": as_attribute(value) for name, value in values.items()}
-
-    def require_unchanged(self, name: str, item: Item) -> None:
-        """Write only if the attribute is as it is in `item`, which may lack it."""
-        self._names[f"#{name}"] = name
-        if name in item:
-            self._values[f":seen_{name}"] = item[name]
-            self._conditions.append(f"#{name} = :seen_{name}")
-        else:
-            self._conditions.append(f"attribute_not_exists(#{name})")
-
     def as_arguments(self) -> dict[str, Any]:
         """The arguments of `update_item`, but for the table's name and what to return."""
         parts = (("SET", self._sets), ("REMOVE", self._removes))
-        return {
-            "Key": self._key,
-            "UpdateExpression": " ".join(
-                f"{word} {', '.join(part)}" for word, part in parts if part
-            ),
-            "ConditionExpression": " AND ".join(self._conditions),
-            "ExpressionAttributeNames": self._names,
-            "ExpressionAttributeValues": self._values,
-        }
+        expression = " ".join(f"{word} {', '.join(part)}" for word, part in parts if part)
+        return {"Key": self._key, "UpdateExpression": expression} | super().as_arguments()
 
     def _mention(self, name: str, value: object) -> None:
         self._names[f"#{name}"] = name
         self._values[f":{name}"] = as_attribute(value)
 
 
-def read_one(client: "DynamoDBClient", table_name: str, key: str, value: str) -> Item | None:
-    """The item with this key as it is now (strongly consistent); None where there is none.
+class Table:
+    """One table.
 
-    Raises:
-        StoreUnavailable: DynamoDB did not answer.
+    Args:
+        client: a low-level DynamoDB client, its time-outs and retries set.
+        name: the table's.
     """
-    try:
-        answer = client.get_item(TableName=table_name, Key={key: {"S": value}}, ConsistentRead=True)
-    except (ClientError, BotoCoreError) as error:
-        raise StoreUnavailable(f"DynamoDB did not answer a read: {reason(error)}") from error
-    return answer.get("Item")
 
+    def __init__(self, client: "DynamoDBClient", name: str) -> None:
+        self._client = client
+        self._name = name
 
-def query(
-    client: "DynamoDBClient", table_name: str, arguments: Mapping[str, Any]
-) -> Iterator[Item]:
-    """The items of a query of the table, page by page.
+    def get(self, **key: str) -> Item | None:
+        """The item with this key as it is now (strongly consistent); None where there is none.
 
-    Raises:
-        StoreUnavailable: DynamoDB did not answer.
-    """
-    return _items(client.query, {"TableName": table_name, **arguments})
-
-
-def scan(client: "DynamoDBClient", table_name: str, arguments: Mapping[str, Any]) -> Iterator[Item]:
-    """The items of the whole table that fit, page by page: it costs as much as to read them all.
-
-    Raises:
-        StoreUnavailable: DynamoDB did not answer.
-    """
-    return _items(client.scan, {"TableName": table_name, **arguments})
-
-
-def _items(ask: Callable[..., Any], arguments: Mapping[str, Any]) -> Iterator[Item]:
-    start: Item = {}
-    while True:
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
         try:
-            page = ask(**arguments, **start)
-        except (ClientError, BotoCoreError) as error:
+            answer = self._client.get_item(
+                TableName=self._name, Key=as_item(key), ConsistentRead=True
+            )
+        except AWS_ERRORS as error:
+            raise StoreUnavailable(f"DynamoDB did not answer a read: {reason(error)}") from error
+        return answer.get("Item")
+
+    def get_many(self, key: str, values: Iterable[str]) -> Iterator[Item]:
+        """The items with these keys in the keys' order, as far as there are any, as they are now.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        for listed in batched(values, MOST_ITEMS_OF_A_READ, strict=False):
+            wanted = dict.fromkeys(listed)  # what moved while an index was read is in it twice
+            found = {item[key]["S"]: item for item in self._batch(key, wanted)}
+            yield from (found[value] for value in wanted if value in found)
+
+    def query(
+        self,
+        index: str,
+        condition: str,
+        *,
+        newest_first: bool = False,
+        limit: int | None = None,
+        **values: object,
+    ) -> Iterator[Item]:
+        """What an index has under a condition on its key, in its order, page by page.
+
+        An index lags a little behind the table. `limit` is how much of it is read at once.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        arguments = self._asked(index, condition, values)
+        arguments["ScanIndexForward"] = not newest_first
+        if limit is not None:
+            arguments["Limit"] = limit
+        return _items(self._client.query, arguments)
+
+    def count(self, index: str, condition: str, **values: object) -> tuple[int, bool]:
+        """How many items a query finds on its first page (1 MB of the index), and if that is all.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        try:
+            page = self._client.query(Select="COUNT", **self._asked(index, condition, values))
+        except AWS_ERRORS as error:
             raise StoreUnavailable(f"DynamoDB did not answer a query: {reason(error)}") from error
-        yield from page["Items"]
-        if "LastEvaluatedKey" not in page:
-            return
-        start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+        return page["Count"], "LastEvaluatedKey" not in page
 
+    def scan(self, condition: str, **values: object) -> Iterator[Item]:
+        """The items of the whole table that fit: it costs as much as to read them all.
 
-def count(
-    client: "DynamoDBClient", table_name: str, arguments: Mapping[str, Any]
-) -> tuple[int, bool]:
-    """How many items a query finds on its first page (1 MB of the index), and if these are all.
-
-    Raises:
-        StoreUnavailable: DynamoDB did not answer.
-    """
-    try:
-        page = client.query(TableName=table_name, Select="COUNT", **arguments)
-    except (ClientError, BotoCoreError) as error:
-        raise StoreUnavailable(f"DynamoDB did not answer a query: {reason(error)}") from error
-    return page["Count"], "LastEvaluatedKey" not in page
-
-
-def read_many(
-    client: "DynamoDBClient", table_name: str, key: str, values: Iterable[str]
-) -> Iterator[Item]:
-    """The items with these keys in the keys' order, as far as there are any, as they are now.
-
-    Raises:
-        StoreUnavailable: DynamoDB did not answer.
-    """
-    for listed in batched(values, MOST_ITEMS_OF_A_READ, strict=False):
-        wanted = dict.fromkeys(listed)  # what moved while the index was read is in it twice
-        asked: Any = {
-            table_name: {"Keys": [{key: {"S": value}} for value in wanted], "ConsistentRead": True}
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        arguments = {
+            "TableName": self._name,
+            "ConsistentRead": True,
+            "FilterExpression": condition,
+            "ExpressionAttributeNames": _names_in(condition),
+            "ExpressionAttributeValues": _values(values),
         }
-        found: dict[str, Item] = {}
+        return _items(self._client.scan, arguments)
+
+    def update(self, changes: Changes) -> tuple[bool, Item]:
+        """(True, the item after the write) or (False, the item that failed the condition).
+
+        Raises:
+            StoreUnavailable: it is not known to be written.
+        """
+        written, answer = self._write(
+            self._client.update_item, changes.as_arguments() | {"ReturnValues": "ALL_NEW"}
+        )
+        return written, answer["Attributes"] if written else answer
+
+    def put(self, record: Mapping[str, Any], conditions: Conditions) -> tuple[bool, Item]:
+        """(True, the item) or (False, the item that failed the conditions).
+
+        Raises:
+            StoreUnavailable: it is not known to be written.
+        """
+        item = as_item(record)
+        written, answer = self._write(
+            self._client.put_item, {"Item": item} | conditions.as_arguments()
+        )
+        return written, item if written else answer
+
+    def delete(self, conditions: Conditions, **key: str) -> bool:
+        """Whether the item is deleted by this, and not by another, or the conditions failed.
+
+        Raises:
+            StoreUnavailable: it is not known to be deleted.
+        """
+        written, _ = self._write(
+            self._client.delete_item, {"Key": as_item(key)} | conditions.as_arguments()
+        )
+        return written
+
+    def as_put(self, record: Mapping[str, Any], conditions: Conditions) -> Part:
+        """The same as `put`, in a transaction."""
+        arguments = {"TableName": self._name, "Item": as_item(record)}
+        return {"Put": arguments | conditions.as_arguments()}
+
+    def as_update(self, changes: Changes) -> Part:
+        """The same as `update`, in a transaction."""
+        return {"Update": {"TableName": self._name} | changes.as_arguments()}
+
+    def _asked(self, index: str, condition: str, values: Mapping[str, object]) -> dict[str, Any]:
+        return {
+            "TableName": self._name,
+            "IndexName": index,
+            "KeyConditionExpression": condition,
+            "ExpressionAttributeNames": _names_in(condition),
+            "ExpressionAttributeValues": _values(values),
+        }
+
+    def _batch(self, key: str, values: Iterable[str]) -> Iterator[Item]:
+        """The items with these keys, in any order."""
+        keys = [{key: {"S": value}} for value in values]
+        asked: Any = {self._name: {"Keys": keys, "ConsistentRead": True}}
         for _ in range(_MOST_TRIES):
             try:
-                answer = client.batch_get_item(RequestItems=asked)
-            except (ClientError, BotoCoreError) as error:
-                raise StoreUnavailable(
-                    f"DynamoDB did not answer a read: {reason(error)}"
-                ) from error
-            found |= {item[key]["S"]: item for item in answer["Responses"].get(table_name, [])}
+                answer = self._client.batch_get_item(RequestItems=asked)
+            except AWS_ERRORS as error:
+                why = reason(error)
+                raise StoreUnavailable(f"DynamoDB did not answer a read: {why}") from error
+            yield from answer["Responses"].get(self._name, [])
             asked = answer["UnprocessedKeys"]
             if not asked:
-                break
-        else:
-            raise StoreUnavailable("DynamoDB answered a read in part only")
-        yield from (found[value] for value in wanted if value in found)
+                return
+        raise StoreUnavailable("DynamoDB answered a read in part only")
+
+    def _write(self, write: Callable[..., Any], arguments: Mapping[str, Any]) -> tuple[bool, Item]:
+        """(True, the answer) or (False, the item that failed the condition, {} for none)."""
+        errors = self._client.exceptions
+        for _ in range(_MOST_TRIES):
+            try:
+                answer = write(
+                    TableName=self._name,
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    **arguments,
+                )
+            except errors.ConditionalCheckFailedException as error:
+                return False, cast("Item", error.response.get("Item", {}))
+            except errors.TransactionConflictException:
+                continue  # nothing was written; the transaction on this item is over in a moment
+            except AWS_ERRORS as error:
+                why = reason(error)
+                raise StoreUnavailable(f"DynamoDB did not confirm a write: {why}") from error
+            return True, answer
+        raise StoreUnavailable("transactions kept the item busy")
 
 
-def write(client: "DynamoDBClient", table_name: str, changes: Changes) -> tuple[bool, Item]:
-    """(True, the item after the write) or (False, the item that failed the condition).
+def transact(client: "DynamoDBClient", parts: Sequence[Part]) -> bool:
+    """Write all of it, or nothing: False where a condition failed, or others were at an item.
 
     Raises:
         StoreUnavailable: it is not known to be written.
     """
-    for _ in range(_MOST_TRIES):
-        try:
-            answer = client.update_item(
-                TableName=table_name,
-                ReturnValues="ALL_NEW",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                **changes.as_arguments(),
-            )
-        except client.exceptions.ConditionalCheckFailedException as error:
-            return False, cast("Item", error.response.get("Item", {}))
-        except client.exceptions.TransactionConflictException:
-            continue  # nothing was written; the transaction on this item is over in a moment
-        except (ClientError, BotoCoreError) as error:
-            why = reason(error)
-            raise StoreUnavailable(f"DynamoDB did not confirm a write: {why}") from error
-        return True, cast("Item", answer["Attributes"])
-    raise StoreUnavailable("transactions kept the item busy")
-
-
-def reason(error: ClientError | BotoCoreError) -> str:
-    """What went wrong in one word: the rest of an error can quote what was written."""
-    if isinstance(error, ClientError):
-        return error.response["Error"]["Code"]
-    return type(error).__name__
+    try:
+        client.transact_write_items(TransactItems=cast("Any", parts))
+    except client.exceptions.TransactionCanceledException as error:
+        causes = _causes(error)
+        if causes and _LOST.issuperset(causes):
+            return False
+        raise StoreUnavailable(f"DynamoDB called it off: {sorted(causes)}") from error
+    except AWS_ERRORS as error:
+        raise StoreUnavailable(f"DynamoDB did not confirm a write: {reason(error)}") from error
+    return True
 
 
 def as_item(record: Mapping[str, Any]) -> Item:
@@ -263,3 +350,30 @@ def as_value(attribute: Mapping[str, Any]) -> Any:
             return as_record(entries)
         case _:
             return None  # somebody else's attribute; none of ours has such a type
+
+
+def _items(ask: Callable[..., Any], arguments: Mapping[str, Any]) -> Iterator[Item]:
+    start: Item = {}
+    while True:
+        try:
+            page = ask(**arguments, **start)
+        except AWS_ERRORS as error:
+            raise StoreUnavailable(f"DynamoDB did not answer a query: {reason(error)}") from error
+        yield from page["Items"]
+        if "LastEvaluatedKey" not in page:
+            return
+        start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+
+def _causes(canceled: Any) -> set[str]:
+    reasons = canceled.response.get("CancellationReasons", [])
+    return {it.get("Code", "None") for it in reasons}
+
+
+def _names_in(expression: str) -> dict[str, str]:
+    """The attributes that an expression mentions, each as `#name`."""
+    return {f"#{name}": name for name in re.findall(r"#(\w+)", expression)}
+
+
+def _values(values: Mapping[str, object]) -> Item:
+    return {f":{name}": as_attribute(value) for name, value in values.items()}

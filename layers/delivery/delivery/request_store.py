@@ -8,21 +8,9 @@ Errors:
 from collections.abc import Iterator, Sequence
 from datetime import date
 from heapq import merge
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from delivery.dynamodb import (
-    Item,
-    StoreUnavailable,
-    as_item,
-    as_record,
-    query,
-    read_many,
-    read_one,
-    reason,
-    scan,
-)
+from delivery.dynamodb import Conditions, Item, StoreUnavailable, Table, as_record
 from delivery.send_request import UNSETTLED_KEYS, RequestState, SendRequest
 
 if TYPE_CHECKING:
@@ -38,8 +26,7 @@ class RequestStore:
     """
 
     def __init__(self, client: "DynamoDBClient", table_name: str) -> None:
-        self._client = client
-        self._table_name = table_name
+        self._table = Table(client, table_name)
 
     def get(self, request_id: str) -> SendRequest | None:
         """The request as it is now (strongly consistent); None where there is none.
@@ -47,7 +34,7 @@ class RequestStore:
         Raises:
             StoreUnavailable: DynamoDB did not answer.
         """
-        item = read_one(self._client, self._table_name, "request_id", request_id)
+        item = self._table.get(request_id=request_id)
         return _request(item) if item else None
 
     def unsettled(self) -> Iterator[SendRequest]:
@@ -59,21 +46,12 @@ class RequestStore:
             StoreUnavailable: DynamoDB did not answer.
         """
         shards = (
-            query(
-                self._client,
-                self._table_name,
-                {
-                    "IndexName": "by_unsettled",
-                    "KeyConditionExpression": "#unsettled = :unsettled",
-                    "ExpressionAttributeNames": {"#unsettled": "unsettled"},
-                    "ExpressionAttributeValues": {":unsettled": {"S": unsettled}},
-                },
-            )
+            self._table.query("by_unsettled", "#unsettled = :unsettled", unsettled=unsettled)
             for unsettled in UNSETTLED_KEYS
         )
         listed = merge(*shards, key=lambda it: str(it["claimed_at"]["S"]))
         request_ids = (it["request_id"]["S"] for it in listed)
-        for item in read_many(self._client, self._table_name, "request_id", request_ids):
+        for item in self._table.get_many("request_id", request_ids):
             if "unsettled" in item:  # the index lags
                 yield _request(item)
 
@@ -83,7 +61,7 @@ class RequestStore:
         Raises:
             StoreUnavailable: DynamoDB did not answer.
         """
-        item = read_one(self._client, self._table_name, "request_id", _day_key(account_sid))
+        item = self._table.get(request_id=_day_key(account_sid))
         return date.fromisoformat(item["day"]["S"]) if item else None
 
     def remember_day_read(self, account_sid: str, day: date) -> None:
@@ -95,18 +73,10 @@ class RequestStore:
         Raises:
             StoreUnavailable: it is not known to be remembered; the day may be read again.
         """
-        try:
-            self._client.put_item(
-                TableName=self._table_name,
-                Item=as_item({"request_id": _day_key(account_sid), "day": day.isoformat()}),
-                ConditionExpression="attribute_not_exists(#day) OR #day < :day",
-                ExpressionAttributeNames={"#day": "day"},
-                ExpressionAttributeValues={":day": {"S": day.isoformat()}},
-            )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return
-        except (ClientError, BotoCoreError) as error:
-            raise StoreUnavailable(f"DynamoDB did not confirm: {reason(error)}") from error
+        unless_later = Conditions()
+        unless_later.require("attribute_not_exists(#day) OR #day < :day", day=day.isoformat())
+        record = {"request_id": _day_key(account_sid), "day": day.isoformat()}
+        self._table.put(record, unless_later)
 
     def claim(self, request: SendRequest) -> SendRequest:
         """Remember the request, if its key is free: this one then; or else the one that has it.
@@ -116,14 +86,11 @@ class RequestStore:
         Raises:
             StoreUnavailable: it is not known to be claimed; do not post.
         """
-        claimed = request.claimed()
-        key_is_free = "attribute_not_exists(#request_id) OR #state = :refused"
-        return self._put(
-            claimed,
-            key_is_free,
-            {"#request_id": "request_id", "#state": "state"},
-            {":refused": {"S": RequestState.REFUSED}},
+        key_is_free = Conditions()
+        key_is_free.require(
+            "attribute_not_exists(#request_id) OR #state = :refused", refused=RequestState.REFUSED
         )
+        return self._put(request.claimed(), key_is_free)
 
     def settle(self, seen: SendRequest, settled: SendRequest) -> SendRequest:
         """Store the result, if the request is still as it was seen; or else what it is by now.
@@ -131,13 +98,7 @@ class RequestStore:
         Raises:
             StoreUnavailable: it is not known to be stored; settling it again is safe.
         """
-        as_seen = "#claim_id = :claim_id AND #state = :state"
-        return self._put(
-            settled,
-            as_seen,
-            {"#claim_id": "claim_id", "#state": "state"},
-            {":claim_id": {"S": seen.claim_id}, ":state": {"S": seen.state}},
-        )
+        return self._put(settled, _is(seen.claim_id, seen.state))
 
     def every_to(self, addresses: Sequence[str]) -> Iterator[SendRequest]:
         """The requests to these addresses; no index has them, so that the whole table is read.
@@ -145,17 +106,9 @@ class RequestStore:
         Raises:
             StoreUnavailable: DynamoDB did not answer.
         """
-        values = {f":to{number}": {"S": to} for number, to in enumerate(addresses)}
-        found = scan(
-            self._client,
-            self._table_name,
-            {
-                "ConsistentRead": True,
-                "FilterExpression": f"#to IN ({', '.join(values)})",
-                "ExpressionAttributeNames": {"#to": "to"},
-                "ExpressionAttributeValues": values,
-            },
-        )
+        values = {f"to{number}": to for number, to in enumerate(addresses)}
+        listed = ", ".join(f":{name}" for name in values)
+        found = self._table.scan(f"#to IN ({listed})", **values)
         for item in found:
             yield _request(item)
 
@@ -165,46 +118,26 @@ class RequestStore:
         Raises:
             StoreUnavailable: it is not known to be forgotten; it will be in doubt then.
         """
-        try:
-            self._client.delete_item(
-                TableName=self._table_name,
-                Key={"request_id": {"S": request.request_id}},
-                ConditionExpression="#claim_id = :claim_id AND #state = :in_progress",
-                ExpressionAttributeNames={"#claim_id": "claim_id", "#state": "state"},
-                ExpressionAttributeValues={
-                    ":claim_id": {"S": request.claim_id},
-                    ":in_progress": {"S": RequestState.IN_PROGRESS},
-                },
-            )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return  # the client repeated the write, or the request is not ours any more
-        except (ClientError, BotoCoreError) as error:
-            raise StoreUnavailable(f"DynamoDB did not confirm: {reason(error)}") from error
+        # It fails where the client repeated the write, or the request is not ours any more.
+        ours = _is(request.claim_id, RequestState.IN_PROGRESS)
+        self._table.delete(ours, request_id=request.request_id)
 
-    def _put(
-        self, request: SendRequest, condition: str, names: dict[str, str], values: Item
-    ) -> SendRequest:
-        """The request, if the condition held; or else the one that is there.
+    def _put(self, request: SendRequest, conditions: Conditions) -> SendRequest:
+        """The request, if the conditions held; or else the one that is there.
 
-        A put whose condition failed on its own earlier try finds itself.
+        A put whose conditions failed on its own earlier try finds itself.
         """
-        try:
-            self._client.put_item(
-                TableName=self._table_name,
-                Item=as_item(request.as_record()),
-                ConditionExpression=condition,
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues=values,
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-        except self._client.exceptions.ConditionalCheckFailedException as error:
-            item = cast("Item", error.response.get("Item", {}))
-            if not item:
-                raise StoreUnavailable("the request is gone") from error
-            return _request(item)
-        except (ClientError, BotoCoreError) as error:
-            raise StoreUnavailable(f"DynamoDB did not confirm: {reason(error)}") from error
-        return request
+        written, item = self._table.put(request.as_record(), conditions)
+        if not item:
+            raise StoreUnavailable("the request is gone")
+        return request if written else _request(item)
+
+
+def _is(claim_id: str, state: RequestState) -> Conditions:
+    """Nobody has claimed its key anew, or settled it."""
+    conditions = Conditions()
+    conditions.require("#claim_id = :claim_id AND #state = :state", claim_id=claim_id, state=state)
+    return conditions
 
 
 def _day_key(account_sid: str) -> str:

@@ -18,24 +18,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from heapq import merge
-from itertools import batched, groupby, islice
-from typing import TYPE_CHECKING, Any, Final
-
-from botocore.exceptions import BotoCoreError, ClientError
+from typing import TYPE_CHECKING, Final
 
 from delivery.dynamodb import (
-    MOST_ITEMS_OF_A_READ,
     Changes,
+    Conditions,
     Item,
     StoreUnavailable,
+    Table,
     as_item,
     as_record,
-    count,
-    query,
-    read_many,
-    read_one,
-    reason,
-    write,
 )
 from delivery.message import (
     AWAITING_KEYS,
@@ -48,9 +40,9 @@ from delivery.message import (
     StatusUpdate,
     iso,
     rank,
-    watch_keys,
 )
-from delivery.paging import Page, Position, TokenInvalid
+from delivery.message_lists import Count, ListReader, MessageList
+from delivery.paging import Page, TokenInvalid
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -59,10 +51,6 @@ __all__ = ["MessageStore", "Page", "Recorded", "StoreUnavailable", "TokenInvalid
 
 # Every loss means that another writer got through, and a message has few statuses.
 _MOST_TRIES: Final = 16
-
-# Of one key of an index, where all are wanted: a fifth of what DynamoDB gives at once, since the
-# fewest days have so many.
-_MANY_POSITIONS: Final = 1000
 
 # The plain advance tells these anew; the rest it says only where nobody has said it yet.
 _SAID_ANEW: Final = frozenset(
@@ -107,30 +95,6 @@ class Recorded:
     """The update brought another error code than the one known for its status; the first stays."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
-    """How many messages are on a list; where `is_all` is false, at least so many."""
-
-    number: int
-    is_all: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Listed:
-    """A question whose answer is a list: where an index has it, and which messages belong to it.
-
-    An index lags, so that a message is on the list only if it belongs to it by now.
-    """
-
-    question: str
-    index: str
-    key: str
-    values: tuple[str, ...]
-    at: str
-    newest_first: bool
-    belongs: Callable[[Message], bool]
-
-
 class MessageStore:
     """The messages of one table.
 
@@ -143,8 +107,8 @@ class MessageStore:
     def __init__(
         self, client: "DynamoDBClient", table_name: str, lifetimes: Lifetimes | None = None
     ) -> None:
-        self._client = client
-        self._table_name = table_name
+        self._table = Table(client, table_name)
+        self._lists = ListReader(self._table, self.get_many)
         self._lifetimes = lifetimes or Lifetimes()
 
     def get(self, message_sid: str) -> Message | None:
@@ -153,7 +117,7 @@ class MessageStore:
         Raises:
             StoreUnavailable: DynamoDB did not answer.
         """
-        item = read_one(self._client, self._table_name, "message_sid", message_sid)
+        item = self._table.get(message_sid=message_sid)
         return _message(item) if item and not _is_erased(item) else None
 
     def record(self, update: StatusUpdate) -> Recorded:
@@ -183,7 +147,7 @@ class MessageStore:
             StoreUnavailable: it is not known to be stored; recording it again is safe.
         """
         never_sent = Message.never_sent(update, self._lifetimes)
-        written, item = self._write(_first_word(never_sent))
+        written, item = self._table.update(_first_word(never_sent))
         if _is_erased(item):
             return Recorded(update=update, message=never_sent, effect=Effect.ERASED)
         effect = Effect.ADVANCED if written else Effect.REPEATED
@@ -196,7 +160,7 @@ class MessageStore:
             StoreUnavailable: it is not known to be stored; recording it again is safe.
         """
         sent = Message.never_sent(update, self._lifetimes).sent_after_all(update.at)
-        written, item = self._write(_first_word(sent))
+        written, item = self._table.update(_first_word(sent))
         if written:
             return _message(item)
         return self._conclude(item, lambda known: known.sent_after_all(update.at)) or sent
@@ -226,22 +190,9 @@ class MessageStore:
             "status_rank": _ERASED_RANK,
             "expires_at": expires_at,
         }
-        for _ in range(_MOST_TRIES):
-            try:
-                self._client.put_item(
-                    TableName=self._table_name,
-                    Item=as_item(marker),
-                    ConditionExpression="attribute_not_exists(#erased_at)",
-                    ExpressionAttributeNames={"#erased_at": "erased_at"},
-                )
-            except self._client.exceptions.TransactionConflictException:
-                continue  # nothing was written; the notifier is done with it in a moment
-            except self._client.exceptions.ConditionalCheckFailedException:
-                return  # it was erased before
-            except (ClientError, BotoCoreError) as error:
-                raise StoreUnavailable(f"DynamoDB did not confirm: {reason(error)}") from error
-            return
-        raise StoreUnavailable("transactions kept the message busy")
+        unless_erased_before = Conditions()
+        unless_erased_before.require("attribute_not_exists(#erased_at)")
+        self._table.put(marker, unless_erased_before)
 
     def ask_again_at(self, message: Message, at: datetime) -> None:
         """Move the time at which Twilio is asked about the message next, if it still waits.
@@ -251,8 +202,8 @@ class MessageStore:
         """
         changes = Changes(message_sid=message.message_sid)
         changes.set("watch_at", iso(at))
-        changes.require("#watch = :watch AND #watch_at < :watch_at", "watch", watch=message.watch)
-        self._write(changes)
+        changes.require("#watch = :watch AND #watch_at < :watch_at", watch=message.watch)
+        self._table.update(changes)
 
     def awaiting(self, now: datetime) -> Iterator[Message]:
         """The messages that Twilio is to be asked about at `now`, those due longest first.
@@ -260,13 +211,9 @@ class MessageStore:
         Raises:
             StoreUnavailable: DynamoDB did not answer.
         """
+        due_of = "#watch = :watch AND #watch_at <= :now"
         shards = (
-            self._query(
-                IndexName="by_watch",
-                KeyConditionExpression="#watch = :watch AND #watch_at <= :now",
-                ExpressionAttributeNames={"#watch": "watch", "#watch_at": "watch_at"},
-                ExpressionAttributeValues={":watch": {"S": watch}, ":now": {"S": iso(now)}},
-            )
+            self._table.query("by_watch", due_of, watch=watch, now=iso(now))
             for watch in AWAITING_KEYS
         )
         due = merge(*shards, key=lambda it: str(it["watch_at"]["S"]))
@@ -284,7 +231,7 @@ class MessageStore:
             TokenInvalid: the token is of another list.
             StoreUnavailable: DynamoDB did not answer.
         """
-        return self._page(_messages_by("to", to, lambda it: it.to == to), limit, next_token)
+        return self._lists.page(MessageList.to(to), limit, next_token)
 
     def messages_with_reference(
         self, reference: str, *, limit: int, next_token: str | None = None
@@ -295,8 +242,7 @@ class MessageStore:
             TokenInvalid: the token is of another list.
             StoreUnavailable: DynamoDB did not answer.
         """
-        listed = _messages_by("reference", reference, lambda it: it.reference == reference)
-        return self._page(listed, limit, next_token)
+        return self._lists.page(MessageList.with_reference(reference), limit, next_token)
 
     def messages_failed_on(self, day: date, *, limit: int, next_token: str | None = None) -> Page:
         """The messages that failed on a day in UTC, and are failed still, the newest first.
@@ -305,7 +251,7 @@ class MessageStore:
             TokenInvalid: the token is of another list.
             StoreUnavailable: DynamoDB did not answer.
         """
-        return self._page(_watched(Outcome.FAILED, day), limit, next_token)
+        return self._lists.page(MessageList.watched(Outcome.FAILED, day), limit, next_token)
 
     def messages_unconfirmed_on(
         self, day: date, *, limit: int, next_token: str | None = None
@@ -316,7 +262,7 @@ class MessageStore:
             TokenInvalid: the token is of another list.
             StoreUnavailable: DynamoDB did not answer.
         """
-        return self._page(_watched(Outcome.UNCONFIRMED, day), limit, next_token)
+        return self._lists.page(MessageList.watched(Outcome.UNCONFIRMED, day), limit, next_token)
 
     def messages_awaiting(self, *, limit: int, next_token: str | None = None) -> Page:
         """The messages without a final status, the one that Twilio is asked about next first.
@@ -325,7 +271,7 @@ class MessageStore:
             TokenInvalid: the token is of another list.
             StoreUnavailable: DynamoDB did not answer.
         """
-        return self._page(_watched(Outcome.PENDING), limit, next_token)
+        return self._lists.page(MessageList.watched(Outcome.PENDING), limit, next_token)
 
     def every_to(self, to: str) -> Iterator[Message]:
         """All of `messages_to`, read as they are iterated.
@@ -333,7 +279,7 @@ class MessageStore:
         Raises:
             StoreUnavailable: DynamoDB did not answer.
         """
-        return self._every(_messages_by("to", to, lambda it: it.to == to))
+        return self._lists.every(MessageList.to(to))
 
     def every_failed_on(self, day: date) -> Iterator[Message]:
         """All of `messages_failed_on`, read as they are iterated.
@@ -341,7 +287,7 @@ class MessageStore:
         Raises:
             StoreUnavailable: DynamoDB did not answer.
         """
-        return self._every(_watched(Outcome.FAILED, day))
+        return self._lists.every(MessageList.watched(Outcome.FAILED, day))
 
     def every_unconfirmed_on(self, day: date) -> Iterator[Message]:
         """All of `messages_unconfirmed_on`, read as they are iterated.
@@ -349,7 +295,7 @@ class MessageStore:
         Raises:
             StoreUnavailable: DynamoDB did not answer.
         """
-        return self._every(_watched(Outcome.UNCONFIRMED, day))
+        return self._lists.every(MessageList.watched(Outcome.UNCONFIRMED, day))
 
     def every_awaiting(self) -> Iterator[Message]:
         """All of `messages_awaiting`, read as they are iterated.
@@ -357,9 +303,9 @@ class MessageStore:
         Raises:
             StoreUnavailable: DynamoDB did not answer.
         """
-        return self._every(_watched(Outcome.PENDING))
+        return self._lists.every(MessageList.watched(Outcome.PENDING))
 
-    def tally(self, outcome: Outcome, day: date | None = None) -> Tally:
+    def count(self, outcome: Outcome, day: date | None = None) -> Count:
         """How many messages failed or were given up on a day in UTC, or are pending (no day).
 
         Counted in the index alone, which is cheap however long the list is; of a very long one a
@@ -368,23 +314,7 @@ class MessageStore:
         Raises:
             StoreUnavailable: DynamoDB did not answer.
         """
-        listed = _watched(outcome, day)
-        counts = [
-            count(
-                self._client,
-                self._table_name,
-                {
-                    "IndexName": listed.index,
-                    "KeyConditionExpression": f"#{listed.key} = :key",
-                    "ExpressionAttributeNames": {f"#{listed.key}": listed.key},
-                    "ExpressionAttributeValues": {":key": {"S": value}},
-                },
-            )
-            for value in listed.values
-        ]
-        return Tally(
-            number=sum(number for number, _ in counts), is_all=all(is_all for _, is_all in counts)
-        )
+        return self._lists.count(MessageList.watched(outcome, day))
 
     def get_many(
         self, message_sids: Iterable[str], *, unreadable: Callable[[str], object] | None = None
@@ -396,7 +326,7 @@ class MessageStore:
         Raises:
             StoreUnavailable: DynamoDB did not answer, or an item is no message.
         """
-        for item in read_many(self._client, self._table_name, "message_sid", message_sids):
+        for item in self._table.get_many("message_sid", message_sids):
             if _is_erased(item):
                 continue
             try:
@@ -422,7 +352,7 @@ class MessageStore:
         for _ in range(_MOST_TRIES):
             known = _message(item)
             changes = _compare_and_set(item, known, known.told(at), ("notice", "outcome"))
-            written, item = self._write(changes)
+            written, item = self._table.update(changes)
             if written:
                 return _message(item)
             if not item or _is_erased(item) or _message(item).notice is not message.notice:
@@ -441,7 +371,7 @@ class MessageStore:
         changes = _compare_and_set(
             as_item(message.as_record()), message, claimed, ("notice", "outcome")
         )
-        written, item = self._write(changes)
+        written, item = self._table.update(changes)
         return _message(item) if written else None
 
     def notices_due(self, before: datetime) -> Iterator[str]:
@@ -452,19 +382,9 @@ class MessageStore:
         Raises:
             StoreUnavailable: DynamoDB did not answer.
         """
+        due_of = "#notice_due = :notice_due AND #updated_at < :before"
         shards = (
-            self._query(
-                IndexName="by_notice_due",
-                KeyConditionExpression="#notice_due = :notice_due AND #updated_at < :before",
-                ExpressionAttributeNames={
-                    "#notice_due": "notice_due",
-                    "#updated_at": "updated_at",
-                },
-                ExpressionAttributeValues={
-                    ":notice_due": {"S": notice_due},
-                    ":before": {"S": iso(before)},
-                },
-            )
+            self._table.query("by_notice_due", due_of, notice_due=notice_due, before=iso(before))
             for notice_due in NOTICE_DUE_KEYS
         )
         for item in merge(*shards, key=lambda it: str(it["updated_at"]["S"])):
@@ -481,82 +401,14 @@ class MessageStore:
         """
         if not to:
             return None
-        found = self._query(
-            IndexName="by_to",
-            KeyConditionExpression="#to = :to AND #created_at >= :since",
-            ExpressionAttributeNames={"#to": "to", "#created_at": "created_at"},
-            ExpressionAttributeValues={":to": {"S": to}, ":since": {"S": iso(since)}},
+        found = self._table.query(
+            "by_to", "#to = :to AND #created_at >= :since", to=to, since=iso(since)
         )
         for item in found:
             message = self.get(item["message_sid"]["S"])
             if message is not None and message.request_id == request_id != message.message_sid:
                 return message
         return None
-
-    def _page(self, listed: _Listed, limit: int, next_token: str | None) -> Page:
-        after = Position.from_token(next_token, listed.question) if next_token else None
-        at_once = limit + 1  # one more than is shown tells whether there is a next page
-        # Of several keys each has its part, give or take; and that nothing more has the same time
-        # shows only in the next item.
-        keys = len(listed.values)
-        share = (at_once if keys == 1 else 2 * at_once // keys + 4) + 1
-        found = list(islice(self._list(listed, after, at_once, share), at_once))
-        shown = tuple(message for _, message in found[:limit])
-        if len(found) <= limit:
-            return Page(messages=shown)
-        last, _ = found[limit - 1]
-        return Page(messages=shown, next_token=last.as_token(listed.question))
-
-    def _every(self, listed: _Listed) -> Iterator[Message]:
-        for _, message in self._list(listed, None, MOST_ITEMS_OF_A_READ, _MANY_POSITIONS):
-            yield message
-
-    def _list(
-        self, listed: _Listed, after: Position | None, at_a_time: int, share: int
-    ) -> Iterator[tuple[Position, Message]]:
-        """The list from a place on, read `at_a_time` messages and `share` of each key at a time."""
-        keys = (self._positions(listed, value, after, share) for value in listed.values)
-        seen = set[str]()  # what moved while the index was read is in it twice
-        for positions in batched(
-            merge(*keys, reverse=listed.newest_first), at_a_time, strict=False
-        ):
-            places: dict[str, Position] = {}
-            for position in positions:
-                if position.message_sid not in seen:
-                    seen.add(position.message_sid)
-                    places[position.message_sid] = position
-            for message in self.get_many(places):
-                if listed.belongs(message):
-                    yield places[message.message_sid], message
-
-    def _positions(
-        self, listed: _Listed, value: str, after: Position | None, share: int
-    ) -> Iterator[Position]:
-        """What the index has under one key, in the list's order, from a place on.
-
-        DynamoDB says nothing of the order of what has the same time: those are read together, and
-        put into an order of ours.
-        """
-        condition = f"#{listed.key} = :key"
-        names = {f"#{listed.key}": listed.key}
-        values = {":key": {"S": value}}
-        if after:
-            condition += f" AND #{listed.at} {'<=' if listed.newest_first else '>='} :after"
-            names[f"#{listed.at}"] = listed.at
-            values[":after"] = {"S": after.at}
-        items = self._query(
-            IndexName=listed.index,
-            KeyConditionExpression=condition,
-            ExpressionAttributeNames=names,
-            ExpressionAttributeValues=values,
-            ScanIndexForward=not listed.newest_first,
-            Limit=share,
-        )
-        for at, together in groupby(items, key=lambda it: str(it[listed.at]["S"])):
-            positions = (Position(at, it["message_sid"]["S"]) for it in together)
-            for position in sorted(positions, reverse=listed.newest_first):
-                if not after or (position < after if listed.newest_first else position > after):
-                    yield position
 
     def _conclude(self, item: Item, conclusion: Callable[[Message], Message]) -> Message | None:
         """Store what follows for the message as it is by then; it may be that nothing does.
@@ -571,7 +423,7 @@ class MessageStore:
             if concluded == known:
                 return known
             changes = _compare_and_set(item, known, concluded, ("transitions", "notice"))
-            written, item = self._write(changes)
+            written, item = self._table.update(changes)
             if written:
                 return _message(item)
             if not item:
@@ -580,7 +432,7 @@ class MessageStore:
 
     def _advance(self, update: StatusUpdate) -> Recorded | Item:
         """The plain advance; or else the item that was in its way ({}: it is gone by now)."""
-        written, item = self._write(_plain_advance(update, self._lifetimes))
+        written, item = self._table.update(_plain_advance(update, self._lifetimes))
         if not written:
             return item
         message = _message(item)
@@ -597,7 +449,7 @@ class MessageStore:
         learned = known.learn(update, self._lifetimes)
         if learned is not known:
             changes = _compare_and_set(item, known, learned, ("transitions", "notice"))
-            written, newer = self._write(changes)
+            written, newer = self._table.update(changes)
             if not written:
                 return newer
         return Recorded(
@@ -607,12 +459,6 @@ class MessageStore:
             concluded=learned.outcome is not known.outcome,
             contradicted=known.contradicts(update),
         )
-
-    def _query(self, **arguments: Any) -> Iterator[Item]:
-        return query(self._client, self._table_name, arguments)
-
-    def _write(self, changes: Changes) -> tuple[bool, Item]:
-        return write(self._client, self._table_name, changes)
 
 
 def _plain_advance(update: StatusUpdate, lifetimes: Lifetimes) -> Changes:
@@ -639,7 +485,7 @@ def _plain_advance(update: StatusUpdate, lifetimes: Lifetimes) -> Changes:
         other["other_outcome"] = _OTHER_OUTCOME[outcome]
     if update.context:
         better.append(_SAME_CONTEXT)
-    changes.require(f"{_NEVER_HEARD_OF} OR ({' AND '.join(better)})", "notice", **other)
+    changes.require(f"{_NEVER_HEARD_OF} OR ({' AND '.join(better)})", **other)
     return changes
 
 
@@ -683,34 +529,8 @@ def _first_word(message: Message) -> Changes:
     changes = Changes(message_sid=record.pop("message_sid"))
     for name, value in record.items():
         changes.set(name, value)
-    changes.require(_NEVER_HEARD_OF, "status_rank")
+    changes.require(_NEVER_HEARD_OF)
     return changes
-
-
-def _messages_by(key: str, value: str, belongs: Callable[[Message], bool]) -> _Listed:
-    return _Listed(
-        question=f"{key}={value}",
-        index=f"by_{key}",
-        key=key,
-        values=(value,),
-        at="created_at",
-        newest_first=True,
-        belongs=belongs,
-    )
-
-
-def _watched(outcome: Outcome, day: date | None = None) -> _Listed:
-    """The messages with an outcome that is watched; those that are pending stand under no day."""
-    values = AWAITING_KEYS if day is None else watch_keys(outcome, day)
-    return _Listed(
-        question=values[0],
-        index="by_watch",
-        key="watch",
-        values=values,
-        at="watch_at",
-        newest_first=day is not None,
-        belongs=lambda message: message.watch in values,
-    )
 
 
 def _is_erased(item: Item) -> bool:

@@ -32,6 +32,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, NewConnectionError
 
 from delivery.credentials import ApiCredentials
+from delivery.time_left import TimeLeft
 
 CONNECT_TIMEOUT_SECONDS: Final = 3.0
 READ_TIMEOUT_SECONDS: Final = 10.0
@@ -174,7 +175,7 @@ class TwilioClient:
         credentials: ApiCredentials,
         parameters: list[tuple[str, str]],
         *,
-        time_left: Callable[[], float],
+        time_left: TimeLeft,
     ) -> MessageResource:
         """Create a message from Twilio's own parameters; lists repeat their name.
 
@@ -186,7 +187,7 @@ class TwilioClient:
         return self._post(credentials, "Messages.json", parameters, time_left)
 
     def cancel(
-        self, credentials: ApiCredentials, message_sid: str, *, time_left: Callable[[], float]
+        self, credentials: ApiCredentials, message_sid: str, *, time_left: TimeLeft
     ) -> MessageResource:
         """Cancel a scheduled message; asking twice is harmless.
 
@@ -197,7 +198,7 @@ class TwilioClient:
         return self._post(credentials, path, [("Status", "canceled")], time_left)
 
     def redact(
-        self, credentials: ApiCredentials, message_sid: str, *, time_left: Callable[[], float]
+        self, credentials: ApiCredentials, message_sid: str, *, time_left: TimeLeft
     ) -> MessageResource:
         """Remove a message's text at Twilio; doing so again is harmless.
 
@@ -207,9 +208,7 @@ class TwilioClient:
         path = f"Messages/{quote(message_sid, safe='')}.json"
         return self._post(credentials, path, [("Body", "")], time_left)
 
-    def delete(
-        self, credentials: ApiCredentials, message_sid: str, *, time_left: Callable[[], float]
-    ) -> None:
+    def delete(self, credentials: ApiCredentials, message_sid: str, *, time_left: TimeLeft) -> None:
         """Delete a message at Twilio, with its media; one that is not there counts as deleted.
 
         Raises:
@@ -234,7 +233,7 @@ class TwilioClient:
             return
 
     def fetch(
-        self, credentials: ApiCredentials, message_sid: str, *, time_left: Callable[[], float]
+        self, credentials: ApiCredentials, message_sid: str, *, time_left: TimeLeft
     ) -> MessageResource:
         """The message as Twilio has it now.
 
@@ -251,7 +250,7 @@ class TwilioClient:
         to: str | None = None,
         sent_on: date | None = None,
         page_size: int | None = None,
-        time_left: Callable[[], float],
+        time_left: TimeLeft,
     ) -> Iterator[tuple[MessageResource, ...]]:
         """The account's messages, page by page: each page is asked for when it is wanted.
 
@@ -280,7 +279,7 @@ class TwilioClient:
         url: str,
         credentials: ApiCredentials,
         query: list[tuple[str, str]],
-        time_left: Callable[[], float],
+        time_left: TimeLeft,
     ) -> object:
         """The JSON of a GET.
 
@@ -301,7 +300,7 @@ class TwilioClient:
         credentials: ApiCredentials,
         path: str,
         parameters: list[tuple[str, str]],
-        time_left: Callable[[], float],
+        time_left: TimeLeft,
     ) -> MessageResource:
         """Ask until Twilio takes the request, as long as it provably did not."""
         url = self._url(credentials, path)
