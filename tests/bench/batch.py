@@ -48,4 +48,10 @@ def tables(known: Known) -> Sequence[Table]:
     ]
 
 
-BATCH: Final = Benchmark(name="batch", title="A batch", measure=measure, tables=tables)
+BATCH: Final = Benchmark(
+    name="batch",
+    title="A batch",
+    question="How long does POST /messages/batch take for a thousand messages?",
+    measure=measure,
+    tables=tables,
+)

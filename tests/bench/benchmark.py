@@ -51,6 +51,8 @@ class Benchmark:
 
     name: str
     title: str
+    question: str
+    """What its numbers answer, for whoever has not read the page."""
     measure: Callable[[Run], Results]
     tables: Show
     plots: Mapping[str, Draw] = field(default_factory=dict)

@@ -298,4 +298,10 @@ def tables(known: Known) -> Sequence[Table]:
     ]
 
 
-CAMPAIGN: Final = Benchmark(name="campaign", title="A campaign", measure=measure, tables=tables)
+CAMPAIGN: Final = Benchmark(
+    name="campaign",
+    title="A campaign",
+    question="Does a campaign go at its rate, each message once, though all is killed in it?",
+    measure=measure,
+    tables=tables,
+)

@@ -126,6 +126,7 @@ def drawn(known: Known) -> str:
 COLD_START: Final = Benchmark(
     name="cold_start",
     title="Cold start",
+    question="How long until a new environment is ready, beside the least that one starts with?",
     measure=measure,
     tables=tables,
     plots={"cold-start.svg": drawn},

@@ -15,12 +15,13 @@ from typing import Final
 
 from sandbox.console import Console, Style
 from tests.bench import cost, report
-from tests.bench.benchmark import Benchmark, Known, Run
+from tests.bench.benchmark import Benchmark, Run, Table
 from tests.bench.machine import describe
 from tests.bench.registry import BENCHMARKS
 
 _ROUNDS: Final = 9
 _QUICK_ROUNDS: Final = 2
+_WIDEST: Final = 140
 _FOLDER: Final = report.PROJECT / ".sandbox" / "bench"
 
 
@@ -30,9 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
         description=__doc__,
+        epilog="\n".join(
+            ["benchmarks:", *(f"  {it.name:<10}  {it.question}" for it in BENCHMARKS)]
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(by_name)}")
+    parser.add_argument("names", nargs="*", metavar="name", help="of a benchmark, as below (all)")
     parser.add_argument("--rounds", type=int, help=f"how often to measure ({_ROUNDS})")
     parser.add_argument("--quick", action="store_true", help="only see that everything works")
     parser.add_argument("--messages", type=int, help="show the cost of so many in a month")
@@ -64,6 +68,7 @@ def run_all(console: Console, benchmarks: Sequence[Benchmark], *, rounds: int, q
     for benchmark in benchmarks:
         started = monotonic()
         console.line(f"{benchmark.title} ({benchmark.name})", Style.BOLD)
+        console.line(benchmark.question)
         results = benchmark.measure(
             Run(
                 rounds=rounds,
@@ -81,21 +86,37 @@ def run_all(console: Console, benchmarks: Sequence[Benchmark], *, rounds: int, q
         }
         if not quick:
             report.write(kept)
-        show(console, benchmark, report.known(kept))
+        for table in benchmark.tables(report.known(kept)):
+            console.line()
+            show(console, table)
+        console.line()
         console.line(f"  took {monotonic() - started:.0f} s", Style.DIM)
         console.line()
+    if quick:
+        console.line(
+            "Everything works. These numbers are of too little to say more; none was kept."
+        )
 
 
 def show_month(console: Console, load: cost.Workload, prices: cost.Prices) -> None:
     """What it costs by service, here and in the usual design."""
     figures = cost.Figures.of(report.known(report.load()))
-    table = cost.table_of(cost.month(load, figures, prices))
-    console.table(table.header, table.rows, words=table.words)
+    show(console, cost.table_of(cost.month(load, figures, prices)))
 
 
-def show(console: Console, benchmark: Benchmark, known: Known) -> None:
-    """The tables of one benchmark."""
-    for table in benchmark.tables(known):
-        console.line()
-        console.table(table.header, table.rows, words=table.words)
-    console.line()
+def show(console: Console, table: Table) -> None:
+    """A table of a page, on a terminal; one that is too wide for that, row by row."""
+    header, *rows = [[_plain(cell) for cell in row] for row in (table.header, *table.rows)]
+    width = sum(max(len(cell) for cell in column) + 3 for column in zip(header, *rows, strict=True))
+    if width <= _WIDEST:
+        console.table(header, rows, words=table.words)
+        return
+    for name, *cells in rows:
+        console.line(f"  {header[0]}: {name}", Style.BOLD)
+        for what, cell in zip(header[1:], cells, strict=True):
+            console.line(f"    {what}: {cell}")
+
+
+def _plain(cell: str) -> str:
+    """Without Markdown."""
+    return cell.replace("`", "").replace("**", "")

@@ -448,5 +448,10 @@ def drawn(known: Known) -> str:
 
 
 COST: Final = Benchmark(
-    name="cost", title="Cost", measure=measure, tables=tables, plots={"cost.svg": drawn}
+    name="cost",
+    title="Cost",
+    question="What does a month cost, here and in the usual design? Reckoned from the others.",
+    measure=measure,
+    tables=tables,
+    plots={"cost.svg": drawn},
 )

@@ -201,5 +201,9 @@ def _in_millions(messages: float) -> str:
 
 
 GROWTH: Final = Benchmark(
-    name="growth", title="What grows with what", measure=measure, tables=tables
+    name="growth",
+    title="What grows with what",
+    question="What costs more with what, and which quota is met first? Reckoned from the others.",
+    measure=measure,
+    tables=tables,
 )

@@ -219,4 +219,10 @@ def tables(known: Known) -> Sequence[Table]:
     ]
 
 
-HEAT: Final = Benchmark(name="heat", title="Hot keys", measure=measure, tables=tables)
+HEAT: Final = Benchmark(
+    name="heat",
+    title="Hot keys",
+    question="Which key of DynamoDB's takes the most writes, and how many messages can all carry?",
+    measure=measure,
+    tables=tables,
+)

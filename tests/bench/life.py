@@ -244,5 +244,9 @@ def _table(life: Results) -> Table:
 
 
 LIFE: Final = Benchmark(
-    name="life", title="Writes of a message's life", measure=measure, tables=tables
+    name="life",
+    title="Writes of a message's life",
+    question="What does each write of a message cost at DynamoDB? Counted, not measured.",
+    measure=measure,
+    tables=tables,
 )

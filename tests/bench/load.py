@@ -103,5 +103,9 @@ def tables(known: Known) -> Sequence[Table]:
 
 
 LOAD: Final = Benchmark(
-    name="load", title="Load, without an emulator", measure=measure, tables=tables
+    name="load",
+    title="Load, without an emulator",
+    question="How many callbacks a second do environments take, and does their memory grow?",
+    measure=measure,
+    tables=tables,
 )

@@ -258,5 +258,9 @@ def _shown(case: Mapping[str, Any]) -> Iterator[str]:
 
 
 RECONCILE: Final = Benchmark(
-    name="reconcile", title="Ten thousand quiet messages", measure=measure, tables=tables
+    name="reconcile",
+    title="Ten thousand quiet messages",
+    question="What does it take to ask Twilio about messages of which nobody heard?",
+    measure=measure,
+    tables=tables,
 )

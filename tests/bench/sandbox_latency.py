@@ -125,5 +125,9 @@ def tables(known: Known) -> Sequence[Table]:
 
 
 SANDBOX: Final = Benchmark(
-    name="sandbox", title="The whole stack, emulated", measure=measure, tables=tables
+    name="sandbox",
+    title="The whole stack, emulated",
+    question="How long from a callback to its 204, and from a failure to its notice?",
+    measure=measure,
+    tables=tables,
 )

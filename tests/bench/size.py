@@ -78,4 +78,10 @@ def _mib(size: int) -> str:
     return f"{size / _MIB:.2f} MiB"
 
 
-SIZE: Final = Benchmark(name="size", title="Size", measure=measure, tables=tables)
+SIZE: Final = Benchmark(
+    name="size",
+    title="Size",
+    question="How large is what is deployed?",
+    measure=measure,
+    tables=tables,
+)

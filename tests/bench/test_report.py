@@ -1,10 +1,13 @@
 """docs/performance.md says what was measured: its tables and plots are those of the results."""
 
+import io
+
 import pytest
 
+from sandbox.console import Console
 from tests.bench import report
 from tests.bench.benchmark import Sample, Table
-from tests.bench.command import main
+from tests.bench.command import main, show
 from tests.bench.registry import BENCHMARKS
 
 PAGE = report.PAGE.read_text("utf-8")
@@ -44,3 +47,25 @@ def test_a_benchmark_that_does_not_exist_is_refused(capsys: pytest.CaptureFixtur
 
     assert ended.value.code == 2
     assert "no_such_thing" in capsys.readouterr().err
+
+
+def test_a_table_that_is_too_wide_for_a_terminal_is_shown_row_by_row() -> None:
+    shown = io.StringIO()
+    fits = Table(header=("what", "number"), rows=[("`requests`", "1")])
+    is_wide = Table(header=("what", "why", "number"), rows=[("**all**", "why " * 50, "3")])
+
+    show(Console(shown), fits)
+    show(Console(shown), is_wide)
+
+    assert shown.getvalue().splitlines() == [
+        *("  what       number", "  requests        1"),
+        *("  what: all", f"    why: {'why ' * 50}", "    number: 3"),
+    ]
+
+
+def test_the_help_says_what_each_benchmark_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+
+    told = capsys.readouterr().out
+    assert [it.name for it in BENCHMARKS if f"{it.name:<10}  {it.question}" not in told] == []

@@ -96,4 +96,10 @@ def tables(known: Known) -> Sequence[Table]:
     ]
 
 
-WARM_PATH: Final = Benchmark(name="warm_path", title="Warm path", measure=measure, tables=tables)
+WARM_PATH: Final = Benchmark(
+    name="warm_path",
+    title="Warm path",
+    question="What does a callback cost beside the bare write that it makes, and what a send?",
+    measure=measure,
+    tables=tables,
+)
