@@ -13,7 +13,6 @@ from botocore.model import ServiceModel
 from botocore.session import Session
 
 from delivery.metrics import COUNTED_BY
-from delivery_cli.command import main
 from tests.cloudformation import load_template
 from tests.template.deployment import of_type, translate
 
@@ -138,17 +137,6 @@ def test_a_command_names_what_the_stack_has(helper: str, names: set[str]) -> Non
     assert named <= names
 
 
-def test_every_operators_command_that_is_named_exists(capsys: pytest.CaptureFixture[str]) -> None:
-    named = set(re.findall(r"`delivery ([a-z]+)", PAGE))
-
-    for command in named:
-        with pytest.raises(SystemExit) as ended:
-            main([command, "--help"])
-        assert ended.value.code == 0, command
-    assert {"doctor", "redrive"} <= named
-    assert capsys.readouterr().out
-
-
 def test_every_parameter_is_in_the_table_with_a_reason_to_change_it() -> None:
     section = PAGE.partition("## Deploy\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (`.+?) \| (.+) \|$", section, re.MULTILINE)
@@ -161,15 +149,6 @@ def test_what_becomes_of_messages_is_counted_as_the_page_says() -> None:
     section = PAGE.partition("## Alarms\n")[2].partition("\n### ")[0]
 
     assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == set(COUNTED_BY)
-
-
-def test_every_link_within_the_page_leads_to_a_heading() -> None:
-    headings = {
-        re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
-        for heading in re.findall(r"^#+ (.+)$", PAGE, re.MULTILINE)
-    }
-
-    assert set(re.findall(r"\]\(#([^)]+)\)", PAGE)) <= headings
 
 
 @pytest.mark.parametrize(

@@ -471,13 +471,31 @@ def test_everything_that_the_readme_locates_exists() -> None:
     assert [name for name in named if not (PROJECT / name).exists()] == []
 
 
-def test_every_link_of_a_page_to_a_file_leads_somewhere() -> None:
-    broken = [
-        (name_of(page), target)
+def anchors_of(page: Path) -> set[str]:
+    """What a link can lead to within a page, spelled as GitHub does."""
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def leads_somewhere(page: Path, link: str) -> bool:
+    target, _, anchor = link.partition("#")
+    there = page.parent / target if target else page
+    if anchor and there.suffix == ".md":
+        return there.is_file() and anchor in anchors_of(there)
+    return there.exists()
+
+
+def test_every_link_of_a_page_to_a_file_or_a_heading_leads_somewhere() -> None:
+    links = [
+        (page, link)
         for page in tracked_files()
         if page.suffix == ".md"
-        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text("utf-8"))
-        if "://" not in target and not (page.parent / target).exists()
+        for link in re.findall(r"\]\(([^)\s]+)[^)]*\)", page.read_text("utf-8"))
+        if "://" not in link
     ]
 
+    broken = [(name_of(page), link) for page, link in links if not leads_somewhere(page, link)]
+
+    assert any("#" in link for _, link in links)
     assert broken == []

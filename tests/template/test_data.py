@@ -97,13 +97,15 @@ def test_an_episode_is_found_by_account_and_cause_and_when_it_is_time_and_expire
     assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
 
 
-def test_every_key_is_a_string(stack: Template) -> None:
-    table = of_type(stack, "AWS::DynamoDB::Table")["MessagesTable"]
+@pytest.mark.parametrize("name", TABLES)
+def test_every_key_is_a_string(name: str, stack: Template) -> None:
+    table = of_type(stack, "AWS::DynamoDB::Table")[name]
 
+    schemas = [table["KeySchema"], *(it["KeySchema"] for it in table["GlobalSecondaryIndexes"])]
     types = {it["AttributeName"]: it["AttributeType"] for it in table["AttributeDefinitions"]}
 
-    keys = {"message_sid", "watch", "watch_at", "to", "reference", "created_at", "notice_due"}
-    assert types == dict.fromkeys(keys | {"updated_at"}, "S")
+    keys = {key["AttributeName"] for schema in schemas for key in schema}
+    assert types == dict.fromkeys(keys, "S")
 
 
 @pytest.mark.parametrize("name", TABLES)

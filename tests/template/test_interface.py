@@ -162,6 +162,16 @@ def test_a_parameter_says_what_it_is_for(name: str, template: Template) -> None:
     assert ("AllowedPattern" in parameter) == ("ConstraintDescription" in parameter)
 
 
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_what_makes_no_sense_in_a_parameter_is_refused_before_anything_is_deployed(
+    name: str, template: Template
+) -> None:
+    parameter = template["Parameters"][name]
+
+    limit = {"String": "AllowedPattern", "Number": "MinValue"}[parameter["Type"]]
+    assert {limit, "AllowedValues"} & parameter.keys()
+
+
 def test_every_parameter_is_read(template: Template) -> None:
     sections = ("Globals", "Conditions", "Resources", "Outputs")
     read = set(references([template[section] for section in sections]))
