@@ -21,6 +21,7 @@ from functions.send_message.pace_store import PaceStore
 from tests.bench.benchmark import Benchmark, Known, Results, Run, Table
 from tests.bench.write_units import Item, units_of
 from tests.builders import ACCOUNT_SID, NOON, an_update
+from tests.simulation.account import empty_tables
 from tests.simulation.deployment import resources
 from tests.simulation.fakes import dynamodb
 from tests.simulation.fakes.errors import EXCEPTIONS
@@ -55,10 +56,7 @@ class Heat:
         self._properties = {
             name: dict(properties) for name, properties in resources("AWS::DynamoDB::Table").items()
         }
-        self._tables = {
-            name: dynamodb.Table(name, properties, clock=lambda: 0.0, lag=lambda: 0.0)
-            for name, properties in self._properties.items()
-        }
+        self._tables = empty_tables()
         self._fake = dynamodb.DynamoDb(self._tables, page_size=100)
 
     def __getattr__(self, operation: str) -> Callable[..., dict[str, Any]]:

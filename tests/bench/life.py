@@ -19,6 +19,7 @@ from functions.notify_failure.telling import Teller
 from tests.bench.benchmark import Benchmark, Known, Results, Run, Table
 from tests.bench.write_units import Units, item_bytes, units_of
 from tests.builders import ACCOUNT_SID, MESSAGE_SID, NOON, an_update
+from tests.simulation.account import empty_tables
 from tests.simulation.deployment import resources
 from tests.simulation.fakes import dynamodb
 from tests.simulation.fakes.errors import EXCEPTIONS
@@ -31,8 +32,6 @@ CONTEXT: Final = {"campaign": "autumn-sale", "customer": "c" * 60, "trace": "t" 
 STATUSES: Final = ("accepted", "queued", "sent", "delivered")
 """Through a Messaging Service: Twilio's answer, and three callbacks."""
 
-
-_TABLES: Final = ("MessagesTable", "SendRequestsTable", "EpisodesTable")
 _READS: Final = {"get_item", "batch_get_item", "query"}
 _WRITES: Final = {"put_item", "update_item", "delete_item", "transact_write_items"}
 
@@ -56,7 +55,7 @@ class Counting:
     exceptions: Any = EXCEPTIONS
     doing: str = ""
     """What the next request is for."""
-    _tables: dict[str, dynamodb.Table] = field(default_factory=dict)
+    _tables: dict[str, dynamodb.Table] = field(default_factory=empty_tables)
 
     def __getattr__(self, operation: str) -> Callable[..., dict[str, Any]]:
         if operation not in _READS | _WRITES:
@@ -64,7 +63,7 @@ class Counting:
         return lambda **arguments: self._ask(operation, arguments)
 
     def _ask(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        fake = dynamodb.DynamoDb({name: self._table(name) for name in _TABLES}, page_size=100)
+        fake = dynamodb.DynamoDb(self._tables, page_size=100)
         if operation in _READS:
             self.reads += 1
             return fake.perform(operation, arguments)
@@ -74,7 +73,7 @@ class Counting:
             if transaction
             else [arguments]
         )
-        touched = [(self._table(part["TableName"]), self._key(part)) for part in parts]
+        touched = [(self._tables[part["TableName"]], self._key(part)) for part in parts]
         before = [table.get(key) for table, key in touched]
         try:
             return fake.perform(operation, arguments)
@@ -94,15 +93,8 @@ class Counting:
                 )
 
     def _key(self, part: Mapping[str, Any]) -> dict[str, Any]:
-        names = self._table(part["TableName"]).key_names
+        names = self._tables[part["TableName"]].key_names
         return {name: (part.get("Key") or part["Item"])[name] for name in names}
-
-    def _table(self, name: str) -> dynamodb.Table:
-        if name not in self._tables:
-            self._tables[name] = dynamodb.Table(
-                name, _properties(name), clock=lambda: 0.0, lag=lambda: 0.0
-            )
-        return self._tables[name]
 
 
 def _properties(table: str) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from functions.reconcile_messages.reconciling import Reconciler
 from sandbox.simulator.exchange import Dropped
 from tests.bench.benchmark import Benchmark, Known, Results, Run, Table
 from tests.bench.write_units import item_bytes, units_of
+from tests.simulation.account import empty_tables
 from tests.simulation.deployment import resources
 from tests.simulation.fakes import dynamodb
 from tests.simulation.fakes.errors import EXCEPTIONS
@@ -69,10 +70,7 @@ class _Tables:
     def __init__(self, quiet: Quiet) -> None:
         self.quiet = quiet
         self.counts = False
-        self.tables = {
-            name: dynamodb.Table(name, properties, clock=lambda: 0.0, lag=lambda: 0.0)
-            for name, properties in resources("AWS::DynamoDB::Table").items()
-        }
+        self.tables = empty_tables()
         self._fake = dynamodb.DynamoDb(self.tables, page_size=_ITEMS_OF_A_PAGE)
 
     def __getattr__(self, operation: str) -> Callable[..., dict[str, Any]]:

@@ -9,7 +9,7 @@ from botocore.config import Config
 
 from tests.simulation.calls import Calls, Client, Operate, Watcher
 from tests.simulation.deployment import parameter, queue_url, resources
-from tests.simulation.fakes.dynamodb import Change, DynamoDb, Table
+from tests.simulation.fakes.dynamodb import Change, Clock, DynamoDb, Table
 from tests.simulation.fakes.events import EventBridge
 from tests.simulation.fakes.notifications import SecretsManager, Sns
 from tests.simulation.fakes.queues import Queue, Sqs
@@ -20,6 +20,14 @@ from tests.simulation.virtual_time import Loop
 PAGE_SIZE: Final = 3
 """The items that DynamoDB reads at once: few, so that there are several pages."""
 _LONGEST_TRANSACTION: Final = 0.05
+
+
+def empty_tables(clock: Clock = lambda: 0.0, *, lag: Clock = lambda: 0.0) -> dict[str, Table]:
+    """The template's tables; unless told otherwise, no time passes in them."""
+    return {
+        name: Table(name, properties, clock=clock, lag=lag)
+        for name, properties in resources("AWS::DynamoDB::Table").items()
+    }
 
 
 class Account:
@@ -41,12 +49,12 @@ class Account:
         self.watchers: list[Watcher] = []
         self.given_up: defaultdict[str, list[Change]] = defaultdict(list)
         """What Lambda gave up of a stream, by the function that it was for."""
-        self._draws = draws
         self._calls = calls
         self._loop = loop
         self._faults = faults
         self._ids = ids
-        self.tables = self._make_tables(lag=draws.choice((0.0, 0.5, 20.0)) * (not at_once))
+        longest_lag = draws.choice((0.0, 0.5, 20.0)) * (not at_once)
+        self.tables = empty_tables(self._clock, lag=lambda: draws.uniform(0, longest_lag))
         self.queues = self._make_queues()
         self.topic = Sns(self._clock)
         self.bus = EventBridge(
@@ -68,14 +76,6 @@ class Account:
             watch=self._watch,
             token=self._ids,
         )
-
-    def _make_tables(self, *, lag: float) -> dict[str, Table]:
-        return {
-            name: Table(
-                name, properties, clock=self._clock, lag=lambda: self._draws.uniform(0, lag)
-            )
-            for name, properties in resources("AWS::DynamoDB::Table").items()
-        }
 
     def _make_queues(self) -> dict[str, Queue]:
         """By URL."""

@@ -12,10 +12,9 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from tests.simulation.account import PAGE_SIZE
-from tests.simulation.deployment import resources
+from tests.simulation.account import PAGE_SIZE, empty_tables
 from tests.simulation.edge_cases import Step
-from tests.simulation.fakes.dynamodb import DynamoDb, Table
+from tests.simulation.fakes.dynamodb import DynamoDb
 from tests.simulation.world import World
 
 type Answer = dict[str, Any]
@@ -44,11 +43,7 @@ def recorded_requests(seeds: Iterable[int]) -> Iterator[Request]:
 
 def scripted_requests(steps: Iterable[Step]) -> Iterator[Request]:
     """The requests of a script, on tables of the template's that are empty at first."""
-    tables = {
-        name: Table(name, properties, clock=lambda: 0.0, lag=lambda: 0.0)
-        for name, properties in resources("AWS::DynamoDB::Table").items()
-    }
-    fake = DynamoDb(tables, page_size=PAGE_SIZE)
+    fake = DynamoDb(empty_tables(), page_size=PAGE_SIZE)
     for operation, arguments in steps:
         try:
             answer: Mapping[str, Any] | ClientError = fake.perform(operation, arguments)

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -123,6 +123,13 @@ def draw_weather(draws: random.Random) -> Weather:
         calm_at=calm_at,
         outages=tuple(outages),
     )
+
+
+def while_nobody_hears_of_notices(weather: Weather) -> Weather:
+    """The same, but that for two hours SNS takes every notice and nobody hears its answer."""
+    unheard = Outage(service="sns", begins=600, ends=600 + 2 * _HOUR, fault=Fault.ANSWER_LOST)
+    calm_at = max(weather.calm_at, unheard.ends)
+    return replace(weather, calm_at=calm_at, outages=(unheard, *weather.outages))
 
 
 class Faults:

@@ -30,10 +30,8 @@ class LambdaContext:
     """What a handler is given beside the event."""
 
     def __init__(self, function: FunctionResource, request_id: str, loop: Loop) -> None:
-        self.function_name = function.name
         self.invoked_function_arn = f"arn:aws:lambda:{REGION}:123456789012:function:{function.name}"
         self.aws_request_id = request_id
-        self.memory_limit_in_mb = 512
         self._loop = loop
 
     def get_remaining_time_in_millis(self) -> int:

@@ -1,4 +1,9 @@
-"""Small deliberate faults, each of which the simulation must catch."""
+"""Small deliberate faults, each of which the simulation must catch.
+
+A new one is an entry here and a row of the table in docs/reliability.md, which
+`python -m tests.simulation --mutants --seeds 600` prints. One that no life shows tells what lives
+lack: a faulty program that they cannot tell from ours.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -225,6 +230,16 @@ MUTANTS: Final = (
         _TELLING,
         "return telling.claimed_at < abandoned_before or iso(telling.claimed_at) == ours",
         "return telling.claimed_at > abandoned_before and iso(telling.claimed_at) == ours",
+    ),
+    _mutant(
+        "whoever takes over a notice tells of more in it",
+        "I4",
+        _EPISODE,
+        "return replace(self, telling=replace(self.telling, claimed_at=at))",
+        "return replace(\n"
+        "            self,\n"
+        "            telling=replace(self.telling, claimed_at=at, range_to=self.counted),\n"
+        "        )",
     ),
     Mutant(
         name="a range is marked as told before it is told",

@@ -11,6 +11,7 @@ from tests.simulation.virtual_time import Loop
 
 _STORMS: Final = 0.08
 _MORE_THAN_A_TRANSACTION_TAKES: Final = 110
+_FAILURES_OF_A_SLOW_STORM: Final = 30
 _FAIL_ALIKE: Final = ("+15555530003", "+15555530007", "+15555521610", "+15555550110")
 
 
@@ -23,13 +24,19 @@ class OtherSender:
         self._loop = loop
         self._url = functions()["send_message"].environment["STATUS_CALLBACK_URL"]
 
-    def start(self, *, within: float) -> None:
-        """Send whatever there is to be sent, beginning within so many seconds."""
+    def start(self, *, within: float, slow_storm: bool) -> None:
+        """Send whatever there is to be sent, beginning within so many seconds.
+
+        In a slow storm failures join an episode for as long as anybody tells of it.
+        """
         for number in range(self._draws.choice((0, 0, 1))):
             to = self._draws.choice((f"+1555999{number:04d}", "+15555530003"))
             self._loop.at(self._draws.uniform(0, within), partial(self._send, number, to))
         if self._draws.random() < _STORMS:
             self._storm(within)
+        if slow_storm:
+            for number in range(_FAILURES_OF_A_SLOW_STORM):
+                self._loop.at(number * 240.0, partial(self._send, number, "+15555530007"))
 
     def _storm(self, within: float) -> None:
         size = self._draws.choice((8, 12, 20, 40, _MORE_THAN_A_TRANSACTION_TAKES))

@@ -1,5 +1,7 @@
 """The simulation can fail: each of many small deliberate faults breaks a promise in it."""
 
+import re
+
 import pytest
 
 from tests.simulation.deployment import PROJECT
@@ -14,6 +16,16 @@ _MOST_SEEDS = 600
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_the_simulation_catches(mutant: Mutant) -> None:
     assert seeds_until_caught(mutant, range(_MOST_SEEDS)) > 0
+
+
+def test_the_page_says_of_each_mutant_what_it_breaks_and_when_it_was_caught() -> None:
+    page = (PROJECT / "docs/reliability.md").read_text("utf-8").partition("\n### Mutants\n")[2]
+    rows = re.findall(r"^\| (.+) \| (.+) \| ([1-9]\d*) \|$", page, re.MULTILINE)
+
+    told = [(name, frozenset(promises.split(", "))) for name, promises, _ in rows]
+
+    assert told == [(mutant.name, mutant.breaks) for mutant in MUTANTS]
+    assert max(int(lives) for *_, lives in rows) <= _MOST_SEEDS
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

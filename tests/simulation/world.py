@@ -29,7 +29,12 @@ from tests.simulation.account import Account
 from tests.simulation.callers import Callers
 from tests.simulation.calls import Calls
 from tests.simulation.deployment import functions, parameter, queue_url
-from tests.simulation.faults import Faults, Weather, draw_weather
+from tests.simulation.faults import (
+    Faults,
+    Weather,
+    draw_weather,
+    while_nobody_hears_of_notices,
+)
 from tests.simulation.gateway import Gateway
 from tests.simulation.lambda_service import Lambda
 from tests.simulation.operator import Operator
@@ -44,6 +49,7 @@ START: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
 _SLOW: Final = 1000.0
 _SHARE_OF_CAMPAIGNS: Final = 0.3
 _ERASURES: Final = 0.1
+_SLOW_STORMS: Final = 0.03
 _HOUR: Final = 3600.0
 
 
@@ -65,15 +71,18 @@ class World:
     ) -> None:
         draws = random.Random(seed)  # noqa: S311 -- repeatable, no secrets
         self._draws = draws
-        # Of its own, so that what else a seed draws does not depend on it.
+        # Of their own, so that what else a seed draws does not depend on them.
         paces = random.Random(f"pace of {seed}")  # noqa: S311 -- the same
         self.sends_per_second = paces.choice(("0", "0", "0.002", "0.02", "1"))
         in_campaign = paces.random() < _SHARE_OF_CAMPAIGNS and self.sends_per_second != "0"
+        self._slow_storm = weather is None and paces.random() < _SLOW_STORMS
         self._campaign = campaign
 
         self.trace = Trace(START)
         loop = self.loop = Loop(START)
         self.weather = weather or draw_weather(draws)
+        if self._slow_storm:
+            self.weather = while_nobody_hears_of_notices(self.weather)
         faults = self.faults = Faults(self.weather, draws)
         self._calls = Calls(loop, faults, self.trace)
         self.aws = Account(
@@ -123,7 +132,7 @@ class World:
         """Let everything happen: first while things go wrong, then until nothing moves."""
         sending = self.weather.sending
         self.callers.start(self._campaign or self._draws.randint(2, 8), within=sending)
-        self.other_sender.start(within=sending)
+        self.other_sender.start(within=sending, slow_storm=self._slow_storm)
         if self._draws.random() < _ERASURES:
             self._erase_somebody()
         unconfirmed_after = float(parameter("UnconfirmedAfterHours")) * _HOUR
