@@ -112,14 +112,15 @@ def show_request(request_id: str) -> Answer:
     request = requests.get(request_id)
     if request is not None:
         return answer(200, _state_of(request))
-    refused = store.get(request_id)  # bad input on the queue, which claims nothing
-    if refused is None:
+    # Bad input on the queue claims nothing; and what became no message outlives its request.
+    kept = store.get(request_id)
+    if kept is None or not kept.is_request:
         return problem(
             404,
             "No such request is known here: it may still wait in SendQueue, or have ended so long "
             "ago that it is forgotten.",
         )
-    return answer(200, _refused(refused))
+    return answer(200, _kept(kept))
 
 
 def _shown(message: Message) -> Record:
@@ -140,27 +141,38 @@ def _state_of(request: SendRequest) -> Record:
         message = store.sent_under(request.request_id, request.to, request.sent_since)
         if message is not None:
             state, message_sid = RequestState.SENT, message.message_sid
+    return _request_shown(
+        request.request_id, state, request.error_code, request.reference, message_sid=message_sid
+    )
+
+
+def _kept(message: Message) -> Record:
+    """What is known of a request by what became no message; which one it was sent as is not."""
+    state = RequestState.SENT if message.is_superseded else RequestState(message.status)
+    return _request_shown(message.message_sid, state, message.error_code, message.reference)
+
+
+def _request_shown(
+    request_id: str,
+    state: RequestState,
+    error_code: int | None,
+    reference: str | None,
+    *,
+    message_sid: str | None = None,
+) -> Record:
+    ended = state in {RequestState.REFUSED, RequestState.NOT_FOUND}
     shown: Record = {
-        "request_id": request.request_id,
+        "request_id": request_id,
         "state": str(state),
         "message_sid": message_sid,
-        "reference": request.reference,
+        "reference": reference,
+        "problem": _problem(error_code, state) if ended else None,
     }
-    if state in {RequestState.REFUSED, RequestState.NOT_FOUND}:
-        shown["problem"] = _problem(request.error_code, state)
     return {name: fact for name, fact in shown.items() if fact is not None}
 
 
-def _refused(message: Message) -> Record:
-    return {
-        "request_id": message.message_sid,
-        "state": str(RequestState.REFUSED),
-        "problem": _problem(message.error_code, message.status),
-    } | ({"reference": message.reference} if message.reference else {})
-
-
-def _problem(error_code: int | None, status: str) -> Record:
-    explained = explain(error_code, status)
+def _problem(error_code: int | None, state: RequestState) -> Record:
+    explained = explain(error_code, state)
     return {
         "detail": f"{explained.title}. {explained.action}",
         "explanation": explained.as_record(),

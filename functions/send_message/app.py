@@ -47,7 +47,7 @@ from .results import (
     Undecided,
 )
 from .send_queue import SendQueue
-from .sending import MessageSender
+from .sending import MessageSender, never_sent_id
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch import BatchProcessor
@@ -202,7 +202,10 @@ def take_from_queue(
         _count("MessagePostponed")
         raise StaysQueued("it waits for its turn")
     sent = sender.send_json(record.body, key=key, time_left=time_left_of(lambda_context))
-    _report_sent(sent, queue_message_id=key)
+    facts = {"queue_message_id": key}
+    if isinstance(sent, Invalid | KeyTaken | Rejected):
+        facts["request_id"] = never_sent_id(sent, key)
+    _report_sent(sent, **facts)
     match sent:
         case NotDone():
             if sent.throttled and turns:

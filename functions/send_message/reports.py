@@ -61,7 +61,7 @@ def report_of(sent: SendResult) -> Report:  # noqa: PLR0911 -- one for each resu
                 },
             )
         case KeyTaken():
-            return Report(metric="KeyTaken", facts={"request_id": sent.request_id})
+            return Report(metric="KeyTaken", facts={"key_of": sent.request_id})
         case Invalid():
             fields = [it.field for it in sent.problems]
             return Report(metric="RequestInvalid", facts={"fields": fields})

@@ -122,4 +122,6 @@ class Batch:
 
 
 type SendResult = Accepted | SentBefore | Invalid | KeyTaken | Rejected | Undecided | NotDone
+type NeverSent = Invalid | KeyTaken | Rejected
+"""What is final: nothing of it was sent, and nothing will be."""
 type CancelResult = Accepted | Rejected | NotFound | NotDone

@@ -35,6 +35,7 @@ from .results import (
     CancelResult,
     Invalid,
     KeyTaken,
+    NeverSent,
     NotDone,
     NotFound,
     Rejected,
@@ -142,7 +143,7 @@ class MessageSender:
             return NotDone(reason=str(error))
         return self._record(self._said(resource), known)
 
-    def record_never_sent(self, result: Invalid | KeyTaken | Rejected, *, key: str) -> Recorded:
+    def record_never_sent(self, result: NeverSent, *, key: str) -> Recorded:
         """Keep a request for which nobody waits as a failed message, so that people are told.
 
         Raises:
@@ -151,22 +152,16 @@ class MessageSender:
         facts = sane_facts(result.document)
         if not self._stores_body:
             facts.pop("body", None)
-        account_sid = facts.pop("account_sid", None)
-        request_id, code = None, None
-        match result:
-            case Rejected():
-                request_id, code = result.request_id, result.code
-            case Invalid():  # the id that the caller of a batch was told
-                key = key_in(result.document) or key
-        request_id = request_id or request_id_of(account_sid or "", key)
+        account_sid = facts.pop("account_sid", None) or self._main_account_sid()
+        request_id = never_sent_id(result, key)
         update = StatusUpdate(
             message_sid=request_id,
             request_id=request_id,
             status=MessageStatus.REFUSED,
             at=self._now(),
             source=Source.SEND,
-            error_code=code,
-            account_sid=account_sid or self._main_account_sid(),
+            error_code=result.code if isinstance(result, Rejected) else None,
+            account_sid=account_sid,
             **facts,
         )
         return self._store.record_never_sent(update)
@@ -402,6 +397,19 @@ def request_id_of(account_sid: str, key: str | None) -> str:
         return f"rq_{randomness.token_hex(16)}"
     named = f"{account_sid} {key}".encode("utf-8", "backslashreplace")
     return f"rq_{hashlib.sha256(named).hexdigest()[:32]}"
+
+
+def never_sent_id(result: NeverSent, key: str) -> str:
+    """The id under which a request is kept for which nobody waits; the caller's, where it has one.
+
+    `key` is the idempotency key of one that names none.
+    """
+    if isinstance(result, Rejected) and result.request_id is not None:
+        return result.request_id
+    if isinstance(result, Invalid):  # the id that the caller of a batch was told
+        key = key_in(result.document) or key
+    account_sid = sane_facts(result.document).get("account_sid", "")
+    return request_id_of(account_sid, key)
 
 
 def _not_done(error: CredentialsRefused | Unavailable) -> NotDone:

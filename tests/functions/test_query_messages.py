@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.message import Source
+from delivery.message import Source, StatusUpdate
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState
 from delivery.store import MessageStore
@@ -532,6 +532,54 @@ def test_a_request_that_was_not_found_says_that_it_takes_a_new_key(
 
     assert body["state"] == "not_found"
     assert "new key" in body["problem"]["detail"]
+
+
+def test_a_message_is_no_request(app: ModuleType, store: MessageStore) -> None:
+    store.record(an_update("delivered", request_id="rq_" + "a" * 32))
+
+    assert request_shown(app, MESSAGE_SID)[0] == 404
+
+
+def never_sent(store: MessageStore, status: str) -> StatusUpdate:
+    """What is kept of a request when the request itself is forgotten."""
+    request_id = "rq_" + "a" * 32
+    update = an_update(status, message_sid=request_id, request_id=request_id, reference="order-9")
+    store.record_never_sent(update)
+    return update
+
+
+@pytest.mark.parametrize("state", ["refused", "not_found"])
+def test_a_request_that_became_no_message_is_known_for_as_long_as_messages_are(
+    app: ModuleType, store: MessageStore, state: str
+) -> None:
+    request_id = never_sent(store, state).message_sid
+
+    _, body = request_shown(app, request_id)
+
+    assert (body["state"], body["reference"]) == (state, "order-9")
+    assert body["problem"]["explanation"]["title"]
+
+
+def test_a_request_that_was_sent_after_all_was_sent_also_when_it_is_forgotten(
+    app: ModuleType, store: MessageStore
+) -> None:
+    update = never_sent(store, "not_found")
+    store.record_sent_after_all(update)
+
+    _, body = request_shown(app, update.message_sid)
+
+    assert (body["state"], "problem" in body) == ("sent", False)
+
+
+def test_a_request_that_was_sent_after_all_is_listed_by_its_message_alone(
+    app: ModuleType, store: MessageStore
+) -> None:
+    update = never_sent(store, "not_found")
+    store.record_sent_after_all(update)
+    store.record(an_update("delivered", request_id=update.message_sid, reference="order-9"))
+
+    for query in ("to=%2B15558675310", "reference=order-9"):
+        assert sids(listed(app, query)[1]) == [MESSAGE_SID]
 
 
 def test_an_unknown_request_is_answered_404(app: ModuleType) -> None:

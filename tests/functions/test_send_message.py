@@ -857,6 +857,19 @@ def test_bad_input_is_told_by_as_much_of_it_as_makes_sense(function: Function) -
     assert message.context == {"tenant": "blue"}
 
 
+@pytest.mark.parametrize(
+    "document", ["not JSON", a_document(to="5558675310"), a_document(body="b", idempotency_key="k")]
+)
+def test_the_log_says_why_a_queued_request_was_refused_by_the_id_that_people_are_told(
+    function: Function, caplog: pytest.LogCaptureFixture, document: object
+) -> None:
+    function.post(a_document(body="a", idempotency_key="k"))
+    function.take(document)
+
+    [request_id] = [it.message_sid for it in function.messages() if it.is_request]
+    assert request_id in {getattr(line, "request_id", None) for line in caplog.records}
+
+
 def test_a_refusal_that_is_handled_twice_is_one_failed_message(function: Function) -> None:
     function.take("not JSON")
     function.take("not JSON")

@@ -393,6 +393,16 @@ class Message:
         return replace(self, notice=notice, notice_id=episode_id, notice_due=None, updated_at=at)
 
     @property
+    def is_request(self) -> bool:
+        """Whether it is a request that ended without a SID, kept like a message."""
+        return self.message_sid == self.request_id
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether it is such a request that was sent after all: that message tells all there is."""
+        return self.is_request and self.outcome is not Outcome.FAILED
+
+    @property
     def is_counted(self) -> bool:
         """Whether it is told in the count of an episode, and not alone."""
         return self.notice_id is not None and self.notice_id.startswith(EPISODE_MARK)

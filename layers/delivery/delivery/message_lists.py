@@ -35,7 +35,10 @@ class Count:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageList:
-    """A question whose answer is a list: where an index has it, and which messages belong to it."""
+    """A question whose answer is a list: where an index has it, and which messages belong to it.
+
+    A request that was sent after all is superseded by its message: a list has one of them only.
+    """
 
     question: str
     index: str
@@ -46,14 +49,22 @@ class MessageList:
     belongs: Callable[[Message], bool]
 
     @classmethod
-    def to(cls, address: str) -> "MessageList":
+    def to(cls, address: str, *, with_superseded: bool = False) -> "MessageList":
         """The messages to an address, the newest first."""
-        return cls._of("to", address, lambda message: message.to == address)
+
+        def belongs(message: Message) -> bool:
+            return message.to == address and (with_superseded or not message.is_superseded)
+
+        return cls._of("to", address, belongs)
 
     @classmethod
     def with_reference(cls, reference: str) -> "MessageList":
         """The messages with the caller's own id, the newest first."""
-        return cls._of("reference", reference, lambda message: message.reference == reference)
+
+        def belongs(message: Message) -> bool:
+            return message.reference == reference and not message.is_superseded
+
+        return cls._of("reference", reference, belongs)
 
     @classmethod
     def watched(cls, outcome: Outcome, day: date | None = None) -> "MessageList":

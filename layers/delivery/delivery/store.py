@@ -274,12 +274,14 @@ class MessageStore:
         return self._lists.page(MessageList.watched(Outcome.PENDING), limit, next_token)
 
     def every_to(self, to: str) -> Iterator[Message]:
-        """All of `messages_to`, read as they are iterated.
+        """All that is kept of messages to an address, read as it is iterated.
+
+        Requests that were sent after all are among it, which `messages_to` leaves out.
 
         Raises:
             StoreUnavailable: DynamoDB did not answer.
         """
-        return self._lists.every(MessageList.to(to))
+        return self._lists.every(MessageList.to(to, with_superseded=True))
 
     def every_failed_on(self, day: date) -> Iterator[Message]:
         """All of `messages_failed_on`, read as they are iterated.
@@ -406,7 +408,7 @@ class MessageStore:
         )
         for item in found:
             message = self.get(item["message_sid"]["S"])
-            if message is not None and message.request_id == request_id != message.message_sid:
+            if message and message.request_id == request_id and not message.is_request:
                 return message
         return None
 
