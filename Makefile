@@ -71,10 +71,11 @@ $(READY): pyproject.toml requirements-dev.txt constraints.txt layers/delivery/re
 	  echo "Install it, or name it: make PYTHON=/path/to/python3.13"; exit 1; }
 	@echo "== installing the pinned tools into .venv (a minute, the first time)"
 	@$(PYTHON) -m venv .venv
-	@pip install --progress-bar off -r requirements-dev.txt 2>.venv/pip.log | awk -v live="$$(test -t 1 && echo 1)" '\
+	@set -o pipefail; pip install --progress-bar off -r requirements-dev.txt 2>.venv/pip.log | awk -v live="$$(test -t 1 && echo 1)" '\
 	  /^(Collecting|Requirement already)/ { n++; if (live) { printf "\r   %d packages found", n; fflush() } \
 	    else if (n % 40 == 0) { printf "   %d packages found\n", n; fflush() } } \
 	  /^Installing/ { printf (live ? "\r   %d packages found, unpacking them\n" : "   %d packages found, unpacking them\n"), n; fflush() }' \
-	  || { cat .venv/pip.log; exit 1; }
+	  || { cat .venv/pip.log; echo "pip could not install the tools; this first run needs a package index."; \
+	    echo "Behind a proxy set HTTPS_PROXY, for an index of your own PIP_INDEX_URL, and run this again."; exit 1; }
 	@pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

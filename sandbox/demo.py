@@ -312,6 +312,6 @@ def _show_what_next(console: Console) -> None:
         ("make sandbox", "the same system, up until Ctrl-C, with commands to try on it"),
         ("make chaos", "hundreds of messages while everything fails: what gets lost?"),
         ("make test", "every promise of it, and attempts to break them"),
-        ("sam build && sam deploy --guided", "into your own AWS account; README.md has each step"),
+        ("make deploy", "into your own AWS account; docs/getting-started.md has each step"),
     ):
-        console.line(f"  {console.styled(f'{command:<34}', Style.COMMAND)}{what}")
+        console.line(f"  {console.styled(f'{command:<14}', Style.COMMAND)}{what}")
