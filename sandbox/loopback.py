@@ -3,13 +3,14 @@
 import http.client
 import json
 import socket
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Final, Self
+from typing import Any, Final, Self, override
 from urllib.parse import urlsplit
 
 from sandbox.errors import SandboxError
@@ -168,8 +169,10 @@ class _Server(ThreadingHTTPServer):
         self.answer = answer
         super().__init__(address, handler)
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A caller that went away is nobody's problem."""
+    @override
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # a caller may go away
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -15,6 +15,7 @@ from sandbox.simulator.stories import Step
 _MOST_REDIRECTS = 10
 _SUCCESS = 2
 _SHORTEST_LIMIT = 0.001
+_FILTERED = 30007
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -24,6 +25,9 @@ class Failure(StrEnum):
     NO_NAME = "no_name"
     NO_CONNECTION = "no_connection"
     NO_TLS = "no_tls"
+    ANOTHER_S_CERTIFICATE = "another_s_certificate"
+    EXPIRED_CERTIFICATE = "expired_certificate"
+    UNTRUSTED_CERTIFICATE = "untrusted_certificate"
     NO_ANSWER = "no_answer"
     """Nothing came in time, or the connection closed without a byte."""
     BROKEN_ANSWER = "broken_answer"
@@ -34,17 +38,15 @@ _DEBUGGER_CODES = {
     Failure.NO_NAME: 11210,
     Failure.NO_CONNECTION: 11205,
     Failure.NO_TLS: 11220,
+    Failure.ANOTHER_S_CERTIFICATE: 11235,
+    Failure.EXPIRED_CERTIFICATE: 11236,
+    Failure.UNTRUSTED_CERTIFICATE: 11237,
     Failure.NO_ANSWER: 11200,
     Failure.BROKEN_ANSWER: 11206,
 }
 
-_RETRIED_AS = {
-    Failure.NO_NAME: RetryPolicy.CONNECT,
-    Failure.NO_CONNECTION: RetryPolicy.CONNECT,
-    Failure.NO_TLS: RetryPolicy.CONNECT,
-    Failure.NO_ANSWER: RetryPolicy.READ,
-}
-"""A broken answer isn't retried under any policy: a part of it had come."""
+_AFTER_CONNECTING = {Failure.NO_ANSWER: RetryPolicy.READ, Failure.BROKEN_ANSWER: None}
+"""What retries these; a broken answer nothing does, because a part of it had come."""
 
 
 class CallbackState(StrEnum):
@@ -102,7 +104,7 @@ class CallbackResult:
     def is_retried_by(self, policy: frozenset[RetryPolicy]) -> bool:
         """Whether the connection overrides ask for another attempt after this one."""
         if self.failure is not None:
-            return _RETRIED_AS.get(self.failure) in policy
+            return _AFTER_CONNECTING.get(self.failure, RetryPolicy.CONNECT) in policy
         status = self.status or 0
         kinds = {4: RetryPolicy.CLIENT_ERROR, 5: RetryPolicy.SERVER_ERROR}
         return kinds.get(status // 100) in policy
@@ -240,40 +242,37 @@ def callback_parameters(
 ) -> tuple[tuple[str, str], ...]:
     """What Twilio sends about this status, in the order of public captures."""
     channel = message.channel or rich_channel
-    status = step.status
-    pairs: list[tuple[str, str | None]] = []
-    if channel is None and status in {"delivered", "undelivered"}:
-        # The carrier's minute, without a zone.
-        pairs.append(("RawDlrDoneDate", at.strftime("%y%m%d%H%M")))
-    if channel is not None:
-        pairs += _channel_parameters(message, channel, step)
-    pairs += [
+    is_channel_receipt = channel is not None and step.status in {"delivered", "read"}
+    # An install id says nothing about the simulator's world, but it has to stay the same.
+    install_sid = "XE" + message.account_sid.removeprefix("AC")
+    is_installed = channel is not None and step.status != "read"
+    channel_failed = channel is not None and step.error_code is not None
+    pairs: tuple[tuple[str, str | None], ...] = (
+        ("RawDlrDoneDate", f"{at:%y%m%d%H%M}" if _has_carrier_receipt(channel, step) else None),
+        ("EventType", step.status.upper() if is_channel_receipt else None),
         ("ErrorCode", str(step.error_code) if step.error_code else None),
         ("SmsSid", message.sid),
-        ("SmsStatus", status),
-        ("MessageStatus", status),
+        ("SmsStatus", step.status),
+        ("MessageStatus", step.status),
+        ("ChannelToAddress", message.to.rpartition(":")[2] if channel else None),
         ("To", message.to),
+        ("ChannelPrefix", channel),
+        ("ChannelInstallSid", install_sid if is_installed else None),
+        ("ChannelStatusMessage", "Simulated channel failure" if channel_failed else None),
         ("MessagingServiceSid", message.messaging_service_sid),
         ("MessageSid", message.sid),
         ("AccountSid", message.account_sid),
         ("From", message.sender or ""),
         ("ApiVersion", API_VERSION),
         *step.parameters,
-    ]
+    )
     return tuple((name, value) for name, value in pairs if value is not None)
 
 
-def _channel_parameters(message: Message, channel: str, step: Step) -> list[tuple[str, str | None]]:
-    is_receipt = step.status in {"delivered", "read"}
-    # An install id says nothing about the simulator's world, but it has to stay the same.
-    install_sid = "XE" + message.account_sid.removeprefix("AC")
-    return [
-        ("ChannelPrefix", channel),
-        ("ChannelInstallSid", None if step.status == "read" else install_sid),
-        ("ChannelToAddress", message.to.rpartition(":")[2]),
-        ("ChannelStatusMessage", "Simulated channel failure" if step.error_code else None),
-        ("EventType", step.status.upper() if is_receipt else None),
-    ]
+def _has_carrier_receipt(channel: str | None, step: Step) -> bool:
+    """Whether the carrier said when; `failed` has it in captures where the carrier filtered."""
+    decided = step.status in {"delivered", "undelivered"} or step.error_code == _FILTERED
+    return channel is None and decided
 
 
 def is_callback_url(url: str) -> bool:

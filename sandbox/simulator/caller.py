@@ -13,6 +13,13 @@ from sandbox.simulator.callbacks import CallbackAttempt, CallbackResult, Failure
 
 _CHUNK = 65_536
 
+# OpenSSL's numbers: https://docs.openssl.org/3.0/man3/X509_STORE_CTX_get_error/
+_OF_CERTIFICATES = {
+    10: Failure.EXPIRED_CERTIFICATE,
+    62: Failure.ANOTHER_S_CERTIFICATE,
+    64: Failure.ANOTHER_S_CERTIFICATE,
+}
+
 
 class CallbackCaller:
     """Makes the requests, each over its own connection; `close` breaks off those under way."""
@@ -48,6 +55,8 @@ class CallbackCaller:
             connection.connect()
         except (socket.gaierror, UnicodeError):
             return Failure.NO_NAME
+        except ssl.SSLCertVerificationError as error:
+            return _OF_CERTIFICATES.get(error.verify_code, Failure.UNTRUSTED_CERTIFICATE)
         except ssl.SSLError:
             return Failure.NO_TLS
         except OSError:

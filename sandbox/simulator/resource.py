@@ -7,6 +7,8 @@ from email.utils import format_datetime
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from delivery.error_codes import explain
+
 API_VERSION = "2010-04-01"
 
 type Document = dict[str, Any]
@@ -73,7 +75,7 @@ def message_document(message: Message) -> Document:
         "price": message.price,
         "price_unit": "USD",
         "error_code": message.error_code,
-        "error_message": None,
+        "error_message": _in_words(message.error_code),
         "uri": message.uri + ".json",
         "subresource_uris": {
             "media": message.uri + "/Media.json",
@@ -148,6 +150,11 @@ def _text(value: Any) -> str:
     text = "" if value is None else str(value)
     is_uri = text.startswith(f"/{API_VERSION}/")
     return text.replace(".json", "", 1) if is_uri else text
+
+
+def _in_words(error_code: int | None) -> str | None:
+    """Twilio's own sentences may change, and nobody goes by them: ours do as well."""
+    return None if error_code is None else explain(error_code).title
 
 
 def _rfc_2822(at: datetime | None) -> str | None:

@@ -11,6 +11,7 @@ change of credentials.
 import contextlib
 import random
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -168,6 +169,11 @@ class _HttpServer(ThreadingHTTPServer):
         with self._lock:
             self._connections.discard(request)
         super().shutdown_request(request)
+
+    @override
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # a caller may go away
+            super().handle_error(request, client_address)
 
     def close_connections(self) -> None:
         """End the keep-alive connections whose clients are still there."""

@@ -62,10 +62,50 @@ def test_a_callback_has_twilio_s_parameters_and_headers() -> None:
         "ApiVersion": "2010-04-01",
     }
     assert delivered["RawDlrDoneDate"] == "2611231200"
+    assert next(iter(delivered)) == "RawDlrDoneDate"
     headers = twilio.received[0].headers
     assert headers["User-Agent"] == "TwilioProxy/1.1"
     assert headers["Content-Type"].startswith("application/x-www-form-urlencoded")
     assert headers["I-Twilio-Idempotency-Token"]
+
+
+@pytest.mark.parametrize(
+    ("to", "has_receipt"),
+    [
+        ("+15555530003", True),  # undelivered
+        ("+15555530007", True),  # failed, because the carrier filtered it
+        ("+15555530001", False),  # failed before any carrier had it
+        ("+15555550105", False),  # sent
+    ],
+)
+def test_the_carrier_s_time_is_there_where_a_carrier_decided(to: str, *, has_receipt: bool) -> None:
+    twilio = VirtualTwilio()
+    twilio.send(To=to)
+
+    *_, last = twilio.run()
+
+    assert ("RawDlrDoneDate" in last) is has_receipt
+
+
+def test_whatsapp_s_parameters_stand_where_twilio_puts_them() -> None:
+    twilio = VirtualTwilio()
+    twilio.send(To="whatsapp:+15555550112", From="whatsapp:+15557654321")
+
+    *_, read = twilio.run()
+
+    assert list(read) == [
+        "EventType",
+        "SmsSid",
+        "SmsStatus",
+        "MessageStatus",
+        "ChannelToAddress",
+        "To",
+        "ChannelPrefix",
+        "MessageSid",
+        "AccountSid",
+        "From",
+        "ApiVersion",
+    ]
 
 
 def test_the_fragment_is_neither_requested_nor_signed() -> None:
@@ -130,6 +170,7 @@ def test_connection_overrides_are_read_from_the_fragment(
     [
         ("", CallbackResult(failure=Failure.NO_CONNECTION), 2),
         ("", CallbackResult(failure=Failure.NO_TLS), 2),
+        ("", CallbackResult(failure=Failure.UNTRUSTED_CERTIFICATE), 2),
         ("", CallbackResult(failure=Failure.NO_ANSWER), 1),
         ("", CallbackResult(status=503), 1),
         ("", CallbackResult(status=404), 1),
@@ -190,6 +231,9 @@ def test_retries_share_the_total_time() -> None:
         (CallbackResult(failure=Failure.NO_NAME), 11210),
         (CallbackResult(status=302, location="/again"), 11215),
         (CallbackResult(failure=Failure.NO_TLS), 11220),
+        (CallbackResult(failure=Failure.ANOTHER_S_CERTIFICATE), 11235),
+        (CallbackResult(failure=Failure.EXPIRED_CERTIFICATE), 11236),
+        (CallbackResult(failure=Failure.UNTRUSTED_CERTIFICATE), 11237),
     ],
 )
 def test_a_callback_that_failed_for_good_is_in_the_debugger_once(

@@ -1,16 +1,25 @@
 """The simulator as a server: Twilio's own SDK against it, and callbacks over real connections."""
 
+import contextlib
 import queue
 import socket
+import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Self, override
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from twilio.base.exceptions import TwilioRestException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response as SdkResponse
@@ -295,6 +304,19 @@ def test_a_connection_serves_several_requests(server: SimulatorServer) -> None:
     assert len(listed.json()["messages"]) == 1
 
 
+def test_a_caller_that_goes_away_leaves_no_traceback(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with SimulatorServer(the_accounts()) as server:
+        parts = urlsplit(server.base_url)
+        with socket.create_connection((parts.hostname, parts.port)) as caller:
+            caller.sendall(b"GET / HTTP/1.1\r\n")
+            # Closed so, it resets the connection.
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    assert capfd.readouterr().err == ""
+
+
 def test_stopping_does_not_wait_for_a_receiver_that_stalls() -> None:
     with socket.create_server(("127.0.0.1", 0)) as stalling:
         url = f"http://127.0.0.1:{stalling.getsockname()[1]}"
@@ -407,6 +429,71 @@ def test_a_receiver_that_stalls_after_the_headers_gave_a_broken_answer() -> None
 )
 def test_a_name_that_does_not_resolve_is_no_connection(url: str, failure: Failure) -> None:
     assert CallbackCaller().perform(an_attempt(url)) == CallbackResult(failure=failure)
+
+
+def a_certificate(folder: Path, *, name: str, valid_for: timedelta) -> Path:
+    """A file with a self-signed certificate and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime.now(UTC) - timedelta(days=2))
+        .not_valid_after(datetime.now(UTC) + valid_for)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "certificate.pem"
+    path.write_bytes(
+        certificate.public_bytes(Encoding.PEM)
+        + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    return path
+
+
+A_DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "valid_for", "is_trusted", "failure"),
+    [
+        ("localhost", A_DAY, False, Failure.UNTRUSTED_CERTIFICATE),
+        ("localhost", -A_DAY, True, Failure.EXPIRED_CERTIFICATE),
+        ("example.com", A_DAY, True, Failure.ANOTHER_S_CERTIFICATE),
+    ],
+)
+def test_a_certificate_that_twilio_does_not_take_is_told_from_the_others(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    valid_for: timedelta,
+    *,
+    is_trusted: bool,
+    failure: Failure,
+) -> None:
+    path = a_certificate(tmp_path, name=name, valid_for=valid_for)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    if is_trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with contextlib.suppress(ssl.SSLError), connection:
+                context.wrap_socket(connection, server_side=True).close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        result = CallbackCaller().perform(
+            an_attempt(f"https://localhost:{listener.getsockname()[1]}/")
+        )
+        thread.join()
+
+    assert result == CallbackResult(failure=failure)
 
 
 def test_a_closed_port_is_no_connection_and_plain_text_is_no_tls() -> None:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from delivery.error_codes import explain
 from sandbox.simulator.callbacks import CallbackResult, CallbackState, Failure
 from sandbox.simulator.exchange import Answer, Dropped, Response
 from tests.virtual_twilio import SERVICE_SID, VirtualTwilio, always
@@ -79,8 +80,10 @@ def test_a_failure_code_is_in_the_callback_and_in_the_resource() -> None:
 
     _, final = twilio.run()
 
+    message = twilio.fetch(sid)
     assert final["ErrorCode"] == "30003"
-    assert twilio.fetch(sid)["error_code"] == 30003
+    assert message["error_code"] == 30003
+    assert message["error_message"] == explain(30003).title
 
 
 def test_a_later_delivered_takes_the_failure_code_away() -> None:
@@ -90,8 +93,9 @@ def test_a_later_delivered_takes_the_failure_code_away() -> None:
     _, undelivered, delivered = twilio.run()
 
     assert undelivered["ErrorCode"] == "30003"
+    message = twilio.fetch(sid)
     assert "ErrorCode" not in delivered
-    assert twilio.fetch(sid)["error_code"] is None
+    assert (message["error_code"], message["error_message"]) == (None, None)
 
 
 def test_a_held_callback_waits_for_the_end_of_the_next_one_even_if_that_fails() -> None:
