@@ -24,6 +24,7 @@ from sandbox.up import up
 _ENDS_IT: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOPPED: Final = 130
 _MESSAGES: Final = 300
+_LAST_PORT: Final = 65_535
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,23 +85,31 @@ def _parser() -> argparse.ArgumentParser:
         ("chaos", "start it, send many messages while everything fails, and compare what it says"),
     ):
         command = commands.add_parser(name, help=what, description=what.capitalize() + ".")
-        for option, whose in (
-            ("--gateway-port", "the public endpoints of the stack's two APIs"),
-            ("--aws-port", "the emulated AWS"),
-            ("--twilio-port", "the simulated Twilio"),
-            ("--dashboard-port", "the page that stands for the CloudWatch dashboard"),
-        ):
-            command.add_argument(
-                option, type=_port, metavar="PORT", help=f"of {whose}; a free one by default"
-            )
+        _add_places(command)
+    _add_storm(commands.choices["chaos"])
+    return parser
+
+
+def _add_places(command: argparse.ArgumentParser) -> None:
+    for option, whose in (
+        ("--gateway-port", "the public endpoints of the stack's two APIs"),
+        ("--aws-port", "the emulated AWS"),
+        ("--twilio-port", "the simulated Twilio"),
+        ("--dashboard-port", "the page that stands for the CloudWatch dashboard"),
+    ):
         command.add_argument(
-            "--endpoints-file",
-            type=Path,
-            default=FOLDER / "endpoints.json",
-            metavar="FILE",
-            help="where other programs read the endpoints; .sandbox/endpoints.json by default",
+            option, type=_port, metavar="PORT", help=f"of {whose}; a free one by default"
         )
-    command = commands.choices["chaos"]
+    command.add_argument(
+        "--endpoints-file",
+        type=Path,
+        default=FOLDER / "endpoints.json",
+        metavar="FILE",
+        help="where other programs read the endpoints; .sandbox/endpoints.json by default",
+    )
+
+
+def _add_storm(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--messages",
         type=_count,
@@ -115,18 +124,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="draws the messages, and who asks for them again; 1 by default",
     )
-    return parser
 
 
 def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
+    if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text} is no number of messages")
-    return count
+    return int(text)
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 < port < 1 << 16:
-        raise argparse.ArgumentTypeError(f"{text} is not a port")
-    return port
+    if not text.isdecimal() or not 0 < int(text) <= _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text} is no port (1 to {_LAST_PORT})")
+    return int(text)

@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -52,17 +52,23 @@ class EndpointsFile:
 
         Raises:
             FileTaken: another sandbox has it.
+            SandboxError: no file can be there.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_suffix(".lock").open("w") as lock:
+        with ExitStack() as ending:
             try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                lock = ending.enter_context(self.path.with_suffix(".lock").open("w"))
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.path.unlink(missing_ok=True)  # of one that was killed
             except BlockingIOError:
                 raise FileTaken(
                     f"Another sandbox is up in this folder: use it ({self.path}), or stop it first."
                 ) from None
+            except OSError as error:
+                raise SandboxError(
+                    f"{self.path} cannot be written ({error}). Choose another --endpoints-file."
+                ) from error
             try:
-                self.path.unlink(missing_ok=True)  # of one that was killed
                 yield
             finally:
                 self.path.unlink(missing_ok=True)

@@ -77,6 +77,14 @@ def test_what_a_killed_sandbox_left_is_not_believed(path: Path) -> None:
     assert not believed
 
 
+def test_a_place_where_no_file_can_be_is_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    for path in (tmp_path, tmp_path / "file" / "endpoints.json"):
+        with pytest.raises(SandboxError, match="--endpoints-file"), EndpointsFile(path).held():
+            pass
+
+
 def test_free_ports_differ() -> None:
     ports = claim_ports({"--a": None, "--b": None, "--c": None})
 
