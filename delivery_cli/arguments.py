@@ -12,31 +12,41 @@ from delivery_cli.redriving import CALLBACKS, ROUTES, SEND
 STACK_NAME: Final = "delivery"
 _LIMIT: Final = 50
 _EVERY_SECONDS: Final = 2.0
+_IN_AWS: Final = ("stack_name", "region", "profile")
+_FOR_ONE: Final = ("idempotency_key", "watch")
+_FOR_MANY: Final = ("column", "key_column", "campaign", "ignore_other_columns", "dry_run")
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """What was typed; a wrong command line ends the program with exit code 2."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.command == "send":
-        _check_send(parser, options)
+    _check_together(parser, options)
     return options
 
 
-def _check_send(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """What argparse cannot know: which options are for one message, and which for a file."""
-    for_one = {"--idempotency-key": options.idempotency_key, "--watch": options.watch}
-    for_many = {
-        "--column": options.column,
-        "--key-column": options.key_column,
-        "--campaign": options.campaign,
-        "--ignore-other-columns": options.ignore_other_columns,
-        "--dry-run": options.dry_run,
-    }
-    many = options.csv is not None
-    for option, given in (for_one if many else for_many).items():
-        if given:
-            parser.error(f"{option} is for {'one message, not for' if many else ''} --csv")
+def _check_together(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """What argparse cannot know: which options make sense beside which others."""
+    if options.sandbox:
+        _refuse(parser, options, _IN_AWS, "for AWS, not for --sandbox")
+    if options.command == "send":
+        if options.csv is not None:
+            _refuse(parser, options, _FOR_ONE, "for one message, not for --csv")
+        else:
+            _refuse(parser, options, _FOR_MANY, "for --csv")
+        if not options.watch:
+            _refuse(parser, options, ("timeout",), "for --watch")
+
+
+def _refuse(
+    parser: argparse.ArgumentParser,
+    options: argparse.Namespace,
+    names: Sequence[str],
+    what_for: str,
+) -> None:
+    for name in names:
+        if getattr(options, name):
+            parser.error(f"--{name.replace('_', '-')} is {what_for}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,29 +103,35 @@ def _add_send(commands: _Commands) -> argparse.ArgumentParser:
         type=Path,
         help="a message for each row; what else is said here is for rows that do not say it",
     )
-    command.add_argument("--from", metavar="NUMBER", help="the sender; or a service:")
-    command.add_argument("--messaging-service-sid", metavar="MG…")
+    command.add_argument("--from", metavar="NUMBER", help="the sender")
+    command.add_argument(
+        "--messaging-service-sid", metavar="MG…", help="a service that chooses the sender"
+    )
     text = command.add_mutually_exclusive_group()
-    text.add_argument("--body", metavar="TEXT")
+    text.add_argument("--body", metavar="TEXT", help="the text")
     text.add_argument("--body-file", metavar="FILE", help="the text is in a file; - for stdin")
-    command.add_argument("--media-url", metavar="URL", action="append", help="repeatable")
+    command.add_argument(
+        "--media-url", metavar="URL", action="append", help="of a picture; repeatable"
+    )
     command.add_argument("--content-sid", metavar="HX…", help="a template instead of a text")
-    command.add_argument("--content-variables", metavar="JSON")
+    command.add_argument(
+        "--content-variables", metavar="JSON", help='of the template, such as \'{"1": "Ada"}\''
+    )
     command.add_argument("--send-at", metavar="TIME", help="ISO 8601 with zone; needs a service")
     command.add_argument("--account-sid", metavar="AC…", help="a subaccount of the secret")
     command.add_argument("--reference", metavar="ID", help="your own id of it")
-    command.add_argument(
-        "--context", metavar="NAME=VALUE", action="append", default=[], help="repeatable"
-    )
-    command.add_argument(
+    _add_pairs(command, "--context", "NAME=VALUE", "kept with the message; repeatable")
+    _add_pairs(
+        command,
         "--set",
-        metavar="FIELD=VALUE",
-        action="append",
-        default=[],
-        help="any other field of the API, such as smart_encoded=true; repeatable",
+        "FIELD=VALUE",
+        "any other field of the API, such as smart_encoded=true; repeatable",
     )
     command.add_argument(
-        "--idempotency-key", metavar="KEY", help="under one key nothing is sent twice"
+        "--idempotency-key",
+        metavar="KEY",
+        type=_not_empty,
+        help="under one key nothing is sent twice",
     )
     command.add_argument("--watch", action="store_true", help="then watch what becomes of it")
     _add_watching(command)
@@ -129,16 +145,16 @@ def _add_csv(command: argparse.ArgumentParser) -> None:
         "The file is CSV in UTF-8. A column that is named like a field of the API is that field, "
         "context.NAME is context. In --body {COLUMN} stands for the row's cell.",
     )
-    group.add_argument(
+    _add_pairs(
+        group,
         "--column",
-        metavar="FIELD=COLUMN",
-        action="append",
-        default=[],
-        help="that field is in a column of another name; repeatable",
+        "FIELD=COLUMN",
+        "that field is in a column of another name; repeatable",
     )
     group.add_argument(
         "--key-column",
         metavar="COLUMN",
+        type=_not_empty,
         help="the row's idempotency key, such as a customer's number; by default it is made of "
         "the file's content and the row's number",
     )
@@ -148,21 +164,26 @@ def _add_csv(command: argparse.ArgumentParser) -> None:
         default="",
         help="a part of every key, to send to the same file once more",
     )
-    group.add_argument("--ignore-other-columns", action="store_true")
+    group.add_argument(
+        "--ignore-other-columns",
+        action="store_true",
+        help="columns that are for nothing are no mistake",
+    )
     group.add_argument("--dry-run", action="store_true", help="only show what would be asked for")
 
 
 def _add_show(commands: _Commands) -> argparse.ArgumentParser:
     command = _command(commands, "show", "Show a message: status, timeline, and why it failed.")
-    command.add_argument("id", metavar="SID", help="of a message, or a request id (rq_…)")
+    command.add_argument(
+        "id", metavar="SID", type=_not_empty, help="of a message, or a request id (rq_…)"
+    )
     return command
 
 
 def _add_find(commands: _Commands) -> argparse.ArgumentParser:
     command = _command(commands, "find", "List messages, the newest first.")
     lists = command.add_mutually_exclusive_group(required=True)
-    lists.add_argument("--to", metavar="NUMBER")
-    lists.add_argument("--reference", metavar="ID", help="your own id")
+    _add_recipient_and_reference(lists)
     lists.add_argument(
         "--awaiting",
         action="store_const",
@@ -177,7 +198,10 @@ def _add_find(commands: _Commands) -> argparse.ArgumentParser:
 def _add_failures(commands: _Commands) -> argparse.ArgumentParser:
     command = _command(commands, "failures", "List what failed on a day, and why.")
     _add_day(command)
-    command.add_argument("--category", choices=[str(it) for it in Category])
+    categories = [str(it) for it in Category]
+    command.add_argument(
+        "--category", metavar="NAME", choices=categories, help=f"only {', '.join(categories)}"
+    )
     _add_limit(command)
     return command
 
@@ -195,9 +219,10 @@ def _add_watch(commands: _Commands) -> argparse.ArgumentParser:
         commands, "watch", "Watch messages until all are final: 0 if all were delivered."
     )
     which = command.add_mutually_exclusive_group(required=True)
-    which.add_argument("id", metavar="SID", nargs="?", help="of a message, or a request id (rq_…)")
-    which.add_argument("--to", metavar="NUMBER")
-    which.add_argument("--reference", metavar="ID")
+    which.add_argument(
+        "id", metavar="SID", nargs="?", type=_not_empty, help="of a message, or a request id (rq_…)"
+    )
+    _add_recipient_and_reference(which)
     _add_watching(command)
     return command
 
@@ -217,7 +242,7 @@ def _add_watching(command: argparse.ArgumentParser) -> None:
 
 def _add_cancel(commands: _Commands) -> argparse.ArgumentParser:
     command = _command(commands, "cancel", "Cancel a scheduled message.")
-    command.add_argument("message_sid", metavar="SID")
+    command.add_argument("message_sid", metavar="SID", type=_not_empty, help="of the message")
     return command
 
 
@@ -253,6 +278,15 @@ def _add_doctor(commands: _Commands) -> argparse.ArgumentParser:
     return _command(
         commands, "doctor", "Check a deployed stack from end to end, and say what to put right."
     )
+
+
+def _add_recipient_and_reference(lists: argparse._MutuallyExclusiveGroup) -> None:
+    lists.add_argument("--to", metavar="NUMBER", type=_not_empty, help="of the recipient")
+    lists.add_argument("--reference", metavar="ID", type=_not_empty, help="your own id of it")
+
+
+def _add_pairs(command: argparse._ActionsContainer, option: str, pair: str, what: str) -> None:
+    command.add_argument(option, metavar=pair, type=_pair, action="append", default=[], help=what)
 
 
 def _add_day(command: argparse.ArgumentParser) -> None:
@@ -294,15 +328,30 @@ def _day(text: str) -> str:
                 ) from None
 
 
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"{text} is no pair; write a name, = and a value")
+    return name, value
+
+
+def _not_empty(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty; is a variable of the shell not set?")
+    return text
+
+
 def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no number of messages")
-    return count
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text} is no number of messages; write 1 or more")
+    return int(text)
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
     if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is no time to wait")
+        raise argparse.ArgumentTypeError(f"{text} is no time to wait; write seconds, such as 2")
     return seconds

@@ -22,7 +22,7 @@ from delivery_cli.campaign import send_all, show_all
 from delivery_cli.doctor.command import examine
 from delivery_cli.erasing.command import erase
 from delivery_cli.errors import CommandError
-from delivery_cli.fields import document_of, pair
+from delivery_cli.fields import document_of
 from delivery_cli.listing import Query, failures, find, summary
 from delivery_cli.messages_api import Json
 from delivery_cli.place import Place, in_aws, in_sandbox, sandbox_file
@@ -53,8 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BotoCoreError, ClientError) as error:
         screen.error(in_words(error))
         return 1
-    except BrokenPipeError:  # whoever read this has seen enough, and Python must not try again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries again
+        if not isinstance(error, BrokenPipeError):  # then whoever read this has seen enough
+            screen.error(CommandError(f"The result cannot be written: {error.strerror}."))
         return 1
     except KeyboardInterrupt:
         screen.note("Stopped.")
@@ -96,7 +98,7 @@ def _send_all(
     sheet = Sheet.read(options.csv)
     layout = Layout.of(
         sheet.columns,
-        mapped=dict(pair(text, "--column") for text in options.column),
+        mapped=dict(options.column),
         fixed=fixed,
         body=body,
         key_column=options.key_column,
@@ -111,8 +113,10 @@ def _send_all(
 def _text_in(file: str) -> str:
     try:
         return sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
-    except (OSError, ValueError) as error:
-        raise CommandError(f"{file} cannot be read as text: {error}") from None
+    except OSError as error:
+        raise CommandError(f"{file} cannot be read: {error.strerror}.") from None
+    except ValueError:
+        raise CommandError(f"{file} is not UTF-8.", "Save it as text in UTF-8.") from None
 
 
 def _find(options: argparse.Namespace, screen: Screen, place: Place) -> int:

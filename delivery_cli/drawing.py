@@ -68,25 +68,27 @@ def draw_message(message: Json) -> Iterator[RenderableType]:
         yield from _draw_explanation(message)
     yield Text()
     yield from _draw_timeline(message["transitions"])
-    facts = Table.grid(padding=(0, 2))
+    if facts := list(_facts_of(message)):
+        yield Text()
+        yield draw_pairs(facts)
+
+
+def _facts_of(message: Json) -> Iterator[tuple[str, object]]:
+    """What else is known, with the words for it."""
     for name, title in _FACTS:
         if message.get(name) is not None:
-            facts.add_row(Text(title, style="dim"), Text(visible(message[name])))
+            yield title, message[name]
     for name, value in message.get("context", {}).items():
-        facts.add_row(Text("context", style="dim"), Text(visible(f"{name} = {value}")))
+        yield "context", f"{name} = {value}"
     if message.get("send_at"):
-        facts.add_row(Text("send at", style="dim"), Text(moment(message["send_at"])))
+        yield "send at", moment(message["send_at"])
     if message.get("price"):
-        price = f"{message['price']} {message.get('price_unit', '')}"
-        facts.add_row(Text("price", style="dim"), Text(visible(price)))
-    if facts.row_count:
-        yield Text()
-        yield facts
+        yield "price", f"{message['price']} {message.get('price_unit', '')}"
 
 
 def draw_messages(messages: Sequence[Json], *, width: int) -> RenderableType:
-    """A line for each, or two where a line is too short; a SID is never cut."""
-    return _on_one_line(messages) if width >= _ONE_LINE_COLUMNS else _on_two_lines(messages)
+    """A line for each, or a few where a line is too short; no SID and no reason is cut."""
+    return _on_one_line(messages) if width >= _ONE_LINE_COLUMNS else _on_short_lines(messages)
 
 
 def _on_one_line(messages: Sequence[Json]) -> RenderableType:
@@ -106,26 +108,21 @@ def _on_one_line(messages: Sequence[Json]) -> RenderableType:
     return table
 
 
-def _on_two_lines(messages: Sequence[Json]) -> RenderableType:
-    """The SID and the reference stand below, where there is room for all of them."""
-    to = [visible(message.get("to", "?")) for message in messages]
-    statuses = [outcome_of(message) for message in messages]
-    to_width = max(map(len, to))
-    status_width = max(len(it.plain) for it in statuses)
-    lines = []
-    for message, number, status in zip(messages, to, statuses, strict=True):
-        status.pad_right(status_width - len(status.plain))
-        first = Text.assemble(
-            f"{moment(message['created_at'])}  {number:<{to_width}}  ",
-            status,
-            "  ",
-            Text(error_of(message), style="red"),
-            no_wrap=True,
-            overflow="ellipsis",
+def _on_short_lines(messages: Sequence[Json]) -> RenderableType:
+    """Why it failed stands below, and the SID and the reference, where there is room for them."""
+    to_width = max(len(visible(message.get("to", "?"))) for message in messages)
+    lines: list[RenderableType] = []
+    for message in messages:
+        to = visible(message.get("to", "?"))
+        lines.append(
+            Text.assemble(
+                f"{moment(message['created_at'])}  {to:<{to_width}}  ", outcome_of(message)
+            )
         )
-        reference = visible(message.get("reference", ""))
-        second = f"    {visible(message['message_sid'])}  {reference}".rstrip()
-        lines += [first, Text(second, style="dim", no_wrap=True, overflow="fold")]
+        if why := error_of(message):
+            lines.append(Padding.indent(Text(why, style="red"), 4))
+        named = f"{visible(message['message_sid'])}  {visible(message.get('reference', ''))}"
+        lines.append(Padding.indent(Text(named.rstrip(), style="dim"), 4))
     return Group(*lines)
 
 
@@ -133,8 +130,13 @@ def draw_pairs(pairs: Iterable[tuple[str, object]]) -> RenderableType:
     """Names and values, one under the other."""
     table = Table.grid(padding=(0, 2))
     for name, value in pairs:
-        table.add_row(Text(visible(name)), Text(visible(value)))
+        table.add_row(Text(visible(name), style="dim"), Text(visible(value)))
     return table
+
+
+def counted(count: int, thing: str) -> str:
+    """How many, in words: "1 row", "2 rows"."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def outcome_of(message: Json) -> Text:
@@ -177,24 +179,30 @@ def _explanation(message: Json) -> Json:
     return given or explain(message.get("error_code"), message["status"]).as_record()
 
 
-def _draw_timeline(transitions: Sequence[Json]) -> Iterator[RenderableType]:
-    start = datetime.fromisoformat(transitions[0]["at"])
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True, justify="right")
-    for transition in transitions:
-        at = datetime.fromisoformat(transition["at"])
-        code = transition.get("error_code")
-        table.add_row(
-            Text(f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d}"),
-            Text(since((at - start).total_seconds()), style="dim"),
-            Text(visible(transition["status"]) + (f" (error {code})" if code else "")),
-            Text(_SOURCES.get(transition["source"], visible(transition["source"])), style="dim"),
+def _draw_timeline(transitions: Sequence[Json]) -> Iterator[Text]:
+    """A line for each, of which only the end is cut where it is too long: who told of it."""
+    times = [datetime.fromisoformat(it["at"]) for it in transitions]
+    afters = [_since((at - times[0]).total_seconds()) for at in times]
+    statuses = [_status_of(it) for it in transitions]
+    after_width, status_width = max(map(len, afters)), max(map(len, statuses))
+    for transition, at, after, status in zip(transitions, times, afters, statuses, strict=True):
+        source = _SOURCES.get(transition["source"], visible(transition["source"]))
+        yield Text.assemble(
+            f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d}  ",
+            (f"{after:>{after_width}}", "dim"),
+            f"  {status:<{status_width}}  ",
+            (source, "dim"),
+            no_wrap=True,
+            overflow="ellipsis",
         )
-    yield table
 
 
-def since(seconds: float) -> str:
+def _status_of(transition: Json) -> str:
+    code = transition.get("error_code")
+    return visible(transition["status"]) + (f" (error {code})" if code else "")
+
+
+def _since(seconds: float) -> str:
     """How long after the first, in the unit that fits."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if abs(seconds) >= 2 * size:

@@ -1,10 +1,12 @@
 """The fields of a request to send, as they are typed: on the command line or in a cell."""
 
+from collections.abc import Sequence
 from typing import Final
 
-from delivery_cli.drawing import visible
-from delivery_cli.errors import CommandError
 from delivery_cli.messages_api import Json
+
+type Pairs = Sequence[tuple[str, str]]
+"""Each NAME=VALUE of an option that may be repeated."""
 
 _TEXTS: Final = (
     "to",
@@ -50,26 +52,9 @@ def value_of(name: str, text: str) -> object:
     return text
 
 
-def document_of(fields: Json, *, context: list[str], more: list[str]) -> Json:
-    """A request's JSON, of options that were given; `context` and `more` are NAME=VALUE pairs.
-
-    Raises:
-        CommandError: a pair is none.
-    """
+def document_of(fields: Json, *, context: Pairs, more: Pairs) -> Json:
+    """A request's JSON, of the options that were given; `more` is any other field's text."""
     document = {name: value for name, value in fields.items() if value is not None}
     if context:
-        document["context"] = dict(pair(text, "--context") for text in context)
-    pairs = [pair(text, "--set") for text in more]
-    return document | {name: value_of(name, value) for name, value in pairs}
-
-
-def pair(text: str, option: str) -> tuple[str, str]:
-    """The two sides of NAME=VALUE.
-
-    Raises:
-        CommandError: it is no pair; names the option.
-    """
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise CommandError(f"{option} {visible(text)} is not NAME=VALUE.")
-    return name, value
+        document["context"] = dict(context)
+    return document | {name: value_of(name, text) for name, text in more}

@@ -94,10 +94,10 @@ def _headline(what: str, part: Json, style: str) -> Text:
     return Text(f"{part['count']:>5}{more} {what}", style=style if part["count"] else "green")
 
 
-def _breakdown(rows: Iterable[tuple[object, object, int]]) -> Iterator[RenderableType]:
+def _breakdown(rows: Iterable[tuple[str, str, int]]) -> Iterator[RenderableType]:
     table = Table.grid(padding=(0, 2))
-    table.add_column(justify="right")
+    table.add_column(justify="right", width=7)
     for name, detail, count in rows:
         table.add_row(str(count), Text(visible(name)), Text(visible(detail), style="dim"))
     if table.row_count:
-        yield Padding.indent(table, 6)
+        yield table

@@ -1,7 +1,7 @@
 """Where the operator looks: results on one stream, errors and what goes on on another.
 
-On a terminal there are colours, as wide as it is; elsewhere, and with NO_COLOR
-(https://no-color.org), plain lines that nothing cuts off.
+On a terminal there are colours, but for NO_COLOR (https://no-color.org), in its width; elsewhere
+plain lines that nothing cuts off.
 """
 
 import json
@@ -50,8 +50,13 @@ class Screen:
 
     @property
     def is_watched(self) -> bool:
-        """Whether a person looks on, who may be asked and shown what moves."""
+        """Whether a person looks on, who may be asked."""
         return self.out.is_terminal and not self.as_json
+
+    @property
+    def can_move(self) -> bool:
+        """Whether what is shown there can still change."""
+        return self.is_watched and not self.out.is_dumb_terminal
 
     def result(self, document: Any, drawn: Iterable[RenderableType]) -> None:
         """The command's one result; nothing is drawn where JSON is wanted."""
@@ -133,6 +138,7 @@ def _console(stream: TextIO, environment: Mapping[str, str]) -> Console:
     return Console(
         file=stream,
         width=_NEVER_CUT if wide else None,
+        color_system=None if environment.get("NO_COLOR") else "auto",
         # Numbers and texts of messages are shown as they are.
         markup=False,
         highlight=False,

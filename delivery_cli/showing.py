@@ -43,19 +43,21 @@ def show(screen: Screen, api: MessagesApi, named: str) -> int:
 
 
 def cancel(screen: Screen, api: MessagesApi, message_sid: str) -> int:
-    """Cancel a scheduled message, and show it."""
+    """Cancel a scheduled message, and show it: 0 also if it was canceled before."""
     answer = api.cancel(message_sid)
-    if answer.status != HTTPStatus.OK:
-        code = answer.content.get("error_code")
-        raise CommandError(
-            f"It was not canceled: {answer.detail}",
-            "Only a message that is still scheduled can be canceled; `delivery show` tells where "
-            "it stands."
-            if code
-            else "",
+    message = answer.content if answer.status == HTTPStatus.OK else api.message(message_sid)
+    if message is None:
+        raise CommandError(f"It was not canceled: {answer.detail}")
+    if answer.status != HTTPStatus.OK and message["outcome"] != "canceled":
+        fix = (
+            "Try again in a minute; `delivery doctor` looks for the cause."
+            if message["status"] == "scheduled"
+            else f"Its status is {visible(message['status'])}; only a scheduled message can be "
+            "canceled."
         )
-    screen.result(answer.content, draw_message(answer.content))
-    return 0 if answer.content["outcome"] == "canceled" else 1
+        raise CommandError(f"It was not canceled: {answer.detail}", fix)
+    screen.result(message, draw_message(message))
+    return 0 if message["outcome"] == "canceled" else 1
 
 
 def message_of(api: MessagesApi, message_sid: str) -> Json:

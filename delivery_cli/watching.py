@@ -1,6 +1,7 @@
 """`watch`: see what becomes of messages while it happens."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -58,15 +59,26 @@ def watch(
     ends_at = time.monotonic() + timeout if timeout is not None else float("inf")
     seen = _Seen()
     with _shown(screen) as show:
-        while True:
-            messages = look()
-            show(messages, seen)
-            if messages and all(it["outcome"] != "pending" for it in messages):
-                return 0 if all(it["outcome"] == "delivered" for it in messages) else 1
-            if time.monotonic() + every > ends_at:
-                screen.note(f"Not over after {timeout:g} s.")
-                return 1
+        show(messages := look(), seen)
+        if not messages and not screen.can_move:
+            screen.note("No message yet; Ctrl-C ends the watch.")
+        while not _is_over(messages) and time.monotonic() + every <= ends_at:
             sleep(every)
+            show(messages := look(), seen)
+    if not _is_over(messages):
+        screen.note(f"Not over after {timeout:g} s: {_counts(messages)}.")
+        return 1
+    screen.note(f"Over: {_counts(messages)}.")
+    return 0 if all(it["outcome"] == "delivered" for it in messages) else 1
+
+
+def _is_over(messages: list[Json]) -> bool:
+    return bool(messages) and all(it["outcome"] != "pending" for it in messages)
+
+
+def _counts(messages: list[Json]) -> str:
+    outcomes = Counter(it["outcome"] for it in messages)
+    return ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()) or "no message"
 
 
 def looking_at(api: MessagesApi, named: str | None, query: Query) -> Look:
@@ -108,7 +120,7 @@ def _shown(screen: Screen) -> Iterator[Callable[[list[Json], _Seen], None]]:
                 screen.json_line(message)
 
         yield show_json
-    elif not screen.is_watched:
+    elif not screen.can_move:
 
         def show_lines(messages: list[Json], seen: _Seen) -> None:
             for message, transitions in seen.news(messages):

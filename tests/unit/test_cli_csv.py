@@ -385,6 +385,7 @@ def test_a_person_sees_a_bar(api: QueueingApi) -> None:
         ("--csv", "list.csv", "--to", "+1"),
         ("--csv", "list.csv", "--watch"),
         ("--csv", "list.csv", "--idempotency-key", "k"),
+        ("--csv", "list.csv", "--column", "to"),
         ("--to", "+1", "--campaign", "spring"),
         ("--to", "+1", "--dry-run"),
     ],

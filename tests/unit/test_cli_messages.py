@@ -1,6 +1,9 @@
 """`delivery send, show, find, failures, watch, cancel`, against a server that answers as told."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from tests.command_line import Json, Ran, ScriptedApi, header, page, run, said, 
 
 REQUEST_ID = "rq_" + "0123456789abcdef" * 2
 PLAIN = {"NO_COLOR": "1"}
+NARROW = {**PLAIN, "COLUMNS": "60"}
 SEND = ("send", "--to", "+15558675310", "--from", "+15005550006", "--body", "Hello")
 
 
@@ -92,11 +96,16 @@ def test_the_text_can_come_from_a_file_or_from_standard_input(
     assert [it["body"] for it in api.documents] == ["Grüße\n", "From a pipe"]
 
 
-def test_a_text_that_cannot_be_read_is_named(api: ScriptedApi) -> None:
-    ran = delivery("send", "--to", "+1", "--body-file", "nowhere.txt")
+def test_a_text_that_cannot_be_read_is_named(api: ScriptedApi, tmp_path: Path) -> None:
+    latin = tmp_path / "latin.txt"
+    latin.write_bytes("Grüße".encode("latin-1"))
 
-    assert (ran.code, api.requests) == (1, [])
-    assert "nowhere.txt" in ran.err
+    missing = delivery("send", "--to", "+1", "--body-file", "nowhere.txt")
+    unread = delivery("send", "--to", "+1", "--body-file", str(latin))
+
+    assert (missing.code, unread.code, api.requests) == (1, 1, [])
+    assert "nowhere.txt cannot be read: No such file" in missing.err
+    assert "latin.txt is not UTF-8" in unread.err
 
 
 def test_an_answer_that_is_lost_is_asked_for_again_under_the_same_key(api: ScriptedApi) -> None:
@@ -242,8 +251,15 @@ def test_a_terminal_gets_colours_and_no_color_takes_them_away(api: ScriptedApi) 
     piped = delivery("show", MESSAGE_SID)
 
     assert "\x1b[31m" in coloured.out
-    assert "\x1b[31m" not in plain.out
-    assert "\x1b" not in piped.out
+    assert "\x1b" not in plain.out + piped.out
+
+
+def test_each_step_of_a_timeline_is_one_line_in_a_narrow_terminal(api: ScriptedApi) -> None:
+    api.will(f"GET /api/messages/{MESSAGE_SID}", said(200, failed_message()))
+
+    ran = delivery("show", MESSAGE_SID, terminal=True, environment=NARROW)
+
+    assert "undelivered (error 30003)" in ran.out
 
 
 # --- find, failures ------------------------------------------------------------------------------
@@ -295,13 +311,14 @@ def test_the_failures_of_a_day_are_listed_by_category(api: ScriptedApi) -> None:
 
 
 @pytest.mark.parametrize("columns", ["60", "80", "130", "200"])
-def test_a_sid_is_never_cut_in_a_list(api: ScriptedApi, columns: str) -> None:
+def test_nothing_is_cut_in_a_list(api: ScriptedApi, columns: str) -> None:
     api.will("GET /api/messages", page(failed_message(reference="order-1")))
 
     ran = delivery("find", "--awaiting", terminal=True, environment={**PLAIN, "COLUMNS": columns})
 
-    assert MESSAGE_SID in ran.out
-    assert "order-1" in ran.out
+    told = " ".join(ran.out.split())
+    for part in (MESSAGE_SID, "order-1", f"30003 {explain(30003).title}"):
+        assert part in told
 
 
 def test_an_older_stack_is_told_apart_from_an_unknown_message(api: ScriptedApi) -> None:
@@ -360,6 +377,7 @@ def test_a_day_is_summed_up(api: ScriptedApi) -> None:
     assert api.queries[0] == {"date": "2026-11-23"}
     for told in ("3 failed", "21610 Opted out", "5000+ awaiting", "1 in doubt", "more than"):
         assert told in ran.out
+    assert "   5000  under an hour\n" in ran.out
     assert as_json.json == SUMMARY
 
 
@@ -388,6 +406,37 @@ def test_watching_what_fails_is_not_as_wished(api: ScriptedApi) -> None:
 
     assert ran.code == 1
     assert ran.json_lines == [the_message("queued"), failed_message()]
+    assert ran.err == ""
+
+
+def test_a_watch_ends_with_what_became_of_all(api: ScriptedApi) -> None:
+    given_up = the_message("sent") | {"outcome": "unconfirmed"}
+    other = the_message("delivered", message_sid="SM" + "9" * 32)
+    api.will("GET /api/messages", page(given_up, other))
+
+    ran = delivery("watch", "--reference", "order-1")
+
+    assert ran.code == 1
+    assert "1 delivered, 1 unconfirmed" in ran.err
+
+
+def test_whoever_watches_what_is_not_known_is_told_that_nothing_was_seen() -> None:
+    ran = delivery("watch", MESSAGE_SID, "--every", "0.01", "--timeout", "0.05")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.splitlines() == [
+        "No message yet; Ctrl-C ends the watch.",
+        "Not over after 0.05 s: no message.",
+    ]
+
+
+def test_a_terminal_on_which_nothing_moves_gets_lines(api: ScriptedApi) -> None:
+    api.will("GET /api/messages", page(the_message("queued")), page(the_message("delivered")))
+
+    dumb = {"TERM": "dumb"}
+    ran = delivery("watch", "--to", "+1", "--every", "0.01", terminal=True, environment=dumb)
+
+    assert [line.split()[-1] for line in ran.out.splitlines()] == ["queued", "delivered"]
 
 
 def test_a_request_is_watched_until_its_message_is_final(api: ScriptedApi) -> None:
@@ -415,7 +464,7 @@ def test_a_watch_gives_up_in_time(api: ScriptedApi) -> None:
     ran = delivery("watch", MESSAGE_SID, "--every", "0.01", "--timeout", "0.05")
 
     assert ran.code == 1
-    assert "Not over" in ran.err
+    assert "Not over after 0.05 s: 1 pending." in ran.err
 
 
 def test_a_terminal_sees_the_timeline_grow(api: ScriptedApi) -> None:
@@ -445,48 +494,78 @@ def test_a_scheduled_message_is_canceled(api: ScriptedApi) -> None:
     assert "outcome canceled" in ran.out
 
 
-def test_what_cannot_be_canceled_says_why(api: ScriptedApi) -> None:
-    refused = said(422, {"detail": "Twilio refused it: too late.", "error_code": 30409})
-    api.will(f"POST /api/messages/{MESSAGE_SID}/cancel", refused)
+TOO_LATE = said(422, {"detail": "Twilio refused it: too late.", "error_code": 30409})
+
+
+def test_what_cannot_be_canceled_says_why_and_where_it_stands(api: ScriptedApi) -> None:
+    api.will(f"POST /api/messages/{MESSAGE_SID}/cancel", TOO_LATE)
+    api.will(f"GET /api/messages/{MESSAGE_SID}", said(200, the_message("scheduled", "sent")))
 
     ran = delivery("cancel", MESSAGE_SID)
 
     assert ran.code == 1
     assert "too late" in ran.err
+    assert "Its status is sent" in ran.err
+
+
+def test_what_could_not_be_canceled_now_can_be_later(api: ScriptedApi) -> None:
+    unavailable = said(503, {"detail": "Twilio gave no answer."})
+    api.will(f"POST /api/messages/{MESSAGE_SID}/cancel", unavailable)
+    api.will(f"GET /api/messages/{MESSAGE_SID}", said(200, the_message("scheduled")))
+
+    ran = delivery("cancel", MESSAGE_SID)
+
+    assert ran.code == 1
+    assert "Try again" in ran.err
+
+
+def test_what_was_canceled_before_is_as_wished(api: ScriptedApi) -> None:
+    api.will(f"POST /api/messages/{MESSAGE_SID}/cancel", TOO_LATE)
+    api.will(f"GET /api/messages/{MESSAGE_SID}", said(200, the_message("scheduled", "canceled")))
+
+    ran = delivery("cancel", MESSAGE_SID)
+
+    assert ran.code == 0
+    assert "outcome canceled" in ran.out
 
 
 # --- the command line itself ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "told"),
     [
-        (),
-        ("dance",),
-        ("show",),
-        ("find",),
-        ("find", "--to", "+1", "--reference", "x"),
-        ("failures", "--on", "someday"),
-        ("failures", "--category", "bad_luck"),
-        ("find", "--awaiting", "--limit", "0"),
-        ("watch", "SM1", "--every", "0"),
-        ("watch",),
-        ("send",),
-        ("send", "--to", "+1", "--body", "x", "--body-file", "y"),
+        ((), "COMMAND"),
+        (("dance",), "dance"),
+        (("show",), "SID"),
+        (("show", ""), "SID: it is empty"),
+        (("find",), "--awaiting"),
+        (("find", "--to", " "), "--to: it is empty"),
+        (("find", "--to", "+1", "--reference", "x"), "not allowed with"),
+        (("find", "--awaiting", "--limit", "0"), "--limit: 0 is no number of messages"),
+        (("find", "--awaiting", "--limit", "many"), "--limit: many is no number of messages"),
+        (("failures", "--on", "someday"), "write YYYY-MM-DD, today or yesterday"),
+        (("failures", "--category", "bad_luck"), "opt_out"),
+        (("watch",), "SID"),
+        (("watch", "SM1", "--every", "0"), "--every: 0 is no time to wait"),
+        (("watch", "SM1", "--timeout", "soon"), "--timeout: soon is no time to wait"),
+        (("send",), "--csv"),
+        (("send", "--to", "+1", "--body", "x", "--body-file", "y"), "not allowed with"),
+        (("send", "--to", "+1", "--context", "shop"), "--context: shop is no pair"),
+        (("send", "--to", "+1", "--set", "=true"), "--set: =true is no pair"),
+        (("send", "--to", "+1", "--idempotency-key", ""), "--idempotency-key: it is empty"),
+        (("send", "--to", "+1", "--timeout", "5"), "--timeout is for --watch"),
+        (("summary", "--sandbox", "--region", "eu-west-1"), "--region is for AWS"),
     ],
 )
-def test_a_wrong_command_line_has_an_exit_code_of_its_own(arguments: tuple[str, ...]) -> None:
-    ran = run(*arguments)
+def test_a_wrong_command_line_says_what_is_wrong_and_asks_for_nothing(
+    api: ScriptedApi, arguments: tuple[str, ...], told: str
+) -> None:
+    ran = run(*arguments, environment={"DELIVERY_SANDBOX": "1"})
 
-    assert ran.code == 2
+    assert (ran.code, api.requests) == (2, [])
     assert "usage: delivery" in ran.err
-
-
-def test_a_pair_without_a_name_is_refused(api: ScriptedApi) -> None:
-    ran = delivery(*SEND, "--context", "shop")
-
-    assert (ran.code, api.requests) == (1, [])
-    assert "NAME=VALUE" in ran.err
+    assert told in ran.err
 
 
 def test_an_answer_that_is_no_json_is_no_messages_api(api: ScriptedApi) -> None:
@@ -496,3 +575,32 @@ def test_an_answer_that_is_no_json_is_no_messages_api(api: ScriptedApi) -> None:
 
     assert ran.code == 1
     assert "no MessagesApi" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("into", "told"),
+    [("/dev/full", "cannot be written: No space left"), ("a pipe that nobody reads", "")],
+)
+def test_a_result_that_cannot_be_written_ends_the_command_in_words(
+    api: ScriptedApi, into: str, told: str
+) -> None:
+    api.will("GET /api/messages", page(the_message("sent")))
+    if into == "/dev/full":
+        out = os.open(into, os.O_WRONLY)
+    else:
+        read, out = os.pipe()
+        os.close(read)
+
+    ran = subprocess.run(
+        [sys.executable, "-m", "delivery_cli", "find", "--awaiting", "--sandbox"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=out,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(out)
+
+    assert ran.returncode == 1
+    assert told in ran.stderr
+    assert "Traceback" not in ran.stderr
