@@ -18,7 +18,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from delivery_cli.arguments import STACK_NAME, parse
 from delivery_cli.aws import in_words
-from delivery_cli.campaign import send_all, show_all
+from delivery_cli.campaign.command import send_all, show_all
+from delivery_cli.campaign.layout import Layout
+from delivery_cli.campaign.sheet import Sheet
 from delivery_cli.doctor.command import examine
 from delivery_cli.erasing.command import erase
 from delivery_cli.errors import CommandError
@@ -29,7 +31,6 @@ from delivery_cli.place import Place, in_aws, in_sandbox, sandbox_file
 from delivery_cli.redriving import ROUTES, redrive
 from delivery_cli.screen import Screen
 from delivery_cli.sending import send, show_answer, was_sent
-from delivery_cli.sheet import Layout, Sheet
 from delivery_cli.showing import cancel, show
 from delivery_cli.watching import looking_at, watch
 
@@ -95,9 +96,8 @@ def _send(options: argparse.Namespace, screen: Screen, place: Place) -> int:
 def _send_all(
     options: argparse.Namespace, screen: Screen, place: Place, *, fixed: Json, body: str | None
 ) -> int:
-    sheet = Sheet.read(options.csv)
     layout = Layout.of(
-        sheet.columns,
+        Sheet.read(options.csv),
         mapped=dict(options.column),
         fixed=fixed,
         body=body,
@@ -106,8 +106,8 @@ def _send_all(
         ignores_others=options.ignore_other_columns,
     )
     if options.dry_run:
-        return show_all(screen, sheet, layout)
-    return send_all(screen, place.api, options.csv, sheet, layout)
+        return show_all(screen, layout)
+    return send_all(screen, place.api, options.csv, layout)
 
 
 def _text_in(file: str) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from delivery_cli import campaign
 from sandbox.loopback import LoopbackServer, Request, Response
 from tests.command_line import Json, Ran, ScriptedApi, run, said, write_endpoints
 
@@ -64,7 +63,7 @@ def api() -> QueueingApi:
 def in_its_folder(
     tmp_path: Path, api: QueueingApi, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    monkeypatch.setattr(campaign, "_PAUSE_SECONDS", 0)
+    monkeypatch.setattr("delivery_cli.campaign.queueing._PAUSE_SECONDS", 0)
     monkeypatch.chdir(tmp_path)
     with LoopbackServer(port=0, answer=api) as server:
         write_endpoints(tmp_path, server)
@@ -153,6 +152,8 @@ def test_a_cell_says_more_than_the_command_line(api: QueueingApi) -> None:
         ([("to",), ("+1",)], ("--from", "+1", "--body", "Hello {name}"), "no column name"),
         ([("to",), ("+1",)], (*SENDER, "--key-column", "id"), "no column id"),
         ([("to", "to"), ("+1", "+2")], SENDER, "several columns named to"),
+        ([("to", "", "name"), ("+1", "+2", "")], SENDER, "columns (without a name), name"),
+        ([("to",), ("+1",)], ("--from", "+1", "--body", "Hello {name"), "a brace"),
         ([("to",)], SENDER, "no rows"),
         ([], SENDER, "no rows"),
     ],
@@ -171,11 +172,14 @@ def test_a_file_that_is_not_understood_is_refused_before_anything_is_sent(
 
 def test_a_file_that_cannot_be_read_is_named() -> None:
     Path("latin.csv").write_bytes("to,body\n+1,Grüße\n".encode("latin-1"))
+    Path("quoted.csv").write_text('to,body\n+1,Hello\n+2,"Hello\n+3,Hello\n')
 
     missing, latin = send_csv(name="nowhere.csv"), send_csv(name="latin.csv")
+    quoted = send_csv(name="quoted.csv")
 
     assert "nowhere.csv cannot be read" in missing.err
     assert "not UTF-8" in latin.err
+    assert "quoted.csv, line 3" in quoted.err
 
 
 def test_other_columns_can_be_ignored(api: QueueingApi) -> None:
@@ -299,8 +303,8 @@ def test_ctrl_c_tells_how_far_it_came(api: QueueingApi) -> None:
     ran = send_csv(*SENDER)
 
     assert ran.code == 130
-    assert "1000 of 1500 wait" in ran.out
-    assert "500 are open" in ran.out
+    assert "1000 of 1500 rows wait" in ran.out
+    assert "500 rows open" in ran.out
 
 
 # --- rows with problems --------------------------------------------------------------------------
@@ -343,6 +347,20 @@ def test_corrections_in_an_earlier_file_of_problems_are_not_overwritten(api: Que
     assert Path("list.problems.csv").read_text() == "mine"
     assert Path("list.problems-2.csv").exists()
     assert api.queued == {}
+
+
+def test_a_row_is_named_by_its_line_in_the_file_too() -> None:
+    Path("list.csv").write_text(f'to,body\n\n{NUMBERS[0]},"On two\nlines"\nnobody,x\n')
+
+    ran = send_csv("--from", "+15005550006")
+
+    assert "row 2 (line 5): to must be a number" in ran.out
+
+
+def test_delimiters_at_the_end_of_each_line_are_no_column() -> None:
+    Path("list.csv").write_text(f"to,,\n{NUMBERS[0]},,,\n")
+
+    assert send_csv(*SENDER).code == 0
 
 
 def test_a_row_with_too_many_cells_is_a_problem(api: QueueingApi) -> None:
