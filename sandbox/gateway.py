@@ -18,7 +18,7 @@ import json
 import random
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from http import HTTPStatus
@@ -61,6 +61,17 @@ class Fault:
     status: int = HTTPStatus.SERVICE_UNAVAILABLE
     seconds: float = 0.0
     chance: float = 1.0
+
+
+_FITS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "kind": lambda it: it in list(FaultKind),
+    "path": lambda it: isinstance(it, str),
+    "times": lambda it: it is None or (_is_number(it, int) and it > 0),
+    "status": lambda it: _is_number(it, int) and 200 <= it < 600,  # noqa: PLR2004 -- HTTP's finals
+    "seconds": lambda it: _is_number(it, int, float) and it >= 0,
+    "chance": lambda it: _is_number(it, int, float) and 0 <= it <= 1,
+}
+"""What a fault that comes over HTTP can say."""
 
 
 class Gateway(LoopbackServer):
@@ -164,14 +175,32 @@ class Gateway(LoopbackServer):
         match request.method:
             case "POST":
                 try:
-                    asked = json.loads(request.body)
-                    fault = Fault(**{**asked, "kind": FaultKind(asked["kind"])})
-                except (ValueError, TypeError, KeyError) as error:
+                    self.misbehave(_fault(json.loads(request.body)))
+                except ValueError as error:
                     return _json(HTTPStatus.BAD_REQUEST, {"message": f"Not a fault: {error}"})
-                self.misbehave(fault)
             case "DELETE":
                 self.behave()
         return _json(HTTPStatus.OK, {"faults": [asdict(fault) for fault in self.faults]})
+
+
+def _fault(asked: Any) -> Fault:
+    """The fault that somebody asks for.
+
+    Raises:
+        ValueError: it is none; says why.
+    """
+    if not isinstance(asked, dict) or "kind" not in asked:
+        raise ValueError(f"it needs a kind: {', '.join(FaultKind)}")
+    for name, value in asked.items():
+        if name not in _FITS:
+            raise ValueError(f"there is no {name}, only {', '.join(_FITS)}")
+        if not _FITS[name](value):
+            raise ValueError(f"{name} cannot be {value!r}")
+    return Fault(**{**asked, "kind": FaultKind(asked["kind"])})
+
+
+def _is_number(value: Any, *kinds: type) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
 
 
 def _json(status: int, content: Any) -> Response:

@@ -201,11 +201,31 @@ def test_faults_can_be_asked_for_and_taken_back_over_http(gateway: Gateway) -> N
     assert (failed.status, served.status) == (500, HTTPStatus.NO_CONTENT)
 
 
-@pytest.mark.parametrize("content", [{}, {"kind": "explode"}, {"kind": "drop", "colour": 1}, []])
-def test_what_is_no_fault_is_refused(gateway: Gateway, content: object) -> None:
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ([], "it needs a kind: fail, stall, drop, lose_answer"),
+        ({}, "it needs a kind: fail, stall, drop, lose_answer"),
+        ({"kind": "explode"}, "kind cannot be 'explode'"),
+        ({"kind": ["drop"]}, "kind cannot be ['drop']"),
+        ({"kind": "drop", "colour": 1}, "there is no colour"),
+        ({"kind": "drop", "path": 1}, "path cannot be 1"),
+        ({"kind": "drop", "times": 0}, "times cannot be 0"),
+        ({"kind": "drop", "times": "two"}, "times cannot be 'two'"),
+        ({"kind": "drop", "times": True}, "times cannot be True"),
+        ({"kind": "fail", "status": 999}, "status cannot be 999"),
+        ({"kind": "fail", "status": "503"}, "status cannot be '503'"),
+        ({"kind": "stall", "seconds": -1}, "seconds cannot be -1"),
+        ({"kind": "stall", "chance": 2}, "chance cannot be 2"),
+    ],
+)
+def test_what_is_no_fault_is_refused_in_words(
+    gateway: Gateway, content: object, words: str
+) -> None:
     answer = call("POST", f"{gateway.url}/_gateway/faults", content=content)
 
     assert answer.status == HTTPStatus.BAD_REQUEST
+    assert words in json.loads(answer.body)["message"]
     assert gateway.faults == []
 
 
