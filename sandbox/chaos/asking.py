@@ -2,7 +2,6 @@
 
 import json
 import threading
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -45,7 +44,7 @@ class Clients:
         self._queues = queues
         self._lock = threading.Lock()
         self._answers: list[Answer] = []
-        self._repeated: Counter[str] = Counter()
+        self._repeated = 0
 
     @property
     def answers(self) -> Sequence[Answer]:
@@ -55,7 +54,7 @@ class Clients:
     @property
     def repeated(self) -> int:
         """How often somebody had to ask again."""
-        return self._repeated.total()
+        return self._repeated
 
     def ask(self, order: Order) -> None:
         """Ask for the message, until that is answered.
@@ -97,7 +96,7 @@ class Clients:
             response = None
         if response is None or response.status in _NOT_NOW:
             with self._lock:
-                self._repeated[order.reference] += order.key is not None
+                self._repeated += order.key is not None
             return None
         content = json.loads(response.body)
         return Answer(

@@ -105,22 +105,12 @@ class Order:
     @property
     def reference(self) -> str:
         """By which our tables know it."""
-        return reference_of(self.number)
+        return str(self.content["reference"])
 
     @property
     def body(self) -> str:
-        """By which Twilio knows it."""
-        return body_of(self.number)
-
-
-def reference_of(number: int) -> str:
-    """The reference of an order's message."""
-    return f"chaos-{number}"
-
-
-def body_of(number: int) -> str:
-    """The text of an order's message, which no other one has."""
-    return f"Message {number} of the storm"
+        """By which Twilio knows it: no other one has this text."""
+        return str(self.content["body"])
 
 
 def draw_orders(seed: int, count: int) -> list[Order]:
@@ -144,7 +134,11 @@ def _order(chances: random.Random, number: int) -> Order:
     (recipient,) = chances.choices(RECIPIENTS, weights)
     way = chances.choices(list(Way), (3, 1))[0]
     key = f"order-{number}" if chances.random() < 0.9 else None  # noqa: PLR2004 -- nearly all
-    content = {"to": recipient.to, "body": body_of(number), "reference": reference_of(number)}
+    content = {
+        "to": recipient.to,
+        "body": f"Message {number} of the storm",
+        "reference": f"chaos-{number}",
+    }
     if chances.random() < 0.8:  # noqa: PLR2004 -- most
         content["from"] = _SENDER
     else:

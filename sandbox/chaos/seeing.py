@@ -17,7 +17,6 @@ type Record = Mapping[str, Any]
 """An item of a table, as plain data."""
 
 UNSETTLED_STATES: Final = frozenset({"in_progress", "in_doubt"})
-_SUCCESS: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +159,7 @@ def _known_of(message: Message, callbacks: Sequence[Callback]) -> AtTwilio:
             _status(callback)
             for callback in callbacks
             for attempt in callback.attempts
-            if (attempt.result.status or 0) // 100 == _SUCCESS
+            if attempt.result.succeeded
         ),
         callbacks=len(callbacks),
         attempts=sum(len(callback.attempts) for callback in callbacks),

@@ -13,7 +13,6 @@ from sandbox.simulator.resource import API_VERSION, Message
 from sandbox.simulator.stories import Step
 
 _MOST_REDIRECTS = 10
-_SUCCESS = 2
 _SHORTEST_LIMIT = 0.001
 _FILTERED = 30007
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -90,6 +89,11 @@ class CallbackResult:
     status: int | None = None
     failure: Failure | None = None
     location: str | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """Twilio was told that its news arrived."""
+        return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004 -- any 2xx
 
     @property
     def redirects(self) -> bool:
@@ -202,7 +206,7 @@ class Callback:
         url = _redirect_target(self.url, result)
         if url and in_time and self.redirects < _MOST_REDIRECTS:
             return replace(known, state=CallbackState.DUE, url=url, redirects=self.redirects + 1)
-        if self.redirects == 0 and result.status and result.status // 100 == _SUCCESS:
+        if self.redirects == 0 and result.succeeded:
             return replace(known, state=CallbackState.ANSWERED)
         retries_left = self.overrides.retries - len(self.attempts)
         retried = self.redirects == 0 and result.is_retried_by(self.overrides.policy)

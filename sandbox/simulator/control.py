@@ -54,12 +54,12 @@ class ControlSurface:
         }
         message = self._playback.message(page.removeprefix("messages/"))
         if method == "GET" and message is not None:
-            return self._story(message)
+            return self._known(message)
         answer = pages.get((method, page))
         return answer() if answer else None
 
     def _messages(self) -> Document:
-        return {"messages": [self._story(message) for message in self._playback.messages()]}
+        return {"messages": [self._known(message) for message in self._playback.messages()]}
 
     def _debugger(self) -> Document:
         return {"entries": [asdict(entry) for entry in self._playback.debugger]}
@@ -72,7 +72,7 @@ class ControlSurface:
         self._accounts.rotate(given["account_sid"], given["auth_token"])
         return {"account_sid": given["account_sid"]}
 
-    def _story(self, message: Message) -> Document:
+    def _known(self, message: Message) -> Document:
         callbacks = [
             asdict(callback)
             for callback in self._playback.callbacks.values()

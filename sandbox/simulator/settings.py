@@ -35,18 +35,16 @@ class Settings:
         Raises:
             ValueError: a name isn't a setting, or a value isn't of its kind.
         """
-        kinds = {field.name: type(getattr(Settings(), field.name)) for field in fields(self)}
+        kinds = {field.name: field.type for field in fields(self)}
         for name, value in changes.items():
             if name not in kinds:
                 raise ValueError(f"{name} is not a setting; these are: {', '.join(kinds)}")
-            if not _fits(value, int if name == "concurrency_limit" else kinds[name]):
-                nullable = value is None and name == "concurrency_limit"
-                if not nullable:
-                    raise ValueError(f"{name} cannot be {value!r}")
+            if not _fits(value, kinds[name]):
+                raise ValueError(f"{name} cannot be {value!r}")
         return replace(self, **changes)
 
 
-def _fits(value: Any, kind: type) -> bool:
-    if kind is bool or isinstance(value, bool):
-        return kind is bool and isinstance(value, bool)
-    return isinstance(value, (int, float) if kind is float else int) and value >= 0
+def _fits(value: Any, kind: Any) -> bool:
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    return isinstance(value, int | float if kind is float else kind) and (value or 0) >= 0

@@ -24,7 +24,7 @@ def an_order(**facts: Any) -> Order:
         "way": Way.API,
         "key": "order-1",
         "asks": 2,
-        "content": {},
+        "content": {"body": "Message 1 of the storm", "reference": "chaos-1"},
     }
     return Order(**(defaults | facts))
 
