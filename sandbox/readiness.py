@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Final
 
-from sandbox.deployment import Account, Stack
+from sandbox.aws_account import AwsAccount, Stack
 from sandbox.endpoints import Endpoints
 from sandbox.loopback import NotForwarded, call
 from sandbox.waiting import WaitedInVain, wait_for
@@ -15,7 +15,7 @@ _CALLBACKS_AT_ONCE: Final = 3  # so many environments are warm when the first on
 _A_SID_NOBODY_HAS: Final = "SM" + "0" * 32
 
 
-def wait_until_all_answer(endpoints: Endpoints, stack: Stack, account: Account) -> None:
+def wait_until_all_answer(endpoints: Endpoints, stack: Stack, account: AwsAccount) -> None:
     """Call every function, with something that has no effect, until it answers as it should.
 
     That is a callback that is no form, a request without a recipient, a message that nobody knows,
@@ -59,7 +59,7 @@ def _wait_for_status(method: str, url: str, expected: HTTPStatus) -> None:
         raise WaitedInVain(f"{error}; the last answer was: {last}") from error
 
 
-def _tell_of_nothing(stack: Stack, account: Account) -> None:
+def _tell_of_nothing(stack: Stack, account: AwsAccount) -> None:
     record = {
         "eventID": "0",
         "eventName": "MODIFY",
@@ -74,7 +74,7 @@ def _tell_of_nothing(stack: Stack, account: Account) -> None:
         raise WaitedInVain(f"NotifyFailureFunction fails: {answer['Payload'].read().decode()}")
 
 
-def _describe_widget(stack: Stack, account: Account) -> None:
+def _describe_widget(stack: Stack, account: AwsAccount) -> None:
     answer = account.functions.invoke(
         FunctionName=stack.resources["DashboardWidgetFunction"],
         Payload=json.dumps({"describe": True}),

@@ -18,18 +18,20 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Final, Self
+from typing import Any, Final, Self
 
+from sandbox.aws_account import STACK_NAME, AwsAccount, Stack
 from sandbox.console import Console, Style
 from sandbox.dashboard.page import DashboardPage, drawn
-from sandbox.deployment import STACK_NAME, Account, Stack
 from sandbox.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Emulator
 from sandbox.endpoints import Endpoints, EndpointsFile
 from sandbox.errors import SandboxError
 from sandbox.gateway import MESSAGES_API_PREFIX, Gateway
 from sandbox.loopback import claim_ports
 from sandbox.mailbox import Email, Mailbox
+from sandbox.permissions import allow_batches, close_topic
 from sandbox.readiness import wait_until_all_answer
+from sandbox.routes import create_routes, routes_of
 from sandbox.sam import BUCKET, Sam
 from sandbox.schedule import Schedule, ScheduledRun, scheduled_runs
 from sandbox.seconds import PARAMETERS, QUEUES_REDELIVER_AFTER
@@ -72,7 +74,7 @@ class Sandbox:
 
     endpoints: Endpoints
     stack: Stack
-    account: Account
+    account: AwsAccount
     emulator: Emulator
     simulator: SimulatorServer
     gateway: Gateway
@@ -93,90 +95,125 @@ def running_sandbox(
     Raises:
         SandboxError: it cannot start; nothing is left running.
     """
-    gateway_port, aws_port, twilio_port, dashboard_port = claim_ports(
-        {
-            "--gateway-port": settings.gateway_port,
-            "--aws-port": settings.aws_port,
-            "--twilio-port": settings.twilio_port,
-            "--dashboard-port": settings.dashboard_port,
-        }
-    )
+    ports = _claimed(settings)
     with ExitStack() as ending:
         if settings.endpoints_file:
             ending.enter_context(settings.endpoints_file.held())
-        folder = ending.enter_context(_private_folder())
-        mailbox = ending.enter_context(Mailbox(upstream_port=aws_port, arrived=emailed))
-        emulator = ending.enter_context(
-            Emulator(port=aws_port, folder=folder, mailbox_url=mailbox.url)
-        )
-        simulator = ending.enter_context(
-            SimulatorServer(
-                [TwilioAccount(sid=TWILIO_ACCOUNT_SID, auth_token=TWILIO_AUTH_TOKEN)],
-                port=twilio_port,
-            )
-        )
-        gateway = ending.enter_context(Gateway(port=gateway_port, upstream_port=aws_port))
-        account = Account(emulator.url)
-        stack = _deploy(
-            console,
-            emulator=emulator,
-            account=account,
-            folder=folder,
-            parameters={
-                "Architecture": _architecture(),
-                "TwilioSecretName": _SECRET_NAME,
-                "TwilioApiBaseUrl": simulator.base_url,
-                "PublicBaseUrl": gateway.url,
-                "FailureEmail": FAILURE_EMAIL,
-                "AlarmEmail": ALARM_EMAIL,
-                **PARAMETERS,
-                **settings.parameters,
-            },
-        )
+        around = ending.enter_context(_surroundings(ports, emailed))
+        stack = _deploy(console, around, settings.parameters)
+        template = around.account.template()
         with console.step("Waiting until everything answers"):
-            template = account.template()
-            account.route(stack, template)
-            for queue, seconds in QUEUES_REDELIVER_AFTER.items():
-                account.set_redelivery(stack.resources[queue], seconds)
-            account.close_topic(stack.outputs["FailureTopicArn"])
-            account.allow_batches(stack, template)
-            gateway.open(
+            _complete(around.account, stack, template)
+            around.gateway.open(
                 callback_host=stack.host("CallbackApi"), messages_host=stack.host("MessagesApi")
             )
-            page = ending.enter_context(
-                DashboardPage(
-                    port=dashboard_port,
-                    functions=account.functions,
-                    function_arn=account.function_arn(stack.resources["DashboardWidgetFunction"]),
-                    drawn=partial(drawn, account, stack),
-                )
-            )
-            endpoints = _endpoints(simulator, gateway, account, stack, page)
-            try:
-                wait_until_all_answer(endpoints, stack, account)
-            except WaitedInVain as error:
-                raise SandboxError(
-                    f"{error}\nThe log of the emulated AWS: {emulator.log}"
-                ) from error
-        schedule = ending.enter_context(
-            _running_schedule(console, scheduled_runs(template, stack.resources), stack, account)
-        )
+            page = ending.enter_context(_dashboard(ports.dashboard, around.account, stack))
+            endpoints = _endpoints(around, stack, page)
+            _wait_until_all_answer(endpoints, stack, around)
+        runs = scheduled_runs(template, stack.resources)
+        schedule = ending.enter_context(_running_schedule(console, runs, stack, around.account))
         if settings.endpoints_file:
             settings.endpoints_file.write(endpoints)
         yield Sandbox(
             endpoints=endpoints,
             stack=stack,
-            account=account,
-            emulator=emulator,
-            simulator=simulator,
-            gateway=gateway,
+            account=around.account,
+            emulator=around.emulator,
+            simulator=around.simulator,
+            gateway=around.gateway,
             schedule=schedule,
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    gateway: int
+    aws: int
+    twilio: int
+    dashboard: int
+
+
+def _claimed(settings: Settings) -> _Ports:
+    wanted = {
+        "--gateway-port": settings.gateway_port,
+        "--aws-port": settings.aws_port,
+        "--twilio-port": settings.twilio_port,
+        "--dashboard-port": settings.dashboard_port,
+    }
+    return _Ports(*claim_ports(wanted))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Surroundings:
+    """All that the stack is deployed into."""
+
+    folder: Path
+    account: AwsAccount
+    emulator: Emulator
+    simulator: SimulatorServer
+    gateway: Gateway
+
+
+@contextmanager
+def _surroundings(ports: _Ports, emailed: Callable[[Email], None]) -> Iterator[_Surroundings]:
+    twilio_account = TwilioAccount(sid=TWILIO_ACCOUNT_SID, auth_token=TWILIO_AUTH_TOKEN)
+    with (
+        _private_folder() as folder,
+        Mailbox(upstream_port=ports.aws, arrived=emailed) as mailbox,
+        Emulator(port=ports.aws, folder=folder, mailbox_url=mailbox.url) as emulator,
+        SimulatorServer([twilio_account], port=ports.twilio) as simulator,
+        Gateway(port=ports.gateway, upstream_port=ports.aws) as gateway,
+    ):
+        yield _Surroundings(
+            folder=folder,
+            account=AwsAccount(emulator.url),
+            emulator=emulator,
+            simulator=simulator,
+            gateway=gateway,
+        )
+
+
+def _complete(account: AwsAccount, stack: Stack, template: Mapping[str, Any]) -> None:
+    """Make up for what the emulator leaves out of a deploy, and set its queues to seconds."""
+    routes = routes_of(template)
+    if not routes:
+        raise SandboxError("The deployed template has no routes.")
+    create_routes(
+        account.apis,
+        routes,
+        api_ids=stack.resources,
+        function_arns={
+            route.function: account.function_arn(stack.resources[route.function])
+            for route in routes
+        },
+    )
+    close_topic(account.topics, stack.outputs["FailureTopicArn"])
+    allow_batches(account.roles, stack.of_type("AWS::IAM::Role", template))
+    for queue, seconds in QUEUES_REDELIVER_AFTER.items():
+        account.set_redelivery(stack.resources[queue], seconds)
+
+
+def _dashboard(port: int, account: AwsAccount, stack: Stack) -> DashboardPage:
+    return DashboardPage(
+        port=port,
+        functions=account.functions,
+        function_arn=account.function_arn(stack.resources["DashboardWidgetFunction"]),
+        drawn=partial(drawn, account, stack),
+    )
+
+
+def _wait_until_all_answer(endpoints: Endpoints, stack: Stack, around: _Surroundings) -> None:
+    try:
+        wait_until_all_answer(endpoints, stack, around.account)
+    except WaitedInVain as error:
+        raise SandboxError(
+            f"{error}\nThe log of the emulated AWS: {around.emulator.log}"
+        ) from error
+
+
 @contextmanager
 def _running_schedule(
-    console: Console, runs: Sequence[ScheduledRun], stack: Stack, account: Account
+    console: Console, runs: Sequence[ScheduledRun], stack: Stack, account: AwsAccount
 ) -> Iterator[Schedule]:
     """The schedule; what fails is told when it first happens, and counted at the end."""
 
@@ -209,17 +246,16 @@ def _private_folder() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _deploy(
-    console: Console,
-    *,
-    emulator: Emulator,
-    account: Account,
-    folder: Path,
-    parameters: Mapping[str, str],
-) -> Stack:
+def _deploy(console: Console, around: _Surroundings, chosen: Mapping[str, str]) -> Stack:
+    """Build and deploy the real template, with these of its parameters chosen."""
     FOLDER.mkdir(exist_ok=True)
+    parameters = {**_parameters(around), **chosen}
+    account, emulator = around.account, around.emulator
     sam = Sam(
-        project=PROJECT, cache=FOLDER, folder=folder, aws_environment=emulator.client_environment
+        project=PROJECT,
+        cache=FOLDER,
+        folder=around.folder,
+        aws_environment=emulator.client_environment,
     )
     with (FOLDER / "build.lock").open("w") as lock:
         # Sandboxes share what is built, one at a time.
@@ -237,33 +273,39 @@ def _deploy(
             return account.stack()
 
 
+def _parameters(around: _Surroundings) -> dict[str, str]:
+    return {
+        "Architecture": _architecture(),
+        "TwilioSecretName": _SECRET_NAME,
+        "TwilioApiBaseUrl": around.simulator.base_url,
+        "PublicBaseUrl": around.gateway.url,
+        "FailureEmail": FAILURE_EMAIL,
+        "AlarmEmail": ALARM_EMAIL,
+        **PARAMETERS,
+    }
+
+
 def _architecture() -> str:
     """Lambda's name for this machine, because the functions run on it."""
     return "arm64" if platform.machine().lower() in {"arm64", "aarch64"} else "x86_64"
 
 
-def _endpoints(
-    simulator: SimulatorServer,
-    gateway: Gateway,
-    account: Account,
-    stack: Stack,
-    page: DashboardPage,
-) -> Endpoints:
+def _endpoints(around: _Surroundings, stack: Stack, page: DashboardPage) -> Endpoints:
     topic_arn = stack.outputs["FailureTopicArn"]
     return Endpoints(
-        aws_endpoint_url=account.url,
+        aws_endpoint_url=around.account.url,
         aws_access_key_id=ACCESS_KEY_ID,
         aws_secret_access_key=SECRET_ACCESS_KEY,
         region=REGION,
         stack_name=STACK_NAME,
         status_callback_url=stack.outputs["StatusCallbackUrl"],
-        messages_api_url=f"{gateway.url}{MESSAGES_API_PREFIX}",
-        twilio_api_base_url=simulator.base_url,
+        messages_api_url=f"{around.gateway.url}{MESSAGES_API_PREFIX}",
+        twilio_api_base_url=around.simulator.base_url,
         twilio_account_sid=TWILIO_ACCOUNT_SID,
         twilio_auth_token=TWILIO_AUTH_TOKEN,
         messages_table=stack.outputs["MessagesTableName"],
         send_queue_url=stack.outputs["SendQueueUrl"],
         failure_topic_arn=topic_arn,
-        notices_queue_url=account.subscribe_queue(topic_arn, "notices"),
+        notices_queue_url=around.account.subscribe_queue(topic_arn, "notices"),
         dashboard_url=f"{page.url}/",
     )

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from delivery.markup import Markup
+from sandbox.aws_account import AwsAccount, Stack
 from sandbox.dashboard.graphs import graphs
 from sandbox.dashboard.measures import measured
-from sandbox.deployment import Account, Stack
 from sandbox.loopback import LOOPBACK, LoopbackServer, Request, Response
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class DashboardPage(LoopbackServer):
         return _answered(str(json.loads(returned)).encode(), _HTML)
 
 
-def drawn(account: Account, stack: Stack) -> Markup:
+def drawn(account: AwsAccount, stack: Stack) -> Markup:
     """The graphs of what the stack's tables and queues hold right now."""
     measures = measured(
         account.items(stack.resources["MessagesTable"]),

@@ -84,32 +84,43 @@ def read_message(  # noqa: PLR0913 -- the request, who sent it, and the world th
         ApiError: the first thing that Twilio would refuse.
     """
     fields = Fields(form)
-    to, sender, service = _check_addresses(fields, account, accounts)
-    body, media = _check_content(fields, settings, sid_hex)
+    addresses = _read_addresses(fields, account, accounts)
+    body = _read_body(fields, settings)
+    media = _read_media(fields, sid_hex)
     _check_options(fields)
-    send_at = _check_schedule(fields, service, settings, now)
-    _check_magic(to, sender, account)
-    status = "queued" if service is None else "accepted" if send_at is None else "scheduled"
+    send_at = _read_schedule(fields, addresses.service, settings, now)
+    _check_magic(addresses, account)
     return Message(
         sid=("MM" if media or fields.flag("SendAsMms") else "SM") + sid_hex,
         account_sid=account.sid,
-        to=to,
-        sender=sender,
-        messaging_service_sid=service,
+        to=addresses.to,
+        sender=addresses.sender,
+        messaging_service_sid=addresses.service,
         body=body,
-        status=status,
+        status=_initial_status(addresses.service, send_at),
         created=now,
         updated=now,
-        num_segments=segment_count(body) if sender else 0,
+        num_segments=segment_count(body) if addresses.sender else 0,
         media=media,
         send_at=send_at,
         status_callback=fields.one("StatusCallback"),
     )
 
 
-def _check_addresses(
-    fields: Fields, account: Account, accounts: Accounts
-) -> tuple[str, str | None, str | None]:
+def _initial_status(service: str | None, send_at: datetime | None) -> str:
+    if service is None:
+        return "queued"
+    return "accepted" if send_at is None else "scheduled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Addresses:
+    to: str
+    sender: str | None
+    service: str | None
+
+
+def _read_addresses(fields: Fields, account: Account, accounts: Accounts) -> _Addresses:
     to, sender, service = (fields.one(name) for name in ("To", "From", "MessagingServiceSid"))
     if account.is_test:
         service = None  # the one parameter that doesn't work with test credentials
@@ -124,7 +135,7 @@ def _check_addresses(
         _check_sender(sender, to, account, accounts)
     elif not account.pool:
         raise ApiError(21704, "The Messaging Service contains no phone numbers.")
-    return to, sender, service
+    return _Addresses(to=to, sender=sender, service=service)
 
 
 def _check_recipient(to: str) -> None:
@@ -158,12 +169,10 @@ def _check_sender(sender: str, to: str, account: Account, accounts: Accounts) ->
         )
 
 
-def _check_content(
-    fields: Fields, settings: Settings, sid_hex: str
-) -> tuple[str, tuple[Media, ...]]:
-    body, urls, content = fields.one("Body"), fields.every("MediaUrl"), fields.one("ContentSid")
-    _check_template(content, fields.one("ContentVariables"))
-    if body is None and not urls and content is None:
+def _read_body(fields: Fields, settings: Settings) -> str:
+    body, content_sid = fields.one("Body"), fields.one("ContentSid")
+    _check_template(content_sid, fields.one("ContentVariables"))
+    if body is None and content_sid is None and not fields.every("MediaUrl"):
         raise ApiError(21602, "Message body is required.")
     text = (_TRIAL_PREFIX if settings.trial and body else "") + (body or "")
     if fields.flag("SmartEncoded"):
@@ -172,11 +181,16 @@ def _check_content(
         raise ApiError(
             21617, f"The concatenated message body exceeds the {_MOST_CHARACTERS} character limit."
         )
+    return text
+
+
+def _read_media(fields: Fields, sid_hex: str) -> tuple[Media, ...]:
+    urls = fields.every("MediaUrl")
     if len(urls) > _MOST_MEDIA:
         raise ApiError(21623, f"The number of media files exceeds {_MOST_MEDIA}.")
     if not all(_is_media_url(url) for url in urls):
         raise ApiError(21620, "Invalid media URL(s).")
-    media = tuple(
+    return tuple(
         Media(
             sid=f"ME{int(sid_hex, 16) + number & (1 << 128) - 1:032x}",
             url=url,
@@ -184,7 +198,6 @@ def _check_content(
         )
         for number, url in enumerate(urls, start=1)
     )
-    return text, media
 
 
 def _check_template(content_sid: str | None, variables: str | None) -> None:
@@ -224,7 +237,7 @@ def _check_options(fields: Fields) -> None:
             raise ApiError(21666, "FallbackFrom needs a MessagingServiceSid.")
 
 
-def _check_schedule(
+def _read_schedule(
     fields: Fields, service: str | None, settings: Settings, now: datetime
 ) -> datetime | None:
     kind, text = fields.one("ScheduleType"), fields.one("SendAt")
@@ -247,7 +260,8 @@ def _check_schedule(
     return send_at
 
 
-def _check_magic(to: str, sender: str | None, account: Account) -> None:
+def _check_magic(addresses: _Addresses, account: Account) -> None:
+    to, sender = addresses.to, addresses.sender
     if sender in _MAGIC_SENDERS:
         raise ApiError(*_MAGIC_SENDERS[sender])
     if account.is_test and sender != VALID_TEST_SENDER:

@@ -25,12 +25,6 @@ from sandbox.simulator.resource import (
 )
 from sandbox.simulator.stories import Reply, Story, story_for
 
-_ROUTE = re.compile(
-    rf"/{re.escape(API_VERSION)}/Accounts/(?P<account_sid>[^/.]+)/Messages"
-    r"(?:/(?P<sid>[^/.]+)(?:/(?P<part>Media|Feedback)(?:/(?P<media_sid>[^/.]+))?)?)?"
-    r"(?P<ending>\.json|\.xml)?"
-)
-
 _INCOMPLETE = frozenset({"accepted", "scheduled", "queued", "sending"})
 _REFUSALS_BEFORE_ACCEPTING = 2
 
@@ -41,11 +35,14 @@ class _Call:
 
     request: Request
     account: Account
-    sid: str
-    media_sid: str
-    path: str
+    sids: Mapping[str, str]
+    """Those in the path beside the account's, by their names in the route."""
     hex_id: str
     now: datetime
+
+    @property
+    def path(self) -> str:
+        return self.request.path
 
     @property
     def fields(self) -> Fields:
@@ -74,25 +71,27 @@ class RestApi:
         self._playback = playback
         self._ids = ids
         self._throttled: Counter[tuple[str, ...]] = Counter()
-        self._endpoints: dict[tuple[bool, str | None, bool], dict[str, _Endpoint]] = {
-            (False, None, False): {"GET": self._list, "POST": self._create},
-            (True, None, False): {
+        self._routes: dict[re.Pattern[str], dict[str, _Endpoint]] = {
+            _route("Messages"): {"GET": self._list, "POST": self._create},
+            _route("Messages/{sid}"): {
                 "GET": self._fetch,
                 "POST": self._update,
                 "DELETE": self._delete,
             },
-            (True, "Media", False): {"GET": self._list_media},
-            (True, "Media", True): {"GET": self._fetch_media, "DELETE": self._delete_media},
-            (True, "Feedback", False): {"POST": self._give_feedback},
+            _route("Messages/{sid}/Media"): {"GET": self._list_media},
+            _route("Messages/{sid}/Media/{media_sid}"): {
+                "GET": self._fetch_media,
+                "DELETE": self._delete_media,
+            },
+            _route("Messages/{sid}/Feedback"): {"POST": self._give_feedback},
         }
 
     def handle(self, request: Request, now: datetime) -> Answer:
         """The answer to one request, in JSON where its path ends in .json, else in XML."""
         hex_id = f"{self._ids.getrandbits(128):032x}"
-        route = _ROUTE.fullmatch(request.path)
         outcome: _Outcome | Dropped
         try:
-            outcome = self._outcome(request, route, hex_id, now)
+            outcome = self._outcome(request, hex_id, now)
         except ApiError as error:
             outcome = _refusal(error)
         if isinstance(outcome, Dropped):
@@ -100,35 +99,24 @@ class RestApi:
         is_json = request.path.endswith(".json")
         return _response(outcome, request, hex_id, is_json=is_json)
 
-    def _outcome(
-        self, request: Request, route: re.Match[str] | None, hex_id: str, now: datetime
-    ) -> _Outcome | Dropped:
+    def _outcome(self, request: Request, hex_id: str, now: datetime) -> _Outcome | Dropped:
         self._throttle(request)
-        if route is None:
-            raise _not_found(request.path)
+        sids, endpoints = self._routed(request.path)
         account = self._accounts.authenticate(
-            route["account_sid"], request.headers.get("authorization")
+            sids.pop("account_sid"), request.headers.get("authorization")
         )
-        key = (bool(route["sid"]), route["part"], bool(route["media_sid"]))
-        endpoints = self._endpoints.get(key)
-        if endpoints is None:
-            raise _not_found(request.path)
         endpoint = endpoints.get(request.method)
         if endpoint is None:
             raise ApiError(20004, f"Method {request.method} is not allowed on this resource")
         if account.is_test and endpoint != self._create:
             raise ApiError(20008, "Resource not accessible with Test Account Credentials")
-        return endpoint(
-            _Call(
-                request=request,
-                account=account,
-                sid=route["sid"] or "",
-                media_sid=route["media_sid"] or "",
-                path=request.path,
-                hex_id=hex_id,
-                now=now,
-            )
-        )
+        return endpoint(_Call(request=request, account=account, sids=sids, hex_id=hex_id, now=now))
+
+    def _routed(self, path: str) -> tuple[dict[str, str], Mapping[str, _Endpoint]]:
+        for route, endpoints in self._routes.items():
+            if found := route.fullmatch(path):
+                return found.groupdict(), endpoints
+        raise _not_found(path)
 
     def _throttle(self, request: Request) -> None:
         settings = self._playback.settings
@@ -236,13 +224,13 @@ class RestApi:
     def _fetch_media(self, call: _Call) -> _Outcome:
         message = self._message(call)
         for media in message.media:
-            if media.sid == call.media_sid:
+            if media.sid == call.sids["media_sid"]:
                 return _Outcome(element="Media", document=media_document(message, media))
         raise _not_found(call.path)
 
     def _delete_media(self, call: _Call) -> _Outcome:
         message = self._message(call)
-        kept = tuple(media for media in message.media if media.sid != call.media_sid)
+        kept = tuple(media for media in message.media if media.sid != call.sids["media_sid"])
         if kept == message.media:
             raise _not_found(call.path)
         self._playback.update(replace(message, media=kept))
@@ -257,10 +245,16 @@ class RestApi:
         return _Outcome(element="MessageFeedback", document=document)
 
     def _message(self, call: _Call) -> Message:
-        message = self._playback.message(call.sid)
+        message = self._playback.message(call.sids["sid"])
         if message is None or message.account_sid != call.account.sid:
             raise _not_found(call.path)
         return message
+
+
+def _route(path: str) -> re.Pattern[str]:
+    """A path below an account, with names in braces for SIDs; it may end in a format."""
+    sids = re.sub(r"{(\w+)}", r"(?P<\1>[^/.]+)", f"Accounts/{{account_sid}}/{path}")
+    return re.compile(rf"/{re.escape(API_VERSION)}/{sids}(\.json|\.xml)?")
 
 
 def _not_found(path: str) -> ApiError:

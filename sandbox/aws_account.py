@@ -1,4 +1,4 @@
-"""The emulated account: what a deploy needs before it, and what the emulator needs after it."""
+"""The emulated AWS account, asked and changed by somebody who may do everything."""
 
 import json
 from collections.abc import Mapping
@@ -10,12 +10,13 @@ from boto3.dynamodb.types import TypeDeserializer
 from botocore.config import Config
 
 from sandbox.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
-from sandbox.errors import SandboxError
 from sandbox.loopback import LOOPBACK
-from sandbox.routes import create_routes, routes_of
 
 if TYPE_CHECKING:
+    from mypy_boto3_apigatewayv2 import ApiGatewayV2Client
+    from mypy_boto3_iam import IAMClient
     from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.literals import QueueAttributeNameType
 
@@ -32,13 +33,21 @@ class Stack:
     outputs: Mapping[str, str]
     resources: Mapping[str, str]
 
+    def of_type(self, kind: str, template: Mapping[str, Any]) -> list[str]:
+        """The physical ids of all resources that the template calls so."""
+        return [
+            self.resources[logical_id]
+            for logical_id, resource in template["Resources"].items()
+            if resource["Type"] == kind and logical_id in self.resources
+        ]
+
     def host(self, api: str) -> str:
         """The Host header by which the emulator knows an HTTP API."""
         return f"{self.resources[api]}.execute-api.{LOOPBACK}"
 
 
-class Account:
-    """The emulated AWS account, with credentials that may do everything.
+class AwsAccount:
+    """What the sandbox itself needs of AWS, beside what the functions do with it.
 
     Args:
         url: the emulator's.
@@ -53,9 +62,24 @@ class Account:
         )
 
     @property
+    def apis(self) -> "ApiGatewayV2Client":
+        """API Gateway's HTTP APIs."""
+        return self._session.client("apigatewayv2", endpoint_url=self.url, config=_DIRECT)
+
+    @property
     def functions(self) -> "LambdaClient":
         """Lambda."""
         return self._session.client("lambda", endpoint_url=self.url, config=_DIRECT)
+
+    @property
+    def roles(self) -> "IAMClient":
+        """IAM."""
+        return self._session.client("iam", endpoint_url=self.url, config=_DIRECT)
+
+    @property
+    def topics(self) -> "SNSClient":
+        """SNS."""
+        return self._session.client("sns", endpoint_url=self.url, config=_DIRECT)
 
     @property
     def queues(self) -> "SQSClient":
@@ -93,61 +117,9 @@ class Account:
         template: Mapping[str, Any] = json.loads(body) if isinstance(body, str) else body
         return template
 
-    def route(self, stack: Stack, template: Mapping[str, Any]) -> None:
-        """Create the routes that the emulator did not find in the APIs' OpenAPI bodies."""
-        routes = routes_of(template)
-        if not routes:
-            raise SandboxError("The deployed template has no routes.")
-        create_routes(
-            self._session.client("apigatewayv2", endpoint_url=self.url, config=_DIRECT),
-            routes,
-            api_ids=stack.resources,
-            function_arns={
-                name: self.function_arn(stack.resources[name])
-                for name in {route.function for route in routes}
-            },
-        )
-
     def function_arn(self, name: str) -> str:
         """The ARN of a function, by its physical name."""
         return self.functions.get_function_configuration(FunctionName=name)["FunctionArn"]
-
-    def close_topic(self, topic_arn: str) -> None:
-        """Let only those publish whose role allows it, as with a new topic of AWS.
-
-        MiniStack's CloudFormation leaves the condition out of a topic's default policy, so that
-        everybody may publish:
-        https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-use-cases.html
-        """
-        client = self._session.client("sns", endpoint_url=self.url, config=_DIRECT)
-        attributes = client.get_topic_attributes(TopicArn=topic_arn)["Attributes"]
-        policy = json.loads(attributes["Policy"])
-        if policy.get("Id") != "__default_policy_ID":  # the template says something else
-            return
-        for statement in policy["Statement"]:
-            statement["Condition"] = {"StringEquals": {"AWS:SourceOwner": attributes["Owner"]}}
-        client.set_topic_attributes(
-            TopicArn=topic_arn, AttributeName="Policy", AttributeValue=json.dumps(policy)
-        )
-
-    def allow_batches(self, stack: Stack, template: Mapping[str, Any]) -> None:
-        """Let a role that may send one message send several at once, as IAM does.
-
-        MiniStack asks for a permission `sqs:SendMessageBatch`, which AWS does not have:
-        https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html
-        """
-        client = self._session.client("iam", endpoint_url=self.url, config=_DIRECT)
-        for logical_id, resource in template["Resources"].items():
-            if resource["Type"] != "AWS::IAM::Role" or logical_id not in stack.resources:
-                continue
-            role = stack.resources[logical_id]
-            for name in client.list_role_policies(RoleName=role)["PolicyNames"]:
-                policy = client.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-                document: Any = json.loads(policy) if isinstance(policy, str) else policy
-                if _add_batches(document):
-                    client.put_role_policy(
-                        RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document)
-                    )
 
     def subscribe_queue(self, topic_arn: str, name: str) -> str:
         """Let a new queue take the topic's messages just as they were published: its URL."""
@@ -165,7 +137,7 @@ class Account:
         }
         policy = {"Version": "2012-10-17", "Statement": [allowed]}
         queues.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
-        self._session.client("sns", endpoint_url=self.url, config=_DIRECT).subscribe(
+        self.topics.subscribe(
             TopicArn=topic_arn,
             Protocol="sqs",
             Endpoint=arn,
@@ -207,15 +179,3 @@ class Account:
         for message in messages:
             queues.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
         return [message["Body"] for message in messages]
-
-
-def _add_batches(document: Mapping[str, Any]) -> bool:
-    """Whether a statement of the policy may send, and so may send several at once from now on."""
-    changed = False
-    for statement in document["Statement"]:
-        actions = statement["Action"]
-        actions = [actions] if isinstance(actions, str) else actions
-        if "sqs:SendMessage" in actions:
-            statement["Action"] = [*actions, "sqs:SendMessageBatch"]
-            changed = True
-    return changed
