@@ -265,8 +265,8 @@ def _show_timeline(console: Console, end: _End) -> None:
     outcome = message["outcome"]
     styled = console.styled(outcome, _STYLES.get(outcome, Style.NOTABLE))
     console.line(
-        f"   Status {message['status']}, outcome {styled}, after {end.callbacks} callbacks to "
-        f"{message['to']}"
+        f"   To {message['to']}: status {message['status']}, outcome {styled}; callbacks: "
+        f"{end.callbacks}"
     )
     if explanation := message.get("explanation"):
         console.line(f"   {explanation['title']}. {explanation['action']}")
