@@ -1,14 +1,12 @@
 """A real browser without a window, told what to do over WebDriver (https://www.w3.org/TR/webdriver2/),
 which is plain JSON over HTTP."""
 
-import base64
 import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final, Self
 
 import requests
@@ -126,9 +124,6 @@ class Browser:
         """What the browser wrote to its console since it was asked before."""
         entries = self._ask("POST", "/se/log", {"type": "browser"})
         return [entry["message"] for entry in entries]
-
-    def take_picture(self, path: Path) -> None:
-        path.write_bytes(base64.b64decode(self._ask("GET", "/screenshot")))
 
     def _element(self, selector: str, text: str = "") -> str:
         def look() -> str | None:

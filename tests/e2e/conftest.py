@@ -13,7 +13,7 @@ from sandbox.gateway import Gateway
 from sandbox.mailbox import Email
 from sandbox.running import Sandbox, Settings, running_sandbox
 from sandbox.waiting import wait_for
-from tests.e2e.outside import WITHIN_SECONDS, Inbox, OutsideProgram
+from tests.e2e.outside import WITHIN_SECONDS, Inbox, Json, OutsideProgram
 
 HERE = Path(__file__).parent
 PACE_SECONDS = 0.1
@@ -49,8 +49,20 @@ def program(sandbox: Sandbox, endpoints_path: Path) -> OutsideProgram:
     """Knows what the endpoints file says, and nothing else."""
     program = OutsideProgram(json.loads(endpoints_path.read_text()))
     program.change_twilio(pace=PACE_SECONDS)
+    program.send_what_never_ends()
     assert sandbox.endpoints.region == program.endpoints["region"]
     return program
+
+
+@pytest.fixture(scope="session")
+def given_up(program: OutsideProgram) -> dict[str, Json]:
+    """By recipient, the messages that never end at Twilio, when they were waited for in vain."""
+    return {
+        to: program.message_when(
+            message_sid, lambda it: it["outcome"] == "unconfirmed", "unconfirmed"
+        )
+        for to, message_sid in program.never_ending.items()
+    }
 
 
 @pytest.fixture
@@ -79,9 +91,8 @@ def first_of_its_kind(sandbox: Sandbox) -> Callable[[str], None]:
 @pytest.fixture
 def lagging_list(program: OutsideProgram) -> Iterator[None]:
     """Twilio's list shows a message only a minute later."""
-    program.change_twilio(list_lag=60)
-    yield
-    program.change_twilio(list_lag=0)
+    with program.twilios_list_lagging(60):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,8 @@ Twilio's own libraries."""
 
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import parse_qs, urlencode
 
@@ -18,6 +19,8 @@ from sandbox.waiting import wait_for
 type Json = Any
 
 SENDER: Final = "+15005550006"
+NEVER_ENDING: Final = ("+15555550105", "+15555550113")
+"""Recipients of whose messages Twilio never learns the end."""
 WITHIN_SECONDS: Final = 45  # what nobody confirms takes 20 of them
 
 
@@ -42,6 +45,8 @@ class OutsideProgram:
         self._table = self.client("dynamodb")
         self._queues = self.client("sqs")
         self._validator = RequestValidator(endpoints["twilio_auth_token"])
+        self.never_ending: dict[str, str] = {}
+        """By recipient, the SIDs of what was sent first."""
 
     def client(self, service: Any) -> Any:
         return boto3.client(
@@ -61,6 +66,10 @@ class OutsideProgram:
             headers={"Idempotency-Key": key} if key else {},
             timeout=35,
         )
+
+    def send_what_never_ends(self) -> None:
+        """Send it before all else: it is waited for long, which others may do meanwhile."""
+        self.never_ending = {to: self.sent(to, reference=f"to {to}") for to in NEVER_ENDING}
 
     def sent(self, to: str, **more: Json) -> str:
         """Send, and return the SID of the message that Twilio accepted."""
@@ -194,6 +203,15 @@ class OutsideProgram:
         """Every message with this text."""
         messages = self._simulator("GET", "messages")["messages"]
         return [message for message in messages if message["body"] == body]
+
+    @contextmanager
+    def twilios_list_lagging(self, seconds: float) -> Iterator[None]:
+        """Meanwhile Twilio's list shows a message only so much later."""
+        self.change_twilio(list_lag=seconds)
+        try:
+            yield
+        finally:
+            self.change_twilio(list_lag=0)
 
     def change_twilio(self, **settings: float) -> None:
         self._simulator("POST", "settings", settings)

@@ -25,7 +25,7 @@ REDELIVERED_AFTER_SECONDS: Final = 35
 PARAMETERS: Final = {
     "MaxSendsPerSecond": "50",
     "ReconcileAfterMinutes": "5",
-    "DoubtMinutes": "1",
+    "DoubtMinutes": "0.5",  # a claim holds for 29 seconds
     "UnconfirmedAfterHours": "1",
 }
 

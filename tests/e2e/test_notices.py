@@ -19,7 +19,7 @@ def test_a_failed_message_is_noticed_once_with_every_fact(
     (notice,) = inbox.wait_for(message_sid)
     item = program.item(message_sid)
 
-    facts = notice["content"]["metadata"]["additionalContext"]
+    facts = facts_of(notice)
     assert notice["content"]["version"] == "1.0"
     assert (facts["error_code"], facts["reference"]) == ("30005", "order-4711")
     assert facts["notice_id"] == item["notice_id"]

@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.running import Sandbox
 from sandbox.waiting import wait_for
-from tests.e2e.outside import WITHIN_SECONDS, Inbox, OutsideProgram, a_message_sid
+from tests.e2e.outside import WITHIN_SECONDS, Inbox, OutsideProgram, a_message_sid, facts_of
 
 WRITERS: Final = ("SendMessageFunction", "StatusCallbackFunction", "ReconcileMessagesFunction")
 A_CODE_OF_ITS_OWN: Final = "30011"
@@ -158,7 +158,7 @@ def test_people_are_told_by_the_sweep_of_what_the_stream_dropped(
     )
     (notice,) = inbox.wait_for(alone["message_sid"])
 
-    facts = notice["content"]["metadata"]["additionalContext"]
+    facts = facts_of(notice)
     assert due == ["due"] * 3
     assert facts["notice_id"] == alone["notice_id"]
     assert {it["notice_id"] for it in counted} == {facts["episode_id"]}

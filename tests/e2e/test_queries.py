@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 import requests
 
-from tests.e2e.outside import Json, OutsideProgram, a_message_sid
+from tests.e2e.outside import NEVER_ENDING, Json, OutsideProgram, a_message_sid
 
 
 def a_number() -> str:
@@ -75,17 +75,31 @@ def test_what_failed_today_is_listed_and_summed_up(program: OutsideProgram, to: 
     assert summary["failed"]["by_sender"]["+15005550006"] >= 5
 
 
-def test_a_message_is_found_by_its_reference_while_it_is_awaited_and_once_it_is_given_up(
+def test_a_message_is_found_by_its_reference_and_on_the_list_of_what_is_awaited(
     program: OutsideProgram,
 ) -> None:
     reference = f"order+{secrets.token_hex(8)}"
-    message_sid = program.sent("+15555550105", reference=reference)
+    message_sid = program.sent(NEVER_ENDING[0], reference=reference)
 
-    assert sids(program.asked("messages", reference=reference)) == [message_sid]
-    assert message_sid in sids(program.asked("messages", awaiting="true", limit=100))
-    program.message_when(message_sid, lambda it: it["outcome"] == "unconfirmed", "is given up")
-    assert message_sid in sids(program.asked("messages", unconfirmed_on=today(), limit=100))
-    assert program.asked("summary", date=today())["unconfirmed"]["count"] >= 1
+    with_reference = program.asked("messages", reference=reference)
+    awaited = program.asked("messages", awaiting="true", limit=100)
+
+    assert sids(with_reference) == [message_sid]
+    assert message_sid in sids(awaited)
+
+
+def test_a_message_that_was_given_up_is_on_the_list_of_its_day_and_awaited_no_more(
+    program: OutsideProgram, given_up: dict[str, Json]
+) -> None:
+    message_sid = given_up[NEVER_ENDING[0]]["message_sid"]
+
+    unconfirmed = program.asked("messages", unconfirmed_on=today(), limit=100)
+    awaited = program.asked("messages", awaiting="true", limit=100)
+    summary = program.asked("summary", date=today())
+
+    assert message_sid in sids(unconfirmed)
+    assert message_sid not in sids(awaited)
+    assert summary["unconfirmed"]["count"] >= 1
 
 
 def test_a_question_that_is_not_clear_is_refused_with_the_fix(program: OutsideProgram) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sandbox.running import Sandbox
+from tests.cloudformation import load_template
 from tests.e2e.outside import OutsideProgram
 
 PROBE = """
@@ -22,15 +23,12 @@ def handler(event, context):
         return error.response["Error"]["Code"]
     return "done"
 """
-FUNCTIONS = (
-    "SendMessageFunction",
-    "StatusCallbackFunction",
-    "NotifyFailureFunction",
-    "QueryMessagesFunction",
-    "DashboardWidgetFunction",
-    "ReconcileMessagesFunction",
-    "PublishOutcomesFunction",
+FUNCTIONS = tuple(
+    name
+    for name, resource in load_template()["Resources"].items()
+    if resource["Type"] == "AWS::Serverless::Function"
 )
+READ_THE_SECRET = ("SendMessageFunction", "StatusCallbackFunction", "ReconcileMessagesFunction")
 KEY = {"message_sid": {"S": "SM-probe"}}
 REFUSALS = {"AccessDeniedException", "AccessDenied", "AuthorizationError"}
 
@@ -99,9 +97,7 @@ def test_no_function_can_delete_the_table_read_all_of_it_or_delete_a_message(
     assert result in REFUSALS
 
 
-@pytest.mark.parametrize(
-    "function", ["NotifyFailureFunction", "QueryMessagesFunction", "DashboardWidgetFunction"]
-)
+@pytest.mark.parametrize("function", [it for it in FUNCTIONS if it not in READ_THE_SECRET])
 def test_only_those_who_need_twilios_secret_can_read_it(burglar: Burglar, function: str) -> None:
     refused = burglar.try_to(
         function, "secretsmanager", "get_secret_value", SecretId="delivery/twilio"
@@ -114,16 +110,7 @@ def test_only_those_who_need_twilios_secret_can_read_it(burglar: Burglar, functi
     assert allowed == "done"
 
 
-@pytest.mark.parametrize(
-    "function",
-    [
-        "SendMessageFunction",
-        "StatusCallbackFunction",
-        "QueryMessagesFunction",
-        "DashboardWidgetFunction",
-        "ReconcileMessagesFunction",
-    ],
-)
+@pytest.mark.parametrize("function", [it for it in FUNCTIONS if it != "NotifyFailureFunction"])
 def test_only_the_notifier_can_publish_notices(
     burglar: Burglar, sandbox: Sandbox, function: str
 ) -> None:

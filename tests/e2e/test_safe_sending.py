@@ -1,19 +1,33 @@
 """Idempotency keys and requests in doubt, through the deployed stack."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import requests
 
 from sandbox.gateway import MESSAGES_API_PREFIX, Fault, FaultKind, Gateway
 from sandbox.waiting import wait_for
-from tests.e2e.outside import SENDER, WITHIN_SECONDS, Inbox, OutsideProgram, a_body, a_key
+from tests.e2e.outside import (
+    SENDER,
+    WITHIN_SECONDS,
+    Inbox,
+    Json,
+    OutsideProgram,
+    a_body,
+    a_key,
+    facts_of,
+)
 
 ARRIVES = "+15551234567"
 ACCEPTED_WITHOUT_AN_ANSWER = ("+15555550107", "+15555550108")
 NEVER_ACCEPTED = "+15555550111"
 NO_CALLBACK = Fault(kind=FaultKind.DROP, times=None, path="/twilio/status")
+
+
+def is_delivered(message: Json) -> bool:
+    return bool(message["outcome"] == "delivered")
 
 
 def test_the_same_key_again_sends_nothing_and_shows_the_same_message(
@@ -110,23 +124,32 @@ def test_a_request_in_doubt_is_settled_by_the_callback_that_carries_its_id(
     assert program.item(request_id) is None
 
 
-@pytest.mark.parametrize("to", ACCEPTED_WITHOUT_AN_ANSWER)
-def test_a_request_in_doubt_is_settled_by_twilios_list_when_callbacks_are_lost(
-    program: OutsideProgram, gateway: Gateway, to: str
+@pytest.fixture
+def list_a_second_behind(program: OutsideProgram) -> Iterator[None]:
+    with program.twilios_list_lagging(1):
+        yield
+
+
+@pytest.mark.usefixtures("list_a_second_behind")
+@pytest.mark.parametrize("kind", [FaultKind.FAIL, FaultKind.DROP])
+def test_requests_in_doubt_are_settled_by_twilios_list_when_callbacks_are_lost(
+    program: OutsideProgram, gateway: Gateway, kind: FaultKind
 ) -> None:
-    body = a_body()
-    gateway.misbehave(NO_CALLBACK)
+    gateway.misbehave(replace(NO_CALLBACK, kind=kind))
+    bodies = [a_body() for _ in ACCEPTED_WITHOUT_AN_ANSWER]
 
-    answer = program.send(to, body=body, reference="by-its-looks")
-    request = program.request_when(answer.json()["request_id"], "sent")
-    message = program.message_when(
-        request["message_sid"], lambda it: it["outcome"] == "delivered", "delivered"
-    )
+    answers = [
+        program.send(to, body=body, reference="by-its-looks")
+        for to, body in zip(ACCEPTED_WITHOUT_AN_ANSWER, bodies, strict=True)
+    ]
 
-    (sent,) = program.all_at_twilio(body)
-    assert request["message_sid"] == sent["sid"]
-    assert message["reference"] == "by-its-looks"
-    assert {entry["source"] for entry in message["transitions"]} == {"reconcile"}
+    for answer, body in zip(answers, bodies, strict=True):
+        request = program.request_when(answer.json()["request_id"], "sent")
+        message = program.message_when(request["message_sid"], is_delivered, "delivered")
+        (sent,) = program.all_at_twilio(body)
+        assert request["message_sid"] == sent["sid"]
+        assert message["reference"] == "by-its-looks"
+        assert {entry["source"] for entry in message["transitions"]} == {"reconcile"}
 
 
 def test_what_was_never_accepted_is_not_found_noticed_and_never_sent_again(
@@ -148,7 +171,7 @@ def test_what_was_never_accepted_is_not_found_noticed_and_never_sent_again(
         (409, "not_found"),
     ]
     assert "probably not sent" in request["problem"]["detail"]
-    facts = notice["content"]["metadata"]["additionalContext"]
+    facts = facts_of(notice)
     assert (facts["status"], facts["reference"]) == ("not_found", "gone")
     assert program.item(request_id)["outcome"] == "failed"
     assert program.all_at_twilio(body) == []
@@ -178,5 +201,5 @@ def test_a_late_callback_turns_not_found_into_sent_and_people_are_told(
 
     assert request["message_sid"] == sent["sid"]
     assert program.message(sent["sid"])["outcome"] == "delivered"
-    events = [it["content"]["metadata"]["additionalContext"]["event"] for it in notices]
+    events = [facts_of(it)["event"] for it in notices]
     assert sorted(events) == ["failure", "recovery"]
