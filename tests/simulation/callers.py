@@ -30,6 +30,8 @@ _RECIPIENTS: Final[Mapping[str, tuple[str, ...]]] = {
 _KINDS: Final = tuple(_RECIPIENTS)
 _NOBODY_ANSWERED: Final = 0
 _MOST_TRIES: Final = 6
+_PAUSES: Final = (0.1, 1, 5, 60, 1200)
+"""Seconds that somebody waits until they ask again."""
 
 
 class Entry(StrEnum):
@@ -172,7 +174,7 @@ class Callers:
                 break
             if reply.status == 202:
                 self._ask_about(wish, reply)
-            self._loop.sleep(self._draws.choice((0.1, 1, 5, 60, 1200)))
+            self._loop.sleep(self._draws.choice(_PAUSES))
         wish.over = True
 
     def _post(self, wish: Wish) -> Reply:
@@ -236,7 +238,7 @@ class Callers:
             heard = self._loop.wait_for(lambda respond: self._gateway.request(request, respond))
             if self._heard(wish, heard).status in {202, 400}:
                 break
-            self._loop.sleep(self._draws.choice((0.1, 1, 5, 60, 1200)))
+            self._loop.sleep(self._draws.choice(_PAUSES))
         wish.over = True
 
     def _directly(self, wish: Wish) -> None:
@@ -252,11 +254,11 @@ class Callers:
                 answer = ended.value
                 reply = self._note(wish, answer["status_code"], answer["body"], by_function=True)
             unsure = reply.status in {_NOBODY_ANSWERED, 202}
-            if reply.status not in {_NOBODY_ANSWERED, 202, 503}:
+            if not unsure and reply.status != 503:
                 break
             if unsure and not wish.effective_key:
                 break
-            self._loop.sleep(self._draws.choice((0.1, 1, 5, 60, 1200)))
+            self._loop.sleep(self._draws.choice(_PAUSES))
         wish.over = True
 
     def _asynchronously(self, wish: Wish) -> None:

@@ -76,6 +76,9 @@ class Weather:
     outages: tuple[Outage, ...] = field(default=())
 
 
+FINE: Final = Weather(
+    faults=0, worst=None, mishaps=0, slow=0, invoked_every=1800, sending=60, calm_at=60
+)
 _WORST: Final = 0.4
 _NOBODY_TAKES_IT: Final = 0.05
 _EVERYTHING: Final = "AWS"

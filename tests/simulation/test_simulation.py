@@ -6,22 +6,13 @@ import pytest
 
 from tests.simulation.checks import violations
 from tests.simulation.command import main
-from tests.simulation.faults import Weather
+from tests.simulation.faults import FINE
 from tests.simulation.report import Life
 from tests.simulation.runs import Totals, run_seeds
 from tests.simulation.world import World
 
 _SEEDS_OF_A_PART = 25
 _PARTS = 12
-FINE = Weather(
-    faults=0,
-    worst=None,
-    mishaps=0,
-    slow=0,
-    invoked_every=1800,
-    sending=60,
-    calm_at=60,
-)
 
 
 def all_told(totals: Totals) -> str:

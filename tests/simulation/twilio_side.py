@@ -112,44 +112,48 @@ class Twilio:
 
     def _send(self, attempt: CallbackAttempt) -> None:
         """Perform a callback: it may be lost, late or repeated, and so may its answer."""
-        loop, faults, self_ = self._loop, self._faults, self.simulator
+        loop, faults = self._loop, self._faults
         self.callbacks += 1
         query = urlsplit(attempt.url).query
         self._trace.add(loop.seconds, "Twilio", "calls back", (query, attempt.body))
-        results: list[CallbackResult] = []
-
-        def settle(result: CallbackResult) -> None:
-            if not results:
-                results.append(result)
-                heard = result.status or result.failure, "to", attempt.body
-                self._trace.add(loop.seconds, "Twilio", "hears", heard)
-                self_.callback_answered(attempt, result, loop.now)
-                self._wake()
-
-        def respond(response: HttpResponse | None) -> None:
-            if response is None:
-                settle(CallbackResult(failure=Failure.NO_ANSWER))
-            else:
-                settle(CallbackResult(status=response.status))
-
+        settle = self._settle_once(attempt)
         if faults.is_out(CALLBACKS, loop.seconds) or faults.happens(
             Mishap.REQUEST_LOST, "callback", loop.seconds
         ):
-            settled = CallbackResult(failure=Failure.NO_CONNECTION)
-            loop.after(attempt.connect_timeout, lambda: settle(settled))
+            lost = CallbackResult(failure=Failure.NO_CONNECTION)
+            loop.after(attempt.connect_timeout, lambda: settle(lost))
             return
         way = faults.uniform(0.005, 0.2)
         if faults.happens(Mishap.DELAYED, "callback", loop.seconds):
             way = faults.uniform(0.5, 12)
         if faults.happens(Mishap.REPEATED, "callback", loop.seconds):
-            again = faults.uniform(0, 3) if faults.uniform(0, 1) < 0.5 else _LONGEST_WAY
-            copy = attempt
-            if faults.happens(Mishap.WITHOUT_CODE, "callback", loop.seconds, share=3):
-                copy = _without_code(attempt)
-            self._arrive(copy, faults.uniform(0, again), lambda _: None)
-        self._arrive(attempt, way, respond)
+            self._send_again(attempt)
+        self._arrive(attempt, way, lambda response: settle(_result(response)))
         limit = min(attempt.read_timeout, attempt.total_timeout)
-        loop.after(limit, lambda: settle(CallbackResult(failure=Failure.NO_ANSWER)))
+        loop.after(limit, lambda: settle(_result(None)))
+
+    def _settle_once(self, attempt: CallbackAttempt) -> Callable[[CallbackResult], object]:
+        """Tells Twilio what came of it, unless that has been told."""
+        results: list[CallbackResult] = []
+
+        def settle(result: CallbackResult) -> None:
+            if results:
+                return
+            results.append(result)
+            heard = result.status or result.failure, "to", attempt.body
+            self._trace.add(self._loop.seconds, "Twilio", "hears", heard)
+            self.simulator.callback_answered(attempt, result, self._loop.now)
+            self._wake()
+
+        return settle
+
+    def _send_again(self, attempt: CallbackAttempt) -> None:
+        """The same at some other time, perhaps without its code; nobody waits for the answer."""
+        faults = self._faults
+        latest = faults.uniform(0, 3) if faults.uniform(0, 1) < 0.5 else _LONGEST_WAY
+        if faults.happens(Mishap.WITHOUT_CODE, "callback", self._loop.seconds, share=3):
+            attempt = _without_code(attempt)
+        self._arrive(attempt, faults.uniform(0, latest), lambda _: None)
 
     def _arrive(
         self,
@@ -247,6 +251,12 @@ class TwilioSession:
                 return _response(Response(status=429, headers={"Retry-After": "1"}))
             case _:
                 return _response(Response(status=401, body=b'{"code": 20003}'))
+
+
+def _result(response: HttpResponse | None) -> CallbackResult:
+    if response is None:
+        return CallbackResult(failure=Failure.NO_ANSWER)
+    return CallbackResult(status=response.status)
 
 
 def _essence(body: bytes) -> dict[str, Any]:
