@@ -11,7 +11,11 @@ from tests.simulation.virtual_time import Loop
 
 _STORMS: Final = 0.08
 _MORE_THAN_A_TRANSACTION_TAKES: Final = 110
-_FAILURES_OF_A_SLOW_STORM: Final = 30
+_SLOW_STORM: Final = (
+    *(240.0 * number for number in range(15)),
+    *(3600.0 + 1200.0 * number + later for number in range(6) for later in (0, 60)),
+)
+"""When it fails: for an hour so that an episode goes on, then so that one follows the other."""
 _FAIL_ALIKE: Final = ("+15555530003", "+15555530007", "+15555521610", "+15555550110")
 
 
@@ -35,8 +39,8 @@ class OtherSender:
         if self._draws.random() < _STORMS:
             self._storm(within)
         if slow_storm:
-            for number in range(_FAILURES_OF_A_SLOW_STORM):
-                self._loop.at(number * 240.0, partial(self._send, number, "+15555530007"))
+            for number, at in enumerate(_SLOW_STORM):
+                self._loop.at(at, partial(self._send, number, "+15555530007"))
 
     def _storm(self, within: float) -> None:
         size = self._draws.choice((8, 12, 20, 40, _MORE_THAN_A_TRANSACTION_TAKES))
