@@ -485,6 +485,18 @@ def test_a_request_that_became_no_message_is_explained_in_its_own_words(
     assert body["explanation"]["title"] == title
 
 
+def test_a_request_that_was_not_found_was_probably_not_sent(
+    app: ModuleType, store: MessageStore
+) -> None:
+    request_id = "rq_" + "a" * 32
+    store.record_never_sent(an_update("not_found", message_sid=request_id, request_id=request_id))
+
+    _, body = request_shown(app, request_id)
+
+    assert body["state"] == "not_found"
+    assert "It was probably not sent." in body["problem"]["detail"]
+
+
 def test_a_claim_without_a_result_is_in_progress_and_then_in_doubt(
     app: ModuleType, function: Function
 ) -> None:

@@ -81,8 +81,8 @@ _NOT_FOUND: Final = Explanation(
     category=Category.UNKNOWN,
     retryable=False,
     action=(
-        "Look for it in Twilio's log, by recipient and time. If it is not there, send it again "
-        "under a new key."
+        "It was probably not sent. Look for it in Twilio's log, by recipient and time; if it is "
+        "not there, send it again under a new key."
     ),
     duplicate_risk=True,
 )
