@@ -46,7 +46,13 @@ LAYER_MAY_IMPORT = {
     "message_lists": {"delivery.message", "delivery.dynamodb", "delivery.paging"},
     "request_store": {"delivery.send_request", "delivery.dynamodb"},
     "time_left": {"aws_lambda_powertools"},
-    "twilio": {"delivery.credentials", "delivery.time_left", "requests", "urllib3"},
+    "twilio": {
+        "delivery.credentials",
+        "delivery.message",
+        "delivery.time_left",
+        "requests",
+        "urllib3",
+    },
     "metrics": {
         "delivery.error_codes",
         "delivery.message",

@@ -11,21 +11,21 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
-from typing import Any
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
 from delivery import aws
-from delivery.answers import Answer, answer, problem
+from delivery.answers import Answer, Problem, answer, bad_request, problem
 from delivery.error_codes import explain
+from delivery.http_event import HttpEvent, path_parameter_of, query_of
 from delivery.message import Message, Outcome, Record
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest
 from delivery.spellings import message_id
 from delivery.store import MessageStore, StoreUnavailable, TokenInvalid
+from delivery.time_left import TimeLeft, time_left_of
 
 from .questions import InvalidQuery, parse_day, parse_list
 from .summary import Bounds, Lists, summarize
@@ -35,7 +35,7 @@ _MAY_BE_A_KEY = re.compile(r"\w{1,128}")
 
 MOST_COUNTED = 10_000
 # What is left for reading on to the end of a batch, and for the answer.
-ANSWERS_WITHIN_MILLISECONDS = 5_000
+ANSWERS_WITHIN_SECONDS = 5
 
 now = partial(datetime.now, UTC)
 logger = Logger()
@@ -66,9 +66,9 @@ def list_messages(raw_query: str) -> Answer:
         question = parse_list(raw_query)
         page = question.ask(store)
     except InvalidQuery as invalid:
-        return _bad_query(*invalid.problems)
+        return bad_request(invalid.problems)
     except TokenInvalid as invalid:
-        return _bad_query(("next_token", str(invalid)))
+        return bad_request([Problem(field="next_token", problem=str(invalid))])
     listed: Record = {
         "question": {question.about: question.value},
         "messages": [_shown(message) for message in page.messages],
@@ -76,7 +76,7 @@ def list_messages(raw_query: str) -> Answer:
     return answer(200, listed | ({"next_token": page.next_token} if page.next_token else {}))
 
 
-def show_summary(raw_query: str, milliseconds_left: Callable[[], int]) -> Answer:
+def show_summary(raw_query: str, time_left: TimeLeft) -> Answer:
     """A day in UTC, today where none is named, in numbers, and what is open right now.
 
     {"date", "at": when it was counted, "complete",
@@ -94,16 +94,14 @@ def show_summary(raw_query: str, milliseconds_left: Callable[[], int]) -> Answer
     try:
         day = parse_day(raw_query) or now().date()
     except InvalidQuery as invalid:
-        return _bad_query(*invalid.problems)
+        return bad_request(invalid.problems)
     lists = Lists(
         failed=store.every_failed_on(day),
         unconfirmed=store.every_unconfirmed_on(day),
         awaiting=store.every_awaiting(),
         unsettled=requests.unsettled(),
     )
-    bounds = Bounds(
-        most=MOST_COUNTED, out_of_time=lambda: milliseconds_left() < ANSWERS_WITHIN_MILLISECONDS
-    )
+    bounds = Bounds(most=MOST_COUNTED, out_of_time=lambda: time_left() < ANSWERS_WITHIN_SECONDS)
     return answer(200, summarize(day, lists, now=now(), bounds=bounds))
 
 
@@ -128,11 +126,6 @@ def _shown(message: Message) -> Record:
     if message.outcome is Outcome.FAILED:
         record["explanation"] = explain(message.error_code, message.status).as_record()
     return record
-
-
-def _bad_query(*problems: tuple[str, str]) -> Answer:
-    listed = [{"field": name, "problem": fix} for name, fix in problems]
-    return problem(400, "Put right what `problems` lists.", problems=listed)
 
 
 def _state_of(request: SendRequest) -> Record:
@@ -190,19 +183,18 @@ def _by_id(show: Callable[[str], Answer], asked: str) -> Answer:
     return shown
 
 
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> Answer:
+def lambda_handler(event: HttpEvent, context: LambdaContext) -> Answer:
     """API Gateway calls this for each GET of MessagesApi."""
-    request = APIGatewayProxyEventV2(event)
     try:
-        match request.route_key:
+        match event["routeKey"]:
             case "GET /messages/{message_sid}":
-                return _by_id(show_message, request.path_parameters.get("message_sid", ""))
+                return _by_id(show_message, path_parameter_of(event, "message_sid"))
             case "GET /requests/{request_id}":
-                return _by_id(show_request, request.path_parameters.get("request_id", ""))
+                return _by_id(show_request, path_parameter_of(event, "request_id"))
             case "GET /summary":
-                return show_summary(request.raw_query_string, context.get_remaining_time_in_millis)
+                return show_summary(query_of(event), time_left_of(context))
             case _:
-                return list_messages(request.raw_query_string)
+                return list_messages(query_of(event))
     except StoreUnavailable as error:
         logger.error("Not read", reason=str(error))
         return problem(503, "It could not be read; ask again.", headers={"retry-after": "5"})

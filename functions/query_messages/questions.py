@@ -3,12 +3,13 @@
 Every problem names the parameter and the fix, and none quotes a value: it may be a phone number.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
 from urllib.parse import parse_qsl
 
+from delivery.answers import Problem
 from delivery.spellings import NotUnderstood, recipient
 from delivery.store import MessageStore, Page
 
@@ -19,14 +20,11 @@ _LONGEST_REFERENCE: Final = 128
 _LONGEST_NAME: Final = 20
 _MOST_PARAMETERS: Final = 20
 
-type Problems = list[tuple[str, str]]
-"""Parameters, each with what is wrong with it and how to put it right."""
-
 
 class InvalidQuery(Exception):
     """The query asks nothing that can be answered."""
 
-    def __init__(self, *problems: tuple[str, str]) -> None:
+    def __init__(self, *problems: Problem) -> None:
         super().__init__(f"the query has {len(problems)} problems")
         self.problems = problems
 
@@ -73,13 +71,13 @@ def parse_list(raw_query: str) -> Question:
     """
     given, problems = _read(raw_query, {**_QUESTIONS, "limit": _limit, "next_token": _token})
     asked = [name for name in given if name in _QUESTIONS]
-    wrong = {name for name, _ in problems}
+    wrong = {it.field for it in problems}
     if len(asked) > 1:
-        problems.append((asked[1], f"cannot be combined with {asked[0]}; ask one at a time"))
+        problem = f"cannot be combined with {asked[0]}; ask one at a time"
+        problems.append(Problem(field=asked[1], problem=problem))
     if not asked and not wrong & _QUESTIONS.keys():
-        problems.append(
-            ("to", "is missing; give it, or reference, failed_on, unconfirmed_on or awaiting=true")
-        )
+        problem = "is missing; give it, or reference, failed_on, unconfirmed_on or awaiting=true"
+        problems.append(Problem(field="to", problem=problem))
     if problems:
         raise InvalidQuery(*problems)
     return Question(
@@ -108,27 +106,33 @@ class _Unfit(ValueError):
 
 def _read(
     raw_query: str, known: Mapping[str, Callable[[str], str]]
-) -> tuple[dict[str, str], Problems]:
+) -> tuple[dict[str, str], list[Problem]]:
     """The parameters as they are understood, and what is wrong with the others."""
     try:
         pairs = parse_qsl(raw_query, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
     except ValueError:
-        return {}, [("query", f"has more than {_MOST_PARAMETERS} parameters; leave some out")]
+        problem = f"has more than {_MOST_PARAMETERS} parameters; leave some out"
+        return {}, [Problem(field="query", problem=problem)]
     given: dict[str, str] = {}
-    problems: Problems = []
+    problems: list[Problem] = []
     for name, value in pairs:
         if name not in known:
-            shown = name if name.isidentifier() and len(name) <= _LONGEST_NAME else "?"
-            verb = "is" if len(known) == 1 else "are"
-            problems.append((shown, f"is not known; known {verb} {', '.join(known)}"))
+            problems.append(_unknown(name, known))
         elif name in given:
-            problems.append((name, "is there twice; give it once"))
+            problems.append(Problem(field=name, problem="is there twice; give it once"))
         else:
             try:
                 given[name] = known[name](value)
             except (_Unfit, NotUnderstood) as unfit:
-                problems.append((name, str(unfit)))
+                problems.append(Problem(field=name, problem=str(unfit)))
     return given, problems
+
+
+def _unknown(name: str, known: Iterable[str]) -> Problem:
+    names = list(known)
+    shown = name if name.isidentifier() and len(name) <= _LONGEST_NAME else "?"
+    verb = "is" if len(names) == 1 else "are"
+    return Problem(field=shown, problem=f"is not known; known {verb} {', '.join(names)}")
 
 
 def _to(value: str) -> str:

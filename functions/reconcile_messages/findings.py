@@ -1,7 +1,7 @@
 """What a run of reconciling comes upon, for those who count; and how Twilio's word is written."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -52,19 +52,6 @@ def stopped_by(error: TwilioError, account_sid: str) -> Finding:
 def said(
     resource: MessageResource, *, account_sid: str, at: datetime, with_body: bool
 ) -> StatusUpdate:
-    """What Twilio's API says about a message, as something learned by asking."""
-    return StatusUpdate(
-        message_sid=resource.sid,
-        status=resource.status,
-        at=at,
-        source=Source.RECONCILE,
-        error_code=resource.error_code,
-        account_sid=resource.account_sid or account_sid,
-        to=resource.to,
-        from_=resource.from_,
-        messaging_service_sid=resource.messaging_service_sid,
-        body=resource.body if with_body else None,
-        num_segments=resource.num_segments,
-        price=resource.price,
-        price_unit=resource.price_unit,
-    )
+    """What Twilio's API says about a message of this account, as something learned by asking."""
+    update = resource.as_update(at=at, source=Source.RECONCILE, with_body=with_body)
+    return replace(update, account_sid=update.account_sid or account_sid)

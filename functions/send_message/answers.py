@@ -1,15 +1,13 @@
 """What a caller is told about its request; nothing in it is Twilio's own text."""
 
 import json
-from collections.abc import Iterable
 from typing import Any, Final, assert_never
 
-from delivery.answers import Answer, answer, problem
+from delivery.answers import Answer, answer, bad_request, problem
 from delivery.error_codes import explain
 from delivery.message import Record
 from delivery.send_request import RequestState
 
-from .request import Problem
 from .results import (
     RETRY_AFTER_SECONDS,
     Accepted,
@@ -40,9 +38,7 @@ def answer_for(  # noqa: PLR0911 -- one for each result
         case SentBefore():
             return answer(200, _sent_before(result))
         case Invalid():
-            return problem(
-                400, "Put right what `problems` lists.", problems=_problems(result.problems)
-            )
+            return bad_request(result.problems)
         case KeyTaken():
             return problem(
                 409,
@@ -99,13 +95,9 @@ def direct_answer(http: Answer) -> dict[str, Any]:
 
 def _queued_or_not(result: Queued | Invalid) -> dict[str, object]:
     if isinstance(result, Invalid):
-        return {"problems": _problems(result.problems[:_MOST_PROBLEMS])}
+        return {"problems": [it.as_record() for it in result.problems[:_MOST_PROBLEMS]]}
     shown: dict[str, object] = {"request_id": result.request_id, "queued": result.confirmed}
     return shown if result.confirmed else shown | {"idempotency_key": result.key}
-
-
-def _problems(problems: Iterable[Problem]) -> list[dict[str, str]]:
-    return [{"field": it.field, "problem": it.problem} for it in problems]
 
 
 def _sent_before(sent: SentBefore) -> Record:

@@ -21,7 +21,7 @@ from delivery import aws
 from delivery.answers import Answer, problem
 from delivery.callback_queue import CallbackQueue
 from delivery.credentials import SecretError, TwilioSecrets
-from delivery.http_event import HttpEvent, body_of, header_of
+from delivery.http_event import HttpEvent, body_of, header_of, path_parameter_of
 from delivery.message import Lifetimes
 from delivery.metrics import CountedByFacts, count_apart
 from delivery.request_store import RequestStore
@@ -113,7 +113,7 @@ def answer_request(event: HttpEvent, time_left: TimeLeft) -> Answer:
         case "POST /messages/batch":
             return answer_batch(event, time_left)
         case "POST /messages/{message_sid}/cancel":
-            message_sid = event["pathParameters"]["message_sid"]
+            message_sid = path_parameter_of(event, "message_sid")
             canceled = sender.cancel(message_sid, time_left=time_left)
             _report(report_of_cancel(canceled, message_sid))
             _count_end(canceled)

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from delivery.credentials import SecretError, TwilioSecret, TwilioSecrets, UnknownAccount
+from delivery.credentials import SecretError, TwilioSecret, TwilioSecrets
 from delivery.time_left import TimeLeft
 
-from .request import MAX_REQUEST_BYTES, InvalidRequest, Problem, parse, read_json
+from .request import MAX_REQUEST_BYTES, InvalidRequest, parse, read_json
 from .results import RETRY_AFTER_REPAIR_SECONDS, Batch, Invalid, NotDone, Queued
 from .send_queue import SendQueue
-from .sending import request_id_of
+from .sending import credentials_for, request_id_of
 
 MOST_MESSAGES: Final = 1000
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
@@ -103,23 +103,19 @@ class RequestQueuer:
         self, document: object, secret: TwilioSecret, derived_key: str, seen: set[str]
     ) -> _Fit:
         wanted = parse(document, now=self._now())
-        try:
-            account_sid = secret.for_account(wanted.account_sid).account_sid
-        except UnknownAccount as unknown:
-            problem = f"cannot be used: {unknown}"
-            raise InvalidRequest(Problem(field="account_sid", problem=problem)) from unknown
+        account_sid = credentials_for(wanted, secret).account_sid
         key = wanted.idempotency_key or derived_key
         request_id = request_id_of(account_sid, key)
         if request_id in seen:
-            problem = "is that of an earlier message of this batch; give each its own"
-            raise InvalidRequest(Problem(field="idempotency_key", problem=problem))
+            raise InvalidRequest.of(
+                "idempotency_key", "is that of an earlier message of this batch; give each its own"
+            )
         completed = {**wanted.document, "account_sid": account_sid, "idempotency_key": key}
         body = json.dumps(completed, separators=(",", ":"))
         if len(body) > MAX_REQUEST_BYTES:
-            raise InvalidRequest(
-                Problem(field="request", problem="is too large; 64 KiB is the most")
-            )
-        return _Fit(request_id=request_id_of(account_sid, key), key=key, body=body)
+            most = f"{MAX_REQUEST_BYTES // 1024} KiB"
+            raise InvalidRequest.of("request", f"is too large; {most} is the most")
+        return _Fit(request_id=request_id, key=key, body=body)
 
 
 def _documents(content: object) -> list[object]:
@@ -130,15 +126,13 @@ def _documents(content: object) -> list[object]:
     """
     if not isinstance(content, dict) or content.keys() != {"messages"}:
         problem = 'must be an object with `messages` only: {"messages": [{"to": …, "from": …}, …]}'
-        raise InvalidRequest(Problem(field="request", problem=problem))
+        raise InvalidRequest.of("request", problem)
     documents = content["messages"]
     if not isinstance(documents, list) or not 1 <= len(documents) <= MOST_MESSAGES:
-        problem = f"must be a list of one to {MOST_MESSAGES}"
-        raise InvalidRequest(Problem(field="messages", problem=problem))
+        raise InvalidRequest.of("messages", f"must be a list of one to {MOST_MESSAGES}")
     return documents
 
 
 def _refuse_long(key: str | None) -> None:
     if key and len(key) > _LONGEST_KEY:
-        problem = f"is longer than {_LONGEST_KEY} characters"
-        raise InvalidRequest(Problem(field="Idempotency-Key", problem=problem))
+        raise InvalidRequest.of("Idempotency-Key", f"is longer than {_LONGEST_KEY} characters")

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Self
 
+from delivery.answers import Problem
 from delivery.message import within_context_limits
 
 MAX_REQUEST_BYTES: Final = 64 * 1024
@@ -33,20 +34,17 @@ type Values = list[str]
 """Of one Twilio parameter, which is repeated for each."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """What is wrong with a field, in a sentence that goes on from its name and holds the fix."""
-
-    field: str
-    problem: str
-
-
 class InvalidRequest(Exception):
     """The request cannot be sent as it is."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__(f"the request has {len(problems)} problems")
         self.problems = problems
+
+    @classmethod
+    def of(cls, field: str, problem: str) -> Self:
+        """With one problem only."""
+        return cls(Problem(field=field, problem=problem))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,15 +75,12 @@ def read_json(body: str | bytes, *, most_bytes: int = MAX_REQUEST_BYTES) -> obje
         InvalidRequest: it is too large, or not JSON.
     """
     if len(body) > most_bytes:
-        problem = f"is too large; {most_bytes // 1024} KiB is the most"
-        raise InvalidRequest(Problem(field="request", problem=problem))
+        raise InvalidRequest.of("request", f"is too large; {most_bytes // 1024} KiB is the most")
     try:
         document: object = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
-        raise InvalidRequest(
-            Problem(
-                field="request", problem='is not JSON; send an object such as {"to": …, "from": …}'
-            )
+        raise InvalidRequest.of(
+            "request", 'is not JSON; send an object such as {"to": …, "from": …}'
         ) from None
     return document
 
@@ -97,10 +92,8 @@ def parse(document: object, *, now: datetime) -> MessageRequest:
         InvalidRequest: with every problem that it has.
     """
     if not isinstance(document, dict):
-        raise InvalidRequest(
-            Problem(
-                field="request", problem='is not an object; send one such as {"to": …, "from": …}'
-            )
+        raise InvalidRequest.of(
+            "request", 'is not an object; send one such as {"to": …, "from": …}'
         )
     given = {name: value for name, value in document.items() if value is not None}
     problems = [_unexpected(name) for name in given if name not in _FIELDS]

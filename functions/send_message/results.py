@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from delivery.answers import Problem
 from delivery.message import Message
 from delivery.send_request import RequestState
 from delivery.store import Recorded
-
-from .request import Problem
 
 RETRY_AFTER_SECONDS = 5
 RETRY_AFTER_REPAIR_SECONDS = 60

@@ -10,7 +10,13 @@ from http import HTTPStatus
 from typing import Final
 
 from delivery.callback_queue import CallbackQueue, QueueUnavailable
-from delivery.credentials import ApiCredentials, SecretError, TwilioSecrets, UnknownAccount
+from delivery.credentials import (
+    ApiCredentials,
+    SecretError,
+    TwilioSecret,
+    TwilioSecrets,
+    UnknownAccount,
+)
 from delivery.message import Lifetimes, Message, MessageStatus, Source, StatusUpdate
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest, body_digest, content_digest
@@ -27,7 +33,7 @@ from delivery.twilio import (
     Unavailable,
 )
 
-from .request import InvalidRequest, MessageRequest, Problem, key_in, parse, read_json, sane_facts
+from .request import InvalidRequest, MessageRequest, key_in, parse, read_json, sane_facts
 from .results import (
     RETRY_AFTER_REPAIR_SECONDS,
     RETRY_AFTER_SECONDS,
@@ -111,7 +117,7 @@ class MessageSender:
         """
         try:
             wanted = parse(document, now=self._now())
-            credentials = self._credentials(wanted)
+            credentials = credentials_for(wanted, self._secrets.current())
         except InvalidRequest as invalid:
             return Invalid(problems=invalid.problems, document=document)
         except SecretError as error:
@@ -194,14 +200,6 @@ class MessageSender:
             return self._known(held)
         except StoreUnavailable as error:
             return NotDone(reason=str(error))
-
-    def _credentials(self, wanted: MessageRequest) -> ApiCredentials:
-        secret = self._secrets.current()
-        try:
-            return secret.for_account(wanted.account_sid)
-        except UnknownAccount as unknown:
-            problem = Problem(field="account_sid", problem=f"cannot be used: {unknown}")
-            raise InvalidRequest(problem) from unknown
 
     def _request(
         self, wanted: MessageRequest, account_sid: str, key: str | None, time_left: TimeLeft
@@ -306,7 +304,7 @@ class MessageSender:
             request_id=request_id,
             reference=wanted.reference,
             context=wanted.context,
-            body=(resource.body or wanted.body) if self._stores_body else None,
+            body=(said.body or wanted.body) if self._stores_body else None,
             send_at=wanted.send_at,
         )
 
@@ -375,20 +373,19 @@ class MessageSender:
             return
 
     def _said(self, resource: MessageResource) -> StatusUpdate:
-        return StatusUpdate(
-            message_sid=resource.sid,
-            status=resource.status,
-            at=self._now(),
-            source=Source.SEND,
-            error_code=resource.error_code,
-            account_sid=resource.account_sid,
-            to=resource.to,
-            from_=resource.from_,
-            messaging_service_sid=resource.messaging_service_sid,
-            num_segments=resource.num_segments,
-            price=resource.price,
-            price_unit=resource.price_unit,
-        )
+        return resource.as_update(at=self._now(), source=Source.SEND, with_body=self._stores_body)
+
+
+def credentials_for(wanted: MessageRequest, secret: TwilioSecret) -> ApiCredentials:
+    """What the request is sent with.
+
+    Raises:
+        InvalidRequest: it names an account that the secret does not have.
+    """
+    try:
+        return secret.for_account(wanted.account_sid)
+    except UnknownAccount as unknown:
+        raise InvalidRequest.of("account_sid", f"cannot be used: {unknown}") from unknown
 
 
 def request_id_of(account_sid: str, key: str | None) -> str:

@@ -31,7 +31,7 @@ from delivery.callback import (
 )
 from delivery.callback_queue import CallbackQueue, QueueUnavailable, UpdateUnreadable
 from delivery.credentials import SecretInvalid, SecretUnavailable, TwilioSecrets
-from delivery.http_event import HttpEvent, body_of, header_of
+from delivery.http_event import HttpEvent, body_of, header_of, query_of
 from delivery.message import Effect, Lifetimes, StatusUpdate
 from delivery.metrics import CountedByFacts, count_recorded
 from delivery.store import MessageStore, Recorded, StoreUnavailable
@@ -84,7 +84,7 @@ def receive_status(event: HttpEvent) -> Answer:
     try:
         auth_tokens = secrets.current().signing_tokens(account_of(parameters))
         verify(given, auth_tokens=auth_tokens, urls=_urls(event), parameters=parameters)
-        update = status_update(parameters, raw_query=_query(event), at=now())
+        update = status_update(parameters, raw_query=query_of(event), at=now())
     except SignatureWrong as wrong:
         _log_refusal(wrong.cause)
         _count("SignatureRefused")
@@ -164,13 +164,9 @@ def _is_form(event: HttpEvent) -> bool:
     return media_type.strip().lower() == "application/x-www-form-urlencoded"
 
 
-def _query(event: HttpEvent) -> str:
-    return event.get("rawQueryString") or ""
-
-
 def _urls(event: HttpEvent) -> Sequence[str]:
     """Every URL that Twilio may have been given for this endpoint."""
-    query = f"?{_query(event)}" if _query(event) else ""
+    query = f"?{query_of(event)}" if query_of(event) else ""
     domain = (event.get("requestContext") or {}).get("domainName")
     bases = (PUBLIC_BASE_URL, f"https://{domain}" if domain else "")
     return [f"{base}{PATH}{query}" for base in bases if base]

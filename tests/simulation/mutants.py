@@ -480,8 +480,8 @@ MUTANTS: Final = (
         "reconciling ignores error codes",
         "I3",
         "functions/reconcile_messages/findings.py",
-        "        error_code=resource.error_code,\n",
-        "        error_code=None,\n",
+        "return replace(update, account_sid=",
+        "return replace(update, error_code=None, account_sid=",
     ),
     _mutant(
         "nobody asks about quiet messages",

@@ -1,12 +1,28 @@
 """Answers of the HTTP APIs, in the shape that an HTTP API's Lambda integration wants."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 type Answer = dict[str, Any]
 """{"statusCode", "headers", "body"} as of API Gateway's payload format 2.0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What is wrong with a field of a body or a parameter of a query.
+
+    `problem` goes on from the name, holds the fix, and quotes no value: it may be a phone number.
+    """
+
+    field: str
+    problem: str
+
+    def as_record(self) -> dict[str, str]:
+        """What an answer shows of it."""
+        return {"field": self.field, "problem": self.problem}
 
 
 def answer(status: int, body: object, *, headers: Mapping[str, str] | None = None) -> Answer:
@@ -34,3 +50,9 @@ def problem(
     body = {"title": title, "status": status, "detail": detail, **members}
     kind = {"content-type": "application/problem+json"}
     return answer(status, body, headers={**kind, **(headers or {})})
+
+
+def bad_request(problems: Iterable[Problem]) -> Answer:
+    """400 with every problem, so that all can be put right at once."""
+    listed = [it.as_record() for it in problems]
+    return problem(400, "Put right what `problems` lists.", problems=listed)

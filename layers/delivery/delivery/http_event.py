@@ -31,3 +31,15 @@ def header_of(event: HttpEvent, name: str) -> str:
     """
     headers: Mapping[str, str] = event.get("headers") or {}
     return next((value for key, value in headers.items() if key.lower() == name), "")
+
+
+def query_of(event: HttpEvent) -> str:
+    """The query as it was sent, without the question mark; empty where there is none."""
+    query: str = event.get("rawQueryString") or ""
+    return query
+
+
+def path_parameter_of(event: HttpEvent, name: str) -> str:
+    """What stands in the path in the place of `{name}`; empty where there is nothing."""
+    parameters: Mapping[str, str] = event.get("pathParameters") or {}
+    return parameters.get(name, "")

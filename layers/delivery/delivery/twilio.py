@@ -32,6 +32,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, NewConnectionError
 
 from delivery.credentials import ApiCredentials
+from delivery.message import Source, StatusUpdate
 from delivery.time_left import TimeLeft
 
 CONNECT_TIMEOUT_SECONDS: Final = 3.0
@@ -135,6 +136,24 @@ class MessageResource:
             error_code=_code(content, "error_code"),
             direction=_text(content, "direction"),
             date_created=_date(content, "date_created"),
+        )
+
+    def as_update(self, *, at: datetime, source: Source, with_body: bool) -> StatusUpdate:
+        """What it says, as something learned about the message."""
+        return StatusUpdate(
+            message_sid=self.sid,
+            status=self.status,
+            at=at,
+            source=source,
+            error_code=self.error_code,
+            account_sid=self.account_sid,
+            to=self.to,
+            from_=self.from_,
+            messaging_service_sid=self.messaging_service_sid,
+            body=self.body if with_body else None,
+            num_segments=self.num_segments,
+            price=self.price,
+            price_unit=self.price_unit,
         )
 
 
