@@ -28,7 +28,8 @@ from delivery_cli.fields import document_of
 from delivery_cli.listing import Query, failures, find, summary
 from delivery_cli.messages_api import Json
 from delivery_cli.place import Place, in_aws, in_sandbox, sandbox_file
-from delivery_cli.redriving import ROUTES, redrive
+from delivery_cli.redriving.command import redrive
+from delivery_cli.redriving.routes import ROUTES
 from delivery_cli.screen import Screen
 from delivery_cli.sending import send, show_answer, was_sent
 from delivery_cli.showing import cancel, show

@@ -6,11 +6,12 @@ lost, is simply repeated: what was taken before is taken again, and sent once.
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
+from delivery_cli.batches import batches
 from delivery_cli.campaign.layout import Layout, Unfit
 from delivery_cli.campaign.sheet import Row
 from delivery_cli.drawing import counted
@@ -56,7 +57,8 @@ def queue_all(
     Raises:
         CommandError: after some tries there are still rows that are not known to be queued.
     """
-    for batch in _batches(_fit(layout, tally)):
+    asked = _fit(layout, tally)
+    for batch in batches(asked, most=_MOST_MESSAGES, most_bytes=_MOST_BYTES, size=_size):
         _queue(api, batch, tally)
         reached(tally.decided)
 
@@ -69,18 +71,9 @@ def _fit(layout: Layout, tally: Tally) -> Iterator[_Asked]:
             tally.problems[row] = str(unfit)
 
 
-def _batches(asked: Iterable[_Asked]) -> Iterator[list[_Asked]]:
-    batch: list[_Asked] = []
-    size = 0
-    for row, document in asked:
-        length = len(json.dumps(document)) + 2
-        if batch and (len(batch) == _MOST_MESSAGES or size + length > _MOST_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append((row, document))
-        size += length
-    if batch:
-        yield batch
+def _size(asked: _Asked) -> int:
+    _, document = asked
+    return len(json.dumps(document)) + 2  # and what stands between two
 
 
 def _queue(api: MessagesApi, batch: Sequence[_Asked], tally: Tally) -> None:

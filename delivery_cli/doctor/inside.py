@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from delivery_cli.doctor.finding import Finding, ok, wrong
 from delivery_cli.place import Place
-from delivery_cli.redriving import ROUTES
+from delivery_cli.redriving.routes import ROUTES
 
 _DEAD: Final = ("DeadLetterQueue", "FailuresQueue")
 """How the logical ids of queues end that should be empty."""

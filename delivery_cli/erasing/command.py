@@ -17,7 +17,7 @@ from delivery.request_store import RequestStore
 from delivery.spellings import NotUnderstood
 from delivery.store import MessageStore
 from delivery.twilio import TwilioClient
-from delivery_cli.drawing import visible
+from delivery_cli.drawing import counted, visible
 from delivery_cli.erasing.eraser import AtTwilio, Eraser, Found, Step, What, addresses_of
 from delivery_cli.errors import CommandError
 from delivery_cli.messages_api import is_this_machine
@@ -104,10 +104,9 @@ def _confirms(screen: Screen, addresses: tuple[str, ...], found: Found) -> bool:
 
 
 def _told(found: Found) -> str:
-    return (
-        f"{found.messages} messages and {found.requests} requests in the tables, and "
-        f"{found.at_twilio} messages at Twilio,"
-    )
+    messages, requests = counted(found.messages, "message"), counted(found.requests, "request")
+    at_twilio = counted(found.at_twilio, "message")
+    return f"{messages} and {requests} in the tables, and {at_twilio} at Twilio,"
 
 
 def _drawn(
@@ -115,10 +114,10 @@ def _drawn(
 ) -> Iterator[RenderableType]:
     whose = ", ".join(addresses)
     if dry_run:
-        yield Text(f"There are {_told(found)} of {whose}.")
+        yield Text(f"Found: {_told(found)} of {whose}.")
         return
     left = [step for step in steps if step.what is What.LEFT]
-    yield Text(f"{len(steps) - len(left)} messages and requests of {whose} are erased.", "bold")
+    yield Text(f"Messages and requests erased: {len(steps) - len(left)}, of {whose}.", "bold")
     for step in left:
         yield Text(f"  {visible(step.id)} is left: {visible(step.reason)}.", style="red")
     if left:

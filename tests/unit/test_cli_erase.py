@@ -64,7 +64,7 @@ def test_a_person_is_asked_before_anything_is_erased(operator: AnOperator) -> No
     ran = operator.erase(NUMBER, "--tables-only", terminal=True, stdin="n\n")
 
     assert ran.code == 1
-    assert "1 messages and 0 requests" in ran.out
+    assert "1 message and 0 requests" in ran.out
     assert NUMBER in ran.out
     assert not operator.is_erased
 

@@ -10,7 +10,7 @@ import pytest
 from moto import mock_aws
 from mypy_boto3_sqs import SQSClient
 
-from delivery_cli.redriving import KeyDoesNotFit, with_key
+from delivery_cli.redriving.dead_letter import KeyDoesNotFit, with_key
 from sandbox.loopback import LoopbackServer
 from tests.command_line import AStack, CloudFormation, Ran, run
 
@@ -52,7 +52,9 @@ class Queues:
 
 @pytest.fixture
 def queues(monkeypatch: pytest.MonkeyPatch) -> Iterator[Queues]:
-    monkeypatch.setattr("delivery_cli.redriving._WAIT_SECONDS", 0)  # moto hides nothing for long
+    monkeypatch.setattr(
+        "delivery_cli.redriving.moving._WAIT_SECONDS", 0
+    )  # moto hides nothing for long
     names = ("SendQueue", "SendDeadLetterQueue", "CallbackQueue", "CallbackDeadLetterQueue")
     with mock_aws():
         client = boto3.client("sqs", region_name=REGION)
@@ -166,7 +168,7 @@ def test_every_dead_letter_goes_back_however_many_and_large_there_are(queues: Qu
 
     moved = sorted(json.loads(it)["reference"] for it in queues.take("SendQueue"))
     assert moved == sorted(f"r-{n}" for n in range(23))
-    assert "23 were moved to SendQueue" in ran.out
+    assert "23 moved to SendQueue" in ran.out
     assert "CallbackDeadLetterQueue is empty" in ran.out
 
 
@@ -233,4 +235,4 @@ def test_what_somebody_has_received_is_told(queues: Queues) -> None:
 
     ran = queues.redrive("send")
 
-    assert "1 more are hidden" in ran.out
+    assert "1 hidden" in ran.out

@@ -1,0 +1,1 @@
+"""`redrive`: what the stack gave up gets another chance."""
