@@ -2,6 +2,7 @@
 
 CommandError        the message says what is wrong, `fix` what the operator can do about it
 ├── StackNotFound   there is no such stack there
+├── StackTooOld     the stack lacks something that this command needs
 └── NoAnswer        the request left, and whether it was done is not known
 """
 
@@ -16,6 +17,16 @@ class CommandError(Exception):
 
 class StackNotFound(CommandError):
     """There is no stack of that name, or it is not one of this project."""
+
+
+class StackTooOld(CommandError):
+    """The stack lacks something that has come since it was deployed."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what}: it is older than this command.",
+            "Deploy the version of the stack that this command came with.",
+        )
 
 
 class NoAnswer(CommandError):

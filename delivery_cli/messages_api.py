@@ -14,7 +14,8 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3.util import Retry
 
-from delivery_cli.errors import CommandError, NoAnswer
+from delivery_cli.errors import CommandError, NoAnswer, StackTooOld
+from delivery_cli.http_session import cause_of
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials
@@ -23,6 +24,8 @@ type Json = dict[str, Any]
 """What the API answers; its shapes are the stack's contract."""
 
 _TIMEOUT_SECONDS: Final = (5, 35)  # an HTTP API answers within 30
+_SIGNED: Final = ("Content-Type", "Idempotency-Key")
+"""Of the headers that a proxy may change none is signed."""
 _PAGE: Final = 100
 # Only questions: whether a request to send is asked again is for its caller to decide.
 _RETRIES: Final = Retry(
@@ -33,11 +36,6 @@ _RETRIES: Final = Retry(
     respect_retry_after_header=False,
     raise_on_status=False,
 )
-
-
-def is_this_machine(url: str) -> bool:
-    """Whether it is a server here, to which no proxy leads."""
-    return urlsplit(url).hostname in {"127.0.0.1", "localhost"}
 
 
 class SignedWithAws(AuthBase):
@@ -56,15 +54,11 @@ class SignedWithAws(AuthBase):
             method=request.method,
             url=request.url,
             data=request.body,
-            # Of the headers that a proxy may change none is signed.
             headers={name: request.headers[name] for name in _SIGNED if name in request.headers},
         )
         SigV4Auth(self._credentials, "execute-api", self._region).add_auth(signed)
         request.headers.update(dict(signed.headers.items()))
         return request
-
-
-_SIGNED: Final = ("Content-Type", "Idempotency-Key")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +166,7 @@ class MessagesApi:
             )
         except requests.RequestException as error:
             raise NoAnswer(
-                f"{host} gave no answer ({_cause(error)}).",
+                f"{host} gave no answer ({cause_of(error)}).",
                 "Is this machine online, and is the stack (or the sandbox) still there?",
             ) from error
         try:
@@ -188,10 +182,7 @@ class MessagesApi:
         if response.status_code == HTTPStatus.FORBIDDEN:
             raise _forbidden(host, content)
         if response.status_code == HTTPStatus.NOT_FOUND and "message" in content:
-            raise CommandError(
-                "The stack does not have this route: it is older than this command.",
-                "Deploy the version of the stack that this command came with.",
-            )
+            raise StackTooOld("The stack does not have this route")
         return Answer(status=response.status_code, content=content)
 
 
@@ -218,15 +209,3 @@ def _forbidden(host: str, content: Json) -> CommandError:
         f"They need execute-api:Invoke on {api}, and must be of the stack's account and not "
         "expired; this machine's clock must be right.",
     )
-
-
-def _cause(error: requests.RequestException) -> str:
-    match error:
-        case requests.exceptions.SSLError():
-            return "its certificate is not accepted"
-        case requests.Timeout():
-            return "time is up"
-        case requests.ConnectionError():
-            return "no connection"
-        case _:
-            return type(error).__name__

@@ -6,11 +6,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-import requests
 from boto3 import Session
 
+from delivery.credentials import TwilioSecret, TwilioSecrets
+from delivery.twilio import TwilioClient
 from delivery_cli.aws import Account
-from delivery_cli.errors import CommandError
+from delivery_cli.errors import CommandError, StackTooOld
+from delivery_cli.http_session import session_to
 from delivery_cli.messages_api import MessagesApi, SignedWithAws
 from delivery_cli.stack import Resource, Stack, read_resources, read_stack
 
@@ -55,15 +57,40 @@ class Place:
         """What it consists of, by logical id."""
         return read_resources(self.account.stacks, self.stack.name)
 
+    def physical_id(self, logical_id: str) -> str:
+        """The name in AWS of a resource that every stack of today has; of a queue its URL.
+
+        Raises:
+            StackTooOld: this one has not.
+        """
+        try:
+            return self.resources[logical_id].physical_id
+        except KeyError:
+            raise StackTooOld(f"The stack has no {logical_id}") from None
+
     @cached_property
     def api(self) -> MessagesApi:
         """Its MessagesApi."""
-        session = requests.Session()
-        if self._open_api_url is not None:
-            session.trust_env = False  # no proxy between this machine and itself
-            return MessagesApi(session, self._open_api_url)
-        session.auth = SignedWithAws(self.account.credentials, self.account.region)
-        return MessagesApi(session, self.stack.outputs["MessagesApiUrl"])
+        url = self._open_api_url or self.stack.outputs["MessagesApiUrl"]
+        session = session_to(url)
+        if self._open_api_url is None:
+            session.auth = SignedWithAws(self.account.credentials, self.account.region)
+        return MessagesApi(session, url)
+
+    @cached_property
+    def twilio(self) -> TwilioClient:
+        """Twilio, as the stack's functions reach it."""
+        url = self.stack.twilio_api_base_url
+        return TwilioClient(session_to(url), url)
+
+    @cached_property
+    def twilio_secret(self) -> TwilioSecret:
+        """What the stack's functions know of Twilio's accounts.
+
+        Raises:
+            SecretError: it cannot be read, or used.
+        """
+        return TwilioSecrets(self.account.secrets, self.stack.twilio_secret_name).current()
 
 
 def in_aws(*, stack_name: str, region: str | None, profile: str | None) -> Place:

@@ -24,6 +24,16 @@ class Stack:
     outputs: Mapping[str, str]
     parameters: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def twilio_secret_name(self) -> str:
+        """The secret that its functions read."""
+        return self.parameters.get("TwilioSecretName", "delivery/twilio")
+
+    @property
+    def twilio_api_base_url(self) -> str:
+        """Where its functions ask Twilio."""
+        return self.parameters.get("TwilioApiBaseUrl", "https://api.twilio.com")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:

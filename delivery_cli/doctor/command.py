@@ -21,7 +21,7 @@ from delivery_cli.doctor.inside import (
     topics,
 )
 from delivery_cli.drawing import visible
-from delivery_cli.errors import CommandError, StackNotFound
+from delivery_cli.errors import CommandError, StackNotFound, StackTooOld
 from delivery_cli.place import Place
 from delivery_cli.screen import Screen
 
@@ -65,7 +65,7 @@ def _findings(place: Place) -> Iterator[Finding]:
     """Without a stack there is nothing to look at; every other check stands for itself."""
     try:
         yield from stack(place)
-    except StackNotFound as error:
+    except (StackNotFound, StackTooOld) as error:
         yield wrong("stack", str(error), error.fix)
         return
     for name, check in _CHECKS.items():

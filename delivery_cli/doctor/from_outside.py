@@ -12,13 +12,11 @@ from delivery.credentials import (
     ApiCredentials,
     SecretInvalid,
     SecretUnavailable,
-    TwilioSecret,
-    TwilioSecrets,
 )
 from delivery.twilio import CredentialsRefused, TwilioClient, TwilioError
 from delivery_cli.doctor.finding import Finding, ok, unknown, wrong
-from delivery_cli.errors import StackNotFound
-from delivery_cli.messages_api import is_this_machine
+from delivery_cli.errors import StackTooOld
+from delivery_cli.http_session import cause_of, is_this_machine, session_to
 from delivery_cli.place import Place
 
 _OUTPUTS: Final = (
@@ -39,6 +37,7 @@ def stack(place: Place) -> Iterator[Finding]:
 
     Raises:
         StackNotFound: it is not there.
+        StackTooOld: not everything is there.
     """
     found = place.stack
     status = f"The stack {found.name} in {place.account.region} is {found.status}"
@@ -52,17 +51,13 @@ def stack(place: Place) -> Iterator[Finding]:
     else:
         yield ok("stack", f"{status}.")
     if missing := [name for name in _OUTPUTS if name not in found.outputs]:
-        raise StackNotFound(
-            f"It has no output {', '.join(missing)}: it is older than this command.",
-            "Deploy the version of the stack that this command came with.",
-        )
+        raise StackTooOld(f"It has no output {', '.join(missing)}")
 
 
 def twilio(place: Place) -> Iterator[Finding]:
     """The secret can be read and used, and Twilio accepts what is in it; only a list is asked."""
-    name = place.stack.parameters.get("TwilioSecretName", "delivery/twilio")
     try:
-        secret = TwilioSecrets(place.account.secrets, name).current()
+        secret = place.twilio_secret
     except SecretUnavailable as error:
         yield unknown(
             "secret",
@@ -79,13 +74,10 @@ def twilio(place: Place) -> Iterator[Finding]:
         )
         return
     accounts = len(secret.account_sids)
+    name = place.stack.twilio_secret_name
     yield ok("secret", f"The secret {name} can be read and used; accounts in it: {accounts}.")
-    base_url = place.stack.parameters.get("TwilioApiBaseUrl", "https://api.twilio.com")
-    with requests.Session() as session:
-        session.trust_env = not is_this_machine(base_url)
-        client = TwilioClient(session, base_url)
-        for account in _accounts(secret):
-            yield from _credentials(client, account)
+    for account in (secret.main, *secret.subaccounts.values()):
+        yield from _credentials(place.twilio, account)
 
 
 def api(place: Place) -> Iterator[Finding]:
@@ -102,8 +94,7 @@ def callback(place: Place) -> Iterator[Finding]:
     """Twilio can reach the callback URL, and nobody else gets in: a form without signature."""
     url = place.stack.outputs["StatusCallbackUrl"]
     local = is_this_machine(url)
-    with requests.Session() as session:
-        session.trust_env = not local
+    with session_to(url) as session:
         try:
             answer = session.post(
                 url,
@@ -113,7 +104,7 @@ def callback(place: Place) -> Iterator[Finding]:
                 stream=True,
             )
         except requests.RequestException as error:
-            yield wrong("callback", f"{url} cannot be reached: {_cause(error)}.", _REACH)
+            yield wrong("callback", f"{url} cannot be reached: {cause_of(error)}.", _REACH)
             return
         with closing(answer):
             status = answer.status_code
@@ -156,10 +147,6 @@ _INSTEAD: Final = {
 }
 
 
-def _accounts(secret: TwilioSecret) -> list[TwilioAccount]:
-    return [secret.main, *secret.subaccounts.values()]
-
-
 def _credentials(client: TwilioClient, account: TwilioAccount) -> Iterator[Finding]:
     """The API key, which sends, and the auth token, with which Twilio signs."""
     token = ApiCredentials(
@@ -197,13 +184,3 @@ def _accepted(client: TwilioClient, credentials: ApiCredentials, whose: str, fix
             "Is this machine online? TwilioApiBaseUrl must be the API of your account's region.",
         )
     return ok("credentials", f"Twilio accepts {whose}.")
-
-
-def _cause(error: requests.RequestException) -> str:
-    match error:
-        case requests.exceptions.SSLError():
-            return "its certificate is not accepted"
-        case requests.Timeout():
-            return "no answer in time"
-        case _:
-            return "no connection"

@@ -34,7 +34,7 @@ def stream(place: Place) -> Iterator[Finding]:
     arns = [
         mapping.get("EventSourceArn")
         for mapping in place.account.functions.list_event_source_mappings(
-            FunctionName=place.resources["NotifyFailureFunction"].physical_id
+            FunctionName=place.physical_id("NotifyFailureFunction")
         )["EventSourceMappings"]
     ]
     if table.get("LatestStreamArn") not in arns:

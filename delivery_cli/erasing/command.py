@@ -1,26 +1,22 @@
 """Asks, erases, and says what was left."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
-import requests
 from rich.console import RenderableType
 from rich.text import Text
 
-from delivery.credentials import SecretError, TwilioSecrets
+from delivery.credentials import SecretError
 from delivery.dynamodb import StoreUnavailable
 from delivery.request_store import RequestStore
 from delivery.spellings import NotUnderstood
 from delivery.store import MessageStore
-from delivery.twilio import TwilioClient
 from delivery_cli.drawing import counted, visible
 from delivery_cli.erasing.eraser import AtTwilio, Eraser, Found, Step, What, addresses_of
 from delivery_cli.errors import CommandError
-from delivery_cli.messages_api import is_this_machine
 from delivery_cli.place import Place
 from delivery_cli.screen import Screen
 
@@ -42,20 +38,19 @@ def erase(  # noqa: PLR0913 -- what may be typed
         addresses = addresses_of(number)
     except NotUnderstood as error:
         raise CommandError(f"{visible(number)} {error}.") from None
-    with _eraser(place, tables_only=tables_only) as eraser:
-        try:
-            found = eraser.look(number)
-            if dry_run:
-                steps = []
-            else:
-                if found.anything and not confirmed and not _confirms(screen, addresses, found):
-                    raise CommandError("Nothing was erased.")
-                steps = list(eraser.erase(number))
-        except StoreUnavailable as error:
-            raise CommandError(
-                f"It was not done, or only in part: {error}.",
-                "Run the command again: it goes on where this one ended.",
-            ) from error
+    eraser = _eraser(place, tables_only=tables_only)
+    steps: list[Step] = []
+    try:
+        found = eraser.look(number)
+        if not dry_run:
+            if found.anything and not confirmed and not _confirms(screen, addresses, found):
+                raise CommandError("Nothing was erased.")
+            steps = list(eraser.erase(number))
+    except StoreUnavailable as error:
+        raise CommandError(
+            f"It was not done, or only in part: {error}.",
+            "Run the command again: it goes on where this one ended.",
+        ) from error
     left = [step for step in steps if step.what is What.LEFT]
     screen.result(
         {
@@ -70,33 +65,26 @@ def erase(  # noqa: PLR0913 -- what may be typed
     return 1 if left else 0
 
 
-@contextmanager
-def _eraser(place: Place, *, tables_only: bool) -> Iterator[Eraser]:
+def _eraser(place: Place, *, tables_only: bool) -> Eraser:
     parameters = place.stack.parameters
     tables = place.account.tables
-    with requests.Session() as session:
-        yield Eraser(
-            messages=MessageStore(tables, place.stack.outputs["MessagesTableName"]),
-            requests=RequestStore(tables, place.resources["SendRequestsTable"].physical_id),
-            twilio=None if tables_only else _at_twilio(place, session),
-            requests_kept_for=timedelta(days=float(parameters.get("RequestRetentionDays", "30"))),
-            now=partial(datetime.now, UTC),
-        )
+    return Eraser(
+        messages=MessageStore(tables, place.stack.outputs["MessagesTableName"]),
+        requests=RequestStore(tables, place.physical_id("SendRequestsTable")),
+        twilio=None if tables_only else _at_twilio(place),
+        requests_kept_for=timedelta(days=float(parameters.get("RequestRetentionDays", "30"))),
+        now=partial(datetime.now, UTC),
+    )
 
 
-def _at_twilio(place: Place, session: requests.Session) -> AtTwilio:
-    parameters = place.stack.parameters
+def _at_twilio(place: Place) -> AtTwilio:
     try:
-        name = parameters.get("TwilioSecretName", "delivery/twilio")
-        secret = TwilioSecrets(place.account.secrets, name).current()
+        return AtTwilio(place.twilio, place.twilio_secret)
     except SecretError as error:
         raise CommandError(
             f"Nothing was erased: {error}.",
             "It is needed to erase at Twilio; --tables-only leaves what Twilio has.",
         ) from error
-    base_url = parameters.get("TwilioApiBaseUrl", "https://api.twilio.com")
-    session.trust_env = not is_this_machine(base_url)
-    return AtTwilio(TwilioClient(session, base_url), secret)
 
 
 def _confirms(screen: Screen, addresses: tuple[str, ...], found: Found) -> bool:

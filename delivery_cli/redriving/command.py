@@ -43,8 +43,8 @@ def _dead_letters(place: Place, which: str) -> DeadLetters:
     return DeadLetters(
         place.account.queues,
         which,
-        source=place.resources[route.dead_letters].physical_id,
-        target=place.resources[route.queue].physical_id,
+        source=place.physical_id(route.dead_letters),
+        target=place.physical_id(route.queue),
     )
 
 

@@ -236,3 +236,12 @@ def test_what_somebody_has_received_is_told(queues: Queues) -> None:
     ran = queues.redrive("send")
 
     assert "1 hidden" in ran.out
+
+
+def test_a_stack_without_such_a_queue_is_told(queues: Queues) -> None:
+    del queues.stack.resources["SendDeadLetterQueue"]
+
+    ran = queues.redrive()
+
+    assert ran.code == 1
+    assert "no SendDeadLetterQueue: it is older than this command" in ran.err
