@@ -6,11 +6,14 @@ import os
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 from xml.etree.ElementTree import Element, SubElement, tostring
+
+from botocore.loaders import create_loader
 
 from delivery_cli.command import main
 from sandbox.loopback import LoopbackServer, Request, Response
@@ -42,6 +45,10 @@ class Ran:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
+_loader_made_once = cache(create_loader)
+"""It has read a service's model for one session when the next one needs it."""
+
+
 def run(
     *arguments: str,
     terminal: bool = False,
@@ -62,6 +69,7 @@ def run(
         redirect_stdout(out),
         redirect_stderr(err),
         mock.patch.dict(os.environ, around, clear=True),
+        mock.patch("botocore.session.create_loader", _loader_made_once),
         mock.patch("sys.stdin", io.StringIO(stdin)),
     ):
         try:

@@ -29,6 +29,7 @@ from tests.functions.made_once import shared_client
 from tests.functions.notifier import Clock as NotifierClock
 from tests.functions.notifier import Inbox, Notifier, a_teller
 from tests.functions.sender import UNHEARD_OF, Clock, Function, Line
+from tests.moto_memory import remember
 from tests.scripted_twilio import ScriptedTwilio
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ ENVIRONMENT = {
 os.environ.update(ENVIRONMENT)
 for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):
     os.environ.pop(name, None)
+remember()
 
 
 @pytest.fixture
