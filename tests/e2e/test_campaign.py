@@ -2,7 +2,7 @@
 
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import batched
 from typing import Any, Final
@@ -15,7 +15,7 @@ from sandbox.console import Console
 from sandbox.running import Sandbox, Settings, running_sandbox
 from sandbox.simulator.resource import Message
 from sandbox.waiting import wait_for
-from tests.e2e.outside import SENDER, request_id_of
+from tests.e2e.outside import SENDER, Json, request_id_of
 
 MESSAGES: Final = 200
 A_CALL: Final = 100
@@ -41,6 +41,18 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
+def asked_for(sandbox: Sandbox, batch: Sequence[Json], key: str) -> list[Json] | None:
+    """What became of each message of a batch; None where the caller has to ask again."""
+    answer = requests.post(
+        f"{sandbox.endpoints.messages_api_url}/messages/batch",
+        json={"messages": batch},
+        headers={"Idempotency-Key": key},
+        timeout=35,
+    )
+    results: list[Json] = answer.json()["results"] if answer.status_code == 202 else []
+    return results or None
+
+
 def ask_for_all(sandbox: Sandbox) -> list[str]:
     """Put the campaign into the queue, a batch a call: the ids of its requests."""
     documents = (
@@ -49,14 +61,9 @@ def ask_for_all(sandbox: Sandbox) -> list[str]:
     )
     request_ids: list[str] = []
     for number, batch in enumerate(batched(documents, A_CALL, strict=False)):
-        answer = requests.post(
-            f"{sandbox.endpoints.messages_api_url}/messages/batch",
-            json={"messages": batch},
-            headers={"Idempotency-Key": f"campaign-{number}"},
-            timeout=35,
-        )
-        assert answer.status_code == 202, answer.text
-        request_ids += [result["request_id"] for result in answer.json()["results"]]
+        ask = partial(asked_for, sandbox, batch, f"campaign-{number}")
+        results = wait_for(ask, within=WITHIN_SECONDS, what=f"The answer to batch {number}")
+        request_ids += [result["request_id"] for result in results]
     return request_ids
 
 
