@@ -55,9 +55,12 @@ def on_one_line(fact: str) -> str:
 
 
 def as_subject(headline: str) -> str:
-    """A headline as SNS takes it for the subject of an email."""
-    plain = headline.replace("…", "...")
-    return _UNPRINTABLE.sub("?", plain)[:_LONGEST_SUBJECT]
+    """A headline as SNS takes it for the subject of an email; of a long one the first words."""
+    plain = _UNPRINTABLE.sub("?", headline.replace("…", "..."))
+    if len(plain) <= _LONGEST_SUBJECT:
+        return plain
+    whole_words, _, _ = plain[: _LONGEST_SUBJECT - 2].rpartition(" ")
+    return f"{whole_words.rstrip(' ,:(')}..."
 
 
 def as_email(parts: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
-from time import monotonic
+from time import time
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -178,8 +178,8 @@ def _refused() -> Answer:
 
 def _log_refusal(cause: RefusalCause) -> None:
     """Say why, but not to everybody who knocks: strangers must not fill the log."""
-    now = monotonic()
-    if now - _logged_at.get(cause, -LOG_A_CAUSE_EVERY_SECONDS) >= LOG_A_CAUSE_EVERY_SECONDS:
+    now = time()  # a monotonic clock may stand still while the environment is frozen
+    if abs(now - _logged_at.get(cause, 0)) >= LOG_A_CAUSE_EVERY_SECONDS:
         _logged_at[cause] = now
         logger.warning("Signature refused", cause=cause)
 

@@ -1,5 +1,7 @@
 import json
+import time
 from collections.abc import Iterator
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -209,6 +211,22 @@ def test_the_secret_is_read_once_in_five_minutes(
 
     assert (before.main.auth_token, after.main.auth_token) == (AUTH_TOKEN, "promoted")
     assert manager.calls == 2
+
+
+def test_a_clock_that_is_put_back_does_not_keep_an_old_secret_for_longer(
+    secrets: TwilioSecrets, manager: SecretsManager, clock: Clock
+) -> None:
+    clock.now = 10_000
+    secrets.current()
+    manager.holds(a_secret(auth_token="promoted"))
+
+    clock.now = 9_000
+
+    assert secrets.current().main.auth_token == "promoted"
+
+
+def test_five_minutes_are_those_of_the_wall_clock_which_goes_on_in_a_frozen_environment() -> None:
+    assert signature(TwilioSecrets).parameters["clock"].default is time.time
 
 
 def test_a_sender_whose_credentials_were_refused_sees_the_promoted_token_at_once(

@@ -10,7 +10,7 @@ from delivery.error_codes import Category
 from delivery.message import Lifetimes, Message, Source, StatusUpdate
 from functions.notify_failure.episode import episode_id_of
 from functions.notify_failure.message_notice import compose
-from functions.notify_failure.notice import FailureNotice, Places
+from functions.notify_failure.notice import FailureNotice, Places, as_subject
 from functions.notify_failure.wording import HOW_BAD
 from tests.builders import MESSAGE_SID, NOON, a_message, an_update
 
@@ -84,6 +84,15 @@ def test_the_subject_says_who_and_why_in_what_sns_takes() -> None:
     assert subject.isascii()
     assert len(subject) <= 100
     assert "\n" not in subject
+
+
+def test_a_long_subject_ends_with_a_whole_word() -> None:
+    service = "WhatsApp: the message was sent outside of the window, and (as it seems) without a"
+
+    subject = as_subject(f"Message to ...5310 was not delivered: {service} template at all")
+
+    assert subject.endswith(" window, and...")
+    assert len(subject) < 100
 
 
 @pytest.mark.parametrize(

@@ -145,20 +145,22 @@ class TwilioSecrets:
     Args:
         client: a Secrets Manager client, its time-outs and retries set.
         name: the secret's name.
-        clock: seconds that only go forward.
+        clock: seconds of the wall clock. A monotonic one can stand still while Lambda keeps the
+            environment frozen, so that five minutes of it last for hours.
     """
 
     def __init__(
         self,
         client: "SecretsManagerClient",
         name: str,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
         self._name = name
         self._clock = clock
         self._secret: TwilioSecret | None = None
-        self._read_again_at = 0.0
+        self._read_at = 0.0
+        self._good_for = 0.0
 
     def current(self) -> TwilioSecret:
         """The secret, at most five minutes old unless it cannot be read.
@@ -167,7 +169,8 @@ class TwilioSecrets:
             SecretUnavailable: it was never read, and Secrets Manager does not answer.
             SecretInvalid: it was never usable.
         """
-        if self._secret is not None and self._clock() < self._read_again_at:
+        age = self._clock() - self._read_at
+        if self._secret is not None and 0 <= age < self._good_for:  # a clock can be put back
             return self._secret
         return self.read_again()
 
@@ -182,9 +185,10 @@ class TwilioSecrets:
         except (SecretUnavailable, SecretInvalid):
             if self._secret is None:
                 raise
-            self._read_again_at = self._clock() + _STALE_FOR_SECONDS
+            self._good_for = _STALE_FOR_SECONDS
         else:
-            self._read_again_at = self._clock() + _FRESH_FOR_SECONDS
+            self._good_for = _FRESH_FOR_SECONDS
+        self._read_at = self._clock()
         return self._secret
 
     def _read(self) -> TwilioSecret:
