@@ -505,3 +505,10 @@ def test_every_link_of_a_page_to_a_file_or_a_heading_leads_somewhere() -> None:
 
     assert any("#" in link for _, link in links)
     assert broken == []
+
+
+@pytest.mark.parametrize(
+    "link", ["nowhere.md", "#nothing", "docs/operations.md#nothing", "nowhere.md#deploy"]
+)
+def test_a_link_that_leads_nowhere_is_found(link: str) -> None:
+    assert not leads_somewhere(PROJECT / "README.md", link)
