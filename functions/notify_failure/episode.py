@@ -7,9 +7,8 @@ is written down before it is told: the ranges of an episode add up to its count,
 """
 
 import hashlib
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Self
@@ -17,7 +16,7 @@ from typing import Any, Final, Self
 from delivery.error_codes import Category, explain
 from delivery.message import EPISODE_MARK, Message, MessageStatus, Record, iso
 
-from .calling_codes import country_of
+from .tally import Shown, Tally, Timing
 
 KEPT_FOR: Final = timedelta(days=30)
 """How long an episode is remembered after its last failure."""
@@ -27,15 +26,6 @@ OPEN: Final = "open"
 
 _UNKNOWN: Final = "unknown"
 _OUR_WORDS: Final = frozenset({MessageStatus.REFUSED, MessageStatus.NOT_FOUND})
-_ELSEWHERE: Final = "elsewhere"
-_OTHERS: Final = "others"
-_MOST_NAMES: Final = 40  # of countries or senders that are told apart
-_MOST_EXAMPLES: Final = 5
-_SLOTS_OF_A_PAUSE: Final = 5  # 15 minutes are counted by three
-_MOST_SLOTS: Final = 10
-
-type Shown = Callable[[str], str]
-"""How a phone number is shown to people: whole, or its end only."""
 
 
 class Kind(StrEnum):
@@ -86,68 +76,6 @@ def episode_id_of(opener: Message) -> str:
     """The id of the episode that this message opens: of no other, for it opens only one."""
     digest = hashlib.sha256(f"episode:{opener.message_sid}".encode()).hexdigest()
     return f"{EPISODE_MARK}{digest[:32]}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
-    """Failures by time: `counts` of slots that are `seconds` long, the first one from `since`."""
-
-    since: datetime
-    seconds: int
-    counts: tuple[int, ...] = ()
-
-    @classmethod
-    def beginning(cls, since: datetime, quiet: timedelta) -> Self:
-        """With slots for a time of about `quiet`."""
-        seconds = max(1, math.ceil(quiet.total_seconds() / _SLOTS_OF_A_PAUSE))
-        return cls(since=since, seconds=seconds)
-
-    def added(self, at: datetime) -> Self:
-        """With one more; when it takes too many slots, each becomes twice as long.
-
-        What is older than the first slot is counted there.
-        """
-        seconds, counts = self.seconds, self.counts
-        slot = max(0, int((at - self.since).total_seconds() // seconds))
-        while slot >= _MOST_SLOTS:
-            seconds, slot = seconds * 2, slot // 2
-            counts = tuple(sum(counts[i : i + 2]) for i in range(0, len(counts), 2))
-        counts += (0,) * (slot + 1 - len(counts))
-        return replace(
-            self,
-            seconds=seconds,
-            counts=(*counts[:slot], counts[slot] + 1, *counts[slot + 1 :]),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
-    """What stands out about the failures that one notice covers.
-
-    `examples` are the SIDs of the first few: their numbers stay in the MessagesTable.
-    """
-
-    timing: Timing
-    countries: Mapping[str, int] = field(default_factory=dict)
-    senders: Mapping[str, int] = field(default_factory=dict)
-    examples: tuple[str, ...] = ()
-    first_at: datetime | None = None
-    last_at: datetime | None = None
-
-    def added(self, message: Message, shown: Shown) -> Self:
-        """With one more failure."""
-        at = message.final_at or message.updated_at
-        country = (country_of(message.to) if message.to else None) or _ELSEWHERE
-        sender = message.messaging_service_sid or (shown(message.from_) if message.from_ else None)
-        return replace(
-            self,
-            timing=self.timing.added(at),
-            countries=_one_more(self.countries, country),
-            senders=_one_more(self.senders, sender or _UNKNOWN),
-            examples=(*self.examples, message.message_sid)[:_MOST_EXAMPLES],
-            first_at=min(self.first_at or at, at),
-            last_at=max(self.last_at or at, at),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,7 +253,7 @@ class Episode:
             "recovered": self.recovered,
             "last_failure_at": iso(self.last_failure_at),
             "since": iso(self.since),
-            "tally": _tally_record(self.tally),
+            "tally": self.tally.as_record(),
             "version": self.version,
             "expires_at": self.expires_at,
         }
@@ -357,7 +285,7 @@ class Episode:
             last_failure_at=_time(record["last_failure_at"]),
             next_at=_time(record["next_at"]) if "next_at" in record else None,
             since=_time(record["since"]),
-            tally=_tally(record["tally"]),
+            tally=Tally.from_record(record["tally"]),
             pace=_pace(record["pace"]) if "pace" in record else None,
             telling=_telling(record["telling"]) if "telling" in record else None,
             version=record["version"],
@@ -441,42 +369,6 @@ def _cause(message: Message) -> str:
     return message.status if message.status in _OUR_WORDS else _UNKNOWN
 
 
-def _one_more(counts: Mapping[str, int], name: str) -> dict[str, int]:
-    """The counts with one more of this name, or of the others when there are too many names."""
-    if name not in counts and len(counts) >= _MOST_NAMES:
-        name = _OTHERS
-    return {**counts, name: counts.get(name, 0) + 1}
-
-
-def _tally_record(tally: Tally) -> Record:
-    record: Record = {
-        "since": iso(tally.timing.since),
-        "seconds": tally.timing.seconds,
-        "counts": list(tally.timing.counts),
-        "countries": dict(tally.countries),
-        "senders": dict(tally.senders),
-        "examples": list(tally.examples),
-    }
-    if tally.first_at is not None and tally.last_at is not None:
-        record |= {"first_at": iso(tally.first_at), "last_at": iso(tally.last_at)}
-    return record
-
-
-def _tally(record: Mapping[str, Any]) -> Tally:
-    return Tally(
-        timing=Timing(
-            since=_time(record["since"]),
-            seconds=record["seconds"],
-            counts=tuple(record["counts"]),
-        ),
-        countries=record["countries"],
-        senders=record["senders"],
-        examples=tuple(record["examples"]),
-        first_at=_time(record["first_at"]) if "first_at" in record else None,
-        last_at=_time(record["last_at"]) if "last_at" in record else None,
-    )
-
-
 def _pace_record(pace: Pace) -> Record:
     return {"failures": pace.failures, "seconds": pace.seconds}
 
@@ -498,7 +390,7 @@ def _telling_record(telling: Telling) -> Record:
         "until": iso(telling.until),
         "last_failure_at": iso(telling.last_failure_at),
         "claimed_at": iso(telling.claimed_at),
-        "tally": _tally_record(telling.tally),
+        "tally": telling.tally.as_record(),
         "examples": [_example_record(example) for example in telling.examples],
         "is_muted": telling.is_muted,
     }
@@ -520,7 +412,7 @@ def _telling(record: Mapping[str, Any]) -> Telling:
         until=_time(record["until"]),
         last_failure_at=_time(record["last_failure_at"]),
         claimed_at=_time(record["claimed_at"]),
-        tally=_tally(record["tally"]),
+        tally=Tally.from_record(record["tally"]),
         examples=tuple(Example(**example) for example in record["examples"]),
         before=_pace(record["before"]) if "before" in record else None,
         is_muted=record["is_muted"],

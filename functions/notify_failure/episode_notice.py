@@ -13,7 +13,7 @@ from delivery.error_codes import Explanation, explain
 from delivery.message import MessageStatus, iso
 from delivery.words import span
 
-from .episode import EpisodeKey, Example, Kind, Pace, Tally, Telling
+from .episode import EpisodeKey, Example, Kind, Pace, Telling
 from .notice import (
     Facts,
     FailureNotice,
@@ -31,6 +31,7 @@ from .notice import (
     utc,
     word,
 )
+from .tally import Tally
 from .wording import HOW_BAD, HOW_BAD_TOGETHER, WHAT_TO_DO_TOGETHER
 
 _MOST_NAMES: Final = 5

@@ -21,12 +21,12 @@ from .episode import (
     EpisodeKey,
     Example,
     Kind,
-    Shown,
     Telling,
     episode_begun,
 )
 from .episode_store import MOST_MESSAGES, EpisodeStore, Step
 from .findings import Finding, What
+from .tally import Shown
 
 type Work = Generator[Finding, None, list[Message]]
 """Yields what is done; returns the messages that somebody else changed, to be read again."""

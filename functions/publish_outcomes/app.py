@@ -7,7 +7,7 @@ the order of its changes. What erasing leaves of a message, and its end, are no 
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from typing import TYPE_CHECKING, Any, Final
@@ -70,6 +70,21 @@ def publish(changes: Sequence[Change]) -> str | None:
     return failed
 
 
+def changes_in(records: Iterable[dict[str, Any]]) -> tuple[list[Change], str | None]:
+    """The changes up to a record that shows no message of ours, and where that one stands."""
+    changes: list[Change] = []
+    for record in records:
+        try:
+            change = change_of(record)
+        except Unreadable as error:
+            unreadable: str = record["dynamodb"]["SequenceNumber"]
+            logger.error("Not a message", sequence_number=unreadable, reason=str(error))
+            return changes, unreadable
+        if change is not None:
+            changes.append(change)
+    return changes, None
+
+
 def change_of(record: dict[str, Any]) -> Change | None:
     """The change that a record shows; None where the outcome is as it was.
 
@@ -121,16 +136,6 @@ def _delayed(change: Change, *, reason: str) -> str:
 @metrics.log_metrics
 def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> "PartialItemFailureResponse":
     """Lambda calls this with a batch of the stream, and repeats it from where this says."""
-    changes: list[Change] = []
-    unreadable = None
-    for record in event["Records"]:
-        try:
-            change = change_of(record)
-        except Unreadable as error:
-            unreadable = record["dynamodb"]["SequenceNumber"]
-            logger.error("Not a message", sequence_number=unreadable, reason=str(error))
-            break
-        if change is not None:
-            changes.append(change)
+    changes, unreadable = changes_in(event["Records"])
     failed = publish(changes) or unreadable
     return {"batchItemFailures": [{"itemIdentifier": failed}] if failed else []}

@@ -19,10 +19,10 @@ from functions.notify_failure.episode import (
     Kind,
     Pace,
     Telling,
-    Timing,
     episode_begun,
     episode_id_of,
 )
+from functions.notify_failure.tally import Timing
 from tests.builders import ACCOUNT_SID, NOON, a_message, an_update
 
 QUIET = timedelta(minutes=15)
