@@ -163,7 +163,8 @@ def _place(options: argparse.Namespace, environment: Mapping[str, str], folder: 
         return in_sandbox(sandbox_file(named, folder))
     return in_aws(
         stack_name=options.stack_name or STACK_NAME,
-        region=options.region,
+        # The AWS CLI reads it, boto3 does not.
+        region=options.region or environment.get("AWS_REGION"),
         profile=options.profile,
     )
 

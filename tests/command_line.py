@@ -3,8 +3,8 @@
 import io
 import json
 import os
-from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,8 @@ from delivery_cli.command import main
 from sandbox.loopback import LoopbackServer, Request, Response
 
 type Json = Any
+
+REGION = "us-east-1"
 
 
 class Terminal(io.StringIO):
@@ -154,6 +156,18 @@ class CloudFormation:
             return _xml(200, "ListStackResourcesResponse", ListStackResourcesResult=result)
         described = [_described(it, self.stacks[it]) for it in ([name] if name else self.stacks)]
         return _xml(200, "DescribeStacksResponse", DescribeStacksResult={"Stacks": described})
+
+
+@contextmanager
+def signed_in(stack: AStack) -> Iterator[dict[str, str]]:
+    """The environment of an operator in whose account there is just this stack."""
+    with LoopbackServer(port=0, answer=CloudFormation({"delivery": stack})) as server:
+        yield {
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_REGION": REGION,
+            "AWS_ENDPOINT_URL_CLOUDFORMATION": server.url,
+        }
 
 
 def _described(name: str, stack: AStack) -> Json:

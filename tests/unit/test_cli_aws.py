@@ -59,6 +59,16 @@ def test_a_stack_is_found_by_its_name_and_asked_with_a_signature(api: ScriptedAp
 
 
 @pytest.mark.usefixtures("stacks")
+@pytest.mark.parametrize("variable", ["AWS_REGION", "AWS_DEFAULT_REGION"])
+def test_the_region_can_be_said_by_the_environment(api: ScriptedApi, variable: str) -> None:
+    api.will(f"GET /api/messages/{MESSAGE_SID}", said(200, a_message("sent").as_record()))
+
+    ran = run(*SHOW, environment=CREDENTIALS | {variable: REGION})
+
+    assert ran.code == 0, ran.err
+
+
+@pytest.mark.usefixtures("stacks")
 def test_a_stack_that_is_not_there_is_told_with_those_that_are() -> None:
     ran = run(*SHOW, "--region", REGION, "--stack-name", "delivry", environment=CREDENTIALS)
 

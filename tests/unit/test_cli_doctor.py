@@ -20,10 +20,9 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from sandbox.loopback import LoopbackServer, Response
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.cloudformation import create_table
-from tests.command_line import AStack, CloudFormation, Json, Ran, ScriptedApi, run, said
+from tests.command_line import REGION, AStack, Json, Ran, ScriptedApi, run, said, signed_in
 from tests.scripted_twilio import Reply, ScriptedTwilio, refused
 
-REGION = "us-east-1"
 FUNCTIONS = ("SendMessageFunction", "NotifyFailureFunction")
 QUEUES = ("SendQueue", "SendDeadLetterQueue", "SendInvocationFailuresQueue")
 NOBODY = "/api/requests/rq_" + "0" * 32
@@ -66,8 +65,7 @@ class World:
         )
 
     def examine(self, *arguments: str, **options: Any) -> Ran:
-        where = ("--region", REGION)
-        return run("doctor", *where, *arguments, environment=self.environment, **options)
+        return run("doctor", *arguments, environment=self.environment, **options)
 
     def troubles(self) -> list[Json]:
         """What is not ok, of a run that has to say so."""
@@ -88,24 +86,17 @@ def world() -> Iterator[World]:
         api.will(f"GET {NOBODY}", said(404, {"title": "Not Found", "detail": "Unknown."}))
         callbacks.will("POST /twilio/status", REFUSED)
         api_url, callback_url = (
-            f"http://127.0.0.1:{stack.enter_context(LoopbackServer(port=0, answer=it)).port}"
-            for it in (api, callbacks)
+            stack.enter_context(LoopbackServer(port=0, answer=it)).url for it in (api, callbacks)
         )
         twilio = stack.enter_context(ScriptedTwilio(EMPTY_LIST))
         deployed = _deploy(api_url, callback_url, twilio.url)
-        told = CloudFormation({"delivery": deployed})
-        cloudformation = stack.enter_context(LoopbackServer(port=0, answer=told))
+        environment = stack.enter_context(signed_in(deployed))
         yield World(
             stack=deployed,
             api=api,
             callbacks=callbacks,
             twilio=twilio,
-            environment={
-                "AWS_ACCESS_KEY_ID": "testing",
-                "AWS_SECRET_ACCESS_KEY": "testing",
-                "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled",
-                "AWS_ENDPOINT_URL_CLOUDFORMATION": f"http://127.0.0.1:{cloudformation.port}",
-            },
+            environment=environment | {"AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled"},
         )
 
 

@@ -10,12 +10,10 @@ from moto import mock_aws
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from delivery.store import MessageStore
-from sandbox.loopback import LoopbackServer
 from tests.builders import an_update
 from tests.cloudformation import create_table
-from tests.command_line import AStack, CloudFormation, Ran, run
+from tests.command_line import REGION, AStack, Ran, run, signed_in
 
-REGION = "us-east-1"
 NUMBER = "+15558675310"
 
 
@@ -27,8 +25,7 @@ class AnOperator:
     environment: dict[str, str]
 
     def erase(self, *arguments: str, **options: Any) -> Ran:
-        where = ("--region", REGION)
-        return run("erase", *where, *arguments, environment=self.environment, **options)
+        return run("erase", *arguments, environment=self.environment, **options)
 
     @property
     def is_erased(self) -> bool:
@@ -49,15 +46,8 @@ def operator() -> Iterator[AnOperator]:
             },
             resources={"SendRequestsTable": ("AWS::DynamoDB::Table", "requests")},
         )
-        with LoopbackServer(port=0, answer=CloudFormation({"delivery": stack})) as server:
-            yield AnOperator(
-                tables,
-                {
-                    "AWS_ACCESS_KEY_ID": "testing",
-                    "AWS_SECRET_ACCESS_KEY": "testing",
-                    "AWS_ENDPOINT_URL_CLOUDFORMATION": f"http://127.0.0.1:{server.port}",
-                },
-            )
+        with signed_in(stack) as environment:
+            yield AnOperator(tables, environment)
 
 
 def test_a_person_is_asked_before_anything_is_erased(operator: AnOperator) -> None:

@@ -11,10 +11,8 @@ from moto import mock_aws
 from mypy_boto3_sqs import SQSClient
 
 from delivery_cli.redriving.dead_letter import KeyDoesNotFit, with_key
-from sandbox.loopback import LoopbackServer
-from tests.command_line import AStack, CloudFormation, Ran, run
+from tests.command_line import REGION, AStack, Ran, run, signed_in
 
-REGION = "us-east-1"
 NUMBER = "+15558675310"
 LONGEST = 64 * 1024
 
@@ -46,8 +44,7 @@ class Queues:
         return bodies
 
     def redrive(self, *arguments: str, **options: Any) -> Ran:
-        where = ("--region", REGION)
-        return run("redrive", *where, *arguments, environment=self.environment, **options)
+        return run("redrive", *arguments, environment=self.environment, **options)
 
 
 @pytest.fixture
@@ -63,17 +60,8 @@ def queues(monkeypatch: pytest.MonkeyPatch) -> Iterator[Queues]:
             outputs={"MessagesApiUrl": "https://api.example.com"},
             resources={name: ("AWS::SQS::Queue", url) for name, url in urls.items()},
         )
-        with LoopbackServer(port=0, answer=CloudFormation({"delivery": stack})) as server:
-            yield Queues(
-                client,
-                urls,
-                {
-                    "AWS_ACCESS_KEY_ID": "testing",
-                    "AWS_SECRET_ACCESS_KEY": "testing",
-                    "AWS_ENDPOINT_URL_CLOUDFORMATION": f"http://127.0.0.1:{server.port}",
-                },
-                stack,
-            )
+        with signed_in(stack) as environment:
+            yield Queues(client, urls, environment, stack)
 
 
 # --- what goes along -----------------------------------------------------------------------------
