@@ -17,7 +17,7 @@ from typing import Final, NoReturn
 from botocore.exceptions import BotoCoreError, ClientError
 
 from delivery_cli.arguments import STACK_NAME, parse
-from delivery_cli.aws import in_words
+from delivery_cli.aws_errors import in_words
 from delivery_cli.campaign.command import send_all, show_all
 from delivery_cli.campaign.layout import Layout
 from delivery_cli.campaign.sheet import Sheet

@@ -32,10 +32,10 @@ def is_request_id(named: str) -> bool:
 def show(screen: Screen, api: MessagesApi, named: str) -> int:
     """Show the message with this SID, or the request with this id and its message."""
     if not is_request_id(named):
-        message = message_of(api, named)
+        message = _message_of(api, named)
         screen.result(message, draw_message(message))
         return 0
-    request = request_of(api, named)
+    request = _request_of(api, named)
     message_sid = request.get("message_sid")
     sent = api.message(message_sid) if message_sid else None
     screen.result(request | {"message": sent}, _draw_request(request, sent))
@@ -60,7 +60,7 @@ def cancel(screen: Screen, api: MessagesApi, message_sid: str) -> int:
     return 0 if message["outcome"] == "canceled" else 1
 
 
-def message_of(api: MessagesApi, message_sid: str) -> Json:
+def _message_of(api: MessagesApi, message_sid: str) -> Json:
     """The message with this SID.
 
     Raises:
@@ -77,7 +77,7 @@ def message_of(api: MessagesApi, message_sid: str) -> Json:
     return message
 
 
-def request_of(api: MessagesApi, request_id: str) -> Json:
+def _request_of(api: MessagesApi, request_id: str) -> Json:
     """The request with this id.
 
     Raises:

@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.table import Table
 from rich.text import Text
 
-from delivery_cli.aws import in_words
+from delivery_cli.aws_errors import in_words
 from delivery_cli.doctor.finding import Check, Finding, State, unknown, wrong
 from delivery_cli.doctor.from_outside import api, callback, stack, twilio
 from delivery_cli.doctor.inside import (

@@ -10,7 +10,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError
 from requests import PreparedRequest, Request
 
-from delivery_cli.aws import in_words
+from delivery_cli.aws_errors import in_words
 from delivery_cli.messages_api import SignedWithAws
 from sandbox.loopback import LoopbackServer
 from tests.builders import MESSAGE_SID, a_message
