@@ -149,7 +149,10 @@ async function keepFresh() {
 }
 
 function startAnew() {
-  document.documentElement.classList.toggle("dark", at("dark").checked);
+  const isDark = at("dark").checked;
+  document.documentElement.classList.toggle("dark", isDark);
+  // Until the widget was called again, what it returned before must stay legible.
+  document.querySelectorAll(".dw").forEach((it) => it.classList.toggle("dw-dark", isDark));
   isTouched = false;
   const field = at("widget").querySelector("[name]");
   if (field) field.value = "";
