@@ -83,7 +83,7 @@ class Console:
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """Show that something goes on, and afterwards how long it took or that it failed."""
+        """Show that something goes on, and afterwards how long it took and how it ended."""
         with self._going_on(title, lambda: ""):
             yield
 
@@ -102,6 +102,9 @@ class Console:
         try:
             yield
             outcome = self.styled("done", Style.GOOD)
+        except KeyboardInterrupt:
+            outcome = "stopped"
+            raise
         finally:
             ended.set()
             if self._alive:

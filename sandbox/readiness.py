@@ -1,11 +1,13 @@
 """Knowing that every function answers, and having them warm for the first real callback."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http import HTTPStatus
+from threading import Event
 from typing import Final
 
 from sandbox.aws_account import AwsAccount, Stack
+from sandbox.crew import Crew
 from sandbox.endpoints import Endpoints
 from sandbox.loopback import NotForwarded, call
 from sandbox.waiting import WaitedInVain, wait_for
@@ -26,21 +28,21 @@ def wait_until_all_answer(endpoints: Endpoints, stack: Stack, account: AwsAccoun
     """
     callback = ("POST", endpoints.status_callback_url, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
     messages = f"{endpoints.messages_api_url}/messages"
-    with ThreadPoolExecutor() as pool:
+    unknown = f"{messages}/{_A_SID_NOBODY_HAS}"
+    with Crew() as crew:
+        wait = partial(_wait_for_status, unless=crew.dismissed)
         answers = [
-            *(pool.submit(_wait_for_status, *callback) for _ in range(_CALLBACKS_AT_ONCE)),
-            pool.submit(_wait_for_status, "POST", messages, HTTPStatus.BAD_REQUEST),
-            pool.submit(
-                _wait_for_status, "GET", f"{messages}/{_A_SID_NOBODY_HAS}", HTTPStatus.NOT_FOUND
-            ),
-            pool.submit(_tell_of_nothing, stack, account),
-            pool.submit(_describe_widget, stack, account),
+            *(crew.submit(wait, *callback) for _ in range(_CALLBACKS_AT_ONCE)),
+            crew.submit(wait, "POST", messages, HTTPStatus.BAD_REQUEST),
+            crew.submit(wait, "GET", unknown, HTTPStatus.NOT_FOUND),
+            crew.submit(_tell_of_nothing, stack, account),
+            crew.submit(_describe_widget, stack, account),
         ]
         for answer in answers:
             answer.result()
 
 
-def _wait_for_status(method: str, url: str, expected: HTTPStatus) -> None:
+def _wait_for_status(method: str, url: str, expected: HTTPStatus, *, unless: Event) -> None:
     last = ""
 
     def answers() -> bool:
@@ -54,7 +56,12 @@ def _wait_for_status(method: str, url: str, expected: HTTPStatus) -> None:
         return response.status == expected
 
     try:
-        wait_for(answers, within=_WITHIN_SECONDS, what=f"{expected} from {method} {url}")
+        wait_for(
+            answers,
+            within=_WITHIN_SECONDS,
+            what=f"{expected} from {method} {url}",
+            unless=unless,
+        )
     except WaitedInVain as error:
         raise WaitedInVain(f"{error}; the last answer was: {last}") from error
 
@@ -66,18 +73,16 @@ def _tell_of_nothing(stack: Stack, account: AwsAccount) -> None:
         "eventSource": "aws:dynamodb",
         "dynamodb": {"Keys": {"message_sid": {"S": _A_SID_NOBODY_HAS}}, "SequenceNumber": "0"},
     }
-    answer = account.functions.invoke(
-        FunctionName=stack.resources["NotifyFailureFunction"],
-        Payload=json.dumps({"Records": [record]}),
-    )
-    if "FunctionError" in answer:
-        raise WaitedInVain(f"NotifyFailureFunction fails: {answer['Payload'].read().decode()}")
+    _invoke("NotifyFailureFunction", {"Records": [record]}, stack, account)
 
 
 def _describe_widget(stack: Stack, account: AwsAccount) -> None:
+    _invoke("DashboardWidgetFunction", {"describe": True}, stack, account)
+
+
+def _invoke(function: str, event: object, stack: Stack, account: AwsAccount) -> None:
     answer = account.functions.invoke(
-        FunctionName=stack.resources["DashboardWidgetFunction"],
-        Payload=json.dumps({"describe": True}),
+        FunctionName=stack.resources[function], Payload=json.dumps(event)
     )
     if "FunctionError" in answer:
-        raise WaitedInVain(f"DashboardWidgetFunction fails: {answer['Payload'].read().decode()}")
+        raise WaitedInVain(f"{function} fails: {answer['Payload'].read().decode()}")

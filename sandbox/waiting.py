@@ -1,6 +1,7 @@
 """Waiting for something to become true, in the one place that looks at the clock."""
 
 from collections.abc import Callable
+from threading import Event
 from time import monotonic, sleep
 from typing import Final
 
@@ -11,13 +12,16 @@ class WaitedInVain(Exception):
     """It did not become true in time."""
 
 
-def wait_for[T](look: Callable[[], T | None], *, within: float, what: str) -> T:
+def wait_for[T](
+    look: Callable[[], T | None], *, within: float, what: str, unless: Event | None = None
+) -> T:
     """Look again and again: what it saw, as soon as that is neither None nor False.
 
     Args:
         look: what to do; it may see nothing yet.
         within: seconds.
         what: is waited for, in words for the error.
+        unless: nobody wants to know any more.
 
     Raises:
         WaitedInVain: it never saw anything.
@@ -28,4 +32,6 @@ def wait_for[T](look: Callable[[], T | None], *, within: float, what: str) -> T:
             return seen
         if monotonic() > deadline:
             raise WaitedInVain(f"{what}: not within {within:g} s")
+        if unless and unless.is_set():
+            raise WaitedInVain(f"{what}: nobody waits for it any more")
         sleep(_LOOKS_EVERY_SECONDS)

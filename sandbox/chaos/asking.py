@@ -56,8 +56,8 @@ class Clients:
         """How often somebody had to ask again."""
         return self._repeated
 
-    def ask(self, order: Order) -> None:
-        """Ask for the message, until that is answered.
+    def ask(self, order: Order, *, unless: threading.Event) -> None:
+        """Ask for the message, until that is answered or nobody wants it any more.
 
         Raises:
             WaitedInVain: it never was.
@@ -72,6 +72,7 @@ class Clients:
                 lambda: self._ask_once(order),
                 within=_ANSWERED_WITHIN_SECONDS,
                 what=f"An answer to {order.reference}",
+                unless=unless,
             )
         with self._lock:
             self._answers.append(answer)

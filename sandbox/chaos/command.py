@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Final
 
@@ -11,6 +10,7 @@ from sandbox.chaos.comparing import differences, untold, wrong_notices
 from sandbox.chaos.plan import OUTAGE, RECIPIENTS, STORM, Order, draw_orders, in_turn
 from sandbox.chaos.seeing import Observer, Seen
 from sandbox.console import Console, Style
+from sandbox.crew import Crew
 from sandbox.endpoints import FileTaken
 from sandbox.running import Sandbox, Settings, running_sandbox
 from sandbox.seconds import UNCONFIRMED_AFTER
@@ -68,18 +68,18 @@ def _send_all(
     """Ask for everything while the storm lasts; what nobody answered."""
     begin, end = (round(part * len(asks)) for part in _OUTAGE)
     title = f"Sending, while everything fails: {len(asks)} requests"
-    with console.progress(title, len(asks)) as advance, ThreadPoolExecutor(_CLIENTS) as pool:
+    with console.progress(title, len(asks)) as advance, Crew(_CLIENTS) as crew:
 
         def ask(place: int, order: Order) -> None:
             if place in {0, begin, end}:
                 _storm(sandbox, with_outage=place == begin)
             if place % _THROTTLED_EVERY == 0:
                 _change_twilio(sandbox, throttle=_THROTTLED_AT_ONCE)
-            clients.ask(order)
+            clients.ask(order, unless=crew.dismissed)
             advance()
 
         _change_twilio(sandbox, pace=_PACE_SECONDS, list_lag=_LIST_LAG_SECONDS)
-        asked = [pool.submit(ask, place, order) for place, order in enumerate(asks)]
+        asked = [crew.submit(ask, place, order) for place, order in enumerate(asks)]
         errors = [error for it in asked if (error := it.exception())]
     sandbox.gateway.behave()
     _change_twilio(sandbox, throttle=0)

@@ -59,6 +59,15 @@ def test_a_step_that_fails_says_so_and_lets_the_error_through() -> None:
     assert re.fullmatch(r"Deploying \.\.\. failed \(\d+\.\d s\)\n", stream.getvalue())
 
 
+def test_a_step_that_a_person_stops_has_not_failed() -> None:
+    stream = io.StringIO()
+
+    with pytest.raises(KeyboardInterrupt), Console(stream, {}).step("Deploying"):
+        raise KeyboardInterrupt
+
+    assert re.fullmatch(r"Deploying \.\.\. stopped \(\d+\.\d s\)\n", stream.getvalue())
+
+
 def test_a_bar_grows_on_a_terminal_and_says_how_far_it_is() -> None:
     stream = Terminal()
 
