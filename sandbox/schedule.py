@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -44,6 +45,8 @@ def scheduled_runs(template: Mapping[str, Any], made: Container[str]) -> list[Sc
 class Schedule:
     """Invokes the scheduled functions, one after the other, for as long as it is entered.
 
+    When it is left by an error, the run under way is not waited for: it ends with the emulator.
+
     Args:
         functions: Lambda.
         runs: what to invoke.
@@ -66,6 +69,7 @@ class Schedule:
         self._rounds = 0
         self._failures: Counter[str] = Counter()
         self._stopping = threading.Event()
+        self._dismissed = False
         self._thread = threading.Thread(target=self._run_on, name="schedule")
 
     @property
@@ -90,7 +94,7 @@ class Schedule:
         """Invoke each of the functions now, and wait for their answers."""
         for run in self._runs:
             reason = self._invoke(run)
-            if reason:
+            if reason and not self._dismissed:
                 what = f"{run.function}: {reason[:_LONGEST_REASON]}"
                 self._failures[what] += 1
                 if self._failures[what] == 1:
@@ -101,9 +105,16 @@ class Schedule:
         self._thread.start()
         return self
 
-    def __exit__(self, *_error: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._dismissed = error is not None
         self._stopping.set()
-        self._thread.join()
+        if not self._dismissed:
+            self._thread.join()
 
     def _run_on(self) -> None:
         while not self._stopping.wait(SCHEDULES_RUN_EVERY):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -131,6 +132,32 @@ def test_a_failure_that_repeats_is_told_once_and_counted() -> None:
 
     assert len(told) == 1
     assert "3 of 4" in schedule.summary
+
+
+def test_a_run_that_is_under_way_when_a_person_stops_it_is_neither_waited_for_nor_told() -> None:
+    told: list[str] = []
+    begun, emulator_ended = threading.Event(), threading.Event()
+
+    class Slow(Functions):
+        def invoke(self, *, FunctionName: str, Payload: str) -> Json:  # noqa: N803 -- boto3's names
+            begun.set()
+            emulator_ended.wait(5)
+            return super().invoke(FunctionName=FunctionName, Payload=Payload)
+
+    gone = EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
+    schedule = a_running(Slow(gone), a_run(), told=told)
+
+    def run_and_be_interrupted() -> None:
+        with schedule:
+            begun.wait(10)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_and_be_interrupted()
+
+    emulator_ended.set()
+    wait_for(lambda: schedule.rounds == 1, within=10, what="The end of the run")
+    assert (told, schedule.summary) == ([], "")
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
