@@ -29,10 +29,10 @@ from delivery.twilio import TwilioClient
 from functions.send_message.batch import RequestQueuer
 from functions.send_message.send_queue import SendQueue
 from tests.cloudformation import create_table
-from tests.functions.made_once import shared_client
 from tests.functions.notifier import Clock as NotifierClock
 from tests.functions.notifier import Inbox, Notifier, a_teller
 from tests.functions.sender import UNHEARD_OF, Clock, Function, Line
+from tests.made_once import shared_client
 from tests.moto_memory import remember
 from tests.scripted_twilio import ScriptedTwilio
 

@@ -19,7 +19,7 @@ from functions.notify_failure import telling
 from functions.notify_failure.episode import Episode, EpisodeKey
 from functions.notify_failure.episode_store import EpisodeStore
 from tests.builders import ACCOUNT_SID, NOON, an_update
-from tests.functions.made_once import shared_client
+from tests.made_once import shared_client
 
 SWEEP = {"sweep_notices_older_than_seconds": 300}
 

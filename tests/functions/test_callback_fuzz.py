@@ -23,7 +23,7 @@ from delivery.credentials import TwilioSecrets
 from delivery.store import MessageStore
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.cloudformation import create_table
-from tests.functions.made_once import shared_client
+from tests.made_once import shared_client
 
 pytestmark = pytest.mark.thorough
 

@@ -13,8 +13,8 @@ import pytest
 from botocore.client import BaseClient
 
 from delivery.credentials import TwilioSecrets
-from tests.functions.made_once import shared_client
 from tests.functions.test_status_callback import CALLBACK, a_request, status_of
+from tests.made_once import shared_client
 
 
 @pytest.fixture

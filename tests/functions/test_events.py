@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from delivery.credentials import TwilioSecrets
-from tests.functions.made_once import shared_client
+from tests.made_once import shared_client
 
 EVENTS = Path(__file__).parents[2] / "events"
 CONTEXT = SimpleNamespace(

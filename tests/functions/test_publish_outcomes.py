@@ -13,7 +13,7 @@ from mypy_boto3_events import EventBridgeClient
 from delivery.message import Message
 from tests.builders import ACCOUNT_SID, MESSAGE_SID, a_message, an_update
 from tests.embedded_metrics import data_points, total
-from tests.functions.made_once import shared_client
+from tests.made_once import shared_client
 from tests.stream import LIVES, Image, image, records
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from botocore.exceptions import ReadTimeoutError
 
 from functions.send_message.send_queue import SendQueue
 from tests.builders import ACCOUNT_SID
-from tests.functions.made_once import shared_client
 from tests.functions.sender import (
     REQUEST_ID,
     SUBACCOUNT_SID,
@@ -19,6 +18,7 @@ from tests.functions.sender import (
     a_document,
     an_http_event,
 )
+from tests.made_once import shared_client
 
 KEY = "newsletter-2026-11"
 REFUSED = a_document(to="nobody")

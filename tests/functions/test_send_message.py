@@ -19,7 +19,6 @@ from sandbox.simulator.server import SimulatorServer
 from sandbox.simulator.settings import Settings
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN, NOON, an_update
 from tests.embedded_metrics import total
-from tests.functions.made_once import shared_client
 from tests.functions.sender import (
     BODY,
     CONTENT_SID,
@@ -35,6 +34,7 @@ from tests.functions.sender import (
     a_document,
     an_http_event,
 )
+from tests.made_once import shared_client
 from tests.scripted_twilio import (
     DROPPED,
     MESSAGE_SID,

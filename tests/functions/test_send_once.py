@@ -13,8 +13,8 @@ from delivery.message import Notice, Outcome, Source, StatusUpdate
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest
 from delivery.store import MessageStore, StoreUnavailable
-from tests.functions.made_once import shared_client
 from tests.functions.sender import FROM, TO, Function, a_document
+from tests.made_once import shared_client
 from tests.scripted_twilio import DROPPED, MESSAGE_SID, Reply, accepted, refused
 
 KEY = "order-4711"

@@ -22,7 +22,7 @@ from delivery.store import MessageStore
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN, MESSAGE_SID, NOON, an_update
 from tests.cloudformation import create_table
 from tests.embedded_metrics import data_points, total
-from tests.functions.made_once import shared_client
+from tests.made_once import shared_client
 
 URL = "https://callbacks.example.com/twilio/status"
 DOMAIN = "a1b2c3.execute-api.us-east-1.amazonaws.com"

@@ -17,7 +17,7 @@ from delivery.message import RANK, Effect, Lifetimes, Message, Notice, Outcome, 
 from delivery.store import MessageStore, StoreUnavailable
 from tests.builders import MESSAGE_SID, NOON, a_message, an_update
 from tests.functions.interleaving import Writer, every_interleaving
-from tests.functions.made_once import shared_client
+from tests.made_once import shared_client
 
 LIFETIMES = Lifetimes()
 

@@ -7,12 +7,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from moto import mock_aws
 from moto.backends import get_backend
 from moto.core.models import DEFAULT_ACCOUNT_ID
@@ -21,6 +18,7 @@ from sandbox.loopback import LoopbackServer, Response
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.cloudformation import create_table
 from tests.command_line import REGION, AStack, Json, Ran, ScriptedApi, run, said, signed_in
+from tests.made_once import shared_client as client
 from tests.scripted_twilio import Reply, ScriptedTwilio, refused
 
 FUNCTIONS = ("SendMessageFunction", "NotifyFailureFunction")
@@ -31,18 +29,6 @@ API_KEY = {"api_key_sid": "SK" + "0" * 32, "api_key_secret": "the-key-s-own-secr
 SECRETS = (AUTH_TOKEN, API_KEY["api_key_secret"])
 OURS = [("Content-Type", "application/problem+json")]
 REFUSED = Response(status=403, headers=OURS, body=b'{"title": "Forbidden", "detail": "Unsigned."}')
-
-
-@cache
-def client(service: Any) -> Any:
-    """Made once: moto answers those that were made before it."""
-    return boto3.client(
-        service,
-        region_name=REGION,
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-        config=Config(account_id_endpoint_mode="disabled"),
-    )
 
 
 @dataclass

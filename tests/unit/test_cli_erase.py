@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
 import pytest
 from moto import mock_aws
 from mypy_boto3_dynamodb import DynamoDBClient
@@ -12,7 +11,8 @@ from mypy_boto3_dynamodb import DynamoDBClient
 from delivery.store import MessageStore
 from tests.builders import an_update
 from tests.cloudformation import create_table
-from tests.command_line import REGION, AStack, Ran, run, signed_in
+from tests.command_line import AStack, Ran, run, signed_in
+from tests.made_once import shared_client
 
 NUMBER = "+15558675310"
 
@@ -35,7 +35,7 @@ class AnOperator:
 @pytest.fixture
 def operator() -> Iterator[AnOperator]:
     with mock_aws():
-        tables = boto3.client("dynamodb", region_name=REGION)
+        tables = shared_client("dynamodb")
         create_table(tables, "MessagesTable", "messages")
         create_table(tables, "SendRequestsTable", "requests")
         MessageStore(tables, "messages").record(an_update("delivered", to=NUMBER))

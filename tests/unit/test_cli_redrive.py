@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
 import pytest
 from moto import mock_aws
 from mypy_boto3_sqs import SQSClient
 
 from delivery_cli.redriving.dead_letter import KeyDoesNotFit, with_key
-from tests.command_line import REGION, AStack, Ran, run, signed_in
+from tests.command_line import AStack, Ran, run, signed_in
+from tests.made_once import shared_client
 
 NUMBER = "+15558675310"
 LONGEST = 64 * 1024
@@ -54,7 +54,7 @@ def queues(monkeypatch: pytest.MonkeyPatch) -> Iterator[Queues]:
     )  # moto hides nothing for long
     names = ("SendQueue", "SendDeadLetterQueue", "CallbackQueue", "CallbackDeadLetterQueue")
     with mock_aws():
-        client = boto3.client("sqs", region_name=REGION)
+        client = shared_client("sqs")
         urls = {name: client.create_queue(QueueName=name)["QueueUrl"] for name in names}
         stack = AStack(
             outputs={"MessagesApiUrl": "https://api.example.com"},
