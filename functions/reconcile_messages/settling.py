@@ -43,8 +43,8 @@ class Settler:
 
     Args:
         doubt: how long evidence is waited for.
-        search: how long after the claim a message is still claimed by its looks, and, a lease
-            longer, the request kept on the list.
+        search: how long after the claim a message is still claimed by its looks, and how long
+            after that, or after `send_at`, a callback is waited for.
         kept_for: how long a settled request keeps its key.
         stores_body: whether the text is stored with a message.
         now: the time.
@@ -283,8 +283,9 @@ class Settler:
 
     def _not_found(self, request: SendRequest) -> Iterator[Finding]:
         """First the request, then the message: only who settles it so may tell people of it."""
-        kept_for = max(self._kept_for, self._search)
-        settled = request.settled(RequestState.NOT_FOUND, at=self._now(), kept_for=kept_for)
+        now = self._now()
+        kept_for = max(self._kept_for, self._waits_until(request) - now)
+        settled = request.settled(RequestState.NOT_FOUND, at=now, kept_for=kept_for)
         if self._requests.settle(request, settled).state is RequestState.NOT_FOUND:
             yield from self._record_never_sent(request)
 
@@ -298,7 +299,9 @@ class Settler:
     def _ambiguous(
         self, request: SendRequest, fitting: Sequence[MessageResource]
     ) -> Iterator[Finding]:
-        self._give_up_in_time(request)
+        if self._has_no_rival(request):
+            yield from self._not_found(request)
+            return
         yield Finding(
             what=What.AMBIGUOUS,
             facts={
@@ -309,12 +312,22 @@ class Settler:
         )
 
     def _give_up_in_time(self, request: SendRequest) -> None:
-        """Take it from the list, when no rival of it can be settled by its looks any more.
-
-        Else that rival would be left alone with a message that may be this one's.
-        """
-        if self._now() >= request.lease_until + self._search + 2 * _CLOCKS_DIFFER:
+        """Take it from the list, when nothing is expected to come any more."""
+        if self._now() >= self._waits_until(request):
             self._requests.settle(request, request.given_up())
+
+    def _has_no_rival(self, request: SendRequest) -> bool:
+        """Whether none that may have sent the same message can be settled by its looks any more."""
+        return self._now() >= self._rivals_until(request)
+
+    def _rivals_until(self, request: SendRequest) -> datetime:
+        """Whoever left the list before would leave a rival alone with what may be both's."""
+        return request.lease_until + self._search + 2 * _CLOCKS_DIFFER
+
+    def _waits_until(self, request: SendRequest) -> datetime:
+        """A scheduled message is first called back about when it is sent."""
+        sent_at = request.send_at or request.claimed_at
+        return max(self._rivals_until(request), sent_at + self._search)
 
     def _never_sent(self, request: SendRequest) -> StatusUpdate:
         return StatusUpdate(

@@ -28,13 +28,11 @@ from .results import (
 _MOST_PROBLEMS: Final = 10
 
 
-def answer_for(  # noqa: PLR0911 -- one for each result
-    result: SendResult | CancelResult, *, accepted_status: int
-) -> Answer:
-    """The HTTP answer; `accepted_status` is 201 where a message was made."""
+def answer_for(result: SendResult) -> Answer:  # noqa: PLR0911 -- one for each result
+    """What came of a request to send."""
     match result:
         case Accepted():
-            return answer(accepted_status, result.message.as_record())
+            return answer(201, result.message.as_record())
         case SentBefore():
             return answer(200, _sent_before(result))
         case Invalid():
@@ -47,8 +45,6 @@ def answer_for(  # noqa: PLR0911 -- one for each result
             )
         case Rejected():
             return _rejected(result)
-        case NotFound():
-            return problem(404, "Twilio has no such message.")
         case Undecided(state=RequestState.NOT_FOUND):
             return problem(
                 409,
@@ -60,10 +56,25 @@ def answer_for(  # noqa: PLR0911 -- one for each result
         case Undecided():
             return answer(202, {"request_id": result.request_id, "state": str(result.state)})
         case NotDone():
-            return problem(
-                503,
-                f"No message was sent: {result.reason}. Try again later.",
-                headers={"retry-after": str(result.retry_after)},
+            return _not_done(result, f"No message was sent: {result.reason}. Try again later.")
+        case _:
+            assert_never(result)
+
+
+def answer_for_cancel(result: CancelResult) -> Answer:
+    """What came of a request to cancel."""
+    match result:
+        case Accepted():
+            return answer(200, result.message.as_record())
+        case NotFound():
+            return problem(404, "Twilio has no such message.")
+        case Rejected():
+            return _rejected(result)
+        case NotDone():
+            return _not_done(
+                result,
+                f"It is not known to be canceled: {result.reason}. Cancel it again; doing so twice "
+                "is harmless.",
             )
         case _:
             assert_never(result)
@@ -72,7 +83,7 @@ def answer_for(  # noqa: PLR0911 -- one for each result
 def answer_for_batch(result: Batch | Invalid | NotDone) -> Answer:
     """202 with what became of each message; 503 with the same where some are not in the queue."""
     if not isinstance(result, Batch):
-        return answer_for(result, accepted_status=202)
+        return answer_for(result)
     counts = {"accepted": result.accepted, "refused": result.refused}
     results = [_queued_or_not(it) for it in result.results]
     if not result.not_queued:
@@ -105,6 +116,10 @@ def _sent_before(sent: SentBefore) -> Record:
     if sent.message is not None:
         return sent.message.as_record()
     return {"message_sid": sent.message_sid, "request_id": sent.request_id}
+
+
+def _not_done(result: NotDone, detail: str) -> Answer:
+    return problem(503, detail, headers={"retry-after": str(result.retry_after)})
 
 
 def _rejected(rejected: Rejected) -> Answer:

@@ -30,7 +30,7 @@ from delivery.store import MessageStore, StoreUnavailable
 from delivery.time_left import TimeLeft, time_left_of
 from delivery.twilio import TwilioClient
 
-from .answers import answer_for, answer_for_batch, direct_answer
+from .answers import answer_for, answer_for_batch, answer_for_cancel, direct_answer
 from .batch import MAX_BATCH_BYTES, RequestQueuer
 from .pace_store import PaceStore
 from .pacing import Pacer, Turns
@@ -109,7 +109,7 @@ def answer_request(event: HttpEvent, time_left: TimeLeft) -> Answer:
         case "POST /messages":
             sent = sender.send_json(body_of(event), key=_key(event), time_left=time_left)
             _report_sent(sent)
-            return answer_for(sent, accepted_status=201)
+            return answer_for(sent)
         case "POST /messages/batch":
             return answer_batch(event, time_left)
         case "POST /messages/{message_sid}/cancel":
@@ -117,7 +117,7 @@ def answer_request(event: HttpEvent, time_left: TimeLeft) -> Answer:
             canceled = sender.cancel(message_sid, time_left=time_left)
             _report(report_of_cancel(canceled, message_sid))
             _count_end(canceled)
-            return answer_for(canceled, accepted_status=200)
+            return answer_for_cancel(canceled)
         case _:
             _count("RequestInvalid")
             return problem(
@@ -156,7 +156,7 @@ def answer_directly(document: object, context: LambdaContext) -> dict[str, Any]:
     key = context.aws_request_id
     sent = sender.send(document, key=key, time_left=time_left_of(context))
     _report_sent(sent)
-    return direct_answer(answer_for(sent, accepted_status=201))
+    return direct_answer(answer_for(sent))
 
 
 def take_batch(event: dict[str, Any], context: LambdaContext) -> "PartialItemFailureResponse":

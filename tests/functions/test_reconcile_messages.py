@@ -1160,6 +1160,26 @@ def test_one_message_is_never_given_to_one_of_two_requests(world: World, counted
     assert counted() == {"DoubtAmbiguous": 2}
 
 
+def test_what_stays_ambiguous_is_told_as_not_found_in_the_end(
+    world: World, counted: Counted
+) -> None:
+    world.claim()
+    world.claim(OTHER_REQUEST_ID)
+    world.send(known=False)
+    world.pass_by(hours=72)
+    world.run()
+    counted()
+
+    world.pass_by(minutes=2)
+    world.run()
+
+    for request_id in (REQUEST_ID, OTHER_REQUEST_ID):
+        request = world.request(request_id)
+        assert (request.state, request.expires_at is None) == (RequestState.NOT_FOUND, False)
+        assert world.message(request_id).notice is Notice.DUE
+    assert counted()["RequestNotFound"] == 2
+
+
 def test_a_callback_ends_the_ambiguity_of_the_other_request(world: World) -> None:
     world.claim()
     world.claim(OTHER_REQUEST_ID)
@@ -1361,6 +1381,25 @@ def test_a_request_that_was_not_found_is_waited_for_as_long_as_a_message(world: 
     assert world.message(REQUEST_ID).outcome is Outcome.FAILED
 
 
+def test_a_scheduled_request_that_was_not_found_is_waited_for_from_its_time_on(
+    world: World,
+) -> None:
+    send_at = world.twilio.now + timedelta(days=34)
+    world.claim(send_at=send_at)
+    world.pass_by(minutes=15)
+    world.run()
+    world.pass_by(hours=34 * 24)
+    world.run()
+    assert world.request().state is RequestState.NOT_FOUND
+    sid = "SM" + "d" * 32
+    world.learn(sid, "delivered", request_id=REQUEST_ID)
+
+    world.run()
+
+    assert (world.request().state, world.request().message_sid) == (RequestState.SENT, sid)
+    assert world.message(REQUEST_ID).outcome is Outcome.PENDING
+
+
 def test_whoever_found_nothing_and_died_leaves_the_notice_to_the_next_run(world: World) -> None:
     request = world.claim()
     world.pass_by(minutes=15)
@@ -1423,7 +1462,7 @@ def test_rivals_never_leave_one_of_them_alone_with_a_message(world: World) -> No
         world.pass_by(seconds=10)
 
     for request_id in (REQUEST_ID, OTHER_REQUEST_ID):
-        assert world.request(request_id).state_at(world.twilio.now) is RequestState.IN_DOUBT
+        assert world.request(request_id).state is RequestState.NOT_FOUND
         assert world.request(request_id).unsettled is None
     assert world.store.get(sid) is None
 

@@ -677,6 +677,17 @@ def test_a_cancellation_that_fails_says_what_to_do(
     assert function.messages() == []
 
 
+@pytest.mark.parametrize("reply", [refused(401, 20003), refused(429, 20429), refused(500), DROPPED])
+def test_a_cancellation_that_fails_does_not_say_that_no_message_was_sent(
+    function: Function, reply: Reply
+) -> None:
+    function.twilio.will(reply)
+
+    _, answer = function.cancel()
+
+    assert answer["detail"].startswith("It is not known to be canceled: ")
+
+
 def test_a_message_that_is_final_cannot_be_canceled_and_twilios_code_says_so(
     function: Function,
 ) -> None:

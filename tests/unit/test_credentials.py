@@ -57,6 +57,11 @@ def test_the_coming_and_the_old_token_sign_too() -> None:
     assert secret.for_account(None).password == AUTH_TOKEN
 
 
+def test_a_secret_that_is_nested_without_end_is_told_apart_from_a_fault_of_ours() -> None:
+    with pytest.raises(SecretInvalid, match="not JSON"):
+        TwilioSecret.parse("[" * 100_000)
+
+
 def test_a_subaccount_has_its_own_tokens() -> None:
     own = {
         "auth_token": "sub-token",

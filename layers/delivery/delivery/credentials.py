@@ -95,7 +95,7 @@ class TwilioSecret:
         """
         try:
             content = json.loads(text)
-        except ValueError:  # its message would quote the secret
+        except (ValueError, RecursionError):  # its message would quote the secret
             raise SecretInvalid("the secret is not JSON; it must be a JSON object") from None
         content = _object(content, "the secret")
         main = _account(content, path="")
