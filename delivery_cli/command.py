@@ -31,7 +31,7 @@ from delivery_cli.place import Place, in_aws, in_sandbox, sandbox_file
 from delivery_cli.redriving.command import redrive
 from delivery_cli.redriving.routes import ROUTES
 from delivery_cli.screen import Screen
-from delivery_cli.sending import send, show_answer, was_sent
+from delivery_cli.sending import id_to_watch, send, show_answer
 from delivery_cli.showing import cancel, show
 from delivery_cli.watching import looking_at, watch
 
@@ -88,9 +88,10 @@ def _send(options: argparse.Namespace, screen: Screen, place: Place) -> int:
         return _send_all(options, screen, place, fixed=document, body=body)
     document |= {"body": body} if body is not None else {}
     answer = send(place.api, document, key=options.idempotency_key)
-    if not options.watch or not was_sent(answer):
+    named = id_to_watch(answer)
+    if not options.watch or named is None:
         return show_answer(screen, answer)
-    look = looking_at(place.api, answer.content["message_sid"], {})
+    look = looking_at(place.api, named, {})
     return watch(screen, look, every=options.every, timeout=options.timeout)
 
 

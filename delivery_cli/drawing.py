@@ -67,7 +67,8 @@ def draw_message(message: Json) -> Iterator[RenderableType]:
     if message["outcome"] == "failed":
         yield from _draw_explanation(message)
     yield Text()
-    yield from _draw_timeline(message["transitions"])
+    # Together: what is printed one by one is joined first, and then wraps.
+    yield Group(*_draw_timeline(message["transitions"]))
     if facts := list(_facts_of(message)):
         yield Text()
         yield draw_pairs(facts)

@@ -45,12 +45,18 @@ def send(api: MessagesApi, document: Json, *, key: str | None) -> Answer:
 def show_answer(screen: Screen, answer: Answer) -> int:
     """Show what came of it: 0 if there is a message, else 1."""
     screen.result(answer.content, _drawn(answer))
-    return 0 if was_sent(answer) else 1
+    return 0 if answer.status in {HTTPStatus.CREATED, HTTPStatus.OK} else 1
 
 
-def was_sent(answer: Answer) -> bool:
-    """Whether there is a message now, sent by this very request or by an earlier one."""
-    return answer.status in {HTTPStatus.CREATED, HTTPStatus.OK}
+def id_to_watch(answer: Answer) -> str | None:
+    """Of the message, or of the request that may become one; None if there will be none."""
+    match answer.status:
+        case HTTPStatus.CREATED | HTTPStatus.OK:
+            return str(answer.content["message_sid"])
+        case HTTPStatus.ACCEPTED:
+            return str(answer.content["request_id"])
+        case _:
+            return None
 
 
 def _drawn(answer: Answer) -> Iterator[RenderableType]:
@@ -63,7 +69,7 @@ def _drawn(answer: Answer) -> Iterator[RenderableType]:
             yield from draw_message(content) if "outcome" in content else _ids(content)
         case HTTPStatus.ACCEPTED:
             yield draw_state(content)
-            yield from _ids(content)
+            yield Text(visible(f"`delivery watch {content['request_id']}` waits for it."))
         case HTTPStatus.SERVICE_UNAVAILABLE:
             yield Text(visible(answer.detail), style="red")
             yield Text("`delivery doctor` looks for the cause.")

@@ -74,7 +74,7 @@ def _problem(row: Row, problem: str) -> Json:
 def _drawn(tally: Tally, problems_file: Path | None) -> Iterator[RenderableType]:
     taken, refused = len(tally.request_ids), len(tally.problems)
     style = "green" if taken == tally.rows else "yellow"
-    yield Text(f"{taken} of {counted(tally.rows, 'row')} wait in SendQueue to be sent.", style)
+    yield Text(f"Waiting in SendQueue to be sent: {taken} of {counted(tally.rows, 'row')}.", style)
     if problems_file:
         yield Text(f"{counted(refused, 'row')} cannot be sent: {problems_file} says why.", "red")
         yield from _drawn_problems(tally.problems)

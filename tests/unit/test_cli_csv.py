@@ -303,7 +303,7 @@ def test_ctrl_c_tells_how_far_it_came(api: QueueingApi) -> None:
     ran = send_csv(*SENDER)
 
     assert ran.code == 130
-    assert "1000 of 1500 rows wait" in ran.out
+    assert "Waiting in SendQueue to be sent: 1000 of 1500 rows." in ran.out
     assert "500 rows open" in ran.out
 
 

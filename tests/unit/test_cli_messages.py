@@ -142,6 +142,7 @@ def test_what_nobody_knows_is_told_with_the_key_to_repeat_it(api: ScriptedApi, a
         (said(422, {"detail": "Twilio refused it: no such number."}), "no such number"),
         (said(503, {"detail": "No message was sent: throttled."}), "delivery doctor"),
         (said(202, {"request_id": REQUEST_ID, "state": "in_doubt"}), "may have been sent"),
+        (said(202, {"request_id": REQUEST_ID, "state": "in_progress"}), f"watch {REQUEST_ID}"),
     ],
 )
 def test_what_was_not_sent_is_told_and_not_asked_again(
@@ -172,6 +173,19 @@ def test_a_message_can_be_watched_as_soon_as_it_is_sent(api: ScriptedApi) -> Non
         said(200, the_message("queued")),
         said(200, the_message("queued", "delivered")),
     )
+
+    ran = delivery(*SEND, "--watch", "--every", "0.01")
+
+    assert ran.code == 0
+    assert ran.out.splitlines()[-1].endswith("delivered")
+
+
+def test_what_may_have_been_sent_can_be_watched_too(api: ScriptedApi) -> None:
+    in_doubt = {"request_id": REQUEST_ID, "state": "in_doubt"}
+    sent = {"request_id": REQUEST_ID, "state": "sent", "message_sid": MESSAGE_SID}
+    api.will("POST /api/messages", said(202, in_doubt))
+    api.will(f"GET /api/requests/{REQUEST_ID}", said(200, in_doubt), said(200, sent))
+    api.will(f"GET /api/messages/{MESSAGE_SID}", said(200, the_message("delivered")))
 
     ran = delivery(*SEND, "--watch", "--every", "0.01")
 
@@ -259,7 +273,9 @@ def test_each_step_of_a_timeline_is_one_line_in_a_narrow_terminal(api: ScriptedA
 
     ran = delivery("show", MESSAGE_SID, terminal=True, environment=NARROW)
 
-    assert "undelivered (error 30003)" in ran.out
+    steps = [line for line in ran.out.splitlines() if line.startswith("2026-")]
+    assert "\n".join(steps) in ran.out
+    assert "undelivered (error 30003)" in steps[-1]
 
 
 # --- find, failures ------------------------------------------------------------------------------
