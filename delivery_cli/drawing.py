@@ -1,8 +1,4 @@
-"""How messages look on a terminal. Pure: what the API answered becomes what rich draws.
-
-What others wrote (texts, references) is shown with its control characters spelled out: nothing of
-it can move the cursor or colour the screen.
-"""
+"""How messages look on a terminal. Pure: what the API answered becomes what rich draws."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -15,6 +11,7 @@ from rich.text import Text
 
 from delivery.error_codes import explain
 from delivery_cli.messages_api import Json
+from delivery_cli.wording import visible
 
 _OUTCOMES: Final = {
     "delivered": "green",
@@ -39,18 +36,6 @@ _FACTS: Final = (
 )
 _ONE_LINE_COLUMNS: Final = 130
 """So wide a terminal has room for a message on one line."""
-_JOINER: Final = "\u200d"
-"""Invisible, but it holds an emoji's parts together."""
-
-
-def visible(text: object) -> str:
-    """The text with everything spelled out that a terminal would obey instead of showing."""
-    return "".join(
-        letter
-        if letter.isprintable() or letter == _JOINER
-        else letter.encode("unicode_escape", "surrogatepass").decode()
-        for letter in str(text)
-    )
 
 
 def draw_message(message: Json) -> Iterator[RenderableType]:
@@ -63,7 +48,7 @@ def draw_message(message: Json) -> Iterator[RenderableType]:
         to,
         f"  from {visible(sender)}" if sender else "",
     )
-    yield Text.assemble("Status ", outcome_of(message), f", outcome {message['outcome']}")
+    yield Text.assemble("Status ", _outcome_of(message), f", outcome {message['outcome']}")
     if message["outcome"] == "failed":
         yield from _draw_explanation(message)
     yield Text()
@@ -101,7 +86,7 @@ def _on_one_line(messages: Sequence[Json]) -> RenderableType:
         table.add_row(
             Text(moment(message["created_at"])),
             Text(visible(message.get("to", "?"))),
-            outcome_of(message),
+            _outcome_of(message),
             Text(visible(message["message_sid"])),
             Text(visible(message.get("reference", ""))),
             Text(error_of(message), style="red"),
@@ -117,7 +102,7 @@ def _on_short_lines(messages: Sequence[Json]) -> RenderableType:
         to = visible(message.get("to", "?"))
         lines.append(
             Text.assemble(
-                f"{moment(message['created_at'])}  {to:<{to_width}}  ", outcome_of(message)
+                f"{moment(message['created_at'])}  {to:<{to_width}}  ", _outcome_of(message)
             )
         )
         if why := error_of(message):
@@ -135,12 +120,7 @@ def draw_pairs(pairs: Iterable[tuple[str, object]]) -> RenderableType:
     return table
 
 
-def counted(count: int, thing: str) -> str:
-    """How many, in words: "1 row", "2 rows"."""
-    return f"{count} {thing}{'' if count == 1 else 's'}"
-
-
-def outcome_of(message: Json) -> Text:
+def _outcome_of(message: Json) -> Text:
     """Its status, in the colour of its outcome; the outcome too where it says something else."""
     status, outcome = message["status"], message["outcome"]
     shown = visible(status) if outcome != "unconfirmed" else f"{visible(status)} (unconfirmed)"

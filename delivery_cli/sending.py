@@ -8,11 +8,12 @@ from typing import Final
 from rich.console import RenderableType
 from rich.text import Text
 
-from delivery_cli.drawing import draw_message, visible
+from delivery_cli.drawing import draw_message
 from delivery_cli.errors import NoAnswer
 from delivery_cli.messages_api import Answer, Json, MessagesApi
 from delivery_cli.screen import Screen
 from delivery_cli.showing import draw_state
+from delivery_cli.wording import visible
 
 _TRIES: Final = 3
 

@@ -11,9 +11,10 @@ from delivery_cli.campaign.layout import Layout, Unfit
 from delivery_cli.campaign.problems import write_problems
 from delivery_cli.campaign.queueing import Tally, queue_all
 from delivery_cli.campaign.sheet import Row
-from delivery_cli.drawing import counted, draw_pairs, visible
+from delivery_cli.drawing import draw_pairs
 from delivery_cli.messages_api import Json, MessagesApi
 from delivery_cli.screen import Screen
+from delivery_cli.wording import counted, visible
 
 _SHOWN: Final = 3
 

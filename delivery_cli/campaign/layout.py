@@ -7,10 +7,10 @@ from typing import Final, Self
 
 from delivery_cli.campaign.problems import PROBLEM_COLUMNS
 from delivery_cli.campaign.sheet import Row, Sheet, listed
-from delivery_cli.drawing import visible
 from delivery_cli.errors import CommandError
 from delivery_cli.fields import NAMES, value_of
 from delivery_cli.messages_api import Json
+from delivery_cli.wording import visible
 
 _CONTEXT: Final = "context."
 _BRACES: Final = re.compile(r"\{\{|\}\}|\{([^{}]+)\}|[{}]")

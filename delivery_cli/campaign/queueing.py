@@ -14,9 +14,9 @@ from typing import Final
 from delivery_cli.batches import batches
 from delivery_cli.campaign.layout import Layout, Unfit
 from delivery_cli.campaign.sheet import Row
-from delivery_cli.drawing import counted
 from delivery_cli.errors import CommandError, NoAnswer
 from delivery_cli.messages_api import Json, MessagesApi
+from delivery_cli.wording import counted
 
 _MOST_MESSAGES: Final = 1000
 _MOST_BYTES: Final = 3 * 1024 * 1024  # the API takes 4 MiB

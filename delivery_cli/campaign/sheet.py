@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from delivery_cli.drawing import visible
 from delivery_cli.errors import CommandError
+from delivery_cli.wording import visible
 
 _DELIMITERS: Final = ",;\t"
 

@@ -20,10 +20,10 @@ from delivery_cli.doctor.inside import (
     stream,
     topics,
 )
-from delivery_cli.drawing import visible
 from delivery_cli.errors import CommandError, StackNotFound, StackTooOld
 from delivery_cli.place import Place
 from delivery_cli.screen import Screen
+from delivery_cli.wording import visible
 
 _CHECKS: Final[dict[str, Check]] = {
     "twilio": twilio,
