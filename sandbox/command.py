@@ -9,14 +9,15 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
 from sandbox.chaos.command import chaos
 from sandbox.console import Console, Style
 from sandbox.demo import demo
-from sandbox.endpoints import EndpointsFile
+from sandbox.endpoints import EndpointsFile, FileTaken
 from sandbox.errors import SandboxError
 from sandbox.running import FOLDER, Settings
 from sandbox.up import up
@@ -56,13 +57,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, console: Console, settings: Settings) -> int:
-    match options.command:
-        case "up":
-            return up(console, settings)
-        case "demo":
-            return demo(console, settings)
-        case _:
-            return chaos(console, settings, messages=options.messages, seed=options.seed)
+    if options.command == "up":
+        return up(console, settings)
+    run: Callable[[Console, Settings], int] = demo
+    if options.command == "chaos":
+        run = partial(chaos, messages=options.messages, seed=options.seed)
+    try:
+        return run(console, settings)
+    except FileTaken as taken:
+        console.line(f"{taken} Meanwhile this takes a sandbox of its own.", Style.NOTABLE)
+        return run(console, settings.without_endpoints_file())
 
 
 def _stop(_signum: int, _frame: object) -> NoReturn:

@@ -7,7 +7,6 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from sandbox.console import Console, Style
-from sandbox.endpoints import FileTaken
 from sandbox.loopback import Response, call
 from sandbox.mailbox import Email
 from sandbox.running import Sandbox, Settings, running_sandbox
@@ -125,14 +124,6 @@ STORIES: Final = (
 
 def demo(console: Console, settings: Settings) -> int:
     """Start a sandbox, play the tour, end it: 0 if every message ended as its story says."""
-    try:
-        return _demo(console, settings)
-    except FileTaken as taken:
-        console.line(f"{taken} The tour takes a sandbox of its own meanwhile.", Style.NOTABLE)
-        return _demo(console, settings.without_endpoints_file())
-
-
-def _demo(console: Console, settings: Settings) -> int:
     emails: list[Email] = []
     with running_sandbox(console, settings, emailed=emails.append) as sandbox:
         answers = _send_all(console, sandbox)

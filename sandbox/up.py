@@ -27,7 +27,10 @@ def up(console: Console, settings: Settings) -> int:
         _for_sam_local(sandbox),
     ):
         _show_places(console, sandbox.endpoints, settings)
-        show_things_to_try(console, sandbox.endpoints)
+        for title, command in _things_to_try(sandbox.endpoints).items():
+            console.line()
+            console.line(title, Style.BOLD)
+            console.line(f"  {console.styled(command, Style.COMMAND)}")
         console.line()
         console.line("Failure notices appear below as they are mailed. Ctrl-C ends it all.")
         code = sandbox.emulator.wait_until_ended()
@@ -57,16 +60,8 @@ def show_email(console: Console, email: Email) -> None:
         console.line(f"  {line}".rstrip())
 
 
-def show_things_to_try(console: Console, endpoints: Endpoints) -> None:
-    """Commands that work while this sandbox is up."""
-    for title, command in things_to_try(endpoints).items():
-        console.line()
-        console.line(title, Style.BOLD)
-        console.line(f"  {console.styled(command, Style.COMMAND)}")
-
-
-def things_to_try(endpoints: Endpoints) -> dict[str, str]:
-    """Shell commands by what they do."""
+def _things_to_try(endpoints: Endpoints) -> dict[str, str]:
+    """Shell commands by what they do, while this sandbox is up."""
     messages = f"{endpoints.messages_api_url}/messages"
     account_sid, auth_token = endpoints.twilio_account_sid, endpoints.twilio_auth_token
     twilio = f"{endpoints.twilio_api_base_url}/2010-04-01/Accounts/{account_sid}/Messages.json"

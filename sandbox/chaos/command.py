@@ -11,7 +11,6 @@ from sandbox.chaos.plan import OUTAGE, RECIPIENTS, STORM, Order, draw_orders, in
 from sandbox.chaos.seeing import Observer, Seen
 from sandbox.console import Console, Style
 from sandbox.crew import Crew
-from sandbox.endpoints import FileTaken
 from sandbox.running import Sandbox, Settings, running_sandbox
 from sandbox.seconds import UNCONFIRMED_AFTER
 from sandbox.simulator.twilio import TwilioSimulator
@@ -32,14 +31,6 @@ _SHOWN: Final = 20
 
 def chaos(console: Console, settings: Settings, *, messages: int, seed: int) -> int:
     """Start a sandbox, send while everything fails, compare: 0 if there is no difference."""
-    try:
-        return _chaos(console, settings, messages, seed)
-    except FileTaken as taken:
-        console.line(f"{taken} The storm takes a sandbox of its own meanwhile.", Style.NOTABLE)
-        return _chaos(console, settings.without_endpoints_file(), messages, seed)
-
-
-def _chaos(console: Console, settings: Settings, messages: int, seed: int) -> int:
     with running_sandbox(console, settings, emailed=lambda _: None) as sandbox:
         orders = draw_orders(seed, messages)
         console.line()

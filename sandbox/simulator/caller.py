@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from urllib.parse import urlsplit
 
 from sandbox.simulator.callbacks import CallbackAttempt, CallbackResult, Failure
@@ -34,7 +35,7 @@ class CallbackCaller:
         deadline = time.monotonic() + attempt.total_timeout
         connection = _connection(attempt)
         try:
-            failure = self._connect(connection)
+            failure = _connect(connection)
             if failure is not None:
                 return CallbackResult(failure=failure)
             with self._remembered(connection.sock):
@@ -49,19 +50,6 @@ class CallbackCaller:
             for open_socket in self._sockets:
                 with contextlib.suppress(OSError):
                     open_socket.shutdown(socket.SHUT_RDWR)
-
-    def _connect(self, connection: http.client.HTTPConnection) -> Failure | None:
-        try:
-            connection.connect()
-        except (socket.gaierror, UnicodeError):
-            return Failure.NO_NAME
-        except ssl.SSLCertVerificationError as error:
-            return _OF_CERTIFICATES.get(error.verify_code, Failure.UNTRUSTED_CERTIFICATE)
-        except ssl.SSLError:
-            return Failure.NO_TLS
-        except OSError:
-            return Failure.NO_CONNECTION
-        return None
 
     @contextlib.contextmanager
     def _remembered(self, open_socket: socket.socket) -> Iterator[None]:
@@ -82,39 +70,57 @@ def _connection(attempt: CallbackAttempt) -> http.client.HTTPConnection:
     return kind(parts.hostname or "", parts.port, timeout=attempt.connect_timeout)
 
 
+def _connect(connection: http.client.HTTPConnection) -> Failure | None:
+    try:
+        connection.connect()
+    except (socket.gaierror, UnicodeError):
+        return Failure.NO_NAME
+    except ssl.SSLCertVerificationError as error:
+        return _OF_CERTIFICATES.get(error.verify_code, Failure.UNTRUSTED_CERTIFICATE)
+    except ssl.SSLError:
+        return Failure.NO_TLS
+    except OSError:
+        return Failure.NO_CONNECTION
+    return None
+
+
 def _exchange(
     connection: http.client.HTTPConnection, attempt: CallbackAttempt, deadline: float
 ) -> CallbackResult:
     """Send, then read to the end: an answer counts only when it is whole."""
-    parts = urlsplit(attempt.url)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-
     # The connection forgets its socket as soon as an answer says that it is the last one.
-    open_socket = connection.sock
-
-    def wait_for_packet() -> None:
-        left = min(attempt.read_timeout, deadline - time.monotonic())
-        if left <= 0:
-            raise TimeoutError
-        open_socket.settimeout(left)
-
-    begun = False
+    limit_wait = partial(_limit_wait, connection.sock, attempt.read_timeout, deadline)
+    answer = None
     try:
-        wait_for_packet()
-        body = attempt.body if attempt.method == "POST" else None
-        connection.request(attempt.method, target, body=body, headers=dict(attempt.headers))
+        limit_wait()
+        _send(connection, attempt)
         answer = connection.getresponse()
-        begun = True
-        wait_for_packet()
+        limit_wait()
         # Read whole, an answer that closes the connection has closed it already.
         while answer.read1(_CHUNK) and not answer.isclosed():
-            wait_for_packet()
+            limit_wait()
     except http.client.RemoteDisconnected:
         return CallbackResult(failure=Failure.NO_ANSWER)
     except http.client.HTTPException:
         return CallbackResult(failure=Failure.BROKEN_ANSWER)
     except OSError:
+        begun = answer is not None
         return CallbackResult(failure=Failure.BROKEN_ANSWER if begun else Failure.NO_ANSWER)
     if answer.length:
         return CallbackResult(failure=Failure.BROKEN_ANSWER)
     return CallbackResult(status=answer.status, location=answer.getheader("Location"))
+
+
+def _limit_wait(open_socket: socket.socket, read_timeout: float, deadline: float) -> None:
+    """Give the next packet its time, or what is left of the whole."""
+    left = min(read_timeout, deadline - time.monotonic())
+    if left <= 0:
+        raise TimeoutError
+    open_socket.settimeout(left)
+
+
+def _send(connection: http.client.HTTPConnection, attempt: CallbackAttempt) -> None:
+    parts = urlsplit(attempt.url)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    body = attempt.body if attempt.method == "POST" else None
+    connection.request(attempt.method, target, body=body, headers=dict(attempt.headers))

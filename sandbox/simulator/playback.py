@@ -16,7 +16,7 @@ from sandbox.simulator.callbacks import (
     DebuggerEntry,
     callback_parameters,
 )
-from sandbox.simulator.overrides import split_overrides
+from sandbox.simulator.overrides import ConnectionOverrides, split_overrides
 from sandbox.simulator.resource import Message
 from sandbox.simulator.segments import segment_count
 from sandbox.simulator.settings import Settings
@@ -204,6 +204,10 @@ class Playback:
             self._at(at, _CallbackDue(callback.callback_id))
         if callback.state is CallbackState.HELD:
             self._held.setdefault(message.sid, []).append(callback.callback_id)
+        self._log_problems(message, overrides, at)
+        return callback.callback_id
+
+    def _log_problems(self, message: Message, overrides: ConnectionOverrides, at: datetime) -> None:
         self.debugger += [
             DebuggerEntry(
                 at=at,
@@ -214,7 +218,6 @@ class Playback:
             )
             for problem in overrides.problems
         ]
-        return callback.callback_id
 
     def _release_held(self, settled: Callback, now: datetime) -> None:
         held = self._held.get(settled.message_sid, [])
