@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.literals import QueueAttributeNameType
 
+type Record = Mapping[str, Any]
+"""An item of a table, as plain data."""
+
 STACK_NAME: Final = "delivery"
 
 _DIRECT: Final = Config(proxies={}, retries={"total_max_attempts": 3}, read_timeout=60)
@@ -146,7 +149,7 @@ class AwsAccount:
         return url
 
     def items(self, table_name: str) -> list[dict[str, Any]]:
-        """Every item of a table, as plain data."""
+        """All that a table holds."""
         client = self._session.client("dynamodb", endpoint_url=self.url, config=_DIRECT)
         pages = client.get_paginator("scan").paginate(TableName=table_name, ConsistentRead=True)
         read = TypeDeserializer().deserialize

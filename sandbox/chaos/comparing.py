@@ -8,9 +8,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+from sandbox.aws_account import Record
 from sandbox.chaos.asking import Answer
 from sandbox.chaos.plan import Accepts, Order, Way
-from sandbox.chaos.seeing import UNSETTLED_STATES, AtTwilio, Record, Seen
+from sandbox.chaos.seeing import UNSETTLED_STATES, AtTwilio, Seen
 
 # Twilio's words, the worst first: the last one that was learned is the status.
 _KNOWN: Final = (

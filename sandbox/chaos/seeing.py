@@ -4,17 +4,15 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
+from sandbox.aws_account import Record
 from sandbox.chaos.asking import Answer
 from sandbox.running import Sandbox
 from sandbox.simulator.callbacks import Callback, CallbackState
 from sandbox.simulator.resource import Message
 from sandbox.simulator.twilio import TwilioSimulator
-
-type Record = Mapping[str, Any]
-"""An item of a table, as plain data."""
 
 UNSETTLED_STATES: Final = frozenset({"in_progress", "in_doubt"})
 

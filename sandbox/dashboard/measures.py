@@ -5,14 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
-from typing import Any, Final
+from typing import Final
 
 from delivery.error_codes import explain
 from delivery.message import Outcome
 from delivery.send_request import RequestState
-
-type Record = Mapping[str, Any]
-"""An item of a table, as plain data."""
+from sandbox.aws_account import Record
+from sandbox.seconds import RECONCILE_AFTER, UNCONFIRMED_AFTER
 
 BINS: Final = 30
 
@@ -21,9 +20,9 @@ _SECOND: Final = timedelta(seconds=1)
 # How much time a bin can span, in seconds: round, so that bars stay what they are as time goes by.
 _SPANS: Final = (10, 20, 30, 60, 120, 300, 600, 1800, 3600, 4 * 3600, 24 * 3600)
 _AGES: Final = (
-    ("under 3 s", 3 * _SECOND),
-    ("3 to 20 s", 20 * _SECOND),
-    ("20 s to 2 min", 120 * _SECOND),
+    (f"under {RECONCILE_AFTER} s", RECONCILE_AFTER * _SECOND),
+    (f"{RECONCILE_AFTER} to {UNCONFIRMED_AFTER} s", UNCONFIRMED_AFTER * _SECOND),
+    (f"{UNCONFIRMED_AFTER} s to 2 min", 120 * _SECOND),
     ("over 2 min", timedelta.max),
 )
 
