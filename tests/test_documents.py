@@ -45,6 +45,31 @@ def named(text: str) -> set[str]:
     return set(re.findall(r"`([^`]+)`", text))
 
 
+def anchor_of(title: str) -> str:
+    """What GitHub makes of a title, for links to lead to."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def test_every_link_into_a_page_leads_to_a_title() -> None:
+    pages = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md")]
+    anchors = {
+        path: {
+            anchor_of(title)
+            for title in re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)
+        }
+        for path in pages
+    }
+
+    broken = [
+        (path.name, target, anchor)
+        for path in pages
+        for target, anchor in re.findall(r"\]\(([\w./-]*)#([^)]+)\)", path.read_text("utf-8"))
+        if anchor not in anchors[(path.parent / target).resolve() if target else path]
+    ]
+
+    assert broken == []
+
+
 # --- docs/api.md ---------------------------------------------------------------------------------
 
 
