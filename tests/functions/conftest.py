@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from datetime import timedelta
@@ -23,12 +24,16 @@ from mypy_boto3_secretsmanager import SecretsManagerClient
 from delivery.callback_queue import CallbackQueue
 from delivery.credentials import TwilioSecrets
 from delivery.message import Lifetimes
+from delivery.metrics import COUNTED_BY
 from delivery.request_store import RequestStore
 from delivery.store import MessageStore
 from delivery.twilio import TwilioClient
 from functions.send_message.batch import RequestQueuer
 from functions.send_message.send_queue import SendQueue
+from tests import virtual_twilio
 from tests.cloudformation import create_table
+from tests.embedded_metrics import data_points
+from tests.functions import reconciler
 from tests.functions.notifier import Clock as NotifierClock
 from tests.functions.notifier import Inbox, Notifier, a_teller
 from tests.functions.sender import UNHEARD_OF, Clock, Function, Line
@@ -288,3 +293,59 @@ def function(
     made.metrics()
     written = [log_output.getvalue(), *made.printed, *made.errors]
     assert [(word, text) for word in UNHEARD_OF for text in written if word in text] == []
+
+
+@pytest.fixture
+def reconcile_messages(aws: None) -> ModuleType:  # noqa: ARG001 -- the same
+    from functions.reconcile_messages import app  # noqa: PLC0415 -- its clients need moto first
+
+    return app
+
+
+@pytest.fixture
+def world(
+    reconcile_messages: ModuleType,  # before capsys: its logger keeps the stream that it finds
+    messages_table: str,
+    requests_table: str,
+    dynamodb: DynamoDBClient,
+    secrets_manager: SecretsManagerClient,
+    monkeypatch: pytest.MonkeyPatch,
+    log_output: io.StringIO,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[reconciler.World]:
+    """ReconcileMessagesFunction; nothing that it wrote may hold what nobody may read."""
+    app = reconcile_messages
+    assert messages_table
+    assert requests_table
+    secret = {
+        "account_sid": virtual_twilio.ACCOUNT_SID,
+        "auth_token": virtual_twilio.AUTH_TOKEN,
+        "subaccounts": {virtual_twilio.SUBACCOUNT_SID: {"auth_token": "the-subaccount-token"}},
+    }
+    secrets_manager.create_secret(Name="delivery/twilio", SecretString=json.dumps(secret))
+    virtual = virtual_twilio.VirtualTwilio()
+    wire = reconciler.Wire(virtual)
+    with requests.Session() as session:
+        client = TwilioClient(session, reconciler.TWILIO)
+        session.mount(f"{reconciler.TWILIO}/", wire)
+        monkeypatch.setattr(app, "twilio", client)
+        monkeypatch.setattr(app, "secrets", TwilioSecrets(secrets_manager, "delivery/twilio"))
+        monkeypatch.setattr(app, "now", lambda: virtual.now)
+        yield reconciler.World(app, virtual, wire, dynamodb)
+    written = log_output.getvalue() + capsys.readouterr().out
+    assert [word for word in reconciler.UNHEARD_OF if word in written] == []
+
+
+@pytest.fixture
+def counted(capsys: pytest.CaptureFixture[str]) -> reconciler.Counted:
+    def metrics() -> dict[str, int]:
+        counts = Counter[str]()
+        for point in data_points(capsys.readouterr().out):
+            counts[point.name] += int(sum(point.values))
+        return {
+            name: number
+            for name, number in counts.items()
+            if name != "ReconcileRun" and name not in COUNTED_BY
+        }
+
+    return metrics

@@ -1,0 +1,167 @@
+"""ReconcileMessagesFunction with its tables and a Twilio in virtual time, as its tests use it."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast, override
+from urllib.parse import unquote
+
+import requests
+from mypy_boto3_dynamodb import DynamoDBClient
+
+from delivery.message import Message, Source, StatusUpdate
+from delivery.request_store import RequestStore
+from delivery.send_request import RequestState, SendRequest, body_digest
+from delivery.store import MessageStore
+from sandbox.simulator.exchange import Dropped
+from tests.virtual_twilio import ACCOUNT_SID, AUTH_TOKEN, RECIPIENT, SENDER, VirtualTwilio
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+TWILIO = "https://twilio.example"
+REQUEST_ID = "rq_" + "a" * 32
+OTHER_REQUEST_ID = "rq_" + "b" * 32
+BODY = "Hello"
+STAYS_SENT = "+15555550105"
+UNDELIVERED = "+15555530003"
+UNHEARD_OF = (AUTH_TOKEN, BODY, RECIPIENT[1:], SENDER[1:], STAYS_SENT[1:])
+"""No log line and no metric holds any of these: I8."""
+
+type Fault = Callable[[requests.PreparedRequest], requests.Response | None]
+
+
+class Wire(requests.adapters.BaseAdapter):
+    """Carries requests to the simulator without a network; a test may answer in its place."""
+
+    def __init__(self, virtual: VirtualTwilio) -> None:
+        super().__init__()
+        self._virtual = virtual
+        self.asked: list[str] = []
+        self.fault: Fault = lambda _: None
+
+    @override
+    def send(
+        self, request: requests.PreparedRequest, *_args: Any, **_kwargs: Any
+    ) -> requests.Response:
+        path, _, query = str(request.path_url).partition("?")
+        self.asked.append(unquote(f"{path.rpartition('/')[2]}?{query}".removesuffix("?")))
+        instead = self.fault(request)
+        if instead is not None:
+            return instead
+        answer = self._virtual.ask(
+            str(request.method), path, query=query, authorization=request.headers["Authorization"]
+        )
+        if isinstance(answer, Dropped):
+            raise requests.ConnectionError
+        return a_response(answer.status, answer.body)
+
+    @override
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def a_response(status: int, body: bytes = b"{}") -> requests.Response:
+    response = requests.Response()
+    response.status_code = status
+    response._content = body  # noqa: SLF001 -- requests has no other way to make one
+    return response
+
+
+def always(status: int, body: bytes = b"{}") -> Fault:
+    return lambda _: a_response(status, body)
+
+
+LAGGING_LIST: Fault = always(200, b'{"messages": []}')
+
+type Counted = Callable[[], dict[str, int]]
+"""What the function counted of its own work since this was last asked, by metric."""
+
+
+class World:
+    """The function, its tables, and a Twilio whose callbacks reach nobody unless a test says so."""
+
+    def __init__(
+        self, app: ModuleType, virtual: VirtualTwilio, wire: Wire, dynamodb: DynamoDBClient
+    ) -> None:
+        self.app = app
+        self.twilio = virtual
+        self.wire = wire
+        self.dynamodb = dynamodb
+        self.seconds_left = 240.0
+        self.store = MessageStore(dynamodb, "MessagesTable")
+        self.requests = RequestStore(dynamodb, "SendRequestsTable")
+
+    @property
+    def asked(self) -> list[str]:
+        """What Twilio was asked since this was last looked at."""
+        asked, self.wire.asked = self.wire.asked, []
+        return asked
+
+    def pass_by(self, **time: float) -> None:
+        self.twilio.run(seconds=timedelta(**time).total_seconds())
+
+    def run(self) -> None:
+        context = SimpleNamespace(
+            function_name="ReconcileMessagesFunction",
+            get_remaining_time_in_millis=lambda: self.seconds_left * 1000,
+        )
+        self.app.lambda_handler({}, cast("LambdaContext", context))
+
+    def send(self, *, known: bool = True, **form: Any) -> str:
+        """A message of our sender's, whose first status is in the table if it is known."""
+        document = self.twilio.send(**form)
+        if known:
+            self.learn(document["sid"], document["status"], source=Source.SEND, to=document["to"])
+        return str(document["sid"])
+
+    def learn(self, message_sid: str, status: str, **facts: Any) -> Message:
+        defaults: dict[str, Any] = {
+            "at": self.twilio.now,
+            "source": Source.CALLBACK,
+            "account_sid": ACCOUNT_SID,
+            "to": RECIPIENT,
+        }
+        update = StatusUpdate(message_sid=message_sid, status=status, **(defaults | facts))
+        return self.store.record(update).message
+
+    def message(self, message_sid: str) -> Message:
+        message = self.store.get(message_sid)
+        assert message is not None
+        return message
+
+    def claim(self, request_id: str = REQUEST_ID, **facts: Any) -> SendRequest:
+        """A request whose function died with its answer: nothing but the claim is there."""
+        defaults: dict[str, Any] = {
+            "claim_id": request_id[-8:],
+            "content_digest": "c" * 64,
+            "account_sid": ACCOUNT_SID,
+            "to": RECIPIENT,
+            "from_": SENDER,
+            "body_digest": body_digest(BODY),
+            "reference": "order-1",
+            "context": {"shop": "7"},
+            "claimed_at": self.twilio.now,
+            "lease_until": self.twilio.now + timedelta(seconds=29),
+        }
+        claim = SendRequest(request_id=request_id, **(defaults | facts))
+        return self.requests.claim(claim)
+
+    def request(self, request_id: str = REQUEST_ID) -> SendRequest:
+        request = self.requests.get(request_id)
+        assert request is not None
+        return request
+
+    def give_up(self, request: SendRequest) -> None:
+        """Settle it as not found, as a run does that dies before it tells."""
+        settled = request.settled(
+            RequestState.NOT_FOUND, at=self.twilio.now, kept_for=timedelta(days=30)
+        )
+        self.requests.settle(request, settled)
+
+
+def a_lost_answer(world: World, request_id: str = REQUEST_ID, **form: Any) -> str:
+    """A request that Twilio accepted, of which nobody here knows more than the claim."""
+    world.claim(request_id)
+    world.pass_by(seconds=1)
+    return world.send(known=False, **form)
