@@ -144,7 +144,7 @@ def _metric_of_math(query: Properties) -> Metric:
     stat = query["MetricStat"]
     return Metric(
         id=query["Id"],
-        namespace=stat["Metric"]["Namespace"],
+        namespace=_namespace(stat["Metric"]),
         name=stat["Metric"]["MetricName"],
         dimensions=_dimensions(stat["Metric"]),
         stat=stat["Stat"],
@@ -155,12 +155,21 @@ def _metric_of_math(query: Properties) -> Metric:
 def _only_metric(name: str, properties: Properties) -> Metric:
     return Metric(
         id=name,
-        namespace=properties["Namespace"],
+        namespace=_namespace(properties),
         name=properties["MetricName"],
         dimensions=_dimensions(properties),
         stat=properties["Statistic"],
         period=properties["Period"],
     )
+
+
+def _namespace(properties: Properties) -> str:
+    """As the template writes it: ours holds the stack's name."""
+    match properties["Namespace"]:
+        case {"Fn::Sub": str(text)} | str(text):
+            return text
+        case other:
+            raise AssertionError(f"{other} is no namespace")
 
 
 def _dimensions(properties: Properties) -> dict[str, Any]:

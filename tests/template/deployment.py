@@ -16,6 +16,8 @@ from tests.cloudformation import Template
 type Properties = dict[str, Any]
 
 PROJECT = Path(__file__).parents[2]
+OUR_NAMESPACE = "Delivery/${AWS::StackName}"
+"""Of the metrics that the functions count, as the template writes it."""
 FUNCTIONS = sorted(path.parent.name for path in PROJECT.glob("functions/*/app.py"))
 
 

@@ -9,6 +9,7 @@ from tests.cloudformation import Template, load_template
 from tests.template.alarms import Alarm, Metric, Period, alarms_of, calculated
 from tests.template.counting import counted
 from tests.template.deployment import (
+    OUR_NAMESPACE,
     PROJECT,
     of_type,
     references,
@@ -167,7 +168,7 @@ def test_the_cases_name_metrics_of_their_alarm(name: str, measured: list[Period]
 
 
 def test_every_metric_of_ours_is_counted_with_just_these_dimensions() -> None:
-    ours = [it for it in all_metrics() if it.namespace == "Delivery"]
+    ours = [it for it in all_metrics() if it.namespace == OUR_NAMESPACE]
 
     assert ours
     for metric in ours:
@@ -176,7 +177,7 @@ def test_every_metric_of_ours_is_counted_with_just_these_dimensions() -> None:
 
 
 def test_every_metric_of_awss_exists_for_what_its_dimension_names(stack: Template) -> None:
-    theirs = [it for it in all_metrics() if it.namespace != "Delivery"]
+    theirs = [it for it in all_metrics() if it.namespace != OUR_NAMESPACE]
 
     assert theirs
     for metric in theirs:

@@ -11,7 +11,7 @@ import pytest
 from delivery.error_codes import Category
 from tests.cloudformation import Template, load_template
 from tests.template.counting import counted
-from tests.template.deployment import of_type, references, translate, type_of
+from tests.template.deployment import OUR_NAMESPACE, of_type, references, translate, type_of
 
 COLUMNS = 24
 
@@ -110,7 +110,7 @@ def test_the_dashboard_is_named_after_the_stack(stack: Template) -> None:
 @each_graph
 def test_every_metric_of_ours_is_counted_with_just_these_dimensions(graph: dict[str, Any]) -> None:
     for line in lines_of(graph):
-        if line.namespace == "Delivery":
+        if line.namespace == OUR_NAMESPACE:
             assert (line.name, line.dimensions) in counted(), line
             assert line.stat in STATS_OF.get(line.name, OUR_STATS), line
 
@@ -120,7 +120,7 @@ def test_every_metric_of_awss_exists_for_what_its_dimension_names(
     graph: dict[str, Any], stack: Template
 ) -> None:
     for line in lines_of(graph):
-        if line.namespace != "Delivery":
+        if line.namespace != OUR_NAMESPACE:
             dimension, kind, attribute, stats = AWS_METRICS[line.namespace, line.name]
             ((name, value),) = line.dimensions
             named = re.fullmatch(r"\$\{(\w+)(?:\.(\w+))?\}", value)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from tests.cloudformation import Template
-from tests.template.deployment import FUNCTIONS, PROJECT, logical_id, of_type
+from tests.template.deployment import FUNCTIONS, OUR_NAMESPACE, PROJECT, logical_id, of_type
 
 POWERTOOLS = "POWERTOOLS_"  # read by Powertools itself
 NO_VALUE = {"Ref": "AWS::NoValue"}  # no deploy sets such a variable; `sam local` may
@@ -100,7 +100,7 @@ def test_a_functions_logs_and_metrics_carry_its_own_name(function: str, stack: T
     variables = declared(function, stack)
 
     assert {name: it for name, it in variables.items() if name.startswith(POWERTOOLS)} == {
-        "POWERTOOLS_METRICS_NAMESPACE": "Delivery",
+        "POWERTOOLS_METRICS_NAMESPACE": {"Fn::Sub": OUR_NAMESPACE},
         "POWERTOOLS_SERVICE_NAME": function,
     }
 
