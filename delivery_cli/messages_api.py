@@ -169,21 +169,30 @@ class MessagesApi:
                 f"{host} gave no answer ({cause_of(error)}).",
                 "Is this machine online, and is the stack (or the sandbox) still there?",
             ) from error
-        try:
-            content = response.json()
-        except ValueError:
-            content = None
-        if not isinstance(content, dict):
-            raise CommandError(
-                f"{host} answered HTTP {response.status_code} without JSON: it is no MessagesApi, "
-                "or something stands between.",
-                "Compare it with the stack's output MessagesApiUrl.",
-            )
-        if response.status_code == HTTPStatus.FORBIDDEN:
-            raise _forbidden(host, content)
-        if response.status_code == HTTPStatus.NOT_FOUND and "message" in content:
-            raise StackTooOld("The stack does not have this route")
-        return Answer(status=response.status_code, content=content)
+        return _answer_of(response, host)
+
+
+def _answer_of(response: requests.Response, host: str) -> Answer:
+    """What the API said.
+
+    Raises:
+        CommandError: something else said it, or the API has or allows no such thing.
+    """
+    try:
+        content = response.json()
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise CommandError(
+            f"{host} answered HTTP {response.status_code} without JSON: it is no MessagesApi, or "
+            "something stands between.",
+            "Compare it with the stack's output MessagesApiUrl.",
+        )
+    if response.status_code == HTTPStatus.FORBIDDEN:
+        raise _forbidden(host, content)
+    if response.status_code == HTTPStatus.NOT_FOUND and "message" in content:
+        raise StackTooOld("The stack does not have this route")
+    return Answer(status=response.status_code, content=content)
 
 
 def _good(answer: Answer) -> Json:

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -50,31 +50,14 @@ class Sheet:
         Raises:
             CommandError: it cannot be read as such a file.
         """
-        try:
-            content = file.read_bytes()
-            text = content.decode("utf-8-sig")
-        except OSError as error:
-            raise CommandError(f"{file} cannot be read: {error.strerror}.") from None
-        except UnicodeDecodeError:
-            raise CommandError(f"{file} is not UTF-8.", "Save it as CSV UTF-8.") from None
+        content, text = _content_of(file)
         header = text.partition("\n")[0]
         delimiter = max(_DELIMITERS, key=header.count)
         records = _records(file, text, delimiter)
         _, names = next(records, (1, []))
         while names and not names[-1]:  # spreadsheets write a delimiter after the last
             names.pop()
-        rows = tuple(
-            Row(
-                number=number,
-                line=line,
-                cells={
-                    name: cells[place] if place < len(cells) else ""
-                    for place, name in enumerate(names)
-                },
-                has_surplus=any(cells[len(names) :]),
-            )
-            for number, (line, cells) in enumerate(records, start=1)
-        )
+        rows = tuple(_rows(names, records))
         if not rows:
             raise CommandError(f"{file} has no rows.", "Its first line names the columns.")
         if twice := sorted({name for name in names if name and names.count(name) > 1}):
@@ -92,6 +75,16 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(visible(name) or "(without a name)" for name in names)
 
 
+def _content_of(file: Path) -> tuple[bytes, str]:
+    try:
+        content = file.read_bytes()
+        return content, content.decode("utf-8-sig")
+    except OSError as error:
+        raise CommandError(f"{file} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise CommandError(f"{file} is not UTF-8.", "Save it as CSV UTF-8.") from None
+
+
 def _records(file: Path, text: str, delimiter: str) -> _Records:
     """Blank lines are none, and the space around a cell is not part of it."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -106,3 +99,14 @@ def _records(file: Path, text: str, delimiter: str) -> _Records:
             f"{file}, line {line}: {error}.",
             'Is a " open there? Within a cell that begins with one it is written twice.',
         ) from None
+
+
+def _rows(names: Sequence[str], records: _Records) -> Iterator[Row]:
+    for number, (line, cells) in enumerate(records, start=1):
+        filled_up = [*cells, *[""] * (len(names) - len(cells))]
+        yield Row(
+            number=number,
+            line=line,
+            cells=dict(zip(names, filled_up, strict=False)),
+            has_surplus=any(cells[len(names) :]),
+        )

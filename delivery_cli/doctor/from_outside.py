@@ -93,7 +93,6 @@ def api(place: Place) -> Iterator[Finding]:
 def callback(place: Place) -> Iterator[Finding]:
     """Twilio can reach the callback URL, and nobody else gets in: a form without signature."""
     url = place.stack.outputs["StatusCallbackUrl"]
-    local = is_this_machine(url)
     with session_to(url) as session:
         try:
             answer = session.post(
@@ -107,29 +106,32 @@ def callback(place: Place) -> Iterator[Finding]:
             yield wrong("callback", f"{url} cannot be reached: {cause_of(error)}.", _REACH)
             return
         with closing(answer):
-            status = answer.status_code
-            ours = answer.headers.get("content-type", "").startswith(_OUR_ERRORS)
-    if status == HTTPStatus.FORBIDDEN and not ours:
-        yield wrong(
+            yield _finding_of(url, answer)
+
+
+def _finding_of(url: str, answer: requests.Response) -> Finding:
+    """What the answer to a request without signature says of the URL."""
+    status = answer.status_code
+    if status != HTTPStatus.FORBIDDEN:
+        return wrong(
+            "callback",
+            f"{url} answered {status} to a request without signature, not 403.",
+            _INSTEAD.get(status // 100, _REACH),
+        )
+    if not answer.headers.get("content-type", "").startswith(_OUR_ERRORS):
+        return wrong(
             "callback",
             f"{url} answered 403, but not this stack: something else refuses what it does not "
             "know, and so perhaps Twilio.",
             _REACH,
         )
-    elif status == HTTPStatus.FORBIDDEN and not url.startswith("https:") and not local:
-        yield wrong(
+    if not url.startswith("https:") and not is_this_machine(url):
+        return wrong(
             "callback",
             f"{url} is not https: callbacks cross the net in the clear.",
             "Set PublicBaseUrl to an https address with a certificate that Twilio accepts.",
         )
-    elif status == HTTPStatus.FORBIDDEN:
-        yield ok("callback", f"The callback URL {url} answers, and refuses what is not signed.")
-    else:
-        yield wrong(
-            "callback",
-            f"{url} answered {status} to a request without signature, not 403.",
-            _INSTEAD.get(status // 100, _REACH),
-        )
+    return ok("callback", f"The callback URL {url} answers, and refuses what is not signed.")
 
 
 _REACH: Final = (
