@@ -1,5 +1,6 @@
 """SendMessageFunction with its resources, as its tests use it."""
 
+import base64
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -192,3 +193,8 @@ class Function:
 
     def parameters(self, place: int = 0) -> dict[str, str]:
         return dict(self.twilio.requests[place].parameters)
+
+    def password(self, place: int = 0) -> str:
+        """What a request to Twilio was authorized with."""
+        encoded = self.twilio.requests[place].headers["Authorization"].removeprefix("Basic ")
+        return base64.b64decode(encoded).decode().partition(":")[2]

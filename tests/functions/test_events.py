@@ -1,20 +1,16 @@
-"""Every file in events/ is what its function gets, and gets the answer that its name promises.
-
-Those of send_message need a Twilio to answer them: test_send_message has them.
-"""
+"""Every file in events/ is what its function gets, and gets the answer that its name promises."""
 
 import importlib
 import json
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from delivery.credentials import TwilioSecrets
+from tests.functions.sender import EVENTS, Function
 from tests.made_once import shared_client
 
-EVENTS = Path(__file__).parents[2] / "events"
 CONTEXT = SimpleNamespace(
     function_name="Function",
     invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:Function",
@@ -70,6 +66,22 @@ BATCH = {
     "publish_outcomes-recovered",
     "status_callback-replay",
 }
+SENT: dict[str, dict[str, Any]] = {
+    "send_message-api": {"statusCode": 201},
+    "send_message-api-template": {"statusCode": 201},
+    "send_message-api-invalid": {"statusCode": 400},
+    "send_message-api-not-json": {"statusCode": 400},
+    "send_message-batch": {"statusCode": 202},
+    "send_message-batch-in-part": {"statusCode": 202},
+    "send_message-batch-invalid": {"statusCode": 400},
+    "send_message-canary": {"status_code": 201},
+    "send_message-cancel": {"statusCode": 200},
+    "send_message-cancel-unknown": {"statusCode": 404},
+    "send_message-direct": {"status_code": 201},
+    "send_message-direct-invalid": {"status_code": 400},
+    "send_message-queue": {"batchItemFailures": []},
+    "send_message-queue-invalid": {"batchItemFailures": []},
+}
 NO_ANSWER = {"notify_failure-sweep", "reconcile_messages-scheduled"}
 
 
@@ -77,9 +89,12 @@ def app_of(name: str) -> ModuleType:
     return importlib.import_module(f"functions.{name.partition('-')[0]}.app")
 
 
+def event_of(name: str) -> Any:
+    return json.loads((EVENTS / f"{name}.json").read_text("utf-8"))
+
+
 def handled(name: str) -> Any:
-    event = json.loads((EVENTS / f"{name}.json").read_text("utf-8"))
-    answer: Any = app_of(name).lambda_handler(event, CONTEXT)
+    answer: Any = app_of(name).lambda_handler(event_of(name), CONTEXT)
     return answer
 
 
@@ -102,11 +117,11 @@ def stack(
     monkeypatch.setattr(app_of("status_callback"), "secrets", secrets)
 
 
+NAMES = sorted(path.stem for path in EVENTS.glob("*.json"))
+
+
 @pytest.mark.usefixtures("stack")
-@pytest.mark.parametrize(
-    "name",
-    sorted(path.stem for path in EVENTS.glob("*.json") if not path.stem.startswith("send_message")),
-)
+@pytest.mark.parametrize("name", [it for it in NAMES if not it.startswith("send_message")])
 def test_an_event_gets_the_answer_that_its_name_promises(name: str) -> None:
     for earlier in BEFORE.get(name, []):
         handled(earlier)
@@ -124,7 +139,16 @@ def test_an_event_gets_the_answer_that_its_name_promises(name: str) -> None:
         assert answer["statusCode"] == HTTP_STATUS[name], answer
 
 
+@pytest.mark.parametrize("name", [it for it in NAMES if it.startswith("send_message")])
+def test_an_event_of_the_sender_gets_its_answer_when_twilio_accepts(
+    function: Function, name: str
+) -> None:
+    answer = function.invoke(event_of(name))
+
+    assert answer.items() >= SENT[name].items()
+
+
 def test_every_function_has_a_sample_event() -> None:
     functions = {path.parent.name for path in EVENTS.parent.glob("functions/*/app.py")}
 
-    assert {path.stem.partition("-")[0] for path in EVENTS.glob("*.json")} == functions
+    assert {name.partition("-")[0] for name in NAMES} == functions
