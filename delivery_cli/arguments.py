@@ -134,7 +134,7 @@ def _add_send(commands: _Commands) -> argparse.ArgumentParser:
         help="under one key nothing is sent twice",
     )
     command.add_argument("--watch", action="store_true", help="then watch what becomes of it")
-    _add_watching(command)
+    _add_watching(command.add_argument_group("watching (--watch)"))
     _add_csv(command)
     return command
 
@@ -227,7 +227,7 @@ def _add_watch(commands: _Commands) -> argparse.ArgumentParser:
     return command
 
 
-def _add_watching(command: argparse.ArgumentParser) -> None:
+def _add_watching(command: argparse._ActionsContainer) -> None:
     command.add_argument(
         "--every",
         metavar="SECONDS",

@@ -45,27 +45,19 @@ class _Seen:
             yield message, [it for it in message["transitions"] if it["status"] not in known]
 
 
-def watch(
-    screen: Screen,
-    look: Look,
-    *,
-    every: float,
-    timeout: float | None,
-    sleep: Callable[[float], None] = time.sleep,
-) -> int:
+def watch(screen: Screen, look: Look, *, every: float, timeout: float | None) -> int:
     """Show every change until all messages are final: 0 if all were delivered, else 1.
 
     `every` and `timeout` are seconds; without a timeout it waits as long as it takes.
     """
     ends_at = time.monotonic() + timeout if timeout is not None else float("inf")
-    seen = _Seen()
     with _shown(screen) as show:
-        show(messages := look(), seen)
+        show(messages := look())
         if not messages and not screen.can_move:
             screen.note("No message yet; Ctrl-C ends the watch.")
-        while not _is_over(messages) and time.monotonic() + every <= ends_at:
-            sleep(every)
-            show(messages := look(), seen)
+        while not _is_over(messages) and (left := ends_at - time.monotonic()) > 0:
+            time.sleep(min(every, left))
+            show(messages := look())
     if not _is_over(messages):
         screen.note(f"Not over after {timeout:g} s: {_counts(messages)}.")
         return 1
@@ -112,31 +104,23 @@ def _one(message: Json | None) -> list[Json]:
 
 
 @contextmanager
-def _shown(screen: Screen) -> Iterator[Callable[[list[Json], _Seen], None]]:
-    """How news is shown: as JSON lines, as plain lines, or in a picture that moves."""
-    if screen.as_json:
-
-        def show_json(messages: list[Json], seen: _Seen) -> None:
-            for message, _ in seen.news(messages):
-                screen.json_line(message)
-
-        yield show_json
-    elif not screen.can_move:
-
-        def show_lines(messages: list[Json], seen: _Seen) -> None:
-            for message, transitions in seen.news(messages):
-                for transition in transitions:
-                    screen.line(_line(message, transition))
-
-        yield show_lines
-    else:
+def _shown(screen: Screen) -> Iterator[Callable[[list[Json]], None]]:
+    """How the messages are shown each time: in a picture that moves, or only news, on lines."""
+    if screen.can_move:
         with Live(console=screen.out, auto_refresh=False, vertical_overflow="visible") as live:
+            yield lambda messages: live.update(_picture(messages, screen.out.width), refresh=True)
+        return
+    seen = _Seen()
 
-            def show_live(messages: list[Json], seen: _Seen) -> None:
-                list(seen.news(messages))
-                live.update(_picture(messages, screen.out.width), refresh=True)
+    def show_news(messages: list[Json]) -> None:
+        for message, transitions in seen.news(messages):
+            if screen.as_json:
+                screen.json_line(message)
+                continue
+            for transition in transitions:
+                screen.line(_line(message, transition))
 
-            yield show_live
+    yield show_news
 
 
 def _picture(messages: list[Json], width: int) -> RenderableType:

@@ -483,6 +483,16 @@ def test_a_watch_gives_up_in_time(api: ScriptedApi) -> None:
     assert "Not over after 0.05 s: 1 pending." in ran.err
 
 
+def test_a_watch_looks_once_more_when_its_time_is_up(api: ScriptedApi) -> None:
+    api.will(
+        f"GET /api/messages/{MESSAGE_SID}",
+        said(200, the_message("sent")),
+        said(200, the_message("delivered")),
+    )
+
+    assert delivery("watch", MESSAGE_SID, "--every", "60", "--timeout", "0.05").code == 0
+
+
 def test_a_terminal_sees_the_timeline_grow(api: ScriptedApi) -> None:
     api.will(
         f"GET /api/messages/{MESSAGE_SID}",
