@@ -18,27 +18,49 @@ BATCHES = "aws_lambda_powertools.utilities.batch"
 NOT_LOADED = {
     "status_callback": NEVER | {EVENTS, BATCHES, "asyncio", "requests"},
     "send_message": NEVER | {EVENTS, BATCHES, "asyncio"},
-    "query_messages": NEVER | {BATCHES, "asyncio", "requests"},
-    "notify_failure": NEVER | {"requests"},
+    "query_messages": NEVER | {EVENTS, BATCHES, "asyncio", "requests"},
+    "notify_failure": NEVER | {EVENTS, BATCHES, "asyncio", "requests"},
     "reconcile_messages": NEVER | {EVENTS, BATCHES, "asyncio"},
+    "dashboard_widget": NEVER | {EVENTS, BATCHES, "asyncio", "requests"},
+    "publish_outcomes": NEVER | {EVENTS, BATCHES, "asyncio", "requests"},
 }
 SHOW_LOADED = "import sys, json, {module}; sys.stdout.write(json.dumps(sorted(sys.modules)))"
+LOG_EVERYTHING = """
+import logging, sys
+logging.basicConfig(level=logging.INFO, stream=sys.stdout)
+import {module}
+"""
 
 
-@pytest.mark.parametrize("function", sorted(NOT_LOADED))
-def test_a_function_starts_without_what_it_seldom_needs(function: str) -> None:
-    program = SHOW_LOADED.format(module=f"{function}.app")
+def printed_by(program: str, function: str) -> str:
+    """What a program prints in an environment of the function."""
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.pathsep.join(
             str(PROJECT / folder) for folder in ("functions", "layers/delivery")
         ),
         "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
         **functions()[function].environment,
     }
-
-    started = subprocess.run(  # noqa: S603 -- its own words only
-        [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True
+    command = [sys.executable, "-c", program.format(module=f"{function}.app")]
+    ended = subprocess.run(  # noqa: S603 -- its own words only
+        command, env=environment, check=True, capture_output=True, text=True
     )
+    return ended.stdout
 
-    assert NOT_LOADED[function] & set(json.loads(started.stdout)) == set()
+
+@pytest.mark.parametrize("function", sorted(NOT_LOADED))
+def test_a_function_starts_without_what_it_seldom_needs(function: str) -> None:
+    loaded = set(json.loads(printed_by(SHOW_LOADED, function)))
+
+    assert NOT_LOADED[function] & loaded == set()
+
+
+def test_every_function_is_held_to_what_it_loads() -> None:
+    assert NOT_LOADED.keys() == functions().keys()
+
+
+def test_a_start_says_nothing_in_the_log() -> None:
+    assert printed_by(LOG_EVERYTHING, "status_callback") == ""

@@ -4,6 +4,7 @@ What boto3 adds to botocore (resources, transfers of files) nobody here uses, an
 pay for its import: docs/performance.md has the numbers.
 """
 
+import logging
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from botocore.config import Config
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
+
+# At every start botocore would say where it found its credentials.
+logging.getLogger("botocore").setLevel(logging.WARNING)
 
 # One for all clients: what AWS says about its regions is read once.
 _session: Final = Session()
