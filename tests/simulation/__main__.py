@@ -1,5 +1,6 @@
 """`python -m tests.simulation`."""
 
+import signal
 import site
 import sys
 from pathlib import Path
@@ -10,4 +11,5 @@ site.addsitedir(str(Path(__file__).resolve().parents[2] / "layers" / "delivery")
 from tests.simulation.command import main
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # who looks at its head only has seen enough
     sys.exit(main())
