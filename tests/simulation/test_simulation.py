@@ -95,6 +95,26 @@ def test_a_life_that_breaks_a_promise_is_told_with_all_that_led_to_it(
         assert what in happened
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--mutant", "by whoever finds it claimed"],
+        ["--about", "SM5ed33e"],
+        ["--seed", "17", "--mutant", "what no mutant is called"],
+        ["--seed", "17", "--mutant", "sent again"],  # several
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_told_is_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+
+    assert ended.value.code == 2
+    assert "--seed" in capsys.readouterr().err
+
+
 def test_a_life_without_a_broken_promise_is_told_as_far_as_somebody_asks(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
