@@ -3,7 +3,7 @@
     with SimulatorServer([Account(sid=..., auth_token=...)]) as server:
         ...  # the REST API is at server.base_url, the simulator's own pages at /_simulator/
 
-Beside the REST API it answers, without credentials, the pages that `control.py` lists: messages
+Beside the REST API it answers, without credentials, the pages that `own_pages.py` lists: messages
 with their callbacks and results, the debugger, settings (pace, list lag, 429 on demand, ...) and a
 change of credentials.
 """

@@ -15,8 +15,8 @@ from datetime import datetime
 
 from sandbox.simulator.accounts import Account, Accounts
 from sandbox.simulator.callbacks import Callback, CallbackAttempt, CallbackResult, DebuggerEntry
-from sandbox.simulator.control import PREFIX, ControlSurface
 from sandbox.simulator.exchange import Answer, Request
+from sandbox.simulator.own_pages import PREFIX, OwnPages
 from sandbox.simulator.playback import Playback
 from sandbox.simulator.resource import Message
 from sandbox.simulator.rest import RestApi
@@ -32,7 +32,7 @@ class TwilioSimulator:
         self._accounts = Accounts(accounts)
         self._playback = Playback(self._accounts, ids, settings or Settings())
         self._rest = RestApi(self._accounts, self._playback, ids)
-        self._control = ControlSurface(self._accounts, self._playback)
+        self._own_pages = OwnPages(self._accounts, self._playback)
 
     def handle(self, request: Request, now: datetime) -> Answer:
         """Answer a request to the REST API or to the simulator's own pages.
@@ -41,7 +41,7 @@ class TwilioSimulator:
         for it.
         """
         if request.path.startswith(PREFIX):
-            return self._control.handle(request)
+            return self._own_pages.handle(request)
         return self._rest.handle(request, now)
 
     def next_due(self) -> datetime | None:

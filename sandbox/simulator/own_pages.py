@@ -16,7 +16,7 @@ type _Page = Callable[[], Document]
 PREFIX = "/_simulator/"
 
 
-class ControlSurface:
+class OwnPages:
     """Needs no credentials: the simulator listens on this machine only.
 
     ============================  ================================================================
