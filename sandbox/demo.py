@@ -214,6 +214,7 @@ def _end(sandbox: Sandbox, story: Story, answer: Response) -> _End:
 
 
 def _is_over(sandbox: Sandbox, story: Story, message_sid: str) -> bool:
+    sandbox.emulator.check()
     called = _callbacks(sandbox, message_sid) == story.callbacks
     return called and story.holds(_message(sandbox, message_sid))
 

@@ -14,7 +14,8 @@ from contextlib import suppress
 from http import HTTPStatus
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Self
+from types import TracebackType
+from typing import Final, NoReturn, Self
 
 from sandbox.errors import SandboxError
 from sandbox.loopback import LOOPBACK, NotForwarded, call
@@ -80,9 +81,23 @@ class Emulator:
         if self._process.poll() is not None:
             raise SandboxError(f"The AWS emulator did not start; see {self.log}")
 
-    def wait_until_ended(self) -> int:
-        """Block until it ends, which it does not do by itself: its exit code."""
-        return self._process.wait()
+    def check(self) -> None:
+        """Save whoever waits for it from waiting in vain.
+
+        Raises:
+            SandboxError: it has ended by itself.
+        """
+        code = self._process.poll()
+        if code is not None:
+            raise self._ended_by_itself(code)
+
+    def wait_until_ended(self) -> NoReturn:
+        """Block until it ends, which it does not do by itself.
+
+        Raises:
+            SandboxError: it did.
+        """
+        raise self._ended_by_itself(self._process.wait())
 
     def kill_workers(self) -> int:
         """Kill the functions that run, in the middle of what they do: how many workers it were."""
@@ -107,8 +122,21 @@ class Emulator:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_error: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End it; if it had ended already, that is why something else went wrong."""
+        code = self._process.poll()
         self.stop()
+        is_unexplained = isinstance(error, Exception) and not isinstance(error, SandboxError)
+        if code is not None and is_unexplained:
+            raise self._ended_by_itself(code) from error
+
+    def _ended_by_itself(self, code: int) -> SandboxError:
+        return SandboxError(f"The emulated AWS ended by itself (exit code {code}); see {self.log}")
 
     def _signal(self, signum: signal.Signals) -> None:
         with suppress(ProcessLookupError):

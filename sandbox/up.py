@@ -6,7 +6,6 @@ from typing import Final
 
 from sandbox.console import Console, Style
 from sandbox.endpoints import Endpoints
-from sandbox.errors import SandboxError
 from sandbox.mailbox import Email
 from sandbox.running import FAILURE_EMAIL, FOLDER, Sandbox, Settings, running_sandbox
 from sandbox.sam_local import variables_of, written
@@ -33,10 +32,7 @@ def up(console: Console, settings: Settings) -> int:
             console.line(f"  {console.styled(command, Style.COMMAND)}")
         console.line()
         console.line("Failure notices appear below as they are mailed. Ctrl-C ends it all.")
-        code = sandbox.emulator.wait_until_ended()
-        raise SandboxError(
-            f"The emulated AWS ended by itself (exit code {code}); see {sandbox.emulator.log}"
-        )
+        sandbox.emulator.wait_until_ended()
     console.line()
     console.line("Stopped. Nothing is left running.")
     return 0

@@ -66,6 +66,7 @@ def _send_all(
                 _storm(sandbox, with_outage=place == begin)
             if place % _THROTTLED_EVERY == 0:
                 _change_twilio(sandbox, throttle=_THROTTLED_AT_ONCE)
+            sandbox.emulator.check()
             clients.ask(order, unless=crew.dismissed)
             advance()
 
