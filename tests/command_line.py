@@ -217,7 +217,7 @@ def write_endpoints(folder: Path, server: LoopbackServer, **more: str) -> Path:
         "aws_secret_access_key": "test",
         "region": "us-east-1",
         "stack_name": "delivery",
-        "messages_api_url": f"http://127.0.0.1:{server.port}/api",
+        "messages_api_url": f"{server.url}/api",
         **more,
     }
     path.write_text(json.dumps(endpoints))

@@ -36,11 +36,10 @@ def server(api: ScriptedApi) -> Iterator[LoopbackServer]:
 @pytest.fixture
 def stacks(server: LoopbackServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A stack whose MessagesApi is the scripted one, and one of another project."""
-    ours = AStack(outputs={"MessagesApiUrl": f"http://127.0.0.1:{server.port}/api"})
+    ours = AStack(outputs={"MessagesApiUrl": f"{server.url}/api"})
     told = CloudFormation({"delivery": ours, "shop": AStack(outputs={"Url": "https://x"})})
     with LoopbackServer(port=0, answer=told) as cloudformation:
-        url = f"http://127.0.0.1:{cloudformation.port}"
-        monkeypatch.setitem(CREDENTIALS, "AWS_ENDPOINT_URL_CLOUDFORMATION", url)
+        monkeypatch.setitem(CREDENTIALS, "AWS_ENDPOINT_URL_CLOUDFORMATION", cloudformation.url)
         yield
 
 

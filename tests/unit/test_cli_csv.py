@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from delivery_cli.fields import NAMES
+from functions.send_message import request
 from sandbox.loopback import LoopbackServer, Request, Response
 from tests.command_line import Json, Ran, ScriptedApi, run, said, write_endpoints
 
@@ -107,6 +109,12 @@ def test_each_row_is_a_message(api: QueueingApi) -> None:
         "validity_period": 60,
         "context": {"shop": "7"},
     }
+
+
+def test_every_field_of_the_api_can_be_a_column() -> None:
+    known = request._FIELDS  # noqa: SLF001 -- what is known is told to nobody but by refusing
+
+    assert {*NAMES, "context"} == known.keys()
 
 
 def test_columns_of_other_names_are_said_on_the_command_line(api: QueueingApi) -> None:

@@ -422,19 +422,13 @@ def test_an_error_of_yesterday_is_no_trouble(world: World) -> None:
     assert world.troubles() == []
 
 
-def test_what_may_not_be_looked_at_is_told_apart_from_what_is_wrong(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_may_not_be_looked_at_is_told_apart_from_what_is_wrong(world: World) -> None:
     denied = ScriptedApi()
     error = {"__type": "AccessDeniedException", "message": "ada may not do it"}
     denied.will("POST /", said(400, error))
     with LoopbackServer(port=0, answer=denied) as server:
         for service in ("SECRETS_MANAGER", "DYNAMODB"):
-            monkeypatch.setitem(
-                world.environment,
-                f"AWS_ENDPOINT_URL_{service}",
-                f"http://127.0.0.1:{server.port}",
-            )
+            world.environment[f"AWS_ENDPOINT_URL_{service}"] = server.url
 
         troubles = world.troubles()
         ran = world.examine()
