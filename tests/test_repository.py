@@ -36,7 +36,7 @@ LAYER_MAY_IMPORT = {
     "dynamodb": {"delivery.aws_errors"},
     "paging": {"delivery.message"},
     "spellings": set[str](),
-    "words": {"delivery.message"},
+    "words": {"delivery.error_codes", "delivery.message"},
     "store": {
         "delivery.message",
         "delivery.message_lists",

@@ -17,13 +17,12 @@ from delivery.message import Message, Outcome
 from delivery.message_lists import Count
 from delivery.send_request import SendRequest
 from delivery.spellings import Kind
-from delivery.words import span
+from delivery.words import CATEGORY_IN_WORDS, span
 
 from .looking import Counts, Failures, Several
 from .timeline import timeline
 from .viewer import FIELD, Viewer
 from .words import (
-    CATEGORY_IN_WORDS,
     NOTICE_IN_WORDS,
     OUTCOME_IN_WORDS,
     STATE_IN_WORDS,

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Final
 
-from delivery.error_codes import Category
 from delivery.message import MessageStatus, Notice, Outcome
 from delivery.send_request import RequestState
 
@@ -21,18 +20,6 @@ STATUS_IN_WORDS: Final[Mapping[str, str]] = {
     MessageStatus.READ: "the recipient opened it",
     MessageStatus.REFUSED: "it was refused and never sent",
     MessageStatus.NOT_FOUND: "no trace of it at Twilio: probably not sent",
-}
-
-CATEGORY_IN_WORDS: Final[Mapping[Category, str]] = {
-    Category.RECIPIENT_UNREACHABLE: "recipient unreachable",
-    Category.OPT_OUT: "opted out",
-    Category.CARRIER_FILTERING: "filtered",
-    Category.REGISTRATION_COMPLIANCE: "registration, compliance",
-    Category.ACCOUNT_CONFIG: "account, set-up",
-    Category.CONTENT: "content",
-    Category.RATE_LIMIT: "too many at once",
-    Category.TWILIO_INTERNAL: "Twilio's side",
-    Category.UNKNOWN: "unknown",
 }
 
 OUTCOME_IN_WORDS: Final[Mapping[Outcome, str]] = {

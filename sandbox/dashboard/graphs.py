@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
+from delivery.error_codes import Category
 from delivery.markup import Child, Markup, element, joined
 from delivery.message import Outcome
+from delivery.words import CATEGORY_IN_WORDS
 from sandbox.dashboard.measures import BINS, Measures
 
 _WIDTH: Final = 360
@@ -152,8 +154,8 @@ def _rows(rows: Mapping[str, tuple[float, str]], tone: str) -> Markup:
     )
 
 
-def _worded(counts: Mapping[str, int]) -> dict[str, int]:
-    return {name.replace("_", " "): count for name, count in counts.items()}
+def _worded(counts: Mapping[Category, int]) -> dict[str, int]:
+    return {CATEGORY_IN_WORDS[category]: count for category, count in counts.items()}
 
 
 def _svg(height: int, *content: Child, width: int = _WIDTH, label: str) -> Markup:

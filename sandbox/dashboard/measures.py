@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Final
 
-from delivery.error_codes import explain
+from delivery.error_codes import Category, explain
 from delivery.message import Outcome
 from delivery.send_request import RequestState
 from sandbox.aws_account import Record
@@ -35,7 +35,7 @@ class Measures:
     bin_spans: timedelta
     outcomes_over_time: Sequence[Mapping[str, int]]
     """By when the message was created, in `BINS` bins of which the last one holds this moment."""
-    failures_by_category: Mapping[str, int]
+    failures_by_category: Mapping[Category, int]
     """The most frequent first."""
     seconds_to_delivered: Mapping[str, float]
     """From creation, e.g. {"p50": 1.2}; empty while nothing is delivered."""
@@ -85,9 +85,9 @@ def _ages(ages: Iterable[timedelta]) -> dict[str, int]:
     return {name: found[name] for name, _ in _AGES}
 
 
-def _category(message: Record) -> str:
+def _category(message: Record) -> Category:
     code = message.get("error_code")
-    return str(explain(int(code) if code is not None else None, message["status"]).category)
+    return explain(int(code) if code is not None else None, message["status"]).category
 
 
 def _is_in_doubt(request: Record, now: datetime) -> bool:

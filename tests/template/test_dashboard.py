@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from delivery.error_codes import Category
+from delivery.words import CATEGORY_IN_WORDS
 from tests.cloudformation import Template, load_template
 from tests.template.counting import counted
 from tests.template.deployment import OUR_NAMESPACE, of_type, references, translate, type_of
@@ -102,6 +103,14 @@ def test_the_dashboard_is_named_after_the_stack(stack: Template) -> None:
     (dashboard,) = of_type(stack, "AWS::CloudWatch::Dashboard").values()
 
     assert dashboard["DashboardName"] == {"Ref": "AWS::StackName"}
+
+
+def test_the_categories_are_named_as_everywhere_else() -> None:
+    (graph,) = (it for it in GRAPHS if it["title"] == "Failures by category")
+    names = [line[-2] for line in graph["metrics"]]
+    labels = [line[-1]["label"] for line in graph["metrics"]]
+
+    assert dict(zip(names, labels, strict=True)) == CATEGORY_IN_WORDS
 
 
 # --- what it shows exists ------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
+from delivery.error_codes import Category
 from delivery.message import MessageStatus, Source, Transition
 
 _SOURCE_IN_WORDS: Final[Mapping[Source, str]] = {
@@ -15,6 +16,19 @@ _SOURCE_IN_WORDS: Final[Mapping[Source, str]] = {
     Source.CALLBACK: "status callback",
     Source.RECONCILE: "found by asking Twilio",
 }
+
+CATEGORY_IN_WORDS: Final[Mapping[Category, str]] = {
+    Category.RECIPIENT_UNREACHABLE: "recipient unreachable",
+    Category.OPT_OUT: "opted out",
+    Category.CARRIER_FILTERING: "filtered by a carrier",
+    Category.REGISTRATION_COMPLIANCE: "registration, compliance",
+    Category.ACCOUNT_CONFIG: "account, set-up",
+    Category.CONTENT: "content",
+    Category.RATE_LIMIT: "too many at once",
+    Category.TWILIO_INTERNAL: "Twilio's side",
+    Category.UNKNOWN: "unknown",
+}
+"""Few enough for a label; who has to do something about a failure."""
 
 # Five digits or more, however a person or a channel sets them apart.
 _LONG_NUMBER: Final = re.compile(r"\+?\(?\d(?:[\s().\-/]*\d){4,}")
