@@ -87,7 +87,7 @@ def _send(options: argparse.Namespace, screen: Screen, place: Place) -> int:
     if options.csv is not None:
         return _send_all(options, screen, place, fixed=document, body=body)
     document |= {"body": body} if body is not None else {}
-    answer = send(place.api, document, key=options.idempotency_key)
+    answer = send(screen, place.api, document, key=options.idempotency_key)
     named = id_to_watch(answer)
     if not options.watch or named is None:
         return show_answer(screen, answer)

@@ -18,7 +18,7 @@ from delivery_cli.wording import visible
 _TRIES: Final = 3
 
 
-def send(api: MessagesApi, document: Json, *, key: str | None) -> Answer:
+def send(screen: Screen, api: MessagesApi, document: Json, *, key: str | None) -> Answer:
     """Ask for one message, and again under the same key where only the answer was lost.
 
     Raises:
@@ -26,6 +26,14 @@ def send(api: MessagesApi, document: Json, *, key: str | None) -> Answer:
         NoAnswer: nobody knows whether it was sent; says how to find out.
     """
     key = key or f"cli-{secrets.token_hex(16)}"
+    try:
+        return _answer_under(key, api, document)
+    except KeyboardInterrupt:
+        screen.error(_not_known("It was stopped.", key))
+        raise
+
+
+def _answer_under(key: str, api: MessagesApi, document: Json) -> Answer:
     lost: NoAnswer | None = None
     for _ in range(_TRIES):
         try:
@@ -37,8 +45,12 @@ def send(api: MessagesApi, document: Json, *, key: str | None) -> Answer:
         if answer.is_the_functions:
             return answer
         lost = NoAnswer(f"The stack did not answer in time: {answer.detail}.")
-    raise NoAnswer(
-        f"{lost} Whether the message was sent is not known.",
+    raise _not_known(f"{lost}", key)
+
+
+def _not_known(cause: str, key: str) -> NoAnswer:
+    return NoAnswer(
+        f"{cause} Whether the message was sent is not known.",
         f"Repeat the command with --idempotency-key {key}: under one key nothing is sent twice.",
     )
 

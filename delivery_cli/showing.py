@@ -27,7 +27,7 @@ _STATES: Final = {
 
 def is_request_id(named: str) -> bool:
     """Whether it is an id of ours, and not a message's SID."""
-    return named.lower().startswith("rq_")
+    return named.strip().lower().startswith("rq_")
 
 
 def show(screen: Screen, api: MessagesApi, named: str) -> int:

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from delivery.error_codes import explain
-from sandbox.loopback import LoopbackServer
+from sandbox.loopback import LoopbackServer, Request
 from tests.builders import MESSAGE_SID, a_message, an_update
 from tests.command_line import Json, Ran, ScriptedApi, header, page, run, said, write_endpoints
 
@@ -131,6 +133,22 @@ def test_what_nobody_knows_is_told_with_the_key_to_repeat_it(api: ScriptedApi, a
     assert f"--idempotency-key {key}" in ran.err
 
 
+def test_whoever_stops_a_send_is_told_the_key_to_repeat_it(
+    api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ctrl_c(request: Request) -> None:
+        api.requests.append(request)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    monkeypatch.setattr(ScriptedApi, "__call__", lambda _, request: ctrl_c(request))
+
+    ran = delivery(*SEND)
+
+    key = header(api.requests[0], "Idempotency-Key")
+    assert ran.code == 130
+    assert f"--idempotency-key {key}" in ran.err
+
+
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
@@ -237,12 +255,13 @@ def test_a_request_that_was_refused_says_why(api: ScriptedApi) -> None:
     assert as_json.json == request | {"message": None}
 
 
-@pytest.mark.parametrize("named", [MESSAGE_SID, REQUEST_ID])
+@pytest.mark.parametrize("named", [MESSAGE_SID, REQUEST_ID, f" {REQUEST_ID}"])
 def test_what_is_not_known_is_told_with_where_to_look(named: str) -> None:
     ran, as_json = delivery("show", named), delivery("show", named, "--json")
 
     assert (ran.code, as_json.code, ran.out, as_json.out) == (1, 1, "", "")
     assert named in ran.err
+    assert ("no request" in ran.err) is ("rq_" in named)
     assert json.loads(as_json.err).keys() == {"error", "fix"}
 
 
