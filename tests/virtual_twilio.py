@@ -5,8 +5,10 @@ import json
 import random
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from typing import Any, override
+from urllib.parse import parse_qsl, unquote, urlencode
+
+import requests
 
 from sandbox.simulator.accounts import Account
 from sandbox.simulator.callbacks import CallbackAttempt, CallbackResult
@@ -143,3 +145,49 @@ def a_form(**changes: Any) -> dict[str, Any]:
         **changes,
     }
     return {name: value for name, value in form.items() if value is not None}
+
+
+type Fault = Callable[[requests.PreparedRequest], requests.Response | None]
+
+
+class Wire(requests.adapters.BaseAdapter):
+    """Carries requests to the simulator without a network; a test may answer in its place."""
+
+    def __init__(self, virtual: VirtualTwilio) -> None:
+        super().__init__()
+        self._virtual = virtual
+        self.asked: list[str] = []
+        self.fault: Fault = lambda _: None
+
+    @override
+    def send(
+        self, request: requests.PreparedRequest, *_args: Any, **_kwargs: Any
+    ) -> requests.Response:
+        path, _, query = str(request.path_url).partition("?")
+        resource = f"{path.rpartition('/')[2]}?{query}".removesuffix("?")
+        self.asked.append(f"{request.method} {unquote(resource)}")
+        instead = self.fault(request)
+        if instead is not None:  # a response with an error is false
+            return instead
+        body = request.body or b""
+        answer = self._virtual.ask(
+            str(request.method),
+            path,
+            query=query,
+            authorization=request.headers["Authorization"],
+            body=body.encode() if isinstance(body, str) else body,
+        )
+        if isinstance(answer, Dropped):
+            raise requests.ConnectionError
+        return a_response(answer.status, answer.body)
+
+    @override
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def a_response(status: int, body: bytes = b"{}") -> requests.Response:
+    response = requests.Response()
+    response.status_code = status
+    response._content = body  # noqa: SLF001 -- requests has no other way to make one
+    return response

@@ -127,6 +127,11 @@ def messages_table(dynamodb: DynamoDBClient) -> str:
 
 
 @pytest.fixture
+def store(dynamodb: DynamoDBClient, messages_table: str) -> MessageStore:
+    return MessageStore(dynamodb, messages_table)
+
+
+@pytest.fixture
 def requests_table(dynamodb: DynamoDBClient) -> str:
     """The same for the requests to send."""
     return _made_again(dynamodb, "SendRequestsTable", ENVIRONMENT["SEND_REQUESTS_TABLE"])
@@ -324,7 +329,7 @@ def world(
     }
     secrets_manager.create_secret(Name="delivery/twilio", SecretString=json.dumps(secret))
     virtual = virtual_twilio.VirtualTwilio()
-    wire = reconciler.Wire(virtual)
+    wire = virtual_twilio.Wire(virtual)
     with requests.Session() as session:
         client = TwilioClient(session, reconciler.TWILIO)
         session.mount(f"{reconciler.TWILIO}/", wire)

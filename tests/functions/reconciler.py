@@ -3,18 +3,24 @@
 from collections.abc import Callable
 from datetime import timedelta
 from types import ModuleType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast, override
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any, cast
 
-import requests
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from delivery.message import Message, Source, StatusUpdate
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest, body_digest
 from delivery.store import MessageStore
-from sandbox.simulator.exchange import Dropped
-from tests.virtual_twilio import ACCOUNT_SID, AUTH_TOKEN, RECIPIENT, SENDER, VirtualTwilio
+from tests.virtual_twilio import (
+    ACCOUNT_SID,
+    AUTH_TOKEN,
+    RECIPIENT,
+    SENDER,
+    Fault,
+    VirtualTwilio,
+    Wire,
+    a_response,
+)
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -27,45 +33,6 @@ STAYS_SENT = "+15555550105"
 UNDELIVERED = "+15555530003"
 UNHEARD_OF = (AUTH_TOKEN, BODY, RECIPIENT[1:], SENDER[1:], STAYS_SENT[1:])
 """No log line and no metric holds any of these: I8."""
-
-type Fault = Callable[[requests.PreparedRequest], requests.Response | None]
-
-
-class Wire(requests.adapters.BaseAdapter):
-    """Carries requests to the simulator without a network; a test may answer in its place."""
-
-    def __init__(self, virtual: VirtualTwilio) -> None:
-        super().__init__()
-        self._virtual = virtual
-        self.asked: list[str] = []
-        self.fault: Fault = lambda _: None
-
-    @override
-    def send(
-        self, request: requests.PreparedRequest, *_args: Any, **_kwargs: Any
-    ) -> requests.Response:
-        path, _, query = str(request.path_url).partition("?")
-        self.asked.append(unquote(f"{path.rpartition('/')[2]}?{query}".removesuffix("?")))
-        instead = self.fault(request)
-        if instead is not None:
-            return instead
-        answer = self._virtual.ask(
-            str(request.method), path, query=query, authorization=request.headers["Authorization"]
-        )
-        if isinstance(answer, Dropped):
-            raise requests.ConnectionError
-        return a_response(answer.status, answer.body)
-
-    @override
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-def a_response(status: int, body: bytes = b"{}") -> requests.Response:
-    response = requests.Response()
-    response.status_code = status
-    response._content = body  # noqa: SLF001 -- requests has no other way to make one
-    return response
 
 
 def always(status: int, body: bytes = b"{}") -> Fault:
@@ -96,7 +63,7 @@ class World:
     def asked(self) -> list[str]:
         """What Twilio was asked since this was last looked at."""
         asked, self.wire.asked = self.wire.asked, []
-        return asked
+        return [it.partition(" ")[2] for it in asked]
 
     def pass_by(self, **time: float) -> None:
         self.twilio.run(seconds=timedelta(**time).total_seconds())

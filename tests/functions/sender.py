@@ -15,11 +15,11 @@ from mypy_boto3_secretsmanager import SecretsManagerClient
 
 from delivery.message import Message
 from delivery.request_store import RequestStore
-from delivery.send_request import SendRequest
+from delivery.send_request import RequestState, SendRequest
 from delivery.store import MessageStore
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.embedded_metrics import DataPoint, data_points
-from tests.scripted_twilio import MESSAGE_SID, ScriptedTwilio
+from tests.scripted_twilio import DROPPED, MESSAGE_SID, ScriptedTwilio
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -110,6 +110,7 @@ class Function:
         self.line = line
         self.dynamodb = dynamodb
         self.twilio = server
+        self.requests = RequestStore(dynamodb, "SendRequestsTable")
         self.seconds_left = 29.0
         self.errors: list[str] = []
         self.secrets_manager = secrets_manager
@@ -146,8 +147,23 @@ class Function:
         answer = self.invoke(document)
         return answer["status_code"], answer["body"]
 
-    def request(self, request_id: str) -> SendRequest | None:
-        return RequestStore(self.dynamodb, "SendRequestsTable").get(request_id)
+    def request(self, request_id: str) -> SendRequest:
+        request = self.requests.get(request_id)
+        assert request is not None
+        return request
+
+    def lose_the_answer(self, *, key: str | None = None, **changes: Any) -> SendRequest:
+        """Send a message whose answer is lost: the request, in doubt."""
+        self.twilio.will(DROPPED)
+        _, doubt = self.post(a_document(**changes), key=key)
+        return self.request(doubt["request_id"])
+
+    def give_up(self, request: SendRequest) -> SendRequest:
+        """Settle it as not found, as reconciling does."""
+        not_found = request.settled(
+            RequestState.NOT_FOUND, at=self.clock.now(), kept_for=timedelta(days=30)
+        )
+        return self.requests.settle(request, not_found)
 
     def take(self, *bodies: object, received: int = 1) -> list[str]:
         """The queue's message ids that stay queued, of messages that are named by their place."""

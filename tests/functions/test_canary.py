@@ -2,7 +2,6 @@
 
 import pytest
 from aws_lambda_powertools import Metrics
-from mypy_boto3_dynamodb import DynamoDBClient
 
 from delivery.message import Source, StatusUpdate
 from delivery.metrics import CountedByFacts, count_apart
@@ -39,14 +38,11 @@ def test_a_canary_that_is_started_twice_is_sent_once(function: Function) -> None
     ids=["delivered", "sent", "failed", "found out", "another message"],
 )
 def test_the_loop_is_closed_by_a_callback_that_says_delivered(
-    dynamodb: DynamoDBClient,
-    messages_table: str,
+    store: MessageStore,
     capsys: pytest.CaptureFixture[str],
     updates: list[StatusUpdate],
     closed: bool,  # noqa: FBT001 -- a parameter of cases
 ) -> None:
-    store = MessageStore(dynamodb, messages_table)
-
     for update in updates:
         count_apart(Metrics(provider=CountedByFacts()), store.record(update))
 
@@ -55,10 +51,8 @@ def test_the_loop_is_closed_by_a_callback_that_says_delivered(
 
 
 def test_a_canary_that_was_delivered_and_read_closed_the_loop_once(
-    dynamodb: DynamoDBClient, messages_table: str, capsys: pytest.CaptureFixture[str]
+    store: MessageStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store = MessageStore(dynamodb, messages_table)
-
     for update in (SENT, an_update("delivered"), an_update("delivered"), an_update("read")):
         count_apart(Metrics(provider=CountedByFacts()), store.record(update))
 

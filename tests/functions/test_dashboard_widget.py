@@ -38,11 +38,6 @@ def app(
 
 
 @pytest.fixture
-def store(dynamodb: DynamoDBClient, messages_table: str) -> MessageStore:
-    return MessageStore(dynamodb, messages_table)
-
-
-@pytest.fixture
 def requests(dynamodb: DynamoDBClient, requests_table: str) -> RequestStore:
     return RequestStore(dynamodb, requests_table)
 

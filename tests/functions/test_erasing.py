@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from types import ModuleType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast, override
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import pytest
 import requests
@@ -20,11 +20,17 @@ from delivery.send_request import RequestState, SendRequest
 from delivery.store import MessageStore, StoreUnavailable
 from delivery.twilio import TwilioClient
 from delivery_cli.erasing.eraser import AtTwilio, Eraser, What, addresses_of
-from sandbox.simulator.exchange import Dropped
 from tests.builders import MESSAGE_SID, NOON, an_update
 from tests.functions.interleaving import Writer, every_interleaving
 from tests.functions.sender import FROM, TO, Function, a_document
-from tests.virtual_twilio import ACCOUNT_SID, AUTH_TOKEN, SENDER, SUBACCOUNT_SID, VirtualTwilio
+from tests.virtual_twilio import (
+    ACCOUNT_SID,
+    AUTH_TOKEN,
+    SENDER,
+    SUBACCOUNT_SID,
+    VirtualTwilio,
+    Wire,
+)
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
@@ -48,41 +54,8 @@ def raw(dynamodb: DynamoDBClient, message_sid: str = MESSAGE_SID) -> dict[str, A
     ).get("Item", {})
 
 
-class Wire(requests.adapters.BaseAdapter):
-    """Carries requests to the simulator without a network, or nowhere."""
-
-    def __init__(self, virtual: VirtualTwilio) -> None:
-        super().__init__()
-        self._virtual = virtual
-        self.is_cut = False
-        self.asked: list[str] = []
-
-    @override
-    def send(
-        self, request: requests.PreparedRequest, *_args: Any, **_kwargs: Any
-    ) -> requests.Response:
-        path, _, query = str(request.path_url).partition("?")
-        self.asked.append(f"{request.method} {path.rpartition('/')[2]}")
-        if self.is_cut:
-            raise requests.ConnectionError
-        body = request.body or b""
-        answer = self._virtual.ask(
-            str(request.method),
-            path,
-            query=query,
-            authorization=request.headers["Authorization"],
-            body=body.encode() if isinstance(body, str) else body,
-        )
-        if isinstance(answer, Dropped):
-            raise requests.ConnectionError
-        response = requests.Response()
-        response.status_code = answer.status
-        response._content = answer.body  # noqa: SLF001 -- requests has no other way to make one
-        return response
-
-    @override
-    def close(self) -> None:
-        """Nothing is open."""
+def cut(_: requests.PreparedRequest) -> NoReturn:
+    raise requests.ConnectionError
 
 
 class World:
@@ -176,11 +149,6 @@ def world(dynamodb: DynamoDBClient, messages_table: str, requests_table: str) ->
 
 
 # --- a message that was erased -------------------------------------------------------------------
-
-
-@pytest.fixture
-def store(dynamodb: DynamoDBClient, messages_table: str) -> MessageStore:
-    return MessageStore(dynamodb, messages_table, Lifetimes())
 
 
 @pytest.fixture
@@ -537,7 +505,7 @@ def test_while_twilio_does_not_answer_everything_is_left_and_it_is_not_asked_for
     world: World,
 ) -> None:
     sids = [world.send() for _ in range(3)]
-    world.wire.is_cut = True
+    world.wire.fault = cut
 
     left = world.erase()
 
@@ -683,18 +651,11 @@ def test_the_same_key_never_posts_again_after_the_erasure(
 
 
 @pytest.mark.usefixtures("world")
-def test_a_key_that_was_not_found_stays_used_after_the_erasure(
-    function: Function, dynamodb: DynamoDBClient
-) -> None:
+def test_a_key_that_was_not_found_stays_used_after_the_erasure(function: Function) -> None:
     _, message = function.post(a_document(), key="key-1")
-    requests_ = RequestStore(dynamodb, "SendRequestsTable")
-    request = function.request(message["request_id"])
-    assert request
-    not_found = request.settled(
-        RequestState.NOT_FOUND, at=function.clock.now(), kept_for=timedelta(days=30)
-    )
-    requests_.settle(request, not_found)
-    requests_.settle(not_found, not_found.erased(at=NOON, kept_for=timedelta(days=30)))
+    not_found = function.give_up(function.request(message["request_id"]))
+    erased = not_found.erased(at=NOON, kept_for=timedelta(days=30))
+    function.requests.settle(not_found, erased)
 
     status, problem = function.post(a_document(), key="key-1")
 

@@ -24,11 +24,6 @@ type Fill = Callable[[Iterable[StatusUpdate]], None]
 
 
 @pytest.fixture
-def store(dynamodb: DynamoDBClient, messages_table: str) -> MessageStore:
-    return MessageStore(dynamodb, messages_table, LIFETIMES)
-
-
-@pytest.fixture
 def fill(dynamodb: DynamoDBClient, messages_table: str) -> Fill:
     """Store the messages that were heard of so: quicker than to record the updates."""
 

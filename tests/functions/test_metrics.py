@@ -5,7 +5,6 @@ import json
 import pytest
 from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
-from mypy_boto3_dynamodb import DynamoDBClient
 
 from delivery.error_codes import explain
 from delivery.message import Source, StatusUpdate
@@ -20,11 +19,6 @@ SERVICE = {"service": "tested"}
 @pytest.fixture
 def metrics() -> Metrics:
     return Metrics(provider=CountedByFacts())
-
-
-@pytest.fixture
-def store(dynamodb: DynamoDBClient, messages_table: str) -> MessageStore:
-    return MessageStore(dynamodb, messages_table)
 
 
 def counted(

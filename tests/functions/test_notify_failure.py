@@ -36,11 +36,6 @@ def inbox(aws: None) -> Inbox:  # noqa: ARG001 -- moto
 
 
 @pytest.fixture
-def store(dynamodb: DynamoDBClient, messages_table: str) -> MessageStore:
-    return MessageStore(dynamodb, messages_table)
-
-
-@pytest.fixture
 def clock() -> Clock:
     return Clock()
 

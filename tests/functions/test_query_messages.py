@@ -11,12 +11,11 @@ import pytest
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from delivery.message import Source, StatusUpdate
-from delivery.request_store import RequestStore
 from delivery.send_request import RequestState
 from delivery.store import MessageStore
 from tests.builders import MESSAGE_SID, NOON, an_update
 from tests.functions.sender import Clock, Function, a_document
-from tests.scripted_twilio import DROPPED, refused
+from tests.scripted_twilio import refused
 
 CONTEXT = SimpleNamespace(
     function_name="QueryMessagesFunction",
@@ -35,11 +34,6 @@ def app(
     assert requests_table
     monkeypatch.setattr(app, "now", clock.now)
     return app
-
-
-@pytest.fixture
-def store(dynamodb: DynamoDBClient, messages_table: str) -> MessageStore:
-    return MessageStore(dynamodb, messages_table)
 
 
 def shown(
@@ -371,18 +365,9 @@ def test_what_was_given_up_is_counted_by_its_day_and_today_is_the_usual_one(
 def test_a_request_in_doubt_is_counted_and_one_at_work_or_given_up_is_not(
     app: ModuleType, function: Function
 ) -> None:
-    for _ in range(3):
-        function.twilio.will(DROPPED)
-    doubts = [function.post(a_document(reference=f"r{number}"))[1] for number in range(3)]
-    at_work, given_up = (function.request(it["request_id"]) for it in doubts[:2])
-    assert at_work
-    assert given_up
-    requests = RequestStore(function.dynamodb, "SendRequestsTable")
-    requests.settle(at_work, replace(at_work, state=RequestState.IN_PROGRESS))
-    not_found = given_up.settled(
-        RequestState.NOT_FOUND, at=function.clock.now(), kept_for=timedelta(days=30)
-    )
-    requests.settle(given_up, not_found)
+    at_work, given_up, _ = (function.lose_the_answer() for _ in range(3))
+    function.requests.settle(at_work, replace(at_work, state=RequestState.IN_PROGRESS))
+    function.give_up(given_up)
 
     _, body = summed_up(app)
 
@@ -500,12 +485,8 @@ def test_a_request_that_was_not_found_was_probably_not_sent(
 def test_a_claim_without_a_result_is_in_progress_and_then_in_doubt(
     app: ModuleType, function: Function
 ) -> None:
-    function.twilio.will(DROPPED)
-    _, doubt = function.post(a_document())
-    request = function.request(doubt["request_id"])
-    assert request is not None
-    requests = RequestStore(function.dynamodb, "SendRequestsTable")
-    requests.settle(request, replace(request, state=RequestState.IN_PROGRESS))
+    request = function.lose_the_answer()
+    function.requests.settle(request, replace(request, state=RequestState.IN_PROGRESS))
 
     at_once = request_shown(app, request.request_id)[1]["state"]
     function.clock.pass_by(minutes=1)
@@ -517,13 +498,10 @@ def test_a_claim_without_a_result_is_in_progress_and_then_in_doubt(
 def test_a_callback_that_carries_our_request_id_shows_a_request_in_doubt_as_sent(
     app: ModuleType, function: Function, store: MessageStore
 ) -> None:
-    function.twilio.will(DROPPED)
-    _, doubt = function.post(a_document())
-    store.record(
-        replace(an_update("sent", request_id=doubt["request_id"]), at=function.clock.now())
-    )
+    doubt = function.lose_the_answer()
+    store.record(replace(an_update("sent", request_id=doubt.request_id), at=function.clock.now()))
 
-    _, body = request_shown(app, doubt["request_id"])
+    _, body = request_shown(app, doubt.request_id)
 
     assert (body["state"], body["message_sid"]) == ("sent", MESSAGE_SID)
 
@@ -531,14 +509,7 @@ def test_a_callback_that_carries_our_request_id_shows_a_request_in_doubt_as_sent
 def test_a_request_that_was_not_found_says_that_it_takes_a_new_key(
     app: ModuleType, function: Function
 ) -> None:
-    function.twilio.will(DROPPED)
-    _, doubt = function.post(a_document())
-    request = function.request(doubt["request_id"])
-    assert request is not None
-    not_found = request.settled(
-        RequestState.NOT_FOUND, at=function.clock.now(), kept_for=timedelta(days=30)
-    )
-    RequestStore(function.dynamodb, "SendRequestsTable").settle(request, not_found)
+    request = function.give_up(function.lose_the_answer())
 
     _, body = request_shown(app, request.request_id)
 

@@ -16,7 +16,6 @@ from tests.functions.reconciler import (
     UNDELIVERED,
     Counted,
     World,
-    a_response,
     always,
 )
 from tests.virtual_twilio import (
@@ -25,6 +24,7 @@ from tests.virtual_twilio import (
     SENDER,
     SERVICE_SID,
     SUBACCOUNT_SID,
+    a_response,
     basic,
 )
 

@@ -3,15 +3,13 @@
 import json
 import warnings
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
-import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from delivery.message import Notice, Outcome, Source, StatusUpdate
-from delivery.request_store import RequestStore
-from delivery.send_request import RequestState, SendRequest
+from delivery.send_request import RequestState
 from delivery.store import MessageStore, StoreUnavailable
 from tests.functions.sender import FROM, TO, Function, a_document
 from tests.made_once import shared_client
@@ -39,12 +37,6 @@ def callback_arrives(function: Function, request_id: str, status: str = "sent") 
             request_id=request_id,
         )
     )
-
-
-def remembered(function: Function, request_id: str) -> SendRequest:
-    request = function.request(request_id)
-    assert request is not None
-    return request
 
 
 # --- the same key again --------------------------------------------------------------------------
@@ -156,15 +148,7 @@ def test_a_key_whose_request_may_have_left_is_never_posted_again(
 
 
 def test_a_request_that_was_not_found_takes_a_new_key(function: Function) -> None:
-    function.twilio.will(DROPPED)
-    _, doubt = function.post(a_document(), key=KEY)
-    request = remembered(function, doubt["request_id"])
-    not_found = request.settled(
-        RequestState.NOT_FOUND,
-        at=function.clock.now(),
-        kept_for=function.clock.now() - request.claimed_at,
-    )
-    RequestStore(function.dynamodb, "SendRequestsTable").settle(request, not_found)
+    function.give_up(function.lose_the_answer(key=KEY))
 
     status, body = function.post(a_document(), key=KEY)
 
@@ -174,14 +158,13 @@ def test_a_request_that_was_not_found_takes_a_new_key(function: Function) -> Non
 
 
 def test_a_callback_with_our_request_id_settles_a_doubt(function: Function) -> None:
-    function.twilio.will(DROPPED)
-    _, doubt = function.post(a_document(), key=KEY)
-    callback_arrives(function, doubt["request_id"])
+    doubt = function.lose_the_answer(key=KEY)
+    callback_arrives(function, doubt.request_id)
 
     status, body = function.post(a_document(), key=KEY)
 
     assert (status, body["message_sid"]) == (200, MESSAGE_SID)
-    request = remembered(function, doubt["request_id"])
+    request = function.request(doubt.request_id)
     assert (request.state, request.message_sid) == (RequestState.SENT, MESSAGE_SID)
     assert request.unsettled is not None  # what only the request knows is still to be added
     assert posts(function) == 1
@@ -190,19 +173,13 @@ def test_a_callback_with_our_request_id_settles_a_doubt(function: Function) -> N
 def test_a_request_that_was_not_found_and_turns_up_stays_on_the_list_until_people_know(
     function: Function,
 ) -> None:
-    function.twilio.will(DROPPED)
-    _, doubt = function.post(a_document(), key=KEY)
-    request = remembered(function, doubt["request_id"])
-    not_found = request.settled(
-        RequestState.NOT_FOUND, at=function.clock.now(), kept_for=timedelta(days=30)
-    )
-    RequestStore(function.dynamodb, "SendRequestsTable").settle(request, not_found)
+    request = function.give_up(function.lose_the_answer(key=KEY))
     callback_arrives(function, request.request_id)
 
     status, body = function.post(a_document(), key=KEY)
 
     assert (status, body["message_sid"]) == (200, MESSAGE_SID)
-    assert remembered(function, request.request_id).unsettled is not None
+    assert function.request(request.request_id).unsettled is not None
 
 
 # --- what is remembered --------------------------------------------------------------------------
@@ -211,7 +188,7 @@ def test_a_request_that_was_not_found_and_turns_up_stays_on_the_list_until_peopl
 def test_a_settled_request_is_kept_for_its_time_and_stands_on_no_list(function: Function) -> None:
     _, message = function.post(a_document(reference="order-7", context={"a": "1"}), key=KEY)
 
-    request = remembered(function, message["request_id"])
+    request = function.request(message["request_id"])
     assert (request.state, request.message_sid) == (RequestState.SENT, MESSAGE_SID)
     assert (request.reference, request.context) == ("order-7", {"a": "1"})
     assert request.unsettled is None
@@ -221,19 +198,14 @@ def test_a_settled_request_is_kept_for_its_time_and_stands_on_no_list(function: 
 
 
 def test_a_request_in_doubt_is_kept_until_it_is_settled(function: Function) -> None:
-    function.twilio.will(DROPPED)
+    request = function.lose_the_answer()
 
-    _, doubt = function.post(a_document())
-
-    request = remembered(function, doubt["request_id"])
     assert request.unsettled == f"open#{request.request_id[-1]}"
     assert request.expires_at is None
 
 
 def test_neither_the_body_nor_its_length_is_remembered_in_the_clear(function: Function) -> None:
-    function.twilio.will(DROPPED)
-
-    function.post(a_document())
+    function.lose_the_answer()
 
     assert a_document()["body"] not in str(function.dynamodb.scan(TableName="SendRequestsTable"))
 
@@ -250,11 +222,9 @@ def test_neither_the_body_nor_its_length_is_remembered_in_the_clear(function: Fu
 def test_a_body_is_remembered_for_comparing_only_where_twilio_leaves_it_as_it_is(
     function: Function, changes: dict[str, Any], *, comparable: bool
 ) -> None:
-    function.twilio.will(DROPPED)
+    request = function.lose_the_answer(**changes)
 
-    _, doubt = function.post(a_document(**changes))
-
-    assert (remembered(function, doubt["request_id"]).body_digest is not None) is comparable
+    assert (request.body_digest is not None) is comparable
 
 
 # --- the queue, and direct invocations -----------------------------------------------------------
@@ -387,10 +357,7 @@ def posts_that_may_have_been_taken(function: Function, reply: Reply) -> int:
 
 
 def unreachable() -> Exception:
-    client = boto3.client("dynamodb", region_name="us-east-1")
-    return client.exceptions.ClientError(
-        {"Error": {"Code": "InternalServerError", "Message": "try again"}}, "Any"
-    )
+    return ClientError({"Error": {"Code": "InternalServerError", "Message": "try again"}}, "Any")
 
 
 def test_a_message_that_no_table_can_take_is_kept_in_the_callback_queue(
@@ -417,7 +384,7 @@ def test_a_request_whose_message_the_table_did_not_take_stays_on_the_list(
 
     status, body = function.post(a_document(reference="order-7"), key=KEY)
 
-    request = remembered(function, body["request_id"])
+    request = function.request(body["request_id"])
     assert status == 201
     assert (request.state, request.message_sid) == (RequestState.SENT, MESSAGE_SID)
     assert request.unsettled == f"open#{request.request_id[-1]}"

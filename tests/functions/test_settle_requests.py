@@ -18,10 +18,9 @@ from tests.functions.reconciler import (
     Counted,
     World,
     a_lost_answer,
-    a_response,
     always,
 )
-from tests.virtual_twilio import RECIPIENT, SERVICE_SID
+from tests.virtual_twilio import RECIPIENT, SERVICE_SID, a_response
 
 # --- requests in doubt ---------------------------------------------------------------------------
 
