@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
@@ -17,6 +16,7 @@ from delivery.credentials import (
     UnknownAccount,
 )
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN
+from tests.made_once import shared_client
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -180,11 +180,9 @@ class SecretsManager:
 
 
 @pytest.fixture
-def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[SecretsManager]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
+def manager() -> Iterator[SecretsManager]:
     with mock_aws():
-        client = boto3.client("secretsmanager", region_name="us-east-1")
+        client = shared_client("secretsmanager")
         client.create_secret(Name=NAME, SecretString=a_secret())
         yield SecretsManager(client)
 

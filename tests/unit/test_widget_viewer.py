@@ -49,18 +49,10 @@ def test_only_the_widget_on_its_dashboard_says_whether_numbers_are_shown() -> No
     assert a_viewer(params={"showNumbers": True}).shows_numbers
 
 
-@pytest.mark.parametrize(
-    ("number", "shown"),
-    [
-        ("+15558675310", "…5310"),
-        ("whatsapp:+15558675310", "whatsapp:…5310"),
-        ("12345", "…2345"),
-        ("1234", "1234"),
-        ("ACME", "ACME"),
-        (None, None),
-    ],
-)
-def test_a_number_shows_its_last_four_digits(number: str | None, shown: str | None) -> None:
+@pytest.mark.parametrize(("number", "shown"), [("+15558675310", "…5310"), (None, None)])
+def test_a_number_is_shown_as_far_as_the_viewer_may_see_it(
+    number: str | None, shown: str | None
+) -> None:
     assert a_viewer().number(number) == shown
     assert a_viewer(params={"showNumbers": True}).number(number) == number
 
