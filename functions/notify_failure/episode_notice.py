@@ -32,7 +32,7 @@ from .notice import (
     word,
 )
 from .tally import Tally
-from .wording import HOW_BAD, HOW_BAD_TOGETHER, WHAT_TO_DO_TOGETHER
+from .wording import HOW_BAD_TOGETHER, WHAT_TO_DO_TOGETHER, how_bad
 
 _MOST_NAMES: Final = 5
 _BAR: Final = 30  # letters of the longest one
@@ -115,7 +115,7 @@ def _facts(it: _Range, places: Places) -> dict[str, str | None]:
         "error_code": str(code) if code else None,
         "title": it.explained.title,
         "category": str(it.explained.category),
-        "how_bad": (HOW_BAD if it.are_few else HOW_BAD_TOGETHER)[it.explained.category],
+        "how_bad": _how_bad(it),
         "retryable": word(it.explained.retryable),
         "action": it.explained.action,
         "what_to_do": " ".join(_what_to_do(it)),
@@ -328,6 +328,11 @@ def _example(example: Example) -> str:
     to = f" to {example.to}" if example.to else ""
     reference = f", reference {example.reference}" if example.reference else ""
     return on_one_line(f"{example.message_sid}{to}{reference}")
+
+
+def _how_bad(it: _Range) -> str:
+    category = it.explained.category
+    return how_bad(it.key.cause, category) if it.are_few else HOW_BAD_TOGETHER[category]
 
 
 def _what_to_do(it: _Range) -> list[str]:

@@ -11,7 +11,7 @@ from delivery.error_codes import Explanation, explain
 from delivery.message import Message, MessageStatus, Outcome, iso
 from delivery.words import shown, source_of, span
 
-from .episode import Kind, episode_id_of
+from .episode import EpisodeKey, Kind, episode_id_of
 from .notice import (
     Facts,
     FailureNotice,
@@ -28,7 +28,7 @@ from .notice import (
     utc,
     word,
 )
-from .wording import HOW_BAD
+from .wording import how_bad
 
 _VERB: Final[Mapping[str, str]] = {
     MessageStatus.REFUSED: "was not sent",
@@ -76,7 +76,7 @@ def _facts(
         "error_code": str(code) if code else None,
         "title": explained.title,
         "category": str(explained.category),
-        "how_bad": HOW_BAD[explained.category],
+        "how_bad": how_bad(EpisodeKey.of(message).cause, explained.category),
         "retryable": word(explained.retryable),
         "action": explained.action,
         "again": explained.again,
@@ -85,7 +85,7 @@ def _facts(
         "timeline": "; ".join(f"{entry.status} {iso(entry.at)}" for entry in message.transitions),
         "notice_id": message.notice_id,
         "message_url": places.api(f"messages/{message.message_sid}"),
-        "request_url": request_url if _was_not_found(message) else None,
+        "request_url": request_url if message.is_request else None,
         "error_url": error_url(code),
         "dashboard_url": places.dashboard_url,
     }
@@ -165,7 +165,7 @@ def _about(message: Message, facts: Facts) -> str:
         "From": facts.get("from"),
         "Service": facts.get("messaging_service_sid"),
         "Reference": facts.get("reference"),
-        "Message": facts["message_sid"],
+        "Message": None if message.is_request else facts["message_sid"],
         "Request": facts.get("request_id"),
         "Account": facts.get("account_sid"),
         "Created": utc(message.created_at),
@@ -177,7 +177,8 @@ def _about(message: Message, facts: Facts) -> str:
 def _ended(message: Message) -> str | None:
     if message.final_at is None:
         return None
-    return f"{utc(message.final_at)} ({span(message.final_at - message.created_at)} later)"
+    after = message.final_at - message.created_at
+    return f"{utc(message.final_at)} ({span(after)} later)" if after else utc(message.final_at)
 
 
 def _timeline(message: Message) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from delivery.error_codes import Category
+from delivery.message import MessageStatus
 
 HOW_BAD: Final[Mapping[Category, str]] = {
     Category.RECIPIENT_UNREACHABLE: (
@@ -37,6 +38,15 @@ HOW_BAD: Final[Mapping[Category, str]] = {
     ),
 }
 """Of a single failure: whom it concerns."""
+
+HOW_BAD_HERE: Final[Mapping[str, str]] = {
+    MessageStatus.REFUSED: "What sent it is likely to make the next ones wrong, too.",
+    MessageStatus.NOT_FOUND: (
+        "Twilio gave no answer when it was asked to send it. Whatever was sent in that moment may "
+        "be missing as well."
+    ),
+}
+"""Of a failure that Twilio did not bring about: its cause is our word."""
 
 HOW_BAD_TOGETHER: Final[Mapping[Category, str]] = {
     Category.RECIPIENT_UNREACHABLE: (
@@ -98,3 +108,8 @@ WHAT_TO_DO_TOGETHER: Final[Mapping[Category, str]] = {
     ),
 }
 """About all of them, before what is to be done about each."""
+
+
+def how_bad(cause: str, category: Category) -> str:
+    """Whom a failure concerns; `cause` is its error code as text, or our word."""
+    return HOW_BAD_HERE.get(cause) or HOW_BAD[category]

@@ -139,5 +139,6 @@ def _by_sender(senders: Counter[str]) -> Record:
 
 
 def _age_of(message: Message, now: datetime) -> str:
-    age = now - message.starts_at
+    # One that was sent while this counts is younger than that, and not scheduled.
+    age = now - message.starts_at if message.send_at else max(now - message.created_at, timedelta())
     return next(name for limit, name in _AGES if age < limit)

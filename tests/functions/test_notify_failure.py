@@ -432,7 +432,8 @@ def test_a_dropped_notice_of_what_became_well_is_withdrawn_or_becomes_a_recovery
 
 def tell(app: ModuleType, message_sid: str, *, abandoned_before: datetime) -> None:
     """As another environment would, which knows nothing of the claims of this one."""
-    teller = a_teller(app, app.teller._messages._client)  # noqa: SLF001 -- the same client
+    client = app.teller._messages._table._client  # noqa: SLF001 -- the same client
+    teller = a_teller(app, client)
     for _ in teller.settle(
         [message_sid], abandoned_before=abandoned_before, time_left=lambda: 60.0
     ):

@@ -328,19 +328,21 @@ def test_the_senders_are_named_up_to_twenty_and_the_others_counted_together(
 def test_what_is_awaited_is_counted_by_age_whatever_day_is_asked_about(
     app: ModuleType, store: MessageStore, clock: Clock
 ) -> None:
-    hours_old = [-48, 0.5, 0.9, 1.5, 23, 25]
+    scheduled, counted_meanwhile = -48, -0.001
+    hours_old = [scheduled, counted_meanwhile, 0.5, 0.9, 1.5, 23, 25]
     for number, hours in enumerate(hours_old):
-        heard_of = clock.now() - timedelta(hours=max(hours, 0))
-        send_at = clock.now() - timedelta(hours=hours) if hours < 0 else None
+        is_scheduled = hours == scheduled
+        heard_of = clock.now() - timedelta(hours=0 if is_scheduled else hours)
+        send_at = clock.now() - timedelta(hours=hours) if is_scheduled else None
         update = an_update("queued", message_sid=f"SM{number:032x}", send_at=send_at)
         store.record(replace(update, at=heard_of))
 
     _, body = summed_up(app, "date=2020-01-01")
 
     assert body["awaiting"] == {
-        "count": 6,
+        "count": 7,
         "complete": True,
-        "by_age": {"scheduled": 1, "under_1_hour": 2, "1_to_24_hours": 2, "over_24_hours": 1},
+        "by_age": {"scheduled": 1, "under_1_hour": 3, "1_to_24_hours": 2, "over_24_hours": 1},
     }
 
 

@@ -235,7 +235,9 @@ def test_a_request_that_became_no_message_is_told_in_its_own_words(status: str, 
     notice = a_notice(message)
 
     assert words in notice.email.splitlines()[0]
-    assert "Request: rq_" in notice.email
+    assert re.search(r"Request: +rq_", notice.email)
+    assert "Message: " not in notice.email
+    assert "later)" not in notice.email
 
 
 def test_a_request_that_was_not_found_is_told_with_what_to_do_about_it() -> None:
@@ -245,6 +247,7 @@ def test_a_request_that_was_not_found_is_told_with_what_to_do_about_it() -> None
 
     assert "was probably not sent: No trace of it at Twilio" in notice.subject
     assert "under a new key" in notice.email
+    assert "Whatever was sent in that moment may be missing" in notice.email
     assert "/requests/rq_" in notice.email
 
 
@@ -256,6 +259,7 @@ def test_a_request_that_was_refused_here_is_not_looked_for_at_twilio() -> None:
     assert "The request was not one that can be sent" in notice.subject
     assert "SendMessageFunction" in notice.email
     assert "Twilio's Console" not in notice.email
+    assert "make the next ones wrong, too" in notice.email
 
 
 def test_a_message_that_may_have_gone_out_all_the_same_is_not_just_sent_again() -> None:
