@@ -19,6 +19,7 @@ _LONGEST_VALUE: Final = 256
 _LONGEST_REFERENCE: Final = 128
 _LONGEST_NAME: Final = 20
 _MOST_PARAMETERS: Final = 20
+_HOW_A_PLUS_IS_SENT: Final = "(in a query a + is %2B)"
 
 
 class InvalidQuery(Exception):
@@ -123,7 +124,7 @@ def _read(
         else:
             try:
                 given[name] = known[name](value)
-            except (_Unfit, NotUnderstood) as unfit:
+            except _Unfit as unfit:
                 problems.append(Problem(field=name, problem=str(unfit)))
     return given, problems
 
@@ -137,8 +138,11 @@ def _unknown(name: str, known: Iterable[str]) -> Problem:
 
 def _to(value: str) -> str:
     if len(value) > _LONGEST_VALUE:
-        raise _Unfit("is too long for a number; write it as + (in a query %2B) and digits")
-    return recipient(value)
+        raise _Unfit(f"is too long for a number; write it as + and digits {_HOW_A_PLUS_IS_SENT}")
+    try:
+        return recipient(value)
+    except NotUnderstood as unfit:
+        raise _Unfit(f"{unfit} {_HOW_A_PLUS_IS_SENT}") from None
 
 
 def _reference(value: str) -> str:

@@ -62,7 +62,7 @@ def test_what_is_no_number_with_its_countrys_code_is_said_to_be_none(written: st
     with pytest.raises(NotUnderstood) as error:
         recipient(written)
 
-    assert not written.strip() or written not in str(error.value).replace("+ (", "")
+    assert not written.strip() or written not in str(error.value).replace("write it as +", "")
 
 
 def test_who_left_out_the_countrys_code_is_told_how_to_write_it() -> None:

@@ -123,8 +123,7 @@ def _e164(text: str) -> str:
         number = "+" + number
     if not _E164.fullmatch(number):
         raise NotUnderstood(
-            "is no number with its country's code; write it as + (in a query %2B), "
-            "the code and the digits"
+            "is no number with its country's code; write it as +, the code and the digits"
         )
     return number
 
