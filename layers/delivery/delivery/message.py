@@ -114,12 +114,13 @@ FINAL_OUTCOME: Final[Mapping[str, Outcome]] = {
     MessageStatus.READ: Outcome.DELIVERED,
 }
 
-_SHARDS: Final = "0123456789abcdef"
+SHARDS: Final = "0123456789abcdef"
+"""What the keys of a sparse index end with, so that none is shared by all items."""
 
-NOTICE_DUE_KEYS: Final = tuple(f"due#{shard}" for shard in _SHARDS)
+NOTICE_DUE_KEYS: Final = tuple(f"due#{shard}" for shard in SHARDS)
 """Every value of `notice_due`: where to look for those whom people must still be told of."""
 
-AWAITING_KEYS: Final = tuple(f"awaiting#{shard}" for shard in _SHARDS)
+AWAITING_KEYS: Final = tuple(f"awaiting#{shard}" for shard in SHARDS)
 """Every value of `watch` while a message is pending."""
 
 EPISODE_MARK: Final = "ep_"
@@ -461,7 +462,7 @@ def rank(status: str) -> int:
 
 def watch_keys(outcome: Outcome, day: date) -> tuple[str, ...]:
     """Every value of `watch` of the messages that failed, or were given up, on a day in UTC."""
-    return tuple(f"{outcome}#{day.isoformat()}#{shard}" for shard in _SHARDS)
+    return tuple(f"{outcome}#{day.isoformat()}#{shard}" for shard in SHARDS)
 
 
 def within_context_limits(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -479,6 +480,21 @@ def within_context_limits(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 def iso(time: datetime) -> str:
     """ISO 8601 in UTC with milliseconds, e.g. 2026-11-23T20:41:50.123Z: sorts as text."""
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def plain(value: object) -> object:
+    """A fact as a record has it: times ISO 8601 with milliseconds, words as text."""
+    match value:
+        case datetime():
+            return iso(value)
+        case StrEnum():
+            return str(value)
+        case tuple():
+            return [_plain_transition(entry) for entry in value]
+        case Mapping():
+            return dict(value)
+        case _:
+            return value
 
 
 def _recorded(transitions: tuple[Transition, ...], new: Transition) -> tuple[Transition, ...]:
@@ -579,7 +595,7 @@ def _shard(key: str) -> str:
     """The last hex digit of a key, so that no index key is shared by all messages."""
     last = key[-1].lower()
     # A letter can have two in lower case.
-    return last if last in _SHARDS else f"{ord(last[0]) % 16:x}"
+    return last if last in SHARDS else f"{ord(last[0]) % 16:x}"
 
 
 _TIMES: Final = frozenset({"at", "send_at", "created_at", "updated_at", "final_at", "watch_at"})
@@ -606,7 +622,7 @@ _NAMES: Final[Mapping[type, Mapping[str, str]]] = {
 def _record(it: Message | StatusUpdate) -> Record:
     """Absent facts are left out."""
     facts = ((name, getattr(it, field_name)) for name, field_name in _NAMES[type(it)].items())
-    return {name: _plain(fact) for name, fact in facts if fact is not None and fact != {}}
+    return {name: plain(fact) for name, fact in facts if fact is not None and fact != {}}
 
 
 def _known(kind: type[Message | StatusUpdate], record: Mapping[str, Any]) -> dict[str, Any]:
@@ -614,20 +630,6 @@ def _known(kind: type[Message | StatusUpdate], record: Mapping[str, Any]) -> dic
     names = _NAMES[kind]
     values = {names[name]: value for name, value in record.items() if name in names}
     return values | {name: _time(values[name]) for name in _TIMES & values.keys()}
-
-
-def _plain(value: object) -> object:
-    match value:
-        case datetime():
-            return iso(value)
-        case StrEnum():
-            return str(value)
-        case tuple():
-            return [_plain_transition(entry) for entry in value]
-        case Mapping():
-            return dict(value)
-        case _:
-            return value
 
 
 def _plain_transition(entry: Transition) -> Record:

@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Self
 
-from delivery.message import Record, iso
+from delivery.message import SHARDS, Record, plain
 
 _CLOCKS_DIFFER: Final = timedelta(minutes=5)
 _TIMES: Final = frozenset({"send_at", "claimed_at", "lease_until"})
 
-UNSETTLED_KEYS: Final = tuple(f"open#{shard}" for shard in "0123456789abcdef")
+UNSETTLED_KEYS: Final = tuple(f"open#{shard}" for shard in SHARDS)
 """Every value of `unsettled`: where to look for requests that are to be settled."""
 
 
@@ -139,7 +139,7 @@ class SendRequest:
         for item in fields(self):
             value = getattr(self, item.name)
             if value not in (None, "", {}):
-                record[item.name.rstrip("_")] = _plain(value)
+                record[item.name.rstrip("_")] = plain(value)
         return record
 
     @classmethod
@@ -170,15 +170,3 @@ def body_digest(body: str) -> str:
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
-
-
-def _plain(value: object) -> object:
-    match value:
-        case datetime():
-            return iso(value)
-        case StrEnum():
-            return str(value)
-        case Mapping():
-            return dict(value)
-        case _:
-            return value
