@@ -159,6 +159,17 @@ def test_every_question_is_on_the_page() -> None:
 # --- docs/architecture.md ------------------------------------------------------------------------
 
 
+def test_every_module_of_the_layer_is_on_the_page_once() -> None:
+    listed = [
+        name
+        for cells in rows(section(page("architecture.md"), "Rooms and rules"))
+        for name in named(cells[0])
+    ]
+    modules = (PROJECT / "layers/delivery/delivery").glob("*.py")
+
+    assert sorted(listed) == sorted(it.stem for it in modules if it.stem != "__init__")
+
+
 def test_every_part_is_in_the_template_in_its_order() -> None:
     parts = [
         cells[0].strip("`") for cells in rows(section(page("architecture.md"), "What is what"))
