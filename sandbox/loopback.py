@@ -21,7 +21,7 @@ LOOPBACK: Final = "127.0.0.1"
 _OF_ONE_CONNECTION: Final = frozenset(
     {"connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"}
 )
-_LOOKS_FOR_STOP_EVERY_SECONDS: Final = 0.05
+_LOOKS_FOR_STOP_EVERY_SECONDS: Final = 0.02
 
 type Headers = Sequence[tuple[str, str]]
 

@@ -52,6 +52,7 @@ class Schedule:
         runs: what to invoke.
         names: the functions' names by logical id.
         failed: told of each kind of failure when it happens first, in the schedule's thread.
+        every_seconds: the pause between two rounds.
     """
 
     def __init__(
@@ -61,11 +62,13 @@ class Schedule:
         *,
         names: Mapping[str, str],
         failed: Callable[[str], None],
+        every_seconds: float = SCHEDULES_RUN_EVERY,
     ) -> None:
         self._functions = functions
         self._runs = runs
         self._names = names
         self._failed = failed
+        self._every_seconds = every_seconds
         self._rounds = 0
         self._failures: Counter[str] = Counter()
         self._stopping = threading.Event()
@@ -117,7 +120,7 @@ class Schedule:
             self._thread.join()
 
     def _run_on(self) -> None:
-        while not self._stopping.wait(SCHEDULES_RUN_EVERY):
+        while not self._stopping.wait(self._every_seconds):
             self.run_once()
 
     def _invoke(self, run: ScheduledRun) -> str:

@@ -49,6 +49,7 @@ def test_the_command_prints_its_tables_as_the_document_has_them(
     assert any(line.startswith("| dynamodb |") for line in lines)
 
 
+@pytest.mark.thorough
 def test_the_same_seed_is_the_same_run() -> None:
     first, second = World(5).run(), World(5).run()
 

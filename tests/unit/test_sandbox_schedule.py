@@ -40,7 +40,9 @@ class Functions:
 
 def a_running(functions: Functions, *runs: ScheduledRun, told: list[str]) -> Schedule:
     names = {"ReconcileFunction": "delivery-Reconcile-1", "NotifyFunction": "delivery-Notify-1"}
-    return Schedule(cast("Any", functions), runs, names=names, failed=told.append)
+    return Schedule(
+        cast("Any", functions), runs, names=names, failed=told.append, every_seconds=0.02
+    )
 
 
 def a_run(function: str = "ReconcileFunction", **event: Json) -> ScheduledRun:
