@@ -56,7 +56,7 @@ def watch(screen: Screen, look: Look, *, every: float, timeout: float | None) ->
         if not messages and not screen.can_move:
             screen.note("No message yet; Ctrl-C ends the watch.")
         while not _is_over(messages) and (left := ends_at - time.monotonic()) > 0:
-            time.sleep(min(every, left))
+            time.sleep(min(every, left))  # the API tells of no change: it has to be asked again
             show(messages := look())
     if not _is_over(messages):
         screen.note(f"Not over after {timeout:g} s: {_counts(messages)}.")

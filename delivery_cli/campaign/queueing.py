@@ -81,6 +81,7 @@ def _queue(api: MessagesApi, batch: Sequence[_Asked], tally: Tally) -> None:
     left = list(batch)
     cause = CommandError("The queue did not take all.")
     for number in range(_TRIES):
+        # Nothing tells when the stack can take more: each further try waits longer.
         time.sleep(_PAUSE_SECONDS * number)
         try:
             answer = api.send_batch([document for _, document in left])

@@ -29,7 +29,6 @@ from .notice import (
     section,
     signed,
     utc,
-    word,
 )
 from .tally import Tally
 from .wording import HOW_BAD_TOGETHER, WHAT_TO_DO_TOGETHER, how_bad
@@ -116,7 +115,7 @@ def _facts(it: _Range, places: Places) -> dict[str, str | None]:
         "title": it.explained.title,
         "category": str(it.explained.category),
         "how_bad": _how_bad(it),
-        "retryable": word(it.explained.retryable),
+        "retryable": str(it.explained.retryable).lower(),
         "action": it.explained.action,
         "what_to_do": " ".join(_what_to_do(it)),
         "opened_at": iso(telling.opened_at),

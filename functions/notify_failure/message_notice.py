@@ -26,7 +26,6 @@ from .notice import (
     section,
     signed,
     utc,
-    word,
 )
 from .wording import how_bad
 
@@ -77,7 +76,7 @@ def _facts(
         "title": explained.title,
         "category": str(explained.category),
         "how_bad": how_bad(EpisodeKey.of(message).cause, explained.category),
-        "retryable": word(explained.retryable),
+        "retryable": str(explained.retryable).lower(),
         "action": explained.action,
         "again": explained.again,
         "created_at": iso(message.created_at),

@@ -95,11 +95,6 @@ def utc(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def word(truth: bool) -> str:  # noqa: FBT001 -- its only argument
-    """As a fact, and as an attribute that a subscriber filters by."""
-    return "true" if truth else "false"
-
-
 def custom_notification(  # noqa: PLR0913 -- what the schema has
     facts: Facts,
     *,

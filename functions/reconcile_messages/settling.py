@@ -299,7 +299,7 @@ class Settler:
     def _ambiguous(
         self, request: SendRequest, fitting: Sequence[MessageResource]
     ) -> Iterator[Finding]:
-        if self._has_no_rival(request):
+        if self._now() >= self._rivals_until(request):
             yield from self._not_found(request)
             return
         yield Finding(
@@ -316,12 +316,11 @@ class Settler:
         if self._now() >= self._waits_until(request):
             self._requests.settle(request, request.given_up())
 
-    def _has_no_rival(self, request: SendRequest) -> bool:
-        """Whether none that may have sent the same message can be settled by its looks any more."""
-        return self._now() >= self._rivals_until(request)
-
     def _rivals_until(self, request: SendRequest) -> datetime:
-        """Whoever left the list before would leave a rival alone with what may be both's."""
+        """How long another request can be settled by the looks of what may be this one's message.
+
+        Whoever is given up before leaves that one alone with a message that may not be its own.
+        """
         return request.lease_until + self._search + 2 * _CLOCKS_DIFFER
 
     def _waits_until(self, request: SendRequest) -> datetime:

@@ -162,12 +162,12 @@ def answer_directly(document: object, context: LambdaContext) -> dict[str, Any]:
 def take_batch(event: dict[str, Any], context: LambdaContext) -> "PartialItemFailureResponse":
     """Send what the messages of SendQueue ask for; those that were not sent stay there."""
     # Loaded when first needed: no caller of the API should wait for it.
-    from aws_lambda_powertools.utilities.batch import (  # noqa: PLC0415 -- the comment above
+    from aws_lambda_powertools.utilities.batch import (  # noqa: PLC0415 -- only batches need it
         BatchProcessor,
         EventType,
         process_partial_response,
     )
-    from aws_lambda_powertools.utilities.data_classes import SQSEvent  # noqa: PLC0415 -- the same
+    from aws_lambda_powertools.utilities.data_classes import SQSEvent  # noqa: PLC0415 -- only batches need it
 
     turns = None
     records = event["Records"]

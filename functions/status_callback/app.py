@@ -117,7 +117,7 @@ def keep(update: StatusUpdate) -> Answer:
 def replay_batch(event: dict[str, Any], context: LambdaContext) -> "PartialItemFailureResponse":
     """Record what waited; each update that cannot be recorded is given back to the queue."""
     # Loaded when first needed: an eighth of a start, for which no callback should wait.
-    from aws_lambda_powertools.utilities.batch import (  # noqa: PLC0415 -- the comment above
+    from aws_lambda_powertools.utilities.batch import (  # noqa: PLC0415 -- only batches need it
         BatchProcessor,
         EventType,
         process_partial_response,
