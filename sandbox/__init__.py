@@ -8,7 +8,7 @@ endpoints     tells other programs where it is
 emulator      AWS: MiniStack, which attached ends with us
 aws_account   what the sandbox itself asks of it
 sam           builds and deploys the real template; unsupported leaves out what MiniStack refuses
-simulator     Twilio
+twilio        the Twilio simulator
 gateway       API Gateway's public endpoints, and faults on the way
 
 What MiniStack does not do as AWS does:

@@ -35,8 +35,8 @@ from sandbox.routes import create_routes, routes_of
 from sandbox.sam import BUCKET, Sam
 from sandbox.schedule import Schedule, ScheduledRun, scheduled_runs
 from sandbox.seconds import PARAMETERS, QUEUES_REDELIVER_AFTER
-from sandbox.simulator.accounts import Account as TwilioAccount
-from sandbox.simulator.server import SimulatorServer
+from sandbox.twilio.accounts import Account as TwilioAccount
+from sandbox.twilio.server import SimulatorServer
 from sandbox.waiting import WaitedInVain
 
 PROJECT: Final = Path(__file__).resolve().parents[1]

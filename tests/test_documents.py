@@ -13,7 +13,7 @@ from delivery.message import FINAL_OUTCOME, RANK, Message, MessageStatus, Notice
 from delivery.send_request import RequestState
 from functions.query_messages.questions import InvalidQuery, parse_list
 from functions.send_message.request import InvalidRequest, parse
-from sandbox.simulator.stories import STORIES
+from sandbox.twilio.stories import STORIES
 from tests.builders import NOON
 from tests.cloudformation import load_template
 

@@ -13,7 +13,7 @@ from sandbox.console import Console, Style
 from sandbox.crew import Crew
 from sandbox.running import Sandbox, Settings, running_sandbox
 from sandbox.seconds import UNCONFIRMED_AFTER
-from sandbox.simulator.twilio import TwilioSimulator
+from sandbox.twilio.simulator import TwilioSimulator
 from sandbox.waiting import WaitedInVain, wait_for
 
 _CLIENTS: Final = 6

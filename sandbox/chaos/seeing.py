@@ -10,9 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 from sandbox.aws_account import Record
 from sandbox.chaos.asking import Answer
 from sandbox.running import Sandbox
-from sandbox.simulator.callbacks import Callback, CallbackState
-from sandbox.simulator.resource import Message
-from sandbox.simulator.twilio import TwilioSimulator
+from sandbox.twilio.callbacks import Callback, CallbackState
+from sandbox.twilio.resource import Message
+from sandbox.twilio.simulator import TwilioSimulator
 
 UNSETTLED_STATES: Final = frozenset({"in_progress", "in_doubt"})
 

@@ -25,14 +25,14 @@ from delivery.request_store import RequestStore
 from delivery.store import MessageStore
 from delivery.twilio import TwilioClient
 from functions.reconcile_messages.reconciling import Reconciler
-from sandbox.simulator.exchange import Dropped
+from sandbox.twilio.exchange import Dropped
 from tests.bench.benchmark import Benchmark, Known, Results, Run, Table
 from tests.bench.write_units import item_bytes, units_of
 from tests.simulation.account import empty_tables
 from tests.simulation.deployment import resources
 from tests.simulation.fakes import dynamodb
 from tests.simulation.fakes.errors import EXCEPTIONS
-from tests.virtual_twilio import ACCOUNT_SID, AUTH_TOKEN, VirtualTwilio
+from tests.support.virtual_twilio import ACCOUNT_SID, AUTH_TOKEN, VirtualTwilio
 
 _MESSAGES: Final = 10_000
 _QUICK_MESSAGES: Final = 500

@@ -13,7 +13,7 @@ import requests
 
 from sandbox.console import Console
 from sandbox.running import Sandbox, Settings, running_sandbox
-from sandbox.simulator.resource import Message
+from sandbox.twilio.resource import Message
 from sandbox.waiting import wait_for
 from tests.e2e.outside import SENDER, Json, request_id_of
 

@@ -30,7 +30,6 @@ from delivery.store import MessageStore
 from delivery.twilio import TwilioClient
 from functions.send_message.batch import RequestQueuer
 from functions.send_message.send_queue import SendQueue
-from tests import virtual_twilio
 from tests.cloudformation import create_table
 from tests.embedded_metrics import data_points
 from tests.functions import reconciler
@@ -39,7 +38,8 @@ from tests.functions.notifier import Inbox, Notifier, a_teller
 from tests.functions.sender import UNHEARD_OF, Clock, Function, Line
 from tests.made_once import shared_client
 from tests.moto_memory import remember
-from tests.scripted_twilio import ScriptedTwilio
+from tests.support import virtual_twilio
+from tests.support.scripted_twilio import ScriptedTwilio
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -11,7 +11,7 @@ from delivery.message import Message, Source, StatusUpdate
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest, body_digest
 from delivery.store import MessageStore
-from tests.virtual_twilio import (
+from tests.support.virtual_twilio import (
     ACCOUNT_SID,
     AUTH_TOKEN,
     RECIPIENT,

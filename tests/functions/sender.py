@@ -19,7 +19,7 @@ from delivery.send_request import RequestState, SendRequest
 from delivery.store import MessageStore
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.embedded_metrics import DataPoint, data_points
-from tests.scripted_twilio import DROPPED, MESSAGE_SID, ScriptedTwilio
+from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, ScriptedTwilio
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

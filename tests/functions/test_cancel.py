@@ -7,7 +7,7 @@ import pytest
 from delivery.store import MessageStore
 from tests.builders import an_update
 from tests.functions.sender import NEW_TOKEN, SUBACCOUNT_SID, TO, Function, a_document
-from tests.scripted_twilio import DROPPED, MESSAGE_SID, Reply, accepted, refused
+from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, Reply, accepted, refused
 
 
 def canceled(**properties: Any) -> Reply:

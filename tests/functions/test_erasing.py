@@ -23,7 +23,7 @@ from delivery_cli.erasing.eraser import AtTwilio, Eraser, What, addresses_of
 from tests.builders import MESSAGE_SID, NOON, an_update
 from tests.functions.interleaving import Writer, every_interleaving
 from tests.functions.sender import FROM, TO, Function, a_document
-from tests.virtual_twilio import (
+from tests.support.virtual_twilio import (
     ACCOUNT_SID,
     AUTH_TOKEN,
     SENDER,

@@ -15,7 +15,7 @@ from delivery.send_request import RequestState
 from delivery.store import MessageStore
 from tests.builders import MESSAGE_SID, NOON, an_update
 from tests.functions.sender import Clock, Function, a_document
-from tests.scripted_twilio import refused
+from tests.support.scripted_twilio import refused
 
 CONTEXT = SimpleNamespace(
     function_name="QueryMessagesFunction",

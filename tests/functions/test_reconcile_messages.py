@@ -18,7 +18,7 @@ from tests.functions.reconciler import (
     World,
     always,
 )
-from tests.virtual_twilio import (
+from tests.support.virtual_twilio import (
     ACCOUNT_SID,
     RECIPIENT,
     SENDER,

@@ -14,7 +14,7 @@ from delivery.send_request import RequestState
 from delivery.store import MessageStore
 from tests.functions.interleaving import Writer, every_interleaving
 from tests.functions.reconciler import LAGGING_LIST, STAYS_SENT, UNDELIVERED, World, a_lost_answer
-from tests.virtual_twilio import RECIPIENT
+from tests.support.virtual_twilio import RECIPIENT
 
 # --- others at the same time ---------------------------------------------------------------------
 

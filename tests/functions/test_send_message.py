@@ -12,9 +12,9 @@ import pytest
 from delivery import twilio
 from delivery.message import Outcome
 from delivery.store import MessageStore
-from sandbox.simulator.accounts import Account
-from sandbox.simulator.server import SimulatorServer
-from sandbox.simulator.settings import Settings
+from sandbox.twilio.accounts import Account
+from sandbox.twilio.server import SimulatorServer
+from sandbox.twilio.settings import Settings
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN, an_update
 from tests.embedded_metrics import total
 from tests.functions.sender import (
@@ -30,7 +30,7 @@ from tests.functions.sender import (
     an_http_event,
 )
 from tests.made_once import shared_client
-from tests.scripted_twilio import DROPPED, MESSAGE_SID, STALLED, Reply, accepted, refused
+from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, STALLED, Reply, accepted, refused
 
 # --- what Twilio says ----------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from delivery.send_request import RequestState
 from delivery.store import MessageStore, StoreUnavailable
 from tests.functions.sender import FROM, TO, Function, a_document
 from tests.made_once import shared_client
-from tests.scripted_twilio import DROPPED, MESSAGE_SID, Reply, accepted, refused
+from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, Reply, accepted, refused
 
 KEY = "order-4711"
 OTHER_SID = "SM" + "b" * 32

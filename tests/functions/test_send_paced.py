@@ -20,7 +20,7 @@ from tests.functions.sender import (
     Line,
     a_document,
 )
-from tests.scripted_twilio import accepted, refused
+from tests.support.scripted_twilio import accepted, refused
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -10,7 +10,7 @@ from delivery.message import Notice, Outcome
 from tests.builders import ACCOUNT_SID
 from tests.embedded_metrics import total
 from tests.functions.sender import FROM, REQUEST_ID, SUBACCOUNT_SID, TO, Function, a_document
-from tests.scripted_twilio import DROPPED, Reply, accepted, refused
+from tests.support.scripted_twilio import DROPPED, Reply, accepted, refused
 
 
 def test_queued_messages_are_sent_and_leave_the_queue(function: Function) -> None:

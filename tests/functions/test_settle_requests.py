@@ -20,7 +20,7 @@ from tests.functions.reconciler import (
     a_lost_answer,
     always,
 )
-from tests.virtual_twilio import RECIPIENT, SERVICE_SID, a_response
+from tests.support.virtual_twilio import RECIPIENT, SERVICE_SID, a_response
 
 # --- requests in doubt ---------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, Final
 
-from sandbox.simulator.stories import STORIES
+from sandbox.twilio.stories import STORIES
 from tests.simulation.deployment import FunctionResource
 from tests.simulation.fakes.queues import Queue
 from tests.simulation.faults import Faults, Mishap

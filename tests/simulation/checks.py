@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from sandbox.simulator.resource import Message as TwilioMessage
+from sandbox.twilio.resource import Message as TwilioMessage
 from tests.simulation.aftermath import FAILURES, Record, Violation, is_erased, plain
 from tests.simulation.callers import Entry, Wish
 from tests.simulation.deployment import parameter, queue_url

@@ -17,11 +17,11 @@ from urllib3.exceptions import (
 )
 
 from delivery.callback import signature
-from sandbox.simulator.accounts import Account
-from sandbox.simulator.callbacks import CallbackAttempt, CallbackResult, Failure
-from sandbox.simulator.exchange import Answer, Dropped, Request, Response
-from sandbox.simulator.settings import Settings
-from sandbox.simulator.twilio import TwilioSimulator
+from sandbox.twilio.accounts import Account
+from sandbox.twilio.callbacks import CallbackAttempt, CallbackResult, Failure
+from sandbox.twilio.exchange import Answer, Dropped, Request, Response
+from sandbox.twilio.settings import Settings
+from sandbox.twilio.simulator import TwilioSimulator
 from tests.simulation.calls import Calls, NotRefused, WasRefused
 from tests.simulation.faults import CALLBACKS, Fault, Faults, Mishap
 from tests.simulation.gateway import Gateway, HttpRequest, HttpResponse
@@ -29,7 +29,7 @@ from tests.simulation.trace import Trace
 from tests.simulation.virtual_time import Loop
 
 if TYPE_CHECKING:
-    from sandbox.simulator.resource import Message
+    from sandbox.twilio.resource import Message
 
 ACCOUNT_SID: Final = "AC" + "1" * 32
 AUTH_TOKEN: Final = "the-auth-token"

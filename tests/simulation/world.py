@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from typing import Final
 from unittest.mock import patch
 
-from sandbox.simulator.settings import Settings
+from sandbox.twilio.settings import Settings
 from tests.simulation.account import Account
 from tests.simulation.callers import Callers
 from tests.simulation.calls import Calls

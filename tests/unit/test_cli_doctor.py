@@ -19,7 +19,7 @@ from tests.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.cloudformation import create_table
 from tests.command_line import REGION, AStack, Json, Ran, ScriptedApi, run, said, signed_in
 from tests.made_once import shared_client as client
-from tests.scripted_twilio import Reply, ScriptedTwilio, refused
+from tests.support.scripted_twilio import Reply, ScriptedTwilio, refused
 
 FUNCTIONS = ("SendMessageFunction", "NotifyFailureFunction")
 QUEUES = ("SendQueue", "SendDeadLetterQueue", "SendInvocationFailuresQueue")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.send_message.segments import segments_of
-from sandbox.simulator.segments import segment_count
+from sandbox.twilio.segments import segment_count
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 import pytest
 from twilio.request_validator import RequestValidator
 
-from sandbox.simulator.callbacks import CallbackResult, CallbackState, Failure
-from sandbox.simulator.overrides import ConnectionOverrides, RetryPolicy, split_overrides
-from tests.virtual_twilio import (
+from sandbox.twilio.callbacks import CallbackResult, CallbackState, Failure
+from sandbox.twilio.overrides import ConnectionOverrides, RetryPolicy, split_overrides
+from tests.support.virtual_twilio import (
     ACCOUNT_SID,
     AUTH_TOKEN,
     CALLBACK_URL,

@@ -6,9 +6,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from sandbox.simulator.accounts import Account
-from sandbox.simulator.exchange import Response
-from tests.virtual_twilio import (
+from sandbox.twilio.accounts import Account
+from sandbox.twilio.exchange import Response
+from tests.support.virtual_twilio import (
     ACCOUNT_SID,
     API_KEY_SECRET,
     API_KEY_SID,

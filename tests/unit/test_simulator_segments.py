@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox.simulator.segments import segment_count, smart_encoded, utf16_length
+from sandbox.twilio.segments import segment_count, smart_encoded, utf16_length
 
 
 @pytest.mark.parametrize(

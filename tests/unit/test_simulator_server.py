@@ -26,11 +26,11 @@ from twilio.http.response import Response as SdkResponse
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
-from sandbox.simulator.callbacks import CallbackAttempt, CallbackResult, CallbackState, Failure
-from sandbox.simulator.caller import CallbackCaller
-from sandbox.simulator.server import SimulatorServer
-from sandbox.simulator.settings import Settings
-from tests.virtual_twilio import (
+from sandbox.twilio.callbacks import CallbackAttempt, CallbackResult, CallbackState, Failure
+from sandbox.twilio.caller import CallbackCaller
+from sandbox.twilio.server import SimulatorServer
+from sandbox.twilio.settings import Settings
+from tests.support.virtual_twilio import (
     ACCOUNT_SID,
     API_KEY_SECRET,
     API_KEY_SID,

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from delivery.error_codes import explain
-from sandbox.simulator.callbacks import CallbackResult, CallbackState, Failure
-from sandbox.simulator.exchange import Answer, Dropped, Response
-from tests.virtual_twilio import SERVICE_SID, VirtualTwilio, always
+from sandbox.twilio.callbacks import CallbackResult, CallbackState, Failure
+from sandbox.twilio.exchange import Answer, Dropped, Response
+from tests.support.virtual_twilio import SERVICE_SID, VirtualTwilio, always
 
 
 def status_of(answer: Answer) -> int:

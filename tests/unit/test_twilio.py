@@ -29,7 +29,7 @@ from delivery.twilio import (
     Unavailable,
 )
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN
-from tests.scripted_twilio import (
+from tests.support.scripted_twilio import (
     DROPPED,
     MESSAGE_SID,
     STALLED,

@@ -6,10 +6,10 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sandbox.simulator.accounts import Accounts
-from sandbox.simulator.exchange import Request, Response
-from sandbox.simulator.playback import Playback
-from sandbox.simulator.resource import Document, Message, message_document
+from sandbox.twilio.accounts import Accounts
+from sandbox.twilio.exchange import Request, Response
+from sandbox.twilio.playback import Playback
+from sandbox.twilio.resource import Document, Message, message_document
 
 type _Page = Callable[[], Document]
 

@@ -10,9 +10,9 @@ from datetime import date, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlencode
 
-from sandbox.simulator.errors import ApiError
-from sandbox.simulator.exchange import utc_time
-from sandbox.simulator.resource import Document, Message, message_document
+from sandbox.twilio.errors import ApiError
+from sandbox.twilio.exchange import utc_time
+from sandbox.twilio.resource import Document, Message, message_document
 
 _DEFAULT_PAGE_SIZE = 50
 _LARGEST_PAGE_SIZE = 1000

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from urllib.parse import urlsplit
 
-from sandbox.simulator.callbacks import CallbackAttempt, CallbackResult, Failure
+from sandbox.twilio.callbacks import CallbackAttempt, CallbackResult, Failure
 
 _CHUNK = 65_536
 

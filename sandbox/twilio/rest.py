@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from sandbox.simulator.accounts import Account, Accounts
-from sandbox.simulator.creation import Fields, read_message
-from sandbox.simulator.errors import ApiError
-from sandbox.simulator.exchange import Answer, Dropped, Request, Response
-from sandbox.simulator.listing import page_document
-from sandbox.simulator.playback import Playback
-from sandbox.simulator.resource import (
+from sandbox.twilio.accounts import Account, Accounts
+from sandbox.twilio.creation import Fields, read_message
+from sandbox.twilio.errors import ApiError
+from sandbox.twilio.exchange import Answer, Dropped, Request, Response
+from sandbox.twilio.listing import page_document
+from sandbox.twilio.playback import Playback
+from sandbox.twilio.resource import (
     API_VERSION,
     Document,
     Message,
@@ -23,7 +23,7 @@ from sandbox.simulator.resource import (
     media_document,
     message_document,
 )
-from sandbox.simulator.stories import Reply, Story, story_for
+from sandbox.twilio.stories import Reply, Story, story_for
 
 _INCOMPLETE = frozenset({"accepted", "scheduled", "queued", "sending"})
 _REFUSALS_BEFORE_ACCEPTING = 2

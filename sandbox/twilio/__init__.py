@@ -1,6 +1,6 @@
 """A simulated Twilio: its Messages API, and status callbacks as Twilio sends them.
 
-twilio      the simulator itself, pure and deterministic: time, ids and network are its caller's
+simulator   the simulator itself, pure and deterministic: time, ids and network are its caller's
 server      runs it on a port, in real time
 caller      performs its callbacks over the network
 

@@ -10,11 +10,11 @@ from urllib.parse import parse_qsl, unquote, urlencode
 
 import requests
 
-from sandbox.simulator.accounts import Account
-from sandbox.simulator.callbacks import CallbackAttempt, CallbackResult
-from sandbox.simulator.exchange import Answer, Dropped, Request, Response
-from sandbox.simulator.settings import Settings
-from sandbox.simulator.twilio import TwilioSimulator
+from sandbox.twilio.accounts import Account
+from sandbox.twilio.callbacks import CallbackAttempt, CallbackResult
+from sandbox.twilio.exchange import Answer, Dropped, Request, Response
+from sandbox.twilio.settings import Settings
+from sandbox.twilio.simulator import TwilioSimulator
 
 ACCOUNT_SID = "AC" + "1" * 32
 SUBACCOUNT_SID = "AC" + "2" * 32

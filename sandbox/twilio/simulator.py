@@ -13,14 +13,14 @@ import random
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sandbox.simulator.accounts import Account, Accounts
-from sandbox.simulator.callbacks import Callback, CallbackAttempt, CallbackResult, DebuggerEntry
-from sandbox.simulator.exchange import Answer, Request
-from sandbox.simulator.own_pages import PREFIX, OwnPages
-from sandbox.simulator.playback import Playback
-from sandbox.simulator.resource import Message
-from sandbox.simulator.rest import RestApi
-from sandbox.simulator.settings import Settings
+from sandbox.twilio.accounts import Account, Accounts
+from sandbox.twilio.callbacks import Callback, CallbackAttempt, CallbackResult, DebuggerEntry
+from sandbox.twilio.exchange import Answer, Request
+from sandbox.twilio.own_pages import PREFIX, OwnPages
+from sandbox.twilio.playback import Playback
+from sandbox.twilio.resource import Message
+from sandbox.twilio.rest import RestApi
+from sandbox.twilio.settings import Settings
 
 
 class TwilioSimulator:

@@ -8,9 +8,9 @@ from typing import Self
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from delivery.callback import signature
-from sandbox.simulator.overrides import ConnectionOverrides, RetryPolicy
-from sandbox.simulator.resource import API_VERSION, Message
-from sandbox.simulator.stories import Step
+from sandbox.twilio.overrides import ConnectionOverrides, RetryPolicy
+from sandbox.twilio.resource import API_VERSION, Message
+from sandbox.twilio.stories import Step
 
 _MOST_REDIRECTS = 10
 _SHORTEST_LIMIT = 0.001

@@ -20,12 +20,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self, override
 
-from sandbox.simulator.accounts import Account
-from sandbox.simulator.callbacks import CallbackAttempt
-from sandbox.simulator.caller import CallbackCaller
-from sandbox.simulator.exchange import Answer, Dropped, Request, Response
-from sandbox.simulator.settings import Settings
-from sandbox.simulator.twilio import TwilioSimulator
+from sandbox.twilio.accounts import Account
+from sandbox.twilio.callbacks import CallbackAttempt
+from sandbox.twilio.caller import CallbackCaller
+from sandbox.twilio.exchange import Answer, Dropped, Request, Response
+from sandbox.twilio.settings import Settings
+from sandbox.twilio.simulator import TwilioSimulator
 
 _CALLERS = 16
 _LONGEST_CALLBACK_SECONDS = 20.0

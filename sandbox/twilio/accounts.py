@@ -5,7 +5,7 @@ import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from sandbox.simulator.errors import ApiError
+from sandbox.twilio.errors import ApiError
 
 VALID_TEST_SENDER = "+15005550006"
 

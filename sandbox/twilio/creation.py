@@ -13,13 +13,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from sandbox.simulator.accounts import VALID_TEST_SENDER, Account, Accounts
-from sandbox.simulator.callbacks import is_callback_url
-from sandbox.simulator.errors import ApiError
-from sandbox.simulator.exchange import utc_time
-from sandbox.simulator.resource import Media, Message
-from sandbox.simulator.segments import segment_count, smart_encoded, utf16_length
-from sandbox.simulator.settings import Settings
+from sandbox.twilio.accounts import VALID_TEST_SENDER, Account, Accounts
+from sandbox.twilio.callbacks import is_callback_url
+from sandbox.twilio.errors import ApiError
+from sandbox.twilio.exchange import utc_time
+from sandbox.twilio.resource import Media, Message
+from sandbox.twilio.segments import segment_count, smart_encoded, utf16_length
+from sandbox.twilio.settings import Settings
 
 _TRIAL_PREFIX = "Sent from your Twilio trial account - "
 _MOST_CHARACTERS = 1600

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sandbox.simulator.accounts import Accounts
-from sandbox.simulator.callbacks import (
+from sandbox.twilio.accounts import Accounts
+from sandbox.twilio.callbacks import (
     Callback,
     CallbackAttempt,
     CallbackResult,
@@ -16,11 +16,11 @@ from sandbox.simulator.callbacks import (
     DebuggerEntry,
     callback_parameters,
 )
-from sandbox.simulator.overrides import ConnectionOverrides, split_overrides
-from sandbox.simulator.resource import Message
-from sandbox.simulator.segments import segment_count
-from sandbox.simulator.settings import Settings
-from sandbox.simulator.stories import Arrival, Reply, Step, Story
+from sandbox.twilio.overrides import ConnectionOverrides, split_overrides
+from sandbox.twilio.resource import Message
+from sandbox.twilio.segments import segment_count
+from sandbox.twilio.settings import Settings
+from sandbox.twilio.stories import Arrival, Reply, Step, Story
 
 _PRICE_OF_SEGMENT = Decimal("0.00750")
 _RCS_SENDER = "rcs:simulator_agent"
