@@ -53,7 +53,7 @@ deploy: $(READY) ## build and deploy into your AWS account (asks what it needs t
 	@sam deploy --guided
 
 simulate: $(READY) ## break the system in SEEDS=1000 simulated lives, and check every promise after each
-	@python -m tests.simulation --seeds $(or $(SEEDS),1000)
+	@python -m simulation --seeds $(or $(SEEDS),1000)
 
 bench: $(READY) ## measure everything in docs/performance.md (about ten minutes); ROUNDS=3, ONLY=cold_start, QUICK=1
 	@python -m tests.bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick) $(ONLY)

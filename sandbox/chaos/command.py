@@ -90,7 +90,7 @@ def _change_twilio(sandbox: Sandbox, **settings: float) -> None:
     def change(twilio: TwilioSimulator) -> None:
         twilio.settings = twilio.settings.changed(settings)
 
-    sandbox.simulator.apply(change)
+    sandbox.twilio.apply(change)
 
 
 def _wait_for_rest(console: Console, observer: Observer) -> list[str]:

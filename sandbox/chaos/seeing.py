@@ -79,7 +79,7 @@ class Observer:
         for queue in ("SendQueue", "CallbackQueue"):
             if count := sandbox.account.waiting_in(resources[queue]):
                 yield f"{queue} has {count} messages"
-        if playing := sandbox.simulator.apply(_playing):
+        if playing := sandbox.twilio.apply(_playing):
             yield f"Twilio is not done with {playing} messages"
         requests = sandbox.account.items(resources["SendRequestsTable"])
         if open_requests := sum(it.get("state") in UNSETTLED_STATES for it in requests):
@@ -114,7 +114,7 @@ class Observer:
         self._take_notices()
         return Seen(
             answers=answers,
-            at_twilio=self._sandbox.simulator.apply(_at_twilio),
+            at_twilio=self._sandbox.twilio.apply(_at_twilio),
             messages=account.items(resources["MessagesTable"]),
             requests=[
                 item

@@ -20,11 +20,11 @@ from delivery.credentials import TwilioSecret
 from functions.send_message.pace_store import PaceStore
 from functions.send_message.pacing import Pacer
 from functions.send_message.send_queue import SendQueue
+from simulation.deployment import resources
+from simulation.fakes.dynamodb import DynamoDb
+from simulation.fakes.dynamodb import Table as FakeTable
+from simulation.fakes.errors import EXCEPTIONS
 from tests.bench.benchmark import Benchmark, Known, Results, Run, Table
-from tests.simulation.deployment import resources
-from tests.simulation.fakes.dynamodb import DynamoDb
-from tests.simulation.fakes.dynamodb import Table as FakeTable
-from tests.simulation.fakes.errors import EXCEPTIONS
 
 _MESSAGES: Final = 100_000
 _QUICK_MESSAGES: Final = 2_000

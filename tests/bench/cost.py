@@ -17,11 +17,11 @@ from math import ceil
 from pathlib import Path
 from typing import Any, Final, Self
 
+from simulation.deployment import resources
 from tests.bench.benchmark import Benchmark, Known, Results, Run, Table
 from tests.bench.life import units_in
 from tests.bench.plot import Bar, bars
 from tests.cloudformation import load_template
-from tests.simulation.deployment import resources
 from tests.template.counting import counted
 
 _PRICES: Final = Path(__file__).with_name("prices.json")

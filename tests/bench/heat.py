@@ -18,13 +18,13 @@ from delivery.send_request import RequestState, SendRequest
 from delivery.store import MessageStore
 from functions.send_message.pace import BURST
 from functions.send_message.pace_store import PaceStore
+from simulation.account import empty_tables
+from simulation.deployment import resources
+from simulation.fakes import dynamodb
+from simulation.fakes.errors import EXCEPTIONS
 from tests.bench.benchmark import Benchmark, Known, Results, Run, Table
 from tests.bench.write_units import Item, units_of
 from tests.builders import ACCOUNT_SID, NOON, an_update
-from tests.simulation.account import empty_tables
-from tests.simulation.deployment import resources
-from tests.simulation.fakes import dynamodb
-from tests.simulation.fakes.errors import EXCEPTIONS
 
 _MESSAGES: Final = 10_000
 _QUICK_MESSAGES: Final = 500

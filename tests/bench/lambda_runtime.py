@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final, Self
 
 from sandbox.sam import Sam
-from tests.simulation.deployment import PROJECT, REGION, functions
+from simulation.deployment import PROJECT, REGION, functions
 
 INSIDE: Final = Path(__file__).parent / "inside"
 """The programs that run in it."""

@@ -16,13 +16,13 @@ from delivery.store import MessageStore
 from functions.notify_failure.episode_store import EpisodeStore
 from functions.notify_failure.findings import What
 from functions.notify_failure.telling import Teller
+from simulation.account import empty_tables
+from simulation.deployment import resources
+from simulation.fakes import dynamodb
+from simulation.fakes.errors import EXCEPTIONS
 from tests.bench.benchmark import Benchmark, Known, Results, Run, Table
 from tests.bench.write_units import Units, item_bytes, units_of
 from tests.builders import ACCOUNT_SID, MESSAGE_SID, NOON, an_update
-from tests.simulation.account import empty_tables
-from tests.simulation.deployment import resources
-from tests.simulation.fakes import dynamodb
-from tests.simulation.fakes.errors import EXCEPTIONS
 
 REQUEST_ID: Final = "rq_0123456789abcdef0123456789abcdef"
 REFERENCE: Final = "order-2026-11-23-4711"

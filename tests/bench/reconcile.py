@@ -26,13 +26,13 @@ from delivery.store import MessageStore
 from delivery.twilio import TwilioClient
 from functions.reconcile_messages.reconciling import Reconciler
 from sandbox.twilio.exchange import Dropped
+from simulation.account import empty_tables
+from simulation.deployment import resources
+from simulation.fakes import dynamodb
+from simulation.fakes.errors import EXCEPTIONS
 from tests.bench.benchmark import Benchmark, Known, Results, Run, Table
 from tests.bench.write_units import item_bytes, units_of
-from tests.simulation.account import empty_tables
-from tests.simulation.deployment import resources
-from tests.simulation.fakes import dynamodb
-from tests.simulation.fakes.errors import EXCEPTIONS
-from tests.support.virtual_twilio import ACCOUNT_SID, AUTH_TOKEN, VirtualTwilio
+from tests.virtual_twilio import ACCOUNT_SID, AUTH_TOKEN, VirtualTwilio
 
 _MESSAGES: Final = 10_000
 _QUICK_MESSAGES: Final = 500

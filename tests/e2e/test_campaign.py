@@ -69,7 +69,7 @@ def ask_for_all(sandbox: Sandbox) -> list[str]:
 
 def at_twilio(sandbox: Sandbox) -> list[Message]:
     """Every message that Twilio has accepted."""
-    return list(sandbox.simulator.apply(lambda twilio: twilio.messages()))
+    return list(sandbox.twilio.apply(lambda twilio: twilio.messages()))
 
 
 def are_sent(sandbox: Sandbox, number: int) -> bool:

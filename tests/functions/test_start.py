@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from tests.simulation.deployment import PROJECT, functions
+from simulation.deployment import PROJECT, functions
 
 NEVER = {"boto3", "s3transfer"}
 EVENTS = "aws_lambda_powertools.utilities.data_classes"

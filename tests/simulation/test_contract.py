@@ -22,16 +22,16 @@ from moto import mock_aws
 
 from sandbox.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Emulator
 from sandbox.loopback import claim_ports
+from simulation.contract import Request, differences, recorded_requests, scripted_requests
+from simulation.deployment import resources
+from simulation.edge_cases import EDGE_CASES
+from simulation.fakes.events import EventBridge
+from simulation.fakes.notifications import SecretsManager, Sns
+from simulation.fakes.queues import Queue, Sqs
+from simulation.faults import FINE
+from simulation.lambda_service import Lambda
+from simulation.world import World
 from tests.cloudformation import create_table
-from tests.simulation.contract import Request, differences, recorded_requests, scripted_requests
-from tests.simulation.deployment import resources
-from tests.simulation.edge_cases import EDGE_CASES
-from tests.simulation.fakes.events import EventBridge
-from tests.simulation.fakes.notifications import SecretsManager, Sns
-from tests.simulation.fakes.queues import Queue, Sqs
-from tests.simulation.faults import FINE
-from tests.simulation.lambda_service import Lambda
-from tests.simulation.world import World
 
 EVENTS = Path(__file__).parents[2] / "events"
 SEEDS = (4, 8, 15, 16, 23)

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from tests.simulation.deployment import PROJECT
-from tests.simulation.mutants import MUTANTS, Mutant
-from tests.simulation.program import Edit
-from tests.simulation.runs import seeds_until_caught
+from simulation.deployment import PROJECT
+from simulation.mutants import MUTANTS, Mutant
+from simulation.program import Edit
+from simulation.runs import seeds_until_caught
 
 _MOST_SEEDS = 600
 

@@ -4,13 +4,13 @@ import re
 
 import pytest
 
-from tests.simulation.checks import violations
-from tests.simulation.command import main
-from tests.simulation.faults import FINE
-from tests.simulation.mutants import mutant_named
-from tests.simulation.report import Life
-from tests.simulation.runs import Totals, run_seeds, seeds_until_caught
-from tests.simulation.world import World
+from simulation.checks import violations
+from simulation.command import main
+from simulation.faults import FINE
+from simulation.mutants import mutant_named
+from simulation.report import Life
+from simulation.runs import Totals, run_seeds, seeds_until_caught
+from simulation.world import World
 
 _SEEDS_OF_A_PART = 25
 _PARTS = 12
@@ -44,7 +44,7 @@ def test_the_command_prints_its_tables_as_the_document_has_them(
 
     lines = capsys.readouterr().out.splitlines()
     assert code == 0
-    assert lines[0] == "    python -m tests.simulation --from 7 --seeds 2"
+    assert lines[0] == "    python -m simulation --from 7 --seeds 2"
     assert {"| runs | 2 |", "| violations | 0 |"} <= set(lines)
     assert any(line.startswith("| dynamodb |") for line in lines)
 

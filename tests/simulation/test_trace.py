@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.simulation.trace import Trace
-from tests.simulation.virtual_time import Ended
-from tests.simulation.words import in_words, request_in_words, shortened
+from simulation.trace import Trace
+from simulation.virtual_time import Ended
+from simulation.words import in_words, request_in_words, shortened
 
 SID = "SM" + "5ed33e363ba5d3d1cb67e38533ce8607"
 ITEM = {"message_sid": {"S": SID}, "status": {"S": "sent"}, "rank": {"N": "40"}}

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
-from tests.simulation.aftermath import Violation
-from tests.simulation.checks import violations
-from tests.simulation.mutants import Mutant
-from tests.simulation.program import Program
-from tests.simulation.world import World
+from simulation.aftermath import Violation
+from simulation.checks import violations
+from simulation.mutants import Mutant
+from simulation.program import Program
+from simulation.world import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from tests.cloudformation import load_template
 
-PROJECT: Final = Path(__file__).parents[2]
+PROJECT: Final = Path(__file__).parents[1]
 REGION: Final = "us-east-1"
 _AWS: Final = {
     "AWS::Region": REGION,

@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.simulation.aftermath import Violation, plain
-from tests.simulation.fakes.dynamodb import Change
-from tests.simulation.world import World
+from simulation.aftermath import Violation, plain
+from simulation.fakes.dynamodb import Change
+from simulation.world import World
 
 type Step = tuple[str, str]
 """An outcome, and the one that followed it."""

@@ -19,10 +19,10 @@ from time import monotonic
 from typing import Final, Self, TextIO
 
 from sandbox.console import Console, Style
-from tests.simulation.faults import CALLED, Fault
-from tests.simulation.mutants import MUTANTS, Mutant, mutant_named
-from tests.simulation.report import Life
-from tests.simulation.runs import Totals, run_seeds, seeds_until_caught
+from simulation.faults import CALLED, Fault
+from simulation.mutants import MUTANTS, Mutant, mutant_named
+from simulation.report import Life
+from simulation.runs import Totals, run_seeds, seeds_until_caught
 
 _AT_A_TIME: Final = 20
 _WIDTH: Final = 40
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.simulation",
+        prog="python -m simulation",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -94,7 +94,7 @@ def run(console: Console, seeds: range, jobs: int) -> int:
         console.line(line)
     for broken in sorted(totals.broken, key=lambda it: it.seed)[:_MOST_SHOWN]:
         console.line()
-        console.line(f"python -m tests.simulation --seed {broken.seed}", Style.BAD)
+        console.line(f"python -m simulation --seed {broken.seed}", Style.BAD)
         for line in islice(Life(broken.seed).told(), _MOST_LINES):
             console.line(line)
     return 1 if totals.broken else 0
@@ -150,7 +150,7 @@ def tables(totals: Totals, seconds: float) -> Iterator[str]:
 
 
 def _command(seeds: range) -> str:
-    return f"    python -m tests.simulation --from {seeds.start} --seeds {len(seeds)}"
+    return f"    python -m simulation --from {seeds.start} --seeds {len(seeds)}"
 
 
 def _table(title: str, rows: Iterable[tuple[str, int]]) -> Iterator[str]:

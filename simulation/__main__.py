@@ -1,4 +1,4 @@
-"""`python -m tests.simulation`."""
+"""`python -m simulation`."""
 
 import signal
 import site
@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 # The layer's own package, which Lambda would put there.
-site.addsitedir(str(Path(__file__).resolve().parents[2] / "layers" / "delivery"))
+site.addsitedir(str(Path(__file__).resolve().parents[1] / "layers" / "delivery"))
 
-from tests.simulation.command import main
+from simulation.command import main
 
 if __name__ == "__main__":
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # who looks at its head only has seen enough

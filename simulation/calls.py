@@ -8,11 +8,11 @@ from typing import Any, Final, Protocol
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 
-from tests.simulation.fakes.errors import EXCEPTIONS, client_error
-from tests.simulation.faults import Fault, Faults
-from tests.simulation.trace import Trace
-from tests.simulation.virtual_time import Loop
-from tests.simulation.words import request_in_words
+from simulation.fakes.errors import EXCEPTIONS, client_error
+from simulation.faults import Fault, Faults
+from simulation.trace import Trace
+from simulation.virtual_time import Loop
+from simulation.words import request_in_words
 
 _DEFAULT_TRIES: Final = 5
 _DEFAULT_TIMEOUT: Final = 60.0
@@ -50,7 +50,8 @@ class Watcher(Protocol):
         operation: str,
         arguments: Mapping[str, Any],
         answer: Mapping[str, Any] | Exception,
-    ) -> None: ...
+    ) -> None:
+        """Takes the request and its answer or error."""
 
 
 class Calls:
@@ -150,7 +151,6 @@ class Client:
 
     def _ask(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """As boto3 does it: the whole request again after a failure that may pass."""
-
         who = self._loop.who
 
         def effect() -> dict[str, Any]:

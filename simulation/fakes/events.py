@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from tests.simulation.fakes.errors import client_error
+from simulation.fakes.errors import client_error
 
 _MOST_ENTRIES: Final = 10
 _LARGEST_REQUEST: Final = 256 * 1024

@@ -7,15 +7,15 @@ from typing import Any, Final
 
 from botocore.config import Config
 
-from tests.simulation.calls import Calls, Client, Operate, Watcher
-from tests.simulation.deployment import parameter, queue_url, resources
-from tests.simulation.fakes.dynamodb import Change, Clock, DynamoDb, Table
-from tests.simulation.fakes.events import EventBridge
-from tests.simulation.fakes.notifications import SecretsManager, Sns
-from tests.simulation.fakes.queues import Queue, Sqs
-from tests.simulation.faults import Faults, Mishap
-from tests.simulation.twilio_side import ACCOUNT_SID, AUTH_TOKEN
-from tests.simulation.virtual_time import Loop
+from simulation.calls import Calls, Client, Operate, Watcher
+from simulation.deployment import parameter, queue_url, resources
+from simulation.fakes.dynamodb import Change, Clock, DynamoDb, Table
+from simulation.fakes.events import EventBridge
+from simulation.fakes.notifications import SecretsManager, Sns
+from simulation.fakes.queues import Queue, Sqs
+from simulation.faults import Faults, Mishap
+from simulation.twilio_side import ACCOUNT_SID, AUTH_TOKEN
+from simulation.virtual_time import Loop
 
 PAGE_SIZE: Final = 3
 """The items that DynamoDB reads at once: few, so that there are several pages."""

@@ -15,12 +15,12 @@ from unittest.mock import patch
 
 from botocore.config import Config
 
-from tests.simulation.deployment import REGION, FunctionResource
-from tests.simulation.fakes.powertools import Logger, Metrics
-from tests.simulation.faults import Faults, Mishap
-from tests.simulation.program import Program
-from tests.simulation.trace import Trace
-from tests.simulation.virtual_time import Ended, Loop
+from simulation.deployment import REGION, FunctionResource
+from simulation.fakes.powertools import Logger, Metrics
+from simulation.faults import Faults, Mishap
+from simulation.program import Program
+from simulation.trace import Trace
+from simulation.virtual_time import Ended, Loop
 
 type MakeClient = Callable[[str, Config | None], Any]
 type MakeSession = Callable[[], Any]

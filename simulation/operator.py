@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from tests.simulation.deployment import parameter
-from tests.simulation.faults import Faults
-from tests.simulation.lambda_service import Lambda
-from tests.simulation.trace import Trace
-from tests.simulation.virtual_time import Ended, Loop
+from simulation.deployment import parameter
+from simulation.faults import Faults
+from simulation.lambda_service import Lambda
+from simulation.trace import Trace
+from simulation.virtual_time import Ended, Loop
 
 _AGAIN_AFTER: Final = 1800.0
 _PASSING: Final = frozenset({"StoreUnavailable", "SecretUnavailable"})

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from tests.simulation.deployment import FunctionResource, resolved
-from tests.simulation.faults import Faults, Mishap
-from tests.simulation.lambda_service import Lambda
-from tests.simulation.virtual_time import Ended, Loop
+from simulation.deployment import FunctionResource, resolved
+from simulation.faults import Faults, Mishap
+from simulation.lambda_service import Lambda
+from simulation.virtual_time import Ended, Loop
 
 _LONGEST_SECONDS: Final = 30.0
 

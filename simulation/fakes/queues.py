@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tests.simulation.fakes.errors import client_error
+from simulation.fakes.errors import client_error
 
 _LARGEST_BODY: Final = 1024 * 1024
 _LONGEST_DELAY: Final = 900

@@ -4,10 +4,10 @@ import random
 from functools import partial
 from typing import Final
 
-from tests.simulation.callers import SENDER
-from tests.simulation.deployment import functions
-from tests.simulation.twilio_side import Twilio
-from tests.simulation.virtual_time import Loop
+from simulation.callers import SENDER
+from simulation.deployment import functions
+from simulation.twilio_side import Twilio
+from simulation.virtual_time import Loop
 
 _STORMS: Final = 0.08
 _MORE_THAN_A_TRANSACTION_TAKES: Final = 110

@@ -22,11 +22,11 @@ from sandbox.twilio.callbacks import CallbackAttempt, CallbackResult, Failure
 from sandbox.twilio.exchange import Answer, Dropped, Request, Response
 from sandbox.twilio.settings import Settings
 from sandbox.twilio.simulator import TwilioSimulator
-from tests.simulation.calls import Calls, NotRefused, WasRefused
-from tests.simulation.faults import CALLBACKS, Fault, Faults, Mishap
-from tests.simulation.gateway import Gateway, HttpRequest, HttpResponse
-from tests.simulation.trace import Trace
-from tests.simulation.virtual_time import Loop
+from simulation.calls import Calls, NotRefused, WasRefused
+from simulation.faults import CALLBACKS, Fault, Faults, Mishap
+from simulation.gateway import Gateway, HttpRequest, HttpResponse
+from simulation.trace import Trace
+from simulation.virtual_time import Loop
 
 if TYPE_CHECKING:
     from sandbox.twilio.resource import Message

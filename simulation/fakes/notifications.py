@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tests.simulation.fakes.errors import client_error
+from simulation.fakes.errors import client_error
 
 _LONGEST_SUBJECT: Final = 100
 _LARGEST_MESSAGE: Final = 256 * 1024

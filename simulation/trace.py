@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from textwrap import wrap
 from typing import Any, Final
 
-from tests.simulation.words import in_words, shortened
+from simulation.words import in_words, shortened
 
 _MOST_CHARACTERS: Final = 350
 _WIDTH: Final = 130

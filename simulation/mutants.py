@@ -1,7 +1,7 @@
 """Small deliberate faults, each of which the simulation must catch.
 
 A new one is an entry here and a row of the table in docs/reliability.md, which
-`python -m tests.simulation --mutants --seeds 600` prints. One that no life shows tells what lives
+`python -m simulation --mutants --seeds 600` prints. One that no life shows tells what lives
 lack: a faulty program that they cannot tell from ours.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tests.simulation.program import Edit
+from simulation.program import Edit
 
 _LAYER: Final = "layers/delivery/delivery"
 _PACING: Final = "functions/send_message/pacing.py"

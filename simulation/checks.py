@@ -14,14 +14,14 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from sandbox.twilio.resource import Message as TwilioMessage
-from tests.simulation.aftermath import FAILURES, Record, Violation, is_erased, plain
-from tests.simulation.callers import Entry, Wish
-from tests.simulation.deployment import parameter, queue_url
-from tests.simulation.notices import wrong_notices
-from tests.simulation.operator import Erasure
-from tests.simulation.outcomes import wrong_events
-from tests.simulation.twilio_side import ACCOUNT_SID
-from tests.simulation.world import World
+from simulation.aftermath import FAILURES, Record, Violation, is_erased, plain
+from simulation.callers import Entry, Wish
+from simulation.deployment import parameter, queue_url
+from simulation.notices import wrong_notices
+from simulation.operator import Erasure
+from simulation.outcomes import wrong_events
+from simulation.twilio_side import ACCOUNT_SID
+from simulation.world import World
 
 _RANKS: Final[Mapping[str, int]] = {
     "accepted": 10,

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from tests.simulation.fakes.errors import client_error
-from tests.simulation.fakes.expressions import (
+from simulation.fakes.errors import client_error
+from simulation.fakes.expressions import (
     Item,
     Malformed,
     Words,

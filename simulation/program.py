@@ -12,7 +12,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, Final, override
 
-from tests.simulation.deployment import PROJECT
+from simulation.deployment import PROJECT
 
 _OURS: Final = ("delivery", "delivery_cli", "functions")
 _WITHIN: Final = tuple(f"{name}." for name in _OURS)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from tests.simulation.virtual_time import Ended
+from simulation.virtual_time import Ended
 
 _ATTRIBUTE_TYPES: Final = frozenset({"S", "N", "L", "M", "BOOL"})
 # The same under another name, or the same everywhere.

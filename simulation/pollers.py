@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 from zlib import crc32
 
-from tests.simulation.account import Account
-from tests.simulation.deployment import FunctionResource, Trigger, functions, queue_url
-from tests.simulation.fakes.dynamodb import Change, Table
-from tests.simulation.fakes.queues import Queue, QueuedMessage
-from tests.simulation.faults import Faults, Mishap
-from tests.simulation.lambda_service import Lambda
-from tests.simulation.virtual_time import Ended, Loop
+from simulation.account import Account
+from simulation.deployment import FunctionResource, Trigger, functions, queue_url
+from simulation.fakes.dynamodb import Change, Table
+from simulation.fakes.queues import Queue, QueuedMessage
+from simulation.faults import Faults, Mishap
+from simulation.lambda_service import Lambda
+from simulation.virtual_time import Ended, Loop
 
 _MOST_RETRY_DELAY: Final = 60.0
 _RARELY: Final = 3600.0

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
-from tests.simulation.callers import Wish
-from tests.simulation.checks import violations
-from tests.simulation.faults import Outage, Weather
-from tests.simulation.mutants import Mutant
-from tests.simulation.program import Program
-from tests.simulation.words import shortened
-from tests.simulation.world import START, World
+from simulation.callers import Wish
+from simulation.checks import violations
+from simulation.faults import Outage, Weather
+from simulation.mutants import Mutant
+from simulation.program import Program
+from simulation.words import shortened
+from simulation.world import START, World
 
 
 class Life:

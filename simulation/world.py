@@ -12,7 +12,7 @@ For whoever is new here:
   call may fail (calls.py), as often as the life's weather says (faults.py), until it is calm.
 - Once all is at rest, checks.py tells which of the promises in docs/reliability.md are broken, by
   what is stored and what Twilio knows; notices.py and outcomes.py, by who was told of what.
-- `python -m tests.simulation --seed 17` lives it once more and tells of it (report.py, trace.py).
+- `python -m simulation --seed 17` lives it once more and tells of it (report.py, trace.py).
 - mutants.py shows that it would be noticed if the code were wrong. A new mutant is an entry there:
   its name, the promises that it breaks, a place in the code, and what stands there instead.
 - contract.py compares the fakes with moto and MiniStack; edge_cases.py is what lives never ask.
@@ -25,25 +25,25 @@ from typing import Final
 from unittest.mock import patch
 
 from sandbox.twilio.settings import Settings
-from tests.simulation.account import Account
-from tests.simulation.callers import Callers
-from tests.simulation.calls import Calls
-from tests.simulation.deployment import functions, parameter, queue_url
-from tests.simulation.faults import (
+from simulation.account import Account
+from simulation.callers import Callers
+from simulation.calls import Calls
+from simulation.deployment import functions, parameter, queue_url
+from simulation.faults import (
     Faults,
     Weather,
     draw_weather,
     while_nobody_hears_of_notices,
 )
-from tests.simulation.gateway import Gateway
-from tests.simulation.lambda_service import Lambda
-from tests.simulation.operator import Operator
-from tests.simulation.other_sender import OtherSender
-from tests.simulation.pollers import connected_schedules
-from tests.simulation.program import Program, unchanged_program
-from tests.simulation.trace import Trace
-from tests.simulation.twilio_side import Twilio, TwilioSession
-from tests.simulation.virtual_time import Loop
+from simulation.gateway import Gateway
+from simulation.lambda_service import Lambda
+from simulation.operator import Operator
+from simulation.other_sender import OtherSender
+from simulation.pollers import connected_schedules
+from simulation.program import Program, unchanged_program
+from simulation.trace import Trace
+from simulation.twilio_side import Twilio, TwilioSession
+from simulation.virtual_time import Loop
 
 START: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
 _SLOW: Final = 1000.0

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from tests.simulation.aftermath import (
+from simulation.aftermath import (
     FAILURES,
     Record,
     Violation,
@@ -19,9 +19,9 @@ from tests.simulation.aftermath import (
     is_erased,
     plain,
 )
-from tests.simulation.deployment import parameter
-from tests.simulation.fakes.notifications import Published
-from tests.simulation.world import World
+from simulation.deployment import parameter
+from simulation.fakes.notifications import Published
+from simulation.world import World
 
 _EPISODE: Final = "ep_"
 _BETTER: Final = ("delivered", "read")

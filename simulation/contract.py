@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from tests.simulation.account import PAGE_SIZE, empty_tables
-from tests.simulation.edge_cases import Step
-from tests.simulation.fakes.dynamodb import DynamoDb
-from tests.simulation.world import World
+from simulation.account import PAGE_SIZE, empty_tables
+from simulation.edge_cases import Step
+from simulation.fakes.dynamodb import DynamoDb
+from simulation.world import World
 
 type Answer = dict[str, Any]
 

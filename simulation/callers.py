@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any, Final
 
 from sandbox.twilio.stories import STORIES
-from tests.simulation.deployment import FunctionResource
-from tests.simulation.fakes.queues import Queue
-from tests.simulation.faults import Faults, Mishap
-from tests.simulation.gateway import Gateway, HttpRequest, HttpResponse
-from tests.simulation.lambda_service import Lambda
-from tests.simulation.trace import Trace
-from tests.simulation.virtual_time import Ended, Loop
+from simulation.deployment import FunctionResource
+from simulation.fakes.queues import Queue
+from simulation.faults import Faults, Mishap
+from simulation.gateway import Gateway, HttpRequest, HttpResponse
+from simulation.lambda_service import Lambda
+from simulation.trace import Trace
+from simulation.virtual_time import Ended, Loop
 
 SENDER: Final = "+15557654321"
 SERVICE_SID: Final = "MG" + "5" * 32
