@@ -32,7 +32,7 @@ from simulation.fakes import dynamodb
 from simulation.fakes.errors import EXCEPTIONS
 from tests.bench.benchmark import Benchmark, Known, Results, Run, Table
 from tests.bench.write_units import item_bytes, units_of
-from tests.virtual_twilio import ACCOUNT_SID, AUTH_TOKEN, VirtualTwilio
+from tests.support.virtual_twilio import ACCOUNT_SID, AUTH_TOKEN, VirtualTwilio
 
 _MESSAGES: Final = 10_000
 _QUICK_MESSAGES: Final = 500
