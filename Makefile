@@ -56,7 +56,7 @@ simulate: $(READY) ## break the system in SEEDS=1000 simulated lives, and check 
 	@python -m simulation --seeds $(or $(SEEDS),1000)
 
 bench: $(READY) ## measure everything in docs/performance.md (about ten minutes); ROUNDS=3, ONLY=cold_start, QUICK=1
-	@python -m tests.bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick) $(ONLY)
+	@python -m bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick) $(ONLY)
 
 pins: $(READY) ## write constraints.txt anew from what .venv holds
 	@{ head -n 1 constraints.txt; pip list --format=freeze --exclude-editable | grep -v -i -E '^(pip|setuptools|wheel)=='; } > .venv/pins

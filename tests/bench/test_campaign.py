@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench.campaign import Campaign
+from bench.campaign import Campaign
 
 MESSAGES = 3000
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.bench import cost
-from tests.bench.command import main
-from tests.bench.cost import Assumed, Figures, UnknownRegion, Workload, alternative, ours
+from bench import cost
+from bench.command import main
+from bench.cost import Assumed, Figures, UnknownRegion, Workload, alternative, ours
 
 PRICES = cost.prices_in("us-east-1")
 FIGURES = Figures(

@@ -1,7 +1,7 @@
 """The design's promises about what a message costs at DynamoDB, counted write by write."""
 
-from tests.bench import life
-from tests.bench.life import Counting
+from bench import life
+from bench.life import Counting
 
 
 def message_writes(counting: Counting) -> list[int]:

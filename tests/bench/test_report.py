@@ -4,11 +4,11 @@ import io
 
 import pytest
 
+from bench import report
+from bench.benchmark import Sample, Table
+from bench.command import main, show
+from bench.registry import BENCHMARKS
 from sandbox.console import Console
-from tests.bench import report
-from tests.bench.benchmark import Sample, Table
-from tests.bench.command import main, show
-from tests.bench.registry import BENCHMARKS
 
 PAGE = report.PAGE.read_text("utf-8")
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench.write_units import Units, item_bytes, units_of, value_bytes
+from bench.write_units import Units, item_bytes, units_of, value_bytes
 
 TABLE: dict[str, Any] = {
     "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
+from bench.benchmark import Benchmark, Known, Results, Run, Table
+from bench.write_units import Units, item_bytes, units_of
 from delivery.message import Lifetimes, Source, StatusUpdate
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest
@@ -20,8 +22,6 @@ from simulation.account import empty_tables
 from simulation.deployment import resources
 from simulation.fakes import dynamodb
 from simulation.fakes.errors import EXCEPTIONS
-from tests.bench.benchmark import Benchmark, Known, Results, Run, Table
-from tests.bench.write_units import Units, item_bytes, units_of
 from tests.builders import ACCOUNT_SID, MESSAGE_SID, NOON, an_update
 
 REQUEST_ID: Final = "rq_0123456789abcdef0123456789abcdef"

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from delivery.message import AWAITING_KEYS, NOTICE_DUE_KEYS
-from simulation.deployment import parameter, resources
-from tests.bench.benchmark import Benchmark, Known, Results, Run, Table
-from tests.bench.cost import (
+from bench.benchmark import Benchmark, Known, Results, Run, Table
+from bench.cost import (
     Assumed,
     Figures,
     Workload,
@@ -17,6 +15,8 @@ from tests.bench.cost import (
     prices_in,
     send_time,
 )
+from delivery.message import AWAITING_KEYS, NOTICE_DUE_KEYS
+from simulation.deployment import parameter, resources
 
 _SECONDS_OF_A_MONTH: Final = 30 * 24 * 60 * 60
 _MS: Final = 1000

@@ -1,6 +1,6 @@
-"""The command line: `python -m tests.bench --rounds 9 cold_start warm_path`.
+"""The command line: `python -m bench --rounds 9 cold_start warm_path`.
 
-Without names it runs every benchmark. What it finds it shows, keeps in tests/bench/results.json and
+Without names it runs every benchmark. What it finds it shows, keeps in bench/results.json and
 writes into docs/performance.md; with --quick it only shows. With --messages or --region it measures
 nothing, and shows what such a month costs, from what was measured last.
 """
@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Final
 
+from bench import cost, report
+from bench.benchmark import Benchmark, Run, Table
+from bench.machine import describe
+from bench.registry import BENCHMARKS
 from sandbox.console import Console, Style
-from tests.bench import cost, report
-from tests.bench.benchmark import Benchmark, Run, Table
-from tests.bench.machine import describe
-from tests.bench.registry import BENCHMARKS
 
 _ROUNDS: Final = 9
 _QUICK_ROUNDS: Final = 2
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmarks, one after the other."""
     by_name = {it.name: it for it in BENCHMARKS}
     parser = argparse.ArgumentParser(
-        prog="python -m tests.bench",
+        prog="python -m bench",
         description=__doc__,
         epilog="\n".join(
             ["benchmarks:", *(f"  {it.name:<10}  {it.question}" for it in BENCHMARKS)]

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from tests.bench.benchmark import Benchmark, Known, Results, Run, Sample, Table
-from tests.bench.lambda_runtime import LambdaRuntime, stand_in
+from bench.benchmark import Benchmark, Known, Results, Run, Sample, Table
+from bench.lambda_runtime import LambdaRuntime, stand_in
 
 ENVIRONMENTS: Final = (1, 4, 16)
 DYNAMODB_MS: Final = 5

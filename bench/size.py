@@ -6,9 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Final
 
+from bench.benchmark import Benchmark, Known, Results, Run, Table
+from bench.lambda_runtime import LambdaRuntime
 from simulation.deployment import functions
-from tests.bench.benchmark import Benchmark, Known, Results, Run, Table
-from tests.bench.lambda_runtime import LambdaRuntime
 
 _BYTECODE: Final = "__pycache__"
 _MIB: Final = 1024 * 1024

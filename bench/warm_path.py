@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
-from tests.bench.benchmark import Benchmark, Known, Results, Run, Sample, Table
-from tests.bench.lambda_runtime import LambdaRuntime, stand_in
+from bench.benchmark import Benchmark, Known, Results, Run, Sample, Table
+from bench.lambda_runtime import LambdaRuntime, stand_in
 
 _CALLBACKS: Final = 400
 _QUICK_CALLBACKS: Final = 50

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from bench.benchmark import Benchmark, Known, Results, Run, Sample, Table
+from bench.lambda_runtime import LambdaRuntime, stand_in
+from bench.plot import Bar, bars
 from simulation.deployment import functions
-from tests.bench.benchmark import Benchmark, Known, Results, Run, Sample, Table
-from tests.bench.lambda_runtime import LambdaRuntime, stand_in
-from tests.bench.plot import Bar, bars
 
 # The sentences of the issue, as numbers.
 GOALS: Final = {"status_callback": 1.10, "send_message": 1.35}

@@ -17,10 +17,10 @@ from math import ceil
 from pathlib import Path
 from typing import Any, Final, Self
 
+from bench.benchmark import Benchmark, Known, Results, Run, Table
+from bench.life import units_in
+from bench.plot import Bar, bars
 from simulation.deployment import resources
-from tests.bench.benchmark import Benchmark, Known, Results, Run, Table
-from tests.bench.life import units_in
-from tests.bench.plot import Bar, bars
 from tests.cloudformation import load_template
 from tests.template.counting import counted
 

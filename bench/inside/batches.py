@@ -2,6 +2,7 @@
 
 import json
 import sys
+from http import HTTPStatus
 from importlib import import_module
 from time import perf_counter
 from types import SimpleNamespace
@@ -46,7 +47,7 @@ def take(number: int) -> float:
     begun = perf_counter()
     answer = app.lambda_handler(event, CONTEXT)
     taken = (perf_counter() - begun) * 1000
-    assert answer["statusCode"] == 202, answer
+    assert answer["statusCode"] == HTTPStatus.ACCEPTED, answer
     assert json.loads(answer["body"])["accepted"] == MESSAGES
     return taken
 

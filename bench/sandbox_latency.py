@@ -14,12 +14,12 @@ from typing import Final
 
 import requests
 
+from bench.benchmark import Benchmark, Known, Results, Run, Table
 from delivery.callback import signature
 from sandbox.console import Console
 from sandbox.endpoints import Endpoints
 from sandbox.mailbox import Email
 from sandbox.running import Settings, running_sandbox
-from tests.bench.benchmark import Benchmark, Known, Results, Run, Table
 
 _CALLBACKS: Final = 200
 _FAILURES: Final = 60

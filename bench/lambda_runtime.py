@@ -98,7 +98,7 @@ class LambdaRuntime:
 @contextmanager
 def stand_in(*, delay_ms: float = 0) -> Iterator[str]:
     """DynamoDB's and Secrets Manager's stand-in in a process of its own: its URL."""
-    command = [sys.executable, "-m", "tests.bench.stand_in", str(delay_ms)]
+    command = [sys.executable, "-m", "bench.stand_in", str(delay_ms)]
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 -- its own words only
         try:
             assert process.stdout

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
-from tests.bench.benchmark import Benchmark, Known, Results, Run, Sample, Table
-from tests.bench.lambda_runtime import LambdaRuntime, stand_in
+from bench.benchmark import Benchmark, Known, Results, Run, Sample, Table
+from bench.lambda_runtime import LambdaRuntime, stand_in
 
 _BATCHES: Final = 5
 _QUICK_BATCHES: Final = 1

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bench.benchmark import Known, Table
-from tests.bench.registry import BENCHMARKS
+from bench.benchmark import Known, Table
+from bench.registry import BENCHMARKS
 
-PROJECT: Final = Path(__file__).parents[2]
+PROJECT: Final = Path(__file__).parents[1]
 RESULTS: Final = Path(__file__).parent / "results.json"
 PAGE: Final = PROJECT / "docs" / "performance.md"
 IMAGES: Final = PROJECT / "docs" / "images"

@@ -12,6 +12,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
+from bench.benchmark import Benchmark, Known, Results, Run, Table
+from bench.write_units import Item, units_of
 from delivery.message import Lifetimes, Notice, Source
 from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest
@@ -22,8 +24,6 @@ from simulation.account import empty_tables
 from simulation.deployment import resources
 from simulation.fakes import dynamodb
 from simulation.fakes.errors import EXCEPTIONS
-from tests.bench.benchmark import Benchmark, Known, Results, Run, Table
-from tests.bench.write_units import Item, units_of
 from tests.builders import ACCOUNT_SID, NOON, an_update
 
 _MESSAGES: Final = 10_000

@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
+from bench.benchmark import Benchmark, Known, Results, Run, Table
+from bench.write_units import item_bytes, units_of
 from delivery.credentials import TwilioSecret
 from delivery.message import Lifetimes, Message, Source, StatusUpdate
 from delivery.request_store import RequestStore
@@ -30,8 +32,6 @@ from simulation.account import empty_tables
 from simulation.deployment import resources
 from simulation.fakes import dynamodb
 from simulation.fakes.errors import EXCEPTIONS
-from tests.bench.benchmark import Benchmark, Known, Results, Run, Table
-from tests.bench.write_units import item_bytes, units_of
 from tests.support.virtual_twilio import ACCOUNT_SID, AUTH_TOKEN, VirtualTwilio
 
 _MESSAGES: Final = 10_000

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from http import HTTPStatus
 from importlib import import_module
 from time import perf_counter, process_time
 from types import SimpleNamespace
@@ -42,7 +43,7 @@ def send(number: int) -> tuple[float, float]:
     begun, at_work = perf_counter(), process_time()
     answer = app.lambda_handler(event, CONTEXT)
     taken = (perf_counter() - begun) * 1000, (process_time() - at_work) * 1000
-    assert answer["statusCode"] == 201, answer
+    assert answer["statusCode"] == HTTPStatus.CREATED, answer
     return taken
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
+from bench.benchmark import Benchmark, Known, Results, Run, Table
 from delivery.credentials import TwilioSecret
 from functions.send_message.pace_store import PaceStore
 from functions.send_message.pacing import Pacer
@@ -24,7 +25,6 @@ from simulation.deployment import resources
 from simulation.fakes.dynamodb import DynamoDb
 from simulation.fakes.dynamodb import Table as FakeTable
 from simulation.fakes.errors import EXCEPTIONS
-from tests.bench.benchmark import Benchmark, Known, Results, Run, Table
 
 _MESSAGES: Final = 100_000
 _QUICK_MESSAGES: Final = 2_000

@@ -1,4 +1,4 @@
-"""Stands in for DynamoDB, Secrets Manager and Twilio: `python -m tests.bench.stand_in DELAY_MS`.
+"""Stands in for DynamoDB, Secrets Manager and Twilio: `python -m bench.stand_in DELAY_MS`.
 
 It prints its URL and serves until it is stopped. It keeps nothing, so it answers quickly and always
 alike: an update as if the item were new, which is what a message's first status finds.
