@@ -2,6 +2,6 @@
 
 import sys
 
-from delivery_cli.command import main
+from delivery_cli.main import main
 
 sys.exit(main())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from delivery.error_codes import Category
-from delivery_cli.redriving.routes import CALLBACKS, ROUTES, SEND
+from delivery_cli.commands.redrive.routes import CALLBACKS, ROUTES, SEND
 
 STACK_NAME: Final = "delivery"
 _LIMIT: Final = 50

@@ -352,7 +352,7 @@ MUTANTS: Final = (
     _mutant(
         "erased in the table and not at Twilio",
         "erasing",
-        "delivery_cli/erasing/eraser.py",
+        "delivery_cli/commands/erase/eraser.py",
         "            reason = self._twilio.delete(message_sid, account_sid)\n",
         '            reason = ""\n',
     ),

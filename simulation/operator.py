@@ -65,7 +65,7 @@ class Operator:
         """What was left."""
         tools = self._lambda
         erasing, store, request_store, twilio, credentials = tools.modules(
-            "delivery_cli.erasing.eraser",
+            "delivery_cli.commands.erase.eraser",
             *("delivery.store", "delivery.request_store"),
             *("delivery.twilio", "delivery.credentials"),
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from delivery_cli.command import main as operate
+from delivery_cli.main import main as operate
 from sandbox.command import main
 
 PROJECT = Path(__file__).parents[1]

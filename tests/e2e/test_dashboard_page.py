@@ -9,7 +9,7 @@ import requests
 from sandbox.running import Sandbox
 from tests.e2e.browser import Browser, missing, running_browser
 from tests.e2e.outside import OutsideProgram
-from tests.screen import Screen
+from tests.support.screen import Screen
 
 UNREACHABLE = "+15555530003"
 EXPLAINED = "Handset unreachable"

@@ -4,8 +4,8 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.command_line import Ran, run
 from tests.e2e.outside import OutsideProgram, a_body, a_key
+from tests.support.command_line import Ran, run
 
 SERVICE_SID = "MG" + "5" * 32
 

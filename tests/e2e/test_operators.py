@@ -16,8 +16,8 @@ import pytest
 from sandbox.gateway import Fault, FaultKind, Gateway
 from sandbox.running import PROJECT, Sandbox
 from sandbox.waiting import wait_for
-from tests.command_line import Ran, run
 from tests.e2e.outside import SENDER, WITHIN_SECONDS, OutsideProgram, a_body, a_key
+from tests.support.command_line import Ran, run
 
 ARRIVES = "+15551234567"
 UNREACHABLE = "+15555530003"

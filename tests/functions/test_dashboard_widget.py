@@ -15,7 +15,7 @@ from delivery.send_request import RequestState, SendRequest
 from delivery.store import MessageStore
 from tests.builders import ACCOUNT_SID, MESSAGE_SID, NOON, an_update
 from tests.functions.sender import Clock
-from tests.screen import Screen
+from tests.support.screen import Screen
 
 ENDPOINT = "arn:aws:lambda:us-east-1:123456789012:function:widget"
 CONTEXT = SimpleNamespace(

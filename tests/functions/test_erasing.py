@@ -19,7 +19,7 @@ from delivery.request_store import RequestStore
 from delivery.send_request import RequestState, SendRequest
 from delivery.store import MessageStore, StoreUnavailable
 from delivery.twilio import TwilioClient
-from delivery_cli.erasing.eraser import AtTwilio, Eraser, What, addresses_of
+from delivery_cli.commands.erase.eraser import AtTwilio, Eraser, What, addresses_of
 from tests.builders import MESSAGE_SID, NOON, an_update
 from tests.functions.interleaving import Writer, every_interleaving
 from tests.functions.sender import FROM, TO, Function, a_document

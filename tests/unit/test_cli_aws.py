@@ -14,7 +14,14 @@ from delivery_cli.aws_errors import in_words
 from delivery_cli.messages_api import SignedWithAws
 from sandbox.loopback import LoopbackServer
 from tests.builders import MESSAGE_SID, a_message
-from tests.command_line import AStack, CloudFormation, ScriptedApi, run, said, write_endpoints
+from tests.support.command_line import (
+    AStack,
+    CloudFormation,
+    ScriptedApi,
+    run,
+    said,
+    write_endpoints,
+)
 
 REGION = "eu-west-1"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "not-so-secret"}

@@ -13,7 +13,7 @@ import pytest
 from delivery_cli.fields import NAMES
 from functions.send_message import request
 from sandbox.loopback import LoopbackServer, Request, Response
-from tests.command_line import Json, Ran, ScriptedApi, run, said, write_endpoints
+from tests.support.command_line import Json, Ran, ScriptedApi, run, said, write_endpoints
 
 NUMBERS = [f"+1555867{number:04}" for number in range(2500)]
 
@@ -65,7 +65,7 @@ def api() -> QueueingApi:
 def in_its_folder(
     tmp_path: Path, api: QueueingApi, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    monkeypatch.setattr("delivery_cli.campaign.queueing._PAUSE_SECONDS", 0)
+    monkeypatch.setattr("delivery_cli.commands.campaign.submission._PAUSE_SECONDS", 0)
     monkeypatch.chdir(tmp_path)
     with LoopbackServer(port=0, answer=api) as server:
         write_endpoints(tmp_path, server)

@@ -17,8 +17,8 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from sandbox.loopback import LoopbackServer, Response
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.cloudformation import create_table
-from tests.command_line import REGION, AStack, Json, Ran, ScriptedApi, run, said, signed_in
 from tests.made_once import shared_client as client
+from tests.support.command_line import REGION, AStack, Json, Ran, ScriptedApi, run, said, signed_in
 from tests.support.scripted_twilio import Reply, ScriptedTwilio, refused
 
 FUNCTIONS = ("SendMessageFunction", "NotifyFailureFunction")

@@ -11,8 +11,8 @@ from mypy_boto3_dynamodb import DynamoDBClient
 from delivery.store import MessageStore
 from tests.builders import an_update
 from tests.cloudformation import create_table
-from tests.command_line import AStack, Ran, run, signed_in
 from tests.made_once import shared_client
+from tests.support.command_line import AStack, Ran, run, signed_in
 
 NUMBER = "+15558675310"
 

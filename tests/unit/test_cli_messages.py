@@ -15,7 +15,16 @@ import pytest
 from delivery.error_codes import explain
 from sandbox.loopback import LoopbackServer, Request
 from tests.builders import MESSAGE_SID, a_message, an_update
-from tests.command_line import Json, Ran, ScriptedApi, header, page, run, said, write_endpoints
+from tests.support.command_line import (
+    Json,
+    Ran,
+    ScriptedApi,
+    header,
+    page,
+    run,
+    said,
+    write_endpoints,
+)
 
 REQUEST_ID = "rq_" + "0123456789abcdef" * 2
 PLAIN = {"NO_COLOR": "1"}

@@ -9,9 +9,9 @@ import pytest
 from moto import mock_aws
 from mypy_boto3_sqs import SQSClient
 
-from delivery_cli.redriving.dead_letter import KeyDoesNotFit, with_key
-from tests.command_line import AStack, Ran, run, signed_in
+from delivery_cli.commands.redrive.dead_letter import KeyDoesNotFit, with_key
 from tests.made_once import shared_client
+from tests.support.command_line import AStack, Ran, run, signed_in
 
 NUMBER = "+15558675310"
 LONGEST = 64 * 1024
@@ -50,7 +50,7 @@ class Queues:
 @pytest.fixture
 def queues(monkeypatch: pytest.MonkeyPatch) -> Iterator[Queues]:
     monkeypatch.setattr(
-        "delivery_cli.redriving.moving._WAIT_SECONDS", 0
+        "delivery_cli.commands.redrive.dead_letters._WAIT_SECONDS", 0
     )  # moto hides nothing for long
     names = ("SendQueue", "SendDeadLetterQueue", "CallbackQueue", "CallbackDeadLetterQueue")
     with mock_aws():

@@ -17,7 +17,7 @@ from sandbox.dashboard.measures import BINS, measured
 from sandbox.dashboard.page import DashboardPage
 from sandbox.loopback import Request, Response, call, forward
 from tests.builders import NOON, a_message, an_update
-from tests.screen import Screen
+from tests.support.screen import Screen
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

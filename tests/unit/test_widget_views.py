@@ -17,7 +17,7 @@ from functions.dashboard_widget.looking import Counts, Failures, Place, Several
 from functions.dashboard_widget.viewer import Viewer
 from functions.dashboard_widget.words import STATE_IN_WORDS
 from tests.builders import ACCOUNT_SID, NOON, a_message, an_update
-from tests.screen import Screen
+from tests.support.screen import Screen
 
 ENDPOINT = "arn:aws:lambda:us-east-1:123456789012:function:widget"
 TODAY = date(2026, 11, 23)

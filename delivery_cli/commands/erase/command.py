@@ -14,11 +14,11 @@ from delivery.dynamodb import StoreUnavailable
 from delivery.request_store import RequestStore
 from delivery.spellings import NotUnderstood
 from delivery.store import MessageStore
-from delivery_cli.erasing.eraser import AtTwilio, Eraser, Found, Step, What, addresses_of
+from delivery_cli.commands.erase.eraser import AtTwilio, Eraser, Found, Step, What, addresses_of
 from delivery_cli.errors import CommandError
-from delivery_cli.place import Place
-from delivery_cli.screen import Screen
-from delivery_cli.wording import counted, visible
+from delivery_cli.output import Screen
+from delivery_cli.target import Place
+from delivery_cli.terminal_text import counted, visible
 
 _ELSEWHERE: Final = (
     "Queues, backups, notices and logs are not reached from here: docs/privacy.md lists what is in "

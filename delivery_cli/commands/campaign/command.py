@@ -7,14 +7,14 @@ from typing import Final
 from rich.console import RenderableType
 from rich.text import Text
 
-from delivery_cli.campaign.layout import Layout, Unfit
-from delivery_cli.campaign.problems import write_problems
-from delivery_cli.campaign.queueing import Tally, queue_all
-from delivery_cli.campaign.sheet import Row
-from delivery_cli.drawing import draw_pairs
+from delivery_cli.commands.campaign.column_mapping import Layout, Unfit
+from delivery_cli.commands.campaign.csv_file import Row
+from delivery_cli.commands.campaign.problem_file import write_problems
+from delivery_cli.commands.campaign.submission import Tally, queue_all
+from delivery_cli.message_view import draw_pairs
 from delivery_cli.messages_api import Json, MessagesApi
-from delivery_cli.screen import Screen
-from delivery_cli.wording import counted, visible
+from delivery_cli.output import Screen
+from delivery_cli.terminal_text import counted, visible
 
 _SHOWN: Final = 3
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from delivery_cli.doctor.finding import Finding, ok, wrong
-from delivery_cli.place import Place
-from delivery_cli.redriving.routes import ROUTES
+from delivery_cli.commands.doctor.finding import Finding, ok, wrong
+from delivery_cli.commands.redrive.routes import ROUTES
+from delivery_cli.target import Place
 
 _DEAD: Final = ("DeadLetterQueue", "FailuresQueue")
 """How the logical ids of queues end that should be empty."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from delivery_cli.errors import CommandError
-from delivery_cli.wording import visible
+from delivery_cli.terminal_text import visible
 
 _DELIMITERS: Final = ",;\t"
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from delivery_cli.batches import batches
+from delivery_cli.commands.redrive.dead_letter import DeadLetter, KeyDoesNotFit
 from delivery_cli.messages_api import Json
-from delivery_cli.redriving.dead_letter import DeadLetter, KeyDoesNotFit
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

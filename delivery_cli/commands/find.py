@@ -9,10 +9,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from delivery_cli.drawing import category_of, draw_messages, moment
+from delivery_cli.message_view import category_of, draw_messages, moment
 from delivery_cli.messages_api import Json, MessagesApi
-from delivery_cli.screen import Screen
-from delivery_cli.wording import visible
+from delivery_cli.output import Screen
+from delivery_cli.terminal_text import visible
 
 type Query = dict[str, str]
 """What a list is asked for, as the API names it."""

@@ -12,11 +12,11 @@ from http import HTTPStatus
 from typing import Final
 
 from delivery_cli.batches import batches
-from delivery_cli.campaign.layout import Layout, Unfit
-from delivery_cli.campaign.sheet import Row
+from delivery_cli.commands.campaign.column_mapping import Layout, Unfit
+from delivery_cli.commands.campaign.csv_file import Row
 from delivery_cli.errors import CommandError, NoAnswer
 from delivery_cli.messages_api import Json, MessagesApi
-from delivery_cli.wording import counted
+from delivery_cli.terminal_text import counted
 
 _MOST_MESSAGES: Final = 1000
 _MOST_BYTES: Final = 3 * 1024 * 1024  # the API takes 4 MiB

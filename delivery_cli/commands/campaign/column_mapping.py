@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
-from delivery_cli.campaign.problems import PROBLEM_COLUMNS
-from delivery_cli.campaign.sheet import Row, Sheet, listed
+from delivery_cli.commands.campaign.csv_file import Row, Sheet, listed
+from delivery_cli.commands.campaign.problem_file import PROBLEM_COLUMNS
 from delivery_cli.errors import CommandError
 from delivery_cli.fields import NAMES, value_of
 from delivery_cli.messages_api import Json
-from delivery_cli.wording import visible
+from delivery_cli.terminal_text import visible
 
 _CONTEXT: Final = "context."
 _BRACES: Final = re.compile(r"\{\{|\}\}|\{([^{}]+)\}|[{}]")

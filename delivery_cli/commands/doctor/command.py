@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from delivery_cli.aws_errors import in_words
-from delivery_cli.doctor.finding import Check, Finding, State, unknown, wrong
-from delivery_cli.doctor.from_outside import api, callback, stack, twilio
-from delivery_cli.doctor.inside import (
+from delivery_cli.commands.doctor.finding import Check, Finding, State, unknown, wrong
+from delivery_cli.commands.doctor.reachability import api, callback, stack, twilio
+from delivery_cli.commands.doctor.resources import (
     alarms,
     functions,
     queues,
@@ -21,9 +21,9 @@ from delivery_cli.doctor.inside import (
     topics,
 )
 from delivery_cli.errors import CommandError, StackNotFound, StackTooOld
-from delivery_cli.place import Place
-from delivery_cli.screen import Screen
-from delivery_cli.wording import visible
+from delivery_cli.output import Screen
+from delivery_cli.target import Place
+from delivery_cli.terminal_text import visible
 
 _CHECKS: Final[dict[str, Check]] = {
     "twilio": twilio,

@@ -6,13 +6,13 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from delivery_cli.commands.redrive.dead_letters import DeadLetters, Tally
+from delivery_cli.commands.redrive.routes import ROUTES
 from delivery_cli.errors import CommandError
 from delivery_cli.messages_api import Json
-from delivery_cli.place import Place
-from delivery_cli.redriving.moving import DeadLetters, Tally
-from delivery_cli.redriving.routes import ROUTES
-from delivery_cli.screen import Screen
-from delivery_cli.wording import visible
+from delivery_cli.output import Screen
+from delivery_cli.target import Place
+from delivery_cli.terminal_text import visible
 
 
 def redrive(

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from delivery.error_codes import explain
 from delivery_cli.messages_api import Json
-from delivery_cli.wording import visible
+from delivery_cli.terminal_text import visible
 
 _OUTCOMES: Final = {
     "delivered": "green",

@@ -13,13 +13,13 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from delivery_cli.drawing import draw_message, draw_messages, error_of
+from delivery_cli.commands.find import Query
+from delivery_cli.commands.show import draw_state, is_request_id
 from delivery_cli.errors import CommandError
-from delivery_cli.listing import Query
+from delivery_cli.message_view import draw_message, draw_messages, error_of
 from delivery_cli.messages_api import Json, MessagesApi
-from delivery_cli.screen import Screen
-from delivery_cli.showing import draw_state, is_request_id
-from delivery_cli.wording import visible
+from delivery_cli.output import Screen
+from delivery_cli.terminal_text import visible
 
 _MOST: Final = 100
 _NEVER_SENT: Final = frozenset({"refused", "not_found"})

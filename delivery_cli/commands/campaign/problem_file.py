@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from delivery_cli.campaign.sheet import Row, Sheet
+from delivery_cli.commands.campaign.csv_file import Row, Sheet
 from delivery_cli.errors import CommandError
 
 PROBLEM_COLUMNS: Final = ("problem_row", "problem")

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from delivery_cli.messages_api import Json
-from delivery_cli.place import Place
+from delivery_cli.target import Place
 
 
 class State(StrEnum):

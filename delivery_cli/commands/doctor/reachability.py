@@ -14,10 +14,10 @@ from delivery.credentials import (
     SecretUnavailable,
 )
 from delivery.twilio import CredentialsRefused, TwilioClient, TwilioError
-from delivery_cli.doctor.finding import Finding, ok, unknown, wrong
+from delivery_cli.commands.doctor.finding import Finding, ok, unknown, wrong
 from delivery_cli.errors import StackTooOld
 from delivery_cli.http_session import cause_of, is_this_machine, session_to
-from delivery_cli.place import Place
+from delivery_cli.target import Place
 
 _OUTPUTS: Final = (
     "StatusCallbackUrl",

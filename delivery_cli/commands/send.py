@@ -8,12 +8,12 @@ from typing import Final
 from rich.console import RenderableType
 from rich.text import Text
 
-from delivery_cli.drawing import draw_message
+from delivery_cli.commands.show import draw_state
 from delivery_cli.errors import NoAnswer
+from delivery_cli.message_view import draw_message
 from delivery_cli.messages_api import Answer, Json, MessagesApi
-from delivery_cli.screen import Screen
-from delivery_cli.showing import draw_state
-from delivery_cli.wording import visible
+from delivery_cli.output import Screen
+from delivery_cli.terminal_text import visible
 
 _TRIES: Final = 3
 

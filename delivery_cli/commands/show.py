@@ -7,11 +7,11 @@ from typing import Final
 from rich.console import RenderableType
 from rich.text import Text
 
-from delivery_cli.drawing import draw_message, draw_pairs
 from delivery_cli.errors import CommandError
+from delivery_cli.message_view import draw_message, draw_pairs
 from delivery_cli.messages_api import Json, MessagesApi
-from delivery_cli.screen import Screen
-from delivery_cli.wording import visible
+from delivery_cli.output import Screen
+from delivery_cli.terminal_text import visible
 
 _STATES: Final = {
     "in_progress": ("It is being sent right now.", "yellow"),

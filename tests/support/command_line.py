@@ -15,7 +15,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from botocore.loaders import create_loader
 
-from delivery_cli.command import main
+from delivery_cli.main import main
 from sandbox.loopback import LoopbackServer, Request, Response
 
 type Json = Any

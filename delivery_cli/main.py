@@ -18,22 +18,22 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from delivery_cli.arguments import STACK_NAME, parse
 from delivery_cli.aws_errors import in_words
-from delivery_cli.campaign.command import send_all, show_all
-from delivery_cli.campaign.layout import Layout
-from delivery_cli.campaign.sheet import Sheet
-from delivery_cli.doctor.command import examine
-from delivery_cli.erasing.command import erase
+from delivery_cli.commands.campaign.column_mapping import Layout
+from delivery_cli.commands.campaign.command import send_all, show_all
+from delivery_cli.commands.campaign.csv_file import Sheet
+from delivery_cli.commands.doctor.command import examine
+from delivery_cli.commands.erase.command import erase
+from delivery_cli.commands.find import Query, failures, find, summary
+from delivery_cli.commands.redrive.command import redrive
+from delivery_cli.commands.redrive.routes import ROUTES
+from delivery_cli.commands.send import id_to_watch, send, show_answer
+from delivery_cli.commands.show import cancel, show
+from delivery_cli.commands.watch import looking_at, watch
 from delivery_cli.errors import CommandError
 from delivery_cli.fields import document_of
-from delivery_cli.listing import Query, failures, find, summary
 from delivery_cli.messages_api import Json
-from delivery_cli.place import Place, in_aws, in_sandbox, sandbox_file
-from delivery_cli.redriving.command import redrive
-from delivery_cli.redriving.routes import ROUTES
-from delivery_cli.screen import Screen
-from delivery_cli.sending import id_to_watch, send, show_answer
-from delivery_cli.showing import cancel, show
-from delivery_cli.watching import looking_at, watch
+from delivery_cli.output import Screen
+from delivery_cli.target import Place, in_aws, in_sandbox, sandbox_file
 
 _STOPPED: Final = 130
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from delivery_cli.commands.redrive.routes import SEND
 from delivery_cli.messages_api import Json
-from delivery_cli.redriving.routes import SEND
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
