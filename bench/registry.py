@@ -12,11 +12,8 @@ from bench.campaign import CAMPAIGN
 from bench.cold_start import COLD_START
 from bench.cost import COST
 from bench.growth import GROWTH
-from bench.heat import HEAT
 from bench.life import LIFE
-from bench.load import LOAD
 from bench.reconcile import RECONCILE
-from bench.sandbox_latency import SANDBOX
 from bench.size import SIZE
 from bench.warm_path import WARM_PATH
 
@@ -25,11 +22,8 @@ BENCHMARKS: Final[tuple[Benchmark, ...]] = (
     WARM_PATH,
     SIZE,
     LIFE,
-    LOAD,
-    SANDBOX,
     COST,
     GROWTH,
-    HEAT,
     RECONCILE,
     BATCH,
     CAMPAIGN,

@@ -2,8 +2,7 @@
 
 Tasks: `first` times the start and the first callback; `beside_bare_writes` times NUMBER callbacks,
 each beside the bare write that it makes; `pure_parts` what of them needs no AWS; `all_day` NUMBER
-callbacks, one after the other, and the memory that the process has by then; `bare_all_day` their
-writes alone.
+callbacks, one after the other, and the memory that the process has by then.
 """
 
 from time import perf_counter
@@ -169,14 +168,13 @@ def pure_parts(number: int) -> dict[str, list[float]]:
 
 
 def all_day(number: int) -> dict[str, Any]:
-    """Seconds that the callbacks took, and the memory of the process at each checkpoint."""
+    """The memory of the process at each checkpoint."""
     used = []
-    begun = perf_counter()
     for count in range(1, number + 1):
         handle(an_event(count))
         if count % (number // CHECKPOINTS) == 0:
             used.append(memory_now())
-    return {"seconds": perf_counter() - begun, "memory_mib": used}
+    return {"memory_mib": used}
 
 
 def memory_now() -> float:
@@ -188,23 +186,11 @@ def memory_now() -> float:
     return pages * resource.getpagesize() / 1024**2
 
 
-def bare_all_day(number: int) -> dict[str, Any]:
-    """Seconds that the writes of so many callbacks take with boto3's client."""
-    client = boto3.client("dynamodb")
-    writes = [the_write(an_event(count)) for count in range(number)]
-    begun = perf_counter()
-    for count, write in enumerate(writes):
-        an_event(count)  # which the others make meanwhile, too
-        client.update_item(**write)
-    return {"seconds": perf_counter() - begun}
-
-
 TASKS: dict[str, Any] = {
     "first": lambda _: first(),
     "beside_bare_writes": beside_bare_writes,
     "pure_parts": pure_parts,
     "all_day": all_day,
-    "bare_all_day": bare_all_day,
 }
 
 if __name__ == "__main__":
