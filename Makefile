@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo sandbox chaos check lint fast thorough test e2e deploy simulate bench pins clean
+.PHONY: help install demo sandbox check lint fast thorough test e2e deploy simulate bench pins clean
 
 PYTHON ?= python3.13
 BIN := .venv/bin
@@ -21,9 +21,6 @@ demo: $(READY) ## deploy into a sandbox on this machine, send some messages, wat
 
 sandbox: $(READY) ## the same sandbox, to play with; stays up until Ctrl-C
 	@python -m sandbox up
-
-chaos: $(READY) ## hundreds of messages through the sandbox while everything fails; then: what was lost?
-	@python -m sandbox chaos
 
 check: lint fast ## lint, types and the fast tests: well under a minute each
 

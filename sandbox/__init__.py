@@ -1,6 +1,6 @@
 """The whole system on one machine: emulated AWS, simulated Twilio, the real stack between them.
 
-command       `python -m sandbox`: up, demo, chaos
+command       `python -m sandbox`: up, demo
 running       starts everything in its order, and ends it in the reverse one
 readiness     knows when all of it answers
 endpoints     tells other programs where it is

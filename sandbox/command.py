@@ -1,4 +1,4 @@
-"""The command line: `python -m sandbox up`, `demo` and `chaos`.
+"""The command line: `python -m sandbox up` and `demo`.
 
 Exit codes: 0 all as it should be; 1 it is not, or the sandbox could not start; 2 a wrong command
 line; 130 stopped before it was up.
@@ -9,12 +9,10 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-from sandbox.chaos.command import chaos
 from sandbox.console import Console, Style
 from sandbox.demo import demo
 from sandbox.endpoints import EndpointsFile, FileTaken
@@ -24,7 +22,6 @@ from sandbox.up import up
 
 _ENDS_IT: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOPPED: Final = 130
-_MESSAGES: Final = 300
 _LAST_PORT: Final = 65_535
 
 
@@ -59,14 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, console: Console, settings: Settings) -> int:
     if options.command == "up":
         return up(console, settings)
-    run: Callable[[Console, Settings], int] = demo
-    if options.command == "chaos":
-        run = partial(chaos, messages=options.messages, seed=options.seed)
     try:
-        return run(console, settings)
+        return demo(console, settings)
     except FileTaken as taken:
         console.line(f"{taken} Meanwhile this takes a sandbox of its own.", Style.NOTABLE)
-        return run(console, settings.without_endpoints_file())
+        return demo(console, settings.without_endpoints_file())
 
 
 def _stop(_signum: int, _frame: object) -> NoReturn:
@@ -82,15 +76,13 @@ def _parser() -> argparse.ArgumentParser:
         description="The whole system on this machine: an emulated AWS, a simulated Twilio, and "
         "the real stack deployed between them. Needs no account and no network once it is built.",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="up|demo|chaos")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="up|demo")
     for name, what in (
         ("up", "start it, say where everything is, and stay until Ctrl-C"),
         ("demo", "start it, send a few messages, show what becomes of them, and end"),
-        ("chaos", "start it, send many messages while everything fails, and compare what it says"),
     ):
         command = commands.add_parser(name, help=what, description=what.capitalize() + ".")
         _add_places(command)
-    _add_storm(commands.choices["chaos"])
     return parser
 
 
@@ -111,29 +103,6 @@ def _add_places(command: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="where other programs read the endpoints; .sandbox/endpoints.json by default",
     )
-
-
-def _add_storm(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--messages",
-        type=_count,
-        default=_MESSAGES,
-        metavar="N",
-        help=f"how many to send; {_MESSAGES} by default",
-    )
-    command.add_argument(
-        "--seed",
-        type=int,
-        default=1,
-        metavar="N",
-        help="draws the messages, and who asks for them again; 1 by default",
-    )
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text} is no number of messages")
-    return int(text)
 
 
 def _port(text: str) -> int:

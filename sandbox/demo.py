@@ -302,7 +302,6 @@ def _show_what_next(console: Console) -> None:
     console.line("What next?", Style.BOLD)
     for command, what in (
         ("make sandbox", "the same system, up until Ctrl-C, with commands to try on it"),
-        ("make chaos", "hundreds of messages while everything fails: what gets lost?"),
         ("make test", "every promise of it, and attempts to break them"),
         ("make deploy", "into your own AWS account; docs/getting-started.md has each step"),
     ):

@@ -88,9 +88,6 @@ def _things_to_try(endpoints: Endpoints) -> dict[str, str]:
             f"curl -s {callback.removesuffix('/twilio/status')}/_gateway/faults "
             f"-d {shlex.quote(fail)}"
         ),
-        "Send hundreds of messages while everything fails (in a sandbox of its own)": (
-            "make chaos"
-        ),
     }
 
 

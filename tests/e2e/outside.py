@@ -201,8 +201,12 @@ class OutsideProgram:
 
     def all_at_twilio(self, body: str) -> Sequence[Json]:
         """Every message with this text."""
-        messages = self._simulator("GET", "messages")["messages"]
-        return [message for message in messages if message["body"] == body]
+        return [message for message in self.everything_at_twilio() if message["body"] == body]
+
+    def everything_at_twilio(self) -> Sequence[Json]:
+        """Every message of the simulator with its callbacks."""
+        messages: Sequence[Json] = self._simulator("GET", "messages")["messages"]
+        return messages
 
     @contextmanager
     def twilios_list_lagging(self, seconds: float) -> Iterator[None]:
@@ -251,11 +255,11 @@ class Inbox:
 
     def about(self, message_sid: str) -> list[Json]:
         """The notices about a message that have arrived until now."""
-        return [notice for notice in self._all() if _subject_of(notice) == message_sid]
+        return [notice for notice in self.all() if _subject_of(notice) == message_sid]
 
     def of_cause(self, error_code: str) -> list[Json]:
         """The notices about failures with this code, those of their counts among them."""
-        return [it for it in self._all() if facts_of(it).get("error_code") == error_code]
+        return [it for it in self.all() if facts_of(it).get("error_code") == error_code]
 
     def wait_for(self, message_sid: str, *, count: int = 1) -> list[Json]:
         """The notices about a message, as soon as there are so many."""
@@ -266,7 +270,8 @@ class Inbox:
 
         return wait_for(look, within=WITHIN_SECONDS, what=f"{count} notices about {message_sid}")
 
-    def _all(self) -> list[Json]:
+    def all(self) -> list[Json]:
+        """Every notice that has arrived until now."""
         self._notices += self._program.take_notices()
         return self._notices
 

@@ -8,13 +8,11 @@ from sandbox.command import main
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "required: up|demo|chaos"),
+        ([], "required: up|demo"),
         (["dance"], "invalid choice: 'dance'"),
         (["up", "--aws-port", "many"], "argument --aws-port: many is no port (1 to 65535)"),
         (["up", "--aws-port", "0"], "argument --aws-port: 0 is no port (1 to 65535)"),
         (["up", "--aws-port", "65536"], "argument --aws-port: 65536 is no port (1 to 65535)"),
-        (["chaos", "--messages", "0"], "argument --messages: 0 is no number of messages"),
-        (["chaos", "--messages", "many"], "argument --messages: many is no number of messages"),
         (["demo", "--seed", "1"], "unrecognized arguments: --seed 1"),
     ],
 )

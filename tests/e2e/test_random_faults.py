@@ -1,0 +1,212 @@
+"""Many messages at the same time while requests, callbacks and Twilio fail at random.
+
+The simulation does this with thousands of runs over fakes; here the deployed stack does it once.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import pytest
+import requests
+
+from sandbox.gateway import MESSAGES_API_PREFIX, Fault, FaultKind, Gateway
+from sandbox.running import Sandbox
+from sandbox.waiting import wait_for
+from tests.e2e.outside import SENDER, Inbox, Json, OutsideProgram, a_body, a_key, facts_of
+from tests.e2e.test_stories import STORIES
+
+CALLBACKS: Final = "/twilio/status"
+FAULTS: Final = (
+    Fault(kind=FaultKind.FAIL, path=CALLBACKS, times=None, chance=0.1),
+    Fault(kind=FaultKind.FAIL, path=CALLBACKS, times=None, chance=0.05, status=429),
+    Fault(kind=FaultKind.DROP, path=CALLBACKS, times=None, chance=0.15),
+    Fault(kind=FaultKind.LOSE_ANSWER, path=CALLBACKS, times=None, chance=0.1),
+    Fault(kind=FaultKind.STALL, path=CALLBACKS, times=None, chance=0.05, seconds=6),
+    Fault(kind=FaultKind.FAIL, path=MESSAGES_API_PREFIX, times=None, chance=0.1),
+    Fault(kind=FaultKind.DROP, path=MESSAGES_API_PREFIX, times=None, chance=0.1),
+    Fault(kind=FaultKind.LOSE_ANSWER, path=MESSAGES_API_PREFIX, times=None, chance=0.1),
+)
+IN_DOUBT: Final = ("+15555550107", "+15555550108")
+ACCEPTED: Final = (*STORIES, *IN_DOUBT, "+15555550105", "+15555550110")
+NOT_ACCEPTED: Final = ("+15555550111", "+15005550001")
+OUTCOMES: Final = {
+    "sent": "unconfirmed",
+    "failed": "failed",
+    "undelivered": "failed",
+    "delivered": "delivered",
+    "read": "delivered",
+}
+"""By the last status that Twilio reports, in the order of their ranks."""
+TIMES: Final = 3
+AT_REST_WITHIN_SECONDS: Final = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A message that a client asks for twice under one key, over the API or through the queue."""
+
+    to: str
+    key: str
+    body: str
+    through_queue: bool
+
+    @property
+    def document(self) -> Json:
+        """The body of the request; the key is its reference, too."""
+        return {"to": self.to, "from": SENDER, "body": self.body, "reference": self.key}
+
+
+def draw_wanted() -> list[Wanted]:
+    return [
+        Wanted(to=to, key=a_key(), body=a_body(), through_queue=number == 0)
+        for to in (*ACCEPTED, *NOT_ACCEPTED)
+        for number in range(TIMES)
+    ]
+
+
+def ask(program: OutsideProgram, wanted: Wanted) -> None:
+    """Ask for the message, again and again until the API answers."""
+    if wanted.through_queue:
+        program.enqueue(wanted.document | {"idempotency_key": wanted.key})
+        return
+
+    def answered() -> bool:
+        try:
+            answer = program.send(key=wanted.key, **wanted.document)
+        except requests.ConnectionError:
+            return False
+        return answer.status_code not in {429, 503}
+
+    wait_for(answered, within=AT_REST_WITHIN_SECONDS, what=f"An answer to {wanted.key}")
+
+
+@pytest.fixture
+def failing(program: OutsideProgram, gateway: Gateway) -> Iterator[None]:
+    """Requests and callbacks fail at random, and Twilio throttles some requests."""
+    for fault in FAULTS:
+        gateway.misbehave(fault)
+    program.change_twilio(list_lag=1.5, throttle=5)
+    yield
+    program.change_twilio(list_lag=0, throttle=0)
+
+
+class Everything:
+    """What Twilio, the tables and the readers of notices know of these messages."""
+
+    def __init__(
+        self, program: OutsideProgram, sandbox: Sandbox, inbox: Inbox, wanted: Sequence[Wanted]
+    ) -> None:
+        self._program = program
+        self._sandbox = sandbox
+        self._inbox = inbox
+        self._bodies = {it.body for it in wanted}
+        self._keys = {it.key for it in wanted}
+
+    def at_twilio(self) -> list[Json]:
+        return [it for it in self._program.everything_at_twilio() if it["body"] in self._bodies]
+
+    def items(self) -> dict[str, Json]:
+        """The items of the messages, and of the requests for which Twilio accepted none."""
+        sids = {it["sid"] for it in self.at_twilio()}
+        return {
+            it["message_sid"]: it
+            for it in self._table("MessagesTable")
+            if it["message_sid"] in sids or it.get("reference") in self._keys
+        }
+
+    def requests(self) -> list[Json]:
+        return [it for it in self._table("SendRequestsTable") if it.get("reference") in self._keys]
+
+    def group(self, incident_id: str) -> int:
+        """How many messages are in the count of an incident, the first one included."""
+        grouped = [it for it in self._table("MessagesTable") if it.get("notice_id") == incident_id]
+        return 1 + len(grouped)
+
+    def published(self) -> list[Json]:
+        """The facts of every notice."""
+        return [facts_of(it) for it in self._inbox.all()]
+
+    def is_at_rest(self) -> bool:
+        items = self.items()
+        callbacks = [it["state"] for message in self.at_twilio() for it in message["callbacks"]]
+        return (
+            {it["sid"] for it in self.at_twilio()} <= items.keys()
+            and not any(it["outcome"] == "pending" and is_message(it) for it in items.values())
+            and not {"in_progress", "in_doubt"} & {it["state"] for it in self.requests()}
+            and not any("notice_due" in it for it in items.values())
+            and not any("open" in it for it in self._table("EpisodesTable"))
+            and set(callbacks) <= {"answered", "failed", "lost"}
+            and self._program.send_queue_is_empty()
+        )
+
+    def _table(self, logical_id: str) -> list[Json]:
+        return self._sandbox.account.items(self._sandbox.stack.resources[logical_id])
+
+
+def is_message(item: Json) -> bool:
+    """Whether the item is a message's, not a request's."""
+    return not item["message_sid"].startswith("rq_")
+
+
+def acknowledged(message: Json) -> set[str]:
+    """The statuses of a message for which Twilio got a 2xx."""
+    return {
+        dict(callback["parameters"])["MessageStatus"]
+        for callback in message["callbacks"]
+        if callback["state"] == "answered"
+    }
+
+
+def recorded(item: Json) -> list[str]:
+    return [entry["status"] for entry in item["transitions"]]
+
+
+@pytest.mark.usefixtures("failing")
+def test_under_random_faults_no_message_is_lost_or_sent_twice_and_every_failure_is_notified(
+    program: OutsideProgram, gateway: Gateway, sandbox: Sandbox, inbox: Inbox
+) -> None:
+    wanted = draw_wanted()
+    twice = random.Random(1).sample(wanted * 2, 2 * len(wanted))  # noqa: S311 -- repeatable
+    everything = Everything(program, sandbox, inbox, wanted)
+
+    with ThreadPoolExecutor(6) as clients:
+        list(clients.map(partial(ask, program), twice))
+    gateway.behave()
+    wait_for(everything.is_at_rest, within=AT_REST_WITHIN_SECONDS, what="Every outcome")
+
+    at_twilio, items = everything.at_twilio(), everything.items()
+    assert {FaultKind.FAIL, FaultKind.DROP, FaultKind.LOSE_ANSWER} <= gateway.happened.keys()
+    sent = Counter(message["body"] for message in at_twilio)
+    assert sent == {it.body: 1 for it in wanted if it.to in ACCEPTED}
+    for message in at_twilio:
+        item = items[message["sid"]]
+        best = max(OUTCOMES.keys() & recorded(item), key=list(OUTCOMES).index)
+        assert acknowledged(message) <= set(recorded(item)), item
+        assert len(recorded(item)) == len(set(recorded(item))), item
+        assert (item["status"], item["outcome"]) == (best, OUTCOMES[best]), item
+    assert_every_failure_is_notified(everything, items)
+
+
+def assert_every_failure_is_notified(everything: Everything, items: dict[str, Json]) -> None:
+    """Each has a notice of its own or is in the count of an incident whose notices add up."""
+    published = everything.published()
+    notice_ids = {facts["notice_id"] for facts in published}
+    for item in items.values():
+        failed = item["outcome"] == "failed"
+        assert failed == (item.get("notice") == "sent"), item
+        if failed and not item["notice_id"].startswith("ep_"):
+            assert item["notice_id"] in notice_ids, item
+    incidents = {it["notice_id"] for it in items.values() if it.get("notice_id", "")[:3] == "ep_"}
+    for incident_id in incidents:
+        ranges = {
+            (int(facts["range_from"]), int(facts["range_to"]))
+            for facts in published
+            if facts.get("episode_id") == incident_id and "range_from" in facts
+        }
+        covered = sorted(number for first, last in ranges for number in range(first, last + 1))
+        assert covered == list(range(1, everything.group(incident_id) + 1)), incident_id
