@@ -17,9 +17,9 @@ from typing import Any, Final
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from bench.benchmark import Benchmark, Known, Results, Run, Table
-from delivery.credentials import TwilioSecret
-from functions.send_message.pace_store import PaceStore
-from functions.send_message.pacing import Pacer
+from delivery.twilio.credentials import TwilioSecret
+from functions.send_message.rate_limit_store import PaceStore
+from functions.send_message.rate_limiter import Pacer
 from functions.send_message.send_queue import SendQueue
 from simulation.deployment import resources
 from simulation.fakes.dynamodb import DynamoDb

@@ -15,7 +15,7 @@ from bench.cost import (
     prices_in,
     send_time,
 )
-from delivery.message import AWAITING_KEYS, NOTICE_DUE_KEYS
+from delivery.domain.messages import AWAITING_KEYS, NOTICE_DUE_KEYS
 from simulation.deployment import parameter, resources
 
 _SECONDS_OF_A_MONTH: Final = 30 * 24 * 60 * 60

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from bench.benchmark import Benchmark, Known, Results, Run, Table
 from bench.write_units import Units, item_bytes, units_of
-from delivery.message import Lifetimes, Source, StatusUpdate
-from delivery.request_store import RequestStore
-from delivery.send_request import RequestState, SendRequest
-from delivery.store import MessageStore
+from delivery.domain.messages import Lifetimes, Source, StatusUpdate
+from delivery.domain.send_requests import RequestState, SendRequest
+from delivery.storage.messages import MessageStore
+from delivery.storage.send_requests import RequestStore
 from functions.notify_failure.episode_store import EpisodeStore
 from functions.notify_failure.findings import What
 from functions.notify_failure.telling import Teller

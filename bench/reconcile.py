@@ -21,12 +21,12 @@ from requests.adapters import HTTPAdapter
 
 from bench.benchmark import Benchmark, Known, Results, Run, Table
 from bench.write_units import item_bytes, units_of
-from delivery.credentials import TwilioSecret
-from delivery.message import Lifetimes, Message, Source, StatusUpdate
-from delivery.request_store import RequestStore
-from delivery.store import MessageStore
-from delivery.twilio import TwilioClient
-from functions.reconcile_messages.reconciling import Reconciler
+from delivery.domain.messages import Lifetimes, Message, Source, StatusUpdate
+from delivery.storage.messages import MessageStore
+from delivery.storage.send_requests import RequestStore
+from delivery.twilio.client import TwilioClient
+from delivery.twilio.credentials import TwilioSecret
+from functions.reconcile_messages.reconcile import Reconciler
 from sandbox.twilio.exchange import Dropped
 from simulation.account import empty_tables
 from simulation.deployment import resources

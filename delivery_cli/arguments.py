@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from delivery.error_codes import Category
+from delivery.twilio.error_codes import Category
 from delivery_cli.commands.redrive.routes import CALLBACKS, ROUTES, SEND
 
 STACK_NAME: Final = "delivery"

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from delivery.error_codes import explain
+from delivery.twilio.error_codes import explain
 from delivery_cli.messages_api import Json
 from delivery_cli.terminal_text import visible
 

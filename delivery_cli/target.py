@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from boto3 import Session
 
-from delivery.credentials import TwilioSecret, TwilioSecrets
-from delivery.twilio import TwilioClient
+from delivery.twilio.client import TwilioClient
+from delivery.twilio.credentials import TwilioSecret, TwilioSecrets
 from delivery_cli.aws import Account
 from delivery_cli.errors import CommandError, StackTooOld
 from delivery_cli.http_session import session_to

@@ -127,7 +127,9 @@ class Lambda:
         program, loop = self._program, self._loop
         with program.imported(), ExitStack() as stack:
             program.import_all_but_apps()
-            twilio, credentials = map(import_module, ("delivery.twilio", "delivery.credentials"))
+            twilio, credentials = map(
+                import_module, ("delivery.twilio.client", "delivery.twilio.credentials")
+            )
             pacing, queue = (
                 import_module(f"functions.send_message.{it}") for it in ("pacing", "send_queue")
             )
@@ -140,7 +142,7 @@ class Lambda:
                 ),
                 (pacing, "Pacer", partial(pacing.Pacer, sleep=loop.sleep, chance=self._chance)),
                 (queue, "SendQueue", partial(queue.SendQueue, threads=OneAfterTheOther)),
-                (import_module("delivery.aws"), "client", self.client),
+                (import_module("delivery.runtime.aws"), "client", self.client),
                 (import_module("requests"), "Session", self._make_session),
                 (import_module("datetime"), "datetime", self._clock),
                 (import_module("aws_lambda_powertools"), "Logger", self._logger(function)),

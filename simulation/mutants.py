@@ -12,7 +12,7 @@ from typing import Final
 from simulation.program import Edit
 
 _LAYER: Final = "layers/delivery/delivery"
-_PACING: Final = "functions/send_message/pacing.py"
+_PACING: Final = "functions/send_message/rate_limiter.py"
 _SENDING: Final = "functions/send_message/sending.py"
 _CALLBACK: Final = "functions/status_callback/app.py"
 _NOTIFY: Final = "functions/notify_failure/app.py"
@@ -20,8 +20,8 @@ _OUTCOMES: Final = "functions/publish_outcomes/app.py"
 _TELLING: Final = "functions/notify_failure/telling.py"
 _EPISODE: Final = "functions/notify_failure/episode.py"
 _EPISODE_STORE: Final = "functions/notify_failure/episode_store.py"
-_RECONCILING: Final = "functions/reconcile_messages/reconciling.py"
-_SETTLING: Final = "functions/reconcile_messages/settling.py"
+_RECONCILING: Final = "functions/reconcile_messages/reconcile.py"
+_SETTLING: Final = "functions/reconcile_messages/in_doubt.py"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -472,14 +472,14 @@ MUTANTS: Final = (
     _mutant(
         "a turn is given to several",
         "pace",
-        "functions/send_message/pace.py",
+        "functions/send_message/rate_limit.py",
         "                free_at += length\n",
         "",
     ),
     _mutant(
         "reconciling ignores error codes",
         "I3",
-        "functions/reconcile_messages/findings.py",
+        "functions/reconcile_messages/reports.py",
         "return replace(update, account_sid=",
         "return replace(update, error_code=None, account_sid=",
     ),

@@ -66,8 +66,8 @@ class Operator:
         tools = self._lambda
         erasing, store, request_store, twilio, credentials = tools.modules(
             "delivery_cli.commands.erase.eraser",
-            *("delivery.store", "delivery.request_store"),
-            *("delivery.twilio", "delivery.credentials"),
+            *("delivery.storage.messages", "delivery.storage.send_requests"),
+            *("delivery.twilio.client", "delivery.twilio.credentials"),
         )
         tables = tools.client("dynamodb")
         secrets = credentials.TwilioSecrets(

@@ -16,7 +16,7 @@ from urllib3.exceptions import (
     ProtocolError,
 )
 
-from delivery.callback import signature
+from delivery.twilio.callback import signature
 from sandbox.twilio.accounts import Account
 from sandbox.twilio.callbacks import CallbackAttempt, CallbackResult, Failure
 from sandbox.twilio.exchange import Answer, Dropped, Request, Response

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from delivery.message import Lifetimes, Message, Source, StatusUpdate
+from delivery.domain.messages import Lifetimes, Message, Source, StatusUpdate
 
 MESSAGE_SID = "SM" + "0123456789abcdef" * 2
 ACCOUNT_SID = "AC" + "0" * 32

@@ -3,8 +3,8 @@
 from itertools import pairwise
 from typing import Any
 
-from delivery.dynamodb import as_item
-from delivery.message import Lifetimes, Message
+from delivery.domain.messages import Lifetimes, Message
+from delivery.storage.table import as_item
 from tests.builders import MESSAGE_SID, NOON, a_message, an_update
 
 type Image = dict[str, Any] | None

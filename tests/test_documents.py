@@ -8,10 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from delivery.error_codes import Category
-from delivery.message import FINAL_OUTCOME, RANK, Message, MessageStatus, Notice, Outcome, Source
-from delivery.send_request import RequestState
-from functions.query_messages.questions import InvalidQuery, parse_list
+from delivery.domain.messages import (
+    FINAL_OUTCOME,
+    RANK,
+    Message,
+    MessageStatus,
+    Notice,
+    Outcome,
+    Source,
+)
+from delivery.domain.send_requests import RequestState
+from delivery.twilio.error_codes import Category
+from functions.query_messages.list_query import InvalidQuery, parse_list
 from functions.send_message.request import InvalidRequest, parse
 from sandbox.twilio.stories import STORIES
 from tests.builders import NOON

@@ -21,42 +21,46 @@ LAYER = "layers/delivery/delivery"
 
 # What a module may import beside the standard library: a package with all that is in it.
 LAYER_MAY_IMPORT = {
-    "__init__": set[str](),
-    "answers": set[str](),
-    "aws": {"botocore"},
-    "aws_errors": {"botocore"},
-    "markup": set[str](),
-    "message": set[str](),
-    "error_codes": {"delivery.message"},
-    "http_event": set[str](),
-    "callback": {"delivery.message"},
-    "credentials": {"botocore"},
-    "callback_queue": {"delivery.message", "delivery.aws_errors"},
-    "send_request": {"delivery.message"},
-    "dynamodb": {"delivery.aws_errors"},
-    "paging": {"delivery.message"},
-    "spellings": set[str](),
-    "words": {"delivery.error_codes", "delivery.message"},
-    "store": {
-        "delivery.message",
-        "delivery.message_lists",
-        "delivery.dynamodb",
-        "delivery.paging",
+    **{it: set[str]() for it in ("__init__", "domain", "runtime", "storage", "text", "twilio")},
+    "runtime.responses": set[str](),
+    "runtime.aws": {"botocore"},
+    "runtime.aws_errors": {"botocore"},
+    "text.html": set[str](),
+    "domain.messages": set[str](),
+    "twilio.error_codes": {"delivery.domain.messages"},
+    "runtime.http_event": set[str](),
+    "twilio.callback": {"delivery.domain.messages"},
+    "twilio.credentials": {"botocore"},
+    "storage.callback_queue": {"delivery.domain.messages", "delivery.runtime.aws_errors"},
+    "domain.send_requests": {"delivery.domain.messages"},
+    "storage.table": {"delivery.runtime.aws_errors"},
+    "storage.cursor": {"delivery.domain.messages"},
+    "text.identifiers": set[str](),
+    "text.formatting": {"delivery.twilio.error_codes", "delivery.domain.messages"},
+    "storage.messages": {
+        "delivery.domain.messages",
+        "delivery.storage.message_lists",
+        "delivery.storage.table",
+        "delivery.storage.cursor",
     },
-    "message_lists": {"delivery.message", "delivery.dynamodb", "delivery.paging"},
-    "request_store": {"delivery.send_request", "delivery.dynamodb"},
-    "time_left": {"aws_lambda_powertools"},
-    "twilio": {
-        "delivery.credentials",
-        "delivery.message",
-        "delivery.time_left",
+    "storage.message_lists": {
+        "delivery.domain.messages",
+        "delivery.storage.table",
+        "delivery.storage.cursor",
+    },
+    "storage.send_requests": {"delivery.domain.send_requests", "delivery.storage.table"},
+    "runtime.deadline": {"aws_lambda_powertools"},
+    "twilio.client": {
+        "delivery.twilio.credentials",
+        "delivery.domain.messages",
+        "delivery.runtime.deadline",
         "requests",
         "urllib3",
     },
     "metrics": {
-        "delivery.error_codes",
-        "delivery.message",
-        "delivery.store",
+        "delivery.twilio.error_codes",
+        "delivery.domain.messages",
+        "delivery.storage.messages",
         "aws_lambda_powertools",
     },
 }
@@ -100,6 +104,12 @@ def name_of(path: Path) -> str:
 OURS = [name_of(path) for path in modules_in("functions", LAYER, "sandbox", "delivery_cli")]
 
 
+def layer_module(path: Path) -> str:
+    """The dotted name of a module of the layer, without the layer's own."""
+    parts = path.relative_to(PROJECT / LAYER).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
 def source_of(name: str) -> str:
     return (PROJECT / name).read_text("utf-8")
 
@@ -128,7 +138,7 @@ def imports(source: str, *, for_types: bool = False) -> Iterator[str]:
                 yield from (alias.name for alias in names)
             case ast.ImportFrom(module=module, names=names, level=level):
                 start = "." * level + (module or "")
-                # `from delivery import message` names a module, too.
+                # `from delivery.domain import messages as message` names a module, too.
                 yield from (f"{start}.{alias.name}" for alias in names)
 
 
@@ -155,12 +165,14 @@ def wrong_imports(source: str, allowed: set[str]) -> set[str]:
 
 
 def test_every_module_of_the_layer_has_its_rule() -> None:
-    assert {path.stem for path in modules_in(LAYER)} == set(LAYER_MAY_IMPORT)
+    assert {layer_module(path) for path in modules_in(LAYER)} == set(LAYER_MAY_IMPORT)
 
 
 @pytest.mark.parametrize("module", sorted(LAYER_MAY_IMPORT))
 def test_a_module_of_the_layer_imports_only_what_its_task_needs(module: str) -> None:
-    assert wrong_imports(source_of(f"{LAYER}/{module}.py"), LAYER_MAY_IMPORT[module]) == set()
+    (path,) = (it for it in modules_in(LAYER) if layer_module(it) == module)
+
+    assert wrong_imports(path.read_text("utf-8"), LAYER_MAY_IMPORT[module]) == set()
 
 
 @pytest.mark.parametrize("name", [it for it in OURS if it.startswith("functions/")])
@@ -219,14 +231,17 @@ def test_what_calls_itself_pure_knows_no_aws_and_no_http() -> None:
         ("import boto3", set()),
         ("from botocore.config import Config", set()),
         ("def f():\n    import requests", set()),
-        ("from delivery import store", {"delivery.message"}),
-        ("from delivery.message_of import it", {"delivery.message"}),
+        ("from delivery.storage import messages as store", {"delivery.domain.messages"}),
+        ("from delivery.message_of import it", {"delivery.domain.messages"}),
         ("from functions.send_message import app", FUNCTIONS_MAY_IMPORT),
         ("import send_message.app", FUNCTIONS_MAY_IMPORT),
         ("from ..send_message import answers", FUNCTIONS_MAY_IMPORT),
-        ("from . import it", {"delivery.message"}),
+        ("from . import it", {"delivery.domain.messages"}),
         ("from mypy_boto3_dynamodb import DynamoDBClient", {"boto3"}),
-        ("if TYPE_CHECKING:\n    from delivery.store import MessageStore", {"delivery.message"}),
+        (
+            "if TYPE_CHECKING:\n    from delivery.storage.messages import MessageStore",
+            {"delivery.domain.messages"},
+        ),
         ("from tests import builders", SANDBOX_MAY_IMPORT),
         ("from sandbox.console import Console", COMMAND_LINE_MAY_IMPORT),
         ("import functions.send_message.app", COMMAND_LINE_MAY_IMPORT),
@@ -240,8 +255,8 @@ def test_an_import_in_the_wrong_direction_is_found(source: str, allowed: set[str
     ("source", "allowed"),
     [
         ("import json\nfrom urllib.parse import quote", set()),
-        ("from delivery.message import Message", {"delivery.message"}),
-        ("from delivery import message", {"delivery.message"}),
+        ("from delivery.domain.messages import Message", {"delivery.domain.messages"}),
+        ("from delivery.domain import messages as message", {"delivery.domain.messages"}),
         ("from .notice import compose", FUNCTIONS_MAY_IMPORT),
         ("if TYPE_CHECKING:\n    from mypy_boto3_dynamodb import DynamoDBClient", set()),
     ],

@@ -28,15 +28,15 @@ from urllib.parse import urlencode  # noqa: E402 -- the same
 
 import boto3  # noqa: E402 -- the same
 
-from delivery.callback import (  # noqa: E402 -- the same
+from delivery.domain.messages import Lifetimes, Message, StatusUpdate  # noqa: E402 -- the same
+from delivery.storage.messages import MessageStore  # noqa: E402 -- the same
+from delivery.twilio.callback import (  # noqa: E402 -- the same
     account_of,
     parse_form,
     signature,
     status_update,
     verify,
 )
-from delivery.message import Lifetimes, Message, StatusUpdate  # noqa: E402 -- the same
-from delivery.store import MessageStore  # noqa: E402 -- the same
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,17 +14,17 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from delivery import aws
-from delivery.dynamodb import StoreUnavailable
-from delivery.markup import Markup
-from delivery.message import Message
-from delivery.paging import TokenInvalid
-from delivery.request_store import RequestStore
-from delivery.send_request import SendRequest
-from delivery.spellings import Kind, Meaning
-from delivery.store import MessageStore
+from delivery.domain.messages import Message
+from delivery.domain.send_requests import SendRequest
+from delivery.runtime import aws
+from delivery.storage.cursor import TokenInvalid
+from delivery.storage.messages import MessageStore
+from delivery.storage.send_requests import RequestStore
+from delivery.storage.table import StoreUnavailable
+from delivery.text.html import Markup
+from delivery.text.identifiers import Kind, Meaning
 
-from .looking import Finder, NoSuchPlace, Place, Several
+from .lookup import Finder, NoSuchPlace, Place, Several
 from .viewer import Viewer
 from .views import alone, detail, failures, found, popup, problem, request, widget
 

@@ -5,8 +5,7 @@ from datetime import datetime, timedelta
 from itertools import accumulate, pairwise
 from typing import Final
 
-from delivery.markup import Child, Markup, element
-from delivery.message import (
+from delivery.domain.messages import (
     FINAL_OUTCOME,
     Message,
     MessageStatus,
@@ -14,10 +13,11 @@ from delivery.message import (
     Transition,
     rank,
 )
-from delivery.words import source_of, span
+from delivery.text.formatting import source_of, span
+from delivery.text.html import Child, Markup, element
 
+from .labels import STATUS_IN_WORDS
 from .viewer import Viewer
-from .words import STATUS_IN_WORDS
 
 _HEIGHT: Final = 24
 _MIDDLE: Final = _HEIGHT // 2

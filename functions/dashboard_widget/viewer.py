@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any, Final, Self
 
-from delivery.words import shown, span
+from delivery.text.formatting import shown, span
 
 FIELD: Final = "lookup"
 """The form's only field. Not `search` or `query`: a name that a browser's document or form may have

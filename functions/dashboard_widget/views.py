@@ -11,22 +11,22 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
-from delivery.error_codes import explain
-from delivery.markup import Child, Markup, as_json, element, joined, stylesheet
-from delivery.message import Message, Outcome
-from delivery.message_lists import Count
-from delivery.send_request import SendRequest
-from delivery.spellings import Kind
-from delivery.words import CATEGORY_IN_WORDS, span
+from delivery.domain.messages import Message, Outcome
+from delivery.domain.send_requests import SendRequest
+from delivery.storage.message_lists import Count
+from delivery.text.formatting import CATEGORY_IN_WORDS, span
+from delivery.text.html import Child, Markup, as_json, element, joined, stylesheet
+from delivery.text.identifiers import Kind
+from delivery.twilio.error_codes import explain
 
-from .looking import Counts, Failures, Several
-from .timeline import timeline
-from .viewer import FIELD, Viewer
-from .words import (
+from .labels import (
     NOTICE_IN_WORDS,
     OUTCOME_IN_WORDS,
     STATE_IN_WORDS,
 )
+from .lookup import Counts, Failures, Several
+from .timeline import timeline
+from .viewer import FIELD, Viewer
 
 type Parameters = Mapping[str, Any]
 """What a button hands to the function; the function's own event."""

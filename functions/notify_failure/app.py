@@ -21,12 +21,12 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from delivery import aws
-from delivery.error_codes import Category, categories_in
-from delivery.message import Message
-from delivery.store import MessageStore
-from delivery.time_left import TimeLeft, time_left_of
-from delivery.words import shown
+from delivery.domain.messages import Message
+from delivery.runtime import aws
+from delivery.runtime.deadline import TimeLeft, time_left_of
+from delivery.storage.messages import MessageStore
+from delivery.text.formatting import shown
+from delivery.twilio.error_codes import Category, categories_in
 
 from .episode import EpisodeKey, Telling
 from .episode_notice import compose_range

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Self
 
-from delivery.error_codes import Category, explain
-from delivery.message import EPISODE_MARK, Message, MessageStatus, Record, iso
+from delivery.domain.messages import EPISODE_MARK, Message, MessageStatus, Record, iso
+from delivery.twilio.error_codes import Category, explain
 
 from .tally import Shown, Tally, Timing
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from delivery.error_codes import Explanation, explain
-from delivery.message import MessageStatus, iso
-from delivery.words import span
+from delivery.domain.messages import MessageStatus, iso
+from delivery.text.formatting import span
+from delivery.twilio.error_codes import Explanation, explain
 
 from .episode import EpisodeKey, Example, Kind, Pace, Telling
 from .notice import (

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from delivery.dynamodb import (
+from delivery.domain.messages import Message, iso
+from delivery.storage.table import (
     Changes,
     Conditions,
     Item,
@@ -25,7 +26,6 @@ from delivery.dynamodb import (
     as_record,
     transact,
 )
-from delivery.message import Message, iso
 
 from .episode import OPEN, Episode, EpisodeKey
 

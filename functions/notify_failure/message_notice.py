@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
-from delivery.error_codes import Explanation, explain
-from delivery.message import Message, MessageStatus, Outcome, iso
-from delivery.words import shown, source_of, span
+from delivery.domain.messages import Message, MessageStatus, Outcome, iso
+from delivery.text.formatting import shown, source_of, span
+from delivery.twilio.error_codes import Explanation, explain
 
 from .episode import EpisodeKey, Kind, episode_id_of
 from .notice import (

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Self
 
-from delivery.message import Message, Record, iso
+from delivery.domain.messages import Message, Record, iso
 
 from .calling_codes import country_of
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Container, Generator, Iterable, Iterator, 
 from datetime import datetime, timedelta
 from typing import Final
 
-from delivery.aws_errors import AWS_ERRORS
-from delivery.error_codes import Category
-from delivery.message import Message, Notice, Outcome, iso
-from delivery.store import MessageStore, StoreUnavailable
-from delivery.time_left import TimeLeft
+from delivery.domain.messages import Message, Notice, Outcome, iso
+from delivery.runtime.aws_errors import AWS_ERRORS
+from delivery.runtime.deadline import TimeLeft
+from delivery.storage.messages import MessageStore, StoreUnavailable
+from delivery.twilio.error_codes import Category
 
 from .episode import (
     Episode,

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from delivery.error_codes import Category
-from delivery.message import MessageStatus
+from delivery.domain.messages import MessageStatus
+from delivery.twilio.error_codes import Category
 
 HOW_BAD: Final[Mapping[Category, str]] = {
     Category.RECIPIENT_UNREACHABLE: (

@@ -17,10 +17,10 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from delivery import aws
-from delivery.aws_errors import AWS_ERRORS, reason
-from delivery.dynamodb import as_record
-from delivery.message import Message, Outcome
+from delivery.domain.messages import Message, Outcome
+from delivery.runtime import aws
+from delivery.runtime.aws_errors import AWS_ERRORS, reason
+from delivery.storage.table import as_record
 
 from .outcome_event import changed, detail_of
 

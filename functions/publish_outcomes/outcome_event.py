@@ -7,9 +7,9 @@ numbers only the end: who needs more asks for the message by its SID.
 import hashlib
 from typing import Any
 
-from delivery.error_codes import explain
-from delivery.message import Message, Outcome, iso
-from delivery.words import shown
+from delivery.domain.messages import Message, Outcome, iso
+from delivery.text.formatting import shown
+from delivery.twilio.error_codes import explain
 
 
 def changed(before: Outcome | None, message: Message) -> bool:

@@ -16,18 +16,18 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from delivery import aws
-from delivery.answers import Answer, Problem, answer, bad_request, problem
-from delivery.error_codes import explain
-from delivery.http_event import HttpEvent, path_parameter_of, query_of
-from delivery.message import Message, Outcome, Record
-from delivery.request_store import RequestStore
-from delivery.send_request import RequestState, SendRequest
-from delivery.spellings import message_id
-from delivery.store import MessageStore, StoreUnavailable, TokenInvalid
-from delivery.time_left import TimeLeft, time_left_of
+from delivery.domain.messages import Message, Outcome, Record
+from delivery.domain.send_requests import RequestState, SendRequest
+from delivery.runtime import aws
+from delivery.runtime.deadline import TimeLeft, time_left_of
+from delivery.runtime.http_event import HttpEvent, path_parameter_of, query_of
+from delivery.runtime.responses import Answer, Problem, answer, bad_request, problem
+from delivery.storage.messages import MessageStore, StoreUnavailable, TokenInvalid
+from delivery.storage.send_requests import RequestStore
+from delivery.text.identifiers import message_id
+from delivery.twilio.error_codes import explain
 
-from .questions import InvalidQuery, parse_day, parse_list
+from .list_query import InvalidQuery, parse_day, parse_list
 from .summary import Bounds, Lists, summarize
 
 # What people ask for may be a phone number: it is in no error answer and no line of the log.

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from delivery.error_codes import Explanation, explain
-from delivery.message import Message, Record, iso
-from delivery.send_request import RequestState, SendRequest
+from delivery.domain.messages import Message, Record, iso
+from delivery.domain.send_requests import RequestState, SendRequest
+from delivery.twilio.error_codes import Explanation, explain
 
 _MOST_SENDERS: Final = 20
 

@@ -17,18 +17,18 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from delivery import aws
-from delivery.credentials import SecretError, TwilioSecrets
-from delivery.message import Lifetimes
+from delivery.domain.messages import Lifetimes
 from delivery.metrics import CountedByFacts, count_apart
-from delivery.request_store import RequestStore
-from delivery.store import MessageStore, StoreUnavailable
-from delivery.time_left import TimeLeft, time_left_of
-from delivery.twilio import TwilioClient
+from delivery.runtime import aws
+from delivery.runtime.deadline import TimeLeft, time_left_of
+from delivery.storage.messages import MessageStore, StoreUnavailable
+from delivery.storage.send_requests import RequestStore
+from delivery.twilio.client import TwilioClient
+from delivery.twilio.credentials import SecretError, TwilioSecrets
 
-from .findings import Finding, What
-from .reconciling import Reconciler
-from .settling import Settler
+from .in_doubt import Settler
+from .reconcile import Reconciler
+from .reports import Finding, What
 
 RECONCILE_UNKNOWN_MESSAGES = os.environ["RECONCILE_UNKNOWN_MESSAGES"] == "true"
 STORE_MESSAGE_BODY = os.environ["STORE_MESSAGE_BODY"] == "true"

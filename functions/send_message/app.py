@@ -17,24 +17,24 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from delivery import aws
-from delivery.answers import Answer, problem
-from delivery.callback_queue import CallbackQueue
-from delivery.credentials import SecretError, TwilioSecrets
-from delivery.http_event import HttpEvent, body_of, header_of, path_parameter_of
-from delivery.message import Lifetimes
+from delivery.domain.messages import Lifetimes
+from delivery.domain.send_requests import RequestState
 from delivery.metrics import CountedByFacts, count_apart
-from delivery.request_store import RequestStore
-from delivery.send_request import RequestState
-from delivery.store import MessageStore, StoreUnavailable
-from delivery.time_left import TimeLeft, time_left_of
-from delivery.twilio import TwilioClient
+from delivery.runtime import aws
+from delivery.runtime.deadline import TimeLeft, time_left_of
+from delivery.runtime.http_event import HttpEvent, body_of, header_of, path_parameter_of
+from delivery.runtime.responses import Answer, problem
+from delivery.storage.callback_queue import CallbackQueue
+from delivery.storage.messages import MessageStore, StoreUnavailable
+from delivery.storage.send_requests import RequestStore
+from delivery.twilio.client import TwilioClient
+from delivery.twilio.credentials import SecretError, TwilioSecrets
 
-from .answers import answer_for, answer_for_batch, answer_for_cancel, direct_answer
 from .batch import MAX_BATCH_BYTES, RequestQueuer
-from .pace_store import PaceStore
-from .pacing import Pacer, Turns
+from .rate_limit_store import PaceStore
+from .rate_limiter import Pacer, Turns
 from .reports import Report, report_of, report_of_batch, report_of_cancel
+from .responses import answer_for, answer_for_batch, answer_for_cancel, direct_answer
 from .results import (
     Accepted,
     Batch,

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from delivery.credentials import SecretError, TwilioSecret, TwilioSecrets
-from delivery.time_left import TimeLeft
+from delivery.runtime.deadline import TimeLeft
+from delivery.twilio.credentials import SecretError, TwilioSecret, TwilioSecrets
 
 from .request import MAX_REQUEST_BYTES, InvalidRequest, parse, read_json
 from .results import RETRY_AFTER_REPAIR_SECONDS, Batch, Invalid, NotDone, Queued

@@ -12,8 +12,8 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Any, Final, Self
 
-from delivery.answers import Problem
-from delivery.message import within_context_limits
+from delivery.domain.messages import within_context_limits
+from delivery.runtime.responses import Problem
 
 MAX_REQUEST_BYTES: Final = 64 * 1024
 

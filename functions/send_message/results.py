@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from delivery.answers import Problem
-from delivery.message import Message
-from delivery.send_request import RequestState
-from delivery.store import Recorded
+from delivery.domain.messages import Message
+from delivery.domain.send_requests import RequestState
+from delivery.runtime.responses import Problem
+from delivery.storage.messages import Recorded
 
 RETRY_AFTER_SECONDS = 5
 RETRY_AFTER_REPAIR_SECONDS = 60

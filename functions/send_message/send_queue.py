@@ -9,8 +9,8 @@ from functools import partial
 from itertools import batched
 from typing import TYPE_CHECKING, Final
 
-from delivery.aws_errors import AWS_ERRORS, reason
-from delivery.time_left import TimeLeft
+from delivery.runtime.aws_errors import AWS_ERRORS, reason
+from delivery.runtime.deadline import TimeLeft
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -9,20 +9,13 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Final
 
-from delivery.callback_queue import CallbackQueue, QueueUnavailable
-from delivery.credentials import (
-    ApiCredentials,
-    SecretError,
-    TwilioSecret,
-    TwilioSecrets,
-    UnknownAccount,
-)
-from delivery.message import Lifetimes, Message, MessageStatus, Source, StatusUpdate
-from delivery.request_store import RequestStore
-from delivery.send_request import RequestState, SendRequest, body_digest, content_digest
-from delivery.store import MessageStore, Recorded, StoreUnavailable
-from delivery.time_left import TimeLeft
-from delivery.twilio import (
+from delivery.domain.messages import Lifetimes, Message, MessageStatus, Source, StatusUpdate
+from delivery.domain.send_requests import RequestState, SendRequest, body_digest, content_digest
+from delivery.runtime.deadline import TimeLeft
+from delivery.storage.callback_queue import CallbackQueue, QueueUnavailable
+from delivery.storage.messages import MessageStore, Recorded, StoreUnavailable
+from delivery.storage.send_requests import RequestStore
+from delivery.twilio.client import (
     NEEDED_SECONDS,
     CredentialsRefused,
     MessageResource,
@@ -31,6 +24,13 @@ from delivery.twilio import (
     Throttled,
     TwilioClient,
     Unavailable,
+)
+from delivery.twilio.credentials import (
+    ApiCredentials,
+    SecretError,
+    TwilioSecret,
+    TwilioSecrets,
+    UnknownAccount,
 )
 
 from .request import InvalidRequest, MessageRequest, key_in, parse, read_json, sane_facts

@@ -17,9 +17,14 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from delivery import aws
-from delivery.answers import Answer, problem
-from delivery.callback import (
+from delivery.domain.messages import Effect, Lifetimes, StatusUpdate
+from delivery.metrics import CountedByFacts, count_recorded
+from delivery.runtime import aws
+from delivery.runtime.http_event import HttpEvent, body_of, header_of, query_of
+from delivery.runtime.responses import Answer, problem
+from delivery.storage.callback_queue import CallbackQueue, QueueUnavailable, UpdateUnreadable
+from delivery.storage.messages import MessageStore, Recorded, StoreUnavailable
+from delivery.twilio.callback import (
     MAX_BODY_BYTES,
     ParameterMissing,
     RefusalCause,
@@ -29,12 +34,7 @@ from delivery.callback import (
     status_update,
     verify,
 )
-from delivery.callback_queue import CallbackQueue, QueueUnavailable, UpdateUnreadable
-from delivery.credentials import SecretInvalid, SecretUnavailable, TwilioSecrets
-from delivery.http_event import HttpEvent, body_of, header_of, query_of
-from delivery.message import Effect, Lifetimes, StatusUpdate
-from delivery.metrics import CountedByFacts, count_recorded
-from delivery.store import MessageStore, Recorded, StoreUnavailable
+from delivery.twilio.credentials import SecretInvalid, SecretUnavailable, TwilioSecrets
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse

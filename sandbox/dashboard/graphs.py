@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
-from delivery.error_codes import Category
-from delivery.markup import Child, Markup, element, joined
-from delivery.message import Outcome
-from delivery.words import CATEGORY_IN_WORDS
+from delivery.domain.messages import Outcome
+from delivery.text.formatting import CATEGORY_IN_WORDS
+from delivery.text.html import Child, Markup, element, joined
+from delivery.twilio.error_codes import Category
 from sandbox.dashboard.measures import BINS, Measures
 
 _WIDTH: Final = 360

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Final
 
-from delivery.error_codes import Category, explain
-from delivery.message import Outcome
-from delivery.send_request import RequestState
+from delivery.domain.messages import Outcome
+from delivery.domain.send_requests import RequestState
+from delivery.twilio.error_codes import Category, explain
 from sandbox.aws_account import Record
 from sandbox.seconds import RECONCILE_AFTER, UNCONFIRMED_AFTER
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from delivery.markup import Markup
+from delivery.text.html import Markup
 from sandbox.aws_account import AwsAccount, Stack
 from sandbox.dashboard.graphs import graphs
 from sandbox.dashboard.measures import measured

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Self
 from urllib.parse import urlencode, urljoin, urlsplit
 
-from delivery.callback import signature
+from delivery.twilio.callback import signature
 from sandbox.twilio.overrides import ConnectionOverrides, RetryPolicy
 from sandbox.twilio.resource import API_VERSION, Message
 from sandbox.twilio.stories import Step

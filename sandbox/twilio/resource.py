@@ -7,7 +7,7 @@ from email.utils import format_datetime
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from delivery.error_codes import explain
+from delivery.twilio.error_codes import explain
 
 API_VERSION = "2010-04-01"
 

@@ -21,13 +21,13 @@ from moto.dynamodb.models.table import Table
 from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_secretsmanager import SecretsManagerClient
 
-from delivery.callback_queue import CallbackQueue
-from delivery.credentials import TwilioSecrets
-from delivery.message import Lifetimes
+from delivery.domain.messages import Lifetimes
 from delivery.metrics import COUNTED_BY
-from delivery.request_store import RequestStore
-from delivery.store import MessageStore
-from delivery.twilio import TwilioClient
+from delivery.storage.callback_queue import CallbackQueue
+from delivery.storage.messages import MessageStore
+from delivery.storage.send_requests import RequestStore
+from delivery.twilio.client import TwilioClient
+from delivery.twilio.credentials import TwilioSecrets
 from functions.send_message.batch import RequestQueuer
 from functions.send_message.send_queue import SendQueue
 from tests.cloudformation import create_table

@@ -12,9 +12,9 @@ from typing import Any
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.message import Message
-from delivery.store import MessageStore
-from delivery.words import shown
+from delivery.domain.messages import Message
+from delivery.storage.messages import MessageStore
+from delivery.text.formatting import shown
 from functions.notify_failure import telling
 from functions.notify_failure.episode import Episode, EpisodeKey
 from functions.notify_failure.episode_store import EpisodeStore

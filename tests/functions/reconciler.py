@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.message import Message, Source, StatusUpdate
-from delivery.request_store import RequestStore
-from delivery.send_request import RequestState, SendRequest, body_digest
-from delivery.store import MessageStore
+from delivery.domain.messages import Message, Source, StatusUpdate
+from delivery.domain.send_requests import RequestState, SendRequest, body_digest
+from delivery.storage.messages import MessageStore
+from delivery.storage.send_requests import RequestStore
 from tests.support.virtual_twilio import (
     ACCOUNT_SID,
     AUTH_TOKEN,

@@ -13,10 +13,10 @@ import pytest
 from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_secretsmanager import SecretsManagerClient
 
-from delivery.message import Message
-from delivery.request_store import RequestStore
-from delivery.send_request import RequestState, SendRequest
-from delivery.store import MessageStore
+from delivery.domain.messages import Message
+from delivery.domain.send_requests import RequestState, SendRequest
+from delivery.storage.messages import MessageStore
+from delivery.storage.send_requests import RequestStore
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.embedded_metrics import DataPoint, data_points
 from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, ScriptedTwilio

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 from moto import mock_aws
 
-from delivery.callback import parse_form, signature
-from delivery.callback_queue import CallbackQueue
-from delivery.credentials import TwilioSecrets
-from delivery.store import MessageStore
+from delivery.storage.callback_queue import CallbackQueue
+from delivery.storage.messages import MessageStore
+from delivery.twilio.callback import parse_form, signature
+from delivery.twilio.credentials import TwilioSecrets
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.cloudformation import create_table
 from tests.made_once import shared_client

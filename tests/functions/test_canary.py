@@ -3,9 +3,9 @@
 import pytest
 from aws_lambda_powertools import Metrics
 
-from delivery.message import Source, StatusUpdate
+from delivery.domain.messages import Source, StatusUpdate
 from delivery.metrics import CountedByFacts, count_apart
-from delivery.store import MessageStore
+from delivery.storage.messages import MessageStore
 from tests.builders import an_update
 from tests.embedded_metrics import data_points, total
 from tests.functions.sender import FROM, TO, Function

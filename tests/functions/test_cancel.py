@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from delivery.store import MessageStore
+from delivery.storage.messages import MessageStore
 from tests.builders import an_update
 from tests.functions.sender import NEW_TOKEN, SUBACCOUNT_SID, TO, Function, a_document
 from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, Reply, accepted, refused

@@ -12,7 +12,7 @@ from unittest import mock
 import pytest
 from botocore.client import BaseClient
 
-from delivery.credentials import TwilioSecrets
+from delivery.twilio.credentials import TwilioSecrets
 from tests.functions.test_status_callback import CALLBACK, a_request, status_of
 from tests.made_once import shared_client
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.message import Message, Source
-from delivery.request_store import RequestStore
-from delivery.send_request import RequestState, SendRequest
-from delivery.store import MessageStore
+from delivery.domain.messages import Message, Source
+from delivery.domain.send_requests import RequestState, SendRequest
+from delivery.storage.messages import MessageStore
+from delivery.storage.send_requests import RequestStore
 from tests.builders import ACCOUNT_SID, MESSAGE_SID, NOON, an_update
 from tests.functions.sender import Clock
 from tests.support.screen import Screen

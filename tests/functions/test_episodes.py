@@ -12,8 +12,8 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.error_codes import Category, categories_in
-from delivery.message import Notice
+from delivery.domain.messages import Notice
+from delivery.twilio.error_codes import Category, categories_in
 from tests.functions.interleaving import Writer, every_interleaving
 from tests.functions.notifier import ClientOfThread, Dying, Notifier, a_teller
 

@@ -13,12 +13,12 @@ import requests
 from botocore.exceptions import ConnectTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.credentials import Account, TwilioSecret
-from delivery.message import Effect, Lifetimes, Notice, Outcome, Source, StatusUpdate
-from delivery.request_store import RequestStore
-from delivery.send_request import RequestState, SendRequest
-from delivery.store import MessageStore, StoreUnavailable
-from delivery.twilio import TwilioClient
+from delivery.domain.messages import Effect, Lifetimes, Notice, Outcome, Source, StatusUpdate
+from delivery.domain.send_requests import RequestState, SendRequest
+from delivery.storage.messages import MessageStore, StoreUnavailable
+from delivery.storage.send_requests import RequestStore
+from delivery.twilio.client import TwilioClient
+from delivery.twilio.credentials import Account, TwilioSecret
 from delivery_cli.commands.erase.eraser import AtTwilio, Eraser, What, addresses_of
 from tests.builders import MESSAGE_SID, NOON, an_update
 from tests.functions.interleaving import Writer, every_interleaving

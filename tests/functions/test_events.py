@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from delivery.credentials import TwilioSecrets
+from delivery.twilio.credentials import TwilioSecrets
 from tests.functions.sender import EVENTS, Function
 from tests.made_once import shared_client
 

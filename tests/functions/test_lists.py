@@ -9,10 +9,10 @@ from typing import Any, cast
 import pytest
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.dynamodb import as_item
-from delivery.message import Lifetimes, Outcome, StatusUpdate
-from delivery.message_lists import Count
-from delivery.store import MessageStore, Page, TokenInvalid
+from delivery.domain.messages import Lifetimes, Outcome, StatusUpdate
+from delivery.storage.message_lists import Count
+from delivery.storage.messages import MessageStore, Page, TokenInvalid
+from delivery.storage.table import as_item
 from tests.builders import NOON, a_message, an_update
 
 LIFETIMES = Lifetimes()

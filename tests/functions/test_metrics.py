@@ -6,10 +6,10 @@ import pytest
 from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from delivery.error_codes import explain
-from delivery.message import Source, StatusUpdate
+from delivery.domain.messages import Source, StatusUpdate
 from delivery.metrics import COUNTED_BY, CountedByFacts, count_apart, count_recorded
-from delivery.store import MessageStore
+from delivery.storage.messages import MessageStore
+from delivery.twilio.error_codes import explain
 from tests.builders import NOON, an_update
 from tests.embedded_metrics import DataPoint, data_points, total
 

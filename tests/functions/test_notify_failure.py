@@ -11,8 +11,8 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from moto.core.models import botocore_stubber
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.message import Message, Notice
-from delivery.store import MessageStore, StoreUnavailable
+from delivery.domain.messages import Message, Notice
+from delivery.storage.messages import MessageStore, StoreUnavailable
 from tests.builders import MESSAGE_SID, NOON, an_update
 from tests.functions import notifier
 from tests.functions.interleaving import Writer, every_interleaving

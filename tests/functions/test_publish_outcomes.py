@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 from mypy_boto3_events import EventBridgeClient
 
-from delivery.message import Message
+from delivery.domain.messages import Message
 from tests.builders import ACCOUNT_SID, MESSAGE_SID, a_message, an_update
 from tests.embedded_metrics import data_points, total
 from tests.made_once import shared_client

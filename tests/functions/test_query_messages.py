@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.message import Source, StatusUpdate
-from delivery.send_request import RequestState
-from delivery.store import MessageStore
+from delivery.domain.messages import Source, StatusUpdate
+from delivery.domain.send_requests import RequestState
+from delivery.storage.messages import MessageStore
 from tests.builders import MESSAGE_SID, NOON, an_update
 from tests.functions.sender import Clock, Function, a_document
 from tests.support.scripted_twilio import refused

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from mypy_boto3_secretsmanager import SecretsManagerClient
 
-from delivery import twilio as delivery_twilio
-from delivery.message import Notice, Outcome, Source
+from delivery.domain.messages import Notice, Outcome, Source
+from delivery.twilio import client as delivery_twilio
 from tests.embedded_metrics import data_points, total
 from tests.functions.reconciler import (
     BODY,

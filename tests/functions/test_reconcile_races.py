@@ -8,10 +8,10 @@ import pytest
 from botocore.exceptions import ConnectTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.message import Notice, Outcome, Source, StatusUpdate
-from delivery.request_store import RequestStore
-from delivery.send_request import RequestState
-from delivery.store import MessageStore
+from delivery.domain.messages import Notice, Outcome, Source, StatusUpdate
+from delivery.domain.send_requests import RequestState
+from delivery.storage.messages import MessageStore
+from delivery.storage.send_requests import RequestStore
 from tests.functions.interleaving import Writer, every_interleaving
 from tests.functions.reconciler import LAGGING_LIST, STAYS_SENT, UNDELIVERED, World, a_lost_answer
 from tests.support.virtual_twilio import RECIPIENT
@@ -38,7 +38,7 @@ def a_reconciler(world: World) -> Writer:
     """A run of the function's own parts through the client that it is given."""
 
     def run(client: Any) -> None:
-        from functions.reconcile_messages.reconciling import (  # noqa: PLC0415 -- moto first
+        from functions.reconcile_messages.reconcile import (  # noqa: PLC0415 -- moto first
             Reconciler,
         )
 
@@ -84,7 +84,9 @@ def test_two_runs_and_a_callback_at_once_end_with_the_truth(
 
     def writers_of_run(_: int) -> list[Writer]:
         sids.append(world.send(To=to))
-        monkeypatch.setattr("delivery.store.AWAITING_KEYS", (world.message(sids[-1]).watch,))
+        monkeypatch.setattr(
+            "delivery.storage.messages.AWAITING_KEYS", (world.message(sids[-1]).watch,)
+        )
         world.pass_by(days=3)
         return [a_reconciler(world), a_reconciler(world), a_callback(world, sids[-1], said)]
 
@@ -153,8 +155,8 @@ def breaking(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Iter
 def test_a_run_that_loses_any_of_its_calls_is_made_good_by_the_next(
     world: World, breaking: Callable[[], Iterator[Breaking]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("delivery.store.AWAITING_KEYS", ("awaiting#0", "awaiting#1"))
-    monkeypatch.setattr("delivery.request_store.UNSETTLED_KEYS", ("open#a",))
+    monkeypatch.setattr("delivery.storage.messages.AWAITING_KEYS", ("awaiting#0", "awaiting#1"))
+    monkeypatch.setattr("delivery.storage.send_requests.UNSETTLED_KEYS", ("open#a",))
     whole = MessageStore(world.dynamodb, "MessagesTable", world.app.LIFETIMES)
     for number, _ in enumerate(breaking()):
         sid, lost = f"SM{2 * number:031x}1", f"SM{2 * number:031x}0"
@@ -175,7 +177,7 @@ def test_a_run_that_loses_any_of_its_calls_is_made_good_by_the_next(
 
 def a_settler(world: World) -> Writer:
     def run(client: Any) -> None:
-        from functions.reconcile_messages.settling import Settler  # noqa: PLC0415 -- moto first
+        from functions.reconcile_messages.in_doubt import Settler  # noqa: PLC0415 -- moto first
 
         line = cast("DynamoDBClient", Gated(client, world.dynamodb))
         settler = Settler(
@@ -198,8 +200,8 @@ def a_settler(world: World) -> Writer:
 def test_two_runs_at_once_and_a_callback_agree_on_what_became_of_a_request(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("delivery.store.AWAITING_KEYS", ())
-    monkeypatch.setattr("delivery.request_store.UNSETTLED_KEYS", ("open#a",))
+    monkeypatch.setattr("delivery.storage.messages.AWAITING_KEYS", ())
+    monkeypatch.setattr("delivery.storage.send_requests.UNSETTLED_KEYS", ("open#a",))
     request_ids: list[str] = []
 
     def writers_of_run(number: int) -> list[Writer]:
@@ -239,8 +241,8 @@ def test_a_settlement_that_loses_any_of_its_calls_is_made_good_by_the_next_run(
     monkeypatch: pytest.MonkeyPatch,
     evidence: str,
 ) -> None:
-    monkeypatch.setattr("delivery.store.AWAITING_KEYS", ())
-    monkeypatch.setattr("delivery.request_store.UNSETTLED_KEYS", ("open#a",))
+    monkeypatch.setattr("delivery.storage.messages.AWAITING_KEYS", ())
+    monkeypatch.setattr("delivery.storage.send_requests.UNSETTLED_KEYS", ("open#a",))
     whole = MessageStore(world.dynamodb, "MessagesTable", world.app.LIFETIMES)
     for number, _ in enumerate(breaking()):
         request_id, to = f"rq_{number:031x}a", f"+1555{number:07}"

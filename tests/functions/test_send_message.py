@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from delivery import twilio
-from delivery.message import Outcome
-from delivery.store import MessageStore
+from delivery.domain.messages import Outcome
+from delivery.storage.messages import MessageStore
+from delivery.twilio import client as twilio
 from sandbox.twilio.accounts import Account
 from sandbox.twilio.server import SimulatorServer
 from sandbox.twilio.settings import Settings

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from delivery.message import Notice, Outcome, Source, StatusUpdate
-from delivery.send_request import RequestState
-from delivery.store import MessageStore, StoreUnavailable
+from delivery.domain.messages import Notice, Outcome, Source, StatusUpdate
+from delivery.domain.send_requests import RequestState
+from delivery.storage.messages import MessageStore, StoreUnavailable
 from tests.functions.sender import FROM, TO, Function, a_document
 from tests.made_once import shared_client
 from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, Reply, accepted, refused

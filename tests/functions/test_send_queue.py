@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from delivery.message import Notice, Outcome
+from delivery.domain.messages import Notice, Outcome
 from tests.builders import ACCOUNT_SID
 from tests.embedded_metrics import total
 from tests.functions.sender import FROM, REQUEST_ID, SUBACCOUNT_SID, TO, Function, a_document

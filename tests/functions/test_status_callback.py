@@ -14,11 +14,11 @@ import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.callback import SignatureWrong, signature, verify
-from delivery.callback_queue import CallbackQueue
-from delivery.credentials import TwilioSecrets
-from delivery.message import Message, Source, StatusUpdate
-from delivery.store import MessageStore
+from delivery.domain.messages import Message, Source, StatusUpdate
+from delivery.storage.callback_queue import CallbackQueue
+from delivery.storage.messages import MessageStore
+from delivery.twilio.callback import SignatureWrong, signature, verify
+from delivery.twilio.credentials import TwilioSecrets
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN, MESSAGE_SID, NOON, an_update
 from tests.cloudformation import create_table
 from tests.embedded_metrics import data_points, total

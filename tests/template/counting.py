@@ -4,9 +4,9 @@ import ast
 from collections.abc import Iterator
 from functools import cache
 
-from delivery.error_codes import Category
-from delivery.message import MessageStatus
+from delivery.domain.messages import MessageStatus
 from delivery.metrics import COUNTED_BY
+from delivery.twilio.error_codes import Category
 from tests.template.deployment import FUNCTIONS, PROJECT
 
 type Dimensions = frozenset[tuple[str, str]]

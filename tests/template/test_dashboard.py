@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from delivery.error_codes import Category
-from delivery.words import CATEGORY_IN_WORDS
+from delivery.text.formatting import CATEGORY_IN_WORDS
+from delivery.twilio.error_codes import Category
 from tests.cloudformation import Template, load_template
 from tests.template.counting import counted
 from tests.template.deployment import OUR_NAMESPACE, of_type, references, translate, type_of

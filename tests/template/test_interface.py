@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from delivery.error_codes import Category
+from delivery.twilio.error_codes import Category
 from tests.cloudformation import Template, load_template
 from tests.template.deployment import of_type, references, target_of
 

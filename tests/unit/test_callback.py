@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
-from delivery.callback import (
+from delivery.twilio.callback import (
     ParameterMissing,
     Parameters,
     RefusalCause,

@@ -8,7 +8,7 @@ import pytest
 from moto import mock_aws
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.store import MessageStore
+from delivery.storage.messages import MessageStore
 from tests.builders import an_update
 from tests.cloudformation import create_table
 from tests.made_once import shared_client

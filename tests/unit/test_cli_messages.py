@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from delivery.error_codes import explain
+from delivery.twilio.error_codes import explain
 from sandbox.loopback import LoopbackServer, Request
 from tests.builders import MESSAGE_SID, a_message, an_update
 from tests.support.command_line import (

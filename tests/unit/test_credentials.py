@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
 
-from delivery.credentials import (
+from delivery.twilio.credentials import (
     SecretInvalid,
     SecretUnavailable,
     TwilioSecret,

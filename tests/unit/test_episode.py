@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from delivery.error_codes import Category
-from delivery.message import Message
+from delivery.domain.messages import Message
+from delivery.twilio.error_codes import Category
 from functions.notify_failure.episode import (
     Episode,
     EpisodeKey,

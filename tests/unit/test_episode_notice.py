@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from delivery.error_codes import Category
-from delivery.message import Message
-from delivery.words import shown
+from delivery.domain.messages import Message
+from delivery.text.formatting import shown
+from delivery.twilio.error_codes import Category
 from functions.notify_failure.episode import Episode, EpisodeKey, Example, Telling, episode_begun
 from functions.notify_failure.episode_notice import compose_range
 from functions.notify_failure.notice import FailureNotice, Places

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from delivery import error_codes
-from delivery.error_codes import Category, explain
+from delivery.twilio import error_codes
+from delivery.twilio.error_codes import Category, explain
 
 CODES = [
     int(code)

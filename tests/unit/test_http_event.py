@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from delivery.http_event import HttpEvent, body_of, header_of
+from delivery.runtime.http_event import HttpEvent, body_of, header_of
 
 FORM = b"Body=caf%C3%A9&To=%2B15558675310"
 

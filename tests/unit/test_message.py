@@ -5,7 +5,7 @@ from itertools import combinations, permutations, product
 
 import pytest
 
-from delivery.message import (
+from delivery.domain.messages import (
     RANK,
     Effect,
     Lifetimes,

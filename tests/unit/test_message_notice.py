@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from delivery.error_codes import Category
-from delivery.message import Lifetimes, Message, Source, StatusUpdate
+from delivery.domain.messages import Lifetimes, Message, Source, StatusUpdate
+from delivery.twilio.error_codes import Category
 from functions.notify_failure.episode import episode_id_of
 from functions.notify_failure.message_notice import compose
 from functions.notify_failure.notice import FailureNotice, Places, as_subject

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from delivery.markup import element
-from delivery.message import Lifetimes, Message, Source
+from delivery.domain.messages import Lifetimes, Message, Source
+from delivery.text.html import element
 from sandbox.dashboard.graphs import graphs
 from sandbox.dashboard.measures import BINS, measured
 from sandbox.dashboard.page import DashboardPage

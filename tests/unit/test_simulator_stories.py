@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from delivery.error_codes import explain
+from delivery.twilio.error_codes import explain
 from sandbox.twilio.callbacks import CallbackResult, CallbackState, Failure
 from sandbox.twilio.exchange import Answer, Dropped, Response
 from tests.support.virtual_twilio import SERVICE_SID, VirtualTwilio, always

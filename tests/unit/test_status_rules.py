@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from delivery.message import (
+from delivery.domain.messages import (
     FINAL_OUTCOME,
     RANK,
     Effect,

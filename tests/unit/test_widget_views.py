@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from delivery.message import Lifetimes, Message, Notice, Outcome, Source
-from delivery.message_lists import Count
-from delivery.paging import Page
-from delivery.send_request import RequestState, SendRequest
-from delivery.spellings import Kind, Meaning
+from delivery.domain.messages import Lifetimes, Message, Notice, Outcome, Source
+from delivery.domain.send_requests import RequestState, SendRequest
+from delivery.storage.cursor import Page
+from delivery.storage.message_lists import Count
+from delivery.text.identifiers import Kind, Meaning
 from functions.dashboard_widget import views
-from functions.dashboard_widget.looking import Counts, Failures, Place, Several
+from functions.dashboard_widget.labels import STATE_IN_WORDS
+from functions.dashboard_widget.lookup import Counts, Failures, Place, Several
 from functions.dashboard_widget.viewer import Viewer
-from functions.dashboard_widget.words import STATE_IN_WORDS
 from tests.builders import ACCOUNT_SID, NOON, a_message, an_update
 from tests.support.screen import Screen
 

@@ -7,13 +7,13 @@ from typing import Final
 
 import requests
 
-from delivery.credentials import Account as TwilioAccount
-from delivery.credentials import (
+from delivery.twilio.client import CredentialsRefused, TwilioClient, TwilioError
+from delivery.twilio.credentials import Account as TwilioAccount
+from delivery.twilio.credentials import (
     ApiCredentials,
     SecretInvalid,
     SecretUnavailable,
 )
-from delivery.twilio import CredentialsRefused, TwilioClient, TwilioError
 from delivery_cli.commands.doctor.finding import Finding, ok, unknown, wrong
 from delivery_cli.errors import StackTooOld
 from delivery_cli.http_session import cause_of, is_this_machine, session_to

@@ -9,11 +9,11 @@ from typing import Final
 from rich.console import RenderableType
 from rich.text import Text
 
-from delivery.credentials import SecretError
-from delivery.dynamodb import StoreUnavailable
-from delivery.request_store import RequestStore
-from delivery.spellings import NotUnderstood
-from delivery.store import MessageStore
+from delivery.storage.messages import MessageStore
+from delivery.storage.send_requests import RequestStore
+from delivery.storage.table import StoreUnavailable
+from delivery.text.identifiers import NotUnderstood
+from delivery.twilio.credentials import SecretError
 from delivery_cli.commands.erase.eraser import AtTwilio, Eraser, Found, Step, What, addresses_of
 from delivery_cli.errors import CommandError
 from delivery_cli.output import Screen

@@ -16,12 +16,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from delivery.credentials import TwilioSecret, UnknownAccount
-from delivery.request_store import RequestStore
-from delivery.send_request import RequestState, SendRequest
-from delivery.spellings import recipient
-from delivery.store import MessageStore
-from delivery.twilio import NOT_COMPLETE, MessageResource, Refused, TwilioClient, TwilioError
+from delivery.domain.send_requests import RequestState, SendRequest
+from delivery.storage.messages import MessageStore
+from delivery.storage.send_requests import RequestStore
+from delivery.text.identifiers import recipient
+from delivery.twilio.client import NOT_COMPLETE, MessageResource, Refused, TwilioClient, TwilioError
+from delivery.twilio.credentials import TwilioSecret, UnknownAccount
 
 # Longer than a callback, or a redriven dead letter, can be on its way: queues keep what they have
 # for 14 days.

@@ -15,13 +15,13 @@ from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import (
     AmazonCloudWatchEMFProvider,
 )
 
-from delivery.error_codes import explain
-from delivery.message import Effect, MessageStatus, Outcome, Source
+from delivery.domain.messages import Effect, MessageStatus, Outcome, Source
+from delivery.twilio.error_codes import explain
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.metrics.provider.cloudwatch_emf.types import CloudWatchEMFOutput
 
-    from delivery.store import Recorded
+    from delivery.storage.messages import Recorded
 
 type DimensionSets = tuple[tuple[str, ...], ...]
 

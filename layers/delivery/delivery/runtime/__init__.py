@@ -1,0 +1,1 @@
+"""What every function needs of AWS and HTTP; knows nothing of messages."""

@@ -1,0 +1,1 @@
+"""The tables and the callback queue: items, conditions, indexes, lists."""

@@ -1,0 +1,1 @@
+"""Formatting, masking and normalizing of what people read and type."""

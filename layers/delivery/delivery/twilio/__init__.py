@@ -1,0 +1,1 @@
+"""Everything that is Twilio's: API, signatures, callbacks, credentials, error codes."""

@@ -1,0 +1,534 @@
+"""MessageStore against DynamoDB's own expressions (moto), alone and with others at its side."""
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from itertools import permutations
+from random import Random
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ConnectTimeoutError
+from mypy_boto3_dynamodb import DynamoDBClient
+
+from delivery.domain.messages import (
+    RANK,
+    Effect,
+    Lifetimes,
+    Message,
+    Notice,
+    Outcome,
+    Source,
+    StatusUpdate,
+)
+from delivery.storage.messages import MessageStore, StoreUnavailable
+from tests.builders import MESSAGE_SID, NOON, a_message, an_update
+from tests.functions.interleaving import Writer, every_interleaving
+from tests.made_once import shared_client
+
+LIFETIMES = Lifetimes()
+
+
+@pytest.fixture
+def store(dynamodb: DynamoDBClient, messages_table: str) -> MessageStore:
+    client = Watched(dynamodb)
+    return MessageStore(client, messages_table, LIFETIMES)  # type: ignore[arg-type]  # as far as used
+
+
+def raw(dynamodb: DynamoDBClient, message_sid: str = MESSAGE_SID) -> dict[str, Any]:
+    return dynamodb.get_item(
+        TableName="MessagesTable", Key={"message_sid": {"S": message_sid}}
+    ).get("Item", {})
+
+
+class Watched:
+    """A client that counts its calls, refuses what only DynamoDB itself refuses, and can break."""
+
+    def __init__(self, client: DynamoDBClient) -> None:
+        self._client = client
+        self.exceptions = client.exceptions
+        self.calls: list[str] = []
+        self.loses_the_next_answer = False
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(**arguments: Any) -> Any:
+            self.calls.append(name)
+            if name == "update_item":
+                refuse_what_dynamodb_refuses(arguments)
+            answer = getattr(self._client, name)(**arguments)
+            if self.loses_the_next_answer:
+                self.loses_the_next_answer = False
+                raise ConnectTimeoutError(endpoint_url="dynamodb")
+            return answer
+
+        return call
+
+
+def refuse_what_dynamodb_refuses(arguments: dict[str, Any]) -> None:
+    """Names and values that are declared and not used, paths written twice, empty key values."""
+    expression = arguments["UpdateExpression"]
+    used = set(re.findall(r"[#:]\w+", expression + " " + arguments["ConditionExpression"]))
+    names, values = arguments["ExpressionAttributeNames"], arguments["ExpressionAttributeValues"]
+    assert used == names.keys() | values.keys()
+    sets, _, removes = expression.removeprefix("SET ").partition(" REMOVE ")
+    written = re.findall(r"(#\w+) = ", sets) + re.findall(r"#\w+", removes)
+    assert len(written) == len(set(written))
+    assert {"S": ""} not in [values.get(":" + name[1:]) for name in written]
+
+
+# --- one writer ----------------------------------------------------------------------------------
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    "updates",
+    [
+        [an_update("queued"), an_update("sent", after=1), an_update("delivered", after=2)],
+        [an_update("sent"), an_update("delivered", after=1), an_update("read", after=2)],
+        [an_update("sent"), an_update("undelivered", after=1, error_code=30003)],
+        [an_update("sent"), an_update("canceled", after=1), an_update("failed", after=2)],
+        [an_update("canceled"), an_update("read", after=1)],
+        [an_update("canceled"), an_update("delivered", after=1)],
+        [an_update("new_word"), an_update("queued", after=1), an_update("new_word", after=2)],
+        [
+            an_update("sent", context={"a": "1"}),
+            an_update("delivered", context={"a": "2", "b": "3"}),
+        ],
+        [an_update("sent", context={"a": "1"}), an_update("delivered", context={"a": "1"})],
+        [an_update("new_word"), an_update("scheduled", send_at=NOON + timedelta(days=3))],
+        [an_update("queued", from_=None, num_segments="0"), an_update("sent", num_segments="2")],
+        [an_update("failed"), an_update("undelivered", after=1), an_update("delivered", after=2)],
+    ],
+)
+def test_every_order_leaves_in_the_table_what_the_rules_say(
+    dynamodb: DynamoDBClient, store: MessageStore, updates: Sequence[StatusUpdate]
+) -> None:
+    for number, order in enumerate(permutations(updates)):
+        message_sid = f"SM{number:032x}"
+        mine = [StatusUpdate(**_fields(update, message_sid=message_sid)) for update in order]
+
+        results = [store.record(update).message for update in mine]
+
+        expected = Message.first_heard_of(mine[0], LIFETIMES)
+        for update in mine[1:]:
+            expected = expected.learn(update, LIFETIMES)
+        assert store.get(message_sid) == results[-1] == expected
+        assert "" not in _strings(raw(dynamodb, message_sid))
+
+
+@pytest.mark.thorough
+def test_any_sequence_of_any_updates_leaves_what_the_rules_say(store: MessageStore) -> None:
+    choice = Random(20261123)  # noqa: S311 -- the same every time, on purpose
+    facts: list[dict[str, Any]] = [
+        {},
+        {"error_code": 30003, "context": {"a": "1"}},
+        {"error_code": 30005, "context": {"a": "2", "b": "3"}, "price": "-0.01"},
+        {"send_at": NOON + timedelta(days=2), "reference": "order-1"},
+    ]
+    for number in range(100):
+        message_sid = f"SM{number:032x}"
+        expected = None
+        for hours in range(choice.randint(2, 5)):
+            update = an_update(
+                choice.choice([*RANK, "new_word", "another"]),
+                after=3600 * hours,
+                message_sid=message_sid,
+                **choice.choice(facts),
+            )
+
+            recorded = store.record(update)
+
+            expected = (
+                expected.learn(update, LIFETIMES)
+                if expected
+                else Message.first_heard_of(update, LIFETIMES)
+            )
+            assert recorded.message == expected
+
+
+def _fields(update: StatusUpdate, **changes: Any) -> dict[str, Any]:
+    return {name: getattr(update, name) for name in update.__slots__} | changes
+
+
+def _strings(item: Any) -> list[str]:
+    if isinstance(item, dict):
+        return [text for value in item.values() for text in _strings(value)]
+    if isinstance(item, list):
+        return [text for value in item for text in _strings(value)]
+    return [item]
+
+
+def test_an_item_has_the_attributes_of_the_contract_in_their_types(
+    dynamodb: DynamoDBClient, store: MessageStore
+) -> None:
+    store.record(an_update("sent", after=0.5, context={"order": "7"}, reference="r-1"))
+    store.record(an_update("undelivered", after=2, error_code=30003, carrier_time="2611231200"))
+
+    assert raw(dynamodb) == {
+        "message_sid": {"S": MESSAGE_SID},
+        "account_sid": {"S": "AC" + "0" * 32},
+        "to": {"S": "+15558675310"},
+        "from": {"S": "+15005550006"},
+        "reference": {"S": "r-1"},
+        "context": {"M": {"order": {"S": "7"}}},
+        "status": {"S": "undelivered"},
+        "status_rank": {"N": "70"},
+        "outcome": {"S": "failed"},
+        "error_code": {"N": "30003"},
+        "transitions": {
+            "L": [
+                {
+                    "M": {
+                        "status": {"S": "sent"},
+                        "at": {"S": "2026-11-23T12:00:00.500Z"},
+                        "source": {"S": "callback"},
+                    }
+                },
+                {
+                    "M": {
+                        "status": {"S": "undelivered"},
+                        "at": {"S": "2026-11-23T12:00:02.000Z"},
+                        "source": {"S": "callback"},
+                        "error_code": {"N": "30003"},
+                        "carrier_time": {"S": "2611231200"},
+                    }
+                },
+            ]
+        },
+        "created_at": {"S": "2026-11-23T12:00:00.500Z"},
+        "updated_at": {"S": "2026-11-23T12:00:02.000Z"},
+        "final_at": {"S": "2026-11-23T12:00:02.000Z"},
+        "watch": {"S": "failed#2026-11-23#f"},
+        "watch_at": {"S": "2026-11-23T12:00:02.000Z"},
+        "notice": {"S": "due"},
+        "notice_id": {"S": f"{MESSAGE_SID}:failure"},
+        "notice_due": {"S": "due#f"},
+        "expires_at": {"N": str(int((NOON + timedelta(days=400)).timestamp()))},
+    }
+
+
+def test_a_status_that_advances_a_message_costs_one_request(
+    dynamodb: DynamoDBClient, messages_table: str
+) -> None:
+    client = Watched(dynamodb)
+    store = MessageStore(client, messages_table)  # type: ignore[arg-type]  # as far as it is used
+
+    for status in ("queued", "sending", "sent", "delivered", "read"):
+        assert store.record(an_update(status, context={"a": "1"})).effect is Effect.ADVANCED
+
+    assert client.calls == ["update_item"] * 5
+
+
+def test_a_repeated_status_writes_nothing(dynamodb: DynamoDBClient, messages_table: str) -> None:
+    client = Watched(dynamodb)
+    store = MessageStore(client, messages_table)  # type: ignore[arg-type]  # as far as it is used
+    store.record(an_update("sent"))
+    before = raw(dynamodb)
+
+    recorded = store.record(an_update("sent", after=60))
+
+    assert recorded.effect is Effect.REPEATED
+    assert raw(dynamodb) == before
+    assert client.calls == ["update_item"] * 2
+
+
+def test_a_write_whose_answer_was_lost_can_be_repeated(
+    dynamodb: DynamoDBClient, messages_table: str
+) -> None:
+    client = Watched(dynamodb)
+    store = MessageStore(client, messages_table)  # type: ignore[arg-type]  # as far as it is used
+    client.loses_the_next_answer = True
+    update = an_update("undelivered", error_code=30003)
+
+    with pytest.raises(StoreUnavailable):
+        store.record(update)
+    recorded = store.record(update)
+
+    assert recorded.effect is Effect.REPEATED
+    assert recorded.message == a_message(update)
+
+
+def test_another_code_for_a_status_is_reported_and_the_first_stays(store: MessageStore) -> None:
+    store.record(an_update("undelivered", error_code=30003))
+
+    recorded = store.record(an_update("undelivered", error_code=30005))
+
+    assert recorded.contradicted
+    assert recorded.message.error_code == 30003
+
+
+def test_attributes_of_others_are_left_alone(dynamodb: DynamoDBClient, store: MessageStore) -> None:
+    store.record(an_update("sent"))
+    dynamodb.update_item(
+        TableName="MessagesTable",
+        Key={"message_sid": {"S": MESSAGE_SID}},
+        UpdateExpression="SET theirs = :theirs, flag = :flag",
+        ExpressionAttributeValues={":theirs": {"N": "1.5"}, ":flag": {"BOOL": True}},
+    )
+
+    store.record(an_update("queued"))  # late: the compare-and-set
+
+    item = raw(dynamodb)
+    assert (item["theirs"], item["flag"]) == ({"N": "1.5"}, {"BOOL": True})
+    assert [entry["M"]["status"]["S"] for entry in item["transitions"]["L"]] == ["sent", "queued"]
+
+
+def test_a_message_that_is_not_there_is_none(store: MessageStore) -> None:
+    assert store.get(MESSAGE_SID) is None
+
+
+def test_a_store_that_cannot_be_reached_says_so() -> None:
+    client = boto3.client(
+        "dynamodb",
+        endpoint_url="http://127.0.0.1:9",
+        config=Config(connect_timeout=1, retries={"total_max_attempts": 1}),
+    )
+    store = MessageStore(client, "MessagesTable")
+
+    with pytest.raises(StoreUnavailable):
+        store.record(an_update())
+    with pytest.raises(StoreUnavailable):
+        store.get(MESSAGE_SID)
+
+
+def test_a_table_that_is_missing_is_unavailable_and_no_accident(aws: None) -> None:  # noqa: ARG001 -- moto
+    store = MessageStore(shared_client("dynamodb"), "NoSuchTable")
+
+    with pytest.raises(StoreUnavailable):
+        store.record(an_update())
+
+
+def test_a_refused_request_is_stored_once(store: MessageStore) -> None:
+    update = an_update(
+        "refused", message_sid="rq_" + "a" * 32, source=Source.SEND, error_code=21211
+    )
+
+    first = store.record_never_sent(update)
+    again = store.record_never_sent(
+        an_update("refused", message_sid=update.message_sid, source=Source.SEND, after=60)
+    )
+
+    message = first.message
+    assert message == again.message == store.get(update.message_sid)
+    assert (message.outcome, message.notice) == (Outcome.FAILED, Notice.DUE)
+    assert message.error_code == 21211
+    assert (first.concluded, again.concluded) == (True, False)
+
+
+# --- several writers -----------------------------------------------------------------------------
+
+SEND = an_update(
+    "queued",
+    source=Source.SEND,
+    from_=None,
+    reference="order-1",
+    context={"a": "1"},
+    num_segments="1",
+)
+CONCURRENT = {
+    "the send's answer and its first callback": [SEND, an_update("sent", after=1)],
+    "a late and an early status": [an_update("delivered"), an_update("sent")],
+    "the same status twice": [an_update("undelivered", error_code=30003)] * 2,
+    "the same failure with and without its code": [
+        an_update("undelivered"),
+        an_update("undelivered", error_code=30003),
+    ],
+    "two failures": [
+        an_update("failed", error_code=30007),
+        an_update("undelivered", error_code=30003),
+    ],
+    "a failure and the truth": [an_update("undelivered", error_code=30003), an_update("delivered")],
+    "two contexts": [
+        an_update("sent", context={"b": "2"}),
+        an_update("delivered", context={"c": "3"}),
+    ],
+    "a future status and a known one": [an_update("new_word"), an_update("sent")],
+    "the send and two callbacks": [
+        SEND,
+        an_update("sent", after=1),
+        an_update("delivered", after=2),
+    ],
+    "two failures and a late send": [
+        SEND,
+        an_update("failed"),
+        an_update("undelivered", error_code=30003),
+    ],
+    "failed, delivered and failed again": [
+        an_update("failed", error_code=30007),
+        an_update("delivered"),
+        an_update("undelivered", error_code=30003),
+    ],
+    "three times the same": [an_update("delivered")] * 3,
+}
+
+
+def recording(update: StatusUpdate, table: str) -> Writer:
+    return lambda client: MessageStore(client, table).record(update)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("updates", CONCURRENT.values(), ids=CONCURRENT.keys())
+@pytest.mark.parametrize("before", [None, "accepted"], ids=["unheard of", "known"])
+def test_concurrent_writers_of_one_message_lose_nothing_in_any_interleaving(
+    dynamodb: DynamoDBClient, messages_table: str, updates: list[StatusUpdate], before: str | None
+) -> None:
+    def writers(run: int) -> list[Writer]:
+        message_sid = f"SM{run:032x}"
+        if before:
+            MessageStore(dynamodb, messages_table).record(
+                an_update(before, message_sid=message_sid)
+            )
+        mine = [StatusUpdate(**_fields(update, message_sid=message_sid)) for update in updates]
+        return [recording(update, messages_table) for update in mine]
+
+    store = MessageStore(dynamodb, messages_table)
+    expected = a_message(*([before] if before else []), *updates)
+    runs = 0
+    for run in every_interleaving(dynamodb, writers):
+        message = store.get(f"SM{run:032x}")
+        assert message is not None
+        assert (message.status, message.outcome) == (expected.status, expected.outcome)
+        assert message.error_code == expected.error_code
+        assert {(t.status, t.error_code) for t in message.transitions} == {
+            (t.status, t.error_code) for t in expected.transitions
+        }
+        assert len(message.transitions) == len(expected.transitions)
+        assert (message.reference, message.context) == (expected.reference, expected.context)
+        assert (message.from_, message.num_segments) == (expected.from_, expected.num_segments)
+        if expected.outcome is Outcome.FAILED:
+            assert message.notice is Notice.DUE
+        runs += 1
+    assert runs >= len(list(permutations(updates)))
+
+
+def test_a_notice_is_claimed_by_one_of_two_and_never_after_the_message_became_well(
+    dynamodb: DynamoDBClient, messages_table: str
+) -> None:
+    claims: dict[int, list[Message | None]] = {}
+
+    def writers(run: int) -> list[Writer]:
+        message_sid = f"SM{run:032x}"
+        store = MessageStore(dynamodb, messages_table)
+        failed = store.record(an_update("failed", message_sid=message_sid)).message
+        claims[run] = []
+
+        def claiming(at: datetime) -> Writer:
+            return lambda client: claims[run].append(
+                MessageStore(client, messages_table).advance_notice(failed, at)
+            )
+
+        def deliver(client: Any) -> None:
+            MessageStore(client, messages_table).record(
+                an_update("delivered", message_sid=message_sid)
+            )
+
+        return [claiming(NOON), claiming(NOON + timedelta(seconds=1)), deliver]
+
+    store = MessageStore(dynamodb, messages_table)
+    ends = set()
+    for run in every_interleaving(dynamodb, writers):
+        message = store.get(f"SM{run:032x}")
+        won = [claim for claim in claims[run] if claim is not None]
+        assert message is not None
+        assert message.outcome is Outcome.DELIVERED
+        assert len(won) == 1
+        assert won[0].notice is message.notice
+        assert won[0].outcome is (
+            Outcome.FAILED if message.notice is Notice.TELLING else Outcome.DELIVERED
+        )
+        ends.add(message.notice)
+    assert ends == {Notice.TELLING, Notice.WITHDRAWN}
+
+
+def test_a_recovery_is_owed_whether_it_comes_before_or_after_the_notice_is_marked_sent(
+    dynamodb: DynamoDBClient, messages_table: str
+) -> None:
+    def writers(run: int) -> list[Writer]:
+        message_sid = f"SM{run:032x}"
+        store = MessageStore(dynamodb, messages_table)
+        failed = store.record(an_update("failed", message_sid=message_sid)).message
+        telling = store.advance_notice(failed, NOON)
+        assert telling is not None
+        return [
+            lambda client: MessageStore(client, messages_table).advance_notice(telling, NOON),
+            recording(an_update("delivered", message_sid=message_sid), messages_table),
+        ]
+
+    store = MessageStore(dynamodb, messages_table)
+    for run in every_interleaving(dynamodb, writers):
+        message = store.get(f"SM{run:032x}")
+        assert message is not None
+        assert message.notice is Notice.RECOVERY_DUE
+
+
+def test_an_abandoned_claim_is_taken_over_by_one_of_several(
+    dynamodb: DynamoDBClient, messages_table: str
+) -> None:
+    claims: dict[int, list[Message | None]] = {}
+
+    def writers(run: int) -> list[Writer]:
+        message_sid = f"SM{run:032x}"
+        store = MessageStore(dynamodb, messages_table)
+        failed = store.record(an_update("failed", message_sid=message_sid)).message
+        telling = store.advance_notice(failed, NOON)
+        assert telling is not None
+        claims[run] = []
+
+        def taking_over(minutes: int) -> Writer:
+            at = NOON + timedelta(minutes=minutes)
+            return lambda client: claims[run].append(
+                MessageStore(client, messages_table).take_over_notice(telling, at)
+            )
+
+        return [taking_over(6), taking_over(7)]
+
+    for run in every_interleaving(dynamodb, writers):
+        (won,) = (claim for claim in claims[run] if claim is not None)
+        assert MessageStore(dynamodb, messages_table).get(f"SM{run:032x}") == won
+        assert won.notice is Notice.TELLING
+
+
+# --- lists ---------------------------------------------------------------------------------------
+
+
+class ShortPages(Watched):
+    """A client whose queries answer two items at a time."""
+
+    def query(self, **arguments: Any) -> Any:
+        self.calls.append("query")
+        return self._client.query(Limit=2, **arguments)
+
+
+def test_notices_that_are_due_are_found_on_every_list_and_page_the_oldest_first(
+    dynamodb: DynamoDBClient, messages_table: str
+) -> None:
+    client = ShortPages(dynamodb)
+    store = MessageStore(client, messages_table)  # type: ignore[arg-type]  # as far as it is used
+    minutes = list(range(40))
+    Random(3).shuffle(minutes)  # noqa: S311 -- the same every time, on purpose
+    for minute in minutes:  # sixteen lists, and one of them with many
+        message_sid = f"SM{minute:031x}" + (f"{minute:x}" if minute < 16 else "a")
+        store.record(an_update("failed", after=60 * minute, message_sid=message_sid))
+    store.record(an_update("sent", message_sid="SM" + "b" * 32))
+    settled = store.record(an_update("failed", message_sid="SM" + "c" * 32)).message
+    for _ in range(2):
+        settled = store.advance_notice(settled, NOON) or settled
+
+    due = list(store.notices_due(NOON + timedelta(minutes=38)))
+
+    assert [int(message_sid[2:-1], 16) for message_sid in due] == list(range(38))
+    assert client.calls.count("query") > 16
+
+
+def test_an_item_that_is_no_message_is_unavailable_and_no_accident(
+    dynamodb: DynamoDBClient, store: MessageStore
+) -> None:
+    item = {"message_sid": {"S": MESSAGE_SID}, "status_rank": {"N": "40"}, "notice": {"S": "new"}}
+    dynamodb.put_item(TableName="MessagesTable", Item=item)
+
+    with pytest.raises(StoreUnavailable, match="no message"):
+        store.get(MESSAGE_SID)
+    with pytest.raises(StoreUnavailable, match="no message"):
+        store.record(an_update("failed"))

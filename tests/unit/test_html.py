@@ -1,0 +1,133 @@
+"""HTML by construction: whatever somebody wrote is text."""
+
+import json
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from delivery.text.html import Markup, NotAllowed, as_json, element, joined, stylesheet
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "</svg></style><svg onload=alert(1)>",
+    "&lt;b&gt; &amp;",
+    "]]><!--",
+    "a\0b\x1b[31m",
+)
+
+
+class Read(HTMLParser):
+    """What a browser would make of it: the elements with their attributes, and the text."""
+
+    def __init__(self, markup: Markup) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(str(markup))
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.texts)
+
+
+def test_an_element_holds_its_children_in_order() -> None:
+    made = element("p", "one ", element("strong", "two"), None, 3, class_="a b", tabindex=0)
+
+    assert str(made) == '<p class="a b" tabindex="0">one <strong>two</strong>3</p>'
+
+
+def test_names_are_written_as_html_writes_them() -> None:
+    made = element("svg", aria_label="a line", text_anchor="end", viewBox="0 0 1 1")
+
+    assert str(made) == '<svg aria-label="a line" text-anchor="end" viewBox="0 0 1 1"></svg>'
+
+
+def test_an_attribute_that_is_none_is_left_out_and_a_blank_one_is_not() -> None:
+    assert str(element("input", value="", placeholder=None)) == '<input value="">'
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_text_stays_text(text: str) -> None:
+    read = Read(element("p", text))
+
+    assert read.elements == [("p", {})]
+    assert read.text == text
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_an_attribute_stays_one_attribute(text: str) -> None:
+    read = Read(element("input", value=text, name="lookup"))
+
+    assert read.elements == [("input", {"value": text, "name": "lookup"})]
+
+
+@given(st.text(st.characters(exclude_characters="\r")))
+def test_whatever_is_written_is_read_the_same(text: str) -> None:
+    read = Read(element("p", element("bdi", text, title=text)))
+
+    assert read.elements == [("p", {}), ("bdi", {"title": text})]
+    assert read.text == text
+
+
+@pytest.mark.parametrize("tag", ["script", "iframe", "use", "style", "img", "object", "P", "p x"])
+def test_a_tag_that_could_do_more_than_show_is_refused(tag: str) -> None:
+    with pytest.raises(NotAllowed):
+        element(tag)
+
+
+@pytest.mark.parametrize("name", ["onclick", "style", "src", "srcdoc", "formaction", "a b"])
+def test_an_attribute_that_could_do_more_than_show_is_refused(name: str) -> None:
+    with pytest.raises(NotAllowed):
+        element("p", **{name: "x"})
+
+
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", "http://example.com", "//example.com", " https://x", "data:,x"]
+)
+def test_a_link_leads_to_https_or_nowhere(url: str) -> None:
+    with pytest.raises(NotAllowed):
+        element("a", "x", href=url)
+
+
+def test_a_link_to_https_is_a_link() -> None:
+    assert str(element("a", "x", href="https://example.com/?a=1&b=2")) == (
+        '<a href="https://example.com/?a=1&amp;b=2">x</a>'
+    )
+
+
+def test_parts_follow_each_other() -> None:
+    parts = joined(["<", element("p"), None, 1])
+
+    assert str(parts + element("p")) == "&lt;<p></p>1<p></p>"
+
+
+@pytest.mark.parametrize("content", HOSTILE)
+def test_json_reads_the_same_as_text_and_as_html(content: str) -> None:
+    made = element("cwdb-action", as_json({"lookup": content}), action="call")
+
+    as_html = str(made).removeprefix('<cwdb-action action="call">').removesuffix("</cwdb-action>")
+    assert json.loads(as_html) == json.loads(Read(made).text) == {"lookup": content}
+    assert [tag for tag, _ in Read(made).elements] == ["cwdb-action"]
+
+
+@pytest.mark.parametrize(
+    "css", ["</style><script>", "@import 'x'", "a { background: url(https://example.com) }"]
+)
+def test_a_style_sheet_only_styles(css: str) -> None:
+    with pytest.raises(NotAllowed):
+        stylesheet(css)
+
+
+def test_a_style_sheet_is_written_as_it_is() -> None:
+    assert str(stylesheet("a > b { color: red }")) == "<style>a > b { color: red }</style>"

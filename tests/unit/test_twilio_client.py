@@ -1,0 +1,715 @@
+import base64
+import json
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from delivery.twilio import client as twilio
+from delivery.twilio.client import (
+    NEEDED_SECONDS,
+    NOT_COMPLETE,
+    CredentialsRefused,
+    MessageResource,
+    OutcomeUnknown,
+    Refused,
+    Throttled,
+    TwilioClient,
+    TwilioError,
+    Unavailable,
+)
+from delivery.twilio.credentials import ApiCredentials
+from tests.builders import ACCOUNT_SID, AUTH_TOKEN
+from tests.support.scripted_twilio import (
+    DROPPED,
+    MESSAGE_SID,
+    STALLED,
+    Reply,
+    ScriptedTwilio,
+    accepted,
+    refused,
+    resource,
+)
+
+CREDENTIALS = ApiCredentials(account_sid=ACCOUNT_SID, username=ACCOUNT_SID, password=AUTH_TOKEN)
+PARAMETERS = [("To", "+15558675310"), ("From", "+15005550006"), ("Body", "Your table is ready")]
+
+
+class Clock:
+    """A clock that stands still but for sleep."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def time_left(self, seconds: float = 29.0) -> Callable[[], float]:
+        ends_at = self.now + seconds
+        return lambda: ends_at - self.now
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedTwilio]:
+    with ScriptedTwilio() as scripted:
+        yield scripted
+
+
+@pytest.fixture
+def session() -> Iterator[requests.Session]:
+    with requests.Session() as made:
+        yield made
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def client(server: ScriptedTwilio, session: requests.Session, clock: Clock) -> TwilioClient:
+    return a_client(server.url, session, clock)
+
+
+def a_client(url: str, session: requests.Session, clock: Clock) -> TwilioClient:
+    return TwilioClient(
+        session, url, clock=clock, sleep=clock.sleep, jitter=lambda low, high: (low + high) / 2
+    )
+
+
+def send(client: TwilioClient, clock: Clock, *, seconds: float = 29.0) -> MessageResource:
+    return client.send(CREDENTIALS, PARAMETERS, time_left=clock.time_left(seconds))
+
+
+def test_a_message_is_created_with_basic_authentication_and_twilios_own_parameters(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    parameters = [
+        *PARAMETERS,
+        ("MediaUrl", "https://a.example/1"),
+        ("MediaUrl", "https://a.example/2"),
+    ]
+
+    client.send(CREDENTIALS, parameters, time_left=clock.time_left())
+
+    [received] = server.requests
+    assert (received.method, received.path) == (
+        "POST",
+        f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json",
+    )
+    assert received.parameters == parameters
+    encoded = base64.b64encode(f"{ACCOUNT_SID}:{AUTH_TOKEN}".encode()).decode()
+    assert received.headers["Authorization"] == f"Basic {encoded}"
+
+
+def test_what_twilio_says_of_a_message_is_understood(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    server.will(accepted(price="-0.00750", error_code=30008))
+
+    said = send(client, clock)
+
+    assert said == MessageResource(
+        sid=MESSAGE_SID,
+        status="queued",
+        account_sid=ACCOUNT_SID,
+        to="+15558675310",
+        from_="+15005550006",
+        body="Your table is ready",
+        num_segments="1",
+        price="-0.00750",
+        price_unit="USD",
+        error_code=30008,
+        date_created=datetime(2023, 8, 24, 5, 1, 45, tzinfo=UTC),
+    )
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {name: None for name in resource() if name not in {"sid", "status"}},
+        {"num_segments": 2, "error_code": "30008", "date_created": "yesterday", "to": {"a": 1}},
+        {"error_code": True, "price": [], "date_created": 5, "from": ""},
+    ],
+)
+def test_odd_properties_do_not_make_a_sent_message_look_unsent(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock, properties: dict[str, Any]
+) -> None:
+    server.will(accepted(**properties))
+
+    assert send(client, clock).sid == MESSAGE_SID
+
+
+def test_a_message_shows_neither_numbers_nor_text_when_it_is_printed(
+    client: TwilioClient, clock: Clock
+) -> None:
+    shown = repr(send(client, clock))
+
+    assert MESSAGE_SID in shown
+    assert "555" not in shown
+    assert "table" not in shown
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (refused(400, 21211), Refused),
+        (refused(400, 21610), Refused),
+        (refused(403, 20005), Refused),
+        (refused(404, 20404), Refused),
+        (refused(409, 20409), Refused),
+        (Reply(status=400, body=b"<html>proxy</html>"), Refused),
+        (Reply(status=413, body=b"[1]"), Refused),
+        (refused(401, 20003), CredentialsRefused),
+        (refused(401), CredentialsRefused),
+        (Reply(status=401, body=b"<html>"), CredentialsRefused),
+        (refused(403, 20003), CredentialsRefused),
+        (refused(429, 20429), Throttled),
+        (Reply(status=429), Throttled),
+        (refused(500, 20500), OutcomeUnknown),
+        (refused(503, 20503), OutcomeUnknown),
+        (Reply(status=502, body=b"<html>bad gateway</html>"), OutcomeUnknown),
+        (refused(408), OutcomeUnknown),
+        (Reply(status=201), OutcomeUnknown),
+        (Reply(status=201, body=b"<html>"), OutcomeUnknown),
+        (Reply(status=201, body=b"[" * 100_000), OutcomeUnknown),
+        (Reply(status=201, body=b"[]"), OutcomeUnknown),
+        (Reply(status=200, body=b'{"sid": null, "status": "queued"}'), OutcomeUnknown),
+        (Reply(status=204), OutcomeUnknown),
+        (Reply(status=201, body=b"{", missing_bytes=5, closes=True), OutcomeUnknown),
+        (Reply(status=None, body=b"HTTP/1.1 what\r\n\r\n", closes=True), OutcomeUnknown),
+        (Reply(status=None, body=b"220 mail.example.com ESMTP\r\n", closes=True), OutcomeUnknown),
+        (Reply(status=303, headers={"Location": "/elsewhere"}), OutcomeUnknown),
+        (Reply(status=307, headers={"Location": "/elsewhere"}), OutcomeUnknown),
+        (DROPPED, OutcomeUnknown),
+    ],
+)
+def test_an_answer_says_whether_the_message_may_have_been_sent(
+    server: ScriptedTwilio,
+    client: TwilioClient,
+    clock: Clock,
+    reply: Reply,
+    error: type[TwilioError],
+) -> None:
+    server.will(reply)
+
+    with pytest.raises(TwilioError) as raised:
+        send(client, clock)
+
+    assert type(raised.value) is error
+    assert len(server.requests) == (5 if error is Throttled else 1)
+    assert "555" not in str(raised.value)
+
+
+def test_a_refusal_carries_twilios_code(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    server.will(refused(400, 21610))
+
+    with pytest.raises(Refused) as raised:
+        send(client, clock)
+
+    assert (raised.value.status, raised.value.code) == (400, 21610)
+
+
+@pytest.mark.parametrize("code", ["21610", True, -1, None, [21610]])
+def test_a_refusal_with_an_odd_code_has_none(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock, code: Any
+) -> None:
+    server.will(refused(400, code))
+
+    with pytest.raises(Refused) as raised:
+        send(client, clock)
+
+    assert raised.value.code is None
+
+
+def test_an_answer_that_does_not_come_leaves_the_outcome_unknown(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(twilio, "READ_TIMEOUT_SECONDS", 0.2)
+    server.will(STALLED)
+
+    with pytest.raises(OutcomeUnknown):
+        send(client, clock)
+
+    assert len(server.requests) == 1
+
+
+def test_a_throttled_request_is_tried_again_until_it_is_accepted(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    server.will(refused(429, 20429), refused(429, 20429), accepted())
+
+    said = send(client, clock)
+
+    assert said.sid == MESSAGE_SID
+    assert len(server.requests) == 3
+    assert clock.slept == pytest.approx([0.1, 0.2])
+
+
+def test_delays_grow_and_differ_by_a_tenth_so_that_callers_do_not_march_in_step(
+    server: ScriptedTwilio, session: requests.Session, clock: Clock
+) -> None:
+    asked: list[tuple[float, float]] = []
+
+    def longest(low: float, high: float) -> float:
+        asked.append((low, high))
+        return high
+
+    server.will(refused(429))
+    client = TwilioClient(session, server.url, clock=clock, sleep=clock.sleep, jitter=longest)
+
+    with pytest.raises(Unavailable):
+        send(client, clock)
+
+    assert asked == [(0.9, 1.1)] * 4
+    assert clock.slept == pytest.approx([0.11, 0.22, 0.44, 0.88])
+
+
+def test_a_time_that_twilio_names_is_waited(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    server.will(refused(429, headers={"Retry-After": "3"}), accepted())
+
+    send(client, clock)
+
+    assert clock.slept == [3]
+
+
+def test_a_time_beyond_the_invocation_is_passed_on_instead(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    server.will(refused(429, headers={"Retry-After": "20"}))
+
+    with pytest.raises(Unavailable) as raised:
+        send(client, clock)
+
+    assert raised.value.retry_after == 20
+    assert (len(server.requests), clock.slept) == (1, [])
+
+
+@pytest.mark.parametrize("named", ["soon", "-1", "", "9" * 5000, "1.5"])
+def test_an_odd_retry_after_is_ignored(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock, named: str
+) -> None:
+    server.will(refused(429, headers={"Retry-After": named}), accepted())
+
+    send(client, clock)
+
+    assert clock.slept == pytest.approx([0.1])
+
+
+def test_nothing_is_sent_with_too_little_time_left_to_learn_the_outcome(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    with pytest.raises(Unavailable):
+        send(client, clock, seconds=NEEDED_SECONDS)
+
+    assert server.requests == []
+
+
+def test_tries_end_when_the_time_does(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    server.will(refused(429))
+
+    with pytest.raises(Unavailable):
+        send(client, clock, seconds=NEEDED_SECONDS + 0.25)
+
+    assert len(server.requests) == 2
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def test_a_refused_connection_is_tried_again_and_provably_sent_nothing(
+    session: requests.Session, clock: Clock
+) -> None:
+    client = a_client(f"http://127.0.0.1:{closed_port()}", session, clock)
+
+    with pytest.raises(Unavailable):
+        send(client, clock)
+
+    assert len(clock.slept) == 4
+
+
+def raising(error: Exception) -> Callable[..., NoReturn]:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("function", "error"),
+    [
+        ("socket.getaddrinfo", socket.gaierror(-2, "Name or service not known")),
+        ("urllib3.util.connection.create_connection", TimeoutError("timed out")),
+        ("urllib3.util.connection.create_connection", OSError(113, "No route to host")),
+    ],
+)
+def test_a_connection_that_is_never_made_provably_sent_nothing(
+    session: requests.Session,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    function: str,
+    error: Exception,
+) -> None:
+    monkeypatch.setattr(function, raising(error))
+    client = a_client("http://twilio.invalid", session, clock)
+
+    with pytest.raises(Unavailable):
+        send(client, clock)
+
+
+@pytest.fixture(scope="session")
+def self_signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that nobody trusts, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    path: Path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    path.write_bytes(
+        certificate.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return path
+
+
+def test_nothing_is_sent_to_a_server_whose_certificate_is_not_trusted(
+    self_signed: Path, session: requests.Session, clock: Clock
+) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(self_signed)
+
+    with ScriptedTwilio(tls=tls) as server:
+        client = a_client(server.url, session, clock)
+        with pytest.raises(Unavailable):
+            send(client, clock)
+
+    assert server.connections == 5
+    assert server.requests == []
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """Connections are made, and nobody ever says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_a_tls_handshake_that_never_ends_provably_sent_nothing(
+    silent_port: int, session: requests.Session, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(twilio, "CONNECT_TIMEOUT_SECONDS", 0.05)
+    client = a_client(f"https://127.0.0.1:{silent_port}", session, clock)
+
+    with pytest.raises(Unavailable):
+        send(client, clock)
+
+
+def test_a_server_that_speaks_no_tls_was_provably_sent_nothing(
+    server: ScriptedTwilio, session: requests.Session, clock: Clock
+) -> None:
+    server.will(Reply(status=None, body=b"HTTP/1.1 400 Bad Request\r\n\r\n", closes=True))
+    client = a_client(server.url.replace("http:", "https:"), session, clock)
+
+    with pytest.raises(Unavailable):
+        send(client, clock)
+
+
+def test_messages_that_follow_each_other_share_a_connection(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    send(client, clock)
+    clock.now += 4.9
+    send(client, clock)
+    clock.now += 4.9
+    send(client, clock)
+
+    assert (server.connections, len(server.requests)) == (1, 3)
+
+
+def test_a_connection_unused_for_five_seconds_is_not_used_again(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    send(client, clock)
+    clock.now += 5
+    send(client, clock)
+
+    assert server.connections == 2
+
+
+def test_an_invocation_uses_no_connection_of_an_earlier_one(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    send(client, clock)
+    client.new_invocation()
+    send(client, clock)
+
+    assert server.connections == 2
+
+
+def test_a_connection_that_the_server_has_closed_does_not_put_a_send_in_doubt(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    server.will(Reply(body=accepted().body, closes=True), accepted())
+    send(client, clock)
+    assert server.closed.acquire(timeout=5)
+
+    said = send(client, clock)
+
+    assert said.sid == MESSAGE_SID
+    assert (server.connections, len(server.requests)) == (2, 2)
+
+
+def test_a_send_on_a_used_connection_that_breaks_is_not_repeated(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    server.will(accepted(), DROPPED)
+    send(client, clock)
+
+    with pytest.raises(OutcomeUnknown):
+        send(client, clock)
+
+    assert len(server.requests) == 2
+
+
+def test_a_redirect_is_not_followed(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    server.will(Reply(status=302, headers={"Location": f"{server.url}/elsewhere"}), accepted())
+
+    with pytest.raises(OutcomeUnknown):
+        send(client, clock)
+
+    assert len(server.requests) == 1
+
+
+def test_a_scheduled_message_is_canceled_by_its_status(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    server.will(Reply(status=200, body=accepted(status="canceled").body))
+
+    said = client.cancel(CREDENTIALS, MESSAGE_SID, time_left=clock.time_left())
+
+    [received] = server.requests
+    assert said.status == "canceled"
+    assert received.path.endswith(f"/Messages/{MESSAGE_SID}.json")
+    assert received.parameters == [("Status", "canceled")]
+
+
+def test_a_message_is_looked_at_without_changing_it(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    server.will(Reply(status=200, body=accepted(status="delivered").body))
+
+    said = client.fetch(CREDENTIALS, MESSAGE_SID, time_left=clock.time_left())
+
+    [received] = server.requests
+    assert (received.method, received.parameters) == ("GET", [])
+    assert said.status == "delivered"
+
+
+def test_a_sid_cannot_lead_to_another_path(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    client.fetch(CREDENTIALS, "../../Keys?a=", time_left=clock.time_left())
+
+    [received] = server.requests
+    assert received.path.endswith("/Messages/..%2F..%2FKeys%3Fa%3D.json")
+
+
+def test_other_requests_of_the_session_keep_their_own_transport(
+    session: requests.Session, clock: Clock
+) -> None:
+    before = session.get_adapter("https://api.twilio.com.example.org/")
+
+    a_client("https://api.twilio.com", session, clock)
+
+    assert session.get_adapter("https://api.twilio.com.example.org/") is before
+    assert session.get_adapter("https://api.twilio.com/2010-04-01/") is not before
+
+
+# --- the list ------------------------------------------------------------------------------------
+
+
+def a_page(*sids: str, next_page_uri: Any = None) -> Reply:
+    page = {"messages": [resource(sid=sid) for sid in sids], "next_page_uri": next_page_uri}
+    return Reply(status=200, body=json.dumps(page).encode())
+
+
+def test_the_list_is_read_page_by_page_as_far_as_it_is_wanted(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    server.will(a_page("SM1", "SM2", next_page_uri="/2010-04-01/next?PageToken=PA1"), a_page("SM3"))
+
+    pages = client.list_messages(CREDENTIALS, to="+15558675310", time_left=clock.time_left())
+    first = [it.sid for it in next(pages)]
+    asked_for_the_first = len(server.requests)
+    rest = [[it.sid for it in page] for page in pages]
+
+    assert (first, asked_for_the_first, rest) == (["SM1", "SM2"], 1, [["SM3"]])
+    assert [request.path for request in server.requests] == [
+        f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json?To=%2B15558675310&PageSize=1000",
+        "/2010-04-01/next?PageToken=PA1",
+    ]
+
+
+def test_the_list_of_a_day_is_asked_for_by_its_date(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    server.will(a_page())
+
+    list(client.list_messages(CREDENTIALS, sent_on=date(2026, 1, 9), time_left=clock.time_left()))
+
+    assert server.requests[0].path.endswith("Messages.json?DateSent=2026-01-09&PageSize=1000")
+
+
+@pytest.mark.parametrize("next_page", ["https://evil.example/", "@evil.example/", 7, ""])
+def test_credentials_go_nowhere_but_to_twilio(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock, next_page: object
+) -> None:
+    server.will(a_page("SM1", next_page_uri=next_page))
+
+    pages = list(client.list_messages(CREDENTIALS, time_left=clock.time_left()))
+
+    assert (len(pages), len(server.requests)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("reply", "error", "requests_made"),
+    [
+        (refused(429), Unavailable, 1),
+        (refused(401), CredentialsRefused, 1),
+        (refused(404), Refused, 1),
+        (refused(500), OutcomeUnknown, 2),
+        (DROPPED, OutcomeUnknown, 2),
+        (Reply(status=200, body=b"{}"), OutcomeUnknown, 1),
+        (Reply(status=200, body=b"<html>"), OutcomeUnknown, 1),
+    ],
+)
+def test_whoever_only_looks_gives_way_at_once_and_asks_once_more_if_unanswered(
+    server: ScriptedTwilio,
+    client: TwilioClient,
+    clock: Clock,
+    reply: Reply,
+    error: type[TwilioError],
+    requests_made: int,
+) -> None:
+    server.will(reply)
+
+    with pytest.raises(error):
+        next(client.list_messages(CREDENTIALS, time_left=clock.time_left()))
+
+    assert len(server.requests) == requests_made
+    assert clock.slept == []
+
+
+def test_nothing_is_looked_at_when_too_little_time_is_left(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    with pytest.raises(Unavailable):
+        client.fetch(CREDENTIALS, MESSAGE_SID, time_left=clock.time_left(NEEDED_SECONDS))
+
+    assert server.requests == []
+
+
+# --- deleting ------------------------------------------------------------------------------------
+
+
+def delete(client: TwilioClient, clock: Clock, *, seconds: float = 29.0) -> None:
+    client.delete(CREDENTIALS, MESSAGE_SID, time_left=clock.time_left(seconds))
+
+
+def test_a_message_is_deleted_at_twilio(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    server.will(Reply(status=204))
+
+    delete(client, clock)
+
+    (request,) = server.requests
+    path = f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages/{MESSAGE_SID}.json"
+    assert (request.method, request.path) == ("DELETE", path)
+
+
+@pytest.mark.parametrize(
+    "trouble", [DROPPED, refused(503), refused(429, 20429), refused(500, 20500)], ids=str
+)
+def test_to_delete_is_tried_again_since_it_does_no_harm(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock, trouble: Reply
+) -> None:
+    server.will(trouble, trouble, refused(404, 20404))
+
+    delete(client, clock)
+
+    assert len(server.requests) == 3
+    assert clock.slept == [0.1, 0.2]
+
+
+def test_a_message_that_twilio_still_works_on_is_not_deleted_and_has_a_code_of_its_own(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    server.will(refused(409, 20009))
+
+    with pytest.raises(Refused) as error:
+        delete(client, clock)
+
+    assert error.value.code == NOT_COMPLETE
+
+
+def test_to_delete_is_given_up_when_twilio_does_not_answer_for_long_or_time_is_short(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    server.will(DROPPED)
+
+    with pytest.raises(OutcomeUnknown):
+        delete(client, clock, seconds=1000)
+    with pytest.raises(Unavailable):
+        delete(client, clock, seconds=NEEDED_SECONDS)
+
+    assert len(server.requests) == 5
+
+
+def test_a_text_is_removed_by_emptying_it(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+) -> None:
+    server.will(accepted(body=""))
+
+    client.redact(CREDENTIALS, MESSAGE_SID, time_left=clock.time_left())
+
+    (request,) = server.requests
+    assert (request.method, request.parameters) == ("POST", [("Body", "")])
