@@ -13,11 +13,14 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Final
 
+from rich.console import Console
+from rich.table import Table as RichTable
+
 from bench import cost, report
 from bench.benchmark import Benchmark, Run, Table
 from bench.machine import describe
 from bench.registry import BENCHMARKS
-from sandbox.console import Console, Style
+from sandbox.console import new_console
 
 _ROUNDS: Final = 9
 _QUICK_ROUNDS: Final = 2
@@ -42,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--messages", type=int, help="show the cost of so many in a month")
     parser.add_argument("--region", help=f"the same, there ({cost.REGION})")
     given = parser.parse_args(arguments)
-    console = Console(sys.stdout)
+    console = new_console(sys.stdout)
     if given.messages or given.region:
         try:
             prices = cost.prices_in(given.region or cost.REGION)
@@ -67,15 +70,15 @@ def run_all(console: Console, benchmarks: Sequence[Benchmark], *, rounds: int, q
     _FOLDER.mkdir(parents=True, exist_ok=True)
     for benchmark in benchmarks:
         started = monotonic()
-        console.line(f"{benchmark.title} ({benchmark.name})", Style.BOLD)
-        console.line(benchmark.question)
+        console.print(f"{benchmark.title} ({benchmark.name})", style="bold")
+        console.print(benchmark.question)
         results = benchmark.measure(
             Run(
                 rounds=rounds,
                 quick=quick,
                 folder=_FOLDER,
                 known=report.known(kept),
-                tell=lambda progress: console.line(f"  {progress}", Style.DIM),
+                tell=lambda progress: console.print(f"  {progress}", style="dim"),
             )
         )
         kept[benchmark.name] = {
@@ -87,13 +90,13 @@ def run_all(console: Console, benchmarks: Sequence[Benchmark], *, rounds: int, q
         if not quick:
             report.write(kept)
         for table in benchmark.tables(report.known(kept)):
-            console.line()
+            console.print()
             show(console, table)
-        console.line()
-        console.line(f"  took {monotonic() - started:.0f} s", Style.DIM)
-        console.line()
+        console.print()
+        console.print(f"  took {monotonic() - started:.0f} s", style="dim")
+        console.print()
     if quick:
-        console.line(
+        console.print(
             "Everything works. These numbers are of too little to say more; none was kept."
         )
 
@@ -109,12 +112,22 @@ def show(console: Console, table: Table) -> None:
     header, *rows = [[_plain(cell) for cell in row] for row in (table.header, *table.rows)]
     width = sum(max(len(cell) for cell in column) + 3 for column in zip(header, *rows, strict=True))
     if width <= _WIDEST:
-        console.table(header, rows, words=table.words)
+        console.print(_drawn(header, rows, words=table.words), width=_WIDEST)
         return
     for name, *cells in rows:
-        console.line(f"  {header[0]}: {name}", Style.BOLD)
+        console.print(f"  {header[0]}: {name}", style="bold")
         for what, cell in zip(header[1:], cells, strict=True):
-            console.line(f"    {what}: {cell}")
+            console.print(f"    {what}: {cell}")
+
+
+def _drawn(header: Sequence[str], rows: Sequence[Sequence[str]], *, words: int) -> RichTable:
+    """The first `words` columns are aligned to the left, numbers to the right."""
+    drawn = RichTable(box=None, padding=(0, 0, 0, 2), header_style="bold")
+    for number, name in enumerate(header):
+        drawn.add_column(name, justify="left" if number < words else "right", no_wrap=True)
+    for row in rows:
+        drawn.add_row(*row)
+    return drawn
 
 
 def _plain(cell: str) -> str:

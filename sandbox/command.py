@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-from sandbox.console import Console, Style
+from rich.console import Console
+
+from sandbox.console import new_console
 from sandbox.demo import demo
 from sandbox.endpoints import EndpointsFile, FileTaken
 from sandbox.errors import SandboxError
@@ -30,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # an email may hold what a terminal cannot show
-    console = Console(sys.stdout)
+    console = new_console(sys.stdout)
     settings = Settings(
         gateway_port=options.gateway_port,
         aws_port=options.aws_port,
@@ -43,13 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(options, console, settings)
     except SandboxError as error:
-        console.line(str(error), Style.BAD)
+        console.print(str(error), style="red")
         return 1
     except BrokenPipeError:  # whoever read this has seen enough, and Python must not try again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        console.line("Stopped. Nothing is left running.")
+        console.print("Stopped. Nothing is left running.")
         return _STOPPED
 
 
@@ -59,7 +61,7 @@ def _run(options: argparse.Namespace, console: Console, settings: Settings) -> i
     try:
         return demo(console, settings)
     except FileTaken as taken:
-        console.line(f"{taken} Meanwhile this takes a sandbox of its own.", Style.NOTABLE)
+        console.print(f"{taken} Meanwhile this takes a sandbox of its own.", style="yellow")
         return demo(console, settings.without_endpoints_file())
 
 

@@ -6,7 +6,10 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final
 
-from sandbox.console import Console, Style
+from rich.console import Console
+from rich.text import Text
+
+from sandbox.console import step
 from sandbox.loopback import Response, call
 from sandbox.mailbox import Email
 from sandbox.running import Sandbox, Settings, running_sandbox
@@ -23,7 +26,7 @@ _SOURCES: Final = {
     "callback": "status callback",
     "reconcile": "found by asking Twilio",
 }
-_STYLES: Final = {"delivered": Style.GOOD, "failed": Style.BAD}
+_STYLES: Final = {"delivered": "green", "failed": "red"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +130,7 @@ def demo(console: Console, settings: Settings) -> int:
     emails: list[Email] = []
     with running_sandbox(console, settings, emailed=emails.append) as sandbox:
         answers = _send_all(console, sandbox)
-        with console.step("Waiting for Twilio's status callbacks, or asking where they are lost"):
+        with step(console, "Waiting for Twilio's status callbacks, or asking where they are lost"):
             ends = [
                 _end(sandbox, story, answer) for story, answer in zip(STORIES, answers, strict=True)
             ]
@@ -137,11 +140,11 @@ def demo(console: Console, settings: Settings) -> int:
             if not _show_end(console, number, end)
         ]
         wrong += _show_notices(console, sandbox, ends, emails)
-    console.line()
+    console.print()
     if wrong:
-        console.line("Not everything went as it should:", Style.BAD)
+        console.print("Not everything went as it should:", style="red")
         for what in wrong:
-            console.line(f"  {what}", Style.BAD)
+            console.print(f"  {what}", style="red")
         return 1
     _show_what_next(console)
     return 0
@@ -160,8 +163,8 @@ class _End:
 
 def _send_all(console: Console, sandbox: Sandbox) -> list[Response]:
     url = f"{sandbox.endpoints.messages_api_url}/messages"
-    console.line()
-    console.line(f"Sending {len(STORIES)} messages: POST {url}", Style.BOLD)
+    console.print()
+    console.print(f"Sending {len(STORIES)} messages: POST {url}", style="bold")
     answers = []
     for number, story in enumerate(STORIES, start=1):
         answer = call(
@@ -176,11 +179,11 @@ def _send_all(console: Console, sandbox: Sandbox) -> list[Response]:
         )
         answers.append(answer)
         content = json.loads(answer.body)
-        console.line(
+        console.print(
             f"  {number}  {story.to}  {answer.status} {HTTPStatus(answer.status).phrase:<22}"
             f"{content.get('message_sid', '')}".rstrip()
         )
-    console.line()
+    console.print()
     return answers
 
 
@@ -232,14 +235,14 @@ def _callbacks(sandbox: Sandbox, message_sid: str) -> int:
 
 
 def _show_end(console: Console, number: int, end: _End) -> bool:
-    console.line()
-    console.line(f"{number}  {end.story.title}", Style.BOLD)
+    console.print()
+    console.print(f"{number}  {end.story.title}", style="bold")
     if end.message:
         _show_timeline(console, end)
     else:
-        console.line(f"   {end.answer.get('detail', end.answer)}")
+        console.print(f"   {end.answer.get('detail', end.answer)}")
     if end.wrong:
-        console.line(f"   Wrong: {end.wrong}", Style.BAD)
+        console.print(f"   Wrong: {end.wrong}", style="red")
     return not end.wrong
 
 
@@ -249,19 +252,21 @@ def _show_timeline(console: Console, end: _End) -> None:
     for transition in message["transitions"]:
         at = datetime.fromisoformat(transition["at"])
         code = f" (error {transition['error_code']})" if "error_code" in transition else ""
-        console.line(
+        console.print(
             f"   {at:%H:%M:%S}.{at.microsecond // 1000:03d}"
             f"  +{(at - start).total_seconds():.2f} s"
             f"  {transition['status'] + code:<25}  {_SOURCES[transition['source']]}"
         )
     outcome = message["outcome"]
-    styled = console.styled(outcome, _STYLES.get(outcome, Style.NOTABLE))
-    console.line(
-        f"   To {message['to']}: status {message['status']}, outcome {styled}; callbacks: "
-        f"{end.callbacks}"
+    console.print(
+        Text.assemble(
+            f"   To {message['to']}: status {message['status']}, outcome ",
+            (outcome, _STYLES.get(outcome, "yellow")),
+            f"; callbacks: {end.callbacks}",
+        )
     )
     if explanation := message.get("explanation"):
-        console.line(f"   {explanation['title']}. {explanation['action']}")
+        console.print(f"   {explanation['title']}. {explanation['action']}")
 
 
 def _show_notices(
@@ -281,10 +286,10 @@ def _show_notices(
         )
     except WaitedInVain as waited:
         return [str(waited)]
-    console.line()
-    console.line("The failure notice, as the on-call person gets it by email", Style.BOLD)
+    console.print()
+    console.print("The failure notice, as the on-call person gets it by email", style="bold")
     for email in emails:
-        console.line()
+        console.print()
         show_email(console, email)
     waiting = sandbox.account.take(sandbox.endpoints.notices_queue_url)
     queued = sorted(_told_of(notice) for notice in waiting)
@@ -297,12 +302,12 @@ def _told_of(notice: str) -> str:
 
 
 def _show_what_next(console: Console) -> None:
-    console.line("Every message ended as its story says.", Style.GOOD)
-    console.line()
-    console.line("What next?", Style.BOLD)
+    console.print("Every message ended as its story says.", style="green")
+    console.print()
+    console.print("What next?", style="bold")
     for command, what in (
         ("make sandbox", "the same system, up until Ctrl-C, with commands to try on it"),
         ("make test", "every promise of it, and attempts to break them"),
         ("make deploy", "into your own AWS account; docs/getting-started.md has each step"),
     ):
-        console.line(f"  {console.styled(f'{command:<14}', Style.COMMAND)}{what}")
+        console.print(Text.assemble("  ", (f"{command:<14}", "cyan"), what))

@@ -20,8 +20,10 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, Final, Self
 
+from rich.console import Console
+
 from sandbox.aws_account import STACK_NAME, AwsAccount, Stack
-from sandbox.console import Console, Style
+from sandbox.console import step
 from sandbox.dashboard.page import DashboardPage, drawn
 from sandbox.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Emulator
 from sandbox.endpoints import Endpoints, EndpointsFile
@@ -102,7 +104,7 @@ def running_sandbox(
         around = ending.enter_context(_surroundings(ports, emailed))
         stack = _deploy(console, around, settings.parameters)
         template = around.account.template()
-        with console.step("Waiting until everything answers"):
+        with step(console, "Waiting until everything answers"):
             _complete(around.account, stack, template)
             around.gateway.open(
                 callback_host=stack.host("CallbackApi"), messages_host=stack.host("MessagesApi")
@@ -218,7 +220,7 @@ def _running_schedule(
     """The schedule; what fails is told when it first happens, and counted at the end."""
 
     def tell(what: str) -> None:
-        console.line(f"A scheduled run failed. {what}", Style.BAD)
+        console.print(f"A scheduled run failed. {what}", style="red")
 
     schedule = Schedule(account.functions, runs, names=stack.resources, failed=tell)
     try:
@@ -226,7 +228,7 @@ def _running_schedule(
             yield schedule
     finally:
         if schedule.failures:
-            console.line(schedule.summary, Style.BAD)
+            console.print(schedule.summary, style="red")
 
 
 @contextmanager
@@ -260,15 +262,15 @@ def _deploy(console: Console, around: _Surroundings, chosen: Mapping[str, str]) 
     with (FOLDER / "build.lock").open("w") as lock:
         # Sandboxes share what is built, one at a time.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with console.step("Building the functions and the layer (sam build)"):
+        with step(console, "Building the functions and the layer (sam build)"):
             sam.build(parameters)
-        with console.step("Starting the emulated AWS (MiniStack)"):
+        with step(console, "Starting the emulated AWS (MiniStack)"):
             emulator.wait_until_ready()
             account.create_bucket(BUCKET)
             account.create_secret(
                 _SECRET_NAME, {"account_sid": TWILIO_ACCOUNT_SID, "auth_token": TWILIO_AUTH_TOKEN}
             )
-        with console.step("Deploying the stack (sam deploy)"):
+        with step(console, "Deploying the stack (sam deploy)"):
             sam.deploy(stack_name=STACK_NAME, parameters=parameters)
             return account.stack()
 

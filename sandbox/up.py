@@ -4,7 +4,8 @@ import shlex
 from contextlib import AbstractContextManager, suppress
 from typing import Final
 
-from sandbox.console import Console, Style
+from rich.console import Console
+
 from sandbox.endpoints import Endpoints
 from sandbox.mailbox import Email
 from sandbox.running import FAILURE_EMAIL, FOLDER, Sandbox, Settings, running_sandbox
@@ -17,7 +18,7 @@ def up(console: Console, settings: Settings) -> int:
     """Stay up until the process is told to end; 0 then."""
 
     def show(email: Email) -> None:
-        console.line()
+        console.print()
         show_email(console, email)
 
     with (
@@ -27,14 +28,14 @@ def up(console: Console, settings: Settings) -> int:
     ):
         _show_places(console, sandbox.endpoints, settings)
         for title, command in _things_to_try(sandbox.endpoints).items():
-            console.line()
-            console.line(title, Style.BOLD)
-            console.line(f"  {console.styled(command, Style.COMMAND)}")
-        console.line()
-        console.line("Failure notices appear below as they are mailed. Ctrl-C ends it all.")
+            console.print()
+            console.print(title, style="bold")
+            console.print(f"  {command}", style="cyan")
+        console.print()
+        console.print("Failure notices appear below as they are mailed. Ctrl-C ends it all.")
         sandbox.emulator.wait_until_ended()
-    console.line()
-    console.line("Stopped. Nothing is left running.")
+    console.print()
+    console.print("Stopped. Nothing is left running.")
     return 0
 
 
@@ -49,11 +50,11 @@ def _for_sam_local(sandbox: Sandbox) -> AbstractContextManager[None]:
 
 def show_email(console: Console, email: Email) -> None:
     """An email as it lies in the inbox."""
-    console.line(f"To:      {FAILURE_EMAIL}", Style.DIM)
-    console.line(f"Subject: {email.subject}", Style.BOLD)
-    console.line()
+    console.print(f"To:      {FAILURE_EMAIL}", style="dim")
+    console.print(f"Subject: {email.subject}", style="bold")
+    console.print()
     for line in email.text.splitlines():
-        console.line(f"  {line}".rstrip())
+        console.print(f"  {line}".rstrip())
 
 
 def _things_to_try(endpoints: Endpoints) -> dict[str, str]:
@@ -92,8 +93,8 @@ def _things_to_try(endpoints: Endpoints) -> dict[str, str]:
 
 
 def _show_places(console: Console, endpoints: Endpoints, settings: Settings) -> None:
-    console.line()
-    console.line("The sandbox is up.", Style.GOOD)
+    console.print()
+    console.print("The sandbox is up.", style="green")
     for name, place in (
         ("Status callbacks", endpoints.status_callback_url),
         ("Messages API", endpoints.messages_api_url),
@@ -102,4 +103,4 @@ def _show_places(console: Console, endpoints: Endpoints, settings: Settings) -> 
         ("Dashboard", endpoints.dashboard_url),
         ("For programs", str(settings.endpoints_file.path) if settings.endpoints_file else "-"),
     ):
-        console.line(f"  {name + ':':<18}{place}")
+        console.print(f"  {name + ':':<18}{place}")

@@ -18,7 +18,9 @@ from itertools import batched, islice, repeat
 from time import monotonic
 from typing import Final, Self, TextIO
 
-from sandbox.console import Console, Style
+from rich.console import Console
+
+from sandbox.console import new_console
 from simulation.faults import CALLED, Fault
 from simulation.mutants import MUTANTS, Mutant, mutant_named
 from simulation.report import Life
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.seed is None and (given.mutant or given.about is not None):
         parser.error("--mutant and --about are about one life: --seed")
-    console = Console(sys.stdout)
+    console = new_console(sys.stdout)
     if given.seed is not None:
         return tell(console, given.seed, given.mutant, given.about)
     seeds = range(given.first, given.first + given.seeds)
@@ -74,7 +76,7 @@ def tell(console: Console, seed: int, mutant: Mutant | None, about: Sequence[str
     """Live one life, and tell of it: 1 if it broke a promise."""
     life = Life(seed, mutant)
     for line in life.told(about):
-        console.line(line)
+        console.print(line)
     return 1 if life.violations else 0
 
 
@@ -88,15 +90,15 @@ def run(console: Console, seeds: range, jobs: int) -> int:
             seeds_broken = sorted(it.seed for it in totals.broken)
             remark = f"{len(seeds_broken)} broken {seeds_broken[:_MOST_SHOWN] or ''}".strip()
             progress.advance(finished, remark)
-    console.line(_command(seeds))
-    console.line()
+    console.print(_command(seeds))
+    console.print()
     for line in tables(totals, monotonic() - started):
-        console.line(line)
+        console.print(line)
     for broken in sorted(totals.broken, key=lambda it: it.seed)[:_MOST_SHOWN]:
-        console.line()
-        console.line(f"python -m simulation --seed {broken.seed}", Style.BAD)
+        console.print()
+        console.print(f"python -m simulation --seed {broken.seed}", style="red")
         for line in islice(Life(broken.seed).told(), _MOST_LINES):
-            console.line(line)
+            console.print(line)
     return 1 if totals.broken else 0
 
 
@@ -107,13 +109,13 @@ def hunt(console: Console, seeds: range, jobs: int) -> int:
         for number in pool.map(seeds_until_caught, MUTANTS, repeat(seeds)):
             taken.append(number)
             shown.advance(1, f"{sum(map(bool, taken))} caught")
-    console.line(f"{_command(seeds)} --mutants")
-    console.line()
-    console.line("| mutant | may break | lives until caught |")
-    console.line("|---|---|---:|")
+    console.print(f"{_command(seeds)} --mutants")
+    console.print()
+    console.print("| mutant | may break | lives until caught |")
+    console.print("|---|---|---:|")
     for mutant, number in zip(MUTANTS, taken, strict=True):
         promises = ", ".join(sorted(mutant.breaks))
-        console.line(f"| {mutant.name} | {promises} | {number or 'not caught'} |")
+        console.print(f"| {mutant.name} | {promises} | {number or 'not caught'} |")
     return 0 if all(taken) else 1
 
 

@@ -65,7 +65,7 @@ LAYER_MAY_IMPORT = {
     },
 }
 FUNCTIONS_MAY_IMPORT = {"delivery", "boto3", "botocore", "requests", "aws_lambda_powertools", "."}
-SANDBOX_MAY_IMPORT = {"sandbox", "delivery", "boto3", "botocore"}
+SANDBOX_MAY_IMPORT = {"sandbox", "delivery", "boto3", "botocore", "rich"}
 COMMAND_LINE_MAY_IMPORT = {
     "delivery_cli",
     "delivery",

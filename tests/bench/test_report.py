@@ -8,7 +8,7 @@ from bench import report
 from bench.benchmark import Sample, Table
 from bench.command import main, show
 from bench.registry import BENCHMARKS
-from sandbox.console import Console
+from sandbox.console import new_console
 
 PAGE = report.PAGE.read_text("utf-8")
 
@@ -54,11 +54,11 @@ def test_a_table_that_is_too_wide_for_a_terminal_is_shown_row_by_row() -> None:
     fits = Table(header=("what", "number"), rows=[("`requests`", "1")])
     is_wide = Table(header=("what", "why", "number"), rows=[("**all**", "why " * 50, "3")])
 
-    show(Console(shown), fits)
-    show(Console(shown), is_wide)
+    show(new_console(shown), fits)
+    show(new_console(shown), is_wide)
 
     assert shown.getvalue().splitlines() == [
-        *("  what       number", "  requests        1"),
+        *("  what      number", "  requests       1"),
         *("  what: all", f"    why: {'why ' * 50}", "    number: 3"),
     ]
 

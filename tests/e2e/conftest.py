@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.console import Console
+from sandbox.console import new_console
 from sandbox.endpoints import EndpointsFile
 from sandbox.gateway import Gateway
 from sandbox.mailbox import Email
@@ -40,7 +40,7 @@ def sandbox(emails: list[Email], endpoints_path: Path) -> Iterator[Sandbox]:
     settings = Settings(
         endpoints_file=EndpointsFile(endpoints_path), parameters={"OutcomeBusName": "default"}
     )
-    with running_sandbox(Console(io.StringIO()), settings, emailed=emails.append) as sandbox:
+    with running_sandbox(new_console(io.StringIO()), settings, emailed=emails.append) as sandbox:
         yield sandbox
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from sandbox.console import Console
+from sandbox.console import new_console
 from sandbox.running import Sandbox, Settings, running_sandbox
 from sandbox.twilio.resource import Message
 from sandbox.waiting import wait_for
@@ -34,7 +34,7 @@ PARAMETERS: Final = {
 def sandbox() -> Iterator[Sandbox]:
     """One of its own, so that no others' messages are among these."""
     settings = Settings(parameters=PARAMETERS)
-    with running_sandbox(Console(io.StringIO()), settings, emailed=lambda _: None) as sandbox:
+    with running_sandbox(new_console(io.StringIO()), settings, emailed=lambda _: None) as sandbox:
         sandbox.account.set_redelivery(
             sandbox.stack.resources["SendQueue"], REDELIVERED_AFTER_SECONDS
         )
@@ -69,7 +69,7 @@ def ask_for_all(sandbox: Sandbox) -> list[str]:
 
 def at_twilio(sandbox: Sandbox) -> list[Message]:
     """Every message that Twilio has accepted."""
-    return list(sandbox.twilio.apply(lambda twilio: twilio.messages()))
+    return list(sandbox.simulator.apply(lambda twilio: twilio.messages()))
 
 
 def are_sent(sandbox: Sandbox, number: int) -> bool:

@@ -1,11 +1,13 @@
-"""What a person sees on a terminal, and what a log file gets."""
+"""Console output on a terminal, and in a log file."""
 
 import io
 import re
 
 import pytest
 
-from sandbox.console import Console, Style
+from sandbox.console import new_console, step
+
+GREEN = "\x1b[32m"
 
 
 class Terminal(io.StringIO):
@@ -13,89 +15,67 @@ class Terminal(io.StringIO):
         return True
 
 
-def steps_on(stream: io.StringIO, **environment: str) -> str:
-    console = Console(stream, environment)
-    with console.step("Building"):
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def shown_on(stream: io.StringIO) -> str:
+    console = new_console(stream)
+    with step(console, "Building"):
         pass
-    console.line("Ready", Style.GOOD)
+    console.print("Ready", style="green")
     return stream.getvalue()
 
 
-def test_a_file_gets_plain_lines_with_times() -> None:
-    seen = steps_on(io.StringIO(), TERM="xterm")
+def test_a_file_gets_plain_lines_with_durations() -> None:
+    shown = shown_on(io.StringIO())
 
-    assert re.fullmatch(r"Building \.\.\. done \(\d+\.\d s\)\nReady\n", seen)
-
-
-def test_a_terminal_gets_colours_and_a_line_that_moves() -> None:
-    seen = steps_on(Terminal(), TERM="xterm")
-
-    assert "\r" in seen
-    assert f"{Style.GOOD}Ready" in seen
-    assert seen.count("\n") == 2
+    assert re.fullmatch(r"Building \.\.\. done \(\d+\.\d s\)\nReady\n", shown)
 
 
-def test_no_color_is_respected() -> None:
-    seen = steps_on(Terminal(), TERM="xterm", NO_COLOR="1")
+def test_a_terminal_gets_colours_and_a_spinner() -> None:
+    shown = shown_on(Terminal())
 
-    assert Style.GOOD not in seen
-    assert Style.COMMAND not in seen
-    assert "done" in seen
-
-
-def test_a_dumb_terminal_gets_plain_lines() -> None:
-    seen = steps_on(Terminal(), TERM="dumb")
-
-    assert "\x1b" not in seen
-    assert "\r" not in seen
+    assert "\r" in shown
+    assert f"{GREEN}Ready" in shown
 
 
-def test_a_step_that_fails_says_so_and_lets_the_error_through() -> None:
+def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    assert GREEN not in shown_on(Terminal())
+
+
+def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+
+    shown = shown_on(Terminal())
+
+    assert "\x1b" not in shown
+    assert "\r" not in shown
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["file", "terminal"])
+def test_a_command_to_copy_is_not_broken_into_lines(stream: io.StringIO) -> None:
+    command = "curl -s http://127.0.0.1/[a] " + "--data x=1 " * 30
+
+    new_console(stream).print(command)
+
+    assert stream.getvalue() == f"{command}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "result"), [(ValueError, "failed"), (KeyboardInterrupt, "stopped")]
+)
+def test_the_result_of_a_step_is_shown_and_its_error_is_raised(
+    error: type[BaseException], result: str
+) -> None:
     stream = io.StringIO()
 
-    with pytest.raises(ValueError, match="broken"), Console(stream, {}).step("Deploying"):
-        raise ValueError("broken")
+    with pytest.raises(error), step(new_console(stream), "Deploying"):
+        raise error
 
-    assert re.fullmatch(r"Deploying \.\.\. failed \(\d+\.\d s\)\n", stream.getvalue())
-
-
-def test_a_step_that_a_person_stops_has_not_failed() -> None:
-    stream = io.StringIO()
-
-    with pytest.raises(KeyboardInterrupt), Console(stream, {}).step("Deploying"):
-        raise KeyboardInterrupt
-
-    assert re.fullmatch(r"Deploying \.\.\. stopped \(\d+\.\d s\)\n", stream.getvalue())
-
-
-def test_a_bar_grows_on_a_terminal_and_says_how_far_it_is() -> None:
-    stream = Terminal()
-
-    with Console(stream, {"NO_COLOR": "1"}).progress("Sending", 4) as advance:
-        for _ in range(4):
-            advance()
-
-    assert re.search(r"Sending \.\.\. done \(\d+\.\d s\)\n$", stream.getvalue())
-    assert stream.getvalue().count("\n") == 1
-
-
-def test_a_file_gets_every_quarter_of_a_bar_once() -> None:
-    stream = io.StringIO()
-
-    with Console(stream, {}).progress("Sending", 10) as advance:
-        for _ in range(10):
-            advance()
-
-    assert stream.getvalue().startswith("Sending ... 25% 50% 75% 100% done (")
-
-
-def test_a_table_lines_words_up_on_the_left_and_numbers_on_the_right() -> None:
-    stream = io.StringIO()
-
-    Console(stream, {}).table(("story", "times"), [("arrives", 7), ("is lost", 1200)])
-
-    assert stream.getvalue().splitlines() == [
-        "  story     times",
-        "  arrives       7",
-        "  is lost    1200",
-    ]
+    assert re.fullmatch(rf"Deploying \.\.\. {result} \(\d+\.\d s\)\n", stream.getvalue())
