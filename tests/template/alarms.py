@@ -1,7 +1,7 @@
-"""What an alarm of the template would do about given numbers, as CloudWatch evaluates it.
+"""The alarms of the template, evaluated for given measurements as CloudWatch does it.
 
-A calculation with something that was not measured gives nothing, but for FILL: that is how AWS
-advises to reckon with what is only counted when it happens.
+Metric math with a missing value gives no value, except in FILL. AWS recommends FILL for metrics
+that have no value in a period without events.
 Sources: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html and
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
 """
@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tests.cloudformation import Template
-from tests.template.deployment import Properties, of_type
+from tests.template.deployment import Properties, Reference, of_type, reference_of
+from tests.template.metric import Metric
 
 type Period = Mapping[str, float]
-"""What was measured in one period, by id; what is not there was not measured."""
+"""The values measured in one period, by metric id; a missing id has no value."""
 
-_CALCULATIONS: Final[Mapping[type, Callable[[float, float], float]]] = {
+_OPERATIONS: Final[Mapping[type, Callable[[float, float], float]]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
@@ -39,46 +40,35 @@ _COMPARISONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """One of the metrics that an alarm looks at; its dimensions are as the template has them."""
-
-    id: str
-    namespace: str
-    name: str
-    dimensions: Mapping[str, Any]
-    stat: str
-    period: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
-    """An alarm; one that looks at a single metric has that as its expression."""
+    """An alarm; the expression of an alarm on a single metric is that metric's id."""
 
     name: str
     metrics: Mapping[str, Metric]
+    period_seconds: int
     expression: str
     comparison: str
     threshold: float
-    periods: int
-    breaching_periods: int
+    evaluation_periods: int
+    datapoints_to_alarm: int
     missing: str
     properties: Properties
 
-    def rings(self, *measured: Period) -> bool:
-        """Whether it is in alarm after these periods, of which it looks at the last ones."""
-        quiet: Sequence[Period] = [{}] * self.periods
-        looked_at = [*quiet, *measured][-self.periods :]
-        return sum(map(self._is_breaching, looked_at)) >= self.breaching_periods
+    def is_in_alarm(self, *measured: Period) -> bool:
+        """Return whether the alarm is in alarm after these periods, evaluating the last ones."""
+        no_data: Sequence[Period] = [{}] * self.evaluation_periods
+        evaluated = [*no_data, *measured][-self.evaluation_periods :]
+        return sum(map(self._is_breaching, evaluated)) >= self.datapoints_to_alarm
 
     def _is_breaching(self, period: Period) -> bool:
-        value = calculated(self.expression, period)
+        value = evaluate(self.expression, period)
         if value is None:
             return {"breaching": True, "notBreaching": False}[self.missing]
         return _COMPARISONS[self.comparison](value, self.threshold)
 
 
 def alarms_of(stack: Template) -> dict[str, Alarm]:
-    """The alarms by logical id, with the parameters' defaults."""
+    """Return the alarms by logical id, with the default values of the parameters."""
     defaults = {name: it.get("Default") for name, it in stack["Parameters"].items()}
     return {
         name: _alarm(name, properties, defaults)
@@ -86,8 +76,8 @@ def alarms_of(stack: Template) -> dict[str, Alarm]:
     }
 
 
-def calculated(expression: str, period: Period) -> float | None:
-    """The value of an expression of metric math; None where there is none."""
+def evaluate(expression: str, period: Period) -> float | None:
+    """Return the value of a metric math expression, or None if it has no value."""
     python = re.sub(r"\bAND\b", "and", re.sub(r"\bIF\(", "CHOOSE(", expression))
     return _value(ast.parse(python, mode="eval").body, period)
 
@@ -112,68 +102,62 @@ def _value(node: ast.expr, period: Period) -> float | None:
             | ast.Compare(left=left, ops=[op], comparators=[right])
         ):
             one, other = _value(left, period), _value(right, period)
-            return None if one is None or other is None else _CALCULATIONS[type(op)](one, other)
+            return None if one is None or other is None else _OPERATIONS[type(op)](one, other)
         case _:
-            raise AssertionError(f"{ast.unparse(node)} must be taught first")
+            raise AssertionError(f"add metric math for {ast.unparse(node)}")
 
 
 def _alarm(name: str, properties: Properties, defaults: Mapping[str, Any]) -> Alarm:
     if "Metrics" in properties:
-        (answer,) = (it for it in properties["Metrics"] if it.get("ReturnData", True))
-        expression = _resolved(answer["Expression"], defaults)
-        metrics = [_metric_of_math(it) for it in properties["Metrics"] if it is not answer]
+        (result,) = (it for it in properties["Metrics"] if it.get("ReturnData", True))
+        queries = [it for it in properties["Metrics"] if it is not result]
+        assert all(it["ReturnData"] is False for it in queries)
+        expression = _resolved(result["Expression"], defaults)
+        metrics = {
+            it["Id"]: _metric(it["MetricStat"]["Metric"], it["MetricStat"]) for it in queries
+        }
+        (period_seconds,) = {it["MetricStat"]["Period"] for it in queries}
     else:
         expression = "measured"
-        metrics = [_only_metric(expression, properties)]
-    periods = int(_resolved(properties["EvaluationPeriods"], defaults))
+        metrics = {expression: _metric(properties, properties)}
+        period_seconds = properties["Period"]
+    evaluation_periods = int(_resolved(properties["EvaluationPeriods"], defaults))
     return Alarm(
         name=name,
-        metrics={metric.id: metric for metric in metrics},
+        metrics=metrics,
+        period_seconds=period_seconds,
         expression=expression,
         comparison=properties["ComparisonOperator"],
         threshold=float(_resolved(properties["Threshold"], defaults)),
-        periods=periods,
-        breaching_periods=properties.get("DatapointsToAlarm") or periods,
+        evaluation_periods=evaluation_periods,
+        datapoints_to_alarm=properties.get("DatapointsToAlarm") or evaluation_periods,
         missing=properties["TreatMissingData"],
         properties=properties,
     )
 
 
-def _metric_of_math(query: Properties) -> Metric:
-    assert query["ReturnData"] is False
-    stat = query["MetricStat"]
+def _metric(metric: Properties, query: Properties) -> Metric:
     return Metric(
-        id=query["Id"],
-        namespace=_namespace(stat["Metric"]),
-        name=stat["Metric"]["MetricName"],
-        dimensions=_dimensions(stat["Metric"]),
-        stat=stat["Stat"],
-        period=stat["Period"],
+        namespace=_namespace(metric),
+        name=metric["MetricName"],
+        dimensions=frozenset(
+            (it["Name"], _dimension_value(it["Value"])) for it in metric.get("Dimensions", [])
+        ),
+        stat=query.get("Stat") or query["Statistic"],
     )
 
 
-def _only_metric(name: str, properties: Properties) -> Metric:
-    return Metric(
-        id=name,
-        namespace=_namespace(properties),
-        name=properties["MetricName"],
-        dimensions=_dimensions(properties),
-        stat=properties["Statistic"],
-        period=properties["Period"],
-    )
-
-
-def _namespace(properties: Properties) -> str:
-    """As the template writes it: ours holds the stack's name."""
-    match properties["Namespace"]:
+def _namespace(metric: Properties) -> str:
+    """Return the namespace as the template writes it: ours contains the stack's name."""
+    match metric["Namespace"]:
         case {"Fn::Sub": str(text)} | str(text):
             return text
         case other:
-            raise AssertionError(f"{other} is no namespace")
+            raise AssertionError(f"{other} is not a namespace")
 
 
-def _dimensions(properties: Properties) -> dict[str, Any]:
-    return {it["Name"]: it["Value"] for it in properties.get("Dimensions", [])}
+def _dimension_value(value: Any) -> str | Reference:
+    return value if isinstance(value, str) else reference_of(value)
 
 
 def _resolved(value: Any, parameters: Mapping[str, Any]) -> str:

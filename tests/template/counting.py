@@ -1,4 +1,8 @@
-"""Which metrics the functions count, as their source says."""
+"""The metrics that the functions count, found in their source.
+
+A metric is found where a handler reports it (`Report(metric="MessageSent", ...)`), where it is
+added with Powertools (`metrics.add_metric("MessageSent", ...)`) and in a table `METRIC_OF`.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -11,34 +15,35 @@ from tests.template.deployment import FUNCTIONS, PROJECT
 
 type Dimensions = frozenset[tuple[str, str]]
 
-COUNTING = {"add_metric", "_count"}
-# The layer's own, which add the metrics of COUNTED_BY.
+REPORTING = {"Report", "add_metric", "_count"}
+"""The calls whose argument `metric`, or else the first one, is the name of a metric."""
 COUNTING_MESSAGES = {"count_recorded", "count_apart"}
+"""The layer's functions that count the metrics in COUNTED_BY."""
 VALUES = {
     "status": [*(str(it) for it in MessageStatus if it is not MessageStatus.UNKNOWN), "other"],
     "category": [str(it) for it in Category],
 }
-# Only a callback tells when a message arrived.
+# Only a status callback shows when a message was delivered.
 ONLY_COUNTED_BY = {name: {"status_callback"} for name in ("TimeToDelivered", "CanaryDelivered")}
 
 
 def metrics_in(source: str) -> set[str]:
-    """The names that a module counts under: given to a counter, or held for one."""
+    """Return the names of the metrics that a module counts."""
     return {
         node.value
-        for expression in expressions_of_metrics(ast.parse(source))
+        for expression in metric_expressions(ast.parse(source))
         for node in ast.walk(expression)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
 
 
-def expressions_of_metrics(tree: ast.Module) -> Iterator[ast.expr]:
-    """What is in the place of a name."""
+def metric_expressions(tree: ast.Module) -> Iterator[ast.expr]:
+    """Yield the expressions that stand where the name of a metric is expected."""
     for node in ast.walk(tree):
         match node:
             case ast.Call(
                 func=ast.Attribute(attr=called) | ast.Name(id=called), args=[name, *_]
-            ) if called in COUNTING:
+            ) if called in REPORTING:
                 yield name
             case (
                 ast.Assign(targets=[ast.Name(id="METRIC_OF")], value=ast.Dict(values=names))
@@ -50,7 +55,7 @@ def expressions_of_metrics(tree: ast.Module) -> Iterator[ast.expr]:
 
 
 def counts_messages(source: str) -> bool:
-    """Whether a module counts what becomes of messages."""
+    """Return whether a module counts the metrics in COUNTED_BY."""
     return any(
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
@@ -60,7 +65,7 @@ def counts_messages(source: str) -> bool:
 
 
 def metrics_of(function: str) -> set[str]:
-    """The names of all metrics that a function counts."""
+    """Return the names of all metrics that a function counts."""
     sources = [
         module.read_text("utf-8")
         for module in sorted((PROJECT / "functions" / function).glob("*.py"))
@@ -73,7 +78,7 @@ def metrics_of(function: str) -> set[str]:
 
 @cache
 def counted() -> frozenset[tuple[str, Dimensions]]:
-    """Every metric that there can be, with its dimensions: what may have to be paid for."""
+    """Return every metric that the functions can count, with its dimensions."""
     return frozenset(
         (name, dimensions)
         for function in FUNCTIONS
@@ -84,7 +89,7 @@ def counted() -> frozenset[tuple[str, Dimensions]]:
 
 
 def combinations(names: tuple[str, ...], function: str) -> Iterator[Dimensions]:
-    """The dimensions with each of their values; no metric of ours has more than one."""
+    """Yield the dimensions with each of their values; a metric of ours has at most one."""
     match names:
         case ():
             yield frozenset()
@@ -94,4 +99,4 @@ def combinations(names: tuple[str, ...], function: str) -> Iterator[Dimensions]:
             for value in VALUES[name]:
                 yield frozenset({(name, value)})
         case _:
-            raise AssertionError(f"{names} multiply what is to be paid for")
+            raise AssertionError(f"the combinations of {names} would be too many metrics")

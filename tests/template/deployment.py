@@ -1,10 +1,10 @@
-"""What CloudFormation really gets: the template as SAM translates it, and ways to look into it."""
+"""The template as SAM translates it for CloudFormation, and functions that read it."""
 
 import re
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from samtranslator.translator.transform import (  # type: ignore[import-untyped]  # brings no types
@@ -17,38 +17,45 @@ type Properties = dict[str, Any]
 
 PROJECT = Path(__file__).parents[2]
 OUR_NAMESPACE = "Delivery/${AWS::StackName}"
-"""Of the metrics that the functions count, as the template writes it."""
+"""The namespace of the metrics that the functions count, as the template writes it."""
 FUNCTIONS = sorted(path.parent.name for path in PROJECT.glob("functions/*/app.py"))
 
 
+class Reference(NamedTuple):
+    """A resource that a value refers to; without an attribute the value is a `Ref`."""
+
+    logical_id: str
+    attribute: str = ""
+
+
 class _NoManagedPolicies:
-    """Without names to look up, SAM leaves a policy's name as it is."""
+    """An empty map of managed policies: SAM then keeps the name of a policy as it is."""
 
     def load(self) -> dict[str, str]:
         return {}
 
 
 def translate(template: Template) -> Template:
-    """The CloudFormation template that a deployment makes of this one, which stays as it is."""
+    """Return the CloudFormation template that a deploy of this SAM template creates."""
     packaged = deepcopy(template)
     packaged["Globals"]["Function"]["CodeUri"] = "s3://built/functions"
     for resource in packaged["Resources"].values():
         if resource["Type"] == "AWS::Serverless::LayerVersion":
             resource["Properties"]["ContentUri"] = "s3://built/layer"
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")  # SAM asks boto3 where it is
+        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")  # SAM asks boto3 for the region
         environment.delenv("AWS_PROFILE", raising=False)
         translated: Template = transform(packaged, {}, _NoManagedPolicies())
     return translated
 
 
 def logical_id(function: str) -> str:
-    """The function's name in the template: its folder's in CamelCase, and what it is."""
+    """Return the logical id of a function: its folder in CamelCase, plus `Function`."""
     return "".join(word.capitalize() for word in function.split("_")) + "Function"
 
 
 def of_type(stack: Template, *types: str) -> dict[str, Properties]:
-    """The properties of the resources of these types, by logical id."""
+    """Return the properties of the resources of these types, by logical id."""
     return {
         name: resource.get("Properties", {})
         for name, resource in stack["Resources"].items()
@@ -57,22 +64,35 @@ def of_type(stack: Template, *types: str) -> dict[str, Properties]:
 
 
 def type_of(stack: Template, name: str) -> str:
-    """The type of the resource with this logical id."""
+    """Return the type of the resource with this logical id."""
     kind: str = stack["Resources"][name]["Type"]
     return kind
 
 
-def target_of(value: Any) -> str:
-    """The logical id that a Ref or a GetAtt names."""
+def reference_of(value: Any) -> Reference:
+    """Return the reference that a `Ref` or a `GetAtt` is."""
     match value:
-        case {"Ref": str(name)} | {"Fn::GetAtt": [str(name), *_]}:
-            return name
+        case {"Ref": str(name)}:
+            return Reference(name)
+        case {"Fn::GetAtt": [str(name), str(attribute)]}:
+            return Reference(name, attribute)
         case _:
-            raise AssertionError(f"{value} refers to nothing")
+            raise AssertionError(f"{value} is not a reference")
+
+
+def reference_in(text: str) -> str | Reference:
+    """Return the reference that `${Name}` or `${Name.Attribute}` is; other text as it is."""
+    match = re.fullmatch(r"\$\{(\w+)(?:\.(\w+))?\}", text)
+    return Reference(match[1], match[2] or "") if match else text
+
+
+def target_of(value: Any) -> str:
+    """Return the logical id that a `Ref` or a `GetAtt` names."""
+    return reference_of(value).logical_id
 
 
 def references(value: Any) -> Iterator[str]:
-    """Every name that a value refers to: of resources, parameters and pseudo parameters."""
+    """Yield every resource, parameter and pseudo parameter that a value refers to."""
     match value:
         case {"Ref": str(name), **rest}:
             yield name

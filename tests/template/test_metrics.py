@@ -1,0 +1,181 @@
+"""The functions count few metrics; alarms and dashboard show only metrics that exist."""
+
+import re
+
+import pytest
+
+from delivery.metrics import COUNTED_BY
+from tests.cloudformation import Template, load_template
+from tests.template.alarms import alarms_of
+from tests.template.counting import (
+    COUNTING_MESSAGES,
+    counted,
+    counts_messages,
+    metrics_in,
+    metrics_of,
+)
+from tests.template.dashboard import graphs_of, lines_of
+from tests.template.deployment import (
+    FUNCTIONS,
+    OUR_NAMESPACE,
+    PROJECT,
+    Reference,
+    of_type,
+    target_of,
+    translate,
+    type_of,
+)
+from tests.template.metric import Metric
+
+# A custom metric costs 0.30 dollars a month, prorated to the hours in which it has values. All of
+# them all the time would be 27 dollars; a healthy stack counts only a few.
+# https://aws.amazon.com/cloudwatch/pricing/
+MAX_METRICS = 90
+
+# AWS's own metrics: the dimension, the resource that it names, and the statistics that make sense.
+# Sources: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+# https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html
+OF_A_QUEUE = ("QueueName", "AWS::SQS::Queue", "QueueName")
+OF_A_FUNCTION = ("FunctionName", "AWS::Lambda::Function", "")
+OF_AN_API = ("ApiId", "AWS::ApiGatewayV2::Api", "")
+AWS_METRICS = {
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): (*OF_A_QUEUE, {"Maximum"}),
+    ("AWS/Lambda", "Errors"): (*OF_A_FUNCTION, {"Sum"}),
+    ("AWS/Lambda", "Throttles"): (*OF_A_FUNCTION, {"Sum"}),
+    ("AWS/Lambda", "Duration"): (*OF_A_FUNCTION, {"p50", "p99"}),
+    ("AWS/Lambda", "IteratorAge"): (*OF_A_FUNCTION, {"Maximum"}),
+    ("AWS/ApiGateway", "Count"): (*OF_AN_API, {"SampleCount"}),
+    ("AWS/ApiGateway", "4xx"): (*OF_AN_API, {"Sum"}),
+    ("AWS/ApiGateway", "5xx"): (*OF_AN_API, {"Sum"}),
+}
+OUR_STATS = {
+    "MessageFailed": {"Sum", "Average", "SampleCount"},
+    "TimeToDelivered": {"p50", "p90", "p99"},
+}
+"""The statistics of our metrics that make sense; of all others it is the sum."""
+
+STACK = translate(load_template())
+SHOWN = [
+    *(
+        pytest.param(metric, id=f"{name}-{id_}")
+        for name, alarm in alarms_of(STACK).items()
+        for id_, metric in alarm.metrics.items()
+    ),
+    *(
+        pytest.param(metric, id=f"{graph['title']}-{number}")
+        for graph in graphs_of(STACK)
+        for number, metric in enumerate(lines_of(graph))
+    ),
+]
+
+
+# --- what the functions count --------------------------------------------------------------------
+
+
+def test_the_number_of_metrics_stays_affordable() -> None:
+    assert len(counted()) <= MAX_METRICS
+
+
+def test_only_metrics_about_messages_are_counted_across_all_functions() -> None:
+    without_dimensions = [name for name, dimensions in counted() if not dimensions]
+
+    assert sorted(without_dimensions) == ["CanaryDelivered", "MessageFailed", "TimeToDelivered"]
+
+
+def test_a_metric_name_is_two_to_four_words_in_camel_case() -> None:
+    names = {name for function in FUNCTIONS for name in metrics_of(function)}
+
+    assert names
+    assert [name for name in names if not re.fullmatch(r"([A-Z][a-z]+){2,4}", name)] == []
+
+
+def test_only_the_layer_counts_the_metrics_of_a_status_update() -> None:
+    own = {
+        (function, name)
+        for function in FUNCTIONS
+        for module in (PROJECT / "functions" / function).glob("*.py")
+        for name in metrics_in(module.read_text("utf-8"))
+    }
+
+    assert {(function, name) for function, name in own if name in COUNTED_BY} == set()
+
+
+def test_every_function_that_records_status_updates_counts_them() -> None:
+    recording = {
+        function
+        for function in FUNCTIONS
+        for module in (PROJECT / "functions" / function).glob("*.py")
+        if re.search(r"store\.record(_never_sent)?\(", module.read_text("utf-8"))
+    }
+    counting = {
+        function
+        for function in FUNCTIONS
+        for module in (PROJECT / "functions" / function).glob("*.py")
+        if counts_messages(module.read_text("utf-8"))
+    }
+
+    assert recording == counting == {"send_message", "status_callback", "reconcile_messages"}
+
+
+# --- what alarms and dashboard show --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", SHOWN)
+def test_an_alarm_or_graph_refers_to_an_existing_metric(metric: Metric) -> None:
+    if metric.namespace == OUR_NAMESPACE:
+        assert (metric.name, metric.dimensions) in counted()
+        assert metric.stat in OUR_STATS.get(metric.name, {"Sum"})
+    else:
+        dimension, kind, attribute, stats = AWS_METRICS[metric.namespace, metric.name]
+        assert metric.dimensions == {(dimension, Reference(metric.resource, attribute))}
+        assert type_of(STACK, metric.resource) == kind
+        assert metric.stat in stats
+
+
+def test_iterator_age_is_shown_for_stream_consumers_only(stack: Template) -> None:
+    consumers = {
+        target_of(it["FunctionName"])
+        for it in of_type(stack, "AWS::Lambda::EventSourceMapping").values()
+        if "StreamArn" in str(it["EventSourceArn"])
+    }
+    with_alarm = {
+        metric.resource
+        for alarm in alarms_of(stack).values()
+        for metric in alarm.metrics.values()
+        if metric.name == "IteratorAge"
+    }
+    with_graph = {
+        metric.resource
+        for graph in graphs_of(stack)
+        for metric in lines_of(graph)
+        if metric.name == "IteratorAge"
+    }
+
+    assert with_alarm == consumers
+    assert with_graph <= consumers
+
+
+# --- how the tests find a metric -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ('metrics.add_metric("A", unit, 1)', {"A"}),
+        ('metrics.add_metric(METRIC_OF.get(it, "A"), unit, 1)', {"A"}),
+        ('METRIC_OF = {it: "A", that: "B"}', {"A", "B"}),
+        ('METRIC_OF: dict[str, str] = {"it": "A"}', {"A"}),
+        ('Report("A", "info", {"b": "c"})', {"A"}),
+        ('reports.Report(metric="A", level=logging.INFO)', {"A"}),
+        ('Report(metric="A" if it else "B", fields={"c": "d"})', {"A", "B"}),
+        ('logger.info("A", b="c")', set()),
+    ],
+)
+def test_the_name_of_a_metric_is_found(source: str, names: set[str]) -> None:
+    assert metrics_in(source) == names
+
+
+def test_a_module_that_counts_status_updates_is_found() -> None:
+    assert all(counts_messages(f"{name}(metrics, recorded)") for name in COUNTING_MESSAGES)
+    assert not counts_messages("_count(it)")
