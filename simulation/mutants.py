@@ -290,7 +290,7 @@ MUTANTS: Final = (
         "the last line of an episode is lost when another one follows",
         "I4",
         _EPISODE,
-        "telling=previous.last_line(at, quiet) if previous else None,",
+        "telling=previous.last_line(at) if previous else None,",
         "telling=None,",
     ),
     _mutant(

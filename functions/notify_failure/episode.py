@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 from delivery.domain.messages import EPISODE_MARK, Message, MessageStatus, Record, iso
 from delivery.twilio.error_codes import Category, explain
 
-from .tally import Shown, Tally, Timing
+from .tally import Shown, Tally
 
 KEPT_FOR: Final = timedelta(days=30)
 """How long an episode is remembered after its last failure."""
@@ -79,14 +79,6 @@ def episode_id_of(opener: Message) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How many failed in how many seconds."""
-
-    failures: int
-    seconds: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
     """A failed message as a summary names it; `to` as it may be shown."""
 
@@ -117,7 +109,6 @@ class Telling:
     claimed_at: datetime
     tally: Tally
     examples: tuple[Example, ...] = ()
-    before: Pace | None = None
     is_muted: bool = False
     """It closes, though failures may go on: people are not to be told of them any more."""
 
@@ -125,13 +116,6 @@ class Telling:
     def failures(self) -> int:
         """How many it covers."""
         return self.range_to - self.range_from + 1
-
-    @property
-    def pace(self) -> Pace:
-        """How fast they came."""
-        return Pace(
-            failures=self.failures, seconds=max(1, round((self.until - self.since).total_seconds()))
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,8 +141,6 @@ class Episode:
     since: datetime
     """From when on the next notice tells."""
     tally: Tally
-    pace: Pace | None = None
-    """Of the range before."""
     telling: Telling | None = None
     version: int = 0
 
@@ -211,9 +193,9 @@ class Episode:
         over_at = self.last_failure_at + quiet
         if at < over_at and (self.is_muted or not muted):
             if self.untold:
-                return self._told_of(Kind.SUMMARY, at, quiet)
+                return self._told_of(Kind.SUMMARY, at)
             return replace(self, next_at=over_at)
-        return self._closed(at, quiet, is_over=at >= over_at)
+        return self._closed(at, is_over=at >= over_at)
 
     def with_examples(self, examples: Sequence[Example]) -> Self:
         """The episode when the notice that is being told names these."""
@@ -259,8 +241,6 @@ class Episode:
         }
         if self.next_at is not None:
             record |= {"open": OPEN, "next_at": iso(self.next_at)}
-        if self.pace is not None:
-            record["pace"] = _pace_record(self.pace)
         if self.telling is not None:
             record["telling"] = _telling_record(self.telling)
         return record
@@ -286,27 +266,24 @@ class Episode:
             next_at=_time(record["next_at"]) if "next_at" in record else None,
             since=_time(record["since"]),
             tally=Tally.from_record(record["tally"]),
-            pace=_pace(record["pace"]) if "pace" in record else None,
             telling=_telling(record["telling"]) if "telling" in record else None,
             version=record["version"],
         )
 
-    def last_line(self, at: datetime, quiet: timedelta) -> Telling | None:
+    def last_line(self, at: datetime) -> Telling | None:
         """What is still to be told of it when another one follows that begins at `at`."""
         if self.telling is not None or not self.is_open:
             return self.telling
-        return self._closed(at, quiet, is_over=True).telling
+        return self._closed(at, is_over=True).telling
 
-    def _closed(self, at: datetime, quiet: timedelta, *, is_over: bool) -> Self:
+    def _closed(self, at: datetime, *, is_over: bool) -> Self:
         """Closed, and in the index only for as long as its last line is being told."""
         if self.is_muted or (self.untold == 0 and self.told == 1):
             return replace(self, is_open=False, next_at=None)
-        told_of = self._told_of(Kind.CLOSING, at, quiet, is_muted=not is_over)
+        told_of = self._told_of(Kind.CLOSING, at, is_muted=not is_over)
         return replace(told_of, is_open=False)
 
-    def _told_of(
-        self, kind: Kind, at: datetime, quiet: timedelta, *, is_muted: bool = False
-    ) -> Self:
+    def _told_of(self, kind: Kind, at: datetime, *, is_muted: bool = False) -> Self:
         """The episode whose untold failures are to be told of now, and are not untold any more."""
         span = f"{self.told + 1}-{self.counted}" if self.untold else "closed"
         telling = Telling(
@@ -322,16 +299,9 @@ class Episode:
             last_failure_at=self.last_failure_at,
             claimed_at=at,
             tally=self.tally,
-            before=self.pace,
             is_muted=is_muted,
         )
-        return replace(
-            self,
-            telling=telling,
-            tally=Tally(timing=Timing.beginning(at, quiet)),
-            since=at,
-            pace=telling.pace,
-        )
+        return replace(self, telling=telling, tally=Tally(), since=at)
 
 
 def episode_begun(
@@ -358,8 +328,8 @@ def episode_begun(
         last_failure_at=at,
         next_at=at + quiet,
         since=at,
-        tally=Tally(timing=Timing.beginning(at, quiet)),
-        telling=previous.last_line(at, quiet) if previous else None,
+        tally=Tally(),
+        telling=previous.last_line(at) if previous else None,
     )
 
 
@@ -369,16 +339,8 @@ def _cause(message: Message) -> str:
     return message.status if message.status in _OUR_WORDS else _UNKNOWN
 
 
-def _pace_record(pace: Pace) -> Record:
-    return {"failures": pace.failures, "seconds": pace.seconds}
-
-
-def _pace(record: Mapping[str, Any]) -> Pace:
-    return Pace(failures=record["failures"], seconds=record["seconds"])
-
-
 def _telling_record(telling: Telling) -> Record:
-    record: Record = {
+    return {
         "kind": str(telling.kind),
         "notice_id": telling.notice_id,
         "episode_id": telling.episode_id,
@@ -394,9 +356,6 @@ def _telling_record(telling: Telling) -> Record:
         "examples": [_example_record(example) for example in telling.examples],
         "is_muted": telling.is_muted,
     }
-    if telling.before is not None:
-        record["before"] = _pace_record(telling.before)
-    return record
 
 
 def _telling(record: Mapping[str, Any]) -> Telling:
@@ -414,7 +373,6 @@ def _telling(record: Mapping[str, Any]) -> Telling:
         claimed_at=_time(record["claimed_at"]),
         tally=Tally.from_record(record["tally"]),
         examples=tuple(Example(**example) for example in record["examples"]),
-        before=_pace(record["before"]) if "before" in record else None,
         is_muted=record["is_muted"],
     )
 

@@ -4,7 +4,7 @@ Pure: what an episode has to tell goes in, the texts come out. Everything in the
 telling begins, so that a notice that comes twice says the same.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -13,7 +13,7 @@ from delivery.domain.messages import MessageStatus, iso
 from delivery.text.formatting import span
 from delivery.twilio.error_codes import Explanation, explain
 
-from .episode import EpisodeKey, Example, Kind, Pace, Telling
+from .episode import EpisodeKey, Example, Kind, Telling
 from .notice import (
     Facts,
     FailureNotice,
@@ -30,17 +30,11 @@ from .notice import (
     signed,
     utc,
 )
-from .tally import Tally
 from .wording import HOW_BAD_TOGETHER, WHAT_TO_DO_TOGETHER, how_bad
 
-_MOST_NAMES: Final = 5
-_BAR: Final = 30  # letters of the longest one
+_MAX_SENDERS: Final = 5
 _MINUTE: Final = 60
-_MUCH: Final = 2.0  # times as fast, or as slow, is worth a word
-_FEW: Final = 5  # so few show no trend, and nothing stands out of them
-_GAPS: Final = 3  # so many times the usual pause: it may have stopped
-_ALMOST_ALL: Final = 0.9
-_MOST: Final = 0.5
+_FEW: Final = 5  # up to here the advice for a single failure still holds
 _OUR_WORDS: Final = frozenset({MessageStatus.REFUSED, MessageStatus.NOT_FOUND})
 
 
@@ -122,9 +116,9 @@ def _facts(it: _Range, places: Places) -> dict[str, str | None]:
         "since": iso(telling.since),
         "until": iso(telling.until),
         "last_failure_at": iso(telling.last_failure_at),
-        "trend": _trend(it),
-        "countries": _names(telling.tally.countries, failures) if failures else None,
-        "senders": _names(telling.tally.senders, failures) if failures else None,
+        "first_at": iso(telling.tally.first_at) if telling.tally.first_at else None,
+        "last_at": iso(telling.tally.last_at) if telling.tally.last_at else None,
+        "senders": _top(telling.tally.senders, failures) if failures else None,
         "examples": "; ".join(map(_example, telling.examples)),
         "notice_id": telling.notice_id,
         "error_url": error_url(code),
@@ -144,8 +138,6 @@ def _headline(it: _Range) -> str:
 def _email(it: _Range, facts: Facts) -> str:
     telling = it.telling
     parts = [_what_happened(it), _about(it)]
-    if telling.failures:
-        parts.append(section("Is it getting better?", facts["trend"], *_chart(telling)))
     if not it.is_closing:
         parts += [
             section("What went wrong", f"{it.reason}.", facts["how_bad"]),
@@ -153,8 +145,8 @@ def _email(it: _Range, facts: Facts) -> str:
         ]
     if telling.failures:
         parts += [
-            section("Where it happens", *_places_of_failures(it)),
-            section("For example", *map(_example, telling.examples)),
+            section("Top senders", facts["senders"]),
+            section("Examples", *map(_example, telling.examples)),
         ]
     parts += [
         section("Where to look", *_where_to_look(facts)),
@@ -179,11 +171,6 @@ def _what_happened(it: _Range) -> str:
             f"{_messages(telling.failures, 'more')} {were} {it.not_delivered} in the last {since}: "
             f"{it.reason}."
         )
-        sentences += [
-            f"{_share(counts, telling.failures)} of it is {what} {name}."
-            for what, counts in _differences(telling.tally)
-            if (name := _most_of(counts, telling.failures))
-        ]
         sentences.append(f"That makes {_number(telling.range_to)} since {_beginning(it)}.")
     else:
         were = f"{_messages(telling.range_to)} were {it.not_delivered}"
@@ -216,108 +203,16 @@ def _about(it: _Range) -> str:
         "Arrived": f"{recovered} after all" if telling.recovered else None,
         "Account": it.key.account_sid,
         "Began": utc(telling.opened_at),
-        "Last one": utc(telling.tally.last_at or telling.last_failure_at),
+        "First": utc(telling.tally.first_at) if telling.tally.first_at else None,
+        "Last": utc(telling.tally.last_at or telling.last_failure_at),
         "Episode": telling.episode_id,
     }
     return "\n".join(f"  {row}" for row in rows(named))
 
 
-def _trend(it: _Range) -> str | None:
-    """Whether it gets better, in a sentence: against the time before, or within this one."""
-    telling = it.telling
-    if not telling.failures:
-        return None
-    if _has_stopped(it):
-        return f"Yes: the last one was {_ago(it)}."
-    verdict, before = _verdict(telling), telling.before
-    compared = f", {_rate(before)} before that" if before and before.failures else ""
-    return f"{verdict}: {_rate(telling.pace)}{compared}; the last one was {_ago(it)}."
-
-
-def _verdict(telling: Telling) -> str:
-    failures, before = telling.failures, telling.before
-    if failures < _FEW:
-        return "They are too few to tell"
-    window = telling.until - telling.since
-    silence = telling.until - (telling.tally.last_at or telling.last_failure_at)
-    if silence >= max(window / _GAPS, _GAPS * window / failures):
-        return "It may have stopped"
-    if before and before.failures:
-        return _compared(_per_minute(telling.pace), _per_minute(before))
-    counts = telling.tally.timing.counts
-    half = len(counts) // 2
-    if not half:
-        return "Nobody can say yet"
-    return _compared(sum(counts[half:]) / (len(counts) - half), sum(counts[:half]) / half)
-
-
-def _compared(late: float, early: float) -> str:
-    if late * _MUCH <= early:
-        return "Yes, it is slowing down"
-    if late >= early * _MUCH:
-        return "No, it is getting worse"
-    return "No, it goes on at about the same pace"
-
-
-def _ago(it: _Range) -> str:
-    last = it.telling.tally.last_at or it.telling.last_failure_at
-    return f"{_roughly(it.telling.until - last)} ago"
-
-
-def _per_minute(pace: Pace) -> float:
-    return pace.failures * _MINUTE / pace.seconds
-
-
-def _rate(pace: Pace) -> str:
-    """As a person says it: 23 a minute; or 4 in 15 min, where it is less than one a minute."""
-    a_minute = _per_minute(pace)
-    if a_minute >= 1 and pace.seconds >= _MINUTE:
-        return f"{_number(round(a_minute))} a minute"
-    return f"{_number(pace.failures)} in {_roughly(timedelta(seconds=pace.seconds))}"
-
-
-def _chart(telling: Telling) -> Iterator[str]:
-    """A bar for each slot of time until now, where there are several failures to show."""
-    timing = telling.tally.timing
-    if telling.failures < _FEW:
-        return
-    slots = int((telling.until - timing.since).total_seconds() // timing.seconds)
-    counts = [*timing.counts, *[0] * (slots - len(timing.counts))]
-    clock = "%H:%M" if timing.seconds >= _MINUTE else "%H:%M:%S"
-    most = max(counts)
-    for place, count in enumerate(counts):
-        begins = timing.since + place * timedelta(seconds=timing.seconds)
-        bar = "#" * max(round(count * _BAR / most), 1 if count else 0)
-        yield f"{begins:{clock}}  {bar}{' ' if bar else ''}{_number(count)}"
-
-
-def _places_of_failures(it: _Range) -> Iterator[str]:
-    tally, failures = it.telling.tally, it.telling.failures
-    yield f"Recipients in: {_names(tally.countries, failures)}"
-    yield f"Sent from:     {_names(tally.senders, failures)}"
-
-
-def _differences(tally: Tally) -> Iterator[tuple[str, Mapping[str, int]]]:
-    """By what failures may differ, where they do."""
-    if len(tally.countries) > 1:
-        yield "to", tally.countries
-    if len(tally.senders) > 1:
-        yield "from", tally.senders
-
-
-def _most_of(counts: Mapping[str, int], failures: int) -> str:
-    """The name that more than half of it has, if there is one, and enough to say so."""
-    name, count = max(counts.items(), key=lambda item: item[1])
-    return name if failures >= _FEW and count > _MOST * failures else ""
-
-
-def _share(counts: Mapping[str, int], failures: int) -> str:
-    return "Almost all" if max(counts.values()) >= _ALMOST_ALL * failures else "Most"
-
-
-def _names(counts: Mapping[str, int], failures: int) -> str:
-    """The largest first, each with its count; what is left in one number."""
-    largest = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MOST_NAMES]
+def _top(counts: Mapping[str, int], failures: int) -> str:
+    """The largest counts first, each after its name; the rest as one number."""
+    largest = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MAX_SENDERS]
     rest = failures - sum(count for _, count in largest)
     named = [f"{name} {_number(count)}" for name, count in largest]
     return ", ".join([*named, f"others {_number(rest)}"] if rest > 0 else named)
@@ -367,7 +262,7 @@ def _what_follows(it: _Range) -> str:
 def _custom_notification(it: _Range, facts: Facts) -> str:
     description = [_what_happened(it)]
     if it.telling.failures:
-        description += [f"*Is it getting better?* {facts['trend']}", *_places_of_failures(it)]
+        description.append(f"Top senders: {facts['senders']}")
     if not it.is_closing:
         description.append(f"*{it.reason}.* {facts['how_bad']}")
     description.append(_what_follows(it))

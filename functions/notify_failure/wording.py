@@ -89,15 +89,15 @@ HOW_BAD_TOGETHER: Final[Mapping[Category, str]] = {
 
 WHAT_TO_DO_TOGETHER: Final[Mapping[Category, str]] = {
     Category.RECIPIENT_UNREACHABLE: (
-        "If one country has most of it, look at Twilio's status page for a carrier's outage and "
-        "wait. If not, stop the campaign and check where its list comes from."
+        "Compare the examples: if they share a country or a carrier, look at Twilio's status page "
+        "for an outage and wait. If not, stop the campaign and check where its list comes from."
     ),
     Category.OPT_OUT: "Take these recipients off the list that is being sent to.",
     Category.CARRIER_FILTERING: (
         "Stop sending this content from these senders until you know what is being filtered."
     ),
     Category.REGISTRATION_COMPLIANCE: (
-        "Stop sending to the countries below from these senders, and look at their registration."
+        "Stop sending to these destinations from the senders below, and check their registration."
     ),
     Category.ACCOUNT_CONFIG: "Fix it now; until then nothing arrives.",
     Category.CONTENT: "Stop what sends it, and correct the content.",
