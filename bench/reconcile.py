@@ -27,7 +27,6 @@ from delivery.storage.send_requests import RequestStore
 from delivery.twilio.client import TwilioClient
 from delivery.twilio.credentials import TwilioSecret
 from functions.reconcile_messages.reconcile import Reconciler
-from sandbox.twilio.exchange import Dropped
 from simulation.account import empty_tables
 from simulation.deployment import resources
 from simulation.fakes import dynamodb
@@ -111,7 +110,7 @@ class _Wire(HTTPAdapter):
         parts = urlsplit(str(request.url))
         self._asked["list" if parts.path.endswith("Messages.json") else "fetch"] += 1
         answer = self._twilio.ask("GET", parts.path, query=parts.query)
-        if isinstance(answer, Dropped):
+        if answer is None:
             raise requests.ConnectionError
         response = requests.Response()
         response.status_code = answer.status

@@ -10,7 +10,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from botocore.config import Config
 
 from sandbox.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
-from sandbox.loopback import LOOPBACK
+from sandbox.http_server import LOOPBACK
 
 if TYPE_CHECKING:
     from mypy_boto3_apigatewayv2 import ApiGatewayV2Client

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from sandbox.console import step
-from sandbox.loopback import Response, call
+from sandbox.http_server import Response, call
 from sandbox.mailbox import Email
 from sandbox.running import Sandbox, Settings, running_sandbox
 from sandbox.up import show_email

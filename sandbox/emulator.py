@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Final, NoReturn, Self
 
 from sandbox.errors import SandboxError
-from sandbox.loopback import LOOPBACK, NotForwarded, call
+from sandbox.http_server import LOOPBACK, NoResponse, call
 from sandbox.waiting import WaitedInVain, wait_for
 
 ACCESS_KEY_ID: Final = "test"  # MiniStack's root credentials
@@ -144,8 +144,8 @@ class Emulator:
 
     def _answers(self) -> bool:
         try:
-            return call("GET", f"{self.url}/_ministack/ready", within=1).status == HTTPStatus.OK
-        except NotForwarded:
+            return call("GET", f"{self.url}/_ministack/ready", timeout=1).status == HTTPStatus.OK
+        except NoResponse:
             return False
 
 

@@ -24,7 +24,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, Final
 
-from sandbox.loopback import LoopbackServer, NotForwarded, Request, Response, forward
+from sandbox.http_server import HttpServer, NoResponse, Request, Response, forward
 
 MESSAGES_API_PREFIX: Final = "/api"
 
@@ -74,7 +74,7 @@ _FITS: Final[Mapping[str, Callable[[Any], bool]]] = {
 """What a fault that comes over HTTP can say."""
 
 
-class Gateway(LoopbackServer):
+class Gateway(HttpServer):
     """A server on the loopback interface for as long as it is entered.
 
     Args:
@@ -164,9 +164,9 @@ class Gateway(LoopbackServer):
                 try:
                     with self._turns[prefix]:
                         return forward(
-                            inner, port=self._upstream_port, host=host, within=_WAITS_SECONDS
+                            inner, port=self._upstream_port, host=host, timeout=_WAITS_SECONDS
                         )
-                except NotForwarded:
+                except NoResponse:
                     # API Gateway's own answer when the integration gives none in time.
                     return _json(HTTPStatus.SERVICE_UNAVAILABLE, {"message": "Service Unavailable"})
         return _json(HTTPStatus.NOT_FOUND, {"message": "Not Found"})

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qs
 
-from sandbox.loopback import LoopbackServer, NotForwarded, Request, Response, forward
+from sandbox.http_server import HttpServer, NoResponse, Request, Response, forward
 
 _WAITS_SECONDS: Final = 10
 
@@ -25,7 +25,7 @@ class Email:
     text: str
 
 
-class Mailbox(LoopbackServer):
+class Mailbox(HttpServer):
     """A server on the loopback interface for as long as it is entered.
 
     Args:
@@ -41,8 +41,8 @@ class Mailbox(LoopbackServer):
     def _answer(self, request: Request) -> Response:
         try:
             # The Host header stays as it is: it is part of what the caller signed.
-            response = forward(request, port=self._upstream_port, within=_WAITS_SECONDS)
-        except NotForwarded:
+            response = forward(request, port=self._upstream_port, timeout=_WAITS_SECONDS)
+        except NoResponse:
             return Response(status=HTTPStatus.SERVICE_UNAVAILABLE)
         if response.status == HTTPStatus.OK and (email := email_of(request.body)):
             self._arrived(email)

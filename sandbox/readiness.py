@@ -9,7 +9,7 @@ from typing import Final
 from sandbox.aws_account import AwsAccount, Stack
 from sandbox.crew import Crew
 from sandbox.endpoints import Endpoints
-from sandbox.loopback import NotForwarded, call
+from sandbox.http_server import NoResponse, call
 from sandbox.waiting import WaitedInVain, wait_for
 
 _WITHIN_SECONDS: Final = 40
@@ -49,7 +49,7 @@ def _wait_for_status(method: str, url: str, expected: HTTPStatus, *, unless: Eve
         nonlocal last
         try:
             response = call(method, url, content={} if method == "POST" else None)
-        except NotForwarded as error:
+        except NoResponse as error:
             last = str(error)
             return False
         last = f"{response.status} {response.body.decode(errors='replace')}"

@@ -29,7 +29,7 @@ from sandbox.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Emulator
 from sandbox.endpoints import Endpoints, EndpointsFile
 from sandbox.errors import SandboxError
 from sandbox.gateway import MESSAGES_API_PREFIX, Gateway
-from sandbox.loopback import claim_ports
+from sandbox.http_server import choose_ports
 from sandbox.mailbox import Email, Mailbox
 from sandbox.permissions import allow_batches, close_topic
 from sandbox.readiness import wait_until_all_answer
@@ -142,7 +142,7 @@ def _claimed(settings: Settings) -> _Ports:
         "--twilio-port": settings.twilio_port,
         "--dashboard-port": settings.dashboard_port,
     }
-    return _Ports(*claim_ports(wanted))
+    return _Ports(*choose_ports(wanted))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,7 +279,7 @@ def _parameters(around: _Surroundings) -> dict[str, str]:
     return {
         "Architecture": _architecture(),
         "TwilioSecretName": _SECRET_NAME,
-        "TwilioApiBaseUrl": around.simulator.base_url,
+        "TwilioApiBaseUrl": around.simulator.url,
         "PublicBaseUrl": around.gateway.url,
         "FailureEmail": FAILURE_EMAIL,
         "AlarmEmail": ALARM_EMAIL,
@@ -302,7 +302,7 @@ def _endpoints(around: _Surroundings, stack: Stack, page: DashboardPage) -> Endp
         stack_name=STACK_NAME,
         status_callback_url=stack.outputs["StatusCallbackUrl"],
         messages_api_url=f"{around.gateway.url}{MESSAGES_API_PREFIX}",
-        twilio_api_base_url=around.simulator.base_url,
+        twilio_api_base_url=around.simulator.url,
         twilio_account_sid=TWILIO_ACCOUNT_SID,
         twilio_auth_token=TWILIO_AUTH_TOKEN,
         messages_table=stack.outputs["MessagesTableName"],

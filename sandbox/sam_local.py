@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sandbox.loopback import LOOPBACK
+from sandbox.http_server import LOOPBACK
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

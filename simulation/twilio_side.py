@@ -17,9 +17,10 @@ from urllib3.exceptions import (
 )
 
 from delivery.twilio.callback import signature
+from sandbox.http_server import Request, Response
 from sandbox.twilio.accounts import Account
 from sandbox.twilio.callbacks import CallbackAttempt, CallbackResult, Failure
-from sandbox.twilio.exchange import Answer, Dropped, Request, Response
+from sandbox.twilio.rest import HeldResponse
 from sandbox.twilio.settings import Settings
 from sandbox.twilio.simulator import TwilioSimulator
 from simulation.calls import Calls, NotRefused, WasRefused
@@ -73,22 +74,20 @@ class Twilio:
         self.handle(
             Request(
                 method="POST",
-                path=f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json",
-                headers={"authorization": f"Basic {credentials}"},
+                target=f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json",
+                headers=[("Authorization", f"Basic {credentials}")],
                 body=urlencode(form).encode(),
             )
         )
 
-    def handle(self, request: Request) -> Answer:
+    def handle(self, request: Request) -> Response | None:
         """A request that reached Twilio."""
         before = self.simulator.messages() if request.method == "DELETE" else []
         answer = self.simulator.handle(request, self._loop.now)
         if before:
             left = {message.sid for message in self.simulator.messages()}
             self.deleted += [message for message in before if message.sid not in left]
-        said = (
-            "no answer" if isinstance(answer, Dropped) else (answer.status, _essence(answer.body))
-        )
+        said = "no answer" if answer is None else (answer.status, _essence(answer.body))
         asked = f"is asked {request.method} {request.path.rpartition(f'{ACCOUNT_SID}/')[2]}"
         told = request.query, request.body, "->", said
         self._trace.add(self._loop.seconds, "Twilio", asked, told)
@@ -202,15 +201,14 @@ class TwilioSession:
         given = urlencode([*parse_qsl(parts.query), *_pairs(params)])
         request = Request(
             method=method,
-            path=parts.path,
-            query=given,
-            headers={"authorization": _basic(*auth)},
+            target=f"{parts.path}?{given}",
+            headers=[("Authorization", _basic(*auth))],
             body=urlencode(_pairs(data)).encode(),
         )
         fault = self._faults.of_call("twilio", self._loop.seconds)
         connect_timeout, read_timeout = timeout
 
-        def effect() -> Answer:
+        def effect() -> Response | None:
             return self._twilio.handle(request)
 
         try:
@@ -227,12 +225,11 @@ class TwilioSession:
             if unknown.fault is Fault.ANSWER_LOST and self._faults.uniform(0, 1) < 0.3:
                 return _response(Response(status=503, body=b"upstream request timeout"))
             raise requests.ReadTimeout(url) from None
-        if isinstance(answer, Dropped):
+        if answer is None:
             raise requests.ConnectionError(ProtocolError("Connection aborted."))
-        while answer.after_callback and not self._twilio.simulator.is_settled(
-            answer.after_callback
-        ):
-            self._loop.sleep(0.05)
+        if isinstance(answer, HeldResponse):
+            while not self._twilio.simulator.is_settled(answer.after_callback):
+                self._loop.sleep(0.05)
         return _response(answer)
 
     def _refused(self, url: str, connect_timeout: float) -> requests.Response:
@@ -248,7 +245,7 @@ class TwilioSession:
                     MaxRetryError(None, url, ConnectTimeoutError("timed out"))  # type: ignore[arg-type]  # the same
                 )
             case 2:
-                return _response(Response(status=429, headers={"Retry-After": "1"}))
+                return _response(Response(status=429, headers=[("Retry-After", "1")]))
             case _:
                 return _response(Response(status=401, body=b'{"code": 20003}'))
 

@@ -23,7 +23,7 @@ from delivery.text.html import Markup
 from sandbox.aws_account import AwsAccount, Stack
 from sandbox.dashboard.graphs import graphs
 from sandbox.dashboard.measures import measured
-from sandbox.loopback import LOOPBACK, LoopbackServer, Request, Response
+from sandbox.http_server import LOOPBACK, HttpServer, Request, Response
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -51,7 +51,7 @@ _ONLY_OURS: Final = (
 _SENTENCE: Final = "text/plain; charset=utf-8"
 
 
-class DashboardPage(LoopbackServer):
+class DashboardPage(HttpServer):
     """A server on the loopback interface for as long as it is entered.
 
     Args:

@@ -7,7 +7,6 @@ the error dictionary, https://www.twilio.com/docs/api/errors.
 import json
 import mimetypes
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +15,7 @@ from urllib.parse import urlsplit
 from sandbox.twilio.accounts import VALID_TEST_SENDER, Account, Accounts
 from sandbox.twilio.callbacks import is_callback_url
 from sandbox.twilio.errors import ApiError
-from sandbox.twilio.exchange import utc_time
+from sandbox.twilio.parameters import Parameters, parse_time
 from sandbox.twilio.resource import Media, Message
 from sandbox.twilio.segments import segment_count, smart_encoded, utf16_length
 from sandbox.twilio.settings import Settings
@@ -48,27 +47,8 @@ _MAGIC_RECIPIENTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
-    """The form of a request; blank counts as not given, as in Twilio's API."""
-
-    form: Mapping[str, list[str]]
-
-    def one(self, name: str) -> str | None:
-        """The last value of a parameter."""
-        return self.form.get(name, [""])[-1] or None
-
-    def every(self, name: str) -> list[str]:
-        """All values of a parameter that may be repeated."""
-        return [value for value in self.form.get(name, []) if value]
-
-    def flag(self, name: str) -> bool:
-        """A boolean parameter."""
-        return (self.one(name) or "").lower() == "true"
-
-
 def read_message(  # noqa: PLR0913 -- the request, who sent it, and the world that it meets
-    form: Mapping[str, list[str]],
+    form: Parameters,
     *,
     account: Account,
     accounts: Accounts,
@@ -83,15 +63,14 @@ def read_message(  # noqa: PLR0913 -- the request, who sent it, and the world th
     Raises:
         ApiError: the first thing that Twilio would refuse.
     """
-    fields = Fields(form)
-    addresses = _read_addresses(fields, account, accounts)
-    body = _read_body(fields, settings)
-    media = _read_media(fields, sid_hex)
-    _check_options(fields)
-    send_at = _read_schedule(fields, addresses.service, settings, now)
+    addresses = _read_addresses(form, account, accounts)
+    body = _read_body(form, settings)
+    media = _read_media(form, sid_hex)
+    _check_options(form)
+    send_at = _read_schedule(form, addresses.service, settings, now)
     _check_magic(addresses, account)
     return Message(
-        sid=("MM" if media or fields.flag("SendAsMms") else "SM") + sid_hex,
+        sid=("MM" if media or form.flag("SendAsMms") else "SM") + sid_hex,
         account_sid=account.sid,
         to=addresses.to,
         sender=addresses.sender,
@@ -103,7 +82,7 @@ def read_message(  # noqa: PLR0913 -- the request, who sent it, and the world th
         num_segments=segment_count(body) if addresses.sender else 0,
         media=media,
         send_at=send_at,
-        status_callback=fields.one("StatusCallback"),
+        status_callback=form.one("StatusCallback"),
     )
 
 
@@ -120,8 +99,8 @@ class _Addresses:
     service: str | None
 
 
-def _read_addresses(fields: Fields, account: Account, accounts: Accounts) -> _Addresses:
-    to, sender, service = (fields.one(name) for name in ("To", "From", "MessagingServiceSid"))
+def _read_addresses(form: Parameters, account: Account, accounts: Accounts) -> _Addresses:
+    to, sender, service = (form.one(name) for name in ("To", "From", "MessagingServiceSid"))
     if account.is_test:
         service = None  # the one parameter that doesn't work with test credentials
     if to is None:
@@ -169,13 +148,13 @@ def _check_sender(sender: str, to: str, account: Account, accounts: Accounts) ->
         )
 
 
-def _read_body(fields: Fields, settings: Settings) -> str:
-    body, content_sid = fields.one("Body"), fields.one("ContentSid")
-    _check_template(content_sid, fields.one("ContentVariables"))
-    if body is None and content_sid is None and not fields.every("MediaUrl"):
+def _read_body(form: Parameters, settings: Settings) -> str:
+    body, content_sid = form.one("Body"), form.one("ContentSid")
+    _check_template(content_sid, form.one("ContentVariables"))
+    if body is None and content_sid is None and not form.every("MediaUrl"):
         raise ApiError(21602, "Message body is required.")
     text = (_TRIAL_PREFIX if settings.trial and body else "") + (body or "")
-    if fields.flag("SmartEncoded"):
+    if form.flag("SmartEncoded"):
         text = smart_encoded(text)
     if utf16_length(text) > _MOST_CHARACTERS:
         raise ApiError(
@@ -184,8 +163,8 @@ def _read_body(fields: Fields, settings: Settings) -> str:
     return text
 
 
-def _read_media(fields: Fields, sid_hex: str) -> tuple[Media, ...]:
-    urls = fields.every("MediaUrl")
+def _read_media(form: Parameters, sid_hex: str) -> tuple[Media, ...]:
+    urls = form.every("MediaUrl")
     if len(urls) > _MOST_MEDIA:
         raise ApiError(21623, f"The number of media files exceeds {_MOST_MEDIA}.")
     if not all(_is_media_url(url) for url in urls):
@@ -217,30 +196,30 @@ def _check_template(content_sid: str | None, variables: str | None) -> None:
         raise ApiError(92002, f"More than {_MOST_VARIABLES} content variables.")
 
 
-def _check_options(fields: Fields) -> None:
-    callback = fields.one("StatusCallback")
+def _check_options(form: Parameters) -> None:
+    callback = form.one("StatusCallback")
     if callback is not None and not is_callback_url(callback):
         raise ApiError(21609, f"The StatusCallback URL {callback} is not a valid URL.")
-    validity = fields.one("ValidityPeriod")
+    validity = form.one("ValidityPeriod")
     if validity is not None and not (
         re.fullmatch(r"[0-9]{1,5}", validity) and 1 <= int(validity) <= _LONGEST_VALIDITY
     ):
         raise ApiError(21624, f"The ValidityPeriod {validity} is invalid.")
-    if fields.one("ContentRetention") not in {None, "retain", "discard"}:
+    if form.one("ContentRetention") not in {None, "retain", "discard"}:
         raise ApiError(30029, "The ContentRetention is invalid.")
-    if fields.one("AddressRetention") not in {None, "retain", "obfuscate"}:
+    if form.one("AddressRetention") not in {None, "retain", "obfuscate"}:
         raise ApiError(30030, "The AddressRetention is invalid.")
-    if fields.one("FallbackFrom"):
-        if fields.one("From"):
+    if form.one("FallbackFrom"):
+        if form.one("From"):
             raise ApiError(21664, "FallbackFrom cannot be combined with From.")
-        if not fields.one("MessagingServiceSid"):
+        if not form.one("MessagingServiceSid"):
             raise ApiError(21666, "FallbackFrom needs a MessagingServiceSid.")
 
 
 def _read_schedule(
-    fields: Fields, service: str | None, settings: Settings, now: datetime
+    form: Parameters, service: str | None, settings: Settings, now: datetime
 ) -> datetime | None:
-    kind, text = fields.one("ScheduleType"), fields.one("SendAt")
+    kind, text = form.one("ScheduleType"), form.one("SendAt")
     if kind is None and text is None:
         return None
     if service is None:
@@ -250,7 +229,7 @@ def _read_schedule(
     if text is None:
         raise ApiError(35111, "SendAt is required to schedule a message.")
     try:
-        send_at = utc_time(text)
+        send_at = parse_time(text)
     except ValueError as error:
         raise ApiError(35114, f"SendAt {text} is not a time.") from error
     if send_at < now + timedelta(seconds=settings.shortest_schedule):

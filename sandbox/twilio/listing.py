@@ -4,14 +4,14 @@ Source: https://www.twilio.com/docs/messaging/api/message-resource#read-multiple
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlencode
 
 from sandbox.twilio.errors import ApiError
-from sandbox.twilio.exchange import utc_time
+from sandbox.twilio.parameters import Parameters, parse_time
 from sandbox.twilio.resource import Document, Message, message_document
 
 _DEFAULT_PAGE_SIZE = 50
@@ -34,19 +34,17 @@ class _Moment:
         return (at > self.time) - (at < self.time)
 
 
-def page_document(
-    messages: Iterable[Message], parameters: Mapping[str, str], *, uri: str
-) -> Document:
+def page_document(messages: Iterable[Message], parameters: Parameters, *, uri: str) -> Document:
     """A page, newest first; `uri` is the list's own, with its ending.
 
     Raises:
         ApiError: a parameter that Twilio would refuse.
     """
-    size, number = _page_size(parameters), _count(parameters.get("Page", "0"))
+    size, number = _page_size(parameters), _count(parameters.one("Page") or "0")
     found = sorted(_filtered(messages, parameters), key=_listed_at, reverse=True)
-    start = _start(found, parameters.get("PageToken"), size)
+    start = _start(found, parameters.one("PageToken"), size)
     rows = found[start : start + size]
-    kept = [(name, parameters[name]) for name in _FILTERS if name in parameters]
+    kept = [(name, value) for name in _FILTERS if (value := parameters.one(name))]
 
     def link(page: int, token: str | None = None) -> str:
         tokens = [("PageToken", token)] if token else []
@@ -60,7 +58,7 @@ def page_document(
         if rows and start
         else None,
         "messages": [message_document(message) for message in rows],
-        "uri": link(number, parameters.get("PageToken")),
+        "uri": link(number, parameters.one("PageToken")),
         "page_size": size,
         "start": number * size,
         "next_page_uri": link(number + 1, "PA" + rows[-1].sid) if more else None,
@@ -73,14 +71,14 @@ def _listed_at(message: Message) -> datetime:
     return message.send_at or message.created
 
 
-def _filtered(messages: Iterable[Message], parameters: Mapping[str, str]) -> list[Message]:
+def _filtered(messages: Iterable[Message], parameters: Parameters) -> list[Message]:
     found = list(messages)
-    if to := parameters.get("To"):
+    if to := parameters.one("To"):
         found = [message for message in found if message.to == to]
-    if sender := parameters.get("From"):
+    if sender := parameters.one("From"):
         found = [message for message in found if message.sender == sender]
     for name, orders in (("DateSent", {0}), ("DateSent<", {-1, 0}), ("DateSent>", {0, 1})):
-        if text := parameters.get(name):
+        if text := parameters.one(name):
             moment = _moment(name, text)
             found = [m for m in found if moment.compared_with(m.sent or _listed_at(m)) in orders]
     return found
@@ -91,17 +89,21 @@ def _moment(name: str, text: str) -> _Moment:
         return _Moment(day=date.fromisoformat(text))
     except ValueError:
         pass
-    for read in (utc_time, lambda spelled: utc_time(parsedate_to_datetime(spelled).isoformat())):
+    for parse in (parse_time, _parse_rfc_2822):
         try:
-            time = read(text).replace(microsecond=0)
+            time = parse(text).replace(microsecond=0)
         except ValueError:
             continue
         return _Moment(day=time.date(), time=time)
     raise ApiError(20422, f"{name} {text} is not a date.")
 
 
-def _page_size(parameters: Mapping[str, str]) -> int:
-    size = _count(parameters.get("PageSize", str(_DEFAULT_PAGE_SIZE)))
+def _parse_rfc_2822(text: str) -> datetime:
+    return parse_time(parsedate_to_datetime(text).isoformat())
+
+
+def _page_size(parameters: Parameters) -> int:
+    size = _count(parameters.one("PageSize") or str(_DEFAULT_PAGE_SIZE))
     if size > _LARGEST_PAGE_SIZE:
         raise ApiError(20007, f"Page size must be at most {_LARGEST_PAGE_SIZE}.")
     if size == 0:

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from sandbox.http_server import Request, Response
 from sandbox.twilio.accounts import Accounts
-from sandbox.twilio.exchange import Request, Response
 from sandbox.twilio.playback import Playback
 from sandbox.twilio.resource import Document, Message, message_document
 
@@ -91,7 +91,7 @@ def _object(body: bytes) -> dict[str, Any]:
 def _answer(status: int, document: Document) -> Response:
     return Response(
         status=status,
-        headers={"Content-Type": "application/json"},
+        headers=[("Content-Type", "application/json")],
         body=json.dumps(document, default=_plain, indent=2).encode(),
     )
 

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from sandbox.http_server import Request, Response
 from sandbox.twilio.accounts import Account, Accounts
-from sandbox.twilio.creation import Fields, read_message
+from sandbox.twilio.creation import read_message
 from sandbox.twilio.errors import ApiError
-from sandbox.twilio.exchange import Answer, Dropped, Request, Response
 from sandbox.twilio.listing import page_document
+from sandbox.twilio.parameters import Parameters
 from sandbox.twilio.playback import Playback
 from sandbox.twilio.resource import (
     API_VERSION,
@@ -45,13 +46,20 @@ class _Call:
         return self.request.path
 
     @property
-    def fields(self) -> Fields:
-        return Fields(self.request.form)
+    def form(self) -> Parameters:
+        return Parameters.parse(self.request.body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Outcome:
-    """What to answer: a document and the XML element that wraps it, or nothing at all."""
+class HeldResponse(Response):
+    """A response that may leave only when the callback `after_callback` is settled."""
+
+    after_callback: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Result:
+    """A document and the XML element that wraps it; without a document, an empty body."""
 
     status: int = 200
     element: str = "Message"
@@ -60,7 +68,7 @@ class _Outcome:
     after_callback: int | None = None
 
 
-type _Endpoint = Callable[[_Call], _Outcome | Dropped]
+type _Endpoint = Callable[[_Call], _Result | None]
 
 
 class RestApi:
@@ -86,24 +94,20 @@ class RestApi:
             _route("Messages/{sid}/Feedback"): {"POST": self._give_feedback},
         }
 
-    def handle(self, request: Request, now: datetime) -> Answer:
-        """The answer to one request, in JSON where its path ends in .json, else in XML."""
+    def handle(self, request: Request, now: datetime) -> Response | None:
+        """Answer a request, in JSON if its path ends in .json, else in XML; None drops it."""
         hex_id = f"{self._ids.getrandbits(128):032x}"
-        outcome: _Outcome | Dropped
         try:
-            outcome = self._outcome(request, hex_id, now)
+            result = self._result(request, hex_id, now)
         except ApiError as error:
-            outcome = _refusal(error)
-        if isinstance(outcome, Dropped):
-            return outcome
-        is_json = request.path.endswith(".json")
-        return _response(outcome, request, hex_id, is_json=is_json)
+            result = _refusal(error)
+        return None if result is None else _response(result, request, hex_id)
 
-    def _outcome(self, request: Request, hex_id: str, now: datetime) -> _Outcome | Dropped:
+    def _result(self, request: Request, hex_id: str, now: datetime) -> _Result | None:
         self._throttle(request)
         sids, endpoints = self._routed(request.path)
         account = self._accounts.authenticate(
-            sids.pop("account_sid"), request.headers.get("authorization")
+            sids.pop("account_sid"), request.header("Authorization")
         )
         endpoint = endpoints.get(request.method)
         if endpoint is None:
@@ -126,27 +130,27 @@ class RestApi:
         if settings.throttle or (limit is not None and request.concurrent > limit):
             raise _too_many_requests()
 
-    def _create(self, call: _Call) -> _Outcome | Dropped:
+    def _create(self, call: _Call) -> _Result | None:
         message = read_message(
-            call.request.form,
+            call.form,
             account=call.account,
             accounts=self._accounts,
             settings=self._playback.settings,
             sid_hex=call.hex_id,
             now=call.now,
         )
-        created = _Outcome(status=201, document=message_document(message))
+        created = _Result(status=201, document=message_document(message))
         if call.account.is_test:
             return created
         story = story_for(message.to)
         if story.reply is Reply.NEVER_ACCEPTED:
-            return Dropped()
+            return None
         if story.reply is Reply.THROTTLED_TWICE:
             self._refuse_twice(message)
         after_callback = self._play(message, story, call.account)
         match story.reply:
             case Reply.DROPPED:
-                return Dropped()
+                return None
             case Reply.ERROR:
                 raise ApiError(20500, "An internal server error has occurred")
             case _:
@@ -166,46 +170,46 @@ class RestApi:
             raise _too_many_requests()
         del self._throttled[like]
 
-    def _list(self, call: _Call) -> _Outcome:
+    def _list(self, call: _Call) -> _Result:
         visible_since = call.now - timedelta(seconds=self._playback.settings.list_lag)
         messages = [
             message
             for message in reversed(self._playback.messages(call.account.sid))
             if message.created <= visible_since
         ]
-        page = page_document(messages, call.request.parameters, uri=call.path)
-        return _Outcome(element="Messages", document=page)
+        page = page_document(messages, Parameters.parse(call.request.query), uri=call.path)
+        return _Result(element="Messages", document=page)
 
-    def _fetch(self, call: _Call) -> _Outcome:
-        return _Outcome(document=message_document(self._message(call)))
+    def _fetch(self, call: _Call) -> _Result:
+        return _Result(document=message_document(self._message(call)))
 
-    def _update(self, call: _Call) -> _Outcome:
+    def _update(self, call: _Call) -> _Result:
         message = self._message(call)
-        form = call.request.form
-        if call.fields.one("Body"):
+        form = call.form
+        if form.one("Body"):
             raise ApiError(20422, "Body can only be emptied.")
         if "Status" in form:
             message = self._cancel(message, call)
         if "Body" in form:
             message = replace(message, body="", updated=call.now)
             self._playback.update(message)
-        return _Outcome(document=message_document(message))
+        return _Result(document=message_document(message))
 
     def _cancel(self, message: Message, call: _Call) -> Message:
-        if call.fields.one("Status") != "canceled":
+        if call.form.one("Status") != "canceled":
             raise ApiError(20422, "Status can only be set to canceled.")
         if message.status != "scheduled":
             raise ApiError(30409, f"Message cannot be canceled: it is {message.status}.")
         return self._playback.cancel(message, call.now)
 
-    def _delete(self, call: _Call) -> _Outcome:
+    def _delete(self, call: _Call) -> _Result:
         message = self._message(call)
         if message.status in _INCOMPLETE:
             raise ApiError(20009, "Cannot delete this resource before it is complete.")
         self._playback.delete(message.sid)
-        return _Outcome(status=204)
+        return _Result(status=204)
 
-    def _list_media(self, call: _Call) -> _Outcome:
+    def _list_media(self, call: _Call) -> _Result:
         message = self._message(call)
         rows = [media_document(message, media) for media in message.media]
         page: Document = {
@@ -219,30 +223,30 @@ class RestApi:
             "next_page_uri": None,
             "page": 0,
         }
-        return _Outcome(element="MediaList", document=page)
+        return _Result(element="MediaList", document=page)
 
-    def _fetch_media(self, call: _Call) -> _Outcome:
+    def _fetch_media(self, call: _Call) -> _Result:
         message = self._message(call)
         for media in message.media:
             if media.sid == call.sids["media_sid"]:
-                return _Outcome(element="Media", document=media_document(message, media))
+                return _Result(element="Media", document=media_document(message, media))
         raise _not_found(call.path)
 
-    def _delete_media(self, call: _Call) -> _Outcome:
+    def _delete_media(self, call: _Call) -> _Result:
         message = self._message(call)
         kept = tuple(media for media in message.media if media.sid != call.sids["media_sid"])
         if kept == message.media:
             raise _not_found(call.path)
         self._playback.update(replace(message, media=kept))
-        return _Outcome(status=204)
+        return _Result(status=204)
 
-    def _give_feedback(self, call: _Call) -> _Outcome:
+    def _give_feedback(self, call: _Call) -> _Result:
         message = self._message(call)
-        outcome = call.fields.one("Outcome") or "confirmed"
+        outcome = call.form.one("Outcome") or "confirmed"
         if outcome not in {"confirmed", "unconfirmed"}:
             raise ApiError(20422, "Outcome has to be confirmed or unconfirmed.")
         document = feedback_document(message, outcome, call.now)
-        return _Outcome(element="MessageFeedback", document=document)
+        return _Result(element="MessageFeedback", document=document)
 
     def _message(self, call: _Call) -> Message:
         message = self._playback.message(call.sids["sid"])
@@ -265,9 +269,9 @@ def _too_many_requests() -> ApiError:
     return ApiError(20429, "Too Many Requests")
 
 
-def _refusal(error: ApiError) -> _Outcome:
+def _refusal(error: ApiError) -> _Result:
     challenge = {"WWW-Authenticate": 'Basic realm="Twilio API"'} if error.code == 20003 else {}  # noqa: PLR2004 -- Twilio's code for a refused login
-    return _Outcome(
+    return _Result(
         status=error.status,
         element="RestException",
         document=error.document,
@@ -275,7 +279,7 @@ def _refusal(error: ApiError) -> _Outcome:
     )
 
 
-def _response(outcome: _Outcome, request: Request, hex_id: str, *, is_json: bool) -> Response:
+def _response(result: _Result, request: Request, hex_id: str) -> Response:
     """The answer with the headers of public captures."""
     headers = {
         "Twilio-Concurrent-Requests": str(request.concurrent),
@@ -287,15 +291,19 @@ def _response(outcome: _Outcome, request: Request, hex_id: str, *, is_json: bool
         "X-Shenanigans": "none",
         "Strict-Transport-Security": "max-age=31536000",
         "Access-Control-Allow-Origin": "*",
-        **outcome.headers,
+        **result.headers,
     }
     body = b""
-    if outcome.document is not None:
+    is_json = request.path.endswith(".json")
+    if result.document is not None:
         headers["Content-Type"] = "application/json" if is_json else "application/xml"
-        body = as_json(outcome.document) if is_json else as_xml(outcome.element, outcome.document)
-    return Response(
-        status=outcome.status,
-        headers=headers,
+        body = as_json(result.document) if is_json else as_xml(result.element, result.document)
+    response = Response(status=result.status, headers=list(headers.items()), body=body)
+    if result.after_callback is None:
+        return response
+    return HeldResponse(
+        status=response.status,
+        headers=response.headers,
         body=body,
-        after_callback=outcome.after_callback,
+        after_callback=result.after_callback,
     )

@@ -13,9 +13,9 @@ import random
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from sandbox.http_server import Request, Response
 from sandbox.twilio.accounts import Account, Accounts
 from sandbox.twilio.callbacks import Callback, CallbackAttempt, CallbackResult, DebuggerEntry
-from sandbox.twilio.exchange import Answer, Request
 from sandbox.twilio.own_pages import PREFIX, OwnPages
 from sandbox.twilio.playback import Playback
 from sandbox.twilio.resource import Message
@@ -34,11 +34,12 @@ class TwilioSimulator:
         self._rest = RestApi(self._accounts, self._playback, ids)
         self._own_pages = OwnPages(self._accounts, self._playback)
 
-    def handle(self, request: Request, now: datetime) -> Answer:
-        """Answer a request to the REST API or to the simulator's own pages.
+    def handle(self, request: Request, now: datetime) -> Response | None:
+        """Answer a request to the REST API or to the admin API.
 
-        An answer that names a callback in `after_callback` may leave only once `is_settled` is true
-        for it.
+        Returns:
+            The response; a `HeldResponse` may leave only once `is_settled` is true for its
+            callback. None: the connection is to be closed without a response.
         """
         if request.path.startswith(PREFIX):
             return self._own_pages.handle(request)

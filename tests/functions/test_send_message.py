@@ -425,7 +425,7 @@ def simulator(function: Function, install: Callable[..., ModuleType]) -> Iterato
     function.twilio.will(Reply(status=204))
     account = Account(sid=ACCOUNT_SID, auth_token=AUTH_TOKEN)
     with SimulatorServer([account], settings=Settings(pace=0.01)) as running:
-        install(running.base_url, callback_url=f"{function.twilio.url}/twilio/status")
+        install(running.url, callback_url=f"{function.twilio.url}/twilio/status")
         yield running
 
 

@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from sandbox.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Emulator
-from sandbox.loopback import claim_ports
+from sandbox.http_server import choose_ports
 from simulation.contract import Request, differences, recorded_requests, scripted_requests
 from simulation.deployment import resources
 from simulation.edge_cases import EDGE_CASES
@@ -102,7 +102,7 @@ class Other:
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    (port,) = claim_ports({"--aws-port": None})
+    (port,) = choose_ports({"--aws-port": None})
     folder = tmp_path_factory.mktemp("ministack")
     with Emulator(port=port, folder=folder, mailbox_url=NOBODY) as emulator:
         emulator.wait_until_ready()

@@ -16,7 +16,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from botocore.loaders import create_loader
 
 from delivery_cli.main import main
-from sandbox.loopback import LoopbackServer, Request, Response
+from sandbox.http_server import HttpServer, Request, Response
 
 type Json = Any
 
@@ -161,7 +161,7 @@ class CloudFormation:
 @contextmanager
 def signed_in(stack: AStack) -> Iterator[dict[str, str]]:
     """The environment of an operator in whose account there is just this stack."""
-    with LoopbackServer(port=0, answer=CloudFormation({"delivery": stack})) as server:
+    with HttpServer(port=0, answer=CloudFormation({"delivery": stack})) as server:
         yield {
             "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",
@@ -207,7 +207,7 @@ def page(*messages: Json, next_token: str | None = None) -> Response:
     return said(200, {"messages": list(messages), "next_token": next_token})
 
 
-def write_endpoints(folder: Path, server: LoopbackServer, **more: str) -> Path:
+def write_endpoints(folder: Path, server: HttpServer, **more: str) -> Path:
     """The file of a sandbox whose MessagesApi is this server, and whose AWS nobody answers."""
     path = folder / ".sandbox" / "endpoints.json"
     path.parent.mkdir(exist_ok=True)

@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl, unquote, urlencode
 
 import requests
 
+from sandbox.http_server import Request, Response
 from sandbox.twilio.accounts import Account
 from sandbox.twilio.callbacks import CallbackAttempt, CallbackResult
-from sandbox.twilio.exchange import Answer, Dropped, Request, Response
 from sandbox.twilio.settings import Settings
 from sandbox.twilio.simulator import TwilioSimulator
 
@@ -77,12 +77,11 @@ class VirtualTwilio:
         authorization: str | None = basic(ACCOUNT_SID, AUTH_TOKEN),
         body: bytes | None = None,
         concurrent: int = 1,
-    ) -> Answer:
+    ) -> Response | None:
         request = Request(
             method=method,
-            path=path,
-            query=query if isinstance(query, str) else urlencode(query),
-            headers={"authorization": authorization} if authorization else {},
+            target=f"{path}?{query if isinstance(query, str) else urlencode(query)}",
+            headers=[("Authorization", authorization)] if authorization else [],
             body=body if body is not None else urlencode(form or {}, doseq=True).encode(),
             concurrent=concurrent,
         )
@@ -90,21 +89,21 @@ class VirtualTwilio:
 
     def answer(self, method: str, path: str, **parts: Any) -> Response:
         answer = self.ask(method, path, **parts)
-        assert not isinstance(answer, Dropped)
+        assert answer is not None
         return answer
 
     def json(self, method: str, path: str, **parts: Any) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self.answer(method, path, **parts).body)
         return document
 
-    def post(self, **form: Any) -> Answer:
+    def post(self, **form: Any) -> Response | None:
         """Ask to send; the usual form, with these parameters replaced (None: left out)."""
         return self.ask("POST", MESSAGES + ".json", form=a_form(**form))
 
     def send(self, **form: Any) -> dict[str, Any]:
         """Send, and expect it to be accepted."""
         answer = self.post(**form)
-        assert isinstance(answer, Response)
+        assert answer is not None
         assert answer.status == 201, answer.body
         document: dict[str, Any] = json.loads(answer.body)
         return document
@@ -177,7 +176,7 @@ class Wire(requests.adapters.BaseAdapter):
             authorization=request.headers["Authorization"],
             body=body.encode() if isinstance(body, str) else body,
         )
-        if isinstance(answer, Dropped):
+        if answer is None:
             raise requests.ConnectionError
         return a_response(answer.status, answer.body)
 

@@ -12,7 +12,7 @@ from requests import PreparedRequest, Request
 
 from delivery_cli.aws_errors import in_words
 from delivery_cli.messages_api import SignedWithAws
-from sandbox.loopback import LoopbackServer
+from sandbox.http_server import HttpServer
 from tests.builders import MESSAGE_SID, a_message
 from tests.support.command_line import (
     AStack,
@@ -35,17 +35,17 @@ def api() -> ScriptedApi:
 
 
 @pytest.fixture
-def server(api: ScriptedApi) -> Iterator[LoopbackServer]:
-    with LoopbackServer(port=0, answer=api) as server:
+def server(api: ScriptedApi) -> Iterator[HttpServer]:
+    with HttpServer(port=0, answer=api) as server:
         yield server
 
 
 @pytest.fixture
-def stacks(server: LoopbackServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def stacks(server: HttpServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A stack whose MessagesApi is the scripted one, and one of another project."""
     ours = AStack(outputs={"MessagesApiUrl": f"{server.url}/api"})
     told = CloudFormation({"delivery": ours, "shop": AStack(outputs={"Url": "https://x"})})
-    with LoopbackServer(port=0, answer=told) as cloudformation:
+    with HttpServer(port=0, answer=told) as cloudformation:
         monkeypatch.setitem(CREDENTIALS, "AWS_ENDPOINT_URL_CLOUDFORMATION", cloudformation.url)
         yield
 
@@ -187,7 +187,7 @@ def test_the_environment_can_say_that_the_sandbox_is_meant(
     value: str,
     tmp_path: Path,
     api: ScriptedApi,
-    server: LoopbackServer,
+    server: HttpServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     file = write_endpoints(tmp_path, server)
@@ -201,7 +201,7 @@ def test_the_environment_can_say_that_the_sandbox_is_meant(
 
 
 def test_who_names_a_stack_in_aws_does_not_get_the_sandbox(
-    tmp_path: Path, server: LoopbackServer, api: ScriptedApi
+    tmp_path: Path, server: HttpServer, api: ScriptedApi
 ) -> None:
     file = write_endpoints(tmp_path, server)
 
@@ -226,7 +226,7 @@ def test_a_sandbox_that_is_not_up_is_told_with_how_to_start_it(
 
 
 def test_a_sandbox_that_ended_is_told(tmp_path: Path) -> None:
-    with LoopbackServer(port=0, answer=ScriptedApi()) as server:
+    with HttpServer(port=0, answer=ScriptedApi()) as server:
         file = write_endpoints(tmp_path, server)
 
     ran = run("show", MESSAGE_SID, environment={"DELIVERY_SANDBOX": str(file)})

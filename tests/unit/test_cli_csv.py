@@ -12,7 +12,7 @@ import pytest
 
 from delivery_cli.fields import NAMES
 from functions.send_message import request
-from sandbox.loopback import LoopbackServer, Request, Response
+from sandbox.http_server import HttpServer, Request, Response
 from tests.support.command_line import Json, Ran, ScriptedApi, run, said, write_endpoints
 
 NUMBERS = [f"+1555867{number:04}" for number in range(2500)]
@@ -67,7 +67,7 @@ def in_its_folder(
 ) -> Iterator[None]:
     monkeypatch.setattr("delivery_cli.commands.campaign.submission._PAUSE_SECONDS", 0)
     monkeypatch.chdir(tmp_path)
-    with LoopbackServer(port=0, answer=api) as server:
+    with HttpServer(port=0, answer=api) as server:
         write_endpoints(tmp_path, server)
         yield
 

@@ -14,7 +14,7 @@ from moto import mock_aws
 from moto.backends import get_backend
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
-from sandbox.loopback import LoopbackServer, Response
+from sandbox.http_server import HttpServer, Response
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.cloudformation import create_table
 from tests.made_once import shared_client as client
@@ -72,7 +72,7 @@ def world() -> Iterator[World]:
         api.will(f"GET {NOBODY}", said(404, {"title": "Not Found", "detail": "Unknown."}))
         callbacks.will("POST /twilio/status", REFUSED)
         api_url, callback_url = (
-            stack.enter_context(LoopbackServer(port=0, answer=it)).url for it in (api, callbacks)
+            stack.enter_context(HttpServer(port=0, answer=it)).url for it in (api, callbacks)
         )
         twilio = stack.enter_context(ScriptedTwilio(EMPTY_LIST))
         deployed = _deploy(api_url, callback_url, twilio.url)
@@ -426,7 +426,7 @@ def test_what_may_not_be_looked_at_is_told_apart_from_what_is_wrong(world: World
     denied = ScriptedApi()
     error = {"__type": "AccessDeniedException", "message": "ada may not do it"}
     denied.will("POST /", said(400, error))
-    with LoopbackServer(port=0, answer=denied) as server:
+    with HttpServer(port=0, answer=denied) as server:
         for service in ("SECRETS_MANAGER", "DYNAMODB"):
             world.environment[f"AWS_ENDPOINT_URL_{service}"] = server.url
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from delivery.twilio.error_codes import explain
-from sandbox.loopback import LoopbackServer, Request
+from sandbox.http_server import HttpServer, Request
 from tests.builders import MESSAGE_SID, a_message, an_update
 from tests.support.command_line import (
     Json,
@@ -42,7 +42,7 @@ def in_its_folder(
     tmp_path: Path, api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
     """A folder in which a sandbox is up, whose MessagesApi is the scripted one."""
-    with LoopbackServer(port=0, answer=api) as server:
+    with HttpServer(port=0, answer=api) as server:
         write_endpoints(tmp_path, server)
         inner = tmp_path / "deep" / "inside"
         inner.mkdir(parents=True)

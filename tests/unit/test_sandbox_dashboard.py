@@ -15,7 +15,7 @@ from delivery.text.html import element
 from sandbox.dashboard.graphs import graphs
 from sandbox.dashboard.measures import BINS, measured
 from sandbox.dashboard.page import DashboardPage
-from sandbox.loopback import Request, Response, call, forward
+from sandbox.http_server import Request, Response, call, forward
 from tests.builders import NOON, a_message, an_update
 from tests.support.screen import Screen
 
@@ -202,7 +202,7 @@ def post(page: DashboardPage, content: Any, *headers: tuple[str, str]) -> Respon
 
 
 def ask(page: DashboardPage, *headers: tuple[str, str], method: str = "GET") -> Response:
-    return forward(Request(method=method, target="/", headers=headers), port=page.port, within=5)
+    return forward(Request(method=method, target="/", headers=headers), port=page.port, timeout=5)
 
 
 @pytest.mark.parametrize(

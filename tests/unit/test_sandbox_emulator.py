@@ -6,7 +6,7 @@ import pytest
 
 from sandbox.emulator import Emulator
 from sandbox.errors import SandboxError
-from sandbox.loopback import claim_ports
+from sandbox.http_server import choose_ports
 
 
 def fail_within(emulator: Emulator, *, after_its_end: bool) -> None:
@@ -18,7 +18,7 @@ def fail_within(emulator: Emulator, *, after_its_end: bool) -> None:
 
 @pytest.fixture
 def emulator(tmp_path: Path) -> Emulator:
-    (port,) = claim_ports({"--aws-port": None})
+    (port,) = choose_ports({"--aws-port": None})
     return Emulator(port=port, folder=tmp_path, mailbox_url="http://127.0.0.1:1")
 
 

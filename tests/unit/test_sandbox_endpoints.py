@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.endpoints import Endpoints, EndpointsFile, FileTaken
 from sandbox.errors import SandboxError
-from sandbox.loopback import claim_ports
+from sandbox.http_server import choose_ports
 
 KEYS = {
     "aws_endpoint_url",
@@ -86,7 +86,7 @@ def test_a_place_where_no_file_can_be_is_told_in_words(tmp_path: Path) -> None:
 
 
 def test_free_ports_differ() -> None:
-    ports = claim_ports({"--a": None, "--b": None, "--c": None})
+    ports = choose_ports({"--a": None, "--b": None, "--c": None})
 
     assert len(set(ports)) == 3
 
@@ -96,11 +96,11 @@ def test_a_port_in_use_is_named_with_its_option() -> None:
         port = taken.getsockname()[1]
 
         with pytest.raises(SandboxError, match=rf"Port {port} .* --aws-port"):
-            claim_ports({"--gateway-port": None, "--aws-port": port})
+            choose_ports({"--gateway-port": None, "--aws-port": port})
 
 
 def test_the_same_port_for_two_is_refused() -> None:
-    (port,) = claim_ports({"--a": None})
+    (port,) = choose_ports({"--a": None})
 
     with pytest.raises(SandboxError, match=rf"Port {port} .* --twilio-port"):
-        claim_ports({"--aws-port": port, "--twilio-port": port})
+        choose_ports({"--aws-port": port, "--twilio-port": port})

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from sandbox.loopback import LoopbackServer, Request, Response, forward
+from sandbox.http_server import HttpServer, Request, Response, forward
 from sandbox.mailbox import Email, Mailbox, email_of
 
 
@@ -57,13 +57,13 @@ def test_only_what_sns_took_is_mailed_and_the_call_is_passed_on_as_it_was_signed
     body = a_call(Message="Hello")
     headers = [("Host", "127.0.0.1:1"), ("Content-Length", str(len(body)))]
     with (
-        LoopbackServer(port=0, answer=sns) as server,
+        HttpServer(port=0, answer=sns) as server,
         Mailbox(upstream_port=server.port, arrived=emails.append) as mailbox,
     ):
         answer = forward(
             Request(method="POST", target="/", headers=headers, body=body),
             port=mailbox.port,
-            within=5,
+            timeout=5,
         )
 
     assert (answer.status, answer.body) == (status, b"<PublishResponse/>")

@@ -6,8 +6,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from sandbox.http_server import Response
 from sandbox.twilio.accounts import Account
-from sandbox.twilio.exchange import Response
 from tests.support.virtual_twilio import (
     ACCOUNT_SID,
     API_KEY_SECRET,
@@ -70,10 +70,10 @@ def test_a_new_message_has_the_shape_of_twilio_s_resource() -> None:
             "feedback": f"{MESSAGES}/{sid}/Feedback.json",
         },
     }
-    assert answer.headers["Content-Type"] == "application/json"
-    assert answer.headers["Twilio-Request-Id"] == "RQ" + sid[2:]
-    assert answer.headers["Twilio-Concurrent-Requests"] == "1"
-    assert answer.headers["X-Powered-By"] == "AT-5000"
+    assert answer.header("Content-Type") == "application/json"
+    assert answer.header("Twilio-Request-Id") == "RQ" + sid[2:]
+    assert answer.header("Twilio-Concurrent-Requests") == "1"
+    assert answer.header("X-Powered-By") == "AT-5000"
 
 
 def test_a_sent_message_has_a_price_and_a_date() -> None:
@@ -112,7 +112,7 @@ def test_wrong_credentials_are_refused(authorization: str | None, message: str) 
 
     assert refusal(answer) == (401, 20003)
     assert json.loads(answer.body)["message"] == message
-    assert answer.headers["WWW-Authenticate"].startswith("Basic")
+    assert str(answer.header("WWW-Authenticate")).startswith("Basic")
 
 
 @pytest.mark.parametrize(
@@ -589,7 +589,7 @@ def test_without_json_in_the_path_the_answer_is_xml() -> None:
     message = ET.fromstring(answer.body).find("Message")  # noqa: S314 -- our own answer
     assert message is not None
     sid = message.findtext("Sid", "")
-    assert answer.headers["Content-Type"] == "application/xml"
+    assert answer.header("Content-Type") == "application/xml"
     assert message.findtext("Body") == "<Hello> & \u00e9"
     assert message.findtext("NumSegments") == "1"
     assert message.findtext("ErrorCode") == ""
@@ -634,7 +634,7 @@ def test_too_many_requests_at_once_are_refused_and_not_processed() -> None:
     assert isinstance(within, Response)
     assert within.status == 201
     assert refusal(beyond) == (429, 20429)
-    assert beyond.headers["Twilio-Concurrent-Requests"] == "3"
+    assert beyond.header("Twilio-Concurrent-Requests") == "3"
     assert len(twilio.simulator.messages()) == 1
 
 

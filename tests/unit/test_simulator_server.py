@@ -1,17 +1,16 @@
 """The simulator as a server: Twilio's own SDK against it, and callbacks over real connections."""
 
 import contextlib
+import itertools
 import queue
 import socket
 import ssl
-import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self, override
-from urllib.parse import parse_qsl, urlsplit
+from typing import Any, override
+from urllib.parse import parse_qsl
 
 import pytest
 import requests
@@ -26,6 +25,7 @@ from twilio.http.response import Response as SdkResponse
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
+from sandbox.http_server import HttpServer, Request, Response
 from sandbox.twilio.callbacks import CallbackAttempt, CallbackResult, CallbackState, Failure
 from sandbox.twilio.caller import CallbackCaller
 from sandbox.twilio.server import SimulatorServer
@@ -62,42 +62,21 @@ class _ToSimulator(TwilioHttpClient):  # type: ignore[misc]  # the SDK brings no
         self.session.close()
 
 
-class Receiver:
-    """A server that keeps every status callback; `answers` decides the status of each."""
+class Receiver(HttpServer):
+    """A server that keeps every status callback and answers with the next of `statuses`."""
 
     def __init__(self) -> None:
-        self.callbacks: queue.Queue[tuple[str, dict[str, str], str]] = queue.Queue()
-        self.answers: Callable[[dict[str, str]], int] = lambda _: 204
-        receiver = self
+        super().__init__(answer=self._answer)
+        self.callbacks: queue.Queue[Request] = queue.Queue()
+        self.statuses: Iterator[int] = itertools.repeat(204)
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                parameters = dict(parse_qsl(body, keep_blank_values=True))
-                receiver.callbacks.put((self.path, parameters, self.headers["X-Twilio-Signature"]))
-                self.send_response(receiver.answers(parameters))
-                self.send_header("Content-Length", "0")
-                self.end_headers()
+    def _answer(self, request: Request) -> Response:
+        self.callbacks.put(request)
+        return Response(status=next(self.statuses))
 
-            @override
-            def log_message(self, format: str, *args: Any) -> None:
-                """Keep the test's output clean."""
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,))
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._http.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
+def form_of(callback: Request) -> dict[str, str]:
+    return dict(parse_qsl(callback.body.decode(), keep_blank_values=True))
 
 
 @pytest.fixture
@@ -114,7 +93,7 @@ def server() -> Iterator[SimulatorServer]:
 
 @pytest.fixture
 def client(server: SimulatorServer) -> Iterator[Client]:
-    http_client = _ToSimulator(server.base_url)
+    http_client = _ToSimulator(server.url)
     yield Client(ACCOUNT_SID, AUTH_TOKEN, http_client=http_client)
     http_client.close()
 
@@ -149,7 +128,7 @@ def test_the_sdk_sends_and_fetches(client: Client, server: SimulatorServer) -> N
 
 
 def test_the_sdk_works_with_an_api_key(server: SimulatorServer) -> None:
-    http_client = _ToSimulator(server.base_url)
+    http_client = _ToSimulator(server.url)
     client = Client(API_KEY_SID, API_KEY_SECRET, ACCOUNT_SID, http_client=http_client)
 
     created = client.messages.create(to=RECIPIENT, from_=SENDER, body="Hello")
@@ -241,9 +220,10 @@ def test_callbacks_reach_a_server_signed_for_the_url_that_it_was_asked_by(
     assert all_settled(server, sid, 2)
     validator = RequestValidator(AUTH_TOKEN)
     for _ in range(2):
-        path, parameters, signature = receiver.callbacks.get_nowait()
-        assert validator.validate(receiver.url + path, parameters, signature)
-        assert receiver.url + path == url
+        callback = receiver.callbacks.get_nowait()
+        signature = callback.header("X-Twilio-Signature")
+        assert receiver.url + callback.target == url
+        assert validator.validate(url, form_of(callback), signature)
 
 
 def test_0106_answers_after_the_callback_has_arrived(client: Client, receiver: Receiver) -> None:
@@ -251,7 +231,7 @@ def test_0106_answers_after_the_callback_has_arrived(client: Client, receiver: R
         to="+15555550106", from_=SENDER, body="Hi", status_callback=receiver.url
     )
 
-    _, parameters, _ = receiver.callbacks.get_nowait()
+    parameters = form_of(receiver.callbacks.get_nowait())
     assert (parameters["MessageSid"], parameters["MessageStatus"]) == (created.sid, "sent")
     assert created.status == "queued"
 
@@ -262,7 +242,7 @@ def test_a_dropped_connection_is_what_the_caller_sees(
 ) -> None:
     with pytest.raises(requests.ConnectionError):
         requests.post(
-            server.base_url + MESSAGES + ".json",
+            server.url + MESSAGES + ".json",
             data=a_form(To=to),
             auth=(ACCOUNT_SID, AUTH_TOKEN),
             timeout=PATIENCE,
@@ -274,8 +254,7 @@ def test_a_dropped_connection_is_what_the_caller_sees(
 def test_a_failing_receiver_is_asked_again_over_the_network(
     client: Client, server: SimulatorServer, receiver: Receiver
 ) -> None:
-    answers = iter([503, 500, 204])
-    receiver.answers = lambda _: next(answers)
+    receiver.statuses = iter([503, 500, 204])
 
     sid = str(
         client.messages.create(
@@ -292,45 +271,18 @@ def test_a_failing_receiver_is_asked_again_over_the_network(
     assert callback.state is CallbackState.ANSWERED
 
 
-def test_a_connection_serves_several_requests(server: SimulatorServer) -> None:
-    with requests.Session() as session:
-        session.auth = (ACCOUNT_SID, AUTH_TOKEN)
-        url = server.base_url + MESSAGES
-
-        created = session.post(url, data=a_form(), timeout=PATIENCE)
-        listed = session.get(url + ".json", timeout=PATIENCE)
-
-    assert created.text.startswith("<?xml")
-    assert len(listed.json()["messages"]) == 1
-
-
-def test_a_caller_that_goes_away_leaves_no_traceback(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    with SimulatorServer(the_accounts()) as server:
-        parts = urlsplit(server.base_url)
-        with socket.create_connection((parts.hostname, parts.port)) as caller:
-            caller.sendall(b"GET / HTTP/1.1\r\n")
-            # Closed so, it resets the connection.
-            caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-    assert capfd.readouterr().err == ""
-
-
 def test_stopping_does_not_wait_for_a_receiver_that_stalls() -> None:
     with socket.create_server(("127.0.0.1", 0)) as stalling:
         url = f"http://127.0.0.1:{stalling.getsockname()[1]}"
-        server = SimulatorServer(the_accounts(), settings=Settings(pace=0.01)).start()
-        requests.post(
-            server.base_url + MESSAGES + ".json",
-            data=a_form(StatusCallback=url),
-            auth=(ACCOUNT_SID, AUTH_TOKEN),
-            timeout=PATIENCE,
-        )
-        connection, _ = stalling.accept()
-        started = datetime.now(UTC)
-
-        server.stop()
+        with SimulatorServer(the_accounts(), settings=Settings(pace=0.01)) as server:
+            requests.post(
+                server.url + MESSAGES + ".json",
+                data=a_form(StatusCallback=url),
+                auth=(ACCOUNT_SID, AUTH_TOKEN),
+                timeout=PATIENCE,
+            )
+            connection, _ = stalling.accept()
+            started = datetime.now(UTC)
 
         connection.close()
     assert datetime.now(UTC) - started < timedelta(seconds=PATIENCE)

@@ -5,13 +5,14 @@ import json
 import pytest
 
 from delivery.twilio.error_codes import explain
+from sandbox.http_server import Response
 from sandbox.twilio.callbacks import CallbackResult, CallbackState, Failure
-from sandbox.twilio.exchange import Answer, Dropped, Response
+from sandbox.twilio.rest import HeldResponse
 from tests.support.virtual_twilio import SERVICE_SID, VirtualTwilio, always
 
 
-def status_of(answer: Answer) -> int:
-    assert isinstance(answer, Response)
+def status_of(answer: Response | None) -> int:
+    assert answer is not None
     return answer.status
 
 
@@ -136,8 +137,7 @@ def test_0106_holds_the_answer_until_its_first_callback_is_settled() -> None:
 
     answer = twilio.post(To="+15555550106")
 
-    assert isinstance(answer, Response)
-    assert answer.after_callback is not None
+    assert isinstance(answer, HeldResponse)
     assert json.loads(answer.body)["status"] == "queued"
     assert not twilio.simulator.is_settled(answer.after_callback)
     assert twilio.statuses(seconds=0) == ["sent"]
@@ -150,8 +150,8 @@ def test_0106_without_a_callback_url_answers_at_once() -> None:
 
     answer = twilio.post(To="+15555550106", StatusCallback=None)
 
-    assert isinstance(answer, Response)
-    assert answer.after_callback is None
+    assert status_of(answer) == 201
+    assert not isinstance(answer, HeldResponse)
 
 
 def test_0107_is_accepted_but_its_answer_never_comes() -> None:
@@ -159,7 +159,7 @@ def test_0107_is_accepted_but_its_answer_never_comes() -> None:
 
     answer = twilio.post(To="+15555550107")
 
-    assert answer == Dropped()
+    assert answer is None
     assert [message.status for message in twilio.simulator.messages()] == ["queued"]
     assert twilio.statuses() == ["sent", "delivered"]
 
@@ -190,7 +190,7 @@ def test_0111_drops_the_connection_and_accepts_nothing() -> None:
 
     answer = twilio.post(To="+15555550111")
 
-    assert answer == Dropped()
+    assert answer is None
     assert twilio.simulator.messages() == []
     assert twilio.statuses() == []
 
