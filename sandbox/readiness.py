@@ -7,9 +7,9 @@ from threading import Event
 from typing import Final
 
 from sandbox.aws_account import AwsAccount, Stack
-from sandbox.crew import Crew
 from sandbox.endpoints import Endpoints
 from sandbox.http_server import NoResponse, call
+from sandbox.pool import InterruptiblePool
 from sandbox.waiting import WaitedInVain, wait_for
 
 _WITHIN_SECONDS: Final = 40
@@ -29,14 +29,14 @@ def wait_until_all_answer(endpoints: Endpoints, stack: Stack, account: AwsAccoun
     callback = ("POST", endpoints.status_callback_url, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
     messages = f"{endpoints.messages_api_url}/messages"
     unknown = f"{messages}/{_A_SID_NOBODY_HAS}"
-    with Crew() as crew:
-        wait = partial(_wait_for_status, unless=crew.dismissed)
+    with InterruptiblePool() as pool:
+        wait = partial(_wait_for_status, unless=pool.cancelled)
         answers = [
-            *(crew.submit(wait, *callback) for _ in range(_CALLBACKS_AT_ONCE)),
-            crew.submit(wait, "POST", messages, HTTPStatus.BAD_REQUEST),
-            crew.submit(wait, "GET", unknown, HTTPStatus.NOT_FOUND),
-            crew.submit(_tell_of_nothing, stack, account),
-            crew.submit(_describe_widget, stack, account),
+            *(pool.submit(wait, *callback) for _ in range(_CALLBACKS_AT_ONCE)),
+            pool.submit(wait, "POST", messages, HTTPStatus.BAD_REQUEST),
+            pool.submit(wait, "GET", unknown, HTTPStatus.NOT_FOUND),
+            pool.submit(_tell_of_nothing, stack, account),
+            pool.submit(_describe_widget, stack, account),
         ]
         for answer in answers:
             answer.result()

@@ -1,4 +1,4 @@
-"""Threads that nobody waits for in vain: Ctrl-C ends the sandbox at once, whatever they do."""
+"""A thread pool that Ctrl-C ends at once, whatever its threads are waiting for."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -6,15 +6,16 @@ from types import TracebackType
 from typing import override
 
 
-class Crew(ThreadPoolExecutor):
-    """Works for as long as its context lasts; when that is left by an error, nobody waits for it.
+class InterruptiblePool(ThreadPoolExecutor):
+    """A pool whose context waits for its tasks, unless an error leaves it.
 
-    What has not begun never begins then, and `dismissed` tells the others to end by themselves.
+    An error cancels the tasks that have not started and sets `cancelled`, which the running tasks
+    watch to stop early.
     """
 
     def __init__(self, threads: int | None = None) -> None:
         super().__init__(threads)
-        self.dismissed = threading.Event()
+        self.cancelled = threading.Event()
 
     @override
     def __exit__(
@@ -24,5 +25,5 @@ class Crew(ThreadPoolExecutor):
         traceback: TracebackType | None,
     ) -> None:
         if error is not None:
-            self.dismissed.set()
+            self.cancelled.set()
         self.shutdown(wait=error is None, cancel_futures=error is not None)
