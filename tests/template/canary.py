@@ -1,4 +1,4 @@
-"""The request that the canary's schedule hands to the sender."""
+"""The request that the canary's schedule sends."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from tests.cloudformation import load_template
 
 
 def canary_request(*, to: str, scheduled_time: str, sender: str = "", service: str = "") -> Any:
-    """As the scheduler makes it from the template, of these parameters."""
+    """Return the request that the scheduler builds from the template with these parameters."""
     template = load_template()
     text, own = template["Resources"]["CanarySchedule"]["Properties"]["Target"]["Input"]["Fn::Sub"]
     condition, when_service, otherwise = own["Sender"]["Fn::If"]

@@ -1,4 +1,4 @@
-"""The template, as it is written and as it is deployed."""
+"""Fixtures: the template as it is written, and as SAM translates it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Where nobody waits for an answer: nothing is tried for ever, and nothing gets lost."""
+"""Every asynchronous edge has limited retries, an age limit and a place where failures land."""
 
 import json
 from copy import deepcopy
@@ -10,7 +10,7 @@ from tests.cloudformation import Template
 from tests.template.deployment import Properties, of_type, target_of, translate, type_of
 
 DAY = 24 * 60 * 60
-FORTNIGHT = 14 * DAY  # the longest that SQS keeps a message
+MAX_RETENTION = 14 * DAY  # of SQS
 
 QUEUES = "AWS::SQS::Queue"
 READERS = "AWS::Lambda::EventSourceMapping"
@@ -19,11 +19,11 @@ SCHEDULES = "AWS::Scheduler::Schedule"
 
 
 def problems(stack: Template) -> list[str]:
-    """What could be tried for ever, or be lost, at any asynchronous edge of the stack."""
+    """Return the asynchronous edges that could retry without end or lose an event."""
     found = []
     for name, reader in of_type(stack, READERS).items():
         if reader.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
-            found.append(f"{name} repeats whole batches")
+            found.append(f"{name} retries whole batches")
         source = target_of(reader["EventSourceArn"])
         if type_of(stack, source) == QUEUES:
             found += queue_problems(source, target_of(reader["FunctionName"]), stack)
@@ -31,42 +31,45 @@ def problems(stack: Template) -> list[str]:
             found += stream_problems(name, reader, stack)
     for name, invocation in of_type(stack, INVOCATIONS).items():
         found += limit_problems(
-            name, invocation, most_attempts=2, age="MaximumEventAgeInSeconds", longest=DAY // 4
+            name, invocation, max_attempts=2, age="MaximumEventAgeInSeconds", max_age=DAY // 4
         )
         found += destination_problems(name, invocation, stack)
     for name, schedule in of_type(stack, SCHEDULES).items():
         found += schedule_problems(name, schedule, stack)
     found += [
-        f"{function} is invoked asynchronously by Lambda's defaults"
-        for function in invoked_by_others(stack) - configured(stack)
+        f"{function} is invoked asynchronously with Lambda's default settings"
+        for function in invoked_asynchronously(stack) - configured(stack)
     ]
     return found
 
 
 def queue_problems(name: str, function: str, stack: Template) -> list[str]:
-    """AWS advises six times the function's time-out, and a queue for what never succeeds."""
+    """Return the problems of a queue that invokes a function.
+
+    AWS recommends a dead-letter queue and a visibility timeout of six times the function's timeout.
+    """
     found = []
     queue = of_type(stack, QUEUES)[name]
     visible_after = queue.get("VisibilityTimeout", 30)
     kept = queue.get("MessageRetentionPeriod", 4 * DAY)
     if visible_after < 6 * of_type(stack, "AWS::Lambda::Function")[function]["Timeout"]:
-        found.append(f"{name} hands out what {function} may still be working on")
+        found.append(f"{name} redelivers messages that {function} may still be processing")
     redrive = queue.get("RedrivePolicy", {})
     receives = redrive.get("maxReceiveCount", 0)
     if not 1 < receives <= 1000:
         found.append(f"{name} is received {receives} times")
     elif receives * visible_after >= kept:
-        found.append(f"{name} forgets a message before its last try")
+        found.append(f"{name} expires a message before its last receive")
     target = redrive.get("deadLetterTargetArn")
-    return found + keeps_problems(f"{name}'s dead-letter queue", target, stack)
+    return found + retention_problems(f"{name}'s dead-letter queue", target, stack)
 
 
 def stream_problems(name: str, reader: Properties, stack: Template) -> list[str]:
     found = limit_problems(
-        name, reader, most_attempts=100, age="MaximumRecordAgeInSeconds", longest=DAY
+        name, reader, max_attempts=100, age="MaximumRecordAgeInSeconds", max_age=DAY
     )
     if reader.get("BisectBatchOnFunctionError") is not True:
-        found.append(f"{name} gives up a whole batch for one record")
+        found.append(f"{name} drops a whole batch because of one record")
     return found + destination_problems(name, reader, stack)
 
 
@@ -75,42 +78,42 @@ def schedule_problems(name: str, schedule: Properties, stack: Template) -> list[
     found = limit_problems(
         name,
         target.get("RetryPolicy", {}),
-        most_attempts=10,
+        max_attempts=10,
         age="MaximumEventAgeInSeconds",
-        longest=DAY // 4,
+        max_age=DAY // 4,
     )
-    lost = target.get("DeadLetterConfig", {}).get("Arn")
-    return found + keeps_problems(f"{name}'s dead-letter queue", lost, stack)
+    dead_letters = target.get("DeadLetterConfig", {}).get("Arn")
+    return found + retention_problems(f"{name}'s dead-letter queue", dead_letters, stack)
 
 
 def limit_problems(
-    name: str, edge: Properties, *, most_attempts: int, age: str, longest: int
+    name: str, edge: Properties, *, max_attempts: int, age: str, max_age: int
 ) -> list[str]:
     found = []
-    if not 0 <= edge.get("MaximumRetryAttempts", -1) <= most_attempts:
+    if not 0 <= edge.get("MaximumRetryAttempts", -1) <= max_attempts:
         found.append(f"{name} has no limit of attempts")
-    if not 60 <= edge.get(age, -1) <= longest:
+    if not 60 <= edge.get(age, -1) <= max_age:
         found.append(f"{name} has no limit of age")
     return found
 
 
 def destination_problems(name: str, edge: Properties, stack: Template) -> list[str]:
     destination = edge.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
-    return keeps_problems(f"{name}'s failure destination", destination, stack)
+    return retention_problems(f"{name}'s failure destination", destination, stack)
 
 
-def keeps_problems(what: str, arn: Any, stack: Template) -> list[str]:
+def retention_problems(what: str, arn: Any, stack: Template) -> list[str]:
     match arn:
         case {"Fn::GetAtt": [str(name), "Arn"]} if name in of_type(stack, QUEUES):
             queue = of_type(stack, QUEUES)[name]
-            short = queue.get("MessageRetentionPeriod") != FORTNIGHT
-            return [f"{what} does not keep for 14 days"] if short else []
+            short = queue.get("MessageRetentionPeriod") != MAX_RETENTION
+            return [f"{what} keeps messages for less than 14 days"] if short else []
         case _:
             return [f"{what} does not exist"]
 
 
-def invoked_by_others(stack: Template) -> set[str]:
-    """The functions that AWS invokes without waiting: everybody but API Gateway does so."""
+def invoked_asynchronously(stack: Template) -> set[str]:
+    """Return the functions that a service other than API Gateway may invoke."""
     permitted = {
         target_of(permission["FunctionName"])
         for permission in of_type(stack, "AWS::Lambda::Permission").values()
@@ -120,18 +123,20 @@ def invoked_by_others(stack: Template) -> set[str]:
 
 
 def scheduled(stack: Template) -> set[str]:
+    """Return the functions that a schedule invokes."""
     return {target_of(it["Target"]["Arn"]) for it in of_type(stack, SCHEDULES).values()}
 
 
 def configured(stack: Template) -> set[str]:
+    """Return the functions that have settings for asynchronous invocation."""
     return {target_of(it["FunctionName"]) for it in of_type(stack, INVOCATIONS).values()}
 
 
-def test_every_asynchronous_edge_is_bounded_and_loses_nothing(stack: Template) -> None:
+def test_every_asynchronous_edge_has_limits_and_a_failure_destination(stack: Template) -> None:
     assert problems(stack) == []
 
 
-def test_the_asynchronous_edges_are_the_designs(stack: Template) -> None:
+def test_the_stack_has_exactly_these_asynchronous_edges(stack: Template) -> None:
     readers = {
         (target_of(reader["EventSourceArn"]), target_of(reader["FunctionName"]))
         for reader in of_type(stack, READERS).values()
@@ -154,9 +159,8 @@ def test_the_asynchronous_edges_are_the_designs(stack: Template) -> None:
 @pytest.mark.parametrize(
     "function", ["SendMessageFunction", "NotifyFailureFunction", "ReconcileMessagesFunction"]
 )
-def test_an_invocation_is_not_tried_again_that_may_have_sent_or_comes_again_anyway(
-    function: str, stack: Template
-) -> None:
+def test_lambda_does_not_retry_a_failed_invocation(function: str, stack: Template) -> None:
+    # The sender may have sent the message; the next run of a schedule repeats the others' work.
     (invocation,) = (
         it
         for it in of_type(stack, INVOCATIONS).values()
@@ -166,7 +170,7 @@ def test_an_invocation_is_not_tried_again_that_may_have_sent_or_comes_again_anyw
     assert invocation["MaximumRetryAttempts"] == 0
 
 
-def test_a_days_outage_of_the_table_loses_no_status(stack: Template) -> None:
+def test_the_callback_queue_survives_a_day_without_the_table(stack: Template) -> None:
     queue = of_type(stack, QUEUES)["CallbackQueue"]
     (reader,) = (
         it
@@ -175,11 +179,11 @@ def test_a_days_outage_of_the_table_loses_no_status(stack: Template) -> None:
     )
 
     assert queue["VisibilityTimeout"] * queue["RedrivePolicy"]["maxReceiveCount"] >= DAY
-    # Half of the function's time goes by while the table hangs for one status.
+    # A table that hangs takes half of the function's timeout for one status update.
     assert reader["BatchSize"] == 1
 
 
-def test_notices_are_swept_every_minute_when_they_are_five_minutes_old(stack: Template) -> None:
+def test_the_sweep_runs_every_minute_for_notices_older_than_five_minutes(stack: Template) -> None:
     (sweep,) = (
         it
         for it in of_type(stack, SCHEDULES).values()
@@ -190,14 +194,14 @@ def test_notices_are_swept_every_minute_when_they_are_five_minutes_old(stack: Te
     assert json.loads(sweep["Target"]["Input"]) == {"sweep_notices_older_than_seconds": 300}
 
 
-def test_whoever_claimed_a_notice_is_dead_when_it_is_swept(stack: Template) -> None:
+def test_the_lease_of_a_notice_ends_after_the_notifier_timed_out(stack: Template) -> None:
     seconds = of_type(stack, "AWS::Lambda::Function")["NotifyFailureFunction"]["Timeout"]
 
-    # Or two would tell it at once; a minute is for clocks that differ.
+    # Otherwise two invocations could publish the same notice. One minute covers clock differences.
     assert seconds + 60 <= 300
 
 
-def test_reconciling_is_over_before_it_starts_again(stack: Template) -> None:
+def test_a_reconciliation_run_ends_before_the_next_one_starts(stack: Template) -> None:
     (schedule,) = (
         it
         for it in of_type(stack, SCHEDULES).values()
@@ -210,7 +214,7 @@ def test_reconciling_is_over_before_it_starts_again(stack: Template) -> None:
     assert "ReservedConcurrentExecutions" not in function
 
 
-def test_what_failed_in_different_ways_is_kept_apart(stack: Template) -> None:
+def test_each_kind_of_failure_has_its_own_queue(stack: Template) -> None:
     edges = of_type(stack, READERS).values()
     invocations = of_type(stack, INVOCATIONS).values()
     queues = of_type(stack, QUEUES).values()
@@ -237,8 +241,8 @@ def test_what_failed_in_different_ways_is_kept_apart(stack: Template) -> None:
         for it in of_type(stack, SCHEDULES).values()
     }
 
-    # A run that did not start and one that failed are the same to whoever looks: the next does it.
-    # But for the canary, which may have been sent.
+    # A scheduled run that did not start and one that failed share a queue: the next run repeats
+    # them. The canary does not, because its message may have been sent.
     repeated = scheduled(stack) - {"SendMessageFunction"}
     assert missed_runs == {failed_invocations[function] for function in repeated}
     assert len(missed_runs) == 1
@@ -252,7 +256,7 @@ def test_every_queue_is_encrypted(stack: Template) -> None:
         assert queue["SqsManagedSseEnabled"] is True
 
 
-def test_the_stream_shows_the_notifier_only_what_is_to_be_told(stack: Template) -> None:
+def test_the_stream_invokes_the_notifier_for_due_notices_only(stack: Template) -> None:
     (reader,) = (
         it
         for it in of_type(stack, READERS).values()
@@ -264,14 +268,14 @@ def test_the_stream_shows_the_notifier_only_what_is_to_be_told(stack: Template) 
     assert patterns == [{"dynamodb": {"NewImage": {"notice": {"S": ["due", "recovery_due"]}}}}]
 
 
-def test_the_stream_is_read_from_its_beginning_by_as_many_as_it_serves(stack: Template) -> None:
+def test_at_most_two_consumers_read_the_stream_from_its_beginning(stack: Template) -> None:
     readers = [
         it
         for it in of_type(stack, READERS).values()
         if it["EventSourceArn"] == {"Fn::GetAtt": ["MessagesTable", "StreamArn"]}
     ]
 
-    # A message that failed while the reader was being made would never be told of otherwise.
+    # Otherwise a message that failed while the consumer was created would never be published.
     assert {reader["StartingPosition"] for reader in readers} == {"TRIM_HORIZON"}
     # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html
     assert len(readers) <= 2
@@ -309,12 +313,12 @@ def test_the_stream_is_read_from_its_beginning_by_as_many_as_it_serves(stack: Te
         ),
     ],
 )
-def test_an_edge_that_could_lose_something_is_found(
+def test_an_edge_without_a_limit_or_a_failure_destination_is_reported(
     template: Template, name: str, path: str, value: Any
 ) -> None:
-    careless = deepcopy(template)
+    changed = deepcopy(template)
     *parents, last = path.split(".")
-    place = careless["Resources"][name]["Properties"]
+    place = changed["Resources"][name]["Properties"]
     for parent in parents:
         place = place[parent]
     if value is None:
@@ -322,4 +326,4 @@ def test_an_edge_that_could_lose_something_is_found(
     else:
         place[last] = value
 
-    assert problems(translate(careless)) != []
+    assert problems(translate(changed)) != []

@@ -1,4 +1,4 @@
-"""The canary is off until somebody wants it, and then it is a request like any other."""
+"""The canary exists only if a recipient is given, and sends a normal, valid request."""
 
 from datetime import UTC, datetime
 
@@ -14,7 +14,7 @@ TO = "+15558675310"
 SERVICE = "MG" + "5" * 32
 
 
-def test_nothing_of_the_canary_exists_until_somebody_wants_it(template: Template) -> None:
+def test_the_canary_exists_only_if_a_recipient_is_given(template: Template) -> None:
     conditional = {
         name for name, it in template["Resources"].items() if it.get("Condition") == "HasCanary"
     }
@@ -25,7 +25,7 @@ def test_nothing_of_the_canary_exists_until_somebody_wants_it(template: Template
     }
 
 
-def test_a_canary_without_a_sender_cannot_be_deployed(stack: Template) -> None:
+def test_a_canary_requires_a_sender(stack: Template) -> None:
     rule = stack["Rules"]["CanaryHasSender"]
 
     assert rule["RuleCondition"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "CanaryTo"}, ""]}]}
@@ -44,7 +44,7 @@ def test_a_canary_without_a_sender_cannot_be_deployed(stack: Template) -> None:
         ("Acme", SERVICE, ("MessagingServiceSid", SERVICE)),
     ],
 )
-def test_the_schedule_hands_over_a_request_that_can_be_sent(
+def test_the_schedule_sends_a_valid_request(
     sender: str, service: str, parameter: tuple[str, str]
 ) -> None:
     document = canary_request(
@@ -58,7 +58,7 @@ def test_the_schedule_hands_over_a_request_that_can_be_sent(
     assert parameter in request.parameters
 
 
-def test_every_canary_has_a_key_of_its_own_that_no_retry_changes() -> None:
+def test_each_scheduled_time_has_its_own_idempotency_key() -> None:
     times = ["2026-11-24T08:00:00Z", "2026-11-24T08:00:00Z", "2026-11-24T12:00:00Z"]
 
     keys = [
@@ -69,7 +69,7 @@ def test_every_canary_has_a_key_of_its_own_that_no_retry_changes() -> None:
     assert keys[0] == keys[1] != keys[2]
 
 
-def test_the_alarm_waits_for_longer_than_until_the_next_canary(template: Template) -> None:
+def test_the_window_of_the_canary_alarm_is_longer_than_the_interval(template: Template) -> None:
     schedule = template["Resources"]["CanarySchedule"]["Properties"]
     alarm = template["Resources"]["CanaryAlarm"]["Properties"]
     hours = template["Parameters"]["CanaryEveryHours"]
@@ -77,6 +77,6 @@ def test_the_alarm_waits_for_longer_than_until_the_next_canary(template: Templat
     assert schedule["ScheduleExpression"] == {"Fn::Sub": "rate(${CanaryEveryHours} hours)"}
     assert alarm["EvaluationPeriods"] == {"Ref": "CanaryEveryHours"}
     assert alarm["Period"] == 1.5 * 60 * 60
-    # CloudWatch looks back for a week at the most; and `rate(1 hours)` is not how one is written.
+    # CloudWatch evaluates at most a week. `rate(1 hours)` is invalid (`rate(1 hour)` is valid).
     assert alarm["Period"] * hours["MaxValue"] <= 7 * 24 * 60 * 60
     assert hours["MinValue"] > 1

@@ -1,4 +1,4 @@
-"""The tables are what the design promises, and outlive the stack; moto's are the same."""
+"""The tables have these keys and indexes, survive the stack, and equal the tables of the tests."""
 
 import boto3
 import pytest
@@ -14,12 +14,12 @@ TABLES = [
 ]
 
 
-def test_the_tables_are_the_designs() -> None:
+def test_the_stack_has_exactly_these_tables() -> None:
     assert sorted(TABLES) == ["EpisodesTable", "MessagesTable", "SendRequestsTable"]
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_is_kept_when_the_stack_goes_or_its_key_changes(name: str, stack: Template) -> None:
+def test_a_table_is_retained_on_deletion_and_replacement(name: str, stack: Template) -> None:
     table = stack["Resources"][name]
 
     assert table["DeletionPolicy"] == "Retain"
@@ -27,7 +27,7 @@ def test_a_table_is_kept_when_the_stack_goes_or_its_key_changes(name: str, stack
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_is_on_demand_and_recoverable_and_encrypted_with_awss_own_keys(
+def test_a_table_is_on_demand_with_point_in_time_recovery_and_an_aws_owned_key(
     name: str, stack: Template
 ) -> None:
     table = of_type(stack, "AWS::DynamoDB::Table")[name]
@@ -37,7 +37,7 @@ def test_a_table_is_on_demand_and_recoverable_and_encrypted_with_awss_own_keys(
     assert "SSESpecification" not in table
 
 
-def test_a_message_is_found_by_its_sid_and_expires(stack: Template) -> None:
+def test_the_messages_table_has_the_sid_as_key_a_stream_and_a_time_to_live(stack: Template) -> None:
     table = of_type(stack, "AWS::DynamoDB::Table")["MessagesTable"]
 
     assert table["KeySchema"] == [{"AttributeName": "message_sid", "KeyType": "HASH"}]
@@ -45,7 +45,7 @@ def test_a_message_is_found_by_its_sid_and_expires(stack: Template) -> None:
     assert table["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
 
 
-def test_the_indexes_are_the_designs_and_hold_keys_only(stack: Template) -> None:
+def test_the_messages_table_has_these_indexes_of_keys_only(stack: Template) -> None:
     table = of_type(stack, "AWS::DynamoDB::Table")["MessagesTable"]
 
     indexes = {
@@ -65,9 +65,7 @@ def test_the_indexes_are_the_designs_and_hold_keys_only(stack: Template) -> None
     assert "LocalSecondaryIndexes" not in table
 
 
-def test_a_request_is_found_by_its_id_while_unsettled_by_its_list_and_expires(
-    stack: Template,
-) -> None:
+def test_the_send_requests_table_has_an_index_of_unresolved_requests(stack: Template) -> None:
     table = of_type(stack, "AWS::DynamoDB::Table")["SendRequestsTable"]
 
     assert table["KeySchema"] == [{"AttributeName": "request_id", "KeyType": "HASH"}]
@@ -81,9 +79,7 @@ def test_a_request_is_found_by_its_id_while_unsettled_by_its_list_and_expires(
     assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
 
 
-def test_an_episode_is_found_by_account_and_cause_and_when_it_is_time_and_expires(
-    stack: Template,
-) -> None:
+def test_the_incidents_table_has_an_index_of_open_incidents_by_due_time(stack: Template) -> None:
     table = of_type(stack, "AWS::DynamoDB::Table")["EpisodesTable"]
 
     assert [(key["AttributeName"], key["KeyType"]) for key in table["KeySchema"]] == [
@@ -98,7 +94,7 @@ def test_an_episode_is_found_by_account_and_cause_and_when_it_is_time_and_expire
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_every_key_is_a_string(name: str, stack: Template) -> None:
+def test_every_key_attribute_is_a_string(name: str, stack: Template) -> None:
     table = of_type(stack, "AWS::DynamoDB::Table")[name]
 
     schemas = [table["KeySchema"], *(it["KeySchema"] for it in table["GlobalSecondaryIndexes"])]
@@ -109,7 +105,7 @@ def test_every_key_is_a_string(name: str, stack: Template) -> None:
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_the_table_of_the_tests_is_the_templates(
+def test_the_tests_create_the_table_of_the_template(
     name: str, stack: Template, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_PROFILE", raising=False)
@@ -117,22 +113,22 @@ def test_the_table_of_the_tests_is_the_templates(
 
     with mock_aws():
         client = boto3.client("dynamodb", "us-east-1")
-        made_as = create_table(client, name, "a-table")
-        made = client.describe_table(TableName="a-table")["Table"]
+        created_as = create_table(client, name, "a-table")
+        created = client.describe_table(TableName="a-table")["Table"]
         time_to_live = client.describe_time_to_live(TableName="a-table")
         backups = client.describe_continuous_backups(TableName="a-table")
 
-    assert made_as == "a-table"
-    assert made["KeySchema"] == described["KeySchema"]
+    assert created_as == "a-table"
+    assert created["KeySchema"] == described["KeySchema"]
     assert [
         (index["IndexName"], index["KeySchema"], index["Projection"])
-        for index in made["GlobalSecondaryIndexes"]
+        for index in created["GlobalSecondaryIndexes"]
     ] == [
         (index["IndexName"], index["KeySchema"], index["Projection"])
         for index in described["GlobalSecondaryIndexes"]
     ]
     streams = "StreamSpecification" in described
-    assert made.get("StreamSpecification", {}).get("StreamEnabled", False) is streams
+    assert created.get("StreamSpecification", {}).get("StreamEnabled", False) is streams
     assert time_to_live["TimeToLiveDescription"] == {
         "TimeToLiveStatus": "ENABLED",
         "AttributeName": "expires_at",

@@ -1,4 +1,4 @@
-"""Every variable that a function reads is declared for it, and nothing more is."""
+"""The template declares exactly the environment variables that a function reads."""
 
 import ast
 import json
@@ -14,12 +14,16 @@ POWERTOOLS = "POWERTOOLS_"  # read by Powertools itself
 NO_VALUE = {"Ref": "AWS::NoValue"}  # no deploy sets such a variable; `sam local` may
 
 
-class ReadInAnotherWay(Exception):
-    """A read whose variable is not written where it is read, so that no test can know it."""
+class UnknownRead(Exception):
+    """The environment is read in a way that hides the name of the variable."""
 
 
 def variables_read(sources: Iterable[str]) -> set[str]:
-    """The names in `os.environ["X"]` and `os.environ.get("X")`, the only ways to read one."""
+    """Return the names in `os.environ["X"]` and `os.environ.get("X")`.
+
+    Raises:
+        UnknownRead: A source reads the environment in any other way.
+    """
     names = set()
     for tree in map(ast.parse, sources):
         uses = 0
@@ -40,7 +44,7 @@ def variables_read(sources: Iterable[str]) -> set[str]:
                 ):
                     uses += 1
         if uses:
-            raise ReadInAnotherWay
+            raise UnknownRead
     return names
 
 
@@ -55,16 +59,16 @@ def declared(function: str, stack: Template) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_function_is_told_what_it_reads_and_nothing_else(function: str, stack: Template) -> None:
+def test_a_function_has_exactly_the_variables_that_it_reads(function: str, stack: Template) -> None:
     read = variables_read(sources_of(f"functions/{function}"))
 
-    told = {name for name in declared(function, stack) if not name.startswith(POWERTOOLS)}
+    variables = {name for name in declared(function, stack) if not name.startswith(POWERTOOLS)}
 
     assert read
-    assert told == read
+    assert variables == read
 
 
-def test_the_layer_reads_no_environment() -> None:
+def test_the_layer_reads_no_environment_variable() -> None:
     assert variables_read(sources_of("layers/delivery/delivery")) == set()
 
 
@@ -77,7 +81,7 @@ def test_the_layer_reads_no_environment() -> None:
         ('events["A"].get("B")', set()),
     ],
 )
-def test_a_variable_that_is_read_is_found(source: str, names: set[str]) -> None:
+def test_the_name_of_a_variable_is_found(source: str, names: set[str]) -> None:
     assert variables_read([source]) == names
 
 
@@ -90,13 +94,15 @@ def test_a_variable_that_is_read_is_found(source: str, names: set[str]) -> None:
         'from os import environ\nenviron["A"]',
     ],
 )
-def test_a_variable_that_is_read_in_another_way_is_refused(source: str) -> None:
-    with pytest.raises(ReadInAnotherWay):
+def test_a_read_that_hides_the_name_is_rejected(source: str) -> None:
+    with pytest.raises(UnknownRead):
         variables_read([source])
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_functions_logs_and_metrics_carry_its_own_name(function: str, stack: Template) -> None:
+def test_powertools_uses_the_folder_of_a_function_as_its_service(
+    function: str, stack: Template
+) -> None:
     variables = declared(function, stack)
 
     assert {name: it for name, it in variables.items() if name.startswith(POWERTOOLS)} == {
@@ -105,7 +111,7 @@ def test_a_functions_logs_and_metrics_carry_its_own_name(function: str, stack: T
     }
 
 
-def test_no_variable_holds_a_secrets_value(stack: Template) -> None:
+def test_no_variable_contains_a_secret_value(stack: Template) -> None:
     about_secrets = {
         name: value
         for function in FUNCTIONS

@@ -1,4 +1,4 @@
-"""The functions are where their names say, log where it ends, and can be deployed in some order."""
+"""The functions follow the naming rules, log to groups with retention, and can be deployed."""
 
 import ast
 import re
@@ -19,7 +19,7 @@ from tests.template.deployment import (
 )
 
 
-def test_a_function_is_named_after_its_folder(stack: Template) -> None:
+def test_the_logical_id_and_handler_of_a_function_follow_from_its_folder(stack: Template) -> None:
     handlers = {
         name: properties["Handler"]
         for name, properties in of_type(stack, "AWS::Lambda::Function").items()
@@ -31,13 +31,13 @@ def test_a_function_is_named_after_its_folder(stack: Template) -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_functions_handler_exists(function: str) -> None:
+def test_the_handler_of_a_function_exists(function: str) -> None:
     module = ast.parse((PROJECT / "functions" / function / "app.py").read_text("utf-8"))
 
     assert "lambda_handler" in {it.name for it in module.body if isinstance(it, ast.FunctionDef)}
 
 
-def test_all_functions_run_on_the_python_of_this_project(stack: Template) -> None:
+def test_all_functions_use_the_python_version_of_the_project(stack: Template) -> None:
     version = (PROJECT / ".python-version").read_text("utf-8").strip()
 
     for properties in of_type(stack, "AWS::Lambda::Function").values():
@@ -48,7 +48,7 @@ def test_all_functions_run_on_the_python_of_this_project(stack: Template) -> Non
     assert layer["CompatibleArchitectures"] == ["arm64", "x86_64"]
 
 
-def test_the_layer_is_built_by_its_makefile_for_the_python_of_this_project(
+def test_the_makefile_of_the_layer_builds_for_the_python_version_of_the_project(
     template: Template,
 ) -> None:
     version = (PROJECT / ".python-version").read_text("utf-8").strip()
@@ -59,11 +59,11 @@ def test_the_layer_is_built_by_its_makefile_for_the_python_of_this_project(
 
     assert layer["Metadata"] == {"BuildMethod": "makefile"}
     assert set(re.findall(r"python[\d.]+", recipe)) == {f"python{version}"}
-    # Machine code would serve one of the two processors that the layer is said to serve.
+    # Compiled wheels would work on only one of the two architectures.
     assert "--only-binary :all: --platform any" in recipe
 
 
-def test_every_function_is_built_by_its_makefile_for_the_python_of_this_project(
+def test_the_makefile_of_the_functions_builds_for_the_python_version_of_the_project(
     template: Template,
 ) -> None:
     version = (PROJECT / ".python-version").read_text("utf-8").strip()
@@ -77,14 +77,14 @@ def test_every_function_is_built_by_its_makefile_for_the_python_of_this_project(
     assert set(re.findall(r"python[\d.]+", recipe)) == {f"python{version}"}
 
 
-def test_the_folders_of_the_code_exist(template: Template) -> None:
+def test_the_code_folders_exist(template: Template) -> None:
     assert (PROJECT / template["Globals"]["Function"]["CodeUri"]).is_dir()
     layer = PROJECT / template["Resources"]["DeliveryLayer"]["Properties"]["ContentUri"]
     assert (layer / "requirements.txt").is_file()
     assert (layer / "delivery").is_dir()
 
 
-def test_a_function_logs_json_into_a_group_of_its_own_that_ends(stack: Template) -> None:
+def test_a_function_logs_json_to_its_own_group_with_retention(stack: Template) -> None:
     groups = of_type(stack, "AWS::Logs::LogGroup")
     logging = {
         name: properties["LoggingConfig"]
@@ -109,27 +109,27 @@ def test_every_requirement_of_the_layer_is_pinned() -> None:
     assert [it for it in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==\d[\w.]*", it)] == []
 
 
-# --- the order of a deployment -------------------------------------------------------------------
+# --- dependencies between resources --------------------------------------------------------------
 
 
-def needs(stack: Template) -> dict[str, set[str]]:
-    """What must exist before each resource, by logical id."""
+def dependencies(stack: Template) -> dict[str, set[str]]:
+    """Return the resources that must exist before each resource, by logical id."""
     resources = stack["Resources"]
-    needed = {}
+    found = {}
     for name, resource in resources.items():
         explicit = resource.get("DependsOn", [])
-        needed[name] = {explicit} if isinstance(explicit, str) else set(explicit)
-        needed[name] |= set(references(resource.get("Properties", {}))) & set(resources)
-    return needed
+        found[name] = {explicit} if isinstance(explicit, str) else set(explicit)
+        found[name] |= set(references(resource.get("Properties", {}))) & set(resources)
+    return found
 
 
-def test_the_stack_can_be_created_in_some_order(stack: Template) -> None:
-    order = list(TopologicalSorter(needs(stack)).static_order())
+def test_the_resources_have_no_circular_dependency(stack: Template) -> None:
+    order = list(TopologicalSorter(dependencies(stack)).static_order())
 
     assert set(order) == set(stack["Resources"])
 
 
-def test_a_circle_is_found(template: Template) -> None:
+def test_a_circular_dependency_is_found(template: Template) -> None:
     circular = deepcopy(template)
     function = circular["Resources"]["StatusCallbackFunction"]["Properties"]
     function["Environment"]["Variables"]["PUBLIC_BASE_URL"] = {
@@ -137,19 +137,19 @@ def test_a_circle_is_found(template: Template) -> None:
     }
 
     with pytest.raises(CycleError):
-        TopologicalSorter(needs(translate(circular))).prepare()
+        TopologicalSorter(dependencies(translate(circular))).prepare()
 
 
-def test_the_receiver_of_status_callbacks_does_not_refer_to_its_api(template: Template) -> None:
+def test_the_status_callback_function_does_not_refer_to_its_own_api(template: Template) -> None:
     function = template["Resources"]["StatusCallbackFunction"]["Properties"]
 
-    told = {name: it for name, it in function.items() if name != "Events"}
+    referred = set(references({name: it for name, it in function.items() if name != "Events"}))
 
-    assert "CallbackApi" not in set(references(told))
-    assert "PublicBaseUrl" in set(references(told))
+    assert "CallbackApi" not in referred
+    assert "PublicBaseUrl" in referred
 
 
-def test_everything_that_is_referred_to_exists(stack: Template) -> None:
+def test_every_reference_names_a_resource_or_parameter(stack: Template) -> None:
     known = stack["Resources"].keys() | stack["Parameters"].keys()
 
     named = set(references([stack["Resources"], stack["Outputs"], stack["Conditions"]]))

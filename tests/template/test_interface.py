@@ -1,4 +1,4 @@
-"""What the stack shows to the world: its APIs, its parameters, its outputs, its names."""
+"""The public interface of the stack: its APIs, parameters, outputs and names."""
 
 import re
 from typing import Any
@@ -11,7 +11,7 @@ from tests.template.deployment import of_type, references, target_of
 
 HTTP_APIS = "AWS::ApiGatewayV2::Api"
 STAGES = "AWS::ApiGatewayV2::Stage"
-LONGEST_INTEGRATION = 30_000  # milliseconds; what an HTTP API does when nothing is said
+DEFAULT_INTEGRATION_TIMEOUT = 30_000  # milliseconds, of an HTTP API
 
 DEFAULTS = {
     "TwilioSecretName": "delivery/twilio",
@@ -54,7 +54,7 @@ PATTERNS = {
 
 
 def routes_of(api: str, stack: Template) -> dict[str, dict[str, Any]]:
-    """The operations of an API's OpenAPI body, by method and path."""
+    """Return the operations of an API's OpenAPI body, by method and path."""
     return {
         f"{method.upper()} {path}": operation
         for path, operations in of_type(stack, HTTP_APIS)[api]["Body"]["paths"].items()
@@ -68,7 +68,7 @@ def function_of(operation: dict[str, Any]) -> str:
     return str(called)
 
 
-def test_the_routes_are_the_designs(stack: Template) -> None:
+def test_the_apis_have_exactly_these_routes(stack: Template) -> None:
     routes = {
         api: {route: function_of(operation) for route, operation in routes_of(api, stack).items()}
         for api in of_type(stack, HTTP_APIS)
@@ -88,7 +88,7 @@ def test_the_routes_are_the_designs(stack: Template) -> None:
     }
 
 
-def test_every_route_of_the_teams_api_asks_for_aws_credentials(stack: Template) -> None:
+def test_every_route_of_the_messages_api_requires_iam_authorization(stack: Template) -> None:
     body = of_type(stack, HTTP_APIS)["MessagesApi"]["Body"]
 
     for route, operation in routes_of("MessagesApi", stack).items():
@@ -97,7 +97,7 @@ def test_every_route_of_the_teams_api_asks_for_aws_credentials(stack: Template) 
     assert scheme["x-amazon-apigateway-authtype"] == "awsSigv4"
 
 
-def test_twilio_needs_no_aws_credentials(stack: Template) -> None:
+def test_the_callback_api_requires_no_iam_authorization(stack: Template) -> None:
     body = of_type(stack, HTTP_APIS)["CallbackApi"]["Body"]
 
     assert "security" not in body
@@ -106,7 +106,7 @@ def test_twilio_needs_no_aws_credentials(stack: Template) -> None:
     )
 
 
-def test_the_public_stage_is_throttled_by_the_parameters(stack: Template) -> None:
+def test_the_parameters_throttle_the_public_stage(stack: Template) -> None:
     throttles = {
         target_of(stage["ApiId"]): stage.get("DefaultRouteSettings", {})
         for stage in of_type(stack, STAGES).values()
@@ -120,24 +120,24 @@ def test_the_public_stage_is_throttled_by_the_parameters(stack: Template) -> Non
     assert all("RouteSettings" not in stage for stage in of_type(stack, STAGES).values())
 
 
-def test_an_api_waits_at_least_as_long_as_its_function_works(stack: Template) -> None:
+def test_an_integration_does_not_time_out_before_its_function(stack: Template) -> None:
     functions = of_type(stack, "AWS::Lambda::Function")
 
     for api in of_type(stack, HTTP_APIS):
         for route, operation in routes_of(api, stack).items():
             integration = operation["x-amazon-apigateway-integration"]
-            waits = integration.get("timeoutInMillis", LONGEST_INTEGRATION)
-            assert functions[function_of(operation)]["Timeout"] * 1000 <= waits, route
+            timeout = integration.get("timeoutInMillis", DEFAULT_INTEGRATION_TIMEOUT)
+            assert functions[function_of(operation)]["Timeout"] * 1000 <= timeout, route
 
 
-def test_twilio_is_answered_or_let_down_within_six_seconds(stack: Template) -> None:
+def test_a_status_callback_times_out_after_six_seconds(stack: Template) -> None:
     (operation,) = routes_of("CallbackApi", stack).values()
 
     assert operation["x-amazon-apigateway-integration"]["timeoutInMillis"] == 6000
     assert of_type(stack, "AWS::Lambda::Function")["StatusCallbackFunction"]["Timeout"] == 6
 
 
-def test_the_functions_are_handed_the_events_that_they_understand(stack: Template) -> None:
+def test_every_route_uses_a_proxy_integration_with_payload_format_2(stack: Template) -> None:
     for api in of_type(stack, HTTP_APIS):
         for operation in routes_of(api, stack).values():
             integration = operation["x-amazon-apigateway-integration"]
@@ -148,14 +148,16 @@ def test_the_functions_are_handed_the_events_that_they_understand(stack: Templat
 # --- the parameters ------------------------------------------------------------------------------
 
 
-def test_the_parameters_and_their_defaults_are_the_designs(template: Template) -> None:
+def test_the_stack_has_exactly_these_parameters_and_defaults(template: Template) -> None:
     defaults = {name: it.get("Default") for name, it in template["Parameters"].items()}
 
     assert defaults == DEFAULTS
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
-def test_a_parameter_says_what_it_is_for(name: str, template: Template) -> None:
+def test_a_parameter_has_a_description_and_explains_its_pattern(
+    name: str, template: Template
+) -> None:
     parameter = template["Parameters"][name]
 
     assert len(parameter["Description"].split()) > 3
@@ -163,26 +165,24 @@ def test_a_parameter_says_what_it_is_for(name: str, template: Template) -> None:
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
-def test_what_makes_no_sense_in_a_parameter_is_refused_before_anything_is_deployed(
-    name: str, template: Template
-) -> None:
+def test_cloudformation_validates_every_parameter(name: str, template: Template) -> None:
     parameter = template["Parameters"][name]
 
     limit = {"String": "AllowedPattern", "Number": "MinValue"}[parameter["Type"]]
     assert {limit, "AllowedValues"} & parameter.keys()
 
 
-def test_every_parameter_is_read(template: Template) -> None:
+def test_every_parameter_is_used(template: Template) -> None:
     sections = ("Globals", "Conditions", "Resources", "Outputs")
-    read = set(references([template[section] for section in sections]))
+    used = set(references([template[section] for section in sections]))
 
-    assert template["Parameters"].keys() - read == set()
+    assert template["Parameters"].keys() - used == set()
 
 
 @pytest.mark.parametrize(
     "name", ["DoubtMinutes", "ReconcileAfterMinutes", "UnconfirmedAfterHours", "NoticeQuietMinutes"]
 )
-def test_a_time_may_be_a_fraction(name: str, template: Template) -> None:
+def test_a_duration_may_be_a_fraction(name: str, template: Template) -> None:
     parameter = template["Parameters"][name]
 
     assert parameter["Type"] == "Number"
@@ -190,23 +190,23 @@ def test_a_time_may_be_a_fraction(name: str, template: Template) -> None:
     assert "AllowedValues" not in parameter
 
 
-def test_a_message_is_kept_for_a_week_at_least(template: Template) -> None:
+def test_the_minimum_retention_of_a_message_is_a_week(template: Template) -> None:
     assert template["Parameters"]["RetentionDays"]["MinValue"] == 7
 
 
 @pytest.mark.parametrize(
     "name", ["StoreMessageBody", "NoticeShowsNumbers", "ReconcileUnknownMessages"]
 )
-def test_a_choice_is_true_or_false_in_the_functions_spelling(name: str, template: Template) -> None:
+def test_a_switch_is_true_or_false_in_lower_case(name: str, template: Template) -> None:
     assert template["Parameters"][name]["AllowedValues"] == ["true", "false"]
 
 
 def accepts(name: str, value: str) -> bool:
-    """Whether CloudFormation takes the value: its patterns have to fit all of it."""
+    """Return whether CloudFormation accepts the value: a pattern has to match all of it."""
     return re.fullmatch(PATTERNS[name], value) is not None
 
 
-def test_what_a_person_writes_freely_has_a_pattern() -> None:
+def test_every_free_text_parameter_has_a_pattern() -> None:
     assert set(PATTERNS) == {
         "AlarmEmail",
         "CanaryFrom",
@@ -222,7 +222,7 @@ def test_what_a_person_writes_freely_has_a_pattern() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(PATTERNS))
-def test_a_default_is_allowed(name: str) -> None:
+def test_a_pattern_accepts_the_default(name: str) -> None:
     assert accepts(name, str(DEFAULTS[name]))
 
 
@@ -254,7 +254,7 @@ def test_a_default_is_allowed(name: str) -> None:
         ("MutedCategories", "opt_out, recipient_unreachable"),
     ],
 )
-def test_a_parameter_takes(name: str, value: str) -> None:
+def test_a_parameter_accepts_a_valid_value(name: str, value: str) -> None:
     assert accepts(name, value)
 
 
@@ -297,20 +297,20 @@ def test_a_parameter_takes(name: str, value: str) -> None:
         ("TwilioSecretName", "arn:aws:secretsmanager:us-east-1:123456789012:secret:twilio-abcdef"),
     ],
 )
-def test_a_parameter_refuses(name: str, value: str) -> None:
+def test_a_parameter_rejects_an_invalid_value(name: str, value: str) -> None:
     assert not accepts(name, value)
 
 
-def test_exactly_the_categories_that_there_are_can_be_muted() -> None:
+def test_every_error_category_can_be_muted_and_no_other() -> None:
     named = set(re.findall(r"[a-z_]+", PATTERNS["MutedCategories"]))
 
     assert named == set(Category)
 
 
-# --- the outputs, and the names ------------------------------------------------------------------
+# --- outputs and names ---------------------------------------------------------------------------
 
 
-def test_the_outputs_are_the_designs(template: Template) -> None:
+def test_the_stack_has_exactly_these_outputs(template: Template) -> None:
     assert set(template["Outputs"]) == {
         "StatusCallbackUrl",
         "MessagesApiUrl",
@@ -322,7 +322,7 @@ def test_the_outputs_are_the_designs(template: Template) -> None:
     assert all(output["Description"] for output in template["Outputs"].values())
 
 
-def test_an_output_is_what_its_name_says(template: Template) -> None:
+def test_an_output_has_the_value_that_the_functions_get(template: Template) -> None:
     outputs = {name: output["Value"] for name, output in template["Outputs"].items()}
     sender = template["Resources"]["SendMessageFunction"]["Properties"]
     notifier = template["Resources"]["NotifyFailureFunction"]["Properties"]
@@ -330,13 +330,15 @@ def test_an_output_is_what_its_name_says(template: Template) -> None:
     assert outputs["MessagesTableName"] == {"Ref": "MessagesTable"}
     assert outputs["SendQueueUrl"] == {"Ref": "SendQueue"}
     assert outputs["FailureTopicArn"] == {"Ref": "FailureTopic"}
-    told = sender["Environment"]["Variables"] | notifier["Environment"]["Variables"]
-    assert outputs["StatusCallbackUrl"] == told["STATUS_CALLBACK_URL"]
-    assert outputs["MessagesApiUrl"] == told["MESSAGES_API_URL"]
-    assert outputs["DashboardUrl"] == told["DASHBOARD_URL"]
+    variables = sender["Environment"]["Variables"] | notifier["Environment"]["Variables"]
+    assert outputs["StatusCallbackUrl"] == variables["STATUS_CALLBACK_URL"]
+    assert outputs["MessagesApiUrl"] == variables["MESSAGES_API_URL"]
+    assert outputs["DashboardUrl"] == variables["DASHBOARD_URL"]
 
 
-def test_twilio_is_sent_to_the_public_base_or_else_to_the_api_itself(template: Template) -> None:
+def test_the_status_callback_url_uses_the_public_base_url_if_there_is_one(
+    template: Template,
+) -> None:
     url = template["Outputs"]["StatusCallbackUrl"]["Value"]
 
     condition, public, own = url["Fn::If"]
@@ -364,7 +366,7 @@ def test_only_the_dashboard_has_a_physical_name(template: Template) -> None:
 @pytest.mark.parametrize(
     ("topic", "address"), [("FailureTopic", "FailureEmail"), ("AlarmTopic", "AlarmEmail")]
 )
-def test_somebody_is_told_by_email_if_an_address_is_given(
+def test_a_topic_has_an_email_subscription_if_an_address_is_given(
     topic: str, address: str, template: Template
 ) -> None:
     (subscription,) = (

@@ -1,4 +1,4 @@
-"""No role may do more than the design says, and nobody but its callers may call a function."""
+"""Least privilege: every role has exactly the permissions listed here, and so has every caller."""
 
 import re
 from collections.abc import Iterator
@@ -28,8 +28,8 @@ EVENT_BUS = (
 )
 READS_THE_SECRET = ("secretsmanager:GetSecretValue", SECRET)
 
-# What each function may do, and to what. Whatever widens a policy has to be argued for here.
-MAY = {
+# The permissions of each function. A change that widens a policy has to change this table.
+PERMISSIONS = {
     "dashboard_widget": {
         ("dynamodb:BatchGetItem", "MessagesTable"),
         ("dynamodb:GetItem", "MessagesTable"),
@@ -99,7 +99,7 @@ MAY = {
     },
 }
 
-# SAM's basic execution policies: for its logs, and for the queue or the stream that it reads.
+# SAM's basic execution policies: for the logs, and for the queue or stream that invokes a function.
 BASIC = "AWSLambdaBasicExecutionRole"
 MANAGED = {
     "dashboard_widget": {BASIC},
@@ -114,7 +114,7 @@ MANAGED = {
 REF_IS_AN_ARN = {"AWS::SNS::Topic"}
 INDEX = re.compile(r"\$\{\w+\.Arn\}/index/[\w.-]+")
 ONE_THING = re.compile(r"arn:\w+:[\w-]+:[\w-]*:\w+:[^*?]*\w")
-# Secrets Manager ends a secret's ARN with a hyphen and characters of its choice.
+# Secrets Manager appends a hyphen and random characters to a secret's ARN.
 ONE_SECRET = re.compile(r"arn:\w+:secretsmanager:[\w-]+:\w+:secret:[^*?]*\w-\*")
 
 
@@ -128,9 +128,9 @@ def statements_of(role: Properties) -> Iterator[dict[str, Any]]:
 
 
 def excess(statement: dict[str, Any], stack: Template) -> list[str]:
-    """What is too wide about a statement of a role's policy."""
+    """Return the parts of a policy statement that are too broad."""
     found = [
-        f"{name} is not how to name what is allowed"
+        f"element {name}"
         for name in statement.keys() - {"Sid", "Effect", "Action", "Resource", "Condition"}
     ]
     if statement.get("Effect") != "Allow":
@@ -149,7 +149,7 @@ def excess(statement: dict[str, Any], stack: Template) -> list[str]:
 
 
 def is_named(resource: Any, stack: Template) -> bool:
-    """Whether one thing is meant: `*` only ends an ARN whose suffix AWS chooses."""
+    """Return whether a value names one resource; `*` may only be a suffix that AWS chooses."""
     match resource:
         case {"Fn::GetAtt": [name, "Arn"]}:
             return name in stack["Resources"]
@@ -165,7 +165,7 @@ def is_named(resource: Any, stack: Template) -> bool:
     return bool(ONE_THING.fullmatch(known) or ONE_SECRET.fullmatch(known))
 
 
-def as_text(resource: Any) -> str:
+def resource_name(resource: Any) -> str:
     match resource:
         case {"Fn::Sub": str(arn)} | str(arn):
             return arn
@@ -173,21 +173,20 @@ def as_text(resource: Any) -> str:
             return target_of(resource)
 
 
-def allowed_to(role: Properties) -> set[tuple[str, str]]:
+def permissions_of(role: Properties) -> set[tuple[str, str]]:
+    """Return the actions that a role's own policies allow, each with its resource."""
     return {
-        (action, as_text(resource))
+        (action, resource_name(resource))
         for statement in statements_of(role)
         for action in as_list(statement["Action"])
         for resource in as_list(statement["Resource"])
     }
 
 
-def test_every_statement_names_its_actions_and_its_resources(
-    stack: Template,
-) -> None:
+def test_every_policy_statement_names_its_actions_and_resources(stack: Template) -> None:
     roles = of_type(stack, "AWS::IAM::Role")
 
-    too_wide = {
+    too_broad = {
         (name, problem)
         for name, role in roles.items()
         for statement in statements_of(role)
@@ -195,10 +194,10 @@ def test_every_statement_names_its_actions_and_its_resources(
     }
 
     assert roles
-    assert not too_wide
+    assert not too_broad
 
 
-def test_every_statement_of_ours_says_what_it_is_for(template: Template) -> None:
+def test_every_policy_statement_has_a_descriptive_id(template: Template) -> None:
     resources = template["Resources"].values()
     policies = [
         policy for it in resources for policy in it.get("Properties", {}).get("Policies", [])
@@ -247,7 +246,9 @@ MESSAGES_TABLE_ARN = {"Fn::GetAtt": ["MessagesTable", "Arn"]}
         {"Principal": "*"},
     ],
 )
-def test_a_statement_that_is_too_wide_is_found(change: dict[str, Any], stack: Template) -> None:
+def test_a_policy_statement_that_is_too_broad_is_found(
+    change: dict[str, Any], stack: Template
+) -> None:
     narrow = {"Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": MESSAGES_TABLE_ARN}
     changed = {name: it for name, it in (narrow | change).items() if it is not None}
 
@@ -264,19 +265,21 @@ def test_a_statement_that_is_too_wide_is_found(change: dict[str, Any], stack: Te
         {"Fn::Sub": SECRET},
     ],
 )
-def test_a_statement_that_names_its_resource_is_accepted(resource: Any, stack: Template) -> None:
+def test_a_policy_statement_that_names_its_resource_is_accepted(
+    resource: Any, stack: Template
+) -> None:
     assert not excess({"Effect": "Allow", "Action": "dynamodb:Query", "Resource": resource}, stack)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_function_may_do_what_it_needs_and_nothing_else(function: str, stack: Template) -> None:
+def test_a_function_has_exactly_its_permissions(function: str, stack: Template) -> None:
     role = of_type(stack, "AWS::IAM::Role")[f"{logical_id(function)}Role"]
 
-    assert allowed_to(role) == MAY[function]
+    assert permissions_of(role) == PERMISSIONS[function]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_role_has_only_sams_basic_execution_policies(function: str, stack: Template) -> None:
+def test_a_role_has_only_basic_execution_policies_attached(function: str, stack: Template) -> None:
     role = of_type(stack, "AWS::IAM::Role")[f"{logical_id(function)}Role"]
 
     attached = {arn.removeprefix("arn:aws:iam::aws:policy/") for arn in role["ManagedPolicyArns"]}
@@ -284,10 +287,12 @@ def test_a_role_has_only_sams_basic_execution_policies(function: str, stack: Tem
     assert attached == {f"service-role/{name}" for name in MANAGED[function]}
 
 
-def test_each_function_has_a_role_of_its_own_and_nothing_else_has_rights(stack: Template) -> None:
+def test_each_function_has_its_own_role_and_no_other_resource_grants_permissions(
+    stack: Template,
+) -> None:
     functions = of_type(stack, "AWS::Lambda::Function")
-    # A queue, a topic or a secret can give rights, too.
-    giving = {
+    # A policy of a queue, a topic or a secret grants permissions, too.
+    granting = {
         name
         for name, it in stack["Resources"].items()
         if it["Type"].startswith("AWS::IAM::") or it["Type"].endswith("Policy")
@@ -296,21 +301,19 @@ def test_each_function_has_a_role_of_its_own_and_nothing_else_has_rights(stack: 
     used = {name: target_of(properties["Role"]) for name, properties in functions.items()}
 
     assert used == {logical_id(function): f"{logical_id(function)}Role" for function in FUNCTIONS}
-    assert giving == set(used.values()) | set(roles_of_schedules(stack))
-    assert set(MAY) == set(MANAGED) == set(FUNCTIONS)
+    assert granting == set(used.values()) | set(roles_of_schedules(stack))
+    assert set(PERMISSIONS) == set(MANAGED) == set(FUNCTIONS)
 
 
 def roles_of_schedules(stack: Template) -> dict[str, Properties]:
-    """Each schedule by the name of its role."""
+    """Return each schedule by the logical id of its role."""
     return {
         target_of(schedule["Target"]["RoleArn"]): schedule
         for schedule in of_type(stack, "AWS::Scheduler::Schedule").values()
     }
 
 
-def test_only_lambda_may_assume_a_functions_role_and_the_scheduler_a_schedules(
-    stack: Template,
-) -> None:
+def test_only_the_service_that_needs_a_role_may_assume_it(stack: Template) -> None:
     for name, role in of_type(stack, "AWS::IAM::Role").items():
         service = "scheduler" if name in roles_of_schedules(stack) else "lambda"
         assert [
@@ -319,18 +322,20 @@ def test_only_lambda_may_assume_a_functions_role_and_the_scheduler_a_schedules(
         ] == [("Allow", ["sts:AssumeRole"], {"Service": [f"{service}.amazonaws.com"]})]
 
 
-def test_a_schedule_may_invoke_its_function_and_report_what_it_could_not(stack: Template) -> None:
+def test_a_schedule_may_invoke_its_function_and_use_the_dead_letter_queue(
+    stack: Template,
+) -> None:
     for name, schedule in roles_of_schedules(stack).items():
         role = of_type(stack, "AWS::IAM::Role")[name]
 
-        assert allowed_to(role) == {
+        assert permissions_of(role) == {
             ("lambda:InvokeFunction", target_of(schedule["Target"]["Arn"])),
             ("sqs:SendMessage", "ScheduleDeadLetterQueue"),
         }
         assert "ManagedPolicyArns" not in role
 
 
-def test_an_api_may_call_a_function_only_for_a_route_of_its_own(stack: Template) -> None:
+def test_an_api_may_invoke_a_function_for_its_own_routes_only(stack: Template) -> None:
     permissions = of_type(stack, "AWS::Lambda::Permission").values()
 
     granted = {
@@ -353,7 +358,7 @@ def test_an_api_may_call_a_function_only_for_a_route_of_its_own(stack: Template)
 
 
 def source_of(permission: Properties) -> tuple[str, str]:
-    """The API and the route that a permission is for."""
+    """Return the API and the route that a permission is for."""
     text, names = permission["SourceArn"]["Fn::Sub"]
     prefix = (
         "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${__ApiId__}"
@@ -363,15 +368,15 @@ def source_of(permission: Properties) -> tuple[str, str]:
     return target_of(names["__ApiId__"]), text.removeprefix(prefix)
 
 
-def test_no_function_has_a_url_beside_the_apis(stack: Template) -> None:
+def test_no_function_has_a_function_url(stack: Template) -> None:
     assert not of_type(stack, "AWS::Lambda::Url")
 
 
-def test_a_policy_that_someone_widens_is_noticed(template: Template) -> None:
-    widened = deepcopy(template)
-    function = widened["Resources"]["QueryMessagesFunction"]["Properties"]
+def test_an_added_permission_is_found(template: Template) -> None:
+    changed = deepcopy(template)
+    function = changed["Resources"]["QueryMessagesFunction"]["Properties"]
     function["Policies"][0]["Statement"][0]["Action"] = ["dynamodb:GetItem", "dynamodb:DeleteItem"]
 
-    role = of_type(translate(widened), "AWS::IAM::Role")["QueryMessagesFunctionRole"]
+    role = of_type(translate(changed), "AWS::IAM::Role")["QueryMessagesFunctionRole"]
 
-    assert allowed_to(role) != MAY["query_messages"]
+    assert permissions_of(role) != PERMISSIONS["query_messages"]

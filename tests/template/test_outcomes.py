@@ -1,4 +1,4 @@
-"""Outcomes as events: nothing of it exists until somebody wants them, and then none is missed."""
+"""Outcome events: their resources exist only with an event bus, and no outcome change is missed."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from tests.stream import LIVES, Image, records
 from tests.template.deployment import of_type, references, target_of
 
 CONDITION = "PublishesOutcomes"
-MADE_FOR_EVENTS = {
+OPTIONAL_RESOURCES = {
     "PublishOutcomesFunction",
     "PublishOutcomesFunctionRole",
     "PublishOutcomesFunctionOutcomeChanged",
@@ -21,40 +21,40 @@ MADE_FOR_EVENTS = {
 }
 
 
-def test_nothing_of_it_exists_until_somebody_names_a_bus(stack: Template) -> None:
+def test_the_resources_exist_only_if_an_event_bus_is_named(stack: Template) -> None:
     conditional = {
         name for name, it in stack["Resources"].items() if it.get("Condition") == CONDITION
     }
 
-    assert conditional == MADE_FOR_EVENTS
+    assert conditional == OPTIONAL_RESOURCES
     assert stack["Conditions"][CONDITION] == {
         "Fn::Not": [{"Fn::Equals": [{"Ref": "OutcomeBusName"}, ""]}]
     }
 
 
-def test_nothing_else_needs_what_may_not_exist(stack: Template) -> None:
-    others = [it for name, it in stack["Resources"].items() if name not in MADE_FOR_EVENTS]
+def test_no_other_resource_depends_on_the_optional_ones(stack: Template) -> None:
+    others = [it for name, it in stack["Resources"].items() if name not in OPTIONAL_RESOURCES]
 
-    needed = references(without_events([others, stack["Outputs"]]))
+    referred = references(without_event_bus([others, stack["Outputs"]]))
 
-    assert MADE_FOR_EVENTS.isdisjoint(needed)
+    assert OPTIONAL_RESOURCES.isdisjoint(referred)
 
 
-def without_events(value: Any) -> Any:
-    """What is left of a value in a stack that nobody named a bus for."""
+def without_event_bus(value: Any) -> Any:
+    """Return a value of the template as it is in a stack without an event bus."""
     match value:
         case {"Fn::If": [name, _, otherwise]} if name == CONDITION:
-            return without_events(otherwise)
+            return without_event_bus(otherwise)
         case dict():
-            return {key: without_events(inner) for key, inner in value.items()}
+            return {key: without_event_bus(inner) for key, inner in value.items()}
         case list():
-            return [without_events(inner) for inner in value]
+            return [without_event_bus(inner) for inner in value]
         case _:
             return value
 
 
 @pytest.mark.parametrize(("writes", "changes"), LIVES.values(), ids=LIVES)
-def test_the_filter_lets_every_change_of_an_outcome_through_and_no_end(
+def test_the_stream_filter_passes_every_outcome_change_and_no_deletion(
     writes: list[Image], changes: list[tuple[str, str]], stack: Template
 ) -> None:
     (reader,) = (
@@ -64,26 +64,26 @@ def test_the_filter_lets_every_change_of_an_outcome_through_and_no_end(
     )
     patterns = [json.loads(it["Pattern"]) for it in reader["FilterCriteria"]["Filters"]]
 
-    shown = [
+    passed = [
         (outcome_of(record, "OldImage"), outcome_of(record, "NewImage"))
         for record in records(*writes)
-        if any(fits(pattern, record) for pattern in patterns)
+        if any(matches(pattern, record) for pattern in patterns)
     ]
 
-    assert [pair for pair in shown if pair[0] != pair[1]] == changes
-    assert all(new is not None for _, new in shown)
+    assert [pair for pair in passed if pair[0] != pair[1]] == changes
+    assert all(new is not None for _, new in passed)
 
 
-def fits(pattern: Any, content: Any) -> bool:
-    """Whether a record fits a pattern, of which ours only say what something may be equal to."""
+def matches(pattern: Any, content: Any) -> bool:
+    """Return whether a record matches an event filter pattern; ours test equality only."""
     if isinstance(pattern, list):
         assert all(isinstance(it, str) for it in pattern)
         return content in pattern
-    return all(fits(inner, (content or {}).get(name)) for name, inner in pattern.items())
+    return all(matches(inner, (content or {}).get(name)) for name, inner in pattern.items())
 
 
 def outcome_of(record: dict[str, Any], which: str) -> str | None:
-    """Before its first write, a message is as good as pending."""
+    """Return the outcome in an image of a record; a message without an old image was pending."""
     before = {"outcome": {"S": "pending"}} if which == "OldImage" else {}
     found: str | None = record["dynamodb"].get(which, before).get("outcome", {}).get("S")
     return found
