@@ -6,7 +6,7 @@ gateway     API Gateway's public endpoints, on a port known before the deploy
 mailbox     the email inbox of whoever subscribed to failure notices
 stack       the real template.yaml, built and deployed by the real SAM CLI
 schedule    EventBridge Scheduler's part, every other second
-dashboard   CloudWatch's part: a page with the widget and some graphs
+dashboard   CloudWatch's part: a page with the widget, numbers and graphs
 """
 
 import fcntl
@@ -24,7 +24,7 @@ from rich.console import Console
 
 from sandbox.aws_account import STACK_NAME, AwsAccount, Stack
 from sandbox.console import step
-from sandbox.dashboard.page import DashboardPage, drawn
+from sandbox.dashboard.page import DashboardPage, read_measures
 from sandbox.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Emulator
 from sandbox.endpoints import Endpoints, EndpointsFile
 from sandbox.errors import SandboxError
@@ -200,7 +200,7 @@ def _dashboard(port: int, account: AwsAccount, stack: Stack) -> DashboardPage:
         port=port,
         functions=account.functions,
         function_arn=account.function_arn(stack.resources["DashboardWidgetFunction"]),
-        drawn=partial(drawn, account, stack),
+        read_measures=partial(read_measures, account, stack),
     )
 
 

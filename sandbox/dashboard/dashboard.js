@@ -132,11 +132,35 @@ async function refreshWidget() {
   if (focused) at("widget").querySelector(`[name="${focused}"]`)?.focus();
 }
 
+function element(tag, className, ...content) {
+  const made = document.createElement(tag);
+  made.className = className;
+  made.append(...content);
+  return made;
+}
+
+function drawMeasures({ numbers, graphs }) {
+  const tiles = numbers.map(({ name, value, tone }) =>
+    element("li", "", element("strong", tone, value), element("span", "", name)));
+  at("graphs").replaceChildren(element("ul", "numbers", ...tiles), ...graphs.map(drawGraph));
+}
+
+function drawGraph({ title, tone, bars }) {
+  const longest = Math.max(...bars.map((bar) => bar.value));
+  const rows = bars.map(({ name, value, label }) => {
+    const bar = element("i", `bar ${value ? tone : ""}`);
+    bar.style.width = `${60 * value / (longest || 1)}%`;
+    return element("li", "", element("span", "", name), element("div", "", bar, label));
+  });
+  const drawn = rows.length ? element("ul", "bars", ...rows) : element("p", "nothing", "None yet.");
+  return element("section", "card", element("h2", "", title), drawn);
+}
+
 async function refresh() {
   try {
     if (isAtRest()) await refreshWidget();
-    const graphs = await fetch("/graphs");
-    if (graphs.ok) at("graphs").replaceChildren(...cleaned(await graphs.text()));
+    const measures = await fetch("/measures");
+    if (measures.ok) drawMeasures(await measures.json());
     document.body.classList.remove("gone");
   } catch (error) {
     document.body.classList.add("gone");

@@ -1,7 +1,7 @@
 """Serves the dashboard on this machine: a page that does with the widget what CloudWatch does.
 
     GET  /                 the page; its script and its style sheet beside it
-    GET  /graphs           the graphs as they are now, as HTML
+    GET  /measures         the numbers and graphs as they are now, as JSON
     POST /widget           calls the deployed DashboardWidgetFunction: what it returned
 
 Nothing comes from elsewhere and nothing goes there. A request under another name than this
@@ -12,6 +12,7 @@ one that another site's page sends.
 import json
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -19,21 +20,19 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from delivery.text.html import Markup
 from sandbox.aws_account import AwsAccount, Stack
-from sandbox.dashboard.graphs import graphs
-from sandbox.dashboard.measures import measured
+from sandbox.dashboard.measures import Measures, measure
 from sandbox.http_server import LOOPBACK, HttpServer, Request, Response
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
 _QUEUES: Final[Mapping[str, str]] = {
-    "SendQueue": "to send",
-    "SendDeadLetterQueue": "never sent",
-    "CallbackQueue": "statuses to record",
-    "CallbackDeadLetterQueue": "statuses given up",
-    "NotifyFailureDeadLetterQueue": "notices given up",
+    "SendQueue": "sends",
+    "SendDeadLetterQueue": "sends, dead letters",
+    "CallbackQueue": "callbacks",
+    "CallbackDeadLetterQueue": "callbacks, dead letters",
+    "NotifyFailureDeadLetterQueue": "notices, dead letters",
 }
 
 _HERE: Final = Path(__file__).parent
@@ -58,7 +57,7 @@ class DashboardPage(HttpServer):
         port: its own, or 0 for a free one.
         functions: Lambda.
         function_arn: the widget's function, which alone can be called through here.
-        drawn: the graphs of the moment.
+        read_measures: returns the current numbers and graphs.
     """
 
     def __init__(
@@ -67,13 +66,13 @@ class DashboardPage(HttpServer):
         port: int,
         functions: "LambdaClient",
         function_arn: str,
-        drawn: Callable[[], Markup],
+        read_measures: Callable[[], Measures],
     ) -> None:
         super().__init__(port=port, answer=self._answer)
         self._functions = functions
         self._function_arn = function_arn
-        self._drawn = drawn
-        self._drawing = threading.Lock()  # to draw is to read all there is: one at a time
+        self._read_measures = read_measures
+        self._reading = threading.Lock()  # each reads whole tables: one at a time
         self._names = {f"{LOOPBACK}:{self.port}", f"localhost:{self.port}"}
 
     def _answer(self, request: Request) -> Response:
@@ -82,9 +81,10 @@ class DashboardPage(HttpServer):
             return _sentence(HTTPStatus.MISDIRECTED_REQUEST, f"This page is at {self.url}/ only.")
         path = request.target.partition("?")[0]
         match request.method, path:
-            case "GET", "/graphs":
-                with self._drawing:
-                    return _answered(str(self._drawn()).encode(), _HTML)
+            case "GET", "/measures":
+                with self._reading:
+                    measures = asdict(self._read_measures())
+                return _answered(json.dumps(measures).encode(), "application/json")
             case "GET", _ if path in _FILES:
                 name, kind = _FILES[path]
                 return _answered((_HERE / name).read_bytes(), kind)
@@ -121,15 +121,14 @@ class DashboardPage(HttpServer):
         return _answered(str(json.loads(returned)).encode(), _HTML)
 
 
-def drawn(account: AwsAccount, stack: Stack) -> Markup:
-    """The graphs of what the stack's tables and queues hold right now."""
-    measures = measured(
+def read_measures(account: AwsAccount, stack: Stack) -> Measures:
+    """Measure what the stack's tables and queues hold now."""
+    return measure(
         account.items(stack.resources["MessagesTable"]),
         account.items(stack.resources["SendRequestsTable"]),
+        {label: account.waiting_in(stack.resources[queue]) for queue, label in _QUEUES.items()},
         datetime.now(UTC),
     )
-    queues = {words: account.waiting_in(stack.resources[queue]) for queue, words in _QUEUES.items()}
-    return graphs(measures, queues)
 
 
 def _answered(body: bytes, kind: str) -> Response:

@@ -49,7 +49,7 @@ def test_the_page_lists_what_failed_and_what_to_do(failed: str, page: Browser) -
     assert "Sending it again later can help." in seen
     assert "…0003" in seen
     assert UNREACHABLE not in seen
-    assert page.count("#graphs svg rect") > 0
+    assert page.count("#graphs .bar") > 0
     assert page.complaints() == []
 
 

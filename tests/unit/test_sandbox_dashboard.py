@@ -10,14 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from delivery.domain.messages import Lifetimes, Message, Source
-from delivery.text.html import element
-from sandbox.dashboard.graphs import graphs
-from sandbox.dashboard.measures import BINS, measured
+from sandbox.dashboard.measures import measure
 from sandbox.dashboard.page import DashboardPage
 from sandbox.http_server import Request, Response, call, forward
 from tests.builders import NOON, a_message, an_update
-from tests.support.screen import Screen
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -38,129 +34,71 @@ def a_failure(code: int | None) -> dict[str, Any]:
     return a_record(an_update("failed", error_code=code))
 
 
-# --- what it measures ----------------------------------------------------------------------------
+# --- numbers and graphs --------------------------------------------------------------------------
 
 
-def test_outcomes_are_counted_and_the_rate_is_of_those_that_ended() -> None:
+def numbers_of(messages: list[dict[str, Any]], *requests: dict[str, Any]) -> dict[str, str]:
+    return {it.name: it.value for it in measure(messages, requests, {}, NOW).numbers}
+
+
+def bars_of(graph: str, *messages: dict[str, Any], **queues: int) -> dict[str, str]:
+    graphs = {it.title: it.bars for it in measure(messages, [], queues, NOW).graphs}
+    return {bar.name: bar.label for bar in graphs[graph]}
+
+
+def test_outcomes_are_counted_and_the_rate_is_of_messages_with_a_final_outcome() -> None:
     unconfirmed = a_message("sent").unconfirmed(NOW).as_record()
     messages = [a_delivery(1), a_delivery(2), a_failure(30003), unconfirmed, a_record("sent")]
 
-    measures = measured(messages, [], NOW)
-
-    assert measures.outcomes == {"delivered": 2, "failed": 1, "unconfirmed": 1, "pending": 1}
-    assert measures.delivery_rate == 0.5
-    assert measured([a_record("sent")], [], NOW).delivery_rate is None
-
-
-def test_outcomes_over_time_are_those_of_the_messages_created_then() -> None:
-    old = a_record(an_update("failed", after=600 - 29 * 60))
-    new = a_record(an_update("sent", after=600))
-
-    measures = measured([old, new, a_delivery(1)], [], NOW)
-
-    assert measures.bin_spans == timedelta(minutes=1)
-    assert len(measures.outcomes_over_time) == BINS
-    assert measures.outcomes_over_time[0] == {"failed": 1}
-    assert measures.outcomes_over_time[-11] == {"delivered": 1}
-    assert measures.outcomes_over_time[-1] == {"pending": 1}
-
-
-@pytest.mark.parametrize(
-    ("seconds", "spans"), [(0, 10), (289, 10), (291, 20), (86_000, 3600), (10**9, 86_400)]
-)
-def test_a_bar_spans_a_round_time_that_shows_all_if_it_can(seconds: int, spans: int) -> None:
-    record = a_record(an_update("sent", after=600 - seconds))
-
-    measures = measured([record], [], NOW)
-
-    assert measures.bin_spans == timedelta(seconds=spans)
-    assert sum(bin_.get("pending", 0) for bin_ in measures.outcomes_over_time) == 1
-
-
-def test_a_bar_keeps_its_messages_as_time_goes_by() -> None:
-    records = [a_record(an_update("sent", after=second)) for second in range(120)]
-
-    before = measured(records, [], NOON + timedelta(seconds=120)).outcomes_over_time
-    after = measured(records, [], NOON + timedelta(seconds=129)).outcomes_over_time
-
-    assert before == after
+    assert numbers_of(messages) == {
+        "messages": "5",
+        "delivered": "50 %",
+        "failed": "1",
+        "unconfirmed": "1",
+        "pending": "1",
+        "requests in doubt": "0",
+    }
+    assert numbers_of([a_record("sent")])["delivered"] == "none yet"
 
 
 def test_failures_are_counted_by_category_the_most_frequent_first() -> None:
-    codes = (21610, 30003, 30005, None)
+    failures = [a_failure(code) for code in (21610, 30003, 30005, None)]
 
-    categories = measured([a_failure(code) for code in codes], [], NOW).failures_by_category
-
-    assert list(categories.items()) == [
-        ("recipient_unreachable", 2),
-        ("opt_out", 1),
-        ("unknown", 1),
-    ]
+    assert list(bars_of("Failures by category", *failures).values()) == ["2", "1", "1"]
 
 
-def test_percentiles_are_values_that_were_seen() -> None:
+def test_percentiles_are_values_that_occurred() -> None:
+    title = "Seconds from creation to delivered"
     messages = [a_delivery(seconds) for seconds in range(1, 101)]
 
-    assert measured(messages, [], NOW).seconds_to_delivered == {"p50": 50, "p90": 90, "p99": 99}
-    assert measured(messages[:1], [], NOW).seconds_to_delivered == {"p50": 1, "p90": 1, "p99": 1}
-    assert measured([], [], NOW).seconds_to_delivered == {}
+    assert bars_of(title, *messages) == {"p50": "50.00 s", "p90": "90.00 s", "p99": "99.00 s"}
+    assert set(bars_of(title, messages[0]).values()) == {"1.00 s"}
+    assert bars_of(title) == {}
 
 
-def test_those_on_their_way_are_counted_by_age() -> None:
-    ages = (0, 2.9, 3, 60, 600)
-    messages = [a_record(an_update("sent", after=600 - age)) for age in ages]
-
-    assert list(measured(messages, [], NOW).awaiting_by_age.values()) == [2, 1, 1, 1]
+def test_the_messages_of_each_queue_are_shown() -> None:
+    assert bars_of("Messages in queues", send=7, callbacks=0) == {"send": "7", "callbacks": "0"}
 
 
 @pytest.mark.parametrize(
     ("state", "lease_until", "count"),
     [
-        ("in_doubt", "2026-11-23T12:00:00.000Z", 1),
-        ("in_progress", "2026-11-23T12:00:00.000Z", 1),
-        ("in_progress", "2026-11-23T13:00:00.000Z", 0),
-        ("sent", "2026-11-23T12:00:00.000Z", 0),
+        ("in_doubt", "2026-11-23T12:00:00.000Z", "1"),
+        ("in_progress", "2026-11-23T12:00:00.000Z", "1"),
+        ("in_progress", "2026-11-23T13:00:00.000Z", "0"),
+        ("sent", "2026-11-23T12:00:00.000Z", "0"),
     ],
 )
-def test_a_claim_without_a_result_is_in_doubt_when_its_lease_is_over(
-    state: str, lease_until: str, count: int
+def test_a_claim_without_a_result_is_in_doubt_when_its_lease_has_expired(
+    state: str, lease_until: str, count: str
 ) -> None:
     request = {"state": state, "lease_until": lease_until}
 
-    assert measured([], [request], NOW).requests_in_doubt == count
+    assert numbers_of([], request)["requests in doubt"] == count
 
 
-def test_what_is_left_of_an_erased_message_counts_nowhere() -> None:
-    assert measured([{"message_sid": "SM1"}], [], NOW).outcomes == {}
-
-
-# --- what it draws -------------------------------------------------------------------------------
-
-
-def drawn(*messages: dict[str, Any], queues: dict[str, int] | None = None) -> Screen:
-    return Screen(str(graphs(measured(messages, [], NOW), queues or {"to send": 0})))
-
-
-def test_the_graphs_say_their_numbers() -> None:
-    screen = drawn(a_delivery(1.5), a_failure(30003), queues={"to send": 7})
-
-    assert {"50 %", "1.50 s", "recipient unreachable", "1 delivered", "1 failed"} <= set(
-        screen.texts
-    )
-    assert screen.texts[screen.texts.index("to send") + 1] == "7"
-
-
-def test_an_empty_sandbox_is_drawn_as_well() -> None:
-    screen = drawn()
-
-    assert {"none yet", "None.", "Nothing is delivered yet."} <= set(screen.texts)
-
-
-def test_what_is_in_the_table_is_text() -> None:
-    update = an_update("<script>", source=Source.SEND, reference="<b>")
-    record = Message.first_heard_of(update, Lifetimes()).as_record()
-
-    assert set(drawn(record).tags) <= set(drawn(a_failure(30003), a_delivery(1)).tags)
+def test_an_erased_message_is_not_counted() -> None:
+    assert numbers_of([{"message_sid": "SM1"}])["messages"] == "0"
 
 
 # --- whom it answers -----------------------------------------------------------------------------
@@ -192,7 +130,7 @@ def page(functions: Functions) -> Iterator[DashboardPage]:
         port=0,
         functions=cast("LambdaClient", functions),
         function_arn=ENDPOINT,
-        drawn=lambda: element("p", "graphs"),
+        read_measures=lambda: measure([], [], {}, NOW),
     ) as page:
         yield page
 
@@ -211,8 +149,8 @@ def ask(page: DashboardPage, *headers: tuple[str, str], method: str = "GET") -> 
         ("/", "text/html; charset=utf-8"),
         ("/dashboard.js", "text/javascript; charset=utf-8"),
         ("/dashboard.css", "text/css; charset=utf-8"),
-        ("/graphs", "text/html; charset=utf-8"),
-        ("/graphs?x", "text/html; charset=utf-8"),
+        ("/measures", "application/json"),
+        ("/measures?x", "application/json"),
     ],
 )
 def test_the_page_has_everything_that_it_needs(page: DashboardPage, path: str, kind: str) -> None:
