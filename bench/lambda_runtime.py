@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, Self
 
-from sandbox.sam import Sam
+from sandbox.aws.sam import Sam
 from simulation.deployment import PROJECT, REGION, functions
 
 INSIDE: Final = Path(__file__).parent / "inside"

@@ -1,22 +1,13 @@
-"""The whole system on one machine: emulated AWS, simulated Twilio, the real stack between them.
+"""The whole system on one machine: emulated AWS, simulated Twilio, and the real stack between them.
 
-command       `python -m sandbox`: up, demo
-running       starts everything in its order, and ends it in the reverse one
-readiness     knows when all of it answers
-endpoints     tells other programs where it is
-
-emulator      AWS: MiniStack, which attached ends with us
-aws_account   what the sandbox itself asks of it
-sam           builds and deploys the real template; unsupported leaves out what MiniStack refuses
-twilio        the Twilio simulator
-gateway       API Gateway's public endpoints, and faults on the way
-
-What MiniStack does not do as AWS does:
-routes        of HTTP APIs
-permissions   of topics and queues
-schedule      every other second; seconds has all spans of time
-mailbox       notices by email
-dashboard     a page that stands for CloudWatch's
+cli          `python -m sandbox`
+demo, up     its commands
+lifecycle    starts all components, and stops them in reverse order
+endpoints    the file in which other programs read where everything is
+aws          the emulated AWS
+twilio       the simulated Twilio
+dashboard    a page that stands in for the CloudWatch dashboard
+http_server  the HTTP server of all of these
 """
 
 import sys

@@ -8,7 +8,7 @@ from pathlib import Path
 site.addsitedir(str(Path(__file__).resolve().parents[1] / "layers" / "delivery"))
 
 try:
-    from sandbox.command import main
+    from sandbox.cli import main
 except ModuleNotFoundError as missing:
     sys.exit(f"The package {missing.name} is not installed here: `make demo` installs all of them.")
 

@@ -9,12 +9,12 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
+from sandbox.aws.mailbox import Email
 from sandbox.console import step
 from sandbox.http_server import Response, call
-from sandbox.mailbox import Email
-from sandbox.running import Sandbox, Settings, running_sandbox
+from sandbox.lifecycle import Sandbox, Settings, running_sandbox
+from sandbox.polling import TimedOut, wait_for
 from sandbox.up import show_email
-from sandbox.waiting import WaitedInVain, wait_for
 
 type Json = Any
 """What an API answered."""
@@ -205,7 +205,7 @@ def _end(sandbox: Sandbox, story: Story, answer: Response) -> _End:
             what=f"{story.title}: {', '.join(story.told)} and outcome {story.outcome}",
         )
         wrong = ""
-    except WaitedInVain as waited:
+    except TimedOut as waited:
         wrong = str(waited)
     return _End(
         story=story,
@@ -284,7 +284,7 @@ def _show_notices(
             within=_ENDS_WITHIN_SECONDS,
             what="An email for each failed message",
         )
-    except WaitedInVain as waited:
+    except TimedOut as waited:
         return [str(waited)]
     console.print()
     console.print("The failure notice, as the on-call person gets it by email", style="bold")

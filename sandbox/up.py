@@ -6,10 +6,10 @@ from typing import Final
 
 from rich.console import Console
 
+from sandbox.aws.mailbox import Email
+from sandbox.aws.sam_local import variables_of, written
 from sandbox.endpoints import Endpoints
-from sandbox.mailbox import Email
-from sandbox.running import FAILURE_EMAIL, FOLDER, Sandbox, Settings, running_sandbox
-from sandbox.sam_local import variables_of, written
+from sandbox.lifecycle import FAILURE_EMAIL, FOLDER, Sandbox, Settings, running_sandbox
 
 SAM_LOCAL_FILE: Final = FOLDER / "sam-local.json"
 

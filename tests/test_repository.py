@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from delivery_cli.main import main as operate
-from sandbox.command import main
+from sandbox.cli import main
 
 PROJECT = Path(__file__).parents[1]
 README = (PROJECT / "README.md").read_text("utf-8")

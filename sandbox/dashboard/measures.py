@@ -15,7 +15,7 @@ from delivery.domain.messages import Outcome
 from delivery.domain.send_requests import RequestState
 from delivery.text.formatting import CATEGORY_IN_WORDS
 from delivery.twilio.error_codes import Category, explain
-from sandbox.aws_account import Record
+from sandbox.aws.account import Record
 
 _PERCENTILES: Final = (50, 90, 99)
 

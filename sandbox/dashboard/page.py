@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sandbox.aws_account import AwsAccount, Stack
+from sandbox.aws.account import AwsAccount, Stack
 from sandbox.dashboard.measures import Measures, measure
 from sandbox.http_server import LOOPBACK, HttpServer, Request, Response
 

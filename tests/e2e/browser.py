@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 import requests
 
-from sandbox.waiting import wait_for
+from sandbox.polling import wait_for
 
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _WITHIN_SECONDS: Final = 20

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.aws.gateway import Gateway
+from sandbox.aws.mailbox import Email
 from sandbox.console import new_console
 from sandbox.endpoints import EndpointsFile
-from sandbox.gateway import Gateway
-from sandbox.mailbox import Email
-from sandbox.running import Sandbox, Settings, running_sandbox
-from sandbox.waiting import wait_for
+from sandbox.lifecycle import Sandbox, Settings, running_sandbox
+from sandbox.polling import wait_for
 from tests.e2e.outside import WITHIN_SECONDS, Inbox, Json, OutsideProgram
 
 HERE = Path(__file__).parent

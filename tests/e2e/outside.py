@@ -14,7 +14,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from botocore.config import Config
 from twilio.request_validator import RequestValidator
 
-from sandbox.waiting import wait_for
+from sandbox.polling import wait_for
 
 type Json = Any
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from sandbox.running import Sandbox
-from sandbox.waiting import wait_for
+from sandbox.lifecycle import Sandbox
+from sandbox.polling import wait_for
 from tests.e2e.outside import WITHIN_SECONDS, OutsideProgram
 
 

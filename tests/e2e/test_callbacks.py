@@ -7,8 +7,8 @@ import pytest
 import requests
 from twilio.request_validator import RequestValidator
 
-from sandbox.gateway import Fault, FaultKind
-from sandbox.running import Sandbox
+from sandbox.aws.gateway import Fault, FaultKind
+from sandbox.lifecycle import Sandbox
 from tests.e2e.outside import OutsideProgram, a_message_sid
 
 LIFE = ("queued", "sent", "delivered", "read")

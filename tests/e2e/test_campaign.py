@@ -12,9 +12,9 @@ import pytest
 import requests
 
 from sandbox.console import new_console
-from sandbox.running import Sandbox, Settings, running_sandbox
+from sandbox.lifecycle import Sandbox, Settings, running_sandbox
+from sandbox.polling import wait_for
 from sandbox.twilio.resource import Message
-from sandbox.waiting import wait_for
 from tests.e2e.outside import SENDER, Json, request_id_of
 
 MESSAGES: Final = 200

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from sandbox.running import Sandbox
+from sandbox.lifecycle import Sandbox
 from tests.e2e.browser import Browser, missing, running_browser
 from tests.e2e.outside import OutsideProgram
 from tests.support.screen import Screen

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.gateway import Fault, FaultKind, Gateway
-from sandbox.running import Sandbox
+from sandbox.aws.gateway import Fault, FaultKind, Gateway
+from sandbox.lifecycle import Sandbox
 from tests.e2e.outside import Inbox, OutsideProgram, a_body
 from tests.e2e.test_stories import STORIES
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from sandbox.mailbox import Email
-from sandbox.waiting import wait_for
+from sandbox.aws.mailbox import Email
+from sandbox.polling import wait_for
 from tests.e2e.outside import WITHIN_SECONDS, Inbox, OutsideProgram, a_message_sid, facts_of
 
 STORM = 300

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from sandbox.gateway import Fault, FaultKind, Gateway
-from sandbox.running import PROJECT, Sandbox
-from sandbox.waiting import wait_for
+from sandbox.aws.gateway import Fault, FaultKind, Gateway
+from sandbox.lifecycle import PROJECT, Sandbox
+from sandbox.polling import wait_for
 from tests.e2e.outside import SENDER, WITHIN_SECONDS, OutsideProgram, a_body, a_key
 from tests.support.command_line import Ran, run
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import pytest
 
-from sandbox.running import Sandbox
-from sandbox.waiting import wait_for
+from sandbox.lifecycle import Sandbox
+from sandbox.polling import wait_for
 from tests.e2e.outside import WITHIN_SECONDS, Inbox, OutsideProgram, a_message_sid, facts_of
 
 WRITERS: Final = ("SendMessageFunction", "StatusCallbackFunction", "ReconcileMessagesFunction")

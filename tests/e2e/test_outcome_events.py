@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.running import Sandbox
-from sandbox.waiting import wait_for
+from sandbox.lifecycle import Sandbox
+from sandbox.polling import wait_for
 from tests.e2e.outside import WITHIN_SECONDS, OutsideProgram, a_message_sid
 
 type Json = Any

@@ -14,9 +14,9 @@ from typing import Final
 import pytest
 import requests
 
-from sandbox.gateway import MESSAGES_API_PREFIX, Fault, FaultKind, Gateway
-from sandbox.running import Sandbox
-from sandbox.waiting import wait_for
+from sandbox.aws.gateway import MESSAGES_API_PREFIX, Fault, FaultKind, Gateway
+from sandbox.lifecycle import Sandbox
+from sandbox.polling import wait_for
 from tests.e2e.outside import SENDER, Inbox, Json, OutsideProgram, a_body, a_key, facts_of
 from tests.e2e.test_stories import STORIES
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.running import Sandbox
+from sandbox.lifecycle import Sandbox
 from tests.cloudformation import load_template
 from tests.e2e.outside import OutsideProgram
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import requests
 
-from sandbox.gateway import MESSAGES_API_PREFIX, Fault, FaultKind, Gateway
-from sandbox.waiting import wait_for
+from sandbox.aws.gateway import MESSAGES_API_PREFIX, Fault, FaultKind, Gateway
+from sandbox.polling import wait_for
 from tests.e2e.outside import (
     SENDER,
     WITHIN_SECONDS,

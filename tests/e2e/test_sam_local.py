@@ -1,7 +1,7 @@
 """The environment that `sam local` gets, of the deployed functions."""
 
-from sandbox.running import Sandbox
-from sandbox.sam_local import variables_of
+from sandbox.aws.sam_local import variables_of
+from sandbox.lifecycle import Sandbox
 from tests.cloudformation import load_template
 
 

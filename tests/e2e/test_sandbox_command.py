@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from sandbox.endpoints import Endpoints
-from sandbox.running import PROJECT
-from sandbox.waiting import wait_for
+from sandbox.lifecycle import PROJECT
+from sandbox.polling import wait_for
 
 UP_WITHIN_SECONDS = 120
 ENDS_WITHIN_SECONDS = 30

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 
-from sandbox.running import Sandbox
+from sandbox.lifecycle import Sandbox
 from tests.e2e.outside import SENDER, Inbox, OutsideProgram
 
 

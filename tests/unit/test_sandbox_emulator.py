@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.emulator import Emulator
+from sandbox.aws.emulator import Emulator
 from sandbox.errors import SandboxError
 from sandbox.http_server import choose_ports
 

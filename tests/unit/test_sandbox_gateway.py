@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 import pytest
 
-from sandbox.gateway import Fault, FaultKind, Gateway
+from sandbox.aws.gateway import Fault, FaultKind, Gateway
 from sandbox.http_server import HttpServer, NoResponse, Request, Response, call, forward
 
 CALLBACK_HOST = "aaaa1111.execute-api.127.0.0.1"

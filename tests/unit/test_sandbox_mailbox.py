@@ -6,8 +6,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from sandbox.aws.mailbox import Email, Mailbox, email_of
 from sandbox.http_server import HttpServer, Request, Response, forward
-from sandbox.mailbox import Email, Mailbox, email_of
 
 
 def a_call(**parameters: str) -> bytes:

@@ -8,7 +8,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from sandbox.permissions import allow_batches, close_topic
+from sandbox.aws.permissions import allow_batches, close_topic
 
 type Json = Any
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.polling import TimedOut, wait_for
 from sandbox.pool import InterruptiblePool
-from sandbox.waiting import WaitedInVain, wait_for
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -40,5 +40,5 @@ def test_an_interrupt_cancels_the_tasks_of_the_pool() -> None:
         wait_and_be_interrupted()
 
     running, not_started = waiting
-    assert isinstance(running.exception(PATIENCE), WaitedInVain)
+    assert isinstance(running.exception(PATIENCE), TimedOut)
     assert not_started.cancelled()

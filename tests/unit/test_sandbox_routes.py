@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from sandbox.aws.routes import Route, routes_of
 from sandbox.errors import SandboxError
-from sandbox.routes import Route, routes_of
 
 type Json = Any
 

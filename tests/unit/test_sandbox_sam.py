@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.aws.sam import Sam
 from sandbox.errors import SandboxError
-from sandbox.sam import Sam
 
 STAND_IN = """#!{python}
 import os, sys

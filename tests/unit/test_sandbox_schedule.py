@@ -9,10 +9,10 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
+from sandbox.aws.schedule import Schedule, ScheduledRun, scheduled_runs
+from sandbox.aws.time_scale import NOTICE_ABANDONED_AFTER, PARAMETERS
 from sandbox.errors import SandboxError
-from sandbox.schedule import Schedule, ScheduledRun, scheduled_runs
-from sandbox.seconds import NOTICE_ABANDONED_AFTER, PARAMETERS
-from sandbox.waiting import wait_for
+from sandbox.polling import wait_for
 from tests.cloudformation import load_template
 
 type Json = Any

@@ -22,24 +22,24 @@ from typing import Any, Final, Self
 
 from rich.console import Console
 
-from sandbox.aws_account import STACK_NAME, AwsAccount, Stack
+from sandbox.aws.account import STACK_NAME, AwsAccount, Stack
+from sandbox.aws.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Emulator
+from sandbox.aws.gateway import MESSAGES_API_PREFIX, Gateway
+from sandbox.aws.mailbox import Email, Mailbox
+from sandbox.aws.permissions import allow_batches, close_topic
+from sandbox.aws.readiness import wait_until_all_answer
+from sandbox.aws.routes import create_routes, routes_of
+from sandbox.aws.sam import BUCKET, Sam
+from sandbox.aws.schedule import Schedule, ScheduledRun, scheduled_runs
+from sandbox.aws.time_scale import PARAMETERS, QUEUES_REDELIVER_AFTER
 from sandbox.console import step
 from sandbox.dashboard.page import DashboardPage, read_measures
-from sandbox.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Emulator
 from sandbox.endpoints import Endpoints, EndpointsFile
 from sandbox.errors import SandboxError
-from sandbox.gateway import MESSAGES_API_PREFIX, Gateway
 from sandbox.http_server import choose_ports
-from sandbox.mailbox import Email, Mailbox
-from sandbox.permissions import allow_batches, close_topic
-from sandbox.readiness import wait_until_all_answer
-from sandbox.routes import create_routes, routes_of
-from sandbox.sam import BUCKET, Sam
-from sandbox.schedule import Schedule, ScheduledRun, scheduled_runs
-from sandbox.seconds import PARAMETERS, QUEUES_REDELIVER_AFTER
+from sandbox.polling import TimedOut
 from sandbox.twilio.accounts import Account as TwilioAccount
 from sandbox.twilio.server import SimulatorServer
-from sandbox.waiting import WaitedInVain
 
 PROJECT: Final = Path(__file__).resolve().parents[1]
 FOLDER: Final = PROJECT / ".sandbox"
@@ -207,7 +207,7 @@ def _dashboard(port: int, account: AwsAccount, stack: Stack) -> DashboardPage:
 def _wait_until_all_answer(endpoints: Endpoints, stack: Stack, around: _Surroundings) -> None:
     try:
         wait_until_all_answer(endpoints, stack, around.account)
-    except WaitedInVain as error:
+    except TimedOut as error:
         raise SandboxError(
             f"{error}\nThe log of the emulated AWS: {around.emulator.log}"
         ) from error

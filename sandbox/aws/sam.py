@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from sandbox.aws.template_filter import without_metric_math
 from sandbox.errors import SandboxError
-from sandbox.unsupported import without_metric_math
 
 BUCKET: Final = "sandbox-artifacts"
 

@@ -1,6 +1,6 @@
 """What the emulator cannot make is left out; all the rest is deployed as it was built."""
 
-from sandbox.unsupported import without_metric_math
+from sandbox.aws.template_filter import without_metric_math
 
 TEMPLATE = """\
 Parameters:

@@ -1,8 +1,8 @@
 """Runs MiniStack for as long as the process that started it lives.
 
-`python -m sandbox.attached FOLDER`, with a pipe as standard input that the parent never writes to.
-The pipe closes however the parent ends, kill -9 included, and then this process and every Lambda
-worker that it started (they share its process group) end too, and the folder is removed.
+`python -m sandbox.aws.supervised FOLDER` needs a pipe as standard input to which the parent never
+writes. The pipe closes when the parent ends, even by SIGKILL. This process then removes the folder
+and ends itself and its Lambda workers, which share its process group.
 """
 
 import os

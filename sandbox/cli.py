@@ -19,7 +19,7 @@ from sandbox.console import new_console
 from sandbox.demo import demo
 from sandbox.endpoints import EndpointsFile, FileTaken
 from sandbox.errors import SandboxError
-from sandbox.running import FOLDER, Settings
+from sandbox.lifecycle import FOLDER, Settings
 from sandbox.up import up
 
 _ENDS_IT: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -9,7 +9,7 @@ from boto3 import Session
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.config import Config
 
-from sandbox.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from sandbox.aws.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from sandbox.http_server import LOOPBACK
 
 if TYPE_CHECKING:

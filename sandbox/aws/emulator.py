@@ -19,7 +19,7 @@ from typing import Final, NoReturn, Self
 
 from sandbox.errors import SandboxError
 from sandbox.http_server import LOOPBACK, NoResponse, call
-from sandbox.waiting import WaitedInVain, wait_for
+from sandbox.polling import TimedOut, wait_for
 
 ACCESS_KEY_ID: Final = "test"  # MiniStack's root credentials
 SECRET_ACCESS_KEY: Final = "test"  # noqa: S105 -- the same: opens nothing but the emulator
@@ -46,8 +46,8 @@ class Emulator:
         self._port = port
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 -- no shell, and nobody else's words
-                [sys.executable, "-m", "sandbox.attached", str(folder)],
-                cwd=Path(__file__).resolve().parents[1],
+                [sys.executable, "-m", "sandbox.aws.supervised", str(folder)],
+                cwd=Path(__file__).resolve().parents[2],
                 env=_environment(port, folder) | {"AWS_ENDPOINT_URL_SNS": mailbox_url},
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -76,7 +76,7 @@ class Emulator:
                 within=_READY_WITHIN_SECONDS,
                 what="An answer from the AWS emulator",
             )
-        except WaitedInVain as error:
+        except TimedOut as error:
             raise SandboxError(f"{error}; see {self.log}") from error
         if self._process.poll() is not None:
             raise SandboxError(f"The AWS emulator did not start; see {self.log}")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from sandbox.aws.time_scale import SCHEDULES_RUN_EVERY, hastened
 from sandbox.errors import SandboxError
-from sandbox.seconds import SCHEDULES_RUN_EVERY, hastened
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

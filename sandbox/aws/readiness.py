@@ -6,11 +6,11 @@ from http import HTTPStatus
 from threading import Event
 from typing import Final
 
-from sandbox.aws_account import AwsAccount, Stack
+from sandbox.aws.account import AwsAccount, Stack
 from sandbox.endpoints import Endpoints
 from sandbox.http_server import NoResponse, call
+from sandbox.polling import TimedOut, wait_for
 from sandbox.pool import InterruptiblePool
-from sandbox.waiting import WaitedInVain, wait_for
 
 _WITHIN_SECONDS: Final = 40
 _CALLBACKS_AT_ONCE: Final = 3  # so many environments are warm when the first ones come
@@ -24,7 +24,7 @@ def wait_until_all_answer(endpoints: Endpoints, stack: Stack, account: AwsAccoun
     and what the dashboard's widget says of itself.
 
     Raises:
-        WaitedInVain: one of them does not.
+        TimedOut: one of them does not.
     """
     callback = ("POST", endpoints.status_callback_url, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
     messages = f"{endpoints.messages_api_url}/messages"
@@ -62,8 +62,8 @@ def _wait_for_status(method: str, url: str, expected: HTTPStatus, *, unless: Eve
             what=f"{expected} from {method} {url}",
             unless=unless,
         )
-    except WaitedInVain as error:
-        raise WaitedInVain(f"{error}; the last answer was: {last}") from error
+    except TimedOut as error:
+        raise TimedOut(f"{error}; the last answer was: {last}") from error
 
 
 def _tell_of_nothing(stack: Stack, account: AwsAccount) -> None:
@@ -85,4 +85,4 @@ def _invoke(function: str, event: object, stack: Stack, account: AwsAccount) -> 
         FunctionName=stack.resources[function], Payload=json.dumps(event)
     )
     if "FunctionError" in answer:
-        raise WaitedInVain(f"{function} fails: {answer['Payload'].read().decode()}")
+        raise TimedOut(f"{function} fails: {answer['Payload'].read().decode()}")

@@ -8,7 +8,7 @@ from typing import Final
 _LOOKS_EVERY_SECONDS: Final = 0.05
 
 
-class WaitedInVain(Exception):
+class TimedOut(Exception):
     """It did not become true in time."""
 
 
@@ -24,14 +24,14 @@ def wait_for[T](
         unless: nobody wants to know any more.
 
     Raises:
-        WaitedInVain: it never saw anything.
+        TimedOut: it never saw anything.
     """
     deadline = monotonic() + within
     while True:
         if seen := look():
             return seen
         if monotonic() > deadline:
-            raise WaitedInVain(f"{what}: not within {within:g} s")
+            raise TimedOut(f"{what}: not within {within:g} s")
         if unless and unless.is_set():
-            raise WaitedInVain(f"{what}: nobody waits for it any more")
+            raise TimedOut(f"{what}: nobody waits for it any more")
         sleep(_LOOKS_EVERY_SECONDS)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox.command import main
+from sandbox.cli import main
 
 
 @pytest.mark.parametrize(
