@@ -124,7 +124,7 @@ class Case:
 
     name: str
     to: str = "+15558675310"
-    """The recipient chooses the simulator's story."""
+    """The recipient chooses the simulator's scenario."""
     days: int = 1
     listed: bool = True
     """Whether Twilio's list shows them; else each is asked about by itself."""
@@ -141,7 +141,7 @@ CASES: Final = (
 
 def ask_about(case: Case, messages: int) -> Quiet:
     """Let so many messages be quiet, and reconcile once."""
-    twilio = VirtualTwilio(pace=0.001)
+    twilio = VirtualTwilio(step_seconds=0.001)
     quiet = Quiet(messages)
     tables = _Tables(quiet)
     client: Any = tables
@@ -166,7 +166,7 @@ def ask_about(case: Case, messages: int) -> Quiet:
     twilio.run(seconds=timedelta(hours=2).total_seconds())
     if not case.listed:
         settings = twilio.simulator.settings
-        twilio.simulator.settings = settings.changed({"list_lag": 1_000_000.0})
+        twilio.simulator.settings = settings.changed({"list_lag_seconds": 1_000_000.0})
     with requests.Session() as session:
         twilio_client = TwilioClient(session, _TWILIO)
         session.mount(f"{_TWILIO}/", _Wire(twilio, quiet.asked))

@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, Final
 
-from sandbox.twilio.stories import STORIES
+from sandbox.twilio.scenarios import SCENARIOS
 from simulation.deployment import FunctionResource
 from simulation.fakes.queues import Queue
 from simulation.faults import Faults, Mishap
@@ -21,7 +21,7 @@ SENDER: Final = "+15557654321"
 SERVICE_SID: Final = "MG" + "5" * 32
 _RECIPIENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "anybody": (),
-    "a story": tuple(STORIES),
+    "a story": tuple(SCENARIOS),
     "a failure": ("+15555530003", "+15555530005", "+15555530007", "+15555563016"),
     "a recovery": ("+15555550110",),
     "a doubt": ("+15555550107", "+15555550108", "+15555550111"),

@@ -262,7 +262,7 @@ class _Checks:
 
     def _is_unmistakable(self, message: TwilioMessage) -> bool:
         """Nobody else asked for a message that looks the same, and the list shows it in time."""
-        lag = self._world.twilio.simulator.settings.list_lag
+        lag = self._world.twilio.simulator.settings.list_lag_seconds
         in_time = lag < float(parameter("DoubtMinutes")) * 60 - 120
         return in_time and self._look_alikes(message.to, message.body) <= 1
 

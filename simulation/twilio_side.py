@@ -119,7 +119,7 @@ class Twilio:
         if faults.is_out(CALLBACKS, loop.seconds) or faults.happens(
             Mishap.REQUEST_LOST, "callback", loop.seconds
         ):
-            lost = CallbackResult(failure=Failure.NO_CONNECTION)
+            lost = CallbackResult(failure=Failure.CONNECTION_FAILED)
             loop.after(attempt.connect_timeout, lambda: settle(lost))
             return
         way = faults.uniform(0.005, 0.2)
@@ -141,7 +141,7 @@ class Twilio:
             results.append(result)
             heard = result.status or result.failure, "to", attempt.body
             self._trace.add(self._loop.seconds, "Twilio", "hears", heard)
-            self.simulator.callback_answered(attempt, result, self._loop.now)
+            self.simulator.record_attempt(attempt, result, self._loop.now)
             self._wake()
 
         return settle
@@ -228,7 +228,7 @@ class TwilioSession:
         if answer is None:
             raise requests.ConnectionError(ProtocolError("Connection aborted."))
         if isinstance(answer, HeldResponse):
-            while not self._twilio.simulator.is_settled(answer.after_callback):
+            while not self._twilio.simulator.is_finished(answer.after_callback):
                 self._loop.sleep(0.05)
         return _response(answer)
 
@@ -252,7 +252,7 @@ class TwilioSession:
 
 def _result(response: HttpResponse | None) -> CallbackResult:
     if response is None:
-        return CallbackResult(failure=Failure.NO_ANSWER)
+        return CallbackResult(failure=Failure.NO_RESPONSE)
     return CallbackResult(status=response.status)
 
 

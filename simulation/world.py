@@ -181,8 +181,8 @@ def _draw_settings(draws: random.Random) -> Settings:
     # What calls back late and is not in the list either is given up, and turns up after all.
     lags = (600.0, 3000.0, 3000.0) if pace > _SLOW else (0.0, 60.0, 600.0, 600.0, 3000.0)
     return Settings(
-        pace=pace,
-        list_lag=draws.choice(lags),
-        sending=draws.random() < 0.2,
+        step_seconds=pace,
+        list_lag_seconds=draws.choice(lags),
+        report_sending=draws.random() < 0.2,
         trial=draws.random() < 0.1,
     )

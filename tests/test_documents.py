@@ -21,7 +21,7 @@ from delivery.domain.send_requests import RequestState
 from delivery.twilio.error_codes import Category
 from functions.query_messages.list_query import InvalidQuery, parse_list
 from functions.send_message.request import InvalidRequest, parse
-from sandbox.twilio.stories import STORIES
+from sandbox.twilio.scenarios import SCENARIOS
 from tests.builders import NOON
 from tests.cloudformation import load_template
 
@@ -216,7 +216,7 @@ def test_every_status_has_its_rank_and_outcome_on_the_page() -> None:
 def test_every_story_of_the_simulator_is_on_the_page_and_no_other() -> None:
     told = re.findall(r"^\| `(\+15555550\d+)` \|", page("getting-started.md"), re.MULTILINE)
 
-    assert told == list(STORIES)
+    assert told == list(SCENARIOS)
 
 
 def test_every_sample_event_is_on_the_page_under_its_function_and_no_other() -> None:

@@ -1,23 +1,28 @@
-"""A simulated Twilio: its Messages API, and status callbacks as Twilio sends them.
+"""A simulated Twilio: the Messages API, and status callbacks as Twilio sends them.
 
-simulator   the simulator itself, pure and deterministic: time, ids and network are its caller's
-server      runs it on a port, in real time
-caller      performs its callbacks over the network
+simulator        the simulator itself, pure and deterministic: callers pass in time, ids and network
+server           runs it on a port, in real time
+callback_client  sends its callbacks over the network
 
-rest        which request does what
-creation    reads a request to send, and refuses what Twilio refuses
-listing     pages of messages
-resource    a message, and the documents that show it, in JSON and XML
-accounts    who may call, and whose token signs
-errors      Twilio's refusals
-exchange    a request and its answer as plain values
+rest             routes of the REST API, and what each does
+create_request   checks a request to create a message
+parameters       reads forms and queries
+listing          pages of messages
+resource         a message, and the documents that show it, in JSON and XML
+accounts         credentials, senders, and the tokens that sign callbacks
+errors           error responses
 
-stories     what happens to a message, by its recipient's number
-playback    plays the stories: what happens when, and what came of it
-callbacks   what a callback says, how it is signed, when it is tried again
-overrides   what the fragment of its URL says about that
-segments    how many parts a text takes
+scenarios        what happens to a message, by its recipient's number
+engine           runs the scenarios: which status is due when, which callback is sent when
+callbacks        parameters, signature and retries of a callback
+overrides        connection overrides in the fragment of a callback's URL
+segments         how many segments a text takes
 
-settings    what can be changed while it runs
-own_pages   /_simulator/: what it knows, for tests and for people who look inside
+settings         what can be changed while it runs
+admin_api        /_simulator/: messages with their callbacks, settings, credentials
+
+To add
+- a scenario: a row in `scenarios.SCENARIOS` and in docs/getting-started.md
+- a parameter of a new message: `create_request`, and a field of `resource.Message` if it is kept
+- an error code: raise `ApiError` where Twilio checks; its HTTP status, if not 400, is in `errors`
 """

@@ -1,4 +1,4 @@
-"""Who may call the simulator, and whose token signs callbacks."""
+"""The accounts of the simulated Twilio: credentials, senders, and the tokens that sign."""
 
 import base64
 import hmac
@@ -14,9 +14,9 @@ VALID_TEST_SENDER = "+15005550006"
 class Account:
     """A Twilio account or subaccount.
 
-    A test account has Twilio's test credentials: it validates, sends nothing and stores nothing
-    (https://www.twilio.com/docs/iam/test-credentials). `senders` None means that every well-formed
-    sender is this account's; `pool` is what a Messaging Service picks from.
+    A test account has Twilio's test credentials: requests are checked, but nothing is sent or
+    stored (https://www.twilio.com/docs/iam/test-credentials). With `senders` None every
+    well-formed sender belongs to the account; a Messaging Service picks its sender from `pool`.
     """
 
     sid: str
@@ -29,20 +29,20 @@ class Account:
 
 
 class Accounts:
-    """The accounts of this Twilio; a token can be replaced while it runs."""
+    """The accounts of this Twilio; their tokens can be replaced while it runs."""
 
     def __init__(self, accounts: Iterable[Account]) -> None:
         self._accounts = {account.sid: account for account in accounts}
 
     def auth_token(self, account_sid: str) -> str:
-        """The token that signs this account's callbacks: always the auth token, never a key."""
+        """Return the token that signs this account's callbacks; API keys sign nothing."""
         return self._accounts[account_sid].auth_token
 
     def rotate(self, account_sid: str, auth_token: str) -> None:
-        """Promote a new auth token: the old one opens and signs nothing from now on.
+        """Replace an account's auth token; the old one is invalid from now on.
 
         Raises:
-            KeyError: there is no such account.
+            KeyError: the account is unknown.
             ValueError: the token is empty.
         """
         if not auth_token:
@@ -50,17 +50,17 @@ class Accounts:
         self._accounts[account_sid] = replace(self._accounts[account_sid], auth_token=auth_token)
 
     def owner_of(self, sender: str) -> str | None:
-        """The account that lists this sender as its own."""
+        """Return the SID of the account that lists this sender, if one does."""
         owners = (a.sid for a in self._accounts.values() if a.senders and sender in a.senders)
         return next(owners, None)
 
     def authenticate(self, account_sid: str, authorization: str | None) -> Account:
-        """The account that the path names, if the Basic credentials open it.
+        """Return the account that the path names, if the Basic credentials are valid for it.
 
-        They are the account's own, one of its API keys, or those of its parent account.
+        Valid are its own token, its API keys, and the credentials of its parent account.
 
         Raises:
-            ApiError: 20003, worded as Twilio words each case.
+            ApiError: 20003, with Twilio's words for each case.
         """
         user, password = _basic(authorization)
         account = self._accounts.get(account_sid)

@@ -1,4 +1,4 @@
-"""Status callbacks: what they say, how they are signed, and when one is tried again."""
+"""Status callbacks: their parameters, their signature, and when one is retried."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,46 +10,46 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from delivery.twilio.callback import signature
 from sandbox.twilio.overrides import ConnectionOverrides, RetryPolicy
 from sandbox.twilio.resource import API_VERSION, Message
-from sandbox.twilio.stories import Step
+from sandbox.twilio.scenarios import Step
 
-_MOST_REDIRECTS = 10
-_SHORTEST_LIMIT = 0.001
-_FILTERED = 30007
+_MAX_REDIRECTS = 10
+_MIN_TIMEOUT = 0.001
+_FILTERED_BY_CARRIER = 30007
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class Failure(StrEnum):
-    """How an attempt failed without a whole HTTP answer."""
+    """Why an attempt got no complete HTTP response."""
 
-    NO_NAME = "no_name"
-    NO_CONNECTION = "no_connection"
-    NO_TLS = "no_tls"
-    ANOTHER_S_CERTIFICATE = "another_s_certificate"
-    EXPIRED_CERTIFICATE = "expired_certificate"
-    UNTRUSTED_CERTIFICATE = "untrusted_certificate"
-    NO_ANSWER = "no_answer"
-    """Nothing came in time, or the connection closed without a byte."""
-    BROKEN_ANSWER = "broken_answer"
-    """An answer began, and was none or did not end."""
+    NAME_NOT_RESOLVED = "name_not_resolved"
+    CONNECTION_FAILED = "connection_failed"
+    TLS_FAILED = "tls_failed"
+    CERTIFICATE_NAME_MISMATCH = "certificate_name_mismatch"
+    CERTIFICATE_EXPIRED = "certificate_expired"
+    CERTIFICATE_UNTRUSTED = "certificate_untrusted"
+    NO_RESPONSE = "no_response"
+    """No byte came in time, or the connection closed before one."""
+    BROKEN_RESPONSE = "broken_response"
+    """The response was not HTTP, or did not end."""
 
 
 _DEBUGGER_CODES = {
-    Failure.NO_NAME: 11210,
-    Failure.NO_CONNECTION: 11205,
-    Failure.NO_TLS: 11220,
-    Failure.ANOTHER_S_CERTIFICATE: 11235,
-    Failure.EXPIRED_CERTIFICATE: 11236,
-    Failure.UNTRUSTED_CERTIFICATE: 11237,
-    Failure.NO_ANSWER: 11200,
-    Failure.BROKEN_ANSWER: 11206,
+    Failure.NAME_NOT_RESOLVED: 11210,
+    Failure.CONNECTION_FAILED: 11205,
+    Failure.TLS_FAILED: 11220,
+    Failure.CERTIFICATE_NAME_MISMATCH: 11235,
+    Failure.CERTIFICATE_EXPIRED: 11236,
+    Failure.CERTIFICATE_UNTRUSTED: 11237,
+    Failure.NO_RESPONSE: 11200,
+    Failure.BROKEN_RESPONSE: 11206,
 }
 
-_AFTER_CONNECTING = {Failure.NO_ANSWER: RetryPolicy.READ, Failure.BROKEN_ANSWER: None}
-"""What retries these; a broken answer nothing does, because a part of it had come."""
+_AFTER_CONNECTING = {Failure.NO_RESPONSE: RetryPolicy.READ, Failure.BROKEN_RESPONSE: None}
+"""The policy that retries these failures; nothing retries a broken response."""
 
 
 class CallbackState(StrEnum):
-    """How far a callback has got."""
+    """The state of a callback."""
 
     HELD = "held"
     DUE = "due"
@@ -57,17 +57,17 @@ class CallbackState(StrEnum):
     ANSWERED = "answered"
     FAILED = "failed"
     LOST = "lost"
-    """Never sent: its story loses it."""
+    """Never sent, because the scenario loses it."""
 
     @property
-    def is_settled(self) -> bool:
-        """Nothing more will happen to it."""
+    def is_finished(self) -> bool:
+        """Whether the state is final."""
         return self in {CallbackState.ANSWERED, CallbackState.FAILED, CallbackState.LOST}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackAttempt:
-    """One request that the caller of the simulator performs; limits are in seconds.
+    """A request that the simulator's owner sends; timeouts are in seconds.
 
     `read_timeout` limits the wait for each packet, `total_timeout` the attempt as a whole.
     """
@@ -84,7 +84,7 @@ class CallbackAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackResult:
-    """What came of an attempt: an HTTP status, or a failure; `location` of a redirect."""
+    """The result of an attempt: an HTTP status, or a failure; `location` of a redirect."""
 
     status: int | None = None
     failure: Failure | None = None
@@ -92,21 +92,21 @@ class CallbackResult:
 
     @property
     def succeeded(self) -> bool:
-        """Twilio was told that its news arrived."""
+        """Whether the receiver acknowledged the callback."""
         return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004 -- any 2xx
 
     @property
     def redirects(self) -> bool:
-        """Twilio would go on to another URL."""
+        """Whether Twilio would follow this response to another URL."""
         return self.status in _REDIRECTS and bool(self.location)
 
     @property
     def debugger_code(self) -> int:
-        """The entry that this failure leaves in Twilio's debugger."""
+        """The error code of this failure in Twilio's debugger."""
         return 11200 if self.failure is None else _DEBUGGER_CODES[self.failure]
 
     def is_retried_by(self, policy: frozenset[RetryPolicy]) -> bool:
-        """Whether the connection overrides ask for another attempt after this one."""
+        """Whether this retry policy covers the result."""
         if self.failure is not None:
             return _AFTER_CONNECTING.get(self.failure, RetryPolicy.CONNECT) in policy
         status = self.status or 0
@@ -126,8 +126,8 @@ class DebuggerEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PastAttempt:
-    """A request that was made, and what came of it."""
+class AttemptRecord:
+    """A request that was sent, and its result."""
 
     at: datetime
     method: str
@@ -137,9 +137,9 @@ class PastAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Callback:
-    """The news of one status on its way to the account's server, with its history.
+    """The report of one status to the account's server, with the attempts to deliver it.
 
-    `url` is what is requested next; a redirect changes it, and makes the method GET.
+    `url` is requested next; a redirect changes it, and makes the method GET.
     """
 
     callback_id: int
@@ -152,14 +152,14 @@ class Callback:
     state: CallbackState
     started: datetime | None = None
     redirects: int = 0
-    attempts: tuple[PastAttempt, ...] = field(default=())
+    attempts: tuple[AttemptRecord, ...] = field(default=())
 
-    def begun(self, now: datetime) -> Self:
-        """In flight; its total time runs from the first attempt."""
+    def in_flight(self, now: datetime) -> Self:
+        """Return the callback as in flight; its total time runs from the first attempt."""
         return replace(self, state=CallbackState.IN_FLIGHT, started=self.started or now)
 
     def attempt(self, auth_token: str, now: datetime) -> CallbackAttempt:
-        """The request to make now, signed.
+        """Return the request to send now, signed.
 
         Headers as in public captures; the fragment of the URL is neither sent nor signed.
         Source: https://www.twilio.com/docs/usage/webhooks/webhooks-security
@@ -177,7 +177,7 @@ class Callback:
         }
         if self.redirects:
             del headers["Content-Type"]
-        left = max(_SHORTEST_LIMIT, self.seconds_left(now))
+        left = max(_MIN_TIMEOUT, self.seconds_left(now))
         return CallbackAttempt(
             callback_id=self.callback_id,
             method=self._method,
@@ -190,37 +190,37 @@ class Callback:
         )
 
     def seconds_left(self, now: datetime) -> float:
-        """Of the total time, retries and redirects included."""
+        """Return what is left of the total time, which covers retries and redirects."""
         limit = timedelta(seconds=self.overrides.total_timeout)
         return ((self.started or now) + limit - now).total_seconds()
 
-    def answered(self, result: CallbackResult, now: datetime) -> Self:
-        """What follows from an attempt's result: DUE again (at once), ANSWERED or FAILED.
+    def with_result(self, result: CallbackResult, now: datetime) -> Self:
+        """Return the callback after an attempt: DUE again (at once), ANSWERED or FAILED.
 
-        A redirect is followed by GET, which loses the parameters: whatever it ends with, the
-        callback has failed (https://www.twilio.com/docs/usage/twilios-response).
+        A redirect is followed by GET, which loses the parameters: the callback then fails with
+        any response (https://www.twilio.com/docs/usage/twilios-response).
         """
-        past = PastAttempt(at=now, method=self._method, url=self.url, result=result)
-        known = replace(self, attempts=(*self.attempts, past))
+        attempt = AttemptRecord(at=now, method=self._method, url=self.url, result=result)
+        after = replace(self, attempts=(*self.attempts, attempt))
         in_time = self.seconds_left(now) > 0
         url = _redirect_target(self.url, result)
-        if url and in_time and self.redirects < _MOST_REDIRECTS:
-            return replace(known, state=CallbackState.DUE, url=url, redirects=self.redirects + 1)
+        if url and in_time and self.redirects < _MAX_REDIRECTS:
+            return replace(after, state=CallbackState.DUE, url=url, redirects=self.redirects + 1)
         if self.redirects == 0 and result.succeeded:
-            return replace(known, state=CallbackState.ANSWERED)
+            return replace(after, state=CallbackState.ANSWERED)
         retries_left = self.overrides.retries - len(self.attempts)
         retried = self.redirects == 0 and result.is_retried_by(self.overrides.policy)
         if retried and retries_left > 0 and in_time:
-            return replace(known, state=CallbackState.DUE)
-        return replace(known, state=CallbackState.FAILED)
+            return replace(after, state=CallbackState.DUE)
+        return replace(after, state=CallbackState.FAILED)
 
     def debugger_entry(self, now: datetime) -> DebuggerEntry:
-        """The entry of a callback that has failed for good."""
+        """Return the debugger entry of a callback that has failed for good."""
         result = self.attempts[-1].result
-        lost_in_redirects = result.redirects and self.redirects == _MOST_REDIRECTS
+        too_many_redirects = result.redirects and self.redirects == _MAX_REDIRECTS
         return DebuggerEntry(
             at=now,
-            error_code=11215 if lost_in_redirects else result.debugger_code,
+            error_code=11215 if too_many_redirects else result.debugger_code,
             account_sid=self.account_sid,
             message_sid=self.message_sid,
             url=self.url,
@@ -244,10 +244,10 @@ def _redirect_target(url: str, result: CallbackResult) -> str | None:
 def callback_parameters(
     message: Message, step: Step, at: datetime, *, rich_channel: str | None
 ) -> tuple[tuple[str, str], ...]:
-    """What Twilio sends about this status, in the order of public captures."""
+    """Return the parameters that report a status, in the order of public captures."""
     channel = message.channel or rich_channel
     is_channel_receipt = channel is not None and step.status in {"delivered", "read"}
-    # An install id says nothing about the simulator's world, but it has to stay the same.
+    # The simulator has no channel installs; an account's id only has to stay the same.
     install_sid = "XE" + message.account_sid.removeprefix("AC")
     is_installed = channel is not None and step.status != "read"
     channel_failed = channel is not None and step.error_code is not None
@@ -274,13 +274,13 @@ def callback_parameters(
 
 
 def _has_carrier_receipt(channel: str | None, step: Step) -> bool:
-    """Whether the carrier said when; `failed` has it in captures where the carrier filtered."""
-    decided = step.status in {"delivered", "undelivered"} or step.error_code == _FILTERED
+    """Whether the carrier reported a time; captures show one with `failed` only for a filter."""
+    decided = step.status in {"delivered", "undelivered"} or step.error_code == _FILTERED_BY_CARRIER
     return channel is None and decided
 
 
 def is_callback_url(url: str) -> bool:
-    """Whether Twilio takes this as a StatusCallback: http(s), a host name without underscores."""
+    """Whether Twilio accepts this StatusCallback: http(s), a host name without underscores."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port

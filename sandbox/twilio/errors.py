@@ -1,4 +1,4 @@
-"""Twilio's refusals: code, HTTP status and body."""
+"""Twilio's error responses: code, HTTP status and body."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ _HTTP_STATUS = {
     20500: 500,
     30409: 409,
 }
-"""The rest are 400. Twilio documents no status for 20009 and 30409: 409 is our reading."""
+"""All other codes are 400. Twilio documents no status for 20009 and 30409; 409 is assumed."""
 
 
 class ApiError(Exception):
-    """A request that Twilio refuses; `detail` is a further sentence that some answers carry."""
+    """Twilio rejects the request; some errors carry a second sentence as `detail`."""
 
     def __init__(self, code: int, message: str, *, detail: str | None = None) -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ class ApiError(Exception):
 
     @property
     def document(self) -> dict[str, Any]:
-        """The body of the answer.
+        """The body of the response.
 
         Source: https://www.twilio.com/docs/usage/twilios-response#response-formats-exceptions
         """

@@ -15,19 +15,19 @@ from sandbox.twilio.parameters import Parameters, parse_time
 from sandbox.twilio.resource import Document, Message, message_document
 
 _DEFAULT_PAGE_SIZE = 50
-_LARGEST_PAGE_SIZE = 1000
+_MAX_PAGE_SIZE = 1000
 _FILTERS = ("To", "From", "DateSent", "DateSent<", "DateSent>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Moment:
-    """A date, which stands for the whole day, or a time."""
+    """A date, which means the whole day, or a time."""
 
     day: date
     time: datetime | None = None
 
     def compared_with(self, at: datetime) -> int:
-        """-1 when the message's time is before this, 0 when it is the same, 1 when after."""
+        """Return -1 if a message's time is before this, 0 if it is the same, 1 if it is after."""
         if self.time is None:
             return (at.date() > self.day) - (at.date() < self.day)
         at = at.replace(microsecond=0)
@@ -35,20 +35,20 @@ class _Moment:
 
 
 def page_document(messages: Iterable[Message], parameters: Parameters, *, uri: str) -> Document:
-    """A page, newest first; `uri` is the list's own, with its ending.
+    """Return a page of messages, newest first; `uri` is the path of the list, with its format.
 
     Raises:
-        ApiError: a parameter that Twilio would refuse.
+        ApiError: Twilio would reject a parameter.
     """
-    size, number = _page_size(parameters), _count(parameters.one("Page") or "0")
-    found = sorted(_filtered(messages, parameters), key=_listed_at, reverse=True)
-    start = _start(found, parameters.one("PageToken"), size)
+    size, number = _page_size(parameters), _parse_count(parameters.one("Page") or "0")
+    found = sorted(_filter(messages, parameters), key=_listed_at, reverse=True)
+    start = _start_index(found, parameters.one("PageToken"), size)
     rows = found[start : start + size]
-    kept = [(name, value) for name in _FILTERS if (value := parameters.one(name))]
+    filters = [(name, value) for name in _FILTERS if (value := parameters.one(name))]
 
     def link(page: int, token: str | None = None) -> str:
         tokens = [("PageToken", token)] if token else []
-        return f"{uri}?" + urlencode([*kept, ("PageSize", size), ("Page", page), *tokens])
+        return f"{uri}?" + urlencode([*filters, ("PageSize", size), ("Page", page), *tokens])
 
     more = start + size < len(found)
     return {
@@ -67,11 +67,11 @@ def page_document(messages: Iterable[Message], parameters: Parameters, *, uri: s
 
 
 def _listed_at(message: Message) -> datetime:
-    """What Twilio's list is sorted by; it doesn't say where messages without `date_sent` stand."""
+    """The time that lists are sorted by; for messages without `date_sent` Twilio documents none."""
     return message.send_at or message.created
 
 
-def _filtered(messages: Iterable[Message], parameters: Parameters) -> list[Message]:
+def _filter(messages: Iterable[Message], parameters: Parameters) -> list[Message]:
     found = list(messages)
     if to := parameters.one("To"):
         found = [message for message in found if message.to == to]
@@ -79,12 +79,12 @@ def _filtered(messages: Iterable[Message], parameters: Parameters) -> list[Messa
         found = [message for message in found if message.sender == sender]
     for name, orders in (("DateSent", {0}), ("DateSent<", {-1, 0}), ("DateSent>", {0, 1})):
         if text := parameters.one(name):
-            moment = _moment(name, text)
+            moment = _parse_moment(name, text)
             found = [m for m in found if moment.compared_with(m.sent or _listed_at(m)) in orders]
     return found
 
 
-def _moment(name: str, text: str) -> _Moment:
+def _parse_moment(name: str, text: str) -> _Moment:
     try:
         return _Moment(day=date.fromisoformat(text))
     except ValueError:
@@ -95,7 +95,7 @@ def _moment(name: str, text: str) -> _Moment:
         except ValueError:
             continue
         return _Moment(day=time.date(), time=time)
-    raise ApiError(20422, f"{name} {text} is not a date.")
+    raise ApiError(20422, f"Invalid date {text} in {name}.")
 
 
 def _parse_rfc_2822(text: str) -> datetime:
@@ -103,26 +103,26 @@ def _parse_rfc_2822(text: str) -> datetime:
 
 
 def _page_size(parameters: Parameters) -> int:
-    size = _count(parameters.one("PageSize") or str(_DEFAULT_PAGE_SIZE))
-    if size > _LARGEST_PAGE_SIZE:
-        raise ApiError(20007, f"Page size must be at most {_LARGEST_PAGE_SIZE}.")
+    size = _parse_count(parameters.one("PageSize") or str(_DEFAULT_PAGE_SIZE))
+    if size > _MAX_PAGE_SIZE:
+        raise ApiError(20007, f"Page size must be at most {_MAX_PAGE_SIZE}.")
     if size == 0:
         raise ApiError(20422, "Page size must be at least 1.")
     return size
 
 
-def _count(text: str) -> int:
+def _parse_count(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise ApiError(20422, f"{text} is not a number.")
+        raise ApiError(20422, f"Invalid number {text}.")
     return int(text)
 
 
-def _start(found: list[Message], token: str | None, size: int) -> int:
-    """Where the page begins: after (PA) or before (PB) the message that its token names."""
+def _start_index(found: list[Message], token: str | None, size: int) -> int:
+    """Return the index of the page: after (PA) or before (PB) the message that its token names."""
     if token is None:
         return 0
-    places = {message.sid: place for place, message in enumerate(found)}
-    side, place = token[:2], places.get(token[2:])
-    if side not in {"PA", "PB"} or place is None:
+    indexes = {message.sid: index for index, message in enumerate(found)}
+    side, index = token[:2], indexes.get(token[2:])
+    if side not in {"PA", "PB"} or index is None:
         raise ApiError(21481, "Invalid PageToken.")
-    return place + 1 if side == "PA" else max(0, place - size)
+    return index + 1 if side == "PA" else max(0, index - size)

@@ -1,4 +1,4 @@
-"""Connection overrides: what a callback URL's fragment says about time-outs and retries.
+"""Connection overrides: timeouts and retries, set in the fragment of a callback's URL.
 
 Source: https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
 """
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class RetryPolicy(StrEnum):
-    """The failures that Twilio can be told to retry."""
+    """The failures that Twilio retries if the URL asks for it."""
 
     CLIENT_ERROR = "4xx"
     SERVER_ERROR = "5xx"
@@ -19,7 +19,7 @@ class RetryPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionOverrides:
-    """Limits in seconds; `problems` are the debugger codes of what couldn't be understood."""
+    """Limits in seconds; `problems` are the debugger codes of invalid overrides."""
 
     connect_timeout: float = 5.0
     read_timeout: float = 15.0
@@ -35,30 +35,30 @@ _EDGES = frozenset(
 
 
 def split_overrides(url: str) -> tuple[str, ConnectionOverrides]:
-    """The URL that is requested and signed, and the overrides from its fragment.
+    """Split a callback URL into the URL that is requested and signed, and its overrides.
 
-    A value that is out of range or no number counts as not given.
+    A number that is out of range or cannot be parsed counts as not given.
     """
     bare, _, fragment = url.partition("#")
     given = dict(pair.partition("=")[::2] for pair in fragment.split("&"))
-    policy, policy_problems = _policy(given.get("rp"))
+    policy, policy_problems = _parse_policy(given.get("rp"))
     return bare, ConnectionOverrides(
-        connect_timeout=_within(given.get("ct"), 100, 10_000, 5_000) / 1000,
-        read_timeout=_within(given.get("rt"), 100, 15_000, 15_000) / 1000,
-        total_timeout=_within(given.get("tt"), 100, 15_000, 15_000) / 1000,
-        retries=_within(given.get("rc"), 0, 5, 1),
+        connect_timeout=_parse_number(given.get("ct"), 100, 10_000, 5_000) / 1000,
+        read_timeout=_parse_number(given.get("rt"), 100, 15_000, 15_000) / 1000,
+        total_timeout=_parse_number(given.get("tt"), 100, 15_000, 15_000) / 1000,
+        retries=_parse_number(given.get("rc"), 0, 5, 1),
         policy=policy,
         problems=policy_problems + _edge_problems(given.get("e")),
     )
 
 
-def _within(text: str | None, least: int, most: int, default: int) -> int:
+def _parse_number(text: str | None, minimum: int, maximum: int, default: int) -> int:
     if text is None or not re.fullmatch(r"[0-9]{1,6}", text):
         return default
-    return int(text) if least <= int(text) <= most else default
+    return int(text) if minimum <= int(text) <= maximum else default
 
 
-def _policy(text: str | None) -> tuple[frozenset[RetryPolicy], tuple[int, ...]]:
+def _parse_policy(text: str | None) -> tuple[frozenset[RetryPolicy], tuple[int, ...]]:
     if text is None:
         return frozenset({RetryPolicy.CONNECT}), ()
     words = set(text.split(","))
@@ -77,5 +77,5 @@ def _edge_problems(text: str | None) -> tuple[int, ...]:
         return (11240,)
     if any(edge.removesuffix("-ix") not in _EDGES for edge in edges):
         return (11241,)
-    # Edges of Twilio Interconnect need a private connection, which this account doesn't have.
+    # Edges of Twilio Interconnect need a private connection, which no account here has.
     return (11242,) if any(edge.endswith("-ix") for edge in edges) else ()

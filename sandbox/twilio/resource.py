@@ -1,4 +1,4 @@
-"""The Message resource, and the documents that Twilio answers with."""
+"""The Message resource, and the documents that show it in JSON and XML."""
 
 import json
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ type Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
-    """A file of a message."""
+    """A media file of a message."""
 
     sid: str
     url: str
@@ -25,7 +25,7 @@ class Media:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A message as Twilio knows it at one moment; times are aware and in UTC."""
+    """The state of a message at Twilio; times are aware and in UTC."""
 
     sid: str
     account_sid: str
@@ -46,7 +46,7 @@ class Message:
 
     @property
     def uri(self) -> str:
-        """Relative to Twilio's base URL, without an ending."""
+        """The path of the message, without a format."""
         return f"/{API_VERSION}/Accounts/{self.account_sid}/Messages/{self.sid}"
 
     @property
@@ -56,7 +56,10 @@ class Message:
 
 
 def message_document(message: Message) -> Document:
-    """Source: https://www.twilio.com/docs/messaging/api/message-resource#message-properties."""
+    """Return the document of a message.
+
+    Source: https://www.twilio.com/docs/messaging/api/message-resource#message-properties
+    """
     return {
         "sid": message.sid,
         "date_created": _rfc_2822(message.created),
@@ -75,7 +78,7 @@ def message_document(message: Message) -> Document:
         "price": message.price,
         "price_unit": "USD",
         "error_code": message.error_code,
-        "error_message": _in_words(message.error_code),
+        "error_message": _error_message(message.error_code),
         "uri": message.uri + ".json",
         "subresource_uris": {
             "media": message.uri + "/Media.json",
@@ -85,7 +88,7 @@ def message_document(message: Message) -> Document:
 
 
 def media_document(message: Message, media: Media) -> Document:
-    """One file of a message."""
+    """Return the document of a media file."""
     return {
         "sid": media.sid,
         "account_sid": message.account_sid,
@@ -98,7 +101,7 @@ def media_document(message: Message, media: Media) -> Document:
 
 
 def feedback_document(message: Message, outcome: str, now: datetime) -> Document:
-    """What a sender told Twilio about a message's arrival."""
+    """Return the document of a sender's feedback: whether a message was received."""
     return {
         "account_sid": message.account_sid,
         "message_sid": message.sid,
@@ -110,14 +113,14 @@ def feedback_document(message: Message, outcome: str, now: datetime) -> Document
 
 
 def as_json(document: Document) -> bytes:
-    """The document as Twilio's JSON."""
+    """Serialize a document as JSON."""
     return json.dumps(document).encode()
 
 
 def as_xml(element: str, document: Document) -> bytes:
-    """The document as Twilio's XML: one element of this name inside TwilioResponse.
+    """Serialize a document as XML: one element of this name inside TwilioResponse.
 
-    A page's rows become child elements, and the rest of it attributes.
+    The rows of a page become child elements, and its other properties attributes.
     """
     root = ET.Element("TwilioResponse")
     top = ET.SubElement(root, element)
@@ -152,8 +155,8 @@ def _text(value: Any) -> str:
     return text.replace(".json", "", 1) if is_uri else text
 
 
-def _in_words(error_code: int | None) -> str | None:
-    """Twilio's own sentences may change, and nobody goes by them: ours do as well."""
+def _error_message(error_code: int | None) -> str | None:
+    """Return our own title of the code; nothing should depend on Twilio's words."""
     return None if error_code is None else explain(error_code).title
 
 

@@ -1,4 +1,4 @@
-"""Twilio's REST API for messages, version 2010-04-01: which request does what."""
+"""Twilio's REST API for messages, version 2010-04-01: the routes, and what each does."""
 
 import random
 import re
@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 
 from sandbox.http_server import Request, Response
 from sandbox.twilio.accounts import Account, Accounts
-from sandbox.twilio.creation import read_message
+from sandbox.twilio.create_request import parse_create_request
+from sandbox.twilio.engine import Engine
 from sandbox.twilio.errors import ApiError
 from sandbox.twilio.listing import page_document
 from sandbox.twilio.parameters import Parameters
-from sandbox.twilio.playback import Playback
 from sandbox.twilio.resource import (
     API_VERSION,
     Document,
@@ -24,20 +24,20 @@ from sandbox.twilio.resource import (
     media_document,
     message_document,
 )
-from sandbox.twilio.stories import Reply, Story, story_for
+from sandbox.twilio.scenarios import Reply, Scenario, scenario_for
 
 _INCOMPLETE = frozenset({"accepted", "scheduled", "queued", "sending"})
-_REFUSALS_BEFORE_ACCEPTING = 2
+_REJECTIONS_BEFORE_ACCEPTED = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Call:
-    """A request whose route is known, and whose credentials open its account."""
+    """A request with a known route and valid credentials for its account."""
 
     request: Request
     account: Account
     sids: Mapping[str, str]
-    """Those in the path beside the account's, by their names in the route."""
+    """The SIDs in the path except the account's, by their names in the route."""
     hex_id: str
     now: datetime
 
@@ -52,7 +52,7 @@ class _Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldResponse(Response):
-    """A response that may leave only when the callback `after_callback` is settled."""
+    """A response that may leave only when the callback `after_callback` is finished."""
 
     after_callback: int
 
@@ -72,11 +72,11 @@ type _Endpoint = Callable[[_Call], _Result | None]
 
 
 class RestApi:
-    """Answers requests about messages; what they start is played by `playback`."""
+    """Answers requests about messages; the engine runs the scenarios that they start."""
 
-    def __init__(self, accounts: Accounts, playback: Playback, ids: random.Random) -> None:
+    def __init__(self, accounts: Accounts, engine: Engine, ids: random.Random) -> None:
         self._accounts = accounts
-        self._playback = playback
+        self._engine = engine
         self._ids = ids
         self._throttled: Counter[tuple[str, ...]] = Counter()
         self._routes: dict[re.Pattern[str], dict[str, _Endpoint]] = {
@@ -100,12 +100,12 @@ class RestApi:
         try:
             result = self._result(request, hex_id, now)
         except ApiError as error:
-            result = _refusal(error)
+            result = _error_result(error)
         return None if result is None else _response(result, request, hex_id)
 
     def _result(self, request: Request, hex_id: str, now: datetime) -> _Result | None:
         self._throttle(request)
-        sids, endpoints = self._routed(request.path)
+        sids, endpoints = self._find_route(request.path)
         account = self._accounts.authenticate(
             sids.pop("account_sid"), request.header("Authorization")
         )
@@ -116,39 +116,39 @@ class RestApi:
             raise ApiError(20008, "Resource not accessible with Test Account Credentials")
         return endpoint(_Call(request=request, account=account, sids=sids, hex_id=hex_id, now=now))
 
-    def _routed(self, path: str) -> tuple[dict[str, str], Mapping[str, _Endpoint]]:
+    def _find_route(self, path: str) -> tuple[dict[str, str], Mapping[str, _Endpoint]]:
         for route, endpoints in self._routes.items():
             if found := route.fullmatch(path):
                 return found.groupdict(), endpoints
         raise _not_found(path)
 
     def _throttle(self, request: Request) -> None:
-        settings = self._playback.settings
+        settings = self._engine.settings
         limit = settings.concurrency_limit
-        if settings.throttle:
-            self._playback.settings = replace(settings, throttle=settings.throttle - 1)
-        if settings.throttle or (limit is not None and request.concurrent > limit):
+        if settings.throttle_next:
+            self._engine.settings = replace(settings, throttle_next=settings.throttle_next - 1)
+        if settings.throttle_next or (limit is not None and request.concurrent > limit):
             raise _too_many_requests()
 
     def _create(self, call: _Call) -> _Result | None:
-        message = read_message(
+        message = parse_create_request(
             call.form,
             account=call.account,
             accounts=self._accounts,
-            settings=self._playback.settings,
+            settings=self._engine.settings,
             sid_hex=call.hex_id,
             now=call.now,
         )
         created = _Result(status=201, document=message_document(message))
         if call.account.is_test:
             return created
-        story = story_for(message.to)
-        if story.reply is Reply.NEVER_ACCEPTED:
+        scenario = scenario_for(message.to)
+        if scenario.reply is Reply.NEVER_ACCEPTED:
             return None
-        if story.reply is Reply.THROTTLED_TWICE:
-            self._refuse_twice(message)
-        after_callback = self._play(message, story, call.account)
-        match story.reply:
+        if scenario.reply is Reply.THROTTLED_TWICE:
+            self._throttle_twice(message)
+        after_callback = self._start(message, scenario, call.account)
+        match scenario.reply:
             case Reply.DROPPED:
                 return None
             case Reply.ERROR:
@@ -156,25 +156,25 @@ class RestApi:
             case _:
                 return replace(created, after_callback=after_callback)
 
-    def _play(self, message: Message, story: Story, account: Account) -> int | None:
+    def _start(self, message: Message, scenario: Scenario, account: Account) -> int | None:
         pool_sender = account.pool[0] if account.pool else ""
         if message.channel:
             pool_sender = f"{message.channel}:{pool_sender}"
-        return self._playback.play(message, story, pool_sender=pool_sender)
+        return self._engine.start(message, scenario, pool_sender=pool_sender)
 
-    def _refuse_twice(self, message: Message) -> None:
+    def _throttle_twice(self, message: Message) -> None:
         sender = message.sender or message.messaging_service_sid or ""
-        like = (message.account_sid, message.to, sender, message.body)
-        if self._throttled[like] < _REFUSALS_BEFORE_ACCEPTING:
-            self._throttled[like] += 1
+        request = (message.account_sid, message.to, sender, message.body)
+        if self._throttled[request] < _REJECTIONS_BEFORE_ACCEPTED:
+            self._throttled[request] += 1
             raise _too_many_requests()
-        del self._throttled[like]
+        del self._throttled[request]
 
     def _list(self, call: _Call) -> _Result:
-        visible_since = call.now - timedelta(seconds=self._playback.settings.list_lag)
+        visible_since = call.now - timedelta(seconds=self._engine.settings.list_lag_seconds)
         messages = [
             message
-            for message in reversed(self._playback.messages(call.account.sid))
+            for message in reversed(self._engine.messages(call.account.sid))
             if message.created <= visible_since
         ]
         page = page_document(messages, Parameters.parse(call.request.query), uri=call.path)
@@ -192,7 +192,7 @@ class RestApi:
             message = self._cancel(message, call)
         if "Body" in form:
             message = replace(message, body="", updated=call.now)
-            self._playback.update(message)
+            self._engine.update(message)
         return _Result(document=message_document(message))
 
     def _cancel(self, message: Message, call: _Call) -> Message:
@@ -200,13 +200,13 @@ class RestApi:
             raise ApiError(20422, "Status can only be set to canceled.")
         if message.status != "scheduled":
             raise ApiError(30409, f"Message cannot be canceled: it is {message.status}.")
-        return self._playback.cancel(message, call.now)
+        return self._engine.cancel(message, call.now)
 
     def _delete(self, call: _Call) -> _Result:
         message = self._message(call)
         if message.status in _INCOMPLETE:
             raise ApiError(20009, "Cannot delete this resource before it is complete.")
-        self._playback.delete(message.sid)
+        self._engine.delete(message.sid)
         return _Result(status=204)
 
     def _list_media(self, call: _Call) -> _Result:
@@ -237,7 +237,7 @@ class RestApi:
         kept = tuple(media for media in message.media if media.sid != call.sids["media_sid"])
         if kept == message.media:
             raise _not_found(call.path)
-        self._playback.update(replace(message, media=kept))
+        self._engine.update(replace(message, media=kept))
         return _Result(status=204)
 
     def _give_feedback(self, call: _Call) -> _Result:
@@ -249,14 +249,14 @@ class RestApi:
         return _Result(element="MessageFeedback", document=document)
 
     def _message(self, call: _Call) -> Message:
-        message = self._playback.message(call.sids["sid"])
+        message = self._engine.message(call.sids["sid"])
         if message is None or message.account_sid != call.account.sid:
             raise _not_found(call.path)
         return message
 
 
 def _route(path: str) -> re.Pattern[str]:
-    """A path below an account, with names in braces for SIDs; it may end in a format."""
+    """Compile a path below an account; names in braces match SIDs, and it may end in a format."""
     sids = re.sub(r"{(\w+)}", r"(?P<\1>[^/.]+)", f"Accounts/{{account_sid}}/{path}")
     return re.compile(rf"/{re.escape(API_VERSION)}/{sids}(\.json|\.xml)?")
 
@@ -269,8 +269,8 @@ def _too_many_requests() -> ApiError:
     return ApiError(20429, "Too Many Requests")
 
 
-def _refusal(error: ApiError) -> _Result:
-    challenge = {"WWW-Authenticate": 'Basic realm="Twilio API"'} if error.code == 20003 else {}  # noqa: PLR2004 -- Twilio's code for a refused login
+def _error_result(error: ApiError) -> _Result:
+    challenge = {"WWW-Authenticate": 'Basic realm="Twilio API"'} if error.code == 20003 else {}  # noqa: PLR2004 -- Twilio's code for invalid credentials
     return _Result(
         status=error.status,
         element="RestException",
@@ -280,7 +280,7 @@ def _refusal(error: ApiError) -> _Result:
 
 
 def _response(result: _Result, request: Request, hex_id: str) -> Response:
-    """The answer with the headers of public captures."""
+    """Build the response, with the headers of public captures."""
     headers = {
         "Twilio-Concurrent-Requests": str(request.concurrent),
         "Twilio-Request-Id": "RQ" + hex_id,

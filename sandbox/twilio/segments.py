@@ -1,7 +1,8 @@
-"""How many parts a text is sent in.
+"""How many segments a text is sent in.
 
 Source: https://github.com/TwilioDevEd/message-segment-calculator and GSM 03.38. Unlike that
-calculator this one splits between code points, not between graphemes.
+calculator this one splits between code points, not between graphemes. The GSM-7 table is
+independent of the one in functions/send_message on purpose: each checks the other in tests.
 """
 
 from collections.abc import Iterable
@@ -33,29 +34,29 @@ _LOOK_ALIKES = str.maketrans(
 
 
 def smart_encoded(text: str) -> str:
-    """The text with look-alikes of GSM-7 characters replaced by these, as `SmartEncoded` does."""
+    """Replace look-alikes of GSM-7 characters by these, as `SmartEncoded` does."""
     return text.translate(_LOOK_ALIKES)
 
 
 def utf16_length(text: str) -> int:
-    """The units that Twilio's limit of 1600 characters counts: an emoji is several."""
+    """Count UTF-16 units, as Twilio's limit of 1600 characters does: an emoji is two or more."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def segment_count(text: str) -> int:
-    """The parts that this text takes, at least one; a character is never split over two."""
+    """Count the segments of a text, at least one; a character is never split over two."""
     if all(character in _GSM or character in _GSM_EXTENSION for character in text):
-        return _parts((2 if c in _GSM_EXTENSION else 1 for c in text), single=160, joined=153)
-    return _parts((utf16_length(c) for c in text), single=70, joined=67)
+        return _count((2 if c in _GSM_EXTENSION else 1 for c in text), single=160, joined=153)
+    return _count((utf16_length(c) for c in text), single=70, joined=67)
 
 
-def _parts(widths: Iterable[int], *, single: int, joined: int) -> int:
+def _count(widths: Iterable[int], *, single: int, joined: int) -> int:
     widths = list(widths)
     if sum(widths) <= single:
         return 1
-    parts, used = 1, 0
+    segments, used = 1, 0
     for width in widths:
         if used + width > joined:
-            parts, used = parts + 1, 0
+            segments, used = segments + 1, 0
         used += width
-    return parts
+    return segments

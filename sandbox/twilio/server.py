@@ -13,20 +13,20 @@ from typing import Self, override
 
 from sandbox.http_server import HttpServer, Request, Response
 from sandbox.twilio.accounts import Account
+from sandbox.twilio.callback_client import CallbackClient
 from sandbox.twilio.callbacks import CallbackAttempt
-from sandbox.twilio.caller import CallbackCaller
 from sandbox.twilio.rest import HeldResponse
 from sandbox.twilio.settings import Settings
 from sandbox.twilio.simulator import TwilioSimulator
 
-_CALLER_THREADS = 16
+_CALLBACK_THREADS = 16
 _MAX_CALLBACK_SECONDS = 20.0
 
 
 class SimulatorServer(HttpServer):
-    """A TwilioSimulator behind HTTP, for as long as the context lasts.
+    """Serves a TwilioSimulator over HTTP for as long as the context lasts.
 
-    Only `wait_until` and `apply` may be used to reach the simulator while the server runs.
+    Use `wait_until` and `apply` to reach the simulator while the server runs.
     """
 
     def __init__(
@@ -43,8 +43,8 @@ class SimulatorServer(HttpServer):
         )
         self._changed = threading.Condition()
         self._stopping = False
-        self._caller = CallbackCaller()
-        self._pool = ThreadPoolExecutor(_CALLER_THREADS, thread_name_prefix="status-callback")
+        self._callback_client = CallbackClient()
+        self._pool = ThreadPoolExecutor(_CALLBACK_THREADS, thread_name_prefix="status-callback")
         self._clock = threading.Thread(target=self._run_due, name="simulator-clock")
 
     @override
@@ -59,7 +59,7 @@ class SimulatorServer(HttpServer):
             self._stopping = True
             self._changed.notify_all()
         super().__exit__(*error)
-        self._caller.close()
+        self._callback_client.close()
         self._clock.join()
         self._pool.shutdown(cancel_futures=True)
 
@@ -82,7 +82,7 @@ class SimulatorServer(HttpServer):
             if isinstance(answer, HeldResponse):
                 callback_id = answer.after_callback
                 self._changed.wait_for(
-                    lambda: self._stopping or self._simulator.is_settled(callback_id),
+                    lambda: self._stopping or self._simulator.is_finished(callback_id),
                     _MAX_CALLBACK_SECONDS,
                 )
         return answer
@@ -91,15 +91,15 @@ class SimulatorServer(HttpServer):
         with self._changed:
             while not self._stopping:
                 for attempt in self._simulator.run_due(datetime.now(UTC)):
-                    self._pool.submit(self._call_back, attempt)
+                    self._pool.submit(self._send_callback, attempt)
                 self._changed.notify_all()
                 due = self._simulator.next_due()
                 pause = None if due is None else (due - datetime.now(UTC)).total_seconds()
                 if pause is None or pause > 0:
                     self._changed.wait(pause)
 
-    def _call_back(self, attempt: CallbackAttempt) -> None:
-        result = self._caller.perform(attempt)
+    def _send_callback(self, attempt: CallbackAttempt) -> None:
+        result = self._callback_client.send(attempt)
         with self._changed:
-            self._simulator.callback_answered(attempt, result, datetime.now(UTC))
+            self._simulator.record_attempt(attempt, result, datetime.now(UTC))
             self._changed.notify_all()

@@ -6,45 +6,45 @@ from typing import Any, Self
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How this Twilio behaves; every span of time is in seconds."""
+    """How this Twilio behaves."""
 
-    pace: float = 0.2
-    """Between two steps of a story."""
+    step_seconds: float = 0.2
+    """Seconds between two statuses of a message."""
 
-    list_lag: float = 0.0
-    """Until a new message appears in lists; Twilio's own list is known to lag by minutes."""
+    list_lag_seconds: float = 0.0
+    """Seconds until a new message appears in lists; Twilio's own list can lag by minutes."""
 
-    shortest_schedule: float = 300.0
+    min_schedule_seconds: float = 300.0
     """`SendAt` must be this far ahead (Twilio, since 2026: five minutes)."""
 
     concurrency_limit: int | None = None
-    """More requests than this at the same time get 429; Twilio doesn't publish its limit."""
+    """Further concurrent requests get 429; Twilio doesn't publish its limit."""
 
-    throttle: int = 0
-    """So many of the next REST requests get 429."""
+    throttle_next: int = 0
+    """This many of the next REST requests get 429."""
 
     trial: bool = False
-    """Put the trial account's sentence before each body."""
+    """Put the trial account's prefix before each body."""
 
-    sending: bool = False
-    """Play `sending` before `sent`, with a callback: Twilio's own sources disagree about it."""
+    report_sending: bool = False
+    """Report `sending` before `sent`; Twilio's own sources disagree whether it does."""
 
     def changed(self, changes: dict[str, Any]) -> Self:
-        """These settings with some replaced.
+        """Return these settings with some replaced.
 
         Raises:
-            ValueError: a name isn't a setting, or a value isn't of its kind.
+            ValueError: a setting is unknown, or its value has the wrong type.
         """
         kinds = {field.name: field.type for field in fields(self)}
         for name, value in changes.items():
             if name not in kinds:
-                raise ValueError(f"{name} is not a setting; these are: {', '.join(kinds)}")
-            if not _fits(value, kinds[name]):
-                raise ValueError(f"{name} cannot be {value!r}")
+                raise ValueError(f"unknown setting {name!r}: expected one of {', '.join(kinds)}")
+            if not _is_valid(value, kinds[name]):
+                raise ValueError(f"invalid value {value!r} for {name}")
         return replace(self, **changes)
 
 
-def _fits(value: Any, kind: Any) -> bool:
+def _is_valid(value: Any, kind: Any) -> bool:
     if isinstance(value, bool) or kind is bool:
         return isinstance(value, bool) and kind is bool
     return isinstance(value, int | float if kind is float else kind) and (value or 0) >= 0

@@ -48,7 +48,7 @@ def sandbox(emails: list[Email], endpoints_path: Path) -> Iterator[Sandbox]:
 def program(sandbox: Sandbox, endpoints_path: Path) -> OutsideProgram:
     """Knows what the endpoints file says, and nothing else."""
     program = OutsideProgram(json.loads(endpoints_path.read_text()))
-    program.change_twilio(pace=PACE_SECONDS)
+    program.change_twilio(step_seconds=PACE_SECONDS)
     program.send_what_never_ends()
     assert sandbox.endpoints.region == program.endpoints["region"]
     return program

@@ -211,11 +211,11 @@ class OutsideProgram:
     @contextmanager
     def twilios_list_lagging(self, seconds: float) -> Iterator[None]:
         """Meanwhile Twilio's list shows a message only so much later."""
-        self.change_twilio(list_lag=seconds)
+        self.change_twilio(list_lag_seconds=seconds)
         try:
             yield
         finally:
-            self.change_twilio(list_lag=0)
+            self.change_twilio(list_lag_seconds=0)
 
     def change_twilio(self, **settings: float) -> None:
         self._simulator("POST", "settings", settings)

@@ -9,7 +9,7 @@ import pytest
 from sandbox.aws.gateway import Fault, FaultKind, Gateway
 from sandbox.lifecycle import Sandbox
 from tests.e2e.outside import Inbox, OutsideProgram, a_body
-from tests.e2e.test_stories import STORIES
+from tests.e2e.test_scenarios import SCENARIOS
 
 ALL_CALLBACKS = Fault(kind=FaultKind.FAIL, times=None, path="/twilio/status")
 IN_DOUBT = ("+15555550107", "+15555550108")
@@ -35,10 +35,10 @@ def test_every_message_ends_as_its_story_says_although_no_callback_is_answered(
 ) -> None:
     gateway.misbehave(fault)
 
-    sent = {to: program.sent(to) for to in STORIES if to != "+15555550106"}
+    sent = {to: program.sent(to) for to in SCENARIOS if to != "+15555550106"}
 
     for to, message_sid in sent.items():
-        status, outcome, error_code, _ = STORIES[to]
+        status, outcome, error_code, _ = SCENARIOS[to]
         message = program.message_when(message_sid, partial(has_ended, outcome), outcome)
         assert (message["status"], message.get("error_code")) == (status, error_code)
 

@@ -18,7 +18,7 @@ from sandbox.aws.gateway import MESSAGES_API_PREFIX, Fault, FaultKind, Gateway
 from sandbox.lifecycle import Sandbox
 from sandbox.polling import wait_for
 from tests.e2e.outside import SENDER, Inbox, Json, OutsideProgram, a_body, a_key, facts_of
-from tests.e2e.test_stories import STORIES
+from tests.e2e.test_scenarios import SCENARIOS
 
 CALLBACKS: Final = "/twilio/status"
 FAULTS: Final = (
@@ -32,7 +32,7 @@ FAULTS: Final = (
     Fault(kind=FaultKind.LOSE_ANSWER, path=MESSAGES_API_PREFIX, times=None, chance=0.1),
 )
 IN_DOUBT: Final = ("+15555550107", "+15555550108")
-ACCEPTED: Final = (*STORIES, *IN_DOUBT, "+15555550105", "+15555550110")
+ACCEPTED: Final = (*SCENARIOS, *IN_DOUBT, "+15555550105", "+15555550110")
 NOT_ACCEPTED: Final = ("+15555550111", "+15005550001")
 OUTCOMES: Final = {
     "sent": "unconfirmed",
@@ -90,9 +90,9 @@ def failing(program: OutsideProgram, gateway: Gateway) -> Iterator[None]:
     """Requests and callbacks fail at random, and Twilio throttles some requests."""
     for fault in FAULTS:
         gateway.misbehave(fault)
-    program.change_twilio(list_lag=1.5, throttle=5)
+    program.change_twilio(list_lag_seconds=1.5, throttle_next=5)
     yield
-    program.change_twilio(list_lag=0, throttle=0)
+    program.change_twilio(list_lag_seconds=0, throttle_next=0)
 
 
 class Everything:

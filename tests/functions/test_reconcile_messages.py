@@ -199,7 +199,9 @@ def test_one_message_is_asked_about_by_its_sid(world: World) -> None:
 
 def test_what_the_list_does_not_show_is_asked_about_by_its_sid(world: World) -> None:
     sids = [world.send() for _ in range(2)]
-    world.twilio.simulator.settings = world.twilio.simulator.settings.changed({"list_lag": 9000.0})
+    world.twilio.simulator.settings = world.twilio.simulator.settings.changed(
+        {"list_lag_seconds": 9000.0}
+    )
     world.pass_by(minutes=60)
 
     world.run()

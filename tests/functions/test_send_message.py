@@ -424,7 +424,7 @@ def simulator(function: Function, install: Callable[..., ModuleType]) -> Iterato
     """The function's Twilio, whose callbacks go to the scripted server instead of the stack."""
     function.twilio.will(Reply(status=204))
     account = Account(sid=ACCOUNT_SID, auth_token=AUTH_TOKEN)
-    with SimulatorServer([account], settings=Settings(pace=0.01)) as running:
+    with SimulatorServer([account], settings=Settings(step_seconds=0.01)) as running:
         install(running.url, callback_url=f"{function.twilio.url}/twilio/status")
         yield running
 
@@ -441,7 +441,7 @@ def simulator(function: Function, install: Callable[..., ModuleType]) -> Iterato
         ("+15555530003", 201, True),
     ],
 )
-def test_a_story_of_the_simulator_gets_its_answer_and_its_callbacks_carry_the_request_id(
+def test_every_callback_of_a_message_carries_the_request_id_of_its_send(
     function: Function,
     simulator: SimulatorServer,
     to: str,

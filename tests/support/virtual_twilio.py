@@ -58,7 +58,7 @@ class VirtualTwilio:
     """A simulator with its own time, which only `run` moves; `received` is every attempt."""
 
     def __init__(self, *, accounts: Iterable[Account] | None = None, **settings: Any) -> None:
-        settings = {"pace": 1.0, **settings}
+        settings = {"step_seconds": 1.0, **settings}
         self.simulator = TwilioSimulator(
             the_accounts() if accounts is None else accounts,
             ids=random.Random(7),  # noqa: S311 -- repeatable ids, no secrets
@@ -126,7 +126,7 @@ class VirtualTwilio:
             for attempt in self.simulator.run_due(self.now):
                 self.received.append(attempt)
                 self.now += timedelta(seconds=each_takes)
-                self.simulator.callback_answered(attempt, receiver(attempt), self.now)
+                self.simulator.record_attempt(attempt, receiver(attempt), self.now)
         self.now = max(self.now, end)
         return [parameters_of(attempt) for attempt in self.received[before:]]
 

@@ -168,22 +168,22 @@ def test_connection_overrides_are_read_from_the_fragment(
 @pytest.mark.parametrize(
     ("fragment", "result", "attempts"),
     [
-        ("", CallbackResult(failure=Failure.NO_CONNECTION), 2),
-        ("", CallbackResult(failure=Failure.NO_TLS), 2),
-        ("", CallbackResult(failure=Failure.UNTRUSTED_CERTIFICATE), 2),
-        ("", CallbackResult(failure=Failure.NO_ANSWER), 1),
+        ("", CallbackResult(failure=Failure.CONNECTION_FAILED), 2),
+        ("", CallbackResult(failure=Failure.TLS_FAILED), 2),
+        ("", CallbackResult(failure=Failure.CERTIFICATE_UNTRUSTED), 2),
+        ("", CallbackResult(failure=Failure.NO_RESPONSE), 1),
         ("", CallbackResult(status=503), 1),
         ("", CallbackResult(status=404), 1),
         ("#rc=0&rp=all", CallbackResult(status=503), 1),
         ("#rc=5&rp=all", CallbackResult(status=503), 6),
         ("#rc=5&rp=all", CallbackResult(status=429), 6),
-        ("#rc=5&rp=all", CallbackResult(failure=Failure.NO_ANSWER), 6),
-        ("#rc=5&rp=all", CallbackResult(failure=Failure.BROKEN_ANSWER), 1),
+        ("#rc=5&rp=all", CallbackResult(failure=Failure.NO_RESPONSE), 6),
+        ("#rc=5&rp=all", CallbackResult(failure=Failure.BROKEN_RESPONSE), 1),
         ("#rc=3&rp=5xx", CallbackResult(status=500), 4),
         ("#rc=3&rp=5xx", CallbackResult(status=400), 1),
         ("#rc=3&rp=4xx", CallbackResult(status=400), 4),
-        ("#rc=3&rp=rt", CallbackResult(failure=Failure.NO_ANSWER), 4),
-        ("#rc=3&rp=rt", CallbackResult(failure=Failure.NO_CONNECTION), 1),
+        ("#rc=3&rp=rt", CallbackResult(failure=Failure.NO_RESPONSE), 4),
+        ("#rc=3&rp=rt", CallbackResult(failure=Failure.CONNECTION_FAILED), 1),
         ("#rc=5&rp=all", CallbackResult(status=200), 1),
     ],
 )
@@ -215,7 +215,7 @@ def test_retries_share_the_total_time() -> None:
     twilio = VirtualTwilio()
     twilio.send(To="+15555550105", StatusCallback=CALLBACK_URL + "#rc=5&rp=all&rt=6000")
 
-    twilio.run(always(CallbackResult(failure=Failure.NO_ANSWER)), each_takes=6)
+    twilio.run(always(CallbackResult(failure=Failure.NO_RESPONSE)), each_takes=6)
 
     assert [attempt.total_timeout for attempt in twilio.received] == [15, 9, 3]
     assert [attempt.read_timeout for attempt in twilio.received] == [6, 6, 3]
@@ -225,15 +225,15 @@ def test_retries_share_the_total_time() -> None:
     ("result", "code"),
     [
         (CallbackResult(status=500), 11200),
-        (CallbackResult(failure=Failure.NO_ANSWER), 11200),
-        (CallbackResult(failure=Failure.NO_CONNECTION), 11205),
-        (CallbackResult(failure=Failure.BROKEN_ANSWER), 11206),
-        (CallbackResult(failure=Failure.NO_NAME), 11210),
+        (CallbackResult(failure=Failure.NO_RESPONSE), 11200),
+        (CallbackResult(failure=Failure.CONNECTION_FAILED), 11205),
+        (CallbackResult(failure=Failure.BROKEN_RESPONSE), 11206),
+        (CallbackResult(failure=Failure.NAME_NOT_RESOLVED), 11210),
         (CallbackResult(status=302, location="/again"), 11215),
-        (CallbackResult(failure=Failure.NO_TLS), 11220),
-        (CallbackResult(failure=Failure.ANOTHER_S_CERTIFICATE), 11235),
-        (CallbackResult(failure=Failure.EXPIRED_CERTIFICATE), 11236),
-        (CallbackResult(failure=Failure.UNTRUSTED_CERTIFICATE), 11237),
+        (CallbackResult(failure=Failure.TLS_FAILED), 11220),
+        (CallbackResult(failure=Failure.CERTIFICATE_NAME_MISMATCH), 11235),
+        (CallbackResult(failure=Failure.CERTIFICATE_EXPIRED), 11236),
+        (CallbackResult(failure=Failure.CERTIFICATE_UNTRUSTED), 11237),
     ],
 )
 def test_a_callback_that_failed_for_good_is_in_the_debugger_once(

@@ -567,7 +567,7 @@ def test_a_bad_question_for_a_list_is_refused(query: str, code: int) -> None:
 
 
 def test_a_lagging_list_shows_a_message_later_than_a_fetch_does() -> None:
-    twilio = VirtualTwilio(list_lag=60.0)
+    twilio = VirtualTwilio(list_lag_seconds=60.0)
     sid = twilio.send()["sid"]
 
     def listed() -> int:
@@ -639,7 +639,7 @@ def test_too_many_requests_at_once_are_refused_and_not_processed() -> None:
 
 
 def test_throttling_on_demand_refuses_so_many_requests() -> None:
-    twilio = VirtualTwilio(throttle=2)
+    twilio = VirtualTwilio(throttle_next=2)
 
     statuses = [twilio.answer("GET", MESSAGES + ".json").status for _ in range(3)]
 
@@ -663,23 +663,25 @@ def test_the_simulator_tells_what_it_knows() -> None:
 def test_settings_are_changed_over_http() -> None:
     twilio = VirtualTwilio()
 
-    changed = change(twilio, "settings", {"pace": 3, "list_lag": 1.5, "concurrency_limit": None})
+    changed = change(
+        twilio, "settings", {"step_seconds": 3, "list_lag_seconds": 1.5, "concurrency_limit": None}
+    )
 
     assert changed.status == 200
-    assert twilio.simulator.settings.pace == 3
-    assert twilio.json("GET", "/_simulator/settings")["list_lag"] == 1.5
+    assert twilio.simulator.settings.step_seconds == 3
+    assert twilio.json("GET", "/_simulator/settings")["list_lag_seconds"] == 1.5
 
 
 @pytest.mark.parametrize(
     ("page", "document"),
     [
         ("settings", {"speed": 1}),
-        ("settings", {"pace": "fast"}),
-        ("settings", {"pace": -1}),
-        ("settings", {"pace": None}),
-        ("settings", {"pace": True}),
+        ("settings", {"step_seconds": "fast"}),
+        ("settings", {"step_seconds": -1}),
+        ("settings", {"step_seconds": None}),
+        ("settings", {"step_seconds": True}),
         ("settings", {"trial": 1}),
-        ("settings", {"throttle": 1.5}),
+        ("settings", {"throttle_next": 1.5}),
         ("settings", []),
         ("credentials", {"account_sid": "AC1", "auth_token": "x"}),
         ("credentials", {"account_sid": ACCOUNT_SID, "auth_token": ""}),

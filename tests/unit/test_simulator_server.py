@@ -26,8 +26,8 @@ from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
 from sandbox.http_server import HttpServer, Request, Response
+from sandbox.twilio.callback_client import CallbackClient
 from sandbox.twilio.callbacks import CallbackAttempt, CallbackResult, CallbackState, Failure
-from sandbox.twilio.caller import CallbackCaller
 from sandbox.twilio.server import SimulatorServer
 from sandbox.twilio.settings import Settings
 from tests.support.virtual_twilio import (
@@ -87,7 +87,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def server() -> Iterator[SimulatorServer]:
-    with SimulatorServer(the_accounts(), settings=Settings(pace=0.01)) as server:
+    with SimulatorServer(the_accounts(), settings=Settings(step_seconds=0.01)) as server:
         yield server
 
 
@@ -110,7 +110,7 @@ def reaches(server: SimulatorServer, sid: str, status: str) -> bool:
 def all_settled(server: SimulatorServer, sid: str, count: int) -> bool:
     def settled(simulator: Any) -> bool:
         callbacks = simulator.callbacks(sid)
-        return len(callbacks) == count and all(c.state.is_settled for c in callbacks)
+        return len(callbacks) == count and all(c.state.is_finished for c in callbacks)
 
     return server.wait_until(settled, PATIENCE)
 
@@ -274,7 +274,7 @@ def test_a_failing_receiver_is_asked_again_over_the_network(
 def test_stopping_does_not_wait_for_a_receiver_that_stalls() -> None:
     with socket.create_server(("127.0.0.1", 0)) as stalling:
         url = f"http://127.0.0.1:{stalling.getsockname()[1]}"
-        with SimulatorServer(the_accounts(), settings=Settings(pace=0.01)) as server:
+        with SimulatorServer(the_accounts(), settings=Settings(step_seconds=0.01)) as server:
             requests.post(
                 server.url + MESSAGES + ".json",
                 data=a_form(StatusCallback=url),
@@ -312,14 +312,14 @@ def an_attempt(url: str, **limits: float) -> CallbackAttempt:
         ),
         (
             b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
-            CallbackResult(failure=Failure.BROKEN_ANSWER),
+            CallbackResult(failure=Failure.BROKEN_RESPONSE),
         ),
         (
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf",
-            CallbackResult(failure=Failure.BROKEN_ANSWER),
+            CallbackResult(failure=Failure.BROKEN_RESPONSE),
         ),
-        (b"SSH-2.0-OpenSSH_9.9\r\n", CallbackResult(failure=Failure.BROKEN_ANSWER)),
-        (b"", CallbackResult(failure=Failure.NO_ANSWER)),
+        (b"SSH-2.0-OpenSSH_9.9\r\n", CallbackResult(failure=Failure.BROKEN_RESPONSE)),
+        (b"", CallbackResult(failure=Failure.NO_RESPONSE)),
     ],
 )
 def test_what_comes_back_over_the_wire_is_judged(raw: bytes, expected: CallbackResult) -> None:
@@ -335,9 +335,7 @@ def test_what_comes_back_over_the_wire_is_judged(raw: bytes, expected: CallbackR
 
         thread = threading.Thread(target=answer)
         thread.start()
-        result = CallbackCaller().perform(
-            an_attempt(f"http://127.0.0.1:{listener.getsockname()[1]}")
-        )
+        result = CallbackClient().send(an_attempt(f"http://127.0.0.1:{listener.getsockname()[1]}"))
         thread.join()
 
     assert result == expected
@@ -347,9 +345,9 @@ def test_a_silent_receiver_costs_no_more_than_the_read_limit() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
 
-        result = CallbackCaller().perform(an_attempt(url, read_timeout=0.1))
+        result = CallbackClient().send(an_attempt(url, read_timeout=0.1))
 
-    assert result == CallbackResult(failure=Failure.NO_ANSWER)
+    assert result == CallbackResult(failure=Failure.NO_RESPONSE)
 
 
 def test_a_receiver_that_stalls_after_the_headers_gave_a_broken_answer() -> None:
@@ -365,22 +363,22 @@ def test_a_receiver_that_stalls_after_the_headers_gave_a_broken_answer() -> None
 
         thread = threading.Thread(target=answer)
         thread.start()
-        result = CallbackCaller().perform(an_attempt(url, read_timeout=0.2))
+        result = CallbackClient().send(an_attempt(url, read_timeout=0.2))
         done.set()
         thread.join()
 
-    assert result == CallbackResult(failure=Failure.BROKEN_ANSWER)
+    assert result == CallbackResult(failure=Failure.BROKEN_RESPONSE)
 
 
 @pytest.mark.parametrize(
     ("url", "failure"),
     [
-        ("http://simulated-receiver.invalid/", Failure.NO_NAME),
-        (f"http://{'a' * 64}.example/", Failure.NO_NAME),
+        ("http://simulated-receiver.invalid/", Failure.NAME_NOT_RESOLVED),
+        (f"http://{'a' * 64}.example/", Failure.NAME_NOT_RESOLVED),
     ],
 )
 def test_a_name_that_does_not_resolve_is_no_connection(url: str, failure: Failure) -> None:
-    assert CallbackCaller().perform(an_attempt(url)) == CallbackResult(failure=failure)
+    assert CallbackClient().send(an_attempt(url)) == CallbackResult(failure=failure)
 
 
 def a_certificate(folder: Path, *, name: str, valid_for: timedelta) -> Path:
@@ -412,9 +410,9 @@ A_DAY = timedelta(days=1)
 @pytest.mark.parametrize(
     ("name", "valid_for", "is_trusted", "failure"),
     [
-        ("localhost", A_DAY, False, Failure.UNTRUSTED_CERTIFICATE),
-        ("localhost", -A_DAY, True, Failure.EXPIRED_CERTIFICATE),
-        ("example.com", A_DAY, True, Failure.ANOTHER_S_CERTIFICATE),
+        ("localhost", A_DAY, False, Failure.CERTIFICATE_UNTRUSTED),
+        ("localhost", -A_DAY, True, Failure.CERTIFICATE_EXPIRED),
+        ("example.com", A_DAY, True, Failure.CERTIFICATE_NAME_MISMATCH),
     ],
 )
 def test_a_certificate_that_twilio_does_not_take_is_told_from_the_others(
@@ -440,7 +438,7 @@ def test_a_certificate_that_twilio_does_not_take_is_told_from_the_others(
 
         thread = threading.Thread(target=answer)
         thread.start()
-        result = CallbackCaller().perform(
+        result = CallbackClient().send(
             an_attempt(f"https://localhost:{listener.getsockname()[1]}/")
         )
         thread.join()
@@ -460,10 +458,10 @@ def test_a_closed_port_is_no_connection_and_plain_text_is_no_tls() -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        no_tls = CallbackCaller().perform(an_attempt(f"https://127.0.0.1:{port}/"))
+        no_tls = CallbackClient().send(an_attempt(f"https://127.0.0.1:{port}/"))
         thread.join()
 
-    closed = CallbackCaller().perform(an_attempt(f"http://127.0.0.1:{port}/"))
+    closed = CallbackClient().send(an_attempt(f"http://127.0.0.1:{port}/"))
 
-    assert no_tls.failure is Failure.NO_TLS
-    assert closed.failure is Failure.NO_CONNECTION
+    assert no_tls.failure is Failure.TLS_FAILED
+    assert closed.failure is Failure.CONNECTION_FAILED

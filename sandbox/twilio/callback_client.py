@@ -1,4 +1,4 @@
-"""Performing a status callback over the network, as patient as its connection overrides say."""
+"""Sends status callbacks over the network, within the timeouts of their connection overrides."""
 
 import contextlib
 import http.client
@@ -15,36 +15,36 @@ from sandbox.twilio.callbacks import CallbackAttempt, CallbackResult, Failure
 _CHUNK = 65_536
 
 # OpenSSL's numbers: https://docs.openssl.org/3.0/man3/X509_STORE_CTX_get_error/
-_OF_CERTIFICATES = {
-    10: Failure.EXPIRED_CERTIFICATE,
-    62: Failure.ANOTHER_S_CERTIFICATE,
-    64: Failure.ANOTHER_S_CERTIFICATE,
+_CERTIFICATE_FAILURES = {
+    10: Failure.CERTIFICATE_EXPIRED,
+    62: Failure.CERTIFICATE_NAME_MISMATCH,
+    64: Failure.CERTIFICATE_NAME_MISMATCH,
 }
 
 
-class CallbackCaller:
-    """Makes the requests, each over its own connection; `close` breaks off those under way."""
+class CallbackClient:
+    """Sends each callback over its own connection; `close` breaks off those under way."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
         self._closed = False
 
-    def perform(self, attempt: CallbackAttempt) -> CallbackResult:
-        """One request, without following redirects."""
+    def send(self, attempt: CallbackAttempt) -> CallbackResult:
+        """Send one request and return its result; redirects are not followed."""
         deadline = time.monotonic() + attempt.total_timeout
         connection = _connection(attempt)
         try:
             failure = _connect(connection)
             if failure is not None:
                 return CallbackResult(failure=failure)
-            with self._remembered(connection.sock):
+            with self._tracked(connection.sock):
                 return _exchange(connection, attempt, deadline)
         finally:
             connection.close()
 
     def close(self) -> None:
-        """Break off every request under way, and refuse new ones."""
+        """Break off every request under way, and every later one."""
         with self._lock:
             self._closed = True
             for open_socket in self._sockets:
@@ -52,7 +52,7 @@ class CallbackCaller:
                     open_socket.shutdown(socket.SHUT_RDWR)
 
     @contextlib.contextmanager
-    def _remembered(self, open_socket: socket.socket) -> Iterator[None]:
+    def _tracked(self, open_socket: socket.socket) -> Iterator[None]:
         with self._lock:
             self._sockets.add(open_socket)
             if self._closed:
@@ -74,45 +74,45 @@ def _connect(connection: http.client.HTTPConnection) -> Failure | None:
     try:
         connection.connect()
     except (socket.gaierror, UnicodeError):
-        return Failure.NO_NAME
+        return Failure.NAME_NOT_RESOLVED
     except ssl.SSLCertVerificationError as error:
-        return _OF_CERTIFICATES.get(error.verify_code, Failure.UNTRUSTED_CERTIFICATE)
+        return _CERTIFICATE_FAILURES.get(error.verify_code, Failure.CERTIFICATE_UNTRUSTED)
     except ssl.SSLError:
-        return Failure.NO_TLS
+        return Failure.TLS_FAILED
     except OSError:
-        return Failure.NO_CONNECTION
+        return Failure.CONNECTION_FAILED
     return None
 
 
 def _exchange(
     connection: http.client.HTTPConnection, attempt: CallbackAttempt, deadline: float
 ) -> CallbackResult:
-    """Send, then read to the end: an answer counts only when it is whole."""
-    # The connection forgets its socket as soon as an answer says that it is the last one.
+    """Send a request and read the response to its end: only a complete one counts."""
+    # http.client drops its reference to the socket when a response ends the connection.
     limit_wait = partial(_limit_wait, connection.sock, attempt.read_timeout, deadline)
-    answer = None
+    response = None
     try:
         limit_wait()
         _send(connection, attempt)
-        answer = connection.getresponse()
+        response = connection.getresponse()
         limit_wait()
-        # Read whole, an answer that closes the connection has closed it already.
-        while answer.read1(_CHUNK) and not answer.isclosed():
+        # At its end, a response that ends the connection has closed the socket already.
+        while response.read1(_CHUNK) and not response.isclosed():
             limit_wait()
     except http.client.RemoteDisconnected:
-        return CallbackResult(failure=Failure.NO_ANSWER)
+        return CallbackResult(failure=Failure.NO_RESPONSE)
     except http.client.HTTPException:
-        return CallbackResult(failure=Failure.BROKEN_ANSWER)
+        return CallbackResult(failure=Failure.BROKEN_RESPONSE)
     except OSError:
-        begun = answer is not None
-        return CallbackResult(failure=Failure.BROKEN_ANSWER if begun else Failure.NO_ANSWER)
-    if answer.length:
-        return CallbackResult(failure=Failure.BROKEN_ANSWER)
-    return CallbackResult(status=answer.status, location=answer.getheader("Location"))
+        started = response is not None
+        return CallbackResult(failure=Failure.BROKEN_RESPONSE if started else Failure.NO_RESPONSE)
+    if response.length:
+        return CallbackResult(failure=Failure.BROKEN_RESPONSE)
+    return CallbackResult(status=response.status, location=response.getheader("Location"))
 
 
 def _limit_wait(open_socket: socket.socket, read_timeout: float, deadline: float) -> None:
-    """Give the next packet its time, or what is left of the whole."""
+    """Limit the wait for the next packet to its timeout, or to what is left of the total."""
     left = min(read_timeout, deadline - time.monotonic())
     if left <= 0:
         raise TimeoutError

@@ -103,7 +103,7 @@ def test_a_held_callback_waits_for_the_end_of_the_next_one_even_if_that_fails() 
     twilio = VirtualTwilio()
     twilio.send(To="+15555550101")
 
-    told = twilio.statuses(always(CallbackResult(failure=Failure.NO_ANSWER)))
+    told = twilio.statuses(always(CallbackResult(failure=Failure.NO_RESPONSE)))
 
     assert told == ["delivered", "sent"]
 
@@ -139,9 +139,9 @@ def test_0106_holds_the_answer_until_its_first_callback_is_settled() -> None:
 
     assert isinstance(answer, HeldResponse)
     assert json.loads(answer.body)["status"] == "queued"
-    assert not twilio.simulator.is_settled(answer.after_callback)
+    assert not twilio.simulator.is_finished(answer.after_callback)
     assert twilio.statuses(seconds=0) == ["sent"]
-    assert twilio.simulator.is_settled(answer.after_callback)
+    assert twilio.simulator.is_finished(answer.after_callback)
     assert twilio.statuses() == ["delivered"]
 
 
@@ -266,19 +266,19 @@ def test_a_story_about_every_callback_covers_those_of_a_service(to: str, told: l
 
 
 def test_sending_is_told_only_when_switched_on() -> None:
-    twilio = VirtualTwilio(sending=True)
+    twilio = VirtualTwilio(report_sending=True)
     twilio.send()
 
     assert twilio.statuses() == ["sending", "sent", "delivered"]
 
 
 def test_steps_are_a_pace_apart_and_a_new_pace_counts_from_the_next_step() -> None:
-    twilio = VirtualTwilio(pace=10.0)
+    twilio = VirtualTwilio(step_seconds=10.0)
     twilio.send()
 
     assert twilio.statuses(seconds=9) == []
     assert twilio.statuses(seconds=2) == ["sent"]
-    twilio.simulator.settings = twilio.simulator.settings.changed({"pace": 1})
+    twilio.simulator.settings = twilio.simulator.settings.changed({"step_seconds": 1})
     assert twilio.statuses(seconds=8) == []
     assert twilio.statuses(seconds=2) == ["delivered"]
 

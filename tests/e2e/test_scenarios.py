@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.outside import NEVER_ENDING, Inbox, Json, OutsideProgram, facts_of
 
 # recipient: status, outcome, error code, distinct statuses that arrived
-STORIES: dict[str, tuple[str, str, int | None, set[str]]] = {
+SCENARIOS: dict[str, tuple[str, str, int | None, set[str]]] = {
     "+15551234567": ("delivered", "delivered", None, {"queued", "sent", "delivered"}),
     "+15555530003": ("undelivered", "failed", 30003, {"queued", "sent", "undelivered"}),
     "+15555530007": ("failed", "failed", 30007, {"queued", "sent", "failed"}),
@@ -32,7 +32,7 @@ UNCONFIRMED = {
 
 def ended(program: OutsideProgram, to: str) -> Json:
     """A message to this recipient, when its story is over and all of it has arrived."""
-    *_, statuses = STORIES[to]
+    *_, statuses = SCENARIOS[to]
     message_sid = program.sent(to)
     program.message_when(
         message_sid,
@@ -43,7 +43,7 @@ def ended(program: OutsideProgram, to: str) -> Json:
 
 
 def is_as_its_story_says(message: Json) -> bool:
-    status, outcome, error_code, statuses = STORIES[message["to"]]
+    status, outcome, error_code, statuses = SCENARIOS[message["to"]]
     return (
         (message["status"], message["outcome"]) == (status, outcome)
         and message.get("error_code") == error_code
@@ -51,7 +51,7 @@ def is_as_its_story_says(message: Json) -> bool:
     )
 
 
-@pytest.mark.parametrize("to", [to for to in STORIES if to not in LOST])
+@pytest.mark.parametrize("to", [to for to in SCENARIOS if to not in LOST])
 def test_a_message_ends_as_its_recipients_story_says(program: OutsideProgram, to: str) -> None:
     message = ended(program, to)
 

@@ -1,4 +1,6 @@
-"""Reading a request to send: Twilio's checks, in the order in which it makes them.
+"""Parses a request to create a message, with Twilio's checks in the order of Twilio.
+
+Parameters that are not read here are accepted and ignored.
 
 Sources: https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource and
 the error dictionary, https://www.twilio.com/docs/api/errors.
@@ -21,18 +23,24 @@ from sandbox.twilio.segments import segment_count, smart_encoded, utf16_length
 from sandbox.twilio.settings import Settings
 
 _TRIAL_PREFIX = "Sent from your Twilio trial account - "
-_MOST_CHARACTERS = 1600
-_MOST_MEDIA = 10
-_MOST_VARIABLES = 100
-_LONGEST_VALIDITY = 36_000
-_LATEST_SCHEDULE = timedelta(days=35)
+_MAX_CHARACTERS = 1600
+_MAX_MEDIA = 10
+_MAX_VARIABLES = 100
+_MAX_VALIDITY_SECONDS = 36_000
+_MAX_SCHEDULE = timedelta(days=35)
+
+# Parameters with a fixed set of values, and the error code of any other value.
+_CHOICES = {
+    "ContentRetention": ({"retain", "discard"}, 30029),
+    "AddressRetention": ({"retain", "obfuscate"}, 30030),
+}
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _SHORT_CODE = re.compile(r"[0-9]{3,6}")
 _ALPHANUMERIC = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 &_+-]{1,11}")
 _NUMBERED_CHANNELS = frozenset({"", "whatsapp"})
 
-# https://www.twilio.com/docs/iam/test-credentials: the numbers that fail, and how.
+# The magic numbers of https://www.twilio.com/docs/iam/test-credentials, with their errors.
 _MAGIC_SENDERS = {
     "+15005550001": (21212, "The 'From' number +15005550001 is not valid."),
     "+15005550007": (21606, "The 'From' phone number +15005550007 is not message-capable."),
@@ -47,7 +55,7 @@ _MAGIC_RECIPIENTS = {
 }
 
 
-def read_message(  # noqa: PLR0913 -- the request, who sent it, and the world that it meets
+def parse_create_request(  # noqa: PLR0913 -- the request, its account, and the state that decides about it
     form: Parameters,
     *,
     account: Account,
@@ -56,18 +64,19 @@ def read_message(  # noqa: PLR0913 -- the request, who sent it, and the world th
     sid_hex: str,
     now: datetime,
 ) -> Message:
-    """The new message, in its initial status.
+    """Return the new message in its initial status.
 
-    `queued` without a Messaging Service, else `accepted`, or `scheduled` with a `SendAt`.
+    The status is `queued` without a Messaging Service, `scheduled` with a `SendAt`, else
+    `accepted`.
 
     Raises:
-        ApiError: the first thing that Twilio would refuse.
+        ApiError: the first error that Twilio would return.
     """
-    addresses = _read_addresses(form, account, accounts)
-    body = _read_body(form, settings)
-    media = _read_media(form, sid_hex)
+    addresses = _parse_addresses(form, account, accounts)
+    body = _parse_body(form, settings)
+    media = _parse_media(form, sid_hex)
     _check_options(form)
-    send_at = _read_schedule(form, addresses.service, settings, now)
+    send_at = _parse_schedule(form, addresses.service, settings, now)
     _check_magic(addresses, account)
     return Message(
         sid=("MM" if media or form.flag("SendAsMms") else "SM") + sid_hex,
@@ -99,10 +108,10 @@ class _Addresses:
     service: str | None
 
 
-def _read_addresses(form: Parameters, account: Account, accounts: Accounts) -> _Addresses:
+def _parse_addresses(form: Parameters, account: Account, accounts: Accounts) -> _Addresses:
     to, sender, service = (form.one(name) for name in ("To", "From", "MessagingServiceSid"))
     if account.is_test:
-        service = None  # the one parameter that doesn't work with test credentials
+        service = None  # not supported with test credentials
     if to is None:
         raise ApiError(21604, "A 'To' phone number is required.")
     if sender is None and service is None:
@@ -148,7 +157,7 @@ def _check_sender(sender: str, to: str, account: Account, accounts: Accounts) ->
         )
 
 
-def _read_body(form: Parameters, settings: Settings) -> str:
+def _parse_body(form: Parameters, settings: Settings) -> str:
     body, content_sid = form.one("Body"), form.one("ContentSid")
     _check_template(content_sid, form.one("ContentVariables"))
     if body is None and content_sid is None and not form.every("MediaUrl"):
@@ -156,17 +165,17 @@ def _read_body(form: Parameters, settings: Settings) -> str:
     text = (_TRIAL_PREFIX if settings.trial and body else "") + (body or "")
     if form.flag("SmartEncoded"):
         text = smart_encoded(text)
-    if utf16_length(text) > _MOST_CHARACTERS:
+    if utf16_length(text) > _MAX_CHARACTERS:
         raise ApiError(
-            21617, f"The concatenated message body exceeds the {_MOST_CHARACTERS} character limit."
+            21617, f"The concatenated message body exceeds the {_MAX_CHARACTERS} character limit."
         )
     return text
 
 
-def _read_media(form: Parameters, sid_hex: str) -> tuple[Media, ...]:
+def _parse_media(form: Parameters, sid_hex: str) -> tuple[Media, ...]:
     urls = form.every("MediaUrl")
-    if len(urls) > _MOST_MEDIA:
-        raise ApiError(21623, f"The number of media files exceeds {_MOST_MEDIA}.")
+    if len(urls) > _MAX_MEDIA:
+        raise ApiError(21623, f"The number of media files exceeds {_MAX_MEDIA}.")
     if not all(_is_media_url(url) for url in urls):
         raise ApiError(21620, "Invalid media URL(s).")
     return tuple(
@@ -187,13 +196,13 @@ def _check_template(content_sid: str | None, variables: str | None) -> None:
     if content_sid is None:
         raise ApiError(21654, "ContentSid is required when ContentVariables are given.")
     try:
-        read: Any = json.loads(variables)
+        values: Any = json.loads(variables)
     except ValueError:
-        read = None
-    if not isinstance(read, dict):
+        values = None
+    if not isinstance(values, dict):
         raise ApiError(21656, "The ContentVariables are invalid.")
-    if len(read) > _MOST_VARIABLES:
-        raise ApiError(92002, f"More than {_MOST_VARIABLES} content variables.")
+    if len(values) > _MAX_VARIABLES:
+        raise ApiError(92002, f"More than {_MAX_VARIABLES} content variables.")
 
 
 def _check_options(form: Parameters) -> None:
@@ -202,13 +211,12 @@ def _check_options(form: Parameters) -> None:
         raise ApiError(21609, f"The StatusCallback URL {callback} is not a valid URL.")
     validity = form.one("ValidityPeriod")
     if validity is not None and not (
-        re.fullmatch(r"[0-9]{1,5}", validity) and 1 <= int(validity) <= _LONGEST_VALIDITY
+        re.fullmatch(r"[0-9]{1,5}", validity) and 1 <= int(validity) <= _MAX_VALIDITY_SECONDS
     ):
         raise ApiError(21624, f"The ValidityPeriod {validity} is invalid.")
-    if form.one("ContentRetention") not in {None, "retain", "discard"}:
-        raise ApiError(30029, "The ContentRetention is invalid.")
-    if form.one("AddressRetention") not in {None, "retain", "obfuscate"}:
-        raise ApiError(30030, "The AddressRetention is invalid.")
+    for name, (allowed, code) in _CHOICES.items():
+        if form.one(name) not in {None, *allowed}:
+            raise ApiError(code, f"The {name} is invalid.")
     if form.one("FallbackFrom"):
         if form.one("From"):
             raise ApiError(21664, "FallbackFrom cannot be combined with From.")
@@ -216,7 +224,7 @@ def _check_options(form: Parameters) -> None:
             raise ApiError(21666, "FallbackFrom needs a MessagingServiceSid.")
 
 
-def _read_schedule(
+def _parse_schedule(
     form: Parameters, service: str | None, settings: Settings, now: datetime
 ) -> datetime | None:
     kind, text = form.one("ScheduleType"), form.one("SendAt")
@@ -231,10 +239,10 @@ def _read_schedule(
     try:
         send_at = parse_time(text)
     except ValueError as error:
-        raise ApiError(35114, f"SendAt {text} is not a time.") from error
-    if send_at < now + timedelta(seconds=settings.shortest_schedule):
+        raise ApiError(35114, f"Invalid SendAt {text}.") from error
+    if send_at < now + timedelta(seconds=settings.min_schedule_seconds):
         raise ApiError(35115, "SendAt is too near.")
-    if send_at > now + _LATEST_SCHEDULE:
+    if send_at > now + _MAX_SCHEDULE:
         raise ApiError(35117, "SendAt is more than 35 days ahead.")
     return send_at
 

@@ -1,0 +1,100 @@
+"""The simulator's admin API under /_simulator/, for tests and for people at the sandbox."""
+
+import json
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sandbox.http_server import Request, Response
+from sandbox.twilio.accounts import Accounts
+from sandbox.twilio.engine import Engine
+from sandbox.twilio.resource import Document, Message, message_document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PREFIX = "/_simulator/"
+
+
+class AdminApi:
+    """Needs no credentials: the simulator listens on the loopback interface only.
+
+    ============================  ================================================================
+    GET  messages                 every message, with its callbacks and each attempt's result
+    GET  messages/{message_sid}   one message
+    GET  debugger                 the entries of Twilio's debugger
+    GET  settings                 see `Settings`
+    POST settings                 JSON with some settings, e.g. {"step_seconds": 1, "trial": true}
+    POST credentials              {"account_sid": ..., "auth_token": ...}: replaces the auth token
+    ============================  ================================================================
+    """
+
+    def __init__(self, accounts: Accounts, engine: Engine) -> None:
+        self._accounts = accounts
+        self._engine = engine
+
+    def handle(self, request: Request) -> Response:
+        """Answer in JSON; 400 or 404 with an `error` for an invalid request."""
+        path = request.path.removeprefix(PREFIX)
+        try:
+            document = self._document(request.method, path, request.body)
+        except (KeyError, ValueError) as error:
+            return _json_response(400, {"error": str(error)})
+        if document is None:
+            return _json_response(404, {"error": f"not found: {request.method} {request.path}"})
+        return _json_response(200, document)
+
+    def _document(self, method: str, path: str, body: bytes) -> Document | None:
+        routes: dict[tuple[str, str], Callable[[], Document]] = {
+            ("GET", "messages"): self._messages,
+            ("GET", "debugger"): self._debugger,
+            ("GET", "settings"): lambda: asdict(self._engine.settings),
+            ("POST", "settings"): lambda: self._change_settings(_parse_object(body)),
+            ("POST", "credentials"): lambda: self._rotate(_parse_object(body)),
+        }
+        message = self._engine.message(path.removeprefix("messages/"))
+        if method == "GET" and message is not None:
+            return self._with_callbacks(message)
+        endpoint = routes.get((method, path))
+        return endpoint() if endpoint else None
+
+    def _messages(self) -> Document:
+        return {"messages": [self._with_callbacks(message) for message in self._engine.messages()]}
+
+    def _debugger(self) -> Document:
+        return {"entries": [asdict(entry) for entry in self._engine.debugger]}
+
+    def _change_settings(self, changes: dict[str, Any]) -> Document:
+        self._engine.settings = self._engine.settings.changed(changes)
+        return asdict(self._engine.settings)
+
+    def _rotate(self, credentials: dict[str, Any]) -> Document:
+        self._accounts.rotate(credentials["account_sid"], credentials["auth_token"])
+        return {"account_sid": credentials["account_sid"]}
+
+    def _with_callbacks(self, message: Message) -> Document:
+        callbacks = [
+            asdict(callback)
+            for callback in self._engine.callbacks.values()
+            if callback.message_sid == message.sid
+        ]
+        return message_document(message) | {"callbacks": callbacks}
+
+
+def _parse_object(body: bytes) -> dict[str, Any]:
+    document = json.loads(body)
+    if not isinstance(document, dict):
+        raise ValueError("expected a JSON object")  # noqa: TRY004 -- the value comes from outside
+    return document
+
+
+def _json_response(status: int, document: Document) -> Response:
+    return Response(
+        status=status,
+        headers=[("Content-Type", "application/json")],
+        body=json.dumps(document, default=_json_value, indent=2).encode(),
+    )
+
+
+def _json_value(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else sorted(value)
