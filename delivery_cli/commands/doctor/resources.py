@@ -167,7 +167,7 @@ def queues(place: Place) -> Iterator[Finding]:
         yield wrong(
             "queues",
             f"{name} holds {count}.",
-            f"docs/operations.md, Dead letters, says what they are and what to do.{again}",
+            f"docs/operations.md, Dead-letter queues, says what they are and what to do.{again}",
         )
     if empty:
         yield ok("queues", f"Dead-letter queues that are empty: {empty}.")
