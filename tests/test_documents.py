@@ -1,4 +1,4 @@
-"""What the pages in docs/ list is what there is: routes, fields, statuses, samples."""
+"""The pages in docs/ agree with the code: routes, fields, parameters, statuses, paths, links."""
 
 import json
 import re
@@ -26,7 +26,12 @@ from tests.builders import NOON
 from tests.cloudformation import load_template
 
 PROJECT = Path(__file__).parents[1]
-TEMPLATE = load_template()["Resources"]
+PAGES = sorted(
+    [*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), *PROJECT.glob("[a-z]*/README.md")]
+)
+TEMPLATE = load_template()
+RESOURCES = TEMPLATE["Resources"]
+LAYER = PROJECT / "layers/delivery/delivery"
 
 
 def page(name: str) -> str:
@@ -34,14 +39,16 @@ def page(name: str) -> str:
 
 
 def section(text: str, title: str) -> str:
-    """What stands under a title, up to the next one."""
-    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+    """Returns the text under a heading, up to the next heading of the same or a higher level."""
+    found = re.search(
+        rf"^(#+) {re.escape(title)}\n(.*?)(?=^#{{2,}} |\Z)", text, re.DOTALL | re.MULTILINE
+    )
     assert found, title
-    return found[1]
+    return found[2]
 
 
 def rows(text: str) -> Iterator[list[str]]:
-    """The cells of each row of the tables in it, but for the titles."""
+    """Yields the cells of each table row, without the header's separator."""
     for line in re.findall(r"^\|(.*)\|$", text, re.MULTILINE):
         cells = [cell.strip() for cell in line.split("|")]
         if not set(line) <= set("|-: "):
@@ -49,33 +56,116 @@ def rows(text: str) -> Iterator[list[str]]:
 
 
 def named(text: str) -> set[str]:
-    """Whatever stands between backticks."""
+    """Returns the code spans of a text."""
     return set(re.findall(r"`([^`]+)`", text))
 
 
-def anchor_of(title: str) -> str:
-    """What GitHub makes of a title, for links to lead to."""
-    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+# --- links and paths -----------------------------------------------------------------------------
 
 
-def test_every_link_into_a_page_leads_to_a_title() -> None:
-    pages = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md")]
-    anchors = {
-        path: {
-            anchor_of(title)
-            for title in re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)
-        }
-        for path in pages
-    }
+def anchors_of(text: str) -> set[str]:
+    """Returns the anchors that GitHub gives to the headings of a page."""
+    without_code = re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", without_code, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
-    broken = [
-        (path.name, target, anchor)
-        for path in pages
-        for target, anchor in re.findall(r"\]\(([\w./-]*)#([^)]+)\)", path.read_text("utf-8"))
-        if anchor not in anchors[(path.parent / target).resolve() if target else path]
+
+def is_broken(path: Path, link: str) -> bool:
+    """Returns whether a relative link from a page leads to no file, or to no heading of a page."""
+    target, _, anchor = link.partition("#")
+    there = path.parent / target if target else path
+    if anchor and there.suffix == ".md" and there.is_file():
+        return anchor not in anchors_of(there.read_text("utf-8"))
+    return not there.exists()
+
+
+def test_every_link_of_a_page_leads_to_a_file_or_a_heading() -> None:
+    links = [
+        (path, link)
+        for path in PAGES
+        for link in re.findall(r"\]\(([^)\s]+)[^)]*\)", path.read_text("utf-8"))
+        if "://" not in link
     ]
 
+    broken = [
+        (path.relative_to(PROJECT).as_posix(), link)
+        for path, link in links
+        if is_broken(path, link)
+    ]
+
+    assert any("#" in link for _, link in links)
     assert broken == []
+
+
+@pytest.mark.parametrize(
+    "link", ["nowhere.md", "#nothing", "docs/operations.md#nothing", "nowhere.md#deploy"]
+)
+def test_a_broken_link_is_found(link: str) -> None:
+    assert is_broken(PROJECT / "README.md", link)
+
+
+def test_every_page_is_linked_from_another_page() -> None:
+    linked = {
+        (path.parent / link.partition("#")[0]).resolve()
+        for path in PAGES
+        for link in re.findall(r"\]\(([^)\s]+\.md)[^)]*\)", path.read_text("utf-8"))
+        if "://" not in link
+    }
+
+    assert {path for path in PAGES if path.is_relative_to(PROJECT / "docs")} <= linked
+
+
+def test_every_path_that_a_page_names_exists() -> None:
+    folders = {path.name for path in PROJECT.iterdir() if path.is_dir()}
+
+    missing = [
+        (path.relative_to(PROJECT).as_posix(), name)
+        for path in PAGES
+        for name in named(path.read_text("utf-8"))
+        if re.fullmatch(r"\.?[\w-]+/[\w./*-]*", name)
+        and name.partition("/")[0] in folders - {"delivery"}
+        and not name.startswith((".sandbox/", ".venv/"))
+        and not any(PROJECT.glob(name.rstrip("/")))
+    ]
+
+    assert missing == []
+
+
+# --- docs/configuration.md -----------------------------------------------------------------------
+
+
+def parameters_in(text: str) -> Iterator[tuple[str, str]]:
+    """Yields name and default of each parameter in tables of `| parameter | default | ... |`."""
+    for cells in rows(text):
+        for name in named(cells[0]):
+            if cells[0] != "parameter":
+                yield name, "" if cells[1] == "empty" else cells[1].strip("`")
+
+
+def test_every_parameter_is_on_the_page_with_its_default() -> None:
+    listed = dict(parameters_in(section_with_subsections("configuration.md", "Parameters")))
+
+    assert listed == {
+        name: str(parameter["Default"]) for name, parameter in TEMPLATE["Parameters"].items()
+    }
+
+
+def test_the_readme_shows_parameters_with_their_defaults() -> None:
+    readme = (PROJECT / "README.md").read_text("utf-8")
+    listed = dict(parameters_in(section(readme, "Configuration")))
+
+    assert listed
+    assert {name: str(TEMPLATE["Parameters"][name]["Default"]) for name in listed} == listed
+
+
+def test_every_output_is_on_the_page_and_no_other() -> None:
+    listed = {cells[0].strip("`") for cells in rows(section(page("configuration.md"), "Outputs"))}
+
+    assert listed - {"output"} == set(TEMPLATE["Outputs"])
+
+
+def section_with_subsections(name: str, title: str) -> str:
+    return page(name).partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
 # --- docs/api.md ---------------------------------------------------------------------------------
@@ -84,7 +174,7 @@ def test_every_link_into_a_page_leads_to_a_title() -> None:
 def test_every_route_is_on_the_page_and_no_other() -> None:
     routes = {
         f"{event['Properties']['Method']} {event['Properties']['Path']}"
-        for resource in TEMPLATE.values()
+        for resource in RESOURCES.values()
         for event in resource.get("Properties", {}).get("Events", {}).values()
         if event["Type"] == "HttpApi" and event["Properties"]["ApiId"] == {"Ref": "MessagesApi"}
     }
@@ -99,7 +189,7 @@ def test_every_field_of_a_request_is_on_the_page_and_no_other() -> None:
     table = source.partition("_FIELDS: Final")[2].partition("\n}\n")[0]
     known = set(re.findall(r'^    "(\w+)": \(', table, re.MULTILINE))
 
-    listed = rows(section(page("api.md"), "What a message is sent with"))
+    listed = rows(section(page("api.md"), "Request fields"))
 
     assert set[str]().union(*(named(cells[0]) for cells in listed)) == known
 
@@ -108,12 +198,12 @@ def test_every_field_of_a_request_is_on_the_page_and_no_other() -> None:
     ("field", "longest"),
     [("body", 1600), ("reference", 128), ("idempotency_key", 256)],
 )
-def test_a_text_may_be_as_long_as_the_page_says(field: str, longest: int) -> None:
+def test_the_maximum_length_of_a_text_is_that_of_the_page(field: str, longest: int) -> None:
     wanted = {"to": "+15558675310", "from": "+15005550006", "body": "Hello"}
 
     (row,) = (
         cells
-        for cells in rows(section(page("api.md"), "What a message is sent with"))
+        for cells in rows(section(page("api.md"), "Request fields"))
         if field in named(cells[0])
     )
 
@@ -124,28 +214,39 @@ def test_a_text_may_be_as_long_as_the_page_says(field: str, longest: int) -> Non
 
 
 def test_every_field_of_a_message_is_on_the_page_and_no_other() -> None:
+    internal = {"status_rank", "watch", "watch_at", "notice_due"}
     known = {item.name.rstrip("_") for item in fields(Message)} | {"explanation"}
 
-    listed = list(rows(section(page("api.md"), "A message")))
+    listed = list(rows(section(page("api.md"), "Message")))
 
-    assert set[str]().union(*(named(cells[0]) for cells in listed)) == known
+    assert set[str]().union(*(named(cells[0]) for cells in listed)) == known - internal
 
 
-@pytest.mark.parametrize("words", [Outcome, Notice, Source, Category, RequestState])
-def test_every_word_that_an_answer_can_hold_is_on_the_page(words: type[Outcome]) -> None:
-    assert {str(word) for word in words} <= named(page("api.md"))
+@pytest.mark.parametrize("values", [Outcome, Notice, Source, Category, RequestState])
+def test_every_value_of_a_field_is_on_the_page(values: type[Outcome]) -> None:
+    assert {str(value) for value in values} <= named(page("api.md"))
 
 
 @pytest.mark.parametrize(
-    "question",
+    ("title", "values"),
+    [("Failure categories", Category), ("Notice states", Notice)],
+)
+def test_a_table_of_values_is_complete(title: str, values: type[Outcome]) -> None:
+    listed = [cells[0].strip("`") for cells in rows(section(page("api.md"), title))]
+
+    assert listed[1:] == [str(value) for value in values]
+
+
+@pytest.mark.parametrize(
+    "parameter",
     sorted(
-        question
-        for cells in rows(section(page("api.md"), "Questions"))
-        for question in named(cells[0])
+        parameter
+        for cells in rows(section(page("api.md"), "Lists"))
+        for parameter in named(cells[0])
     ),
 )
-def test_a_question_of_the_page_is_understood(question: str) -> None:
-    name, _, value = question.partition("=")
+def test_a_list_of_the_page_is_understood(parameter: str) -> None:
+    name, _, value = parameter.partition("=")
     examples = {"to": "%2B15558675310", "reference": "order-4711", "awaiting": value}
 
     understood = parse_list(f"{name}={examples.get(name, '2026-11-23')}")
@@ -153,49 +254,55 @@ def test_a_question_of_the_page_is_understood(question: str) -> None:
     assert understood.about == name
 
 
-def test_every_question_is_on_the_page() -> None:
+def test_every_list_is_on_the_page() -> None:
     with pytest.raises(InvalidQuery) as invalid:
         parse_list("")
 
     (missing,) = invalid.value.problems
     others = missing.problem.partition("give it, or ")[2]
     known = {"to", *re.findall(r"[a-z_]+", others)} - {"or", "true"}
-    listed = rows(section(page("api.md"), "Questions"))
+    listed = rows(section(page("api.md"), "Lists"))
     assert {name.partition("=")[0] for cells in listed for name in named(cells[0])} == known
 
 
 # --- docs/architecture.md ------------------------------------------------------------------------
 
 
-def test_every_module_of_the_layer_is_on_the_page_once() -> None:
+def test_every_package_of_the_layer_is_on_the_page() -> None:
     listed = [
         name
-        for cells in rows(section(page("architecture.md"), "Rooms and rules"))
+        for cells in rows(section(page("architecture.md"), "Code layout"))
         for name in named(cells[0])
     ]
-    modules = (PROJECT / "layers/delivery/delivery").glob("*.py")
+    packages = {path.parent.name for path in LAYER.glob("*/__init__.py")}
+    modules = {path.stem for path in LAYER.glob("*.py")} - {"__init__"}
 
-    assert sorted(listed) == sorted(it.stem for it in modules if it.stem != "__init__")
+    assert sorted(listed) == sorted(packages | modules)
 
 
-def test_every_part_is_in_the_template_in_its_order() -> None:
-    parts = [
-        cells[0].strip("`") for cells in rows(section(page("architecture.md"), "What is what"))
-    ]
+def test_every_component_is_in_the_template_in_its_order() -> None:
+    components = [
+        cells[0].strip("`") for cells in rows(section(page("architecture.md"), "Components"))
+    ][1:]
 
-    order = [name for name in TEMPLATE if name in parts]
+    assert components == [name for name in RESOURCES if name in components]
 
-    assert parts[1:] == order
+
+def test_every_function_table_and_topic_is_a_component_on_the_page() -> None:
+    types = {"AWS::Serverless::Function", "AWS::DynamoDB::Table", "AWS::SNS::Topic"}
+    known = {name for name, resource in RESOURCES.items() if resource["Type"] in types}
+
+    assert known <= named(section(page("architecture.md"), "Components"))
 
 
 def test_every_status_has_its_rank_and_outcome_on_the_page() -> None:
-    said: dict[str, tuple[int, str]] = {}
-    for statuses, ranks, outcome in rows(section(page("architecture.md"), "The life of a message")):
+    listed: dict[str, tuple[int, str]] = {}
+    for statuses, ranks, outcome in rows(section(page("architecture.md"), "Message statuses")):
         words = re.findall(r"\w+", statuses.partition(" (")[0])
         numbers = re.findall(r"\d+", ranks)
         if numbers and numbers != ["0"]:
             numbers *= len(words) if len(numbers) == 1 else 1
-            said |= {
+            listed |= {
                 word: (int(number), outcome.strip("`"))
                 for word, number in zip(words, numbers, strict=True)
             }
@@ -207,26 +314,26 @@ def test_every_status_has_its_rank_and_outcome_on_the_page() -> None:
     twilios = {
         word: (rank, FINAL_OUTCOME.get(word, Outcome.PENDING)) for word, rank in RANK.items()
     }
-    assert said == twilios | ours
+    assert listed == twilios | ours
 
 
 # --- samples -------------------------------------------------------------------------------------
 
 
-def test_every_story_of_the_simulator_is_on_the_page_and_no_other() -> None:
-    told = re.findall(r"^\| `(\+15555550\d+)` \|", page("getting-started.md"), re.MULTILINE)
+def test_every_scenario_of_the_simulator_is_on_the_page_and_no_other() -> None:
+    listed = re.findall(r"^\| `(\+15555550\d+)` \|", page("getting-started.md"), re.MULTILINE)
 
-    assert told == list(SCENARIOS)
+    assert listed == list(SCENARIOS)
 
 
 def test_every_sample_event_is_on_the_page_under_its_function_and_no_other() -> None:
-    told = set()
-    for events, function, _ in rows(section(page("sam-local.md"), "A function")):
+    listed = set()
+    for events, function, _ in rows(section(page("sam-local.md"), "Invoke a function")):
         if function.endswith("Function"):
             first, *others = re.findall(r"`([^`]+)`", events)
             folder = first.partition("-")[0]
-            told |= {first, *(folder + other for other in others)}
+            listed |= {first, *(folder + other for other in others)}
             assert function == "".join(part.title() for part in folder.split("_")) + "Function"
 
-    assert told == {path.stem for path in PROJECT.glob("events/*.json")}
+    assert listed == {path.stem for path in PROJECT.glob("events/*.json")}
     assert all(json.loads(path.read_text("utf-8")) for path in PROJECT.glob("events/*.json"))

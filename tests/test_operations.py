@@ -1,4 +1,4 @@
-"""What docs/operations.md tells people to type can be typed: shell, AWS CLI, names of the stack."""
+"""The commands in docs/operations.md work: shell syntax, AWS CLI options, names of the stack."""
 
 import re
 import subprocess
@@ -20,7 +20,7 @@ PAGE = (Path(__file__).parents[1] / "docs/operations.md").read_text("utf-8")
 STACK = translate(load_template())
 
 GLOBAL_OPTIONS = {"query", "output", "region", "cli-binary-format"}
-# The AWS CLI's own commands and names, which botocore does not know.
+# Commands of the AWS CLI itself, which botocore does not have.
 OWN_OPTIONS = {
     ("logs", "tail"): {"since", "format"},
     ("sns", "subscribe"): {"topic-arn", "protocol", "notification-endpoint"},
@@ -38,7 +38,7 @@ class Command:
 
 
 def blocks() -> list[str]:
-    """The blocks for a shell, without the indentation that a list gives them."""
+    """Returns the shell blocks, without the indentation of a list."""
     found = re.findall(r"^( *)(?:\d+\. )?```sh\n(.*?)^ *```", PAGE, re.DOTALL | re.MULTILINE)
     return [
         "\n".join(line.removeprefix(indent or "   ") for line in block.splitlines())
@@ -49,7 +49,7 @@ def blocks() -> list[str]:
 
 
 def aws_commands(text: str) -> Iterator[Command]:
-    """Those of a block, also those within others."""
+    """Yields the AWS CLI calls of a block, including nested ones."""
     text = text.replace("\\\n", " ")
     while nested := re.search(r"\$\(\(([^()]*)\)\)|\$\(([^()]*)\)", text):
         yield from aws_commands(nested[1] or nested[2])
@@ -73,7 +73,7 @@ def model_of(service: str) -> ServiceModel:
 
 @cache
 def operations_of(service: str) -> dict[str, set[str]]:
-    """The options of each operation, as the AWS CLI spells both."""
+    """Returns the options of each operation, in the spelling of the AWS CLI."""
     model = model_of(service)
     shapes = {
         xform_name(name, "-"): model.operation_model(name).input_shape
@@ -86,7 +86,7 @@ def operations_of(service: str) -> dict[str, set[str]]:
 
 
 def unknown_in(command: Command) -> set[str]:
-    """What the AWS CLI would not understand of it."""
+    """Returns the parts of a call that the AWS CLI doesn't know."""
     own = OWN_OPTIONS.get((command.service, command.operation))
     if own is not None:
         return set(command.options) - own - GLOBAL_OPTIONS
@@ -103,7 +103,7 @@ def unknown_in(command: Command) -> set[str]:
 
 
 @pytest.mark.parametrize("block", blocks(), ids=lambda block: block.splitlines()[0][:60])
-def test_a_block_is_something_that_a_shell_understands(block: str) -> None:
+def test_the_syntax_of_a_shell_block_is_valid(block: str) -> None:
     checked = subprocess.run(
         ["/bin/bash", "-n"], input=block, text=True, capture_output=True, check=False
     )
@@ -130,23 +130,15 @@ def test_the_aws_cli_knows_a_command_and_its_options(command: Command) -> None:
         ("queue_arn", set(of_type(STACK, "AWS::SQS::Queue"))),
     ],
 )
-def test_a_command_names_what_the_stack_has(helper: str, names: set[str]) -> None:
+def test_a_command_names_a_resource_of_the_stack(helper: str, names: set[str]) -> None:
     named = set(re.findall(rf"(?<![-\w]){helper} ([A-Z]\w+)", PAGE))
 
     assert named
     assert named <= names
 
 
-def test_every_parameter_is_in_the_table_with_a_reason_to_change_it() -> None:
-    section = PAGE.partition("## Deploy\n")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| (`.+?) \| (.+) \|$", section, re.MULTILINE)
-    named = [name for names, _ in rows for name in re.findall(r"`(\w+)`", names)]
-
-    assert sorted(named) == sorted(STACK["Parameters"])
-
-
-def test_what_becomes_of_messages_is_counted_as_the_page_says() -> None:
-    section = PAGE.partition("## Alarms\n")[2].partition("\n### ")[0]
+def test_every_metric_about_messages_is_on_the_page() -> None:
+    section = PAGE.partition("## Metrics\n")[2].partition("\n## ")[0]
 
     assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == set(COUNTED_BY)
 
@@ -162,7 +154,7 @@ def test_what_becomes_of_messages_is_counted_as_the_page_says() -> None:
         ("aws dynamodb wait table-is-there --table-name X", {"table-is-there"}),
     ],
 )
-def test_what_the_aws_cli_does_not_know_is_found(text: str, unknown: set[str]) -> None:
+def test_an_unknown_command_or_option_is_found(text: str, unknown: set[str]) -> None:
     found = {name for command in aws_commands(text) for name in unknown_in(command)}
 
     assert found == unknown

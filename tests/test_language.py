@@ -1,0 +1,138 @@
+"""Texts for people are in plain English: constructions of earlier versions do not come back."""
+
+import ast
+import contextlib
+import io
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from delivery_cli.main import main
+from tests.cloudformation import load_template
+
+PROJECT: Final = Path(__file__).parents[1]
+
+REJECTED: Final = {
+    "a subject without a name": r"\b(whoever|nobody|somebody|anybody)\b",
+    "'tell', for notify, report, return or log": r"\b(told|tells?|telling)\b",
+    "'X is no Y', for 'X is not a Y' or 'expected Y'": r"(?<!there )\b(is|are) no (?!longer\b)\w+",
+    "'in vain'": r"\bin vain\b",
+    "'anew', for again": r"\banew\b",
+    "'give up', for expire, stop or dead-letter": r"\bg(ave|ive|ives|iven|iving) up\b",
+    "'put right', for fix": r"\bput(s|ting)? (it )?right\b",
+    "'as wished'": r"\bas wished\b",
+}
+
+type Texts = Iterator[tuple[str, str]]
+"""Yields where a text is, and the text."""
+
+
+def page(name: str) -> Texts:
+    """Yields a page without its code blocks and code spans."""
+    text = (PROJECT / name).read_text("utf-8")
+    without_blocks = re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
+    yield name, re.sub(r"`[^`]*`", "", without_blocks)
+
+
+def descriptions() -> Texts:
+    """Yields every description in the template."""
+
+    def within(node: Any, place: str) -> Texts:
+        if isinstance(node, dict):
+            for name, value in node.items():
+                if name.endswith("Description") and isinstance(value, str):
+                    yield place, value
+                yield from within(value, f"{place}.{name}")
+        elif isinstance(node, list):
+            for value in node:
+                yield from within(value, place)
+
+    yield from within(load_template(), "template.yaml")
+
+
+def command_line_help() -> Texts:
+    """Yields the help of the command line, and of each of its commands."""
+    overview = help_of()
+    yield "delivery --help", overview
+    commands = re.findall(r"^    ([a-z]+)\b", overview, re.MULTILINE)
+    assert {"send", "doctor"} <= set(commands)
+    for command in commands:
+        yield f"delivery {command} --help", help_of(command)
+
+
+def help_of(*command: str) -> str:
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
+        main([*command, "--help"])
+    return out.getvalue()
+
+
+def docstrings(folder: str) -> Texts:
+    """Yields the docstrings of all modules, classes and functions in a folder."""
+    for path in sorted((PROJECT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                name = getattr(node, "name", "")
+                yield f"{path.relative_to(PROJECT)}:{name}", ast.get_docstring(node) or ""
+
+
+CHECKED: Final[Mapping[str, Callable[[], Texts]]] = {
+    **{
+        name: partial(page, name)
+        for name in (
+            *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
+            *sorted(
+                path.relative_to(PROJECT).as_posix()
+                for path in PROJECT.glob("docs/**/*.md")
+                if path.stem not in {"command-line", "performance", "reliability"}
+            ),
+        )
+    },
+    "template.yaml": descriptions,
+}
+"""The places that are checked: where a text is added for people, add its place here."""
+
+
+def rejected_in(text: str) -> list[str]:
+    """Returns the rejected constructions of a text."""
+    line = " ".join(text.split())
+    return [
+        match[0]
+        for pattern in REJECTED.values()
+        for match in re.finditer(pattern, line, re.IGNORECASE)
+    ]
+
+
+@pytest.mark.parametrize("place", CHECKED)
+def test_a_text_has_no_rejected_construction(place: str) -> None:
+    texts = list(CHECKED[place]())
+
+    assert texts
+    assert [(where, found) for where, text in texts for found in rejected_in(text)] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Whoever reads this",
+        "what people are\ntold",
+        "The row is no number",
+        "Asked in vain.",
+        "write it anew",
+        "messages that were given up",
+        "Put it right.",
+        "0 as wished",
+    ],
+)
+def test_a_rejected_construction_is_found(text: str) -> None:
+    assert rejected_in(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["There is no secret.", "It is no longer kept.", "The message is not a number."]
+)
+def test_plain_english_is_accepted(text: str) -> None:
+    assert rejected_in(text) == []
