@@ -1,4 +1,4 @@
-# `make help` lists what there is. Everything runs in .venv, which the first target makes by itself.
+# `make help` lists the targets. Everything runs in .venv, which the first target creates.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -11,68 +11,69 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-help: ## show this list
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
-install: $(READY) ## only install what the others need, and the operators' command .venv/bin/delivery
+install: $(READY) ## install the tools and the command line .venv/bin/delivery
 
-demo: $(READY) ## deploy into a sandbox on this machine, send some messages, watch what becomes of them
+demo: $(READY) ## deploy into a sandbox on this machine, send messages and show their delivery
 	@python -m sandbox demo
 
-sandbox: $(READY) ## the same sandbox, to play with; stays up until Ctrl-C
+sandbox: $(READY) ## start the same sandbox for your own tests; runs until Ctrl-C
 	@python -m sandbox up
 
-check: lint fast ## lint, types and the fast tests: well under a minute each
+check: lint fast ## run lint, type checks and the fast tests (under a minute each)
 
 lint: $(READY)
-	@echo "== lint and types"
+	@echo "== lint, types and import rules"
 	@ruff check
 	@ruff format --check
 	@mypy
+	@lint-imports --no-cache --no-logo
 	@cfn-lint template.yaml
 
 fast: $(READY)
 	@echo "== fast tests"
 	@pytest -q -n 2 -m "not e2e and not thorough"
 
-test: check thorough e2e ## all tests: the above, simulated lives, and end to end through the deployed stack
+test: check thorough e2e ## run all tests: also simulation runs and end-to-end tests of the deployed stack
 
 thorough: $(READY)
-	@echo "== thorough tests: interleavings, random input, simulated lives"
+	@echo "== thorough tests: interleavings, random input, simulation runs"
 	@pytest -q -n 2 -m "thorough and not e2e"
 
 e2e: $(READY)
-	@echo "== end-to-end tests: build, deploy into a sandbox, send"
+	@echo "== end-to-end tests: build, deploy into a sandbox, send messages"
 	@pytest -m e2e
 
-deploy: $(READY) ## build and deploy into your AWS account (asks what it needs to know)
+deploy: $(READY) ## build and deploy to your AWS account (prompts for the parameters)
 	@sam build
 	@sam deploy --guided
 
-simulate: $(READY) ## break the system in SEEDS=1000 simulated lives, and check every promise after each
+simulate: $(READY) ## run randomized simulations with fault injection; SEEDS=1000
 	@python -m simulation --seeds $(or $(SEEDS),1000)
 
-bench: $(READY) ## measure everything in docs/performance.md (about ten minutes); ROUNDS=3, ONLY=cold_start, QUICK=1
+bench: $(READY) ## run the benchmarks of docs/performance.md (ten minutes); ROUNDS=3, ONLY=cold_start, QUICK=1
 	@python -m bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick) $(ONLY)
 
-pins: $(READY) ## write constraints.txt anew from what .venv holds
+pins: $(READY) ## update constraints.txt with the versions installed in .venv
 	@{ head -n 1 constraints.txt; pip list --format=freeze --exclude-editable | grep -v -i -E '^(pip|setuptools|wheel)=='; } > .venv/pins
 	@mv .venv/pins constraints.txt
 
-clean: ## remove what the other targets made
+clean: ## remove everything that the other targets created
 	rm -rf .venv .aws-sam .sandbox .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(READY): pyproject.toml requirements-dev.txt constraints.txt layers/delivery/requirements.txt
 	@command -v $(PYTHON) >/dev/null && $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' || { \
-	  echo "This needs Python 3.13 (Lambda's runtime), and '$(PYTHON)' is not it."; \
-	  echo "Install it, or name it: make PYTHON=/path/to/python3.13"; exit 1; }
-	@echo "== installing the pinned tools into .venv (a minute, the first time)"
+	  echo "'$(PYTHON)' is not Python 3.13, the version of the Lambda runtime."; \
+	  echo "Install Python 3.13, or set its path: make PYTHON=/path/to/python3.13"; exit 1; }
+	@echo "== installing the pinned tools into .venv (about a minute, the first time only)"
 	@$(PYTHON) -m venv .venv
 	@set -o pipefail; pip install --progress-bar off -r requirements-dev.txt 2>.venv/pip.log | awk -v live="$$(test -t 1 && echo 1)" '\
 	  /^(Collecting|Requirement already)/ { n++; if (live) { printf "\r   %d packages found", n; fflush() } \
 	    else if (n % 40 == 0) { printf "   %d packages found\n", n; fflush() } } \
-	  /^Installing/ { printf (live ? "\r   %d packages found, unpacking them\n" : "   %d packages found, unpacking them\n"), n; fflush() }' \
-	  || { cat .venv/pip.log; echo "pip could not install the tools; this first run needs a package index."; \
-	    echo "Behind a proxy set HTTPS_PROXY, for an index of your own PIP_INDEX_URL, and run this again."; exit 1; }
+	  /^Installing/ { printf (live ? "\r   %d packages found, installing\n" : "   %d packages found, installing\n"), n; fflush() }' \
+	  || { cat .venv/pip.log; echo "pip could not install the tools. The first run needs access to a package index."; \
+	    echo "Set HTTPS_PROXY behind a proxy, or PIP_INDEX_URL for your own index, and run make again."; exit 1; }
 	@pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
