@@ -18,8 +18,8 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from bench.benchmark import Benchmark, Known, Results, Run, Table
 from delivery.twilio.credentials import TwilioSecret
-from functions.send_message.rate_limit_store import PaceStore
-from functions.send_message.rate_limiter import Pacer
+from functions.send_message.rate_limit_store import RateLimitStore
+from functions.send_message.rate_limiter import SenderRateLimiter
 from functions.send_message.send_queue import SendQueue
 from simulation.deployment import resources
 from simulation.fakes.dynamodb import DynamoDb
@@ -128,8 +128,8 @@ class _Model:
         self._kill_at = campaign.messages / campaign.per_second / 2
         client: Any = _Client(self)
         secrets: Any = _Secrets()
-        self._pacer = Pacer(
-            store=PaceStore(client, "SendRequestsTable"),
+        self._pacer = SenderRateLimiter(
+            store=RateLimitStore(client, "SendRequestsTable"),
             queue=SendQueue(client, "url"),
             secrets=secrets,
             per_second=campaign.per_second,

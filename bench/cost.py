@@ -83,7 +83,7 @@ class Workload:
     quiet: float = 0.01
     """The share about which Twilio has to be asked."""
     kept_days: float = 400
-    """How long a message is kept: RetentionDays. Storage is that of a table as full as it gets."""
+    """MessageRetentionDays. Storage is that of a table at its full size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

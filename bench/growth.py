@@ -15,7 +15,7 @@ from bench.cost import (
     prices_in,
     send_time,
 )
-from delivery.domain.messages import AWAITING_KEYS, NOTICE_DUE_KEYS
+from delivery.domain.messages import NOTICE_DUE_KEYS, PENDING_KEYS
 from simulation.deployment import parameter, resources
 
 _SECONDS_OF_A_MONTH: Final = 30 * 24 * 60 * 60
@@ -61,7 +61,7 @@ def quotas(known: Known) -> Sequence[Quota]:
     table_units = sum(
         write["table_units"] for write in delivered["writes"] if write["table"] == "MessagesTable"
     )
-    watch = _index_units(delivered, "by_watch") / len(AWAITING_KEYS)
+    watch = _index_units(delivered, "by_list") / len(PENDING_KEYS)
     due = _LOAD.failed * _index_units(failed, "by_notice_due") / len(NOTICE_DUE_KEYS)
     found = [
         Quota(
@@ -100,7 +100,7 @@ def quotas(known: Known) -> Sequence[Quota]:
             then="ask AWS for more; warm the table up before a campaign",
         ),
         Quota(
-            name="write units of one key of by_watch a second",
+            name="write units of one key of by_list a second",
             most=1_000,
             used=watch,
             grows_with="messages",

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from bench.benchmark import Benchmark, Known, Results, Run, Table
 from bench.write_units import Units, item_bytes, units_of
-from delivery.domain.messages import Lifetimes, Source, StatusUpdate
+from delivery.domain.messages import Source, StatusUpdate, Timings
 from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.storage.messages import MessageStore
-from delivery.storage.send_requests import RequestStore
+from delivery.storage.send_requests import SendRequestStore
 from functions.notify_failure.episode_store import EpisodeStore
 from functions.notify_failure.findings import What
 from functions.notify_failure.telling import Teller
@@ -104,8 +104,8 @@ def _properties(table: str) -> dict[str, Any]:
 def delivered(statuses: Sequence[str] = STATUSES, *, reference: str | None = REFERENCE) -> Counting:
     """A message that is sent by this stack and delivered: every request it costs."""
     counting = Counting()
-    requests = RequestStore(counting, "SendRequestsTable")  # type: ignore[arg-type]  # enough of a client
-    store = MessageStore(counting, "MessagesTable", Lifetimes())  # type: ignore[arg-type]  # the same
+    requests = SendRequestStore(counting, "SendRequestsTable")  # type: ignore[arg-type]  # enough of a client
+    store = MessageStore(counting, "MessagesTable", Timings())  # type: ignore[arg-type]  # the same
 
     counting.doing = "claim the key"
     request = requests.claim(a_request(reference))
@@ -120,10 +120,10 @@ def delivered(statuses: Sequence[str] = STATUSES, *, reference: str | None = REF
     )
     store.record(first)
     counting.doing = "settle the key"
-    sent = request.settled(
+    sent = request.completed(
         RequestState.SENT, at=NOON, kept_for=timedelta(days=30), message_sid=MESSAGE_SID
     )
-    requests.settle(request, sent)
+    requests.complete(request, sent)
     for number, status in enumerate(statuses[1:], 1):
         counting.doing = f"{status}: a callback"
         store.record(a_callback(status, after=number))
@@ -133,7 +133,7 @@ def delivered(statuses: Sequence[str] = STATUSES, *, reference: str | None = REF
 def failed() -> Counting:
     """A message that another program sends, and that is not delivered."""
     counting = Counting()
-    store = MessageStore(counting, "MessagesTable", Lifetimes())  # type: ignore[arg-type]  # enough of a client
+    store = MessageStore(counting, "MessagesTable", Timings())  # type: ignore[arg-type]  # enough of a client
     counting.doing = "sent: a callback"
     store.record(a_callback("sent", after=1))
     counting.doing = "undelivered: a callback"
@@ -141,7 +141,7 @@ def failed() -> Counting:
     counting.doing = "tell of the first of its kind"
     teller = Teller(
         messages=store,
-        episodes=EpisodeStore(counting, "EpisodesTable", "MessagesTable"),  # type: ignore[arg-type]  # the same
+        episodes=EpisodeStore(counting, "IncidentsTable", "MessagesTable"),  # type: ignore[arg-type]  # the same
         publish_message=lambda _: None,
         publish_range=lambda _key, _telling: None,
         shown=lambda number: number[-4:],

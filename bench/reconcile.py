@@ -21,9 +21,9 @@ from requests.adapters import HTTPAdapter
 
 from bench.benchmark import Benchmark, Known, Results, Run, Table
 from bench.write_units import item_bytes, units_of
-from delivery.domain.messages import Lifetimes, Message, Source, StatusUpdate
+from delivery.domain.messages import Message, Source, StatusUpdate, Timings
 from delivery.storage.messages import MessageStore
-from delivery.storage.send_requests import RequestStore
+from delivery.storage.send_requests import SendRequestStore
 from delivery.twilio.client import TwilioClient
 from delivery.twilio.credentials import TwilioSecret
 from functions.reconcile_messages.reconcile import Reconciler
@@ -38,7 +38,7 @@ _QUICK_MESSAGES: Final = 500
 _PAGE_BYTES: Final = 100  # of an entry of an index; DynamoDB gives a MiB at a time
 _ITEMS_OF_A_PAGE: Final = 1024 * 1024 // _PAGE_BYTES
 _TWILIO: Final = "http://twilio.invalid"
-_LIFETIMES: Final = Lifetimes()
+_LIFETIMES: Final = Timings()
 
 # What a request takes where it is deployed, for the estimate of a run.
 _WRITE_SECONDS: Final = 0.006
@@ -173,18 +173,18 @@ def ask_about(case: Case, messages: int) -> Quiet:
         reconciler = Reconciler(
             twilio=twilio_client,
             store=store,
-            requests=RequestStore(client, "SendRequestsTable"),
-            lifetimes=_LIFETIMES,
+            requests=SendRequestStore(client, "SendRequestsTable"),
+            timings=_LIFETIMES,
             stores_body=False,
             now=lambda: twilio.now,
         )
         secret = TwilioSecret.parse(
             json.dumps({"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN})
         )
-        quiet.held_bytes = _held(store.awaiting(twilio.now))
+        quiet.held_bytes = _held(store.stale_messages(twilio.now))
         tables.counts = True
         started = perf_counter()
-        deque(reconciler.ask_about_quiet_messages(secret, lambda: 1e9), maxlen=0)
+        deque(reconciler.reconcile_stale_messages(secret, lambda: 1e9), maxlen=0)
         quiet.seconds = perf_counter() - started
     quiet.outcomes = Counter(
         item["outcome"]["S"] for item in tables.tables["MessagesTable"].items()

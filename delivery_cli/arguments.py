@@ -185,7 +185,7 @@ def _add_find(commands: _Commands) -> argparse.ArgumentParser:
     lists = command.add_mutually_exclusive_group(required=True)
     _add_recipient_and_reference(lists)
     lists.add_argument(
-        "--awaiting",
+        "--pending",
         action="store_const",
         const="true",
         help="those without a final status, by when Twilio is asked next",

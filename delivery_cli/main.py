@@ -33,7 +33,7 @@ from delivery_cli.errors import CommandError
 from delivery_cli.fields import document_of
 from delivery_cli.messages_api import Json
 from delivery_cli.output import Screen
-from delivery_cli.target import Place, in_aws, in_sandbox, sandbox_file
+from delivery_cli.target import Place, aws_target, sandbox_file, sandbox_target
 
 _STOPPED: Final = 130
 
@@ -161,8 +161,8 @@ def _place(options: argparse.Namespace, environment: Mapping[str, str], folder: 
     named = environment.get("DELIVERY_SANDBOX", "")
     aws = any((options.stack_name, options.profile, options.region))
     if options.sandbox or (named and not aws):
-        return in_sandbox(sandbox_file(named, folder))
-    return in_aws(
+        return sandbox_target(sandbox_file(named, folder))
+    return aws_target(
         stack_name=options.stack_name or STACK_NAME,
         # The AWS CLI reads it, boto3 does not.
         region=options.region or environment.get("AWS_REGION"),
@@ -170,7 +170,7 @@ def _place(options: argparse.Namespace, environment: Mapping[str, str], folder: 
     )
 
 
-_LISTS: Final = ("to", "reference", "awaiting", "unconfirmed_on")
+_LISTS: Final = ("to", "reference", "pending", "unconfirmed_on")
 _SENT_AS_GIVEN: Final = (
     "to",
     "from",

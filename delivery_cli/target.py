@@ -93,12 +93,12 @@ class Place:
         return TwilioSecrets(self.account.secrets, self.stack.twilio_secret_name).current()
 
 
-def in_aws(*, stack_name: str, region: str | None, profile: str | None) -> Place:
+def aws_target(*, stack_name: str, region: str | None, profile: str | None) -> Place:
     """A stack in AWS, with credentials and region found as the AWS CLI finds them."""
     return Place(Account(Session(region_name=region, profile_name=profile)), stack_name)
 
 
-def in_sandbox(file: Path) -> Place:
+def sandbox_target(file: Path) -> Place:
     """The stack of the sandbox that tells its endpoints in this file."""
     endpoints = _read(file)
     session = Session(

@@ -58,7 +58,7 @@ class Account:
         self.queues = self._make_queues()
         self.topic = Sns(self._clock)
         self.bus = EventBridge(
-            parameter("OutcomeBusName"),
+            parameter("OutcomeEventBusName"),
             lambda: faults.happens(Mishap.IN_PART, "events", loop.seconds),
         )
         longest = _LONGEST_TRANSACTION * (not at_once)

@@ -8,7 +8,7 @@ type Record = dict[str, Any]
 """An item of a table as plain data."""
 
 FAILURES: Final = frozenset(
-    {"failed", "refused", "not_found", "undelivered", "partially_delivered"}
+    {"failed", "rejected", "presumed_unsent", "undelivered", "partially_delivered"}
 )
 """The statuses of which people are told."""
 

@@ -29,7 +29,7 @@ _RECIPIENTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _KINDS: Final = tuple(_RECIPIENTS)
 _NOBODY_ANSWERED: Final = 0
-_MOST_TRIES: Final = 6
+_MAX_TRIES: Final = 6
 _PAUSES: Final = (0.1, 1, 5, 60, 1200)
 """Seconds that somebody waits until they ask again."""
 
@@ -166,7 +166,7 @@ class Callers:
 
     def _over_api(self, wish: Wish) -> None:
         """With a key, try again until there is an answer that is one; without, only after 503."""
-        for _ in range(_MOST_TRIES):
+        for _ in range(_MAX_TRIES):
             reply = self._post(wish)
             if reply.status in {200, 201, 400, 409, 422}:
                 break
@@ -233,7 +233,7 @@ class Callers:
             headers={"content-type": "application/json", "Idempotency-Key": f"batch-{wish.number}"},
             body=json.dumps({"messages": [wish.document]}).encode(),
         )
-        for _ in range(_MOST_TRIES):
+        for _ in range(_MAX_TRIES):
             wish.tries += 1
             heard = self._loop.wait_for(lambda respond: self._gateway.request(request, respond))
             if self._heard(wish, heard).status in {202, 400}:
@@ -243,7 +243,7 @@ class Callers:
 
     def _directly(self, wish: Wish) -> None:
         """As the API, but what fails fails without an answer."""
-        for _ in range(_MOST_TRIES):
+        for _ in range(_MAX_TRIES):
             wish.tries += 1
             ended: Ended = self._loop.wait_for(
                 lambda then: self._lambda.invoke(self._function, wish.document, then)

@@ -31,8 +31,8 @@ _RANKS: Final[Mapping[str, int]] = {
     "sent": 40,
     "canceled": 50,
     "failed": 60,
-    "refused": 60,
-    "not_found": 60,
+    "rejected": 60,
+    "presumed_unsent": 60,
     "undelivered": 70,
     "partially_delivered": 75,
     "delivered": 80,
@@ -134,7 +134,7 @@ class _Checks:
         if request is None:
             text = f"it was sent for {request_id}, of which nothing is known"
             yield Violation(promise="I5", subject=message.sid, text=text)
-        elif request["state"] != "not_found" and not self._is_left_to_people(request):
+        elif request["state"] != "presumed_unsent" and not self._is_left_to_people(request):
             text = f"{request_id} is {request['state']}, and its message is not stored"
             yield Violation(promise="I6", subject=message.sid, text=text)
 
@@ -195,12 +195,12 @@ class _Checks:
         if item["outcome"] == "pending" and not after_all:
             yield Violation(promise="I7", subject=sid, text="it never ended")
         if item["outcome"] == "unconfirmed":
-            waited = datetime.fromisoformat(item["watch_at"]) - datetime.fromisoformat(
+            waited = datetime.fromisoformat(item["list_at"]) - datetime.fromisoformat(
                 max(item["created_at"], item.get("send_at", ""))
             )
             if waited < timedelta(hours=float(parameter("UnconfirmedAfterHours"))):
                 yield Violation(promise="I7", subject=sid, text=f"given up after {waited}")
-        listed = str(item.get("watch", "")).partition("#")[0]
+        listed = str(item.get("list_key", "")).partition("#")[0]
         if listed != {"failed": "failed", "unconfirmed": "unconfirmed"}.get(item["outcome"], ""):
             yield Violation(promise="I7", subject=sid, text=f"it is on the list {listed!r}")
 
@@ -225,10 +225,10 @@ class _Checks:
                     text = f"sent as {request.get('message_sid')}, but Twilio has {messages}"
                     yield Violation(promise="I6", subject=request_id, text=text)
                 yield from self._found_by_its_facts(request)
-            case "refused":
+            case "rejected":
                 if messages:
                     yield Violation(promise="I5", subject=request_id, text="refused, and sent")
-            case "not_found":
+            case "presumed_unsent":
                 if request_id not in self._erased:
                     yield from self._not_found(request, messages)
             case _ if not self._is_left_to_people(request):
@@ -263,12 +263,12 @@ class _Checks:
     def _is_unmistakable(self, message: TwilioMessage) -> bool:
         """Nobody else asked for a message that looks the same, and the list shows it in time."""
         lag = self._world.twilio.simulator.settings.list_lag_seconds
-        in_time = lag < float(parameter("DoubtMinutes")) * 60 - 120
+        in_time = lag < float(parameter("InDoubtTimeoutMinutes")) * 60 - 120
         return in_time and self._look_alikes(message.to, message.body) <= 1
 
     def _is_left_to_people(self, request: Record) -> bool:
         """Several look alike, which nobody guesses between; an operator was told."""
-        counted = self._world.lambda_service.metrics["DoubtAmbiguous"] > 0
+        counted = self._world.lambda_service.metrics["InDoubtAmbiguous"] > 0
         rivals = [
             other
             for other in self._requests.values()
@@ -334,7 +334,7 @@ class _Checks:
             if not (request or item or self._dead_letters):
                 text = f"{request_id} of the queue ended without a trace"
                 yield Violation(promise="I7", subject=request_id, text=text)
-            if request and request["state"] == "refused" and item is None:
+            if request and request["state"] == "rejected" and item is None:
                 text = "refused, and nobody was told"
                 yield Violation(promise="I4", subject=request_id, text=text)
 

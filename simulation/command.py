@@ -28,8 +28,8 @@ from simulation.runs import Totals, run_seeds, seeds_until_caught
 
 _AT_A_TIME: Final = 20
 _WIDTH: Final = 40
-_MOST_SHOWN: Final = 5
-_MOST_LINES: Final = 400
+_MAX_SHOWN: Final = 5
+_MAX_LINES: Final = 400
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,16 +88,16 @@ def run(console: Console, seeds: range, jobs: int) -> int:
         for finished, part in _in_parallel(seeds, jobs):
             totals.add(part)
             seeds_broken = sorted(it.seed for it in totals.broken)
-            remark = f"{len(seeds_broken)} broken {seeds_broken[:_MOST_SHOWN] or ''}".strip()
+            remark = f"{len(seeds_broken)} broken {seeds_broken[:_MAX_SHOWN] or ''}".strip()
             progress.advance(finished, remark)
     console.print(_command(seeds))
     console.print()
     for line in tables(totals, monotonic() - started):
         console.print(line)
-    for broken in sorted(totals.broken, key=lambda it: it.seed)[:_MOST_SHOWN]:
+    for broken in sorted(totals.broken, key=lambda it: it.seed)[:_MAX_SHOWN]:
         console.print()
         console.print(f"python -m simulation --seed {broken.seed}", style="red")
-        for line in islice(Life(broken.seed).told(), _MOST_LINES):
+        for line in islice(Life(broken.seed).told(), _MAX_LINES):
             console.print(line)
     return 1 if totals.broken else 0
 

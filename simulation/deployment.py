@@ -24,7 +24,7 @@ _AWS: Final = {
 PARAMETERS: Final = {
     "UnconfirmedAfterHours": "5",
     "ReconcileAfterMinutes": "20",
-    "OutcomeBusName": "outcomes",
+    "OutcomeEventBusName": "outcomes",
 }
 
 

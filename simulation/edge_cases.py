@@ -56,9 +56,9 @@ def _values(**values: Any) -> dict[str, Any]:
 def _query(*conditions: str, **more: Any) -> Step:
     given = {
         "TableName": _TABLE,
-        "IndexName": "by_watch",
-        "KeyConditionExpression": " AND ".join(("#watch = :watch", *conditions)),
-        "ExpressionAttributeNames": {"#watch": "watch"},
+        "IndexName": "by_list",
+        "KeyConditionExpression": " AND ".join(("#list_key = :list_key", *conditions)),
+        "ExpressionAttributeNames": {"#list_key": "list_key"},
     }
     return "query", {**given, **more}
 
@@ -66,7 +66,7 @@ def _query(*conditions: str, **more: Any) -> Step:
 def _watched(*times: str) -> Sequence[Step]:
     """Messages on a list, each with its time; two at the same time are told apart by their SID."""
     return [
-        _put({"watch": {"S": "list"}, "watch_at": {"S": at}}, sid=f"SM{number}")
+        _put({"list_key": {"S": "list"}, "list_at": {"S": at}}, sid=f"SM{number}")
         for number, at in enumerate(times)
     ]
 
@@ -201,7 +201,7 @@ EDGE_CASES: Final[Mapping[str, Sequence[Step]]] = {
         _update("SET n = :v", **_values(v=_ONE), ExpressionAttributeNames={"#n": "n"})
     ],
     "a reserved word needs a placeholder": [_update("SET status = :v", **_values(v=_TEXT))],
-    "an index key is of its type": [_put({"watch": _ONE}), _get()],
+    "an index key is of its type": [_put({"list_key": _ONE}), _get()],
     "a key is of its type": [
         ("put_item", {"TableName": _TABLE, "Item": {"message_sid": _ONE}}),
         ("put_item", {"TableName": _TABLE, "Item": {"n": _ONE}}),
@@ -216,7 +216,7 @@ EDGE_CASES: Final[Mapping[str, Sequence[Step]]] = {
                 Limit=3,
                 **_values(watch=_LIST),
                 ScanIndexForward=forward,
-                ExclusiveStartKey={"watch": _LIST, "watch_at": {"S": at}, **_key(sid)},
+                ExclusiveStartKey={"list_key": _LIST, "list_at": {"S": at}, **_key(sid)},
             )
             for forward, at, sid in (
                 (True, "2", "SM2"),
@@ -230,25 +230,25 @@ EDGE_CASES: Final[Mapping[str, Sequence[Step]]] = {
     "a list is read in part": [
         *_watched("1", "3", "2", "2", "5"),
         *(
-            _query(f"watch_at {sign} :at", Limit=3, **_values(watch=_LIST, at={"S": "2"}))
+            _query(f"list_at {sign} :at", Limit=3, **_values(watch=_LIST, at={"S": "2"}))
             for sign in ("=", "<", "<=", ">", ">=")
         ),
-        _query("begins_with(watch_at, :at)", Limit=3, **_values(watch=_LIST, at={"S": "2"})),
+        _query("begins_with(list_at, :at)", Limit=3, **_values(watch=_LIST, at={"S": "2"})),
         _query(
-            "watch_at BETWEEN :at AND :to",
+            "list_at BETWEEN :at AND :to",
             Limit=3,
             **_values(watch=_LIST, at={"S": "2"}, to={"S": "3"}),
         ),
     ],
     "an item is in an index only with all of its keys": [
-        _put({"watch": _LIST}),
-        _put({"watch_at": {"S": "1"}}, sid="SM2"),
+        _put({"list_key": _LIST}),
+        _put({"list_at": {"S": "1"}}, sid="SM2"),
         _query(Limit=3, **_values(watch=_LIST)),
     ],
     "what leaves the list is not found any more": [
         *_watched("1", "2"),
         _update("REMOVE watch"),
-        _update("SET watch_at = :v", sid="SM0", **_values(v={"S": "3"})),
+        _update("SET list_at = :v", sid="SM0", **_values(v={"S": "3"})),
         _query(Limit=3, **_values(watch=_LIST)),
     ],
     "a whole table is read, and what fits is shown": [

@@ -131,7 +131,8 @@ class Lambda:
                 import_module, ("delivery.twilio.client", "delivery.twilio.credentials")
             )
             pacing, queue = (
-                import_module(f"functions.send_message.{it}") for it in ("pacing", "send_queue")
+                import_module(f"functions.send_message.{it}")
+                for it in ("rate_limiter", "send_queue")
             )
             fakes: list[tuple[Any, str, Any]] = [
                 (twilio, "TwilioClient", self.in_virtual_time(twilio.TwilioClient)),
@@ -140,7 +141,11 @@ class Lambda:
                     "TwilioSecrets",
                     partial(credentials.TwilioSecrets, clock=lambda: loop.seconds),
                 ),
-                (pacing, "Pacer", partial(pacing.Pacer, sleep=loop.sleep, chance=self._chance)),
+                (
+                    pacing,
+                    "SenderRateLimiter",
+                    partial(pacing.SenderRateLimiter, sleep=loop.sleep, chance=self._chance),
+                ),
                 (queue, "SendQueue", partial(queue.SendQueue, threads=OneAfterTheOther)),
                 (import_module("delivery.runtime.aws"), "client", self.client),
                 (import_module("requests"), "Session", self._make_session),

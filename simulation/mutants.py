@@ -58,70 +58,70 @@ MUTANTS: Final = (
     _mutant(
         "the plain advance does not ask for a better status",
         "I2",
-        f"{_LAYER}/store.py",
+        f"{_LAYER}/storage/messages.py",
         '"#status_rank < :status_rank AND attribute_not_exists(#notice)"',
         '"attribute_not_exists(#notice)"',
     ),
     _mutant(
         "the plain advance does not mind a failure",
         "I4",
-        f"{_LAYER}/store.py",
+        f"{_LAYER}/storage/messages.py",
         '"#status_rank < :status_rank AND attribute_not_exists(#notice)"',
         '"#status_rank < :status_rank AND (#status_rank < :status_rank OR #notice = #notice)"',
     ),
     _mutant(
         "the status that came last is the status",
         "I2",
-        f"{_LAYER}/message.py",
+        f"{_LAYER}/domain/messages.py",
         "best = max(transitions, key=lambda transition: rank(transition.status))",
         "best = transitions[-1]",
     ),
     _mutant(
         "what was read may have changed when it is written",
         "I2 I4",
-        f"{_LAYER}/store.py",
+        f"{_LAYER}/storage/messages.py",
         "for name in dict.fromkeys((*depends_on, *touched)):",
         'for name in ("message_sid",):',
     ),
     _mutant(
         "the failure sets no notice",
         "I4",
-        f"{_LAYER}/message.py",
-        "        return Notice.DUE\n",
+        f"{_LAYER}/domain/messages.py",
+        "        return NoticeState.DUE\n",
         "        return None\n",
     ),
     _mutant(
         "a recovery is not owed",
         "I4",
-        f"{_LAYER}/message.py",
-        "if outcome is not Outcome.FAILED and message.notice is Notice.SENT:",
-        "if outcome is not Outcome.FAILED and message.notice is Notice.MUTED:",
+        f"{_LAYER}/domain/messages.py",
+        "if outcome is not Outcome.FAILED and message.notice is NoticeState.SENT:",
+        "if outcome is not Outcome.FAILED and message.notice is NoticeState.MUTED:",
     ),
     _mutant(
         "an error code is erased by a repetition without one",
         "I3",
-        f"{_LAYER}/message.py",
+        f"{_LAYER}/domain/messages.py",
         "error_code=known.error_code or new.error_code,",
         "error_code=new.error_code,",
     ),
     _mutant(
         "the code of a failure stays after the recovery",
         "I3",
-        f"{_LAYER}/message.py",
+        f"{_LAYER}/domain/messages.py",
         "error_code=message.failure_code if outcome is Outcome.FAILED else None,",
         "error_code=message.failure_code,",
     ),
     _mutant(
         "blank parameters are dropped",
         "I1",
-        f"{_LAYER}/callback.py",
+        f"{_LAYER}/twilio/callback.py",
         'return parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)',
         'return parse_qsl(body.decode("utf-8", "replace"))',
     ),
     _mutant(
         "a callback's request_id is not kept",
         "I6",
-        f"{_LAYER}/callback.py",
+        f"{_LAYER}/twilio/callback.py",
         "request_id = request_id or value",
         "request_id = None",
     ),
@@ -143,8 +143,8 @@ MUTANTS: Final = (
         "a queued update that cannot be stored is taken from the queue",
         "I1",
         _CALLBACK,
-        '        _count("ReplayDelayed")\n        raise\n',
-        '        _count("ReplayDelayed")\n        return\n',
+        '        _count("ReplayFailed")\n        raise\n',
+        '        _count("ReplayFailed")\n        return\n',
     ),
     _mutant(
         "marked as told before it is told",
@@ -163,8 +163,8 @@ MUTANTS: Final = (
         "the notice is told by whoever finds it claimed",
         "I4",
         _TELLING,
-        "case Message(notice=Notice.TELLING) if message.updated_at < abandoned_before:",
-        "case Message(notice=Notice.TELLING) if message.updated_at != abandoned_before:",
+        "case Message(notice=NoticeState.PUBLISHING) if message.updated_at < abandoned_before:",
+        "case Message(notice=NoticeState.PUBLISHING) if message.updated_at != abandoned_before:",
     ),
     _mutant(
         "the sweep is switched off",
@@ -303,9 +303,9 @@ MUTANTS: Final = (
     _mutant(
         "the recovery of a counted message is told alone",
         "I4",
-        f"{_LAYER}/message.py",
-        "notice = Notice.RECOVERED if self.is_counted else Notice.TELLING",
-        "notice = Notice.TELLING",
+        f"{_LAYER}/domain/messages.py",
+        "notice = NoticeState.RECOVERED if self.is_grouped else NoticeState.PUBLISHING",
+        "notice = NoticeState.PUBLISHING",
     ),
     _mutant(
         "recoveries are not counted",
@@ -345,7 +345,7 @@ MUTANTS: Final = (
     _mutant(
         "what was erased comes back with the next callback",
         "erasing I1",
-        f"{_LAYER}/store.py",
+        f"{_LAYER}/storage/messages.py",
         '            "status_rank": _ERASED_RANK,\n',
         '            "status_rank": 0,\n',
     ),
@@ -359,28 +359,28 @@ MUTANTS: Final = (
     _mutant(
         "a request still says to whom it was sent",
         "erasing",
-        f"{_LAYER}/send_request.py",
+        f"{_LAYER}/domain/send_requests.py",
         '            to="",\n',
         "",
     ),
     _mutant(
         "sent again after a time-out",
         "I5",
-        f"{_LAYER}/twilio.py",
+        f"{_LAYER}/twilio/client.py",
         'raise OutcomeUnknown(f"the request left and no answer came: {name}") from error',
         'raise Unavailable(f"the request left and no answer came: {name}") from error',
     ),
     _mutant(
         "sent again after a 5xx",
         "I5",
-        f"{_LAYER}/twilio.py",
+        f"{_LAYER}/twilio/client.py",
         'raise OutcomeUnknown(f"Twilio answered HTTP {status} and no message")',
         'raise Unavailable(f"Twilio answered HTTP {status} and no message")',
     ),
     _mutant(
         "the claim is not conditional",
         "I5",
-        f"{_LAYER}/request_store.py",
+        f"{_LAYER}/storage/send_requests.py",
         '"attribute_not_exists(#request_id) OR #state = :refused"',
         '"attribute_not_exists(#request_id) OR #state <> :refused"',
     ),
@@ -389,7 +389,7 @@ MUTANTS: Final = (
         "I5",
         _SENDING,
         """            self._release(request)  # only the answer may have been lost
-            return NotDone(reason=str(error))
+            return ServiceUnavailable(reason=str(error))
 """,
         """            held = request
             del error
@@ -398,7 +398,7 @@ MUTANTS: Final = (
     _mutant(
         "a claim of somebody else is given free",
         "I5",
-        f"{_LAYER}/request_store.py",
+        f"{_LAYER}/storage/send_requests.py",
         "        self._table.delete(ours, request_id=request.request_id)",
         """        ours = Conditions()
         ours.require(
@@ -440,7 +440,7 @@ MUTANTS: Final = (
         "a refusal on the queue is told to nobody",
         "I4 I7",
         "functions/send_message/app.py",
-        "            count_apart(outcomes, sender.record_never_sent(sent, key=key))\n",
+        "            count_apart(outcomes, sender.record_unsent_request(sent, key=key))\n",
         "            pass\n",
     ),
     _mutant(
@@ -487,7 +487,7 @@ MUTANTS: Final = (
         "nobody asks about quiet messages",
         "I7",
         _RECONCILING,
-        "for due in batched(self._store.awaiting(self._now()), _AT_A_TIME, strict=False):",
+        "for due in batched(self._store.stale_messages(self._now()), _AT_A_TIME, strict=False):",
         "for due in ():",
     ),
     _mutant(
@@ -566,7 +566,7 @@ MUTANTS: Final = (
         "a request that turned up is still shown as not found",
         "I6",
         _SETTLING,
-        "            self._store.record_sent_after_all(self._never_sent(request))\n",
+        "            self._store.record_superseded(self._never_sent(request))\n",
         "            pass\n",
     ),
 )

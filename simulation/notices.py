@@ -23,7 +23,7 @@ from simulation.deployment import parameter
 from simulation.fakes.notifications import Published
 from simulation.world import World
 
-_EPISODE: Final = "ep_"
+_EPISODE: Final = "inc_"
 _BETTER: Final = ("delivered", "read")
 _SID: Final = re.compile(r"\b(?:SM|MM)[0-9a-f]{32}\b|\brq_[0-9a-f]{32}\b")
 # The categories that are muted have these codes, as far as a run has any of them.
@@ -48,7 +48,7 @@ class _Notices:
         self._erased = {it["message_sid"] for it in items if is_erased(it)}
         self._episodes = {
             record["episode_id"]: record
-            for record in map(plain, world.aws.tables["EpisodesTable"].items())
+            for record in map(plain, world.aws.tables["IncidentsTable"].items())
         }
         self._told: defaultdict[str, list[Published]] = defaultdict(list)
         """By notice id."""
@@ -68,10 +68,10 @@ class _Notices:
         self._claimed: dict[str, Record] = {}
         for change in world.aws.tables["MessagesTable"].stream:
             image = plain(change.after or {})
-            if image.get("notice") == "telling":
+            if image.get("notice") == "publishing":
                 self._claimed.setdefault(image["message_sid"], image)
         self._muted_codes = _MUTED_CODES[parameter("MutedCategories")]
-        self._quiet = timedelta(minutes=float(parameter("NoticeQuietMinutes")))
+        self._quiet = timedelta(minutes=float(parameter("NoticeIntervalMinutes")))
 
     def all(self) -> Iterator[Violation]:
         for message in self._messages.values():
@@ -184,7 +184,7 @@ class _Notices:
         """The last episode of its kind is closed, and says the same as its messages."""
         episode_id = episode["episode_id"]
         members = self._counted.get(episode_id, [])
-        if episode["state"] != "closed" or "open" in episode or "telling" in episode:
+        if episode["state"] != "closed" or "open" in episode or "publishing" in episode:
             yield Violation(promise="I4", subject=episode_id, text="it is not over")
         counted = len(members) + (0 if episode["is_muted"] else 1)
         recovered = sum(message["notice"] == "recovered" for message in members)
@@ -208,7 +208,7 @@ class _Notices:
                 facts = notice.facts
                 if facts["kind"] == "opening":
                     claimed = self._claimed.get(notice.notice_id.partition(":")[0], facts)
-                    ours = {claimed["status"]} & {"refused", "not_found"}
+                    ours = {claimed["status"]} & {"rejected", "presumed_unsent"}
                     cause = str(claimed.get("error_code", *(ours or {"unknown"})))
                     openings[facts.get("account_sid", ""), cause].append(notice)
                 since, until = facts.get("since"), facts.get("until")
@@ -245,7 +245,7 @@ class _Notices:
 
     def _causes(self, message: Record) -> set[str]:
         statuses = {entry["status"] for entry in message["transitions"]}
-        return {*self._codes(message), *(statuses & {"refused", "not_found"}), "unknown"}
+        return {*self._codes(message), *(statuses & {"rejected", "presumed_unsent"}), "unknown"}
 
 
 def _is_counted(message: Record) -> bool:

@@ -15,7 +15,7 @@ from simulation.faults import Faults, Mishap
 from simulation.lambda_service import Lambda
 from simulation.virtual_time import Ended, Loop
 
-_MOST_RETRY_DELAY: Final = 60.0
+_MAX_RETRY_DELAY: Final = 60.0
 _RARELY: Final = 3600.0
 _SECONDS: Final = {"minute": 60, "hour": 3600, "day": 86400}
 
@@ -223,7 +223,7 @@ class _Shard:
             if not failed:
                 self._hand_over(rest, attempt=0)
                 return
-            delay = min(_MOST_RETRY_DELAY, 0.5 * 2**attempt)
+            delay = min(_MAX_RETRY_DELAY, 0.5 * 2**attempt)
             half = len(failed) // 2
             parts = [failed[:half], failed[half:]] if self._bisects else [failed]
             loop.after(delay, lambda: self._hand_over([*parts, *rest], attempt=attempt + 1))

@@ -67,13 +67,11 @@ class Program:
         """Import what the functions share, before anything is put in its place."""
         if not self._modules:
             layer = PROJECT / "layers" / "delivery" / "delivery"
-            paths = [*layer.glob("*.py"), *PROJECT.glob("functions/*/*.py")]
+            paths = [*layer.rglob("*.py"), *PROJECT.glob("functions/*/*.py")]
             for path in sorted(paths):
                 if path.stem not in {"__init__", "app"}:
-                    package = (
-                        "delivery" if path.parent == layer else f"functions.{path.parent.name}"
-                    )
-                    import_module(f"{package}.{path.stem}")
+                    root = layer.parent if path.is_relative_to(layer) else PROJECT
+                    import_module(".".join(path.relative_to(root).with_suffix("").parts))
 
     def start(self, path: Path) -> ModuleType:
         """Run a function's app.py as a new environment does; call it within `imported`."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from simulation.words import in_words, shortened
 
-_MOST_CHARACTERS: Final = 350
+_MAX_CHARACTERS: Final = 350
 _WIDTH: Final = 130
 _INDENT: Final = 42
 # Why the function runs, and how it ended: told with whatever else the same invocation did.
@@ -71,8 +71,8 @@ class Trace:
         at = (self._start + timedelta(seconds=seconds)).strftime("%H:%M:%S.%f")[:-3]
         today = f"{self._start.date().isoformat()}T"
         short = shortened(text).replace(today, "")
-        if len(short) > _MOST_CHARACTERS:
-            short = short[:_MOST_CHARACTERS] + " …"
+        if len(short) > _MAX_CHARACTERS:
+            short = short[:_MAX_CHARACTERS] + " …"
         return wrap(
             f"{at}  {short}",
             width=_WIDTH,

@@ -96,7 +96,7 @@ class World:
             make_client=self.aws.client,
             make_session=self._session_with_twilio,
             ids=self._id,
-            parameters={"MAX_SENDS_PER_SECOND": self.sends_per_second},
+            parameters={"SENDER_SEGMENTS_PER_SECOND": self.sends_per_second},
         )
         gateway = Gateway(functions(), service=self.lambda_service, loop=loop, faults=faults)
         self.twilio = Twilio(

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from delivery.domain.messages import Lifetimes, Message, Source, StatusUpdate
+from delivery.domain.messages import Message, Source, StatusUpdate, Timings
 
 MESSAGE_SID = "SM" + "0123456789abcdef" * 2
 ACCOUNT_SID = "AC" + "0" * 32
@@ -23,14 +23,14 @@ def an_update(status: str = "sent", *, after: float = 0, **facts: Any) -> Status
     return StatusUpdate(status=status, at=NOON + timedelta(seconds=after), **(defaults | facts))
 
 
-def a_message(*statuses: str | StatusUpdate, lifetimes: Lifetimes | None = None) -> Message:
+def a_message(*statuses: str | StatusUpdate, timings: Timings | None = None) -> Message:
     """The message that learned these statuses one after the other, a second apart."""
     updates = [
         status if isinstance(status, StatusUpdate) else an_update(status, after=second)
         for second, status in enumerate(statuses or ("sent",))
     ]
-    lifetimes = lifetimes or Lifetimes()
-    message = Message.first_heard_of(updates[0], lifetimes)
+    timings = timings or Timings()
+    message = Message.from_first_update(updates[0], timings)
     for update in updates[1:]:
-        message = message.learn(update, lifetimes)
+        message = message.apply(update, timings)
     return message

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-_MOST_DIMENSIONS = 30
+_MAX_DIMENSIONS = 30
 _LONGEST_VALUE = 1024
-_MOST_VALUES = 100
+_MAX_VALUES = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +44,11 @@ def _points_of(line: dict[str, Any]) -> Iterator[DataPoint]:
         assert directive["Dimensions"], "a directive without a set counts nothing"
         for names in directive["Dimensions"]:
             dimensions = {name: line[name] for name in names}
-            assert len(dimensions) == len(names) <= _MOST_DIMENSIONS
+            assert len(dimensions) == len(names) <= _MAX_DIMENSIONS
             assert all(0 < len(value) <= _LONGEST_VALUE for value in dimensions.values())
             for metric in directive["Metrics"]:
                 values = line[metric["Name"]]
-                assert 0 < len(values) <= _MOST_VALUES
+                assert 0 < len(values) <= _MAX_VALUES
                 yield DataPoint(
                     namespace=directive["Namespace"],
                     name=metric["Name"],

@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
-from delivery.domain.messages import Lifetimes, Message
+from delivery.domain.messages import Message, Timings
 from delivery.storage.table import as_item
 from tests.builders import MESSAGE_SID, NOON, a_message, an_update
 
@@ -41,20 +41,22 @@ def records(*images: Image) -> list[dict[str, Any]]:
 
 
 def _lives() -> dict[str, tuple[list[Image], list[tuple[str, str]]]]:
-    lifetimes = Lifetimes()
+    timings = Timings()
     sent = a_message("queued", "sent")
     failure = an_update("undelivered", after=2, error_code=30003)
-    failed = sent.learn(failure, lifetimes)
+    failed = sent.apply(failure, timings)
     telling = failed.told(NOON)
     told = telling.told(NOON)
-    recovered = told.learn(an_update("delivered", after=9), lifetimes)
-    unconfirmed = sent.unconfirmed(NOON)
-    delivered = sent.learn(an_update("delivered", after=2), lifetimes)
-    not_found = Message.never_sent(an_update("not_found", message_sid="rq_" + "a" * 32), lifetimes)
+    recovered = told.apply(an_update("delivered", after=9), timings)
+    unconfirmed = sent.as_unconfirmed(NOON)
+    delivered = sent.apply(an_update("delivered", after=2), timings)
+    not_found = Message.from_unsent_request(
+        an_update("presumed_unsent", message_sid="rq_" + "a" * 32), timings
+    )
     plans: dict[str, tuple[list[Message | Image], list[tuple[str, str]]]] = {
         "delivered": ([a_message("queued"), sent, delivered], [("pending", "delivered")]),
         "delivered, and read": (
-            [sent, delivered, delivered.learn(an_update("read", after=5), lifetimes)],
+            [sent, delivered, delivered.apply(an_update("read", after=5), timings)],
             [("pending", "delivered")],
         ),
         "heard of when it is delivered": ([delivered], [("pending", "delivered")]),
@@ -68,15 +70,15 @@ def _lives() -> dict[str, tuple[list[Image], list[tuple[str, str]]]]:
             [("pending", "canceled")],
         ),
         "unconfirmed, and delivered after all": (
-            [sent, unconfirmed, unconfirmed.learn(an_update("delivered", after=9), lifetimes)],
+            [sent, unconfirmed, unconfirmed.apply(an_update("delivered", after=9), timings)],
             [("pending", "unconfirmed"), ("unconfirmed", "delivered")],
         ),
         "unconfirmed, and failed after all": (
-            [sent, unconfirmed, unconfirmed.learn(failure, lifetimes)],
+            [sent, unconfirmed, unconfirmed.apply(failure, timings)],
             [("pending", "unconfirmed"), ("unconfirmed", "failed")],
         ),
         "not found, and sent after all": (
-            [not_found, not_found.sent_after_all(NOON)],
+            [not_found, not_found.as_superseded(NOON)],
             [("pending", "failed"), ("failed", "pending")],
         ),
         "expired": ([sent, delivered, GONE], [("pending", "delivered")]),

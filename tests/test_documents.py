@@ -13,7 +13,7 @@ from delivery.domain.messages import (
     RANK,
     Message,
     MessageStatus,
-    Notice,
+    NoticeState,
     Outcome,
     Source,
 )
@@ -214,7 +214,7 @@ def test_the_maximum_length_of_a_text_is_that_of_the_page(field: str, longest: i
 
 
 def test_every_field_of_a_message_is_on_the_page_and_no_other() -> None:
-    internal = {"status_rank", "watch", "watch_at", "notice_due"}
+    internal = {"status_rank", "list_key", "list_at", "notice_due"}
     known = {item.name.rstrip("_") for item in fields(Message)} | {"explanation"}
 
     listed = list(rows(section(page("api.md"), "Message")))
@@ -222,14 +222,14 @@ def test_every_field_of_a_message_is_on_the_page_and_no_other() -> None:
     assert set[str]().union(*(named(cells[0]) for cells in listed)) == known - internal
 
 
-@pytest.mark.parametrize("values", [Outcome, Notice, Source, Category, RequestState])
+@pytest.mark.parametrize("values", [Outcome, NoticeState, Source, Category, RequestState])
 def test_every_value_of_a_field_is_on_the_page(values: type[Outcome]) -> None:
     assert {str(value) for value in values} <= named(page("api.md"))
 
 
 @pytest.mark.parametrize(
     ("title", "values"),
-    [("Failure categories", Category), ("Notice states", Notice)],
+    [("Failure categories", Category), ("Notice states", NoticeState)],
 )
 def test_a_table_of_values_is_complete(title: str, values: type[Outcome]) -> None:
     listed = [cells[0].strip("`") for cells in rows(section(page("api.md"), title))]
@@ -308,7 +308,7 @@ def test_every_status_has_its_rank_and_outcome_on_the_page() -> None:
             }
 
     ours = dict.fromkeys(
-        (MessageStatus.REFUSED, MessageStatus.NOT_FOUND),
+        (MessageStatus.REJECTED, MessageStatus.PRESUMED_UNSENT),
         (RANK[MessageStatus.FAILED], Outcome.FAILED),
     )
     twilios = {

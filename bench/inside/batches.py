@@ -48,7 +48,7 @@ def take(number: int) -> float:
     answer = app.lambda_handler(event, CONTEXT)
     taken = (perf_counter() - begun) * 1000
     assert answer["statusCode"] == HTTPStatus.ACCEPTED, answer
-    assert json.loads(answer["body"])["accepted"] == MESSAGES
+    assert json.loads(answer["body"])["queued"] == MESSAGES
     return taken
 
 

@@ -28,7 +28,7 @@ from urllib.parse import urlencode  # noqa: E402 -- the same
 
 import boto3  # noqa: E402 -- the same
 
-from delivery.domain.messages import Lifetimes, Message, StatusUpdate  # noqa: E402 -- the same
+from delivery.domain.messages import Message, StatusUpdate, Timings  # noqa: E402 -- the same
 from delivery.storage.messages import MessageStore  # noqa: E402 -- the same
 from delivery.twilio.callback import (  # noqa: E402 -- the same
     account_of,
@@ -109,7 +109,7 @@ class Recorder:
 
 def the_write(event: dict[str, Any]) -> dict[str, Any]:
     """The arguments of the one request to DynamoDB that the callback makes."""
-    store = MessageStore(Recorder(), "MessagesTable", Lifetimes())  # type: ignore[arg-type]  # one method is enough
+    store = MessageStore(Recorder(), "MessagesTable", Timings())  # type: ignore[arg-type]  # one method is enough
     try:
         store.record(the_update(event))
     except Seen as seen:
@@ -154,13 +154,13 @@ def beside_bare_writes(number: int) -> dict[str, list[float]]:
 
 def pure_parts(number: int) -> dict[str, list[float]]:
     """Microseconds of the signature and the parsing, and of the rules."""
-    lifetimes = Lifetimes()
+    timings = Timings()
     parsed, ruled = [], []
     for event in map(an_event, range(number)):
         begun = perf_counter()
         update = the_update(event)
         between = perf_counter()
-        Message.first_heard_of(update, lifetimes)
+        Message.from_first_update(update, timings)
         ended = perf_counter()
         parsed.append((between - begun) * 1e6)
         ruled.append((ended - between) * 1e6)

@@ -68,7 +68,7 @@ _AGES: Final = {
 
 
 def _drawn_summary(counted: Json) -> Iterator[RenderableType]:
-    failed, awaiting, doubt = counted["failed"], counted["awaiting"], counted["in_doubt"]
+    failed, awaiting, doubt = counted["failed"], counted["pending"], counted["in_doubt"]
     yield Text(f"{counted['date']} (UTC)", style="bold")
     yield _headline("failed", failed, "red")
     yield from _breakdown(
@@ -79,7 +79,7 @@ def _drawn_summary(counted: Json) -> Iterator[RenderableType]:
     yield _headline("unconfirmed", counted["unconfirmed"], "magenta")
     yield Text()
     yield Text(f"right now, at {moment(counted['at'])} UTC", style="bold")
-    yield _headline("awaiting a final status", awaiting, "yellow")
+    yield _headline("pending a final status", awaiting, "yellow")
     yield from _breakdown(
         (_AGES.get(age, age), "", count) for age, count in awaiting["by_age"].items() if count
     )

@@ -16,12 +16,12 @@ from delivery_cli.terminal_text import visible
 _STATES: Final = {
     "in_progress": ("It is being sent right now.", "yellow"),
     "sent": ("It was sent.", "green"),
-    "refused": ("It was refused; nothing was sent.", "red"),
+    "rejected": ("It was refused; nothing was sent.", "red"),
     "in_doubt": (
         "It may have been sent: the request left, and no answer came. Evidence will settle it.",
         "yellow",
     ),
-    "not_found": ("It was probably not sent.", "red"),
+    "presumed_unsent": ("It was probably not sent.", "red"),
 }
 
 
@@ -89,7 +89,7 @@ def _request_of(api: MessagesApi, request_id: str) -> Json:
         raise CommandError(
             f"This stack knows no request {visible(request_id)}.",
             "A request on the queue is known once it is taken up; one that ended is forgotten "
-            "after RequestRetentionDays.",
+            "after IdempotencyKeyRetentionDays.",
         )
     return request
 

@@ -22,7 +22,7 @@ from delivery_cli.output import Screen
 from delivery_cli.terminal_text import visible
 
 _MOST: Final = 100
-_NEVER_SENT: Final = frozenset({"refused", "not_found"})
+_NEVER_SENT: Final = frozenset({"rejected", "presumed_unsent"})
 
 type Look = Callable[[], list[Json]]
 """The messages as they are now, the oldest first."""

@@ -19,10 +19,10 @@ from delivery.domain.send_requests import SendRequest
 from delivery.runtime import aws
 from delivery.storage.cursor import TokenInvalid
 from delivery.storage.messages import MessageStore
-from delivery.storage.send_requests import RequestStore
+from delivery.storage.send_requests import SendRequestStore
 from delivery.storage.table import StoreUnavailable
 from delivery.text.html import Markup
-from delivery.text.identifiers import Kind, Meaning
+from delivery.text.identifiers import Kind, LookupCandidate
 
 from .lookup import Finder, NoSuchPlace, Place, Several
 from .viewer import Viewer
@@ -60,8 +60,8 @@ dynamodb = aws.client(
 )
 finder = Finder(
     MessageStore(dynamodb, os.environ["MESSAGES_TABLE"]),
-    RequestStore(dynamodb, os.environ["SEND_REQUESTS_TABLE"]),
-    kept_for=timedelta(days=float(os.environ["RETENTION_DAYS"])),
+    SendRequestStore(dynamodb, os.environ["SEND_REQUESTS_TABLE"]),
+    kept_for=timedelta(days=float(os.environ["MESSAGE_RETENTION_DAYS"])),
 )
 
 
@@ -77,7 +77,7 @@ def show(event: Mapping[str, Any], viewer: Viewer) -> str:
             "value": str(value),
             "next_token": str(token),
         }:
-            several = finder.page(Meaning(kind=Kind(kind), value=value), token)
+            several = finder.page(LookupCandidate(kind=Kind(kind), value=value), token)
             return widget(viewer, found(viewer, several), asked=viewer.typed)
         case {"view": "lookup"}:
             return widget(viewer, _found(viewer), asked=viewer.typed)

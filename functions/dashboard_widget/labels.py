@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from delivery.domain.messages import MessageStatus, Notice, Outcome
+from delivery.domain.messages import MessageStatus, NoticeState, Outcome
 from delivery.domain.send_requests import RequestState
 
 STATUS_IN_WORDS: Final[Mapping[str, str]] = {
@@ -18,8 +18,8 @@ STATUS_IN_WORDS: Final[Mapping[str, str]] = {
     MessageStatus.PARTIALLY_DELIVERED: "a part of it arrived",
     MessageStatus.DELIVERED: "the carrier says that it arrived",
     MessageStatus.READ: "the recipient opened it",
-    MessageStatus.REFUSED: "it was refused and never sent",
-    MessageStatus.NOT_FOUND: "no trace of it at Twilio: probably not sent",
+    MessageStatus.REJECTED: "it was refused and never sent",
+    MessageStatus.PRESUMED_UNSENT: "no trace of it at Twilio: probably not sent",
 }
 
 OUTCOME_IN_WORDS: Final[Mapping[Outcome, str]] = {
@@ -30,26 +30,26 @@ OUTCOME_IN_WORDS: Final[Mapping[Outcome, str]] = {
     Outcome.UNCONFIRMED: "unconfirmed",
 }
 
-NOTICE_IN_WORDS: Final[Mapping[Notice, str]] = {
-    Notice.DUE: "about to be told",
-    Notice.TELLING: "being told right now",
-    Notice.SENT: "told",
-    Notice.MUTED: "counted only, its category is muted",
-    Notice.WITHDRAWN: "not told, it was delivered in time",
-    Notice.RECOVERY_DUE: "told of the failure, about to be told of the delivery",
-    Notice.RECOVERED: "told of the failure, and of the delivery after all",
+NOTICE_IN_WORDS: Final[Mapping[NoticeState, str]] = {
+    NoticeState.DUE: "about to be told",
+    NoticeState.PUBLISHING: "being told right now",
+    NoticeState.SENT: "told",
+    NoticeState.MUTED: "counted only, its category is muted",
+    NoticeState.WITHDRAWN: "not told, it was delivered in time",
+    NoticeState.RECOVERY_DUE: "told of the failure, about to be told of the delivery",
+    NoticeState.RECOVERED: "told of the failure, and of the delivery after all",
 }
 """How far people have been told."""
 
 STATE_IN_WORDS: Final[Mapping[RequestState, str]] = {
     RequestState.IN_PROGRESS: "It is being sent right now.",
     RequestState.SENT: "It was sent; its message is not known here any more.",
-    RequestState.REFUSED: "Twilio refused it; nothing was sent.",
+    RequestState.REJECTED: "Twilio refused it; nothing was sent.",
     RequestState.IN_DOUBT: (
         "It may have been sent: it left, but no answer came. It is never sent again by itself; "
         "evidence is being looked for."
     ),
-    RequestState.NOT_FOUND: (
+    RequestState.PRESUMED_UNSENT: (
         "It was probably not sent, and is never sent again under its key. To send it, use a new "
         "key."
     ),

@@ -10,13 +10,13 @@ from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.storage.cursor import Page
 from delivery.storage.message_lists import Count
 from delivery.storage.messages import MessageStore
-from delivery.storage.send_requests import RequestStore
-from delivery.text.identifiers import Kind, Meaning, meanings
+from delivery.storage.send_requests import SendRequestStore
+from delivery.text.identifiers import Kind, LookupCandidate, interpret
 
 _ROWS: Final = 10
 _DAYS: Final = 7  # so many are looked through before somebody has to ask for more
-_MOST_UNSETTLED: Final = 200
-_MOST_READ: Final = 300
+_MAX_UNSETTLED: Final = 200
+_MAX_READ: Final = 300
 _LONG: Final = timedelta(hours=1)  # Twilio is first asked about a message after so long, by default
 _DAY: Final = timedelta(days=1)
 _CHANNELS: Final = ("", "whatsapp:", "rcs:")  # in which a plain number can have got a message
@@ -63,7 +63,7 @@ class Counts:
 
     failed: Count
     unconfirmed: Count
-    awaiting: Count
+    pending: Count
     awaiting_long: int | None
     """How many of those for more than an hour; None where there are too many to read them all."""
     in_doubt: Count
@@ -73,7 +73,7 @@ class Counts:
 class Several:
     """The messages that a text means, newest first, or a page of them."""
 
-    meaning: Meaning
+    meaning: LookupCandidate
     page: Page
 
 
@@ -86,7 +86,9 @@ class Finder:
         kept_for: how long a message is kept.
     """
 
-    def __init__(self, store: MessageStore, requests: RequestStore, *, kept_for: timedelta) -> None:
+    def __init__(
+        self, store: MessageStore, requests: SendRequestStore, *, kept_for: timedelta
+    ) -> None:
         self._store = store
         self._requests = requests
         self._kept_for = kept_for
@@ -105,19 +107,19 @@ class Finder:
         Raises:
             StoreUnavailable: DynamoDB did not answer.
         """
-        unsettled = list(islice(self._requests.unsettled(), _MOST_UNSETTLED))
-        in_doubt = sum(it.state_at(now) is RequestState.IN_DOUBT for it in unsettled)
+        unresolved = list(islice(self._requests.unresolved(), _MAX_UNSETTLED))
+        in_doubt = sum(it.state_at(now) is RequestState.IN_DOUBT for it in unresolved)
         awaiting = self._store.count(Outcome.PENDING)
         return Counts(
             failed=self._store.count(Outcome.FAILED, now.date()),
             unconfirmed=self._store.count(Outcome.UNCONFIRMED, now.date()),
-            awaiting=awaiting,
-            awaiting_long=self._awaiting_long(now) if awaiting.number <= _MOST_READ else None,
-            in_doubt=Count(number=in_doubt, is_all=len(unsettled) < _MOST_UNSETTLED),
+            pending=awaiting,
+            awaiting_long=self._awaiting_long(now) if awaiting.number <= _MAX_READ else None,
+            in_doubt=Count(number=in_doubt, is_all=len(unresolved) < _MAX_UNSETTLED),
         )
 
     def _awaiting_long(self, now: datetime) -> int:
-        listed = islice(self._store.every_awaiting(), _MOST_READ)
+        listed = islice(self._store.every_pending(), _MAX_READ)
         return sum(now - message.starts_at > _LONG for message in listed)
 
     def failures(self, today: date, start: Place | None = None) -> Failures:
@@ -159,14 +161,14 @@ class Finder:
         Raises:
             StoreUnavailable: DynamoDB did not answer.
         """
-        for meaning in meanings(text):
+        for meaning in interpret(text):
             is_id = meaning.kind is Kind.MESSAGE
             found = self._one(meaning.value) if is_id else self._several(meaning)
             if found:
                 return found
         return None
 
-    def page(self, meaning: Meaning, next_token: str | None = None) -> Several:
+    def page(self, meaning: LookupCandidate, next_token: str | None = None) -> Several:
         """A page of the messages to a recipient, or with a reference.
 
         Raises:
@@ -184,7 +186,7 @@ class Finder:
             message = self._store.get(request.message_sid)
         return message or request
 
-    def _several(self, meaning: Meaning) -> Message | Several | None:
+    def _several(self, meaning: LookupCandidate) -> Message | Several | None:
         for spelling in _spellings(meaning):
             several = self.page(spelling)
             match several.page:
@@ -195,7 +197,7 @@ class Finder:
         return None
 
 
-def _spellings(meaning: Meaning) -> list[Meaning]:
+def _spellings(meaning: LookupCandidate) -> list[LookupCandidate]:
     """Who has a number does not know in which channel it got a message."""
     if meaning.kind is not Kind.RECIPIENT or ":" in meaning.value:
         return [meaning]

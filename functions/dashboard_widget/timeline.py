@@ -13,7 +13,7 @@ from delivery.domain.messages import (
     Transition,
     rank,
 )
-from delivery.text.formatting import source_of, span
+from delivery.text.formatting import format_duration, source_of
 from delivery.text.html import Child, Markup, element
 
 from .labels import STATUS_IN_WORDS
@@ -34,7 +34,9 @@ _TONE_OF_OUTCOME: Final = {
 }
 _PHASE_AFTER: Final[Mapping[str, str]] = {
     MessageStatus.SENT: "carrier",
-    **dict.fromkeys((*FINAL_OUTCOME, MessageStatus.REFUSED, MessageStatus.NOT_FOUND), "after"),
+    **dict.fromkeys(
+        (*FINAL_OUTCOME, MessageStatus.REJECTED, MessageStatus.PRESUMED_UNSENT), "after"
+    ),
 }
 _PHASE_IN_WORDS: Final = {
     "twilio": "at Twilio",
@@ -79,7 +81,7 @@ def _track(message: Message, viewer: Viewer) -> Markup:
         height=_HEIGHT,
         class_="dw-track",
         role="img",
-        aria_label=f"{len(transitions)} statuses in {span(end - times[0])}",
+        aria_label=f"{len(transitions)} statuses in {format_duration(end - times[0])}",
     )
     return svg + _legend(phases, times)
 
@@ -119,7 +121,9 @@ def _legend(phases: Sequence[str], times: Sequence[datetime]) -> Markup:
     return element(
         "p",
         *(
-            element("span", f"{span(lasted[phase])} {where}", class_=f"dw-key dw-key-{phase}")
+            element(
+                "span", f"{format_duration(lasted[phase])} {where}", class_=f"dw-key dw-key-{phase}"
+            )
             for phase, where in _PHASE_IN_WORDS.items()
             if phase in lasted
         ),
@@ -148,7 +152,7 @@ def _sign(its_tone: str) -> list[Markup]:
 def tone(transition: Transition) -> str:
     """How good a status is, as the class of what shows it."""
     outcome = FINAL_OUTCOME.get(transition.status)
-    if transition.status in {MessageStatus.REFUSED, MessageStatus.NOT_FOUND}:
+    if transition.status in {MessageStatus.REJECTED, MessageStatus.PRESUMED_UNSENT}:
         outcome = Outcome.FAILED
     return _TONE_OF_OUTCOME.get(outcome, "plain") if outcome else "plain"
 
@@ -190,7 +194,11 @@ def _line(
     ]
     return element(
         "li",
-        _when(viewer.time(transition.at), day, f"+{span(after)}" if after is not None else None),
+        _when(
+            viewer.time(transition.at),
+            day,
+            f"+{format_duration(after)}" if after is not None else None,
+        ),
         element(
             "svg",
             *_sign(tone(transition)),
@@ -226,16 +234,16 @@ def _what_is_next(message: Message, viewer: Viewer) -> Markup | None:
     """What a message that has not ended waits for."""
     waited: Child
     match message.outcome:
-        case Outcome.PENDING if message.watch_at is not None:
-            asked_at = f"{viewer.day(message.watch_at)}, {viewer.time(message.watch_at)}"
-            is_due = message.watch_at <= viewer.now
+        case Outcome.PENDING if message.list_at is not None:
+            asked_at = f"{viewer.day(message.list_at)}, {viewer.time(message.list_at)}"
+            is_due = message.list_at <= viewer.now
             title = "waiting"
             small = f"Twilio is asked about it: {'now' if is_due else asked_at}"
         case Outcome.UNCONFIRMED:
             title, small = "unconfirmed", "nothing final came in time; Twilio's last word counts"
         case _:
             return None
-    waited = span(max(viewer.now - message.transitions[-1].at, timedelta()))
+    waited = format_duration(max(viewer.now - message.transitions[-1].at, timedelta()))
     return element(
         "li",
         _when("", None, f"+{waited}"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any, Final, Self
 
-from delivery.text.formatting import shown, span
+from delivery.text.formatting import format_duration, mask_number
 
 FIELD: Final = "lookup"
 """The form's only field. Not `search` or `query`: a name that a browser's document or form may have
@@ -59,7 +59,7 @@ class Viewer:
 
     def number(self, number: str | None) -> str | None:
         """A phone number as far as this viewer may see it."""
-        return None if number is None else shown(number, whole=self.shows_numbers)
+        return None if number is None else mask_number(number, whole=self.shows_numbers)
 
     def time(self, time: datetime) -> str:
         """The time of day, to the second."""
@@ -83,7 +83,7 @@ class Viewer:
         since = self.now - time
         if since < _JUST_NOW:
             return "just now"
-        return f"{span(since, units=1)} ago"
+        return f"{format_duration(since, units=1)} ago"
 
 
 def _zone(offset: object) -> tzinfo:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from delivery.domain.messages import Message, Outcome
 from delivery.domain.send_requests import SendRequest
 from delivery.storage.message_lists import Count
-from delivery.text.formatting import CATEGORY_IN_WORDS, span
+from delivery.text.formatting import CATEGORY_IN_WORDS, format_duration
 from delivery.text.html import Child, Markup, as_json, element, joined, stylesheet
 from delivery.text.identifiers import Kind
 from delivery.twilio.error_codes import explain
@@ -209,7 +209,7 @@ def _counts(viewer: Viewer, counts: Counts) -> Markup:
     tiles = (
         (f"failed {today}", counts.failed, "bad"),
         (f"unconfirmed {today}", counts.unconfirmed, "doubtful"),
-        (awaiting, counts.awaiting, "plain"),
+        (awaiting, counts.pending, "plain"),
         ("in doubt", counts.in_doubt, "doubtful"),
     )
     return element("ul", *(_tile(*tile) for tile in tiles), class_="dw-counts")
@@ -350,12 +350,12 @@ def _moment(viewer: Viewer, time: datetime | None) -> str | None:
 def _ended(viewer: Viewer, message: Message) -> str | None:
     if message.final_at is None:
         return None
-    after = span(message.final_at - message.created_at)
+    after = format_duration(message.final_at - message.created_at)
     return f"{_moment(viewer, message.final_at)} (after {after})"
 
 
 def _failed_at(message: Message) -> datetime:
-    return message.watch_at or message.created_at
+    return message.list_at or message.created_at
 
 
 def _created_at(message: Message) -> datetime:

@@ -3,9 +3,9 @@
 Trigger: the MessagesTable's stream, filtered to messages whose notice is due; and a schedule, which
 sweeps up what the stream dropped, and looks after the episodes.
 Effect: the first failure of an account and an error code is one notice on the FailureTopic, and
-opens an episode in the EpisodesTable; those that follow are in its count, and in a summary after
-NoticeQuietMinutes. The message's `notice` remembers how far that got. (I4: every failed message is
-told alone, or in the count of an episode, or counted only because its category is muted.)
+opens an episode in the IncidentsTable; those that follow are in its count, and in a summary after
+NoticeIntervalMinutes. The message's `notice` remembers how far that got. (I4: every failed message
+is told alone, or in the count of an episode, or counted only because its category is muted.)
 """
 
 import json
@@ -25,7 +25,7 @@ from delivery.domain.messages import Message
 from delivery.runtime import aws
 from delivery.runtime.deadline import TimeLeft, time_left_of
 from delivery.storage.messages import MessageStore
-from delivery.text.formatting import shown
+from delivery.text.formatting import mask_number
 from delivery.twilio.error_codes import Category, categories_in
 
 from .episode import EpisodeKey, Telling
@@ -37,8 +37,8 @@ from .notice import FailureNotice, Places
 from .telling import Teller
 
 FAILURE_TOPIC_ARN = os.environ["FAILURE_TOPIC_ARN"]
-NOTICE_SHOWS_NUMBERS = os.environ["NOTICE_SHOWS_NUMBERS"] == "true"
-QUIET = timedelta(minutes=float(os.environ["NOTICE_QUIET_MINUTES"]))
+NOTICES_SHOW_FULL_NUMBERS = os.environ["NOTICES_SHOW_FULL_NUMBERS"] == "true"
+QUIET = timedelta(minutes=float(os.environ["NOTICE_INTERVAL_MINUTES"]))
 PLACES = Places(
     messages_api_url=os.environ["MESSAGES_API_URL"], dashboard_url=os.environ["DASHBOARD_URL"]
 )
@@ -47,17 +47,17 @@ MUTED, UNKNOWN_CATEGORIES = categories_in(os.environ["MUTED_CATEGORIES"])
 METRIC_OF = {
     What.PUBLISHED: "NoticePublished",
     What.WITHDRAWN: "NoticeWithdrawn",
-    What.RECOVERY_OWED: "RecoveryOwed",
+    What.RECOVERY_OWED: "RecoveryDue",
     What.RECOVERY_PUBLISHED: "RecoveryPublished",
-    What.OPENED: "EpisodeOpened",
-    What.COUNTED: "FailureCounted",
-    What.MUTED: "FailureMuted",
-    What.RECOVERY_COUNTED: "RecoveryCounted",
+    What.OPENED: "IncidentOpened",
+    What.COUNTED: "NoticeGrouped",
+    What.MUTED: "NoticeMuted",
+    What.RECOVERY_COUNTED: "RecoveryGrouped",
     What.SUMMARY_PUBLISHED: "SummaryPublished",
-    What.CLOSED: "EpisodeClosed",
-    What.ALREADY_SETTLED: "NoticeAlreadySettled",
-    What.LEFT: "NoticeLeft",
-    What.DELAYED: "NoticeDelayed",
+    What.CLOSED: "IncidentClosed",
+    What.ALREADY_SETTLED: "NoticeAlreadyHandled",
+    What.LEFT: "NoticeSkippedNoTime",
+    What.DELAYED: "NoticeFailed",
 }
 _NOT_SWEPT = {What.ALREADY_SETTLED, What.LEFT, What.DELAYED, What.OPENED, What.CLOSED}
 _NOT_SETTLED = {What.LEFT, What.DELAYED}
@@ -77,7 +77,7 @@ metrics = Metrics()
 topic = aws.client("sns", config=PATIENT)
 dynamodb = aws.client("dynamodb", config=ONE_TRY)
 store = MessageStore(dynamodb, os.environ["MESSAGES_TABLE"])
-episodes = EpisodeStore(dynamodb, os.environ["EPISODES_TABLE"], os.environ["MESSAGES_TABLE"])
+episodes = EpisodeStore(dynamodb, os.environ["INCIDENTS_TABLE"], os.environ["MESSAGES_TABLE"])
 
 if UNKNOWN_CATEGORIES:
     # Whoever mistyped one gets notices that they did not want, and not none.
@@ -107,7 +107,7 @@ def publish(notice: FailureNotice) -> None:
 
 def publish_message(message: Message) -> None:
     """Tell people that a message failed, or was delivered after all."""
-    publish(compose(message, PLACES, quiet=QUIET, shows_numbers=NOTICE_SHOWS_NUMBERS))
+    publish(compose(message, PLACES, quiet=QUIET, shows_numbers=NOTICES_SHOW_FULL_NUMBERS))
 
 
 def publish_range(key: EpisodeKey, telling: Telling) -> None:
@@ -120,7 +120,7 @@ teller = Teller(
     episodes=episodes,
     publish_message=publish_message,
     publish_range=publish_range,
-    shown=partial(shown, whole=NOTICE_SHOWS_NUMBERS),
+    shown=partial(mask_number, whole=NOTICES_SHOW_FULL_NUMBERS),
     quiet=QUIET,
     muted=MUTED,
     now=now,

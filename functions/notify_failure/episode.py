@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Self
 
-from delivery.domain.messages import EPISODE_MARK, Message, MessageStatus, Record, iso
+from delivery.domain.messages import INCIDENT_ID_PREFIX, Message, MessageStatus, Record, iso
 from delivery.twilio.error_codes import Category, explain
 
 from .tally import Shown, Tally
@@ -25,7 +25,7 @@ OPEN: Final = "open"
 """The value of `open` while there is something to tell of an episode, or it is to be closed."""
 
 _UNKNOWN: Final = "unknown"
-_OUR_WORDS: Final = frozenset({MessageStatus.REFUSED, MessageStatus.NOT_FOUND})
+_OUR_WORDS: Final = frozenset({MessageStatus.REJECTED, MessageStatus.PRESUMED_UNSENT})
 
 
 class Kind(StrEnum):
@@ -75,7 +75,7 @@ class EpisodeKey:
 def episode_id_of(opener: Message) -> str:
     """The id of the episode that this message opens: of no other, for it opens only one."""
     digest = hashlib.sha256(f"episode:{opener.message_sid}".encode()).hexdigest()
-    return f"{EPISODE_MARK}{digest[:32]}"
+    return f"{INCIDENT_ID_PREFIX}{digest[:32]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +184,7 @@ class Episode:
     def looked_at(self, at: datetime, quiet: timedelta, *, muted: bool) -> Self:
         """The episode after what is to be done about it at `at`; as it is where that is nothing.
 
-        Either a notice is to be told, which is `telling` then, or there is nothing to tell of it.
+        Either a notice is to be published (`publishing` then), or there is nothing to publish.
         It is closed when nothing has failed for as long as `quiet`, or nobody is to be told of its
         category any more. Of an end nobody is told who only ever heard of its beginning.
         """
@@ -242,7 +242,7 @@ class Episode:
         if self.next_at is not None:
             record |= {"open": OPEN, "next_at": iso(self.next_at)}
         if self.telling is not None:
-            record["telling"] = _telling_record(self.telling)
+            record["publishing"] = _telling_record(self.telling)
         return record
 
     @classmethod
@@ -266,7 +266,7 @@ class Episode:
             next_at=_time(record["next_at"]) if "next_at" in record else None,
             since=_time(record["since"]),
             tally=Tally.from_record(record["tally"]),
-            telling=_telling(record["telling"]) if "telling" in record else None,
+            telling=_telling(record["publishing"]) if "publishing" in record else None,
             version=record["version"],
         )
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from delivery.domain.messages import MessageStatus, iso
-from delivery.text.formatting import span
+from delivery.text.formatting import format_duration
 from delivery.twilio.error_codes import Explanation, explain
 
 from .episode import EpisodeKey, Example, Kind, Telling
@@ -35,7 +35,7 @@ from .wording import HOW_BAD_TOGETHER, WHAT_TO_DO_TOGETHER, how_bad
 _MAX_SENDERS: Final = 5
 _MINUTE: Final = 60
 _FEW: Final = 5  # up to here the advice for a single failure still holds
-_OUR_WORDS: Final = frozenset({MessageStatus.REFUSED, MessageStatus.NOT_FOUND})
+_OUR_WORDS: Final = frozenset({MessageStatus.REJECTED, MessageStatus.PRESUMED_UNSENT})
 
 
 def compose_range(
@@ -82,9 +82,9 @@ class _Range:
     @property
     def not_delivered(self) -> str:
         match self.key.cause:
-            case MessageStatus.REFUSED:
+            case MessageStatus.REJECTED:
                 return "not sent"
-            case MessageStatus.NOT_FOUND:
+            case MessageStatus.PRESUMED_UNSENT:
                 return "probably not sent"
             case _:
                 return "not delivered"
@@ -230,7 +230,7 @@ def _how_bad(it: _Range) -> str:
 
 
 def _what_to_do(it: _Range) -> list[str]:
-    if it.key.cause == MessageStatus.NOT_FOUND:
+    if it.key.cause == MessageStatus.PRESUMED_UNSENT:
         return [
             it.explained.action,
             "Under their old keys they are never sent again, so that nobody gets one twice.",
@@ -254,8 +254,8 @@ def _what_follows(it: _Range) -> str:
     if it.is_closing:
         return "" if it.telling.is_muted else "The next failure of this kind is told at once again."
     return (
-        f"The next summary comes in {span(it.quiet)}, or a last line when nothing more fails for "
-        "that long."
+        f"The next summary comes in {format_duration(it.quiet)}, or a last line when nothing more "
+        "fails for that long."
     )
 
 
@@ -292,7 +292,7 @@ def _messages(count: int, which: str = "") -> str:
 def _roughly(length: timedelta) -> str:
     """A length of time without the seconds that nobody asks for."""
     minutes = round(length.total_seconds() / _MINUTE)
-    return span(timedelta(minutes=minutes) if minutes > 1 else length)
+    return format_duration(timedelta(minutes=minutes) if minutes > 1 else length)
 
 
 def _number(count: int) -> str:

@@ -32,7 +32,7 @@ from .episode import OPEN, Episode, EpisodeKey
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-MOST_MESSAGES: Final = 99
+MAX_MESSAGES: Final = 99
 """How many messages one write can change with an episode: a transaction has a hundred parts."""
 
 # What a message's part in an episode was decided on. Not `updated_at`: what else is learned about
@@ -53,7 +53,7 @@ class EpisodeStore:
 
     Args:
         client: a low-level DynamoDB client, its time-outs set and its retries off.
-        table_name: the EpisodesTable.
+        table_name: the IncidentsTable.
         messages_table_name: the MessagesTable.
     """
 
@@ -88,7 +88,7 @@ class EpisodeStore:
     ) -> Episode | None:
         """Store the episode, and the steps of messages with it, if none has changed since.
 
-        At most `MOST_MESSAGES` steps. Returns the episode as it is stored; None where something
+        At most `MAX_MESSAGES` steps. Returns the episode as it is stored; None where something
         had changed, and nothing was written.
 
         Raises:

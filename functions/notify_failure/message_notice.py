@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from delivery.domain.messages import Message, MessageStatus, Outcome, iso
-from delivery.text.formatting import shown, source_of, span
+from delivery.text.formatting import format_duration, mask_number, source_of
 from delivery.twilio.error_codes import Explanation, explain
 
 from .episode import EpisodeKey, Kind, episode_id_of
@@ -30,8 +30,8 @@ from .notice import (
 from .wording import how_bad
 
 _VERB: Final[Mapping[str, str]] = {
-    MessageStatus.REFUSED: "was not sent",
-    MessageStatus.NOT_FOUND: "was probably not sent",
+    MessageStatus.REJECTED: "was not sent",
+    MessageStatus.PRESUMED_UNSENT: "was probably not sent",
 }
 
 
@@ -54,8 +54,8 @@ def compose(
 def _facts(
     message: Message, places: Places, *, quiet: timedelta, shows_numbers: bool
 ) -> dict[str, str | None]:
-    to = shown(message.to, whole=shows_numbers) if message.to else None
-    sender = shown(message.from_, whole=shows_numbers) if message.from_ else None
+    to = mask_number(message.to, whole=shows_numbers) if message.to else None
+    sender = mask_number(message.from_, whole=shows_numbers) if message.from_ else None
     code, explained = _code(message), _explanation(message)
     request_url = places.api(f"requests/{message.request_id}")
     opening = {} if _recovered(message) else _opening_facts(message, quiet)
@@ -93,8 +93,8 @@ def _facts(
 def _opening_facts(message: Message, quiet: timedelta) -> dict[str, str]:
     """Its place in the episode that it opens: the first one of the count."""
     goes_on = (
-        f"If more fail like this, they are counted: a summary comes in {span(quiet)} instead of a "
-        "notice for each."
+        f"If more fail like this, they are counted: a summary comes in {format_duration(quiet)} "
+        "instead of a notice for each."
     )
     return {
         "kind": str(Kind.OPENING),
@@ -148,9 +148,9 @@ def _what_happened(message: Message, facts: Facts) -> str:
             f"The message to {recipient} was delivered after all. It had been reported as failed "
             f"({facts['title']}); nothing needs to be done."
         )
-    if message.status == MessageStatus.REFUSED:
+    if message.status == MessageStatus.REJECTED:
         return f"A message to {recipient} was refused and will not be sent."
-    if message.status == MessageStatus.NOT_FOUND:
+    if message.status == MessageStatus.PRESUMED_UNSENT:
         return (
             f"A message to {recipient} was probably not sent: the connection to Twilio broke, and "
             "no trace of the message was found afterwards."
@@ -177,7 +177,11 @@ def _ended(message: Message) -> str | None:
     if message.final_at is None:
         return None
     after = message.final_at - message.created_at
-    return f"{utc(message.final_at)} ({span(after)} later)" if after else utc(message.final_at)
+    return (
+        f"{utc(message.final_at)} ({format_duration(after)} later)"
+        if after
+        else utc(message.final_at)
+    )
 
 
 def _timeline(message: Message) -> list[str]:
@@ -218,7 +222,7 @@ def _custom_notification(message: Message, facts: Facts) -> str:
 
 def _explanation(message: Message) -> Explanation:
     """Of the failure that the notice is about, also of one that is no failure any more."""
-    never_sent = MessageStatus.NOT_FOUND if _was_not_found(message) else message.status
+    never_sent = MessageStatus.PRESUMED_UNSENT if _was_not_found(message) else message.status
     return explain(_code(message), never_sent)
 
 
@@ -232,4 +236,4 @@ def _recovered(message: Message) -> bool:
 
 
 def _was_not_found(message: Message) -> bool:
-    return any(entry.status == MessageStatus.NOT_FOUND for entry in message.transitions)
+    return any(entry.status == MessageStatus.PRESUMED_UNSENT for entry in message.transitions)

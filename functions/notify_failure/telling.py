@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Generator, Iterable, Iterator, 
 from datetime import datetime, timedelta
 from typing import Final
 
-from delivery.domain.messages import Message, Notice, Outcome, iso
+from delivery.domain.messages import Message, NoticeState, Outcome, iso
 from delivery.runtime.aws_errors import AWS_ERRORS
 from delivery.runtime.deadline import TimeLeft
 from delivery.storage.messages import MessageStore, StoreUnavailable
@@ -24,7 +24,7 @@ from .episode import (
     Telling,
     episode_begun,
 )
-from .episode_store import MOST_MESSAGES, EpisodeStore, Step
+from .episode_store import MAX_MESSAGES, EpisodeStore, Step
 from .findings import Finding, What
 from .tally import Shown
 
@@ -34,16 +34,16 @@ type Work = Generator[Finding, None, list[Message]]
 # What telling one notice can take while SNS hangs and the tables do not.
 _SECONDS_TO_TELL: Final = 20
 # How many are counted at once, with each try fewer: one that cannot be must not hold up the others.
-_AT_ONCE: Final = (MOST_MESSAGES, MOST_MESSAGES, MOST_MESSAGES, 30, 10, 1)
-_MOST_TRIES: Final = 16
+_AT_ONCE: Final = (MAX_MESSAGES, MAX_MESSAGES, MAX_MESSAGES, 30, 10, 1)
+_MAX_TRIES: Final = 16
 _TROUBLES: Final = (StoreUnavailable, *AWS_ERRORS)
 _A_MOMENT: Final = timedelta(milliseconds=1)
 
 _WHAT: Final = {
-    Notice.SENT: What.PUBLISHED,
-    Notice.WITHDRAWN: What.WITHDRAWN,
-    Notice.RECOVERY_DUE: What.RECOVERY_OWED,
-    Notice.RECOVERED: What.RECOVERY_PUBLISHED,
+    NoticeState.SENT: What.PUBLISHED,
+    NoticeState.WITHDRAWN: What.WITHDRAWN,
+    NoticeState.RECOVERY_DUE: What.RECOVERY_OWED,
+    NoticeState.RECOVERED: What.RECOVERY_PUBLISHED,
 }
 
 
@@ -161,9 +161,9 @@ class Teller:
         failed: defaultdict[EpisodeKey, list[Message]] = defaultdict(list)
         recovered: defaultdict[str, list[Message]] = defaultdict(list)
         for message in messages:
-            if message.notice is Notice.DUE and message.outcome is Outcome.FAILED:
+            if message.notice is NoticeState.DUE and message.outcome is Outcome.FAILED:
                 failed[EpisodeKey.of(message)].append(message)
-            elif message.notice is Notice.RECOVERY_DUE and message.is_counted:
+            elif message.notice is NoticeState.RECOVERY_DUE and message.is_grouped:
                 recovered[str(message.notice_id)].append(message)
             else:
                 yield [message], self._tell_alone(message, abandoned_before)
@@ -175,7 +175,7 @@ class Teller:
     def _tell_alone(self, message: Message, abandoned_before: datetime) -> Work:
         """The next step of a notice that concerns this message only, and what follows from it."""
         claimed = self._claimed(message, abandoned_before)
-        if claimed is None or claimed.notice is not Notice.TELLING:
+        if claimed is None or claimed.notice is not NoticeState.PUBLISHING:
             self._unfinished.pop(message.message_sid, None)
             yield _settled(claimed)
         else:
@@ -186,11 +186,11 @@ class Teller:
         """The message after the claim of its notice; None where there is nothing for us to tell."""
         ours = self._unfinished.get(message.message_sid)
         match message:
-            case Message(notice=Notice.DUE | Notice.RECOVERY_DUE):
+            case Message(notice=NoticeState.DUE | NoticeState.RECOVERY_DUE):
                 claim = self._messages.advance_notice
-            case Message(notice=Notice.TELLING) if message.updated_at < abandoned_before:
+            case Message(notice=NoticeState.PUBLISHING) if message.updated_at < abandoned_before:
                 claim = self._messages.take_over_notice
-            case Message(notice=Notice.TELLING) if iso(message.updated_at) == ours:
+            case Message(notice=NoticeState.PUBLISHING) if iso(message.updated_at) == ours:
                 claim = self._messages.take_over_notice
             case _:
                 return None
@@ -200,7 +200,7 @@ class Teller:
 
     def _finish(self, claimed: Message) -> Iterator[Finding]:
         """Tell people of a message whose notice is ours to tell, and mark it."""
-        if claimed.outcome is Outcome.FAILED or claimed.tells_recovery:
+        if claimed.outcome is Outcome.FAILED or claimed.is_recovery_notice:
             self._publish_message(claimed)
         told = self._messages.advance_notice(claimed, self._now())
         self._unfinished.pop(claimed.message_sid, None)
@@ -294,7 +294,7 @@ class Teller:
 
     def _look_at(self, key: EpisodeKey, abandoned_before: datetime) -> Iterator[Finding]:
         """Tell what an episode has counted, close it, or leave it to whoever is at it."""
-        for _ in range(_MOST_TRIES):
+        for _ in range(_MAX_TRIES):
             seen = self._episodes.get(key)
             if seen is None:
                 return
@@ -343,7 +343,7 @@ class Teller:
     def _tell_range(self, episode: Episode, telling: Telling) -> Iterator[Finding]:
         """Tell people what is ours to tell of an episode, and mark it."""
         self._publish_range(episode.key, telling)
-        for _ in range(_MOST_TRIES):
+        for _ in range(_MAX_TRIES):
             after = episode.after_telling(telling.notice_id, self._now(), self._quiet)
             if after == episode or self._episodes.write(episode, after) is not None:
                 break

@@ -40,8 +40,8 @@ HOW_BAD: Final[Mapping[Category, str]] = {
 """Of a single failure: whom it concerns."""
 
 HOW_BAD_HERE: Final[Mapping[str, str]] = {
-    MessageStatus.REFUSED: "What sent it is likely to make the next ones wrong, too.",
-    MessageStatus.NOT_FOUND: (
+    MessageStatus.REJECTED: "What sent it is likely to make the next ones wrong, too.",
+    MessageStatus.PRESUMED_UNSENT: (
         "Twilio gave no answer when it was asked to send it. Whatever was sent in that moment may "
         "be missing as well."
     ),

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
 
-OUTCOME_BUS_NAME = os.environ["OUTCOME_BUS_NAME"]
+OUTCOME_EVENT_BUS_NAME = os.environ["OUTCOME_EVENT_BUS_NAME"]
 SOURCE: Final = "delivery"
 DETAIL_TYPE: Final = "Message Outcome Changed"
-_MOST_ENTRIES: Final = 10  # of one PutEvents
+_MAX_ENTRIES: Final = 10  # of one PutEvents
 
 logger = Logger()
 metrics = Metrics()
@@ -61,7 +61,7 @@ def publish(changes: Sequence[Change]) -> str | None:
     """
     published = 0
     failed = None
-    for some in batched(changes, _MOST_ENTRIES, strict=False):
+    for some in batched(changes, _MAX_ENTRIES, strict=False):
         failed = _first_failed(some)
         if failed is not None:
             break
@@ -119,7 +119,7 @@ def _first_failed(changes: Sequence[Change]) -> str | None:
 
 def _entry(change: Change) -> "PutEventsRequestEntryTypeDef":
     return {
-        "EventBusName": OUTCOME_BUS_NAME,
+        "EventBusName": OUTCOME_EVENT_BUS_NAME,
         "Source": SOURCE,
         "DetailType": DETAIL_TYPE,
         "Time": change.message.final_at or change.message.updated_at,
@@ -128,7 +128,7 @@ def _entry(change: Change) -> "PutEventsRequestEntryTypeDef":
 
 
 def _delayed(change: Change, *, reason: str) -> str:
-    metrics.add_metric("OutcomeDelayed", MetricUnit.Count, 1)
+    metrics.add_metric("OutcomePublishFailed", MetricUnit.Count, 1)
     logger.error("Outcome not published", message_sid=change.message.message_sid, reason=reason)
     return change.sequence_number
 

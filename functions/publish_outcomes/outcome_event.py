@@ -8,7 +8,7 @@ import hashlib
 from typing import Any
 
 from delivery.domain.messages import Message, Outcome, iso
-from delivery.text.formatting import shown
+from delivery.text.formatting import mask_number
 from delivery.twilio.error_codes import explain
 
 
@@ -37,8 +37,8 @@ def detail_of(before: Outcome | None, message: Message) -> dict[str, Any]:
         "request_id": message.request_id,
         "reference": message.reference,
         "context": dict(message.context) or None,
-        "to": shown(message.to) if message.to else None,
-        "from": shown(message.from_) if message.from_ else None,
+        "to": mask_number(message.to) if message.to else None,
+        "from": mask_number(message.from_) if message.from_ else None,
     }
     if message.outcome is Outcome.FAILED:
         explained = explain(message.error_code, message.status)

@@ -21,10 +21,16 @@ from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.runtime import aws
 from delivery.runtime.deadline import TimeLeft, time_left_of
 from delivery.runtime.http_event import HttpEvent, path_parameter_of, query_of
-from delivery.runtime.responses import Answer, Problem, answer, bad_request, problem
+from delivery.runtime.responses import (
+    Problem,
+    Response,
+    bad_request,
+    json_response,
+    problem_response,
+)
 from delivery.storage.messages import MessageStore, StoreUnavailable, TokenInvalid
-from delivery.storage.send_requests import RequestStore
-from delivery.text.identifiers import message_id
+from delivery.storage.send_requests import SendRequestStore
+from delivery.text.identifiers import normalize_message_id
 from delivery.twilio.error_codes import explain
 
 from .list_query import InvalidQuery, parse_day, parse_list
@@ -33,7 +39,7 @@ from .summary import Bounds, Lists, summarize
 # What people ask for may be a phone number: it is in no error answer and no line of the log.
 _MAY_BE_A_KEY = re.compile(r"\w{1,128}")
 
-MOST_COUNTED = 10_000
+MAX_COUNTED = 10_000
 # What is left for reading on to the end of a batch, and for the answer.
 ANSWERS_WITHIN_SECONDS = 5
 
@@ -43,20 +49,20 @@ dynamodb = aws.client(
     "dynamodb", config=Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 3})
 )
 store = MessageStore(dynamodb, os.environ["MESSAGES_TABLE"])
-requests = RequestStore(dynamodb, os.environ["SEND_REQUESTS_TABLE"])
+requests = SendRequestStore(dynamodb, os.environ["SEND_REQUESTS_TABLE"])
 
 
-def show_message(message_sid: str) -> Answer:
+def show_message(message_sid: str) -> Response:
     """The message as it is now; one that failed is explained."""
     message = store.get(message_sid)
     if message is None:
-        return problem(
+        return problem_response(
             404, "No such message is known here; ask by its SID, or GET /messages?to= a number."
         )
-    return answer(200, _shown(message))
+    return json_response(200, _shown(message))
 
 
-def list_messages(raw_query: str) -> Answer:
+def list_messages(raw_query: str) -> Response:
     """The messages that answer one question, page by page.
 
     {"question": the one that was understood, e.g. {"to": "+15558675310"}; "messages": each as
@@ -73,10 +79,10 @@ def list_messages(raw_query: str) -> Answer:
         "question": {question.about: question.value},
         "messages": [_shown(message) for message in page.messages],
     }
-    return answer(200, listed | ({"next_token": page.next_token} if page.next_token else {}))
+    return json_response(200, listed | ({"next_token": page.next_token} if page.next_token else {}))
 
 
-def show_summary(raw_query: str, time_left: TimeLeft) -> Answer:
+def show_summary(raw_query: str, time_left: TimeLeft) -> Response:
     """A day in UTC, today where none is named, in numbers, and what is open right now.
 
     {"date", "at": when it was counted, "complete",
@@ -84,12 +90,12 @@ def show_summary(raw_query: str, time_left: TimeLeft) -> Answer:
     "by_error_code": [{"error_code" (null where there is none), "count", "category", "title"}],
     "by_sender": {number or messaging service: count}}, all with the most first,
     "unconfirmed": given up on that day, {"count", "complete", "by_sender"},
-    "awaiting": right now, {"count", "complete", "by_age": {"scheduled", "under_1_hour",
+    "pending": right now, {"count", "complete", "by_age": {"scheduled", "under_1_hour",
     "1_to_24_hours", "over_24_hours"}},
     "in_doubt": requests, right now, {"count", "complete", "oldest_at" if there is one}}
 
     Where `complete` is false there is more than was counted: each list is counted up to
-    `MOST_COUNTED`, and all of them for as long as the invocation lasts.
+    `MAX_COUNTED`, and all of them for as long as the invocation lasts.
     """
     try:
         day = parse_day(raw_query) or now().date()
@@ -98,27 +104,27 @@ def show_summary(raw_query: str, time_left: TimeLeft) -> Answer:
     lists = Lists(
         failed=store.every_failed_on(day),
         unconfirmed=store.every_unconfirmed_on(day),
-        awaiting=store.every_awaiting(),
-        unsettled=requests.unsettled(),
+        pending=store.every_pending(),
+        unresolved=requests.unresolved(),
     )
-    bounds = Bounds(most=MOST_COUNTED, out_of_time=lambda: time_left() < ANSWERS_WITHIN_SECONDS)
-    return answer(200, summarize(day, lists, now=now(), bounds=bounds))
+    bounds = Bounds(most=MAX_COUNTED, out_of_time=lambda: time_left() < ANSWERS_WITHIN_SECONDS)
+    return json_response(200, summarize(day, lists, now=now(), bounds=bounds))
 
 
-def show_request(request_id: str) -> Answer:
+def show_request(request_id: str) -> Response:
     """What became of a request: also of one whose function died, as far as callbacks tell."""
     request = requests.get(request_id)
     if request is not None:
-        return answer(200, _state_of(request))
+        return json_response(200, _state_of(request))
     # Bad input on the queue claims nothing; and what became no message outlives its request.
     kept = store.get(request_id)
     if kept is None or not kept.is_request:
-        return problem(
+        return problem_response(
             404,
             "No such request is known here: it may still wait in SendQueue, or have ended so long "
             "ago that it is forgotten.",
         )
-    return answer(200, _kept(kept))
+    return json_response(200, _kept(kept))
 
 
 def _shown(message: Message) -> Record:
@@ -130,7 +136,7 @@ def _shown(message: Message) -> Record:
 
 def _state_of(request: SendRequest) -> Record:
     state, message_sid = request.state_at(now()), request.message_sid
-    if state in {RequestState.IN_DOUBT, RequestState.NOT_FOUND}:
+    if state in {RequestState.IN_DOUBT, RequestState.PRESUMED_UNSENT}:
         message = store.sent_under(request.request_id, request.to, request.sent_since)
         if message is not None:
             state, message_sid = RequestState.SENT, message.message_sid
@@ -153,7 +159,7 @@ def _request_shown(
     *,
     message_sid: str | None = None,
 ) -> Record:
-    ended = state in {RequestState.REFUSED, RequestState.NOT_FOUND}
+    ended = state in {RequestState.REJECTED, RequestState.PRESUMED_UNSENT}
     shown: Record = {
         "request_id": request_id,
         "state": str(state),
@@ -172,10 +178,10 @@ def _problem(error_code: int | None, state: RequestState) -> Record:
     } | ({"error_code": error_code} if error_code else {})
 
 
-def _by_id(show: Callable[[str], Answer], asked: str) -> Answer:
+def _by_id(show: Callable[[str], Response], asked: str) -> Response:
     """What is shown of an id as it is asked for, or else of what Twilio would spell so."""
-    shown = problem(404, "That is no id; messages are known by their SID.")
-    for spelled in dict.fromkeys((asked, message_id(asked) or "")):
+    shown = problem_response(404, "That is no id; messages are known by their SID.")
+    for spelled in dict.fromkeys((asked, normalize_message_id(asked) or "")):
         if _MAY_BE_A_KEY.fullmatch(spelled):
             shown = show(spelled)
         if shown["statusCode"] == HTTPStatus.OK:
@@ -183,7 +189,7 @@ def _by_id(show: Callable[[str], Answer], asked: str) -> Answer:
     return shown
 
 
-def lambda_handler(event: HttpEvent, context: LambdaContext) -> Answer:
+def lambda_handler(event: HttpEvent, context: LambdaContext) -> Response:
     """API Gateway calls this for each GET of MessagesApi."""
     try:
         match event["routeKey"]:
@@ -197,4 +203,6 @@ def lambda_handler(event: HttpEvent, context: LambdaContext) -> Answer:
                 return list_messages(query_of(event))
     except StoreUnavailable as error:
         logger.error("Not read", reason=str(error))
-        return problem(503, "It could not be read; ask again.", headers={"retry-after": "5"})
+        return problem_response(
+            503, "It could not be read; ask again.", headers={"retry-after": "5"}
+        )

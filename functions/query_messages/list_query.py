@@ -11,14 +11,14 @@ from urllib.parse import parse_qsl
 
 from delivery.runtime.responses import Problem
 from delivery.storage.messages import MessageStore, Page
-from delivery.text.identifiers import NotUnderstood, recipient
+from delivery.text.identifiers import InvalidAddress, normalize_recipient
 
 _USUAL_LIMIT: Final = 20
 _HIGHEST_LIMIT: Final = 100
 _LONGEST_VALUE: Final = 256
 _LONGEST_REFERENCE: Final = 128
 _LONGEST_NAME: Final = 20
-_MOST_PARAMETERS: Final = 20
+_MAX_PARAMETERS: Final = 20
 _HOW_A_PLUS_IS_SENT: Final = "(in a query a + is %2B)"
 
 
@@ -61,7 +61,7 @@ class Question:
                     date.fromisoformat(self.value), limit=limit, next_token=token
                 )
             case _:
-                return store.messages_awaiting(limit=limit, next_token=token)
+                return store.messages_pending(limit=limit, next_token=token)
 
 
 def parse_list(raw_query: str) -> Question:
@@ -77,7 +77,7 @@ def parse_list(raw_query: str) -> Question:
         problem = f"cannot be combined with {asked[0]}; ask one at a time"
         problems.append(Problem(field=asked[1], problem=problem))
     if not asked and not wrong & _QUESTIONS.keys():
-        problem = "is missing; give it, or reference, failed_on, unconfirmed_on or awaiting=true"
+        problem = "is missing; give it, or reference, failed_on, unconfirmed_on or pending=true"
         problems.append(Problem(field="to", problem=problem))
     if problems:
         raise InvalidQuery(*problems)
@@ -110,9 +110,9 @@ def _read(
 ) -> tuple[dict[str, str], list[Problem]]:
     """The parameters as they are understood, and what is wrong with the others."""
     try:
-        pairs = parse_qsl(raw_query, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
+        pairs = parse_qsl(raw_query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
     except ValueError:
-        problem = f"has more than {_MOST_PARAMETERS} parameters; leave some out"
+        problem = f"has more than {_MAX_PARAMETERS} parameters; leave some out"
         return {}, [Problem(field="query", problem=problem)]
     given: dict[str, str] = {}
     problems: list[Problem] = []
@@ -140,8 +140,8 @@ def _to(value: str) -> str:
     if len(value) > _LONGEST_VALUE:
         raise _Unfit(f"is too long for a number; write it as + and digits {_HOW_A_PLUS_IS_SENT}")
     try:
-        return recipient(value)
-    except NotUnderstood as unfit:
+        return normalize_recipient(value)
+    except InvalidAddress as unfit:
         raise _Unfit(f"{unfit} {_HOW_A_PLUS_IS_SENT}") from None
 
 
@@ -183,5 +183,5 @@ _QUESTIONS: Final[Mapping[str, Callable[[str], str]]] = {
     "reference": _reference,
     "failed_on": _day,
     "unconfirmed_on": _day,
-    "awaiting": _true,
+    "pending": _true,
 }

@@ -13,7 +13,7 @@ from delivery.domain.messages import Message, Record, iso
 from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.twilio.error_codes import Explanation, explain
 
-_MOST_SENDERS: Final = 20
+_MAX_SENDERS: Final = 20
 
 # Twilio is first asked about a message after an hour, by default: until then all is as usual.
 _AGES: Final = (
@@ -30,8 +30,8 @@ class Lists:
 
     failed: Iterable[Message]
     unconfirmed: Iterable[Message]
-    awaiting: Iterable[Message]
-    unsettled: Iterable[SendRequest]
+    pending: Iterable[Message]
+    unresolved: Iterable[SendRequest]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,16 +64,16 @@ class _Counted[T]:
 def summarize(day: date, lists: Lists, *, now: datetime, bounds: Bounds) -> Record:
     """The summary as it is answered; what is likely to be short is counted first."""
     parts = {
-        "in_doubt": _in_doubt(_Counted(lists.unsettled, bounds), now),
+        "in_doubt": _in_doubt(_Counted(lists.unresolved, bounds), now),
         "unconfirmed": _unconfirmed(_Counted(lists.unconfirmed, bounds)),
         "failed": _failed(_Counted(lists.failed, bounds)),
-        "awaiting": _awaiting(_Counted(lists.awaiting, bounds), now),
+        "pending": _awaiting(_Counted(lists.pending, bounds), now),
     }
     return {
         "date": day.isoformat(),
         "at": iso(now),
         "complete": all(part["complete"] for part in parts.values()),
-        **{name: parts[name] for name in ("failed", "unconfirmed", "awaiting", "in_doubt")},
+        **{name: parts[name] for name in ("failed", "unconfirmed", "pending", "in_doubt")},
     }
 
 
@@ -133,7 +133,7 @@ def _sender_of(message: Message) -> str:
 
 
 def _by_sender(senders: Counter[str]) -> Record:
-    shown: Record = dict(senders.most_common(_MOST_SENDERS))
+    shown: Record = dict(senders.most_common(_MAX_SENDERS))
     others = senders.total() - sum(shown.values())
     return shown | ({"others": others} if others else {})
 

@@ -17,38 +17,38 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from delivery.domain.messages import Lifetimes
+from delivery.domain.messages import Timings
 from delivery.metrics import CountedByFacts, count_apart
 from delivery.runtime import aws
 from delivery.runtime.deadline import TimeLeft, time_left_of
 from delivery.storage.messages import MessageStore, StoreUnavailable
-from delivery.storage.send_requests import RequestStore
+from delivery.storage.send_requests import SendRequestStore
 from delivery.twilio.client import TwilioClient
 from delivery.twilio.credentials import SecretError, TwilioSecrets
 
-from .in_doubt import Settler
+from .in_doubt import InDoubtResolver
 from .reconcile import Reconciler
 from .reports import Finding, What
 
 RECONCILE_UNKNOWN_MESSAGES = os.environ["RECONCILE_UNKNOWN_MESSAGES"] == "true"
 STORE_MESSAGE_BODY = os.environ["STORE_MESSAGE_BODY"] == "true"
-LIFETIMES = Lifetimes.of(
-    retention_days=os.environ["RETENTION_DAYS"],
+TIMINGS = Timings.of(
+    retention_days=os.environ["MESSAGE_RETENTION_DAYS"],
     reconcile_after_minutes=os.environ["RECONCILE_AFTER_MINUTES"],
     unconfirmed_after_hours=os.environ["UNCONFIRMED_AFTER_HOURS"],
 )
-DOUBT = timedelta(minutes=float(os.environ["DOUBT_MINUTES"]))
-REQUESTS_KEPT_FOR = timedelta(days=float(os.environ["REQUEST_RETENTION_DAYS"]))
+DOUBT = timedelta(minutes=float(os.environ["IN_DOUBT_TIMEOUT_MINUTES"]))
+REQUESTS_KEPT_FOR = timedelta(days=float(os.environ["IDEMPOTENCY_KEY_RETENTION_DAYS"]))
 
 METRIC_OF = {
     What.RECONCILED: "MessageReconciled",
-    What.DISCOVERED: "MessageDiscovered",
+    What.DISCOVERED: "MessageImported",
     What.UNCONFIRMED: "MessageUnconfirmed",
-    What.SETTLED: "RequestSettled",
-    What.NOT_FOUND: "RequestNotFound",
-    What.AMBIGUOUS: "DoubtAmbiguous",
-    What.TROUBLE: "ReconcileTrouble",
-    What.STOPPED: "ReconcileStopped",
+    What.SETTLED: "InDoubtResolved",
+    What.NOT_FOUND: "InDoubtPresumedUnsent",
+    What.AMBIGUOUS: "InDoubtAmbiguous",
+    What.TROUBLE: "ReconcileError",
+    What.STOPPED: "ReconcileInterrupted",
     What.BLOCKED: "CredentialsRefused",
 }
 # Nobody waits, but what follows Twilio's answer must fit into the seconds reserved for it.
@@ -63,18 +63,18 @@ secrets = TwilioSecrets(
 )
 twilio = TwilioClient(requests.Session(), os.environ["TWILIO_API_BASE_URL"])
 dynamodb = aws.client("dynamodb", config=BRIEF)
-store = MessageStore(dynamodb, os.environ["MESSAGES_TABLE"], LIFETIMES)
-request_store = RequestStore(dynamodb, os.environ["SEND_REQUESTS_TABLE"])
+store = MessageStore(dynamodb, os.environ["MESSAGES_TABLE"], TIMINGS)
+request_store = SendRequestStore(dynamodb, os.environ["SEND_REQUESTS_TABLE"])
 
 
 def reconcile(time_left: TimeLeft) -> None:
     """Find out what there is to be found out, and count it."""
-    settler = Settler(
+    resolver = InDoubtResolver(
         twilio=twilio,
         store=store,
         requests=request_store,
         doubt=DOUBT,
-        search=LIFETIMES.unconfirmed_after,
+        search=TIMINGS.unconfirmed_after,
         kept_for=REQUESTS_KEPT_FOR,
         stores_body=STORE_MESSAGE_BODY,
         now=now,
@@ -83,7 +83,7 @@ def reconcile(time_left: TimeLeft) -> None:
         twilio=twilio,
         store=store,
         requests=request_store,
-        lifetimes=LIFETIMES,
+        timings=TIMINGS,
         stores_body=STORE_MESSAGE_BODY,
         now=now,
     )
@@ -92,9 +92,9 @@ def reconcile(time_left: TimeLeft) -> None:
     except SecretError as error:
         _report(Finding(what=What.BLOCKED, facts={"reason": str(error)}))
         return
-    tasks = [settler.settle_requests, reconciler.ask_about_quiet_messages]
+    tasks = [resolver.resolve_requests, reconciler.reconcile_stale_messages]
     if RECONCILE_UNKNOWN_MESSAGES:
-        tasks.append(reconciler.discover_messages)
+        tasks.append(reconciler.import_untracked_messages)
     for task in tasks:
         try:
             for finding in task(secret, time_left):

@@ -2,7 +2,7 @@
 
 The evidence is a message that carries the request's id, or exactly one look-alike in Twilio's list
 that nobody else can claim, for exactly one request. Twilio's list lags by minutes, and so may what
-others know of it; it is asked when a request has been in doubt for `DoubtMinutes`, not before.
+others know of it; it is asked once a request has been in doubt for `InDoubtTimeoutMinutes`.
 
 A request that was not found is first marked so and then told of, and the other way round if it
 turns up: whoever dies in between leaves it on the list, and the next run repeats the rest.
@@ -21,12 +21,12 @@ from delivery.domain.messages import Effect, Message, MessageStatus, Source, Sta
 from delivery.domain.send_requests import RequestState, SendRequest, body_digest
 from delivery.runtime.deadline import TimeLeft
 from delivery.storage.messages import MessageStore, Recorded, StoreUnavailable
-from delivery.storage.send_requests import RequestStore
+from delivery.storage.send_requests import SendRequestStore
 from delivery.twilio.client import (
     RESERVED_SECONDS,
     MessageResource,
     OutcomeUnknown,
-    Refused,
+    RequestRejected,
     TwilioClient,
     TwilioError,
 )
@@ -38,7 +38,7 @@ _CLOCKS_DIFFER: Final = timedelta(seconds=30)  # and Twilio's shows whole second
 _TRIAL_PREFIX: Final = "Sent from your Twilio trial account - "
 
 
-class Settler:
+class InDoubtResolver:
     """Settles requests whose function left no result.
 
     Args:
@@ -55,7 +55,7 @@ class Settler:
         *,
         twilio: TwilioClient,
         store: MessageStore,
-        requests: RequestStore,
+        requests: SendRequestStore,
         doubt: timedelta,
         search: timedelta,
         kept_for: timedelta,
@@ -71,14 +71,14 @@ class Settler:
         self._stores_body = stores_body
         self._now = now
 
-    def settle_requests(self, secret: TwilioSecret, time_left: TimeLeft) -> Iterator[Finding]:
+    def resolve_requests(self, secret: TwilioSecret, time_left: TimeLeft) -> Iterator[Finding]:
         """Settle every request in doubt that can be; the others stay on the list.
 
         Raises:
             StoreUnavailable: the list could not be read.
         """
         groups: defaultdict[tuple[str, str], list[SendRequest]] = defaultdict(list)
-        for request in self._requests.unsettled():
+        for request in self._requests.unresolved():
             groups[request.account_sid, request.to].append(request)
         stopped: set[str] = set()
         for (account_sid, _), requests in groups.items():
@@ -86,10 +86,10 @@ class Settler:
                 yield Finding(what=What.STOPPED, facts={"reason": "too little time is left"})
                 return
             try:
-                others = yield from self._settle_by_table(requests)
+                others = yield from self._resolve_by_table(requests)
                 if account_sid not in stopped:
                     yield from self._bring_in(secret, others, time_left)
-                    yield from self._settle_by_looks(secret, others, time_left)
+                    yield from self._resolve_by_match(secret, others, time_left)
             except StoreUnavailable as error:
                 facts = {"request_ids": _ids(requests), "reason": str(error)}
                 yield Finding(what=What.TROUBLE, facts=facts)
@@ -97,7 +97,7 @@ class Settler:
                 stopped.add(account_sid)
                 yield stopped_by(error, account_sid)
 
-    def _settle_by_table(
+    def _resolve_by_table(
         self, requests: Iterable[SendRequest]
     ) -> Generator[Finding, None, list[SendRequest]]:
         """Settle those whose message is in the table; returns the others."""
@@ -109,7 +109,7 @@ class Settler:
                 if message is not None:
                     yield from self._sent(request, message, evidence="its id")
                     continue
-            if state is RequestState.NOT_FOUND:
+            if state is RequestState.PRESUMED_UNSENT:
                 # Again, if whoever found that out died before; and a callback may still come.
                 yield from self._record_never_sent(request)
                 self._give_up_in_time(request)
@@ -136,14 +136,14 @@ class Settler:
             try:
                 credentials = secret.for_account(request.account_sid)
                 resource = self._twilio.fetch(credentials, request.message_sid, time_left=time_left)
-            except (UnknownAccount, Refused, OutcomeUnknown) as error:
+            except (UnknownAccount, RequestRejected, OutcomeUnknown) as error:
                 self._give_up_in_time(request)
                 yield Finding(what=What.TROUBLE, facts=facts | {"reason": str(error)})
             else:
                 yield from self._claimed(request, resource)
                 yield Finding(what=What.RECONCILED, facts=facts | {"status": resource.status})
 
-    def _settle_by_looks(
+    def _resolve_by_match(
         self, secret: TwilioSecret, requests: Sequence[SendRequest], time_left: TimeLeft
     ) -> Iterator[Finding]:
         """Settle those, all to the same recipient, that were in doubt long enough.
@@ -168,13 +168,13 @@ class Settler:
             for page in pages
             for resource in page
             if resource.sid not in spoken_for
-            and any(looks_like(resource, request) for request in rivals)
+            and any(matches(resource, request) for request in rivals)
         ]
         unclaimed, message_of = self._claims(alike)
         for request in doubtful:
-            fitting = [resource for resource in unclaimed if looks_like(resource, request)]
+            fitting = [resource for resource in unclaimed if matches(resource, request)]
             contested = any(
-                looks_like(resource, rival)
+                matches(resource, rival)
                 for resource in fitting
                 for rival in rivals
                 if rival.request_id != request.request_id
@@ -244,17 +244,20 @@ class Settler:
         evidence: str,
         recorded: Recorded | None = None,
     ) -> Iterator[Finding]:
-        if request.state is RequestState.NOT_FOUND:
-            self._store.record_sent_after_all(self._never_sent(request))
+        if request.state is RequestState.PRESUMED_UNSENT:
+            self._store.record_superseded(self._never_sent(request))
         self._complete(request, message)
-        settled = request.settled(
+        settled = request.completed(
             RequestState.SENT,
             at=self._now(),
             kept_for=self._kept_for,
             message_sid=message.message_sid,
         )
         known_before = request.state is RequestState.SENT
-        if self._requests.settle(request, settled).state is RequestState.SENT and not known_before:
+        if (
+            self._requests.complete(request, settled).state is RequestState.SENT
+            and not known_before
+        ):
             yield Finding(
                 what=What.SETTLED,
                 facts={
@@ -278,21 +281,21 @@ class Settler:
             context=request.context,
             send_at=request.send_at,
         )
-        if message.effect_of(update) is not Effect.REPEATED:
+        if message.effect_of(update) is not Effect.DUPLICATE:
             self._store.record(update)
 
     def _not_found(self, request: SendRequest) -> Iterator[Finding]:
         """First the request, then the message: only who settles it so may tell people of it."""
         now = self._now()
         kept_for = max(self._kept_for, self._waits_until(request) - now)
-        settled = request.settled(RequestState.NOT_FOUND, at=now, kept_for=kept_for)
-        if self._requests.settle(request, settled).state is RequestState.NOT_FOUND:
+        settled = request.completed(RequestState.PRESUMED_UNSENT, at=now, kept_for=kept_for)
+        if self._requests.complete(request, settled).state is RequestState.PRESUMED_UNSENT:
             yield from self._record_never_sent(request)
 
     def _record_never_sent(self, request: SendRequest) -> Iterator[Finding]:
         """A finding only for who is the first to store it."""
-        recorded = self._store.record_never_sent(self._never_sent(request))
-        if recorded.concluded:
+        recorded = self._store.record_unsent_request(self._never_sent(request))
+        if recorded.outcome_changed:
             facts = {"request_id": request.request_id, "reference": request.reference}
             yield Finding(what=What.NOT_FOUND, facts=facts, recorded=recorded)
 
@@ -314,7 +317,7 @@ class Settler:
     def _give_up_in_time(self, request: SendRequest) -> None:
         """Take it from the list, when nothing is expected to come any more."""
         if self._now() >= self._waits_until(request):
-            self._requests.settle(request, request.given_up())
+            self._requests.complete(request, request.closed())
 
     def _rivals_until(self, request: SendRequest) -> datetime:
         """How long another request can be settled by the looks of what may be this one's message.
@@ -332,7 +335,7 @@ class Settler:
         return StatusUpdate(
             message_sid=request.request_id,
             request_id=request.request_id,
-            status=MessageStatus.NOT_FOUND,
+            status=MessageStatus.PRESUMED_UNSENT,
             at=self._now(),
             source=Source.RECONCILE,
             account_sid=request.account_sid,
@@ -345,7 +348,7 @@ class Settler:
         )
 
 
-def looks_like(resource: MessageResource, request: SendRequest) -> bool:
+def matches(resource: MessageResource, request: SendRequest) -> bool:
     """Whether the message, one to the request's recipient, may be what the request sent."""
     created = resource.date_created
     body = resource.body or ""

@@ -1,6 +1,6 @@
 """Asking Twilio about messages that are quiet, until each of them has ended.
 
-Whoever is asked about gets a later `watch_at`, so that nothing else needs to be remembered: what a
+Whoever is asked about gets a later `list_at`, so that nothing else needs to be remembered: what a
 run does not reach, for whatever reason, is still on the list for the next one.
 """
 
@@ -10,15 +10,15 @@ from datetime import date, datetime, timedelta
 from itertools import batched, count
 from typing import Final
 
-from delivery.domain.messages import Effect, Lifetimes, Message, Outcome
+from delivery.domain.messages import Effect, Message, Outcome, Timings
 from delivery.runtime.deadline import TimeLeft
 from delivery.storage.messages import MessageStore, StoreUnavailable
-from delivery.storage.send_requests import RequestStore
+from delivery.storage.send_requests import SendRequestStore
 from delivery.twilio.client import (
     RESERVED_SECONDS,
     MessageResource,
     OutcomeUnknown,
-    Refused,
+    RequestRejected,
     TwilioClient,
     TwilioError,
     Unavailable,
@@ -32,8 +32,8 @@ from .reports import Finding, What, said, stopped_by
 _AT_A_TIME: Final = 20_000
 _PAYS_A_PAGE: Final = 10  # a page of a thousand takes Twilio about as long as ten single messages
 _FEWEST_PAGES: Final = 3
-_MOST_PAGES_FOR_NOTHING: Final = 40  # a quarter of a run
-_MOST_TROUBLES: Final = 3  # in a row: then it is not the messages'
+_MAX_PAGES_FOR_NOTHING: Final = 40  # a quarter of a run
+_MAX_TROUBLES: Final = 3  # in a row: then it is not the messages'
 _NO_TIME: Final = "too little time is left"
 _A_DAY: Final = timedelta(days=1)
 
@@ -42,7 +42,7 @@ class Reconciler:
     """Asks Twilio about messages, and stores its answers as callbacks would have.
 
     Args:
-        lifetimes: how long a message may be quiet, and how long it is waited for.
+        timings: how long a message may be quiet, and how long it is waited for.
         stores_body: whether the text is stored with a message.
         now: the time.
     """
@@ -52,19 +52,19 @@ class Reconciler:
         *,
         twilio: TwilioClient,
         store: MessageStore,
-        requests: RequestStore,
-        lifetimes: Lifetimes,
+        requests: SendRequestStore,
+        timings: Timings,
         stores_body: bool,
         now: Callable[[], datetime],
     ) -> None:
         self._twilio = twilio
         self._store = store
         self._requests = requests
-        self._lifetimes = lifetimes
+        self._lifetimes = timings
         self._stores_body = stores_body
         self._now = now
 
-    def ask_about_quiet_messages(
+    def reconcile_stale_messages(
         self, secret: TwilioSecret, time_left: TimeLeft
     ) -> Iterator[Finding]:
         """Ask about every message whose time has come, those due longest first.
@@ -75,7 +75,7 @@ class Reconciler:
             StoreUnavailable: the table cannot be read, or not be written again and again.
         """
         stopped: set[str] = set()
-        for due in batched(self._store.awaiting(self._now()), _AT_A_TIME, strict=False):
+        for due in batched(self._store.stale_messages(self._now()), _AT_A_TIME, strict=False):
             for account_sid, messages in _by_account(due, secret.main.account_sid).items():
                 if account_sid in stopped:
                     continue
@@ -85,7 +85,9 @@ class Reconciler:
                     stopped.add(account_sid)
                     yield stopped_by(error, account_sid)
 
-    def discover_messages(self, secret: TwilioSecret, time_left: TimeLeft) -> Iterator[Finding]:
+    def import_untracked_messages(
+        self, secret: TwilioSecret, time_left: TimeLeft
+    ) -> Iterator[Finding]:
         """Record messages that other programs sent, each day of Twilio's list once it is over.
 
         Raises:
@@ -125,7 +127,7 @@ class Reconciler:
                 troubles += 1
                 facts = {"message_sid": message.message_sid, "reason": str(error)}
                 yield Finding(what=What.TROUBLE, facts=facts)
-                if troubles == _MOST_TROUBLES:
+                if troubles == _MAX_TROUBLES:
                     raise
 
     def _answers(
@@ -170,14 +172,14 @@ class Reconciler:
         """
         pages = self._twilio.list_messages(credentials, sent_on=day, time_left=time_left)
         wanted = len(missing)
-        patience = min(max(_FEWEST_PAGES, wanted // _PAYS_A_PAGE), _MOST_PAGES_FOR_NOTHING)
+        patience = min(max(_FEWEST_PAGES, wanted // _PAYS_A_PAGE), _MAX_PAGES_FOR_NOTHING)
         for number in count(1):
             found = wanted - len(missing)
             if number >= len(missing) or number > patience + found // _PAYS_A_PAGE:
                 return
             try:
                 page = next(pages, None)
-            except (Refused, OutcomeUnknown):
+            except (RequestRejected, OutcomeUnknown):
                 return
             if page is None:
                 return
@@ -190,7 +192,7 @@ class Reconciler:
     ) -> MessageResource | OutcomeUnknown | None:
         try:
             return self._twilio.fetch(credentials, message.message_sid, time_left=time_left)
-        except Refused:
+        except RequestRejected:
             return None
         except OutcomeUnknown as unknown:
             return unknown
@@ -203,7 +205,7 @@ class Reconciler:
             update = said(
                 resource, account_sid=account_sid, at=self._now(), with_body=self._stores_body
             )
-            if message.effect_of(update) is not Effect.REPEATED:
+            if message.effect_of(update) is not Effect.DUPLICATE:
                 recorded = self._store.record(update)
                 message = recorded.message
                 yield Finding(
@@ -229,7 +231,7 @@ class Reconciler:
             yield Finding(what=What.UNCONFIRMED, facts=facts)
 
     def _ask_later(self, message: Message) -> None:
-        self._store.ask_again_at(message, message.asked_next(self._now(), self._lifetimes))
+        self._store.schedule_check(message, message.next_check_at(self._now(), self._lifetimes))
 
     def _discover(self, credentials: ApiCredentials, time_left: TimeLeft) -> Iterator[Finding]:
         """Read each day that is over since the last one; at first, the last one that is.

@@ -17,48 +17,48 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from delivery.domain.messages import Lifetimes
+from delivery.domain.messages import Timings
 from delivery.domain.send_requests import RequestState
 from delivery.metrics import CountedByFacts, count_apart
 from delivery.runtime import aws
 from delivery.runtime.deadline import TimeLeft, time_left_of
 from delivery.runtime.http_event import HttpEvent, body_of, header_of, path_parameter_of
-from delivery.runtime.responses import Answer, problem
+from delivery.runtime.responses import Response, problem_response
 from delivery.storage.callback_queue import CallbackQueue
 from delivery.storage.messages import MessageStore, StoreUnavailable
-from delivery.storage.send_requests import RequestStore
+from delivery.storage.send_requests import SendRequestStore
 from delivery.twilio.client import TwilioClient
 from delivery.twilio.credentials import SecretError, TwilioSecrets
 
 from .batch import MAX_BATCH_BYTES, RequestQueuer
-from .rate_limit_store import PaceStore
-from .rate_limiter import Pacer, Turns
+from .rate_limit_store import RateLimitStore
+from .rate_limiter import Reservations, SenderRateLimiter
 from .reports import Report, report_of, report_of_batch, report_of_cancel
 from .responses import answer_for, answer_for_batch, answer_for_cancel, direct_answer
 from .results import (
     Accepted,
     Batch,
     CancelResult,
+    IdempotencyConflict,
     Invalid,
-    KeyTaken,
-    NotDone,
     Rejected,
     SendResult,
-    Undecided,
+    ServiceUnavailable,
+    Unresolved,
 )
 from .send_queue import SendQueue
-from .sending import MessageSender, never_sent_id
+from .sending import MessageSender, unsent_request_id
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch import BatchProcessor
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-LIFETIMES = Lifetimes.of(
-    retention_days=os.environ["RETENTION_DAYS"],
+TIMINGS = Timings.of(
+    retention_days=os.environ["MESSAGE_RETENTION_DAYS"],
     reconcile_after_minutes=os.environ["RECONCILE_AFTER_MINUTES"],
 )
-MAX_SENDS_PER_SECOND = float(os.environ["MAX_SENDS_PER_SECOND"])
+SENDER_SEGMENTS_PER_SECOND = float(os.environ["SENDER_SEGMENTS_PER_SECOND"])
 # What follows Twilio's answer must fit into the seconds that TwilioClient reserves for it.
 BRIEF = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 2})
 
@@ -75,11 +75,11 @@ secrets = TwilioSecrets(
 sender = MessageSender(
     secrets=secrets,
     twilio=twilio,
-    store=MessageStore(dynamodb, os.environ["MESSAGES_TABLE"], LIFETIMES),
-    requests=RequestStore(dynamodb, os.environ["SEND_REQUESTS_TABLE"]),
+    store=MessageStore(dynamodb, os.environ["MESSAGES_TABLE"], TIMINGS),
+    requests=SendRequestStore(dynamodb, os.environ["SEND_REQUESTS_TABLE"]),
     backlog=CallbackQueue(sqs, os.environ["CALLBACK_QUEUE_URL"]),
-    lifetimes=LIFETIMES,
-    requests_kept_for=timedelta(days=float(os.environ["REQUEST_RETENTION_DAYS"])),
+    timings=TIMINGS,
+    requests_kept_for=timedelta(days=float(os.environ["IDEMPOTENCY_KEY_RETENTION_DAYS"])),
     status_callback_url=os.environ["STATUS_CALLBACK_URL"],
     stores_body=os.environ["STORE_MESSAGE_BODY"] == "true",
     now=now,
@@ -87,14 +87,14 @@ sender = MessageSender(
 send_queue = SendQueue(sqs, os.environ["SEND_QUEUE_URL"])
 queuer = RequestQueuer(secrets=secrets, queue=send_queue, now=now)
 pacer = (
-    Pacer(
-        store=PaceStore(dynamodb, os.environ["SEND_REQUESTS_TABLE"]),
+    SenderRateLimiter(
+        store=RateLimitStore(dynamodb, os.environ["SEND_REQUESTS_TABLE"]),
         queue=send_queue,
         secrets=secrets,
-        per_second=MAX_SENDS_PER_SECOND,
+        per_second=SENDER_SEGMENTS_PER_SECOND,
         now=now,
     )
-    if MAX_SENDS_PER_SECOND
+    if SENDER_SEGMENTS_PER_SECOND
     else None
 )
 
@@ -103,7 +103,7 @@ class StaysQueued(Exception):
     """Nothing was sent: SQS delivers the queue's message again."""
 
 
-def answer_request(event: HttpEvent, time_left: TimeLeft) -> Answer:
+def answer_request(event: HttpEvent, time_left: TimeLeft) -> Response:
     """Do what a request of MessagesApi asks for."""
     match event["routeKey"]:
         case "POST /messages":
@@ -120,17 +120,17 @@ def answer_request(event: HttpEvent, time_left: TimeLeft) -> Answer:
             return answer_for_cancel(canceled)
         case _:
             _count("RequestInvalid")
-            return problem(
+            return problem_response(
                 404,
                 "There is POST /messages, POST /messages/batch and "
                 "POST /messages/{message_sid}/cancel.",
             )
 
 
-def answer_batch(event: HttpEvent, time_left: TimeLeft) -> Answer:
+def answer_batch(event: HttpEvent, time_left: TimeLeft) -> Response:
     """Put each message of `{"messages": [...]}` into SendQueue that can be sent.
 
-    202 with `{"results": [...], "accepted": n, "refused": m}`; for each message, in their order,
+    202 with `{"results": [...], "queued": n, "invalid": m}`; for each message, in their order,
     `{"request_id", "queued": true}` or `{"problems": [{"field", "problem"}, ...]}`. 503 with the
     same and `not_queued` where some may not be in the queue: their results have `queued` false, and
     the `idempotency_key` under which it is safe to ask for them again.
@@ -139,11 +139,13 @@ def answer_batch(event: HttpEvent, time_left: TimeLeft) -> Answer:
     if len(body) > MAX_BATCH_BYTES:
         _count("RequestInvalid")
         most = f"{MAX_BATCH_BYTES // 1024**2} MiB"
-        return problem(413, f"The batch is too large: {most} is the most. Make several of it.")
+        return problem_response(
+            413, f"The batch is too large: {most} is the most. Make several of it."
+        )
     queued = queuer.queue_json(body, key=_key(event), time_left=time_left)
     if isinstance(queued, Batch):
         _report(report_of_batch(queued))
-        _count("RequestInvalid", queued.refused)
+        _count("RequestInvalid", queued.invalid)
         _count("RequestNotQueued", queued.not_queued)
     else:
         _report_sent(queued)
@@ -187,7 +189,7 @@ def take_batch(event: dict[str, Any], context: LambdaContext) -> "PartialItemFai
 
 
 def take_from_queue(
-    record: "SQSRecord", lambda_context: LambdaContext, *, turns: Turns | None
+    record: "SQSRecord", lambda_context: LambdaContext, *, turns: Reservations | None
 ) -> None:
     """Send what a message of SendQueue asks for, when it is its turn.
 
@@ -199,22 +201,22 @@ def take_from_queue(
     """
     key = record.message_id
     if turns and not turns.wait_for(key):
-        _count("MessagePostponed")
+        _count("SendDeferred")
         raise StaysQueued("it waits for its turn")
     sent = sender.send_json(record.body, key=key, time_left=time_left_of(lambda_context))
     facts = {"queue_message_id": key}
-    if isinstance(sent, Invalid | KeyTaken | Rejected):
-        facts["request_id"] = never_sent_id(sent, key)
+    if isinstance(sent, Invalid | IdempotencyConflict | Rejected):
+        facts["request_id"] = unsent_request_id(sent, key)
     _report_sent(sent, **facts)
     match sent:
-        case NotDone():
+        case ServiceUnavailable():
             if sent.throttled and turns:
                 turns.throttled(key, sent.retry_after)
             raise StaysQueued(sent.reason)
-        case Undecided(state=RequestState.IN_PROGRESS):
+        case Unresolved(state=RequestState.IN_PROGRESS):
             raise StaysQueued("it is being sent right now")
-        case Invalid() | KeyTaken() | Rejected():
-            count_apart(outcomes, sender.record_never_sent(sent, key=key))
+        case Invalid() | IdempotencyConflict() | Rejected():
+            count_apart(outcomes, sender.record_unsent_request(sent, key=key))
 
 
 def _key(event: HttpEvent) -> str | None:
@@ -246,7 +248,7 @@ def _report_unforeseen(processor: "BatchProcessor") -> None:
 
 def _count_end(result: SendResult | CancelResult) -> None:
     """Count a message that ends with Twilio's answer; callbacks tell what becomes of the others."""
-    if isinstance(result, Accepted) and result.recorded and result.recorded.concluded:
+    if isinstance(result, Accepted) and result.recorded and result.recorded.outcome_changed:
         count_apart(outcomes, result.recorded)
 
 
@@ -258,7 +260,7 @@ def _count(metric: str, number: int = 1) -> None:
 @metrics.log_metrics(raise_on_empty_metrics=False)
 def lambda_handler(
     event: Any, context: LambdaContext
-) -> "Answer | dict[str, Any] | PartialItemFailureResponse":
+) -> "Response | dict[str, Any] | PartialItemFailureResponse":
     """API Gateway calls this, SQS with a batch, and whoever invokes the function itself."""
     twilio.new_invocation()
     match event:

@@ -15,11 +15,11 @@ from delivery.runtime.deadline import TimeLeft
 from delivery.twilio.credentials import SecretError, TwilioSecret, TwilioSecrets
 
 from .request import MAX_REQUEST_BYTES, InvalidRequest, parse, read_json
-from .results import RETRY_AFTER_REPAIR_SECONDS, Batch, Invalid, NotDone, Queued
+from .results import RETRY_AFTER_REPAIR_SECONDS, Batch, Invalid, Queued, ServiceUnavailable
 from .send_queue import SendQueue
 from .sending import credentials_for, request_id_of
 
-MOST_MESSAGES: Final = 1000
+MAX_MESSAGES: Final = 1000
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
 """With what API Gateway writes around it, it fits into the 6 MB that Lambda takes."""
 
@@ -54,7 +54,7 @@ class RequestQueuer:
 
     def queue_json(
         self, body: bytes, *, key: str | None, time_left: TimeLeft
-    ) -> Batch | Invalid | NotDone:
+    ) -> Batch | Invalid | ServiceUnavailable:
         """Queue the messages of `{"messages": [...]}`, each like a body of POST /messages.
 
         With `key` each message that has no idempotency key of its own gets one that is made of it
@@ -68,7 +68,7 @@ class RequestQueuer:
         try:
             secret = self._secrets.current()
         except SecretError as error:
-            return NotDone(reason=str(error), retry_after=RETRY_AFTER_REPAIR_SECONDS)
+            return ServiceUnavailable(reason=str(error), retry_after=RETRY_AFTER_REPAIR_SECONDS)
         checked = self._checked(documents, secret, key)
         fit = [(place, it) for place, it in enumerate(checked) if isinstance(it, _Fit)]
         put, reason = self._queue.put([it.body for _, it in fit], time_left=time_left)
@@ -128,8 +128,8 @@ def _documents(content: object) -> list[object]:
         problem = 'must be an object with `messages` only: {"messages": [{"to": …, "from": …}, …]}'
         raise InvalidRequest.of("request", problem)
     documents = content["messages"]
-    if not isinstance(documents, list) or not 1 <= len(documents) <= MOST_MESSAGES:
-        raise InvalidRequest.of("messages", f"must be a list of one to {MOST_MESSAGES}")
+    if not isinstance(documents, list) or not 1 <= len(documents) <= MAX_MESSAGES:
+        raise InvalidRequest.of("messages", f"must be a list of one to {MAX_MESSAGES}")
     return documents
 
 

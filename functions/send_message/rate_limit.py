@@ -25,7 +25,7 @@ HORIZON: Final = 2 * 60 * 60 * 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class Reservation:
     """The moment at which a message goes, or if it may not go soon, comes back to ask again."""
 
     at: int
@@ -33,7 +33,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class RateLimit:
     """How far a sender's time is given away."""
 
     free_at: int = 0
@@ -41,7 +41,7 @@ class Pace:
 
     def reserved(
         self, lengths: Iterable[int], *, now: int, until: int, chance: float
-    ) -> tuple["Pace", list[Turn]]:
+    ) -> tuple["RateLimit", list[Reservation]]:
         """The pace after as many of the messages as can go until then, and each one's turn.
 
         `chance`, from 0 to 1, spreads those that come back beyond the horizon: half of it lets them
@@ -54,16 +54,16 @@ class Pace:
         for length in lengths:
             goes = goes and free_at <= until
             if goes:
-                turns.append(Turn(at=max(free_at, now), goes=True))
+                turns.append(Reservation(at=max(free_at, now), goes=True))
                 free_at += length
                 continue
             return_at = max(return_at, free_at)
             if return_at - now <= HORIZON:
-                turns.append(Turn(at=return_at, goes=False))
+                turns.append(Reservation(at=return_at, goes=False))
                 return_at += length
             else:
-                turns.append(Turn(at=now + int(HORIZON * (1 + chance) / 2), goes=False))
-        return Pace(free_at=free_at, return_at=return_at), turns
+                turns.append(Reservation(at=now + int(HORIZON * (1 + chance) / 2), goes=False))
+        return RateLimit(free_at=free_at, return_at=return_at), turns
 
 
 def length(units: int, per_second: float) -> int:

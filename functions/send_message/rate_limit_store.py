@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Final
 
 from delivery.storage.table import Changes, Item, StoreUnavailable, Table, as_record
 
-from .rate_limit import BURST, Pace, Turn
+from .rate_limit import BURST, RateLimit, Reservation
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-_MOST_TRIES: Final = 16
+_MAX_TRIES: Final = 16
 _KEPT_FOR: Final = 7 * 24 * 60 * 60 * 1000  # milliseconds; by then it says nothing any more
 
 
-class PaceStore:
+class RateLimitStore:
     """The paces of one table; a sender is a number, or whatever sends, of one account.
 
     Args:
@@ -40,7 +40,7 @@ class PaceStore:
         now: int,
         until: int,
         chance: Callable[[], float],
-    ) -> list[Turn]:
+    ) -> list[Reservation]:
         """A turn for each message: those that can go until then go, the others come back.
 
         One write where all can go and others went just before; else it is seen first how it is.
@@ -59,9 +59,9 @@ class PaceStore:
             )
             written, item = self._table.update(changes)
             if written:
-                before = Pace(free_at=_pace(item).free_at - total)
+                before = RateLimit(free_at=_pace(item).free_at - total)
                 return before.reserved(lengths, now=now, until=until, chance=0)[1]
-        for _ in range(_MOST_TRIES):
+        for _ in range(_MAX_TRIES):
             pace, turns = _pace(item).reserved(lengths, now=now, until=until, chance=chance())
             changes = _changes(sender, now)
             changes.set("free_at", pace.free_at)
@@ -91,6 +91,6 @@ def _changes(sender: str, now: int) -> Changes:
     return changes
 
 
-def _pace(item: Item) -> Pace:
+def _pace(item: Item) -> RateLimit:
     record = as_record(item)
-    return Pace(free_at=record.get("free_at", 0), return_at=record.get("return_at", 0))
+    return RateLimit(free_at=record.get("free_at", 0), return_at=record.get("return_at", 0))

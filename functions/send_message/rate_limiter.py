@@ -17,8 +17,8 @@ from delivery.runtime.deadline import TimeLeft
 from delivery.twilio.client import NEEDED_SECONDS
 from delivery.twilio.credentials import TwilioSecrets
 
-from .rate_limit import Turn, length
-from .rate_limit_store import PaceStore
+from .rate_limit import Reservation, length
+from .rate_limit_store import RateLimitStore
 from .request import InvalidRequest, MessageRequest, parse, read_json
 from .segments import segments_of
 from .send_queue import SendQueue
@@ -41,7 +41,7 @@ class _Paced:
     length: int
 
 
-class Pacer:
+class SenderRateLimiter:
     """Gives turns to the messages of one batch after the other.
 
     Args:
@@ -56,7 +56,7 @@ class Pacer:
     def __init__(  # noqa: PLR0913 -- what it works with, named at its one call
         self,
         *,
-        store: PaceStore,
+        store: RateLimitStore,
         queue: SendQueue,
         secrets: TwilioSecrets,
         per_second: float,
@@ -72,7 +72,7 @@ class Pacer:
         self._sleep = sleep
         self._chance = chance
 
-    def turns(self, records: Iterable["SQSRecord"], *, time_left: TimeLeft) -> "Turns":
+    def turns(self, records: Iterable["SQSRecord"], *, time_left: TimeLeft) -> "Reservations":
         """Reserve for a batch; who cannot go soon is hidden in the queue.
 
         Raises:
@@ -81,7 +81,7 @@ class Pacer:
         groups: defaultdict[str, list[_Paced]] = defaultdict(list)
         for paced in filter(None, map(self._paced, records)):
             groups[paced.sender].append(paced)
-        turns: dict[str, tuple[_Paced, Turn]] = {}
+        turns: dict[str, tuple[_Paced, Reservation]] = {}
         for sender, members in groups.items():
             now = self.milliseconds()
             wait = min(_LONGEST_WAIT_SECONDS, time_left() - NEEDED_SECONDS - _MARGIN_SECONDS)
@@ -95,7 +95,7 @@ class Pacer:
             for paced, turn in zip(members, reserved, strict=True):
                 turns[paced.record.message_id] = paced, turn
         self.hide([(paced, turn.at) for paced, turn in turns.values() if not turn.goes])
-        return Turns(self, turns)
+        return Reservations(self, turns)
 
     def wait_until(self, moment: int) -> None:
         """Return then."""
@@ -136,10 +136,12 @@ class Pacer:
         )
 
 
-class Turns:
+class Reservations:
     """The turns of one batch, by the messages' ids."""
 
-    def __init__(self, pacer: Pacer, turns: dict[str, tuple[_Paced, Turn]]) -> None:
+    def __init__(
+        self, pacer: SenderRateLimiter, turns: dict[str, tuple[_Paced, Reservation]]
+    ) -> None:
         self._pacer = pacer
         self._turns = turns
         self._held_back: dict[str, int] = {}

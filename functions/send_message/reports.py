@@ -11,14 +11,14 @@ from .results import (
     Accepted,
     Batch,
     CancelResult,
+    DuplicateRequest,
+    IdempotencyConflict,
     Invalid,
-    KeyTaken,
-    NotDone,
-    NotFound,
+    MessageNotFound,
     Rejected,
     SendResult,
-    SentBefore,
-    Undecided,
+    ServiceUnavailable,
+    Unresolved,
 )
 
 
@@ -46,31 +46,31 @@ def report_of(sent: SendResult) -> Report:  # noqa: PLR0911 -- one for each resu
                 },
                 is_good=True,
             )
-        case SentBefore():
+        case DuplicateRequest():
             return Report(
-                metric="SendRepeated",
+                metric="SendDeduplicated",
                 facts={"request_id": sent.request_id, "message_sid": sent.message_sid},
             )
-        case Undecided():
+        case Unresolved():
             return Report(
-                metric="SendInDoubt" if sent.reason else "SendRepeated",
+                metric="SendInDoubt" if sent.reason else "SendDeduplicated",
                 facts={
                     "request_id": sent.request_id,
                     "state": sent.state,
                     "reason": sent.reason,
                 },
             )
-        case KeyTaken():
-            return Report(metric="KeyTaken", facts={"key_of": sent.request_id})
+        case IdempotencyConflict():
+            return Report(metric="IdempotencyConflict", facts={"key_of": sent.request_id})
         case Invalid():
             fields = [it.field for it in sent.problems]
             return Report(metric="RequestInvalid", facts={"fields": fields})
         case Rejected():
             return Report(
-                metric="MessageRefused",
+                metric="SendRejected",
                 facts={"request_id": sent.request_id, "error_code": sent.code},
             )
-        case NotDone():
+        case ServiceUnavailable():
             return _not_done(sent, metric="SendUnavailable")
         case _:
             assert_never(sent)
@@ -84,10 +84,10 @@ def report_of_cancel(canceled: CancelResult, message_sid: str) -> Report:
             facts = {**known, "stored": canceled.stored or canceled.queued}
             return Report(metric="MessageCanceled", facts=facts, is_good=True)
         case Rejected():
-            return Report(metric="CancelRefused", facts={**known, "error_code": canceled.code})
-        case NotFound():  # whatever stands in the SID's place may be somebody's number
-            return Report(metric="CancelRefused", facts={})
-        case NotDone():
+            return Report(metric="CancelRejected", facts={**known, "error_code": canceled.code})
+        case MessageNotFound():  # whatever stands in the SID's place may be somebody's number
+            return Report(metric="CancelRejected", facts={})
+        case ServiceUnavailable():
             return _not_done(canceled, metric="CancelUnavailable", **known)
         case _:
             assert_never(canceled)
@@ -98,19 +98,19 @@ def report_of_batch(batch: Batch) -> Report:
     problems = [it.problems for it in batch.results if isinstance(it, Invalid)]
     return Report(
         metric="RequestQueued",
-        number=batch.accepted,
+        number=batch.queued,
         facts={
-            "accepted": batch.accepted,
-            "refused": batch.refused,
+            "queued": batch.queued,
+            "invalid": batch.invalid,
             "not_queued": batch.not_queued,
             "fields": sorted({problem.field for each in problems for problem in each}),
             "reason": batch.reason,
         },
-        is_good=not (batch.refused or batch.not_queued),
+        is_good=not (batch.invalid or batch.not_queued),
     )
 
 
-def _not_done(result: NotDone, *, metric: str, **facts: object) -> Report:
+def _not_done(result: ServiceUnavailable, *, metric: str, **facts: object) -> Report:
     return Report(
         metric="CredentialsRefused" if result.credentials_refused else metric,
         facts={**facts, "reason": result.reason},

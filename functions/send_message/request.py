@@ -21,9 +21,9 @@ _LONGEST_BODY: Final = 1600  # longer is 21617 at Twilio
 _LONGEST_VALUE: Final = 256
 _LONGEST_URL: Final = 2048
 _LONGEST_REFERENCE: Final = 128
-_MOST_LISTED: Final = 10
+_MAX_LISTED: Final = 10
 _LONGEST_VALIDITY_SECONDS: Final = 36_000
-_MOST_ATTEMPTS: Final = 1_000_000
+_MAX_ATTEMPTS: Final = 1_000_000
 # Twilio takes 35 days and says so itself (35117); far beyond that, our own times would overflow.
 _LATEST_SEND: Final = timedelta(days=365)
 
@@ -242,8 +242,8 @@ def _one_of(value: object, *, words: tuple[str, ...]) -> Values:
 
 
 def _list_of(value: object, *, read: Callable[[object], Values]) -> Values:
-    if not isinstance(value, list) or not 1 <= len(value) <= _MOST_LISTED:
-        raise _Unfit(f"must be a list of one to {_MOST_LISTED}")
+    if not isinstance(value, list) or not 1 <= len(value) <= _MAX_LISTED:
+        raise _Unfit(f"must be a list of one to {_MAX_LISTED}")
     return [text for entry in value for text in read(entry)]
 
 
@@ -306,7 +306,7 @@ _FIELDS: Final[Mapping[str, tuple[str | None, Callable[[Any], Values]]]] = {
     "smart_encoded": ("SmartEncoded", _boolean),
     "shorten_urls": ("ShortenUrls", _boolean),
     "provide_feedback": ("ProvideFeedback", _boolean),
-    "attempt": ("Attempt", partial(_whole, most=_MOST_ATTEMPTS)),
+    "attempt": ("Attempt", partial(_whole, most=_MAX_ATTEMPTS)),
     "send_as_mms": ("SendAsMms", _boolean),
     "content_retention": ("ContentRetention", partial(_one_of, words=("retain", "discard"))),
     "address_retention": ("AddressRetention", partial(_one_of, words=("retain", "obfuscate"))),

@@ -26,7 +26,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SentBefore:
+class DuplicateRequest:
     """The same key again, and its request was sent: nothing was sent now."""
 
     request_id: str
@@ -44,7 +44,7 @@ class Invalid:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeyTaken:
+class IdempotencyConflict:
     """The key was used for other content; nothing was sent."""
 
     request_id: str
@@ -61,12 +61,12 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NotFound:
+class MessageNotFound:
     """Twilio has no such message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Undecided:
+class Unresolved:
     """It is being sent right now, or may have been sent, or probably was not: never sent again."""
 
     request_id: str
@@ -76,7 +76,7 @@ class Undecided:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NotDone:
+class ServiceUnavailable:
     """No message was sent, and it may be tried again."""
 
     reason: str
@@ -105,22 +105,30 @@ class Batch:
     reason: str | None = None
 
     @property
-    def accepted(self) -> int:
+    def queued(self) -> int:
         """How many wait in SendQueue for certain."""
         return sum(isinstance(it, Queued) and it.confirmed for it in self.results)
 
     @property
-    def refused(self) -> int:
+    def invalid(self) -> int:
         """How many cannot be sent as they are."""
         return sum(isinstance(it, Invalid) for it in self.results)
 
     @property
     def not_queued(self) -> int:
         """How many have to be asked for again."""
-        return len(self.results) - self.accepted - self.refused
+        return len(self.results) - self.queued - self.invalid
 
 
-type SendResult = Accepted | SentBefore | Invalid | KeyTaken | Rejected | Undecided | NotDone
-type NeverSent = Invalid | KeyTaken | Rejected
+type SendResult = (
+    Accepted
+    | DuplicateRequest
+    | Invalid
+    | IdempotencyConflict
+    | Rejected
+    | Unresolved
+    | ServiceUnavailable
+)
+type Unsent = Invalid | IdempotencyConflict | Rejected
 """What is final: nothing of it was sent, and nothing will be."""
-type CancelResult = Accepted | Rejected | NotFound | NotDone
+type CancelResult = Accepted | Rejected | MessageNotFound | ServiceUnavailable

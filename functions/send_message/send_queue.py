@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # Of one SQS request. A MiB would be allowed, but was 256 KiB until 2025, and other implementations
 # still say so. Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
-_MOST_ENTRIES: Final = 10
-_MOST_BYTES: Final = 256 * 1024
+_MAX_ENTRIES: Final = 10
+_MAX_BYTES: Final = 256 * 1024
 
 _AT_ONCE: Final = 8
 _ROUNDS: Final = 2  # SQS may refuse some entries of a request that it answers
@@ -69,7 +69,7 @@ class SendQueue:
 
         Those for which it fails come again as the queue has it, which does no harm.
         """
-        for some in batched(seconds.items(), _MOST_ENTRIES, strict=False):
+        for some in batched(seconds.items(), _MAX_ENTRIES, strict=False):
             entries: list[ChangeMessageVisibilityBatchRequestEntryTypeDef] = [
                 {"Id": str(number), "ReceiptHandle": handle, "VisibilityTimeout": time}
                 for number, (handle, time) in enumerate(some)
@@ -101,7 +101,7 @@ def _groups(places: Iterable[int], bodies: Sequence[str]) -> Iterator[list[int]]
     group: list[int] = []
     size = 0
     for place in places:
-        if group and (len(group) == _MOST_ENTRIES or size + len(bodies[place]) > _MOST_BYTES):
+        if group and (len(group) == _MAX_ENTRIES or size + len(bodies[place]) > _MAX_BYTES):
             yield group
             group, size = [], 0
         group.append(place)

@@ -9,18 +9,18 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Final
 
-from delivery.domain.messages import Lifetimes, Message, MessageStatus, Source, StatusUpdate
+from delivery.domain.messages import Message, MessageStatus, Source, StatusUpdate, Timings
 from delivery.domain.send_requests import RequestState, SendRequest, body_digest, content_digest
 from delivery.runtime.deadline import TimeLeft
 from delivery.storage.callback_queue import CallbackQueue, QueueUnavailable
 from delivery.storage.messages import MessageStore, Recorded, StoreUnavailable
-from delivery.storage.send_requests import RequestStore
+from delivery.storage.send_requests import SendRequestStore
 from delivery.twilio.client import (
     NEEDED_SECONDS,
     CredentialsRefused,
     MessageResource,
     OutcomeUnknown,
-    Refused,
+    RequestRejected,
     Throttled,
     TwilioClient,
     Unavailable,
@@ -39,15 +39,15 @@ from .results import (
     RETRY_AFTER_SECONDS,
     Accepted,
     CancelResult,
+    DuplicateRequest,
+    IdempotencyConflict,
     Invalid,
-    KeyTaken,
-    NeverSent,
-    NotDone,
-    NotFound,
+    MessageNotFound,
     Rejected,
     SendResult,
-    SentBefore,
-    Undecided,
+    ServiceUnavailable,
+    Unresolved,
+    Unsent,
 )
 
 # So that Twilio repeats a callback that is lost. `all`: API Gateway throttles with 429. Without
@@ -69,7 +69,7 @@ class MessageSender:
 
     Args:
         backlog: takes a first status that the store cannot take.
-        lifetimes: of a message that neither could be told of.
+        timings: of a message that neither could be told of.
         requests_kept_for: how long a settled request keeps its key.
         status_callback_url: where Twilio reports to, without query and fragment.
         stores_body: whether the text is stored with the message.
@@ -82,9 +82,9 @@ class MessageSender:
         secrets: TwilioSecrets,
         twilio: TwilioClient,
         store: MessageStore,
-        requests: RequestStore,
+        requests: SendRequestStore,
         backlog: CallbackQueue,
-        lifetimes: Lifetimes,
+        timings: Timings,
         requests_kept_for: timedelta,
         status_callback_url: str,
         stores_body: bool,
@@ -95,7 +95,7 @@ class MessageSender:
         self._store = store
         self._requests = requests
         self._backlog = backlog
-        self._lifetimes = lifetimes
+        self._lifetimes = timings
         self._requests_kept_for = requests_kept_for
         self._status_callback_url = status_callback_url
         self._stores_body = stores_body
@@ -121,15 +121,15 @@ class MessageSender:
         except InvalidRequest as invalid:
             return Invalid(problems=invalid.problems, document=document)
         except SecretError as error:
-            return NotDone(reason=str(error), retry_after=RETRY_AFTER_REPAIR_SECONDS)
+            return ServiceUnavailable(reason=str(error), retry_after=RETRY_AFTER_REPAIR_SECONDS)
         if time_left() <= NEEDED_SECONDS:
-            return NotDone(reason="too little time is left to ask Twilio")
+            return ServiceUnavailable(reason="too little time is left to ask Twilio")
         return self._send_under_its_key(wanted, credentials, key, time_left)
 
     def cancel(self, message_sid: str, *, time_left: TimeLeft) -> CancelResult:
         """Cancel a scheduled message; doing so again is harmless."""
         if not _MESSAGE_SID.fullmatch(message_sid):
-            return NotFound()
+            return MessageNotFound()
         try:
             known = self._store.get(message_sid)
             account_sid = known.account_sid if known else None
@@ -138,18 +138,18 @@ class MessageSender:
                 credentials,
                 lambda valid: self._twilio.cancel(valid, message_sid, time_left=time_left),
             )
-        except Refused as refused:
+        except RequestRejected as refused:
             gone = refused.status == HTTPStatus.NOT_FOUND
-            return NotFound() if gone else Rejected(code=refused.code)
+            return MessageNotFound() if gone else Rejected(code=refused.code)
         except SecretError as error:
-            return NotDone(reason=str(error), retry_after=RETRY_AFTER_REPAIR_SECONDS)
+            return ServiceUnavailable(reason=str(error), retry_after=RETRY_AFTER_REPAIR_SECONDS)
         except (CredentialsRefused, Unavailable) as error:
             return _not_done(error)
         except (OutcomeUnknown, StoreUnavailable) as error:
-            return NotDone(reason=str(error))
+            return ServiceUnavailable(reason=str(error))
         return self._record(self._said(resource), known)
 
-    def record_never_sent(self, result: NeverSent, *, key: str) -> Recorded:
+    def record_unsent_request(self, result: Unsent, *, key: str) -> Recorded:
         """Keep a request for which nobody waits as a failed message, so that people are told.
 
         Raises:
@@ -159,18 +159,18 @@ class MessageSender:
         if not self._stores_body:
             facts.pop("body", None)
         account_sid = facts.pop("account_sid", None) or self._main_account_sid()
-        request_id = never_sent_id(result, key)
+        request_id = unsent_request_id(result, key)
         update = StatusUpdate(
             message_sid=request_id,
             request_id=request_id,
-            status=MessageStatus.REFUSED,
+            status=MessageStatus.REJECTED,
             at=self._now(),
             source=Source.SEND,
             error_code=result.code if isinstance(result, Rejected) else None,
             account_sid=account_sid,
             **facts,
         )
-        return self._store.record_never_sent(update)
+        return self._store.record_unsent_request(update)
 
     def _main_account_sid(self) -> str | None:
         """None while nobody can say it: that must not keep people from being told."""
@@ -191,15 +191,15 @@ class MessageSender:
             held = self._requests.claim(request)
         except StoreUnavailable as error:
             self._release(request)  # only the answer may have been lost
-            return NotDone(reason=str(error))
+            return ServiceUnavailable(reason=str(error))
         if held.claim_id == request.claim_id:
             return self._post_once(wanted, held, credentials, time_left)
         if held.content_digest != request.content_digest:
-            return KeyTaken(request_id=held.request_id, document=wanted.document)
+            return IdempotencyConflict(request_id=held.request_id, document=wanted.document)
         try:
             return self._known(held)
         except StoreUnavailable as error:
-            return NotDone(reason=str(error))
+            return ServiceUnavailable(reason=str(error))
 
     def _request(
         self, wanted: MessageRequest, account_sid: str, key: str | None, time_left: TimeLeft
@@ -227,7 +227,7 @@ class MessageSender:
     def _known(self, held: SendRequest) -> SendResult:
         """What became of the request that has the key; nothing is sent."""
         state = held.state_at(self._now())
-        if state in {RequestState.IN_DOUBT, RequestState.NOT_FOUND}:
+        if state in {RequestState.IN_DOUBT, RequestState.PRESUMED_UNSENT}:
             message = self._store.sent_under(held.request_id, held.to, held.sent_since)
             if message is not None:
                 if state is RequestState.IN_DOUBT:
@@ -239,16 +239,16 @@ class MessageSender:
                         message_sid=message.message_sid,
                         message_stored=False,
                     )
-                return SentBefore(
+                return DuplicateRequest(
                     request_id=held.request_id, message_sid=message.message_sid, message=message
                 )
         if state is RequestState.SENT and held.message_sid is not None:
-            return SentBefore(
+            return DuplicateRequest(
                 request_id=held.request_id,
                 message_sid=held.message_sid,
                 message=self._store.get(held.message_sid),
             )
-        return Undecided(request_id=held.request_id, state=state)
+        return Unresolved(request_id=held.request_id, state=state)
 
     def _post_once(
         self,
@@ -260,14 +260,14 @@ class MessageSender:
         """Post a request that is claimed, and settle the claim."""
         try:
             update = self._post(wanted, request.request_id, credentials, time_left)
-        except Refused as refused:
-            self._settle(request, RequestState.REFUSED, error_code=refused.code)
+        except RequestRejected as refused:
+            self._settle(request, RequestState.REJECTED, error_code=refused.code)
             return Rejected(
                 code=refused.code, request_id=request.request_id, document=wanted.document
             )
         except OutcomeUnknown as error:
             self._settle(request, RequestState.IN_DOUBT)
-            return Undecided(
+            return Unresolved(
                 request_id=request.request_id, state=RequestState.IN_DOUBT, reason=str(error)
             )
         except (CredentialsRefused, Unavailable) as error:
@@ -329,9 +329,9 @@ class MessageSender:
             recorded = self._store.record(update)
         except StoreUnavailable:
             message = (
-                known.learn(update, self._lifetimes)
+                known.apply(update, self._lifetimes)
                 if known
-                else Message.first_heard_of(update, self._lifetimes)
+                else Message.from_first_update(update, self._lifetimes)
             )
         else:
             return Accepted(message=recorded.message, recorded=recorded)
@@ -351,7 +351,7 @@ class MessageSender:
         message_stored: bool = True,
     ) -> None:
         """Store the result. Where that fails, the lease runs out and evidence will settle it."""
-        settled = request.settled(
+        settled = request.completed(
             state,
             at=self._now(),
             kept_for=self._requests_kept_for,
@@ -359,9 +359,9 @@ class MessageSender:
             error_code=error_code,
         )
         if not message_stored:
-            settled = settled.without_message()
+            settled = settled.awaiting_message()
         try:
-            self._requests.settle(request, settled)
+            self._requests.complete(request, settled)
         except StoreUnavailable:
             return
 
@@ -396,7 +396,7 @@ def request_id_of(account_sid: str, key: str | None) -> str:
     return f"rq_{hashlib.sha256(named).hexdigest()[:32]}"
 
 
-def never_sent_id(result: NeverSent, key: str) -> str:
+def unsent_request_id(result: Unsent, key: str) -> str:
     """The id under which a request is kept for which nobody waits; the caller's, where it has one.
 
     `key` is the idempotency key of one that names none.
@@ -409,12 +409,12 @@ def never_sent_id(result: NeverSent, key: str) -> str:
     return request_id_of(account_sid, key)
 
 
-def _not_done(error: CredentialsRefused | Unavailable) -> NotDone:
+def _not_done(error: CredentialsRefused | Unavailable) -> ServiceUnavailable:
     if isinstance(error, CredentialsRefused):
-        return NotDone(
+        return ServiceUnavailable(
             reason=str(error), retry_after=RETRY_AFTER_REPAIR_SECONDS, credentials_refused=True
         )
-    return NotDone(
+    return ServiceUnavailable(
         reason=str(error),
         retry_after=error.retry_after or RETRY_AFTER_SECONDS,
         throttled=isinstance(error, Throttled),

@@ -17,18 +17,18 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from delivery.domain.messages import Effect, Lifetimes, StatusUpdate
+from delivery.domain.messages import Effect, StatusUpdate, Timings
 from delivery.metrics import CountedByFacts, count_recorded
 from delivery.runtime import aws
 from delivery.runtime.http_event import HttpEvent, body_of, header_of, query_of
-from delivery.runtime.responses import Answer, problem
+from delivery.runtime.responses import Response, problem_response
 from delivery.storage.callback_queue import CallbackQueue, QueueUnavailable, UpdateUnreadable
 from delivery.storage.messages import MessageStore, Recorded, StoreUnavailable
 from delivery.twilio.callback import (
     MAX_BODY_BYTES,
     ParameterMissing,
-    RefusalCause,
-    SignatureWrong,
+    SignatureFault,
+    SignatureInvalid,
     account_of,
     parse_form,
     status_update,
@@ -45,9 +45,9 @@ PUBLIC_BASE_URL = os.environ["PUBLIC_BASE_URL"].rstrip("/")
 LOG_A_CAUSE_EVERY_SECONDS = 60
 
 METRIC_OF = {
-    Effect.LATE: "LateArrivalRecorded",
-    Effect.FILLED_IN: "FactFilledIn",
-    Effect.REPEATED: "DuplicateReceived",
+    Effect.OUT_OF_ORDER: "OutOfOrderStatusRecorded",
+    Effect.ENRICHED: "MessageEnriched",
+    Effect.DUPLICATE: "DuplicateReceived",
     Effect.ERASED: "ErasedIgnored",
 }
 
@@ -66,16 +66,16 @@ secrets = TwilioSecrets(
 store = MessageStore(
     aws.client("dynamodb", config=IMPATIENT),
     os.environ["MESSAGES_TABLE"],
-    Lifetimes.of(
-        retention_days=os.environ["RETENTION_DAYS"],
+    Timings.of(
+        retention_days=os.environ["MESSAGE_RETENTION_DAYS"],
         reconcile_after_minutes=os.environ["RECONCILE_AFTER_MINUTES"],
     ),
 )
 queue = CallbackQueue(aws.client("sqs", config=IMPATIENT), os.environ["CALLBACK_QUEUE_URL"])
-_logged_at: dict[RefusalCause, float] = {}
+_logged_at: dict[SignatureFault, float] = {}
 
 
-def receive_status(event: HttpEvent) -> Answer:
+def receive_status(event: HttpEvent) -> Response:
     """Verify a status callback and keep what it says."""
     body, given = body_of(event), header_of(event, "x-twilio-signature")
     if turned_away := _turned_away(event, body, given):
@@ -85,19 +85,19 @@ def receive_status(event: HttpEvent) -> Answer:
         auth_tokens = secrets.current().signing_tokens(account_of(parameters))
         verify(given, auth_tokens=auth_tokens, urls=_urls(event), parameters=parameters)
         update = status_update(parameters, raw_query=query_of(event), at=now())
-    except SignatureWrong as wrong:
+    except SignatureInvalid as wrong:
         _log_refusal(wrong.cause)
-        _count("SignatureRefused")
+        _count("SignatureInvalid")
         return _refused()
     except ParameterMissing as missing:
         _count("CallbackMalformed", cause=f"no_{missing.parameter}")
-        return problem(400, str(missing))
+        return problem_response(400, str(missing))
     except (SecretUnavailable, SecretInvalid) as error:
         return _not_kept(error)
     return keep(update)
 
 
-def keep(update: StatusUpdate) -> Answer:
+def keep(update: StatusUpdate) -> Response:
     """Record a verified update, or have it wait in the queue: with a 204 it is durable."""
     try:
         recorded = store.record(update)
@@ -139,20 +139,20 @@ def replay(record: "SQSRecord") -> None:
         recorded = store.record(update)
     except (StoreUnavailable, UpdateUnreadable) as error:
         logger.error("Status stays queued", queue_message_id=record.message_id, reason=str(error))
-        _count("ReplayDelayed")
+        _count("ReplayFailed")
         raise
     _count_recorded(recorded)
     _count("CallbackReplayed")
 
 
-def _turned_away(event: HttpEvent, body: bytes, given: str) -> Answer | None:
+def _turned_away(event: HttpEvent, body: bytes, given: str) -> Response | None:
     """The answer to what cannot be a status callback of Twilio's, before anything is looked up."""
     if len(body) > MAX_BODY_BYTES:
         _count("CallbackMalformed", cause="too_large")
-        return problem(413, "A status callback has at most 64 KiB.")
+        return problem_response(413, "A status callback has at most 64 KiB.")
     if not _is_form(event):
         _count("CallbackMalformed", cause="not_a_form")
-        return problem(415, "Send application/x-www-form-urlencoded, as Twilio does.")
+        return problem_response(415, "Send application/x-www-form-urlencoded, as Twilio does.")
     if not given:
         _count("SignatureMissing")  # Twilio always signs: a stranger, and no news
         return _refused()
@@ -172,11 +172,11 @@ def _urls(event: HttpEvent) -> Sequence[str]:
     return [f"{base}{PATH}{query}" for base in bases if base]
 
 
-def _refused() -> Answer:
-    return problem(403, "The request is not signed by Twilio for this endpoint.")
+def _refused() -> Response:
+    return problem_response(403, "The request is not signed by Twilio for this endpoint.")
 
 
-def _log_refusal(cause: RefusalCause) -> None:
+def _log_refusal(cause: SignatureFault) -> None:
     """Say why, but not to everybody who knocks: strangers must not fill the log."""
     now = time()  # a monotonic clock may stand still while the environment is frozen
     if abs(now - _logged_at.get(cause, 0)) >= LOG_A_CAUSE_EVERY_SECONDS:
@@ -184,24 +184,24 @@ def _log_refusal(cause: RefusalCause) -> None:
         logger.warning("Signature refused", cause=cause)
 
 
-def _not_kept(error: Exception) -> Answer:
+def _not_kept(error: Exception) -> Response:
     logger.error("Status not kept", reason=str(error), caused_by=type(error.__cause__).__name__)
     _count("CallbackNotStored")
-    return problem(503, "The status could not be stored; send it again.")
+    return problem_response(503, "The status could not be stored; send it again.")
 
 
 def _count_recorded(recorded: Recorded) -> None:
     count_recorded(metrics, recorded)
     if recorded.effect in METRIC_OF:
         _count(METRIC_OF[recorded.effect])
-    if recorded.contradicted:
+    if recorded.error_code_conflict:
         logger.warning(
             "Another error code for a status that has one; the first stays",
             message_sid=recorded.message.message_sid,
             status=recorded.update.status,
             error_code=recorded.update.error_code,
         )
-        _count("ErrorCodeContradicted")
+        _count("ErrorCodeConflict")
 
 
 def _count(metric: str, **facts: object) -> None:
@@ -215,7 +215,7 @@ def _count(metric: str, **facts: object) -> None:
 @metrics.log_metrics
 def lambda_handler(
     event: dict[str, Any], context: LambdaContext
-) -> "Answer | PartialItemFailureResponse":
+) -> "Response | PartialItemFailureResponse":
     """API Gateway calls this for each request of CallbackApi, and SQS with what waited."""
     match event:
         case {"Records": [{"eventSource": "aws:sqs"}, *_]}:

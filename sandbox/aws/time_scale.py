@@ -19,9 +19,9 @@ QUEUES_REDELIVER_AFTER: Final[Mapping[str, int]] = {"SendQueue": 5, "CallbackQue
 
 PARAMETERS: Final[Mapping[str, str]] = {
     "ReconcileAfterMinutes": f"{RECONCILE_AFTER / 60:.6f}",
-    "DoubtMinutes": f"{DOUBT / 60:.6f}",
+    "InDoubtTimeoutMinutes": f"{DOUBT / 60:.6f}",
     "UnconfirmedAfterHours": f"{UNCONFIRMED_AFTER / 3600:.6f}",
-    "NoticeQuietMinutes": f"{NOTICE_QUIET / 60:.6f}",
+    "NoticeIntervalMinutes": f"{NOTICE_QUIET / 60:.6f}",
 }
 """Of the stack."""
 

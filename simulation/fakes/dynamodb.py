@@ -21,9 +21,9 @@ from simulation.fakes.expressions import (
     update,
 )
 
-_MOST_ITEM_BYTES: Final = 400 * 1024
-_MOST_BATCH: Final = 100
-_MOST_PARTS: Final = 100
+_MAX_ITEM_BYTES: Final = 400 * 1024
+_MAX_BATCH: Final = 100
+_MAX_PARTS: Final = 100
 _TOKEN_KEPT_SECONDS: Final = 600.0
 
 type Clock = Callable[[], float]
@@ -241,7 +241,7 @@ class DynamoDb:
             "ConditionCheck": self._check,
         }
         touched = [_touched(part, self.tables) for part in parts]
-        if not 0 < len(parts) <= _MOST_PARTS or len(set(touched)) != len(touched):
+        if not 0 < len(parts) <= _MAX_PARTS or len(set(touched)) != len(touched):
             message = "too many parts, or several for one item"
             raise client_error("ValidationException", "TransactWriteItems", message)
         writes: list[_Write] = []
@@ -301,7 +301,7 @@ class DynamoDb:
             else:
                 after[name] = value
         table.refuse_bad_keys(after, "UpdateItem")
-        if len(str(after)) > _MOST_ITEM_BYTES:
+        if len(str(after)) > _MAX_ITEM_BYTES:
             raise client_error("ValidationException", "UpdateItem", "the item is too large")
         return _Write(table=table, key=given["Key"], before=before, after=after)
 
@@ -360,7 +360,7 @@ class DynamoDb:
         unprocessed: dict[str, Any] = {}
         for name, wanted in given["RequestItems"].items():
             keys = wanted["Keys"]
-            if not 0 < len(keys) <= _MOST_BATCH or len({str(key) for key in keys}) != len(keys):
+            if not 0 < len(keys) <= _MAX_BATCH or len({str(key) for key in keys}) != len(keys):
                 raise client_error("ValidationException", "BatchGetItem", "too many keys, or twice")
             size = max(self._page_size, -(-len(keys) // self._page_size))
             items = (self.tables[name].get(key) for key in keys[:size])

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from simulation.fakes.errors import client_error
 
-_MOST_ENTRIES: Final = 10
+_MAX_ENTRIES: Final = 10
 _LARGEST_REQUEST: Final = 256 * 1024
 
 
@@ -34,7 +34,7 @@ class EventBridge:
         size = sum(
             len(f"{it['Source']}{it['DetailType']}{it['Detail']}".encode()) for it in entries
         )
-        if not 0 < len(entries) <= _MOST_ENTRIES or size > _LARGEST_REQUEST:
+        if not 0 < len(entries) <= _MAX_ENTRIES or size > _LARGEST_REQUEST:
             raise client_error("ValidationException", "PutEvents")
         answers = [self._take(entry) for entry in entries]
         failed = sum("ErrorCode" in answer for answer in answers)

@@ -9,7 +9,7 @@ from simulation.fakes.errors import client_error
 _LARGEST_BODY: Final = 1024 * 1024
 _LONGEST_DELAY: Final = 900
 _LONGEST_HIDDEN: Final = 12 * 60 * 60
-_MOST_ENTRIES: Final = 10
+_MAX_ENTRIES: Final = 10
 
 
 @dataclass(slots=True, kw_only=True)
@@ -144,7 +144,7 @@ def _entries(given: dict[str, Any], operation: str) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = given.pop("Entries")
     if not entries:
         raise client_error("EmptyBatchRequest", operation)
-    if len(entries) > _MOST_ENTRIES:
+    if len(entries) > _MAX_ENTRIES:
         raise client_error("TooManyEntriesInBatchRequest", operation)
     if len({entry["Id"] for entry in entries}) < len(entries):
         raise client_error("BatchEntryIdsNotDistinct", operation)

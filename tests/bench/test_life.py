@@ -41,7 +41,7 @@ def test_a_send_that_succeeds_reads_nothing_from_the_tables() -> None:
 def test_a_failure_that_is_told_alone_costs_sixteen_write_units() -> None:
     failed = life.failed()
 
-    # Heard of: by_watch and by_to. Failed: on the lists of failures and of notices due. Claimed
+    # Heard of: by_list and by_to. Failed: on the lists of failures and of notices due. Claimed
     # together with the episode that it opens, each of the two written twice, and still on its list
     # under a newer time. Told: off that list.
     assert message_writes(failed) == [3, 4, 4, 2]

@@ -38,7 +38,7 @@ def endpoints_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def sandbox(emails: list[Email], endpoints_path: Path) -> Iterator[Sandbox]:
     settings = Settings(
-        endpoints_file=EndpointsFile(endpoints_path), parameters={"OutcomeBusName": "default"}
+        endpoints_file=EndpointsFile(endpoints_path), parameters={"OutcomeEventBusName": "default"}
     )
     with running_sandbox(new_console(io.StringIO()), settings, emailed=emails.append) as sandbox:
         yield sandbox
@@ -77,7 +77,7 @@ def first_of_its_kind(sandbox: Sandbox) -> Callable[[str], None]:
     """Wait until no episode of a cause is open: whatever fails next is told alone."""
 
     def wait(cause: str) -> None:
-        table = sandbox.stack.resources["EpisodesTable"]
+        table = sandbox.stack.resources["IncidentsTable"]
 
         def is_over() -> bool:
             episodes = sandbox.account.items(table)

@@ -15,7 +15,7 @@ def operators(sandbox: Sandbox) -> str:
     return sandbox.account.subscribe_queue(sandbox.stack.resources["AlarmTopic"], "operators")
 
 
-@pytest.mark.parametrize("alarm", ["SendDeadLetterAlarm", "SignaturesRefusedAlarm"])
+@pytest.mark.parametrize("alarm", ["SendDeadLetterAlarm", "InvalidSignaturesAlarm"])
 def test_an_alarm_and_its_end_are_told_with_what_it_means(
     sandbox: Sandbox, program: OutsideProgram, operators: str, alarm: str
 ) -> None:

@@ -23,9 +23,9 @@ WITHIN_SECONDS: Final = 600
 # Longer than a function lives, as where it is deployed: else two would work on one message.
 REDELIVERED_AFTER_SECONDS: Final = 35
 PARAMETERS: Final = {
-    "MaxSendsPerSecond": "50",
+    "SenderSegmentsPerSecond": "50",
     "ReconcileAfterMinutes": "5",
-    "DoubtMinutes": "0.5",  # a claim holds for 29 seconds
+    "InDoubtTimeoutMinutes": "0.5",  # a claim holds for 29 seconds
     "UnconfirmedAfterHours": "1",
 }
 
@@ -84,7 +84,7 @@ def known_requests(sandbox: Sandbox) -> dict[str, dict[str, Any]]:
 def is_over(sandbox: Sandbox) -> bool:
     states = Counter(request["state"] for request in known_requests(sandbox).values())
     waiting = sandbox.account.waiting_in(sandbox.endpoints.send_queue_url)
-    return states.total() == MESSAGES and set(states) <= {"sent", "not_found"} and not waiting
+    return states.total() == MESSAGES and set(states) <= {"sent", "presumed_unsent"} and not waiting
 
 
 def test_a_campaign_survives_its_functions_deaths_without_a_double_send_or_a_loss(
@@ -112,7 +112,7 @@ def test_a_campaign_survives_its_functions_deaths_without_a_double_send_or_a_los
     assert set(sent.values()) == {1}
     assert {it for it, request in known.items() if request["state"] == "sent"} == set(sent)
     # Who died between the claim and the post has not sent; people are told of each of those.
-    refused = [it for it, request in known.items() if request["state"] == "not_found"]
+    refused = [it for it, request in known.items() if request["state"] == "presumed_unsent"]
     items = {
         it["message_sid"]: it for it in sandbox.account.items(sandbox.endpoints.messages_table)
     }

@@ -84,7 +84,7 @@ def test_a_storm_is_one_notice_and_summaries_that_add_up(
     with ThreadPoolExecutor(8) as callers:
         list(callers.map(fail, message_sids))
     (recovers,) = program.items_when(
-        lambda it: it["message_sid"] in message_sids and is_counted(it), "A counted failure"
+        lambda it: it["message_sid"] in message_sids and is_grouped(it), "A counted failure"
     )[:1]
     program.call_back(recovers["message_sid"], "delivered")
     program.message_when(
@@ -106,14 +106,14 @@ def test_a_storm_is_one_notice_and_summaries_that_add_up(
     assert facts[-1]["recovered"] == "1"
     assert inbox.about(recovers["message_sid"]) == []
     items = [program.item(message_sid) for message_sid in message_sids]
-    assert sum(is_counted(item) for item in items) == STORM - 1
+    assert sum(is_grouped(item) for item in items) == STORM - 1
     (summary,) = [it for it in emails if f"{facts[1]['notice_id']}." in it.text][:1]
     assert "…4567" in summary.text
     assert "1701234567" not in summary.text
 
 
-def is_counted(item: dict[str, str]) -> bool:
-    return item.get("notice_id", "").startswith("ep_")
+def is_grouped(item: dict[str, str]) -> bool:
+    return item.get("notice_id", "").startswith("inc_")
 
 
 def is_range(facts: dict[str, str]) -> bool:

@@ -196,7 +196,7 @@ def test_a_file_of_messages_is_sent_once_however_often_it_is_asked_for(
     )
 
     assert (first.code, again.code) == (1, 1)
-    assert (first.json["accepted"], again.json["accepted"]) == (5, 5)
+    assert (first.json["queued"], again.json["queued"]) == (5, 5)
     assert "nobody" in (tmp_path / "list.problems.csv").read_text()
     assert len(program.all_at_twilio(body)) == 5
 

@@ -139,7 +139,7 @@ class Everything:
             and not any(it["outcome"] == "pending" and is_message(it) for it in items.values())
             and not {"in_progress", "in_doubt"} & {it["state"] for it in self.requests()}
             and not any("notice_due" in it for it in items.values())
-            and not any("open" in it for it in self._table("EpisodesTable"))
+            and not any("open" in it for it in self._table("IncidentsTable"))
             and set(callbacks) <= {"answered", "failed", "lost"}
             and self._program.send_queue_is_empty()
         )
@@ -199,9 +199,9 @@ def assert_every_failure_is_notified(everything: Everything, items: dict[str, Js
     for item in items.values():
         failed = item["outcome"] == "failed"
         assert failed == (item.get("notice") == "sent"), item
-        if failed and not item["notice_id"].startswith("ep_"):
+        if failed and not item["notice_id"].startswith("inc_"):
             assert item["notice_id"] in notice_ids, item
-    incidents = {it["notice_id"] for it in items.values() if it.get("notice_id", "")[:3] == "ep_"}
+    incidents = {it["notice_id"] for it in items.values() if it.get("notice_id", "")[:3] == "inc_"}
     for incident_id in incidents:
         ranges = {
             (int(facts["range_from"]), int(facts["range_to"]))

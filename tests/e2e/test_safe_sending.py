@@ -156,23 +156,23 @@ def test_what_was_never_accepted_is_not_found_noticed_and_never_sent_again(
     program: OutsideProgram, inbox: Inbox, first_of_its_kind: Callable[[str], None]
 ) -> None:
     key, body = a_key(), a_body()
-    first_of_its_kind("not_found")
+    first_of_its_kind("presumed_unsent")
 
     answer = program.send(NEVER_ACCEPTED, key=key, body=body, reference="gone")
     at_once = program.send(NEVER_ACCEPTED, key=key, body=body, reference="gone")
     request_id = answer.json()["request_id"]
-    request = program.request_when(request_id, "not_found")
+    request = program.request_when(request_id, "presumed_unsent")
     (notice,) = inbox.wait_for(request_id)
     later = program.send(NEVER_ACCEPTED, key=key, body=body, reference="gone")
 
     assert [(it.status_code, it.json()["state"]) for it in (answer, at_once, later)] == [
         (202, "in_doubt"),
         (202, "in_doubt"),
-        (409, "not_found"),
+        (409, "presumed_unsent"),
     ]
     assert "probably not sent" in request["problem"]["detail"]
     facts = facts_of(notice)
-    assert (facts["status"], facts["reference"]) == ("not_found", "gone")
+    assert (facts["status"], facts["reference"]) == ("presumed_unsent", "gone")
     assert program.item(request_id)["outcome"] == "failed"
     assert program.all_at_twilio(body) == []
 
@@ -185,10 +185,10 @@ def test_a_late_callback_turns_not_found_into_sent_and_people_are_told(
     first_of_its_kind: Callable[[str], None],
 ) -> None:
     body = a_body()
-    first_of_its_kind("not_found")
+    first_of_its_kind("presumed_unsent")
     gateway.misbehave(NO_CALLBACK)
     request_id = program.send("+15555550107", body=body).json()["request_id"]
-    program.request_when(request_id, "not_found")
+    program.request_when(request_id, "presumed_unsent")
     inbox.wait_for(request_id)
     (sent,) = program.all_at_twilio(body)
     gateway.behave()

@@ -23,13 +23,13 @@ def test_a_message_on_the_queue_is_sent_and_tracked(program: OutsideProgram) -> 
 def test_bad_input_on_the_queue_is_final_and_noticed(
     program: OutsideProgram, inbox: Inbox, first_of_its_kind: Callable[[str], None]
 ) -> None:
-    first_of_its_kind("refused")
+    first_of_its_kind("rejected")
     program.enqueue({"to": "nobody", "from": SENDER, "body": "x", "reference": "queue-2"})
 
     (item,) = program.items_when(lambda it: it.get("reference") == "queue-2", "The refused request")
     inbox.wait_for(item["message_sid"])
 
-    assert (item["status"], item["outcome"]) == ("refused", "failed")
+    assert (item["status"], item["outcome"]) == ("rejected", "failed")
     assert item["message_sid"] == item["request_id"]
 
 
@@ -42,7 +42,7 @@ def test_a_refusal_of_twilio_on_the_queue_is_final_and_noticed(
     (item,) = program.items_when(lambda it: it.get("reference") == "queue-3", "The refused request")
     inbox.wait_for(item["message_sid"])
 
-    assert (item["status"], item["outcome"], item["error_code"]) == ("refused", "failed", 21211)
+    assert (item["status"], item["outcome"], item["error_code"]) == ("rejected", "failed", 21211)
 
 
 def test_the_sender_can_be_invoked_directly(program: OutsideProgram, sandbox: Sandbox) -> None:

@@ -21,11 +21,11 @@ from moto.dynamodb.models.table import Table
 from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_secretsmanager import SecretsManagerClient
 
-from delivery.domain.messages import Lifetimes
+from delivery.domain.messages import Timings
 from delivery.metrics import COUNTED_BY
 from delivery.storage.callback_queue import CallbackQueue
 from delivery.storage.messages import MessageStore
-from delivery.storage.send_requests import RequestStore
+from delivery.storage.send_requests import SendRequestStore
 from delivery.twilio.client import TwilioClient
 from delivery.twilio.credentials import TwilioSecrets
 from functions.send_message.batch import RequestQueuer
@@ -59,26 +59,26 @@ ENVIRONMENT = {
     "POWERTOOLS_METRICS_NAMESPACE": "Delivery",
     "MESSAGES_TABLE": "MessagesTable",
     "SEND_REQUESTS_TABLE": "SendRequestsTable",
-    "EPISODES_TABLE": "EpisodesTable",
-    "REQUEST_RETENTION_DAYS": "30",
+    "INCIDENTS_TABLE": "IncidentsTable",
+    "IDEMPOTENCY_KEY_RETENTION_DAYS": "30",
     "CALLBACK_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/123456789012/callbacks",
     "SEND_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/123456789012/requests",
     "TWILIO_SECRET_NAME": "delivery/twilio",
     "TWILIO_API_BASE_URL": "http://127.0.0.1:9",  # nobody listens there; a test names its own
-    "MAX_SENDS_PER_SECOND": "0",
+    "SENDER_SEGMENTS_PER_SECOND": "0",
     "STATUS_CALLBACK_URL": "https://callbacks.example.com/twilio/status",
     "PUBLIC_BASE_URL": "https://callbacks.example.com",
     "STORE_MESSAGE_BODY": "false",
-    "RETENTION_DAYS": "400",
+    "MESSAGE_RETENTION_DAYS": "400",
     "RECONCILE_AFTER_MINUTES": "60",
     "UNCONFIRMED_AFTER_HOURS": "72",
-    "DOUBT_MINUTES": "15",
+    "IN_DOUBT_TIMEOUT_MINUTES": "15",
     "RECONCILE_UNKNOWN_MESSAGES": "false",
-    "OUTCOME_BUS_NAME": "default",
+    "OUTCOME_EVENT_BUS_NAME": "default",
     "FAILURE_TOPIC_ARN": f"arn:aws:sns:{REGION}:123456789012:failures",
     "MESSAGES_API_URL": "https://messages.example.com",
-    "NOTICE_SHOWS_NUMBERS": "false",
-    "NOTICE_QUIET_MINUTES": "15",
+    "NOTICES_SHOW_FULL_NUMBERS": "false",
+    "NOTICE_INTERVAL_MINUTES": "15",
     "MUTED_CATEGORIES": "opt_out",
     "DASHBOARD_URL": "https://console.example.com/dashboard",
 }
@@ -140,7 +140,7 @@ def requests_table(dynamodb: DynamoDBClient) -> str:
 @pytest.fixture
 def episodes_table(dynamodb: DynamoDBClient) -> str:
     """The same for the episodes of failures."""
-    return _made_again(dynamodb, "EpisodesTable", ENVIRONMENT["EPISODES_TABLE"])
+    return _made_again(dynamodb, "IncidentsTable", ENVIRONMENT["INCIDENTS_TABLE"])
 
 
 def _made_again(dynamodb: DynamoDBClient, logical_id: str, name: str) -> str:
@@ -261,9 +261,9 @@ def install(
                 secrets=TwilioSecrets(secrets_manager, "delivery/twilio"),
                 twilio=client,
                 store=MessageStore(cast("DynamoDBClient", line), messages_table),
-                requests=RequestStore(cast("DynamoDBClient", line), requests_table),
+                requests=SendRequestStore(cast("DynamoDBClient", line), requests_table),
                 backlog=CallbackQueue(shared_client("sqs"), callback_queue),
-                lifetimes=Lifetimes(),
+                timings=Timings(),
                 requests_kept_for=timedelta(days=30),
                 status_callback_url=callback_url or "https://callbacks.example.com/twilio/status",
                 stores_body=stores_body,

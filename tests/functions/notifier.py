@@ -14,7 +14,7 @@ from mypy_boto3_dynamodb import DynamoDBClient
 
 from delivery.domain.messages import Message
 from delivery.storage.messages import MessageStore
-from delivery.text.formatting import shown
+from delivery.text.formatting import mask_number
 from functions.notify_failure import telling
 from functions.notify_failure.episode import Episode, EpisodeKey
 from functions.notify_failure.episode_store import EpisodeStore
@@ -140,10 +140,10 @@ def a_teller(app: ModuleType, client: Any = None, *, quiet_minutes: float = 15) 
     client = client or app.dynamodb
     return telling.Teller(
         messages=MessageStore(client, "MessagesTable"),
-        episodes=EpisodeStore(client, "EpisodesTable", "MessagesTable"),
+        episodes=EpisodeStore(client, "IncidentsTable", "MessagesTable"),
         publish_message=app.publish_message,
         publish_range=app.publish_range,
-        shown=partial(shown, whole=False),
+        shown=partial(mask_number, whole=False),
         quiet=timedelta(minutes=quiet_minutes),
         muted=app.MUTED,
         now=app.now,
@@ -157,7 +157,7 @@ class Notifier:
         self.app = app
         self.clock = clock
         self.store = MessageStore(app.dynamodb, "MessagesTable")
-        self.episodes = EpisodeStore(app.dynamodb, "EpisodesTable", "MessagesTable")
+        self.episodes = EpisodeStore(app.dynamodb, "IncidentsTable", "MessagesTable")
         self._inbox = inbox
         self._read: list[dict[str, Any]] = []
 
@@ -236,7 +236,7 @@ class Notifier:
 
     def _episode_of(self, message_sid: str) -> str:
         notice_id = str(self.message(message_sid).notice_id)
-        if notice_id.startswith("ep_"):
+        if notice_id.startswith("inc_"):
             return notice_id
         opened: Iterator[str] = (
             it["episode_id"] for it in self.facts() if it.get("message_sid") == message_sid

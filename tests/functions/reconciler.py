@@ -10,7 +10,7 @@ from mypy_boto3_dynamodb import DynamoDBClient
 from delivery.domain.messages import Message, Source, StatusUpdate
 from delivery.domain.send_requests import RequestState, SendRequest, body_digest
 from delivery.storage.messages import MessageStore
-from delivery.storage.send_requests import RequestStore
+from delivery.storage.send_requests import SendRequestStore
 from tests.support.virtual_twilio import (
     ACCOUNT_SID,
     AUTH_TOKEN,
@@ -57,7 +57,7 @@ class World:
         self.dynamodb = dynamodb
         self.seconds_left = 240.0
         self.store = MessageStore(dynamodb, "MessagesTable")
-        self.requests = RequestStore(dynamodb, "SendRequestsTable")
+        self.requests = SendRequestStore(dynamodb, "SendRequestsTable")
 
     @property
     def asked(self) -> list[str]:
@@ -79,10 +79,10 @@ class World:
         """A message of our sender's, whose first status is in the table if it is known."""
         document = self.twilio.send(**form)
         if known:
-            self.learn(document["sid"], document["status"], source=Source.SEND, to=document["to"])
+            self.apply(document["sid"], document["status"], source=Source.SEND, to=document["to"])
         return str(document["sid"])
 
-    def learn(self, message_sid: str, status: str, **facts: Any) -> Message:
+    def apply(self, message_sid: str, status: str, **facts: Any) -> Message:
         defaults: dict[str, Any] = {
             "at": self.twilio.now,
             "source": Source.CALLBACK,
@@ -121,10 +121,10 @@ class World:
 
     def give_up(self, request: SendRequest) -> None:
         """Settle it as not found, as a run does that dies before it tells."""
-        settled = request.settled(
-            RequestState.NOT_FOUND, at=self.twilio.now, kept_for=timedelta(days=30)
+        settled = request.completed(
+            RequestState.PRESUMED_UNSENT, at=self.twilio.now, kept_for=timedelta(days=30)
         )
-        self.requests.settle(request, settled)
+        self.requests.complete(request, settled)
 
 
 def a_lost_answer(world: World, request_id: str = REQUEST_ID, **form: Any) -> str:

@@ -16,7 +16,7 @@ from mypy_boto3_secretsmanager import SecretsManagerClient
 from delivery.domain.messages import Message
 from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.storage.messages import MessageStore
-from delivery.storage.send_requests import RequestStore
+from delivery.storage.send_requests import SendRequestStore
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.embedded_metrics import DataPoint, data_points
 from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, ScriptedTwilio
@@ -110,7 +110,7 @@ class Function:
         self.line = line
         self.dynamodb = dynamodb
         self.twilio = server
-        self.requests = RequestStore(dynamodb, "SendRequestsTable")
+        self.requests = SendRequestStore(dynamodb, "SendRequestsTable")
         self.seconds_left = 29.0
         self.errors: list[str] = []
         self.secrets_manager = secrets_manager
@@ -160,10 +160,10 @@ class Function:
 
     def give_up(self, request: SendRequest) -> SendRequest:
         """Settle it as not found, as reconciling does."""
-        not_found = request.settled(
-            RequestState.NOT_FOUND, at=self.clock.now(), kept_for=timedelta(days=30)
+        not_found = request.completed(
+            RequestState.PRESUMED_UNSENT, at=self.clock.now(), kept_for=timedelta(days=30)
         )
-        return self.requests.settle(request, not_found)
+        return self.requests.complete(request, not_found)
 
     def take(self, *bodies: object, received: int = 1) -> list[str]:
         """The queue's message ids that stay queued, of messages that are named by their place."""

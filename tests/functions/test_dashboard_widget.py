@@ -12,7 +12,7 @@ from mypy_boto3_dynamodb import DynamoDBClient
 from delivery.domain.messages import Message, Source
 from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.storage.messages import MessageStore
-from delivery.storage.send_requests import RequestStore
+from delivery.storage.send_requests import SendRequestStore
 from tests.builders import ACCOUNT_SID, MESSAGE_SID, NOON, an_update
 from tests.functions.sender import Clock
 from tests.support.screen import Screen
@@ -38,8 +38,8 @@ def app(
 
 
 @pytest.fixture
-def requests(dynamodb: DynamoDBClient, requests_table: str) -> RequestStore:
-    return RequestStore(dynamodb, requests_table)
+def requests(dynamodb: DynamoDBClient, requests_table: str) -> SendRequestStore:
+    return SendRequestStore(dynamodb, requests_table)
 
 
 def shown(
@@ -132,7 +132,7 @@ def test_nothing_older_than_what_is_kept_is_offered(app: ModuleType, clock: Cloc
 
 
 def test_what_there_is_to_worry_about_is_counted_above_the_list(
-    app: ModuleType, store: MessageStore, requests: RequestStore, clock: Clock
+    app: ModuleType, store: MessageStore, requests: SendRequestStore, clock: Clock
 ) -> None:
     for number in range(12):
         a_failure(store, number, clock)
@@ -215,19 +215,19 @@ def test_the_messages_to_a_number_are_paged_through(app: ModuleType, store: Mess
 
 
 def test_a_request_that_became_a_message_is_found_by_its_id(
-    app: ModuleType, store: MessageStore, requests: RequestStore
+    app: ModuleType, store: MessageStore, requests: SendRequestStore
 ) -> None:
     store.record(an_update("sent"))
     claim = requests.claim(a_claim())
-    sent = claim.settled(
+    sent = claim.completed(
         RequestState.SENT, at=NOON, kept_for=timedelta(days=30), message_sid=MESSAGE_SID
     )
-    requests.settle(claim, sent)
+    requests.complete(claim, sent)
 
     assert MESSAGE_SID in looked_up(app, REQUEST_ID).texts
 
 
-def test_a_request_in_doubt_is_found_by_its_id(app: ModuleType, requests: RequestStore) -> None:
+def test_a_request_in_doubt_is_found_by_its_id(app: ModuleType, requests: SendRequestStore) -> None:
     requests.claim(a_claim())
 
     screen = looked_up(app, REQUEST_ID)

@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.domain.messages import Notice
+from delivery.domain.messages import NoticeState
 from delivery.twilio.error_codes import Category, categories_in
 from tests.functions.interleaving import Writer, every_interleaving
 from tests.functions.notifier import ClientOfThread, Dying, Notifier, a_teller
@@ -29,13 +29,13 @@ def test_the_first_failure_of_a_kind_is_told_and_the_others_are_counted(
 
     assert notifier.told() == [("opening", "1-1")]
     assert (notifier.message(first).notice, notifier.message(first).notice_id) == (
-        Notice.SENT,
+        NoticeState.SENT,
         f"{first}:failure",
     )
     episode = notifier.episode()
     assert (episode.counted, episode.told) == (3, 1)
     assert {(it.notice, it.notice_id) for it in map(notifier.message, others)} == {
-        (Notice.SENT, episode.episode_id)
+        (NoticeState.SENT, episode.episode_id)
     }
     assert notifier.facts()[0]["episode_id"] == episode.episode_id
 
@@ -181,7 +181,7 @@ def test_the_recovery_of_a_counted_failure_is_counted_and_that_of_the_first_one_
     assert notifier.stream(*sids) == []
     notifier.let_it_end()
 
-    assert {notifier.message(sid).notice for sid in sids[:3]} == {Notice.RECOVERED}
+    assert {notifier.message(sid).notice for sid in sids[:3]} == {NoticeState.RECOVERED}
     assert notifier.episode().recovered == 2
     assert notifier.told() == [("opening", "1-1"), ("recovery", ""), ("closing", "2-4")]
     assert notifier.facts()[-1]["recovered"] == "2"
@@ -209,7 +209,7 @@ def test_a_recovery_after_another_episode_began_is_only_marked(notifier: Notifie
 
     assert notifier.stream(sids[1]) == []
 
-    assert notifier.message(sids[1]).notice is Notice.RECOVERED
+    assert notifier.message(sids[1]).notice is NoticeState.RECOVERED
     assert notifier.episode().recovered == 0
 
 
@@ -222,7 +222,7 @@ def test_a_message_that_became_well_before_it_was_counted_is_not_counted(
 
     notifier.stream(sids[1])
 
-    assert notifier.message(sids[1]).notice is Notice.WITHDRAWN
+    assert notifier.message(sids[1]).notice is NoticeState.WITHDRAWN
     assert notifier.episode().counted == 1
 
 
@@ -238,11 +238,11 @@ def test_failures_of_a_muted_category_are_only_counted(
     notifier.let_it_end()
 
     assert notifier.told() == []
-    assert {notifier.message(sid).notice for sid in sids} == {Notice.MUTED}
+    assert {notifier.message(sid).notice for sid in sids} == {NoticeState.MUTED}
     assert notifier.counted(sids) == {notifier.episode("21610").episode_id: 3}
     assert notifier.episode("21610").counted == 3
     metrics = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [it["FailureMuted"] for it in metrics if "FailureMuted" in it] == [[3.0]]
+    assert [it["NoticeMuted"] for it in metrics if "NoticeMuted" in it] == [[3.0]]
 
 
 @pytest.mark.parametrize(
@@ -435,7 +435,7 @@ def test_a_message_that_cannot_be_counted_does_not_hold_up_the_others(
     assert notifier.stream(*sids) == [poison]
 
     assert notifier.episode().counted == 11
-    assert notifier.message(poison).notice is Notice.DUE
+    assert notifier.message(poison).notice is NoticeState.DUE
 
 
 def test_a_batch_that_cannot_be_read_comes_again_whole(notifier: Notifier) -> None:

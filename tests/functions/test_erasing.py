@@ -13,10 +13,10 @@ import requests
 from botocore.exceptions import ConnectTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.domain.messages import Effect, Lifetimes, Notice, Outcome, Source, StatusUpdate
+from delivery.domain.messages import Effect, NoticeState, Outcome, Source, StatusUpdate, Timings
 from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.storage.messages import MessageStore, StoreUnavailable
-from delivery.storage.send_requests import RequestStore
+from delivery.storage.send_requests import SendRequestStore
 from delivery.twilio.client import TwilioClient
 from delivery.twilio.credentials import Account, TwilioSecret
 from delivery_cli.commands.erase.eraser import AtTwilio, Eraser, What, addresses_of
@@ -65,8 +65,8 @@ class World:
         self.dynamodb = dynamodb
         self.virtual = VirtualTwilio()
         self.wire = Wire(self.virtual)
-        self.store = MessageStore(dynamodb, "MessagesTable", Lifetimes())
-        self.requests = RequestStore(dynamodb, "SendRequestsTable")
+        self.store = MessageStore(dynamodb, "MessagesTable", Timings())
+        self.requests = SendRequestStore(dynamodb, "SendRequestsTable")
         client = TwilioClient(session, TWILIO, sleep=lambda _: None)
         session.mount(f"{TWILIO}/", self.wire)
         secret = TwilioSecret(main=Account(account_sid=ACCOUNT_SID, auth_token=AUTH_TOKEN))
@@ -76,7 +76,7 @@ class World:
         client = dynamodb or self.dynamodb
         return Eraser(
             messages=MessageStore(client, "MessagesTable"),
-            requests=RequestStore(client, "SendRequestsTable"),
+            requests=SendRequestStore(client, "SendRequestsTable"),
             twilio=self.at_twilio if twilio else None,
             requests_kept_for=timedelta(days=30),
             now=lambda: self.virtual.now,
@@ -95,10 +95,10 @@ class World:
         if ended:
             self.virtual.run(seconds=600)
         if known:
-            self.learn("delivered" if ended else "sent", message_sid=sid, to=to)
+            self.apply("delivered" if ended else "sent", message_sid=sid, to=to)
         return sid
 
-    def learn(self, status: str, **facts: Any) -> None:
+    def apply(self, status: str, **facts: Any) -> None:
         facts = {"account_sid": ACCOUNT_SID, "to": TO, "body": "Hello"} | facts
         self.store.record(replace(an_update(status, **facts), at=self.virtual.now))
 
@@ -118,13 +118,13 @@ class World:
         claim = self.requests.claim(SendRequest(request_id=REQUEST_ID, **(defaults | facts)))
         if state is RequestState.IN_PROGRESS:
             return claim
-        settled = claim.settled(
+        settled = claim.completed(
             state,
             at=self.virtual.now,
             kept_for=timedelta(days=30),
             message_sid=facts.get("message_sid"),
         )
-        return self.requests.settle(claim, settled)
+        return self.requests.complete(claim, settled)
 
     def request(self) -> SendRequest:
         request = self.requests.get(REQUEST_ID)
@@ -169,8 +169,8 @@ def test_nothing_but_the_sid_and_two_times_is_left_of_a_message(
     assert erased.to
     assert store.messages_to(erased.to, limit=9).messages == ()
     assert store.messages_with_reference("order-1", limit=9).messages == ()
-    assert store.messages_awaiting(limit=9).messages == ()
-    assert list(store.awaiting(NOON + timedelta(days=9))) == []
+    assert store.messages_pending(limit=9).messages == ()
+    assert list(store.stale_messages(NOON + timedelta(days=9))) == []
     assert list(store.notices_due(NOON + timedelta(days=9))) == []
 
 
@@ -194,7 +194,7 @@ def test_whatever_is_learned_of_an_erased_message_brings_nothing_back(
 ) -> None:
     recorded = store.record(late)
 
-    assert (recorded.effect, recorded.concluded) == (Effect.ERASED, False)
+    assert (recorded.effect, recorded.outcome_changed) == (Effect.ERASED, False)
     assert recorded.message.message_sid == MESSAGE_SID
     assert raw(dynamodb) == MARKER
 
@@ -235,7 +235,7 @@ def test_whoever_read_the_message_before_writes_nothing_of_it(
     assert telling
     store.erase(MESSAGE_SID, at=NOON, expires_at=UNTIL)
 
-    store.ask_again_at(pending, NOON + timedelta(days=1))
+    store.schedule_check(pending, NOON + timedelta(days=1))
     unconfirmed = store.record_unconfirmed(pending, NOON)
     claimed = store.advance_notice(failed, NOON)
     sent = store.advance_notice(telling, NOON)
@@ -249,14 +249,14 @@ def test_whoever_read_the_message_before_writes_nothing_of_it(
 def test_a_request_that_was_never_sent_is_not_told_of_once_it_is_erased(
     dynamodb: DynamoDBClient, store: MessageStore
 ) -> None:
-    update = an_update("not_found", message_sid=REQUEST_ID, source=Source.RECONCILE)
-    store.record_never_sent(update)
+    update = an_update("presumed_unsent", message_sid=REQUEST_ID, source=Source.RECONCILE)
+    store.record_unsent_request(update)
     store.erase(REQUEST_ID, at=NOON, expires_at=UNTIL)
 
-    again = store.record_never_sent(update)
-    after_all = store.record_sent_after_all(update)
+    again = store.record_unsent_request(update)
+    after_all = store.record_superseded(update)
 
-    assert (again.effect, again.concluded) == (Effect.ERASED, False)
+    assert (again.effect, again.outcome_changed) == (Effect.ERASED, False)
     assert after_all.status == "sent"
     assert raw(dynamodb, REQUEST_ID) == MARKER | {"message_sid": {"S": REQUEST_ID}}
 
@@ -371,7 +371,7 @@ def test_what_only_twilio_knows_is_erased_there_and_never_comes_to_the_table(
     sid = world.send(known=False)
 
     world.erase()
-    world.learn("delivered", message_sid=sid)
+    world.apply("delivered", message_sid=sid)
 
     assert not world.is_at_twilio(sid)
     assert TO not in world.everything()
@@ -463,7 +463,7 @@ def test_an_operator_who_dies_when_twilio_has_deleted_what_only_it_knew_brings_n
         world.erase()
     monkeypatch.undo()
     world.erase()  # neither Twilio nor the table knows that there was anything
-    world.learn("delivered", message_sid=sid)
+    world.apply("delivered", message_sid=sid)
 
     assert not world.is_at_twilio(sid)
     assert TO not in world.everything()
@@ -474,7 +474,7 @@ def test_what_only_twilio_knows_and_still_works_on_is_erased_by_the_next_run(wor
 
     left = world.erase()
     world.virtual.run(seconds=600)
-    world.learn("delivered", message_sid=sid)
+    world.apply("delivered", message_sid=sid)
 
     assert "Twilio still works on it" in left[sid]
     assert TO not in world.everything()
@@ -525,7 +525,7 @@ def test_without_twilio_only_the_tables_are_erased(world: World) -> None:
 
 def test_a_message_of_an_account_that_the_secret_lacks_is_left_and_says_so(world: World) -> None:
     sid = world.send(known=False)
-    world.learn("delivered", message_sid=sid, account_sid=SUBACCOUNT_SID)
+    world.apply("delivered", message_sid=sid, account_sid=SUBACCOUNT_SID)
 
     assert SUBACCOUNT_SID in world.erase()[sid]
     assert world.store.get(sid)
@@ -534,7 +534,7 @@ def test_a_message_of_an_account_that_the_secret_lacks_is_left_and_says_so(world
 def test_what_is_there_can_be_counted_first(world: World) -> None:
     world.send()
     world.send(known=False)
-    world.claim(RequestState.NOT_FOUND)
+    world.claim(RequestState.PRESUMED_UNSENT)
 
     found = world.eraser().look(TO)
 
@@ -554,7 +554,7 @@ def test_the_addresses_of_a_number_are_those_of_its_channels() -> None:
 
 
 @pytest.mark.parametrize(
-    "state", [RequestState.SENT, RequestState.NOT_FOUND, RequestState.REFUSED], ids=str
+    "state", [RequestState.SENT, RequestState.PRESUMED_UNSENT, RequestState.REJECTED], ids=str
 )
 def test_a_request_loses_everything_about_its_recipient_and_keeps_its_key_used(
     world: World, state: RequestState
@@ -567,7 +567,7 @@ def test_a_request_loses_everything_about_its_recipient_and_keeps_its_key_used(
     assert (request.state, request.content_digest) == (state, before.content_digest)
     assert request.expires_at == before.expires_at
     assert (request.to, request.from_, request.body_digest) == ("", None, None)
-    assert (request.reference, request.context, request.unsettled) == (None, {}, None)
+    assert (request.reference, request.context, request.unresolved) == (None, {}, None)
     for word in (TO, SENDER, "order-1", "shop", "b" * 64):
         assert word not in world.everything()
 
@@ -584,29 +584,29 @@ def test_a_request_that_is_being_sent_or_in_doubt_is_left_and_says_so(world: Wor
     assert world.request().to == TO
 
 
-@pytest.mark.parametrize("state", [RequestState.NOT_FOUND, RequestState.SENT], ids=str)
+@pytest.mark.parametrize("state", [RequestState.PRESUMED_UNSENT, RequestState.SENT], ids=str)
 def test_whoever_saw_the_request_before_cannot_settle_it_as_it_was(
     world: World, state: RequestState
 ) -> None:
     seen = world.claim(state)
     world.erase()
 
-    settled = seen.settled(
+    settled = seen.completed(
         RequestState.SENT, at=world.virtual.now, kept_for=timedelta(days=30), message_sid="SM1"
     )
-    for later in (settled, seen.given_up(), settled.without_message()):
-        world.requests.settle(seen, later)
+    for later in (settled, seen.closed(), settled.awaiting_message()):
+        world.requests.complete(seen, later)
 
     assert TO not in world.everything()
-    assert list(world.requests.unsettled()) == []
+    assert list(world.requests.unresolved()) == []
 
 
 def test_whoever_saw_a_request_that_was_not_found_cannot_tell_of_it_any_more(world: World) -> None:
-    seen = world.claim(RequestState.NOT_FOUND)
+    seen = world.claim(RequestState.PRESUMED_UNSENT)
     world.erase()
 
-    recorded = world.store.record_never_sent(
-        an_update("not_found", message_sid=seen.request_id, source=Source.RECONCILE)
+    recorded = world.store.record_unsent_request(
+        an_update("presumed_unsent", message_sid=seen.request_id, source=Source.RECONCILE)
     )
 
     assert recorded.effect is Effect.ERASED
@@ -616,10 +616,10 @@ def test_whoever_saw_a_request_that_was_not_found_cannot_tell_of_it_any_more(wor
 def test_a_message_of_which_only_its_request_knows_is_erased_with_it(world: World) -> None:
     sid = world.send(OTHER, known=False)  # Twilio's list by number does not show it
     sent = world.claim(RequestState.SENT, message_sid=sid)
-    world.requests.settle(sent, sent.without_message())
+    world.requests.complete(sent, sent.awaiting_message())
 
     world.erase()
-    world.learn("delivered", message_sid=sid)
+    world.apply("delivered", message_sid=sid)
 
     assert not world.is_at_twilio(sid)
     assert TO not in world.everything()
@@ -632,7 +632,7 @@ def test_the_same_key_never_posts_again_after_the_erasure(
     _, message = function.post(a_document(reference="order-7"), key="key-1")
     eraser = Eraser(
         messages=MessageStore(dynamodb, "MessagesTable"),
-        requests=RequestStore(dynamodb, "SendRequestsTable"),
+        requests=SendRequestStore(dynamodb, "SendRequestsTable"),
         twilio=None,
         requests_kept_for=timedelta(days=30),
         now=function.clock.now,
@@ -655,11 +655,11 @@ def test_a_key_that_was_not_found_stays_used_after_the_erasure(function: Functio
     _, message = function.post(a_document(), key="key-1")
     not_found = function.give_up(function.request(message["request_id"]))
     erased = not_found.erased(at=NOON, kept_for=timedelta(days=30))
-    function.requests.settle(not_found, erased)
+    function.requests.complete(not_found, erased)
 
     status, problem = function.post(a_document(), key="key-1")
 
-    assert (status, problem["state"]) == (409, "not_found")
+    assert (status, problem["state"]) == (409, "presumed_unsent")
     assert len(function.twilio.requests) == 1
 
 
@@ -691,7 +691,7 @@ def test_reconciling_brings_nothing_back_though_twilio_still_has_it(
     world: World, reconcile: Callable[[], None]
 ) -> None:
     sid = world.send(ended=False)
-    world.claim(RequestState.NOT_FOUND)
+    world.claim(RequestState.PRESUMED_UNSENT)
     world.erase(twilio=False)
     world.virtual.run(seconds=2 * 86_400)
 
@@ -702,4 +702,4 @@ def test_reconciling_brings_nothing_back_though_twilio_still_has_it(
     assert TO not in world.everything()
     assert list(world.store.notices_due(world.virtual.now)) == []
     assert world.store.messages_failed_on(date(2026, 11, 25), limit=9).messages == ()
-    assert Notice.DUE not in world.everything()
+    assert NoticeState.DUE not in world.everything()

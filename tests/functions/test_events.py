@@ -45,7 +45,7 @@ HTTP_STATUS = {
     "query_messages-reference": 200,
     "query_messages-failed": 200,
     "query_messages-unconfirmed": 200,
-    "query_messages-awaiting": 200,
+    "query_messages-pending": 200,
     "query_messages-two-questions": 400,
     "query_messages-summary": 200,
     "query_messages-summary-invalid": 400,

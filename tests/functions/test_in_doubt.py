@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from delivery.domain.messages import Notice, Outcome, Source, StatusUpdate
+from delivery.domain.messages import NoticeState, Outcome, Source, StatusUpdate
 from delivery.domain.send_requests import RequestState
 from delivery.twilio import client as delivery_twilio
 from tests.embedded_metrics import data_points, total
@@ -27,24 +27,24 @@ from tests.support.virtual_twilio import RECIPIENT, SERVICE_SID, a_response
 
 def evidence_of(log_output: io.StringIO) -> list[str]:
     lines = [json.loads(line) for line in log_output.getvalue().splitlines()]
-    return [line["evidence"] for line in lines if line["message"] == "RequestSettled"]
+    return [line["evidence"] for line in lines if line["message"] == "InDoubtResolved"]
 
 
 def test_a_callback_that_carries_the_requests_id_settles_it_as_sent(
     world: World, counted: Counted
 ) -> None:
     sid = a_lost_answer(world)
-    world.learn(sid, "sent", request_id=REQUEST_ID)
+    world.apply(sid, "sent", request_id=REQUEST_ID)
     world.pass_by(minutes=1)
 
     world.run()
 
     request = world.request()
     assert (request.state, request.message_sid) == (RequestState.SENT, sid)
-    assert request.unsettled is None
+    assert request.unresolved is None
     assert request.expires_at == int((world.twilio.now + timedelta(days=30)).timestamp())
     assert world.asked == []
-    assert counted() == {"RequestSettled": 1}
+    assert counted() == {"InDoubtResolved": 1}
 
 
 def test_what_only_the_request_knows_is_added_to_a_message_that_callbacks_told_of(
@@ -53,7 +53,7 @@ def test_what_only_the_request_knows_is_added_to_a_message_that_callbacks_told_o
     send_at = world.twilio.now + timedelta(days=2)
     request = world.claim(send_at=send_at)
     sid = world.send(known=False)
-    world.learn(sid, "from_the_future", request_id=REQUEST_ID, context={"lane": "3"})
+    world.apply(sid, "from_the_future", request_id=REQUEST_ID, context={"lane": "3"})
     world.pass_by(minutes=1)
 
     world.run()
@@ -69,10 +69,10 @@ def a_message_that_nobody_took(world: World, request_id: str = REQUEST_ID, **for
     claimed = world.claim(request_id)
     world.pass_by(seconds=1)
     sid = world.send(known=False, **form)
-    sent = claimed.settled(
+    sent = claimed.completed(
         RequestState.SENT, at=world.twilio.now, kept_for=timedelta(days=30), message_sid=sid
     )
-    world.requests.settle(claimed, sent.without_message())
+    world.requests.complete(claimed, sent.awaiting_message())
     return sid
 
 
@@ -88,7 +88,7 @@ def test_a_message_of_which_only_its_request_knows_is_brought_in(
     assert (message.status, message.request_id) == ("delivered", REQUEST_ID)
     assert (message.reference, message.context) == ("order-1", {"shop": "7"})
     assert world.asked == [f"{sid}.json"]
-    assert (world.request().state, world.request().unsettled) == (RequestState.SENT, None)
+    assert (world.request().state, world.request().unresolved) == (RequestState.SENT, None)
     assert counted() == {"MessageReconciled": 1}
 
 
@@ -96,13 +96,13 @@ def test_a_message_that_was_taken_in_meanwhile_needs_no_question(
     world: World, counted: Counted
 ) -> None:
     sid = a_message_that_nobody_took(world)
-    world.learn(sid, "sent", request_id=REQUEST_ID)
+    world.apply(sid, "sent", request_id=REQUEST_ID)
     world.pass_by(minutes=1)
 
     world.run()
 
     assert world.message(sid).reference == "order-1"
-    assert (world.request().state, world.request().unsettled) == (RequestState.SENT, None)
+    assert (world.request().state, world.request().unresolved) == (RequestState.SENT, None)
     assert world.asked == []
     assert counted() == {}
 
@@ -118,10 +118,10 @@ def test_a_message_that_cannot_be_brought_in_yet_is_still_nobody_elses(
 
     world.run()
 
-    assert world.request(OTHER_REQUEST_ID).state is RequestState.NOT_FOUND
+    assert world.request(OTHER_REQUEST_ID).state is RequestState.PRESUMED_UNSENT
     assert world.store.get(sid) is None
-    assert world.request().unsettled is not None
-    assert counted() == {"ReconcileTrouble": 1, "RequestNotFound": 1}
+    assert world.request().unresolved is not None
+    assert counted() == {"ReconcileError": 1, "InDoubtPresumedUnsent": 1}
 
 
 def test_a_message_that_twilio_does_not_have_is_not_asked_for_for_ever(world: World) -> None:
@@ -131,12 +131,12 @@ def test_a_message_that_twilio_does_not_have_is_not_asked_for_for_ever(world: Wo
 
     world.run()
 
-    assert (world.request().state, world.request().unsettled) == (RequestState.SENT, None)
+    assert (world.request().state, world.request().unresolved) == (RequestState.SENT, None)
 
 
 def test_a_request_whose_function_may_still_be_at_work_is_left_alone(world: World) -> None:
     sid = a_lost_answer(world)
-    world.learn(sid, "sent", request_id=REQUEST_ID)
+    world.apply(sid, "sent", request_id=REQUEST_ID)
     world.pass_by(seconds=20)
 
     world.run()
@@ -178,7 +178,7 @@ def test_the_only_message_that_looks_like_the_request_is_its(
     )
     assert (message.status, message.transitions[0].source) == ("delivered", Source.RECONCILE)
     assert world.store.get(REQUEST_ID) is None
-    assert counted() == {"RequestSettled": 1}
+    assert counted() == {"InDoubtResolved": 1}
     assert evidence_of(log_output) == ["its looks"]
 
 
@@ -236,7 +236,7 @@ def test_a_message_that_differs_is_not_the_requests(
 
     world.run()
 
-    assert world.request().state is RequestState.NOT_FOUND
+    assert world.request().state is RequestState.PRESUMED_UNSENT
     assert world.store.get(sid) is None
 
 
@@ -248,7 +248,7 @@ def test_a_message_from_before_the_request_is_not_its(world: World) -> None:
 
     world.run()
 
-    assert world.request().state is RequestState.NOT_FOUND
+    assert world.request().state is RequestState.PRESUMED_UNSENT
 
 
 def test_two_messages_that_look_alike_are_never_guessed_between(
@@ -261,9 +261,9 @@ def test_two_messages_that_look_alike_are_never_guessed_between(
     world.run()
 
     assert world.request().state_at(world.twilio.now) is RequestState.IN_DOUBT
-    assert world.request().unsettled
+    assert world.request().unresolved
     assert [world.store.get(sid) for sid in (*sids, REQUEST_ID)] == [None] * 3
-    assert counted() == {"DoubtAmbiguous": 1}
+    assert counted() == {"InDoubtAmbiguous": 1}
     (line,) = (json.loads(it) for it in log_output.getvalue().splitlines())
     assert line["level"] == "ERROR"
     assert (line["request_id"], set(line["message_sids"])) == (REQUEST_ID, set(sids))
@@ -280,7 +280,7 @@ def test_one_message_is_never_given_to_one_of_two_requests(world: World, counted
     for request_id in (REQUEST_ID, OTHER_REQUEST_ID):
         assert world.request(request_id).state_at(world.twilio.now) is RequestState.IN_DOUBT
     assert world.store.get(sid) is None
-    assert counted() == {"DoubtAmbiguous": 2}
+    assert counted() == {"InDoubtAmbiguous": 2}
 
 
 def test_what_stays_ambiguous_is_told_as_not_found_in_the_end(
@@ -298,9 +298,9 @@ def test_what_stays_ambiguous_is_told_as_not_found_in_the_end(
 
     for request_id in (REQUEST_ID, OTHER_REQUEST_ID):
         request = world.request(request_id)
-        assert (request.state, request.expires_at is None) == (RequestState.NOT_FOUND, False)
-        assert world.message(request_id).notice is Notice.DUE
-    assert counted()["RequestNotFound"] == 2
+        assert (request.state, request.expires_at is None) == (RequestState.PRESUMED_UNSENT, False)
+        assert world.message(request_id).notice is NoticeState.DUE
+    assert counted()["InDoubtPresumedUnsent"] == 2
 
 
 def test_a_callback_ends_the_ambiguity_of_the_other_request(world: World) -> None:
@@ -309,7 +309,7 @@ def test_a_callback_ends_the_ambiguity_of_the_other_request(world: World) -> Non
     sids = [world.send(known=False) for _ in range(2)]
     world.pass_by(minutes=15)
     world.run()
-    world.learn(sids[1], "delivered", request_id=OTHER_REQUEST_ID)
+    world.apply(sids[1], "delivered", request_id=OTHER_REQUEST_ID)
 
     world.run()
 
@@ -331,18 +331,18 @@ def test_a_request_that_may_have_sent_the_message_too_makes_it_ambiguous(
     world.run()
 
     assert world.request().state_at(world.twilio.now) is RequestState.IN_DOUBT
-    assert counted()["DoubtAmbiguous"] == 1
+    assert counted()["InDoubtAmbiguous"] == 1
 
 
 def test_a_message_of_another_request_is_no_candidate(world: World) -> None:
     world.claim()
     sid = world.send(known=False)
-    world.learn(sid, "queued", source=Source.SEND, request_id=OTHER_REQUEST_ID)
+    world.apply(sid, "queued", source=Source.SEND, request_id=OTHER_REQUEST_ID)
     world.pass_by(minutes=15)
 
     world.run()
 
-    assert world.request().state is RequestState.NOT_FOUND
+    assert world.request().state is RequestState.PRESUMED_UNSENT
     assert world.message(sid).request_id == OTHER_REQUEST_ID
 
 
@@ -351,18 +351,18 @@ def test_a_message_that_was_called_back_about_without_our_id_is_another_programs
 ) -> None:
     world.claim()
     sid = world.send(known=False)
-    world.learn(sid, "sent")
+    world.apply(sid, "sent")
     world.pass_by(minutes=15)
 
     world.run()
 
-    assert world.request().state is RequestState.NOT_FOUND
+    assert world.request().state is RequestState.PRESUMED_UNSENT
     assert world.message(sid).request_id is None
 
 
 def test_a_message_that_is_known_from_twilios_list_only_may_be_the_requests(world: World) -> None:
     sid = a_lost_answer(world)
-    world.learn(sid, "sent", source=Source.RECONCILE)
+    world.apply(sid, "sent", source=Source.RECONCILE)
     world.pass_by(minutes=15)
 
     world.run()
@@ -376,7 +376,7 @@ def test_a_message_that_carries_the_id_counts_even_if_the_index_lags(
 ) -> None:
     sid = a_lost_answer(world)
     # Under another number the index does not show it: as good as one that lags.
-    world.learn(sid, "sent", request_id=REQUEST_ID, to="+15550000000")
+    world.apply(sid, "sent", request_id=REQUEST_ID, to="+15550000000")
     world.pass_by(minutes=15)
 
     world.run()
@@ -424,19 +424,19 @@ def test_without_evidence_a_request_is_told_as_probably_not_sent(
     world.run()
 
     request, message = world.request(), world.message(REQUEST_ID)
-    assert request.state is RequestState.NOT_FOUND
-    assert request.unsettled
+    assert request.state is RequestState.PRESUMED_UNSENT
+    assert request.unresolved
     assert (message.status, message.outcome, message.notice) == (
-        "not_found",
+        "presumed_unsent",
         Outcome.FAILED,
-        Notice.DUE,
+        NoticeState.DUE,
     )
     assert (message.request_id, message.to, message.reference) == (
         REQUEST_ID,
         RECIPIENT,
         "order-1",
     )
-    assert counted() == {"RequestNotFound": 1}
+    assert counted() == {"InDoubtPresumedUnsent": 1}
 
 
 def test_a_request_that_was_not_found_is_counted_as_a_failure_once(
@@ -450,15 +450,15 @@ def test_a_request_that_was_not_found_is_counted_as_a_failure_once(
 
     points = data_points(capsys.readouterr().out)
     assert total(points, "MessageFailed", category="unknown") == 1
-    assert total(points, "RequestNotFound", service="tested") == 1
+    assert total(points, "InDoubtPresumedUnsent", service="tested") == 1
 
 
 @pytest.mark.parametrize(
     ("told", "notice"),
-    [(0, Notice.WITHDRAWN), (1, Notice.RECOVERY_DUE), (2, Notice.RECOVERY_DUE)],
+    [(0, NoticeState.WITHDRAWN), (1, NoticeState.RECOVERY_DUE), (2, NoticeState.RECOVERY_DUE)],
 )
 def test_a_callback_that_comes_late_still_turns_it_into_sent(
-    world: World, counted: Counted, told: int, notice: Notice
+    world: World, counted: Counted, told: int, notice: NoticeState
 ) -> None:
     sid = a_lost_answer(world)
     world.wire.fault = LAGGING_LIST  # the list lags
@@ -467,20 +467,20 @@ def test_a_callback_that_comes_late_still_turns_it_into_sent(
     counted()
     for _ in range(told):
         world.store.advance_notice(world.message(REQUEST_ID), world.twilio.now)
-    world.learn(sid, "delivered", request_id=REQUEST_ID)
+    world.apply(sid, "delivered", request_id=REQUEST_ID)
 
     world.run()
 
     request, message = world.request(), world.message(REQUEST_ID)
     assert (request.state, request.message_sid) == (RequestState.SENT, sid)
-    assert request.unsettled is None
+    assert request.unresolved is None
     assert (message.status, message.outcome) == ("sent", Outcome.PENDING)
-    assert (message.watch, message.watch_at, message.final_at) == (None, None, None)
-    assert [it.status for it in message.transitions] == ["not_found", "sent"]
+    assert (message.list_key, message.list_at, message.final_at) == (None, None, None)
+    assert [it.status for it in message.transitions] == ["presumed_unsent", "sent"]
     if message.notice is not notice:  # the notifier's step
         world.store.advance_notice(message, world.twilio.now)
     assert world.message(REQUEST_ID).notice is notice
-    assert counted() == {"RequestSettled": 1}
+    assert counted() == {"InDoubtResolved": 1}
 
 
 def test_what_was_not_found_is_not_looked_for_in_the_list_again(world: World) -> None:
@@ -494,7 +494,7 @@ def test_what_was_not_found_is_not_looked_for_in_the_list_again(world: World) ->
     world.run()
 
     assert world.asked == []
-    assert world.request().state is RequestState.NOT_FOUND
+    assert world.request().state is RequestState.PRESUMED_UNSENT
     assert world.store.get(sid) is None
 
 
@@ -505,13 +505,13 @@ def test_a_request_that_was_not_found_is_waited_for_as_long_as_a_message(world: 
 
     world.pass_by(hours=71.7)
     world.run()
-    waited_for = world.request().unsettled
+    waited_for = world.request().unresolved
     world.pass_by(hours=0.3)
     world.run()
 
     assert waited_for
-    assert world.request().unsettled is None
-    assert world.request().state is RequestState.NOT_FOUND
+    assert world.request().unresolved is None
+    assert world.request().state is RequestState.PRESUMED_UNSENT
     assert world.message(REQUEST_ID).outcome is Outcome.FAILED
 
 
@@ -524,9 +524,9 @@ def test_a_scheduled_request_that_was_not_found_is_waited_for_from_its_time_on(
     world.run()
     world.pass_by(hours=34 * 24)
     world.run()
-    assert world.request().state is RequestState.NOT_FOUND
+    assert world.request().state is RequestState.PRESUMED_UNSENT
     sid = "SM" + "d" * 32
-    world.learn(sid, "delivered", request_id=REQUEST_ID)
+    world.apply(sid, "delivered", request_id=REQUEST_ID)
 
     world.run()
 
@@ -541,22 +541,22 @@ def test_whoever_found_nothing_and_died_leaves_the_notice_to_the_next_run(world:
 
     world.run()
 
-    assert world.message(REQUEST_ID).notice is Notice.DUE
+    assert world.message(REQUEST_ID).notice is NoticeState.DUE
 
 
 def test_a_run_that_is_slow_to_tell_does_not_undo_what_was_found_since(world: World) -> None:
     sid = a_lost_answer(world)
     world.pass_by(minutes=16)
     world.give_up(world.request())
-    world.learn(sid, "delivered", request_id=REQUEST_ID)
+    world.apply(sid, "delivered", request_id=REQUEST_ID)
     world.run()
     assert world.request().state is RequestState.SENT
 
-    world.store.record_never_sent(
+    world.store.record_unsent_request(
         StatusUpdate(
             message_sid=REQUEST_ID,
             request_id=REQUEST_ID,
-            status="not_found",
+            status="presumed_unsent",
             at=world.twilio.now,
             source=Source.RECONCILE,
         )
@@ -575,14 +575,16 @@ def test_a_request_of_an_account_that_is_gone_ends_as_well(world: World) -> None
     world.run()
 
     assert waiting is RequestState.IN_DOUBT
-    assert world.request().state is RequestState.NOT_FOUND
+    assert world.request().state is RequestState.PRESUMED_UNSENT
 
 
 def test_rivals_never_leave_one_of_them_alone_with_a_message(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("delivery.storage.messages.AWAITING_KEYS", ())  # the others are empty
-    monkeypatch.setattr("delivery.storage.send_requests.UNSETTLED_KEYS", ("open#a", "open#b"))
+    monkeypatch.setattr("delivery.storage.messages.PENDING_KEYS", ())  # the others are empty
+    monkeypatch.setattr(
+        "delivery.storage.send_requests.UNRESOLVED_KEYS", ("unresolved#a", "unresolved#b")
+    )
     world.claim()
     world.pass_by(seconds=20)
     world.claim(OTHER_REQUEST_ID)
@@ -594,6 +596,6 @@ def test_rivals_never_leave_one_of_them_alone_with_a_message(
         world.pass_by(seconds=10)
 
     for request_id in (REQUEST_ID, OTHER_REQUEST_ID):
-        assert world.request(request_id).state is RequestState.NOT_FOUND
-        assert world.request(request_id).unsettled is None
+        assert world.request(request_id).state is RequestState.PRESUMED_UNSENT
+        assert world.request(request_id).unresolved is None
     assert world.store.get(sid) is None

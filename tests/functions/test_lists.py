@@ -9,13 +9,13 @@ from typing import Any, cast
 import pytest
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.domain.messages import Lifetimes, Outcome, StatusUpdate
+from delivery.domain.messages import Outcome, StatusUpdate, Timings
 from delivery.storage.message_lists import Count
 from delivery.storage.messages import MessageStore, Page, TokenInvalid
 from delivery.storage.table import as_item
 from tests.builders import NOON, a_message, an_update
 
-LIFETIMES = Lifetimes()
+TIMINGS = Timings()
 TODAY = date(2026, 11, 23)
 TO = "+15558675310"
 
@@ -96,7 +96,7 @@ def test_what_is_awaited_is_listed_by_when_it_is_asked_about(
     )
     expected = [sid(number) for number, _ in sorted(numbers, key=lambda it: (it[1], it[0]))]
 
-    assert [it for page in pages(store.messages_awaiting, limit) for it in page] == expected
+    assert [it for page in pages(store.messages_pending, limit) for it in page] == expected
 
 
 def test_what_was_given_up_is_listed_by_its_day(store: MessageStore) -> None:
@@ -129,7 +129,7 @@ def test_a_list_of_nothing_is_an_empty_page(store: MessageStore) -> None:
     assert store.messages_with_reference("none", limit=20) == empty
     assert store.messages_failed_on(TODAY, limit=20) == empty
     assert store.messages_unconfirmed_on(TODAY, limit=20) == empty
-    assert store.messages_awaiting(limit=20) == empty
+    assert store.messages_pending(limit=20) == empty
 
 
 def test_a_page_may_be_longer_than_the_one_before(store: MessageStore, fill: Fill) -> None:
@@ -188,7 +188,7 @@ def test_a_message_that_recovered_is_not_listed_though_the_index_lags_and_the_pa
     fill(failure(number, after=number) for number in range(20))
     keys = [f"failed#2026-11-23#{shard}" for shard in "0123456789abcdef"]
     lagging = MessageStore(
-        LaggingIndex(dynamodb, "by_watch", "watch", keys),  # type: ignore[arg-type]  # as far as used
+        LaggingIndex(dynamodb, "by_list", "list_key", keys),  # type: ignore[arg-type]  # as far as used
         "MessagesTable",
     )
     for number in range(10, 20):
@@ -241,7 +241,7 @@ def test_a_token_of_another_question_is_refused(store: MessageStore, token: str)
     with pytest.raises(TokenInvalid):
         store.messages_failed_on(TODAY, limit=1, next_token=token)
     with pytest.raises(TokenInvalid):
-        store.messages_awaiting(limit=1, next_token=token)
+        store.messages_pending(limit=1, next_token=token)
 
 
 @pytest.mark.parametrize(

@@ -16,25 +16,25 @@ from mypy_boto3_dynamodb import DynamoDBClient
 from delivery.domain.messages import (
     RANK,
     Effect,
-    Lifetimes,
     Message,
-    Notice,
+    NoticeState,
     Outcome,
     Source,
     StatusUpdate,
+    Timings,
 )
 from delivery.storage.messages import MessageStore, StoreUnavailable
 from tests.builders import MESSAGE_SID, NOON, a_message, an_update
 from tests.functions.interleaving import Writer, every_interleaving
 from tests.made_once import shared_client
 
-LIFETIMES = Lifetimes()
+TIMINGS = Timings()
 
 
 @pytest.fixture
 def store(dynamodb: DynamoDBClient, messages_table: str) -> MessageStore:
     client = Watched(dynamodb)
-    return MessageStore(client, messages_table, LIFETIMES)  # type: ignore[arg-type]  # as far as used
+    return MessageStore(client, messages_table, TIMINGS)  # type: ignore[arg-type]  # as far as used
 
 
 def raw(dynamodb: DynamoDBClient, message_sid: str = MESSAGE_SID) -> dict[str, Any]:
@@ -111,9 +111,9 @@ def test_every_order_leaves_in_the_table_what_the_rules_say(
 
         results = [store.record(update).message for update in mine]
 
-        expected = Message.first_heard_of(mine[0], LIFETIMES)
+        expected = Message.from_first_update(mine[0], TIMINGS)
         for update in mine[1:]:
-            expected = expected.learn(update, LIFETIMES)
+            expected = expected.apply(update, TIMINGS)
         assert store.get(message_sid) == results[-1] == expected
         assert "" not in _strings(raw(dynamodb, message_sid))
 
@@ -141,9 +141,9 @@ def test_any_sequence_of_any_updates_leaves_what_the_rules_say(store: MessageSto
             recorded = store.record(update)
 
             expected = (
-                expected.learn(update, LIFETIMES)
+                expected.apply(update, TIMINGS)
                 if expected
-                else Message.first_heard_of(update, LIFETIMES)
+                else Message.from_first_update(update, TIMINGS)
             )
             assert recorded.message == expected
 
@@ -200,8 +200,8 @@ def test_an_item_has_the_attributes_of_the_contract_in_their_types(
         "created_at": {"S": "2026-11-23T12:00:00.500Z"},
         "updated_at": {"S": "2026-11-23T12:00:02.000Z"},
         "final_at": {"S": "2026-11-23T12:00:02.000Z"},
-        "watch": {"S": "failed#2026-11-23#f"},
-        "watch_at": {"S": "2026-11-23T12:00:02.000Z"},
+        "list_key": {"S": "failed#2026-11-23#f"},
+        "list_at": {"S": "2026-11-23T12:00:02.000Z"},
         "notice": {"S": "due"},
         "notice_id": {"S": f"{MESSAGE_SID}:failure"},
         "notice_due": {"S": "due#f"},
@@ -229,7 +229,7 @@ def test_a_repeated_status_writes_nothing(dynamodb: DynamoDBClient, messages_tab
 
     recorded = store.record(an_update("sent", after=60))
 
-    assert recorded.effect is Effect.REPEATED
+    assert recorded.effect is Effect.DUPLICATE
     assert raw(dynamodb) == before
     assert client.calls == ["update_item"] * 2
 
@@ -246,7 +246,7 @@ def test_a_write_whose_answer_was_lost_can_be_repeated(
         store.record(update)
     recorded = store.record(update)
 
-    assert recorded.effect is Effect.REPEATED
+    assert recorded.effect is Effect.DUPLICATE
     assert recorded.message == a_message(update)
 
 
@@ -255,7 +255,7 @@ def test_another_code_for_a_status_is_reported_and_the_first_stays(store: Messag
 
     recorded = store.record(an_update("undelivered", error_code=30005))
 
-    assert recorded.contradicted
+    assert recorded.error_code_conflict
     assert recorded.message.error_code == 30003
 
 
@@ -302,19 +302,19 @@ def test_a_table_that_is_missing_is_unavailable_and_no_accident(aws: None) -> No
 
 def test_a_refused_request_is_stored_once(store: MessageStore) -> None:
     update = an_update(
-        "refused", message_sid="rq_" + "a" * 32, source=Source.SEND, error_code=21211
+        "rejected", message_sid="rq_" + "a" * 32, source=Source.SEND, error_code=21211
     )
 
-    first = store.record_never_sent(update)
-    again = store.record_never_sent(
-        an_update("refused", message_sid=update.message_sid, source=Source.SEND, after=60)
+    first = store.record_unsent_request(update)
+    again = store.record_unsent_request(
+        an_update("rejected", message_sid=update.message_sid, source=Source.SEND, after=60)
     )
 
     message = first.message
     assert message == again.message == store.get(update.message_sid)
-    assert (message.outcome, message.notice) == (Outcome.FAILED, Notice.DUE)
+    assert (message.outcome, message.notice) == (Outcome.FAILED, NoticeState.DUE)
     assert message.error_code == 21211
-    assert (first.concluded, again.concluded) == (True, False)
+    assert (first.outcome_changed, again.outcome_changed) == (True, False)
 
 
 # --- several writers -----------------------------------------------------------------------------
@@ -398,7 +398,7 @@ def test_concurrent_writers_of_one_message_lose_nothing_in_any_interleaving(
         assert (message.reference, message.context) == (expected.reference, expected.context)
         assert (message.from_, message.num_segments) == (expected.from_, expected.num_segments)
         if expected.outcome is Outcome.FAILED:
-            assert message.notice is Notice.DUE
+            assert message.notice is NoticeState.DUE
         runs += 1
     assert runs >= len(list(permutations(updates)))
 
@@ -436,10 +436,10 @@ def test_a_notice_is_claimed_by_one_of_two_and_never_after_the_message_became_we
         assert len(won) == 1
         assert won[0].notice is message.notice
         assert won[0].outcome is (
-            Outcome.FAILED if message.notice is Notice.TELLING else Outcome.DELIVERED
+            Outcome.FAILED if message.notice is NoticeState.PUBLISHING else Outcome.DELIVERED
         )
         ends.add(message.notice)
-    assert ends == {Notice.TELLING, Notice.WITHDRAWN}
+    assert ends == {NoticeState.PUBLISHING, NoticeState.WITHDRAWN}
 
 
 def test_a_recovery_is_owed_whether_it_comes_before_or_after_the_notice_is_marked_sent(
@@ -460,7 +460,7 @@ def test_a_recovery_is_owed_whether_it_comes_before_or_after_the_notice_is_marke
     for run in every_interleaving(dynamodb, writers):
         message = store.get(f"SM{run:032x}")
         assert message is not None
-        assert message.notice is Notice.RECOVERY_DUE
+        assert message.notice is NoticeState.RECOVERY_DUE
 
 
 def test_an_abandoned_claim_is_taken_over_by_one_of_several(
@@ -487,7 +487,7 @@ def test_an_abandoned_claim_is_taken_over_by_one_of_several(
     for run in every_interleaving(dynamodb, writers):
         (won,) = (claim for claim in claims[run] if claim is not None)
         assert MessageStore(dynamodb, messages_table).get(f"SM{run:032x}") == won
-        assert won.notice is Notice.TELLING
+        assert won.notice is NoticeState.PUBLISHING
 
 
 # --- lists ---------------------------------------------------------------------------------------

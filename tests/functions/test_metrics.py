@@ -198,14 +198,14 @@ def test_the_time_of_a_scheduled_message_counts_from_when_it_was_to_go_out(
 def test_the_request_that_ended_without_a_message_is_counted_as_a_failure_once(
     store: MessageStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    refused = an_update("refused", message_sid="rq_" + "a" * 32, error_code=21610)
+    refused = an_update("rejected", message_sid="rq_" + "a" * 32, error_code=21610)
 
     for _ in range(2):
-        count_apart(Metrics(provider=CountedByFacts()), store.record_never_sent(refused))
+        count_apart(Metrics(provider=CountedByFacts()), store.record_unsent_request(refused))
 
     points = data_points(capsys.readouterr().out)
     assert total(points, "MessageFailed", category="opt_out") == 1
-    assert total(points, "TransitionRecorded", status="refused") == 1
+    assert total(points, "TransitionRecorded", status="rejected") == 1
 
 
 def test_of_several_writers_one_counts_the_failure(

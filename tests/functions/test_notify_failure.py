@@ -11,7 +11,7 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from moto.core.models import botocore_stubber
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.domain.messages import Message, Notice
+from delivery.domain.messages import Message, NoticeState
 from delivery.storage.messages import MessageStore, StoreUnavailable
 from tests.builders import MESSAGE_SID, NOON, an_update
 from tests.functions import notifier
@@ -74,7 +74,7 @@ def sweep(app: ModuleType) -> None:
     assert app.lambda_handler(SWEEP, a_context()) is None
 
 
-def notice_of(store: MessageStore, message_sid: str = MESSAGE_SID) -> Notice | None:
+def notice_of(store: MessageStore, message_sid: str = MESSAGE_SID) -> NoticeState | None:
     message = store.get(message_sid)
     assert message is not None
     return message.notice
@@ -112,7 +112,7 @@ def test_a_failed_message_is_told_once(app: ModuleType, store: MessageStore, inb
     assert failures_of(app, a_stream_event()) == []
 
     assert inbox.events() == [(f"{MESSAGE_SID}:failure", "failure")]
-    assert notice_of(store) is Notice.SENT
+    assert notice_of(store) is NoticeState.SENT
 
 
 def test_subscribers_get_the_attributes_to_filter_by(
@@ -141,7 +141,7 @@ def test_a_message_that_became_well_before_anybody_was_told_is_not_told(
     failures_of(app, a_stream_event())
 
     assert inbox.events() == []
-    assert notice_of(store) is Notice.WITHDRAWN
+    assert notice_of(store) is NoticeState.WITHDRAWN
 
 
 def test_a_recovery_is_told_to_those_who_were_told_of_the_failure(
@@ -157,7 +157,7 @@ def test_a_recovery_is_told_to_those_who_were_told_of_the_failure(
         (f"{MESSAGE_SID}:failure", "failure"),
         (f"{MESSAGE_SID}:recovery", "recovery"),
     ]
-    assert notice_of(store) is Notice.RECOVERED
+    assert notice_of(store) is NoticeState.RECOVERED
 
 
 @pytest.mark.parametrize("comes_back", ["stream", "sweep"])
@@ -174,7 +174,7 @@ def test_a_notice_found_half_told_is_told_again_under_the_same_id(
         sweep(app)
 
     assert inbox.events() == [(f"{MESSAGE_SID}:failure", "failure")]
-    assert notice_of(store) is Notice.SENT
+    assert notice_of(store) is NoticeState.SENT
 
 
 def test_a_notice_that_somebody_may_be_telling_right_now_is_left_to_them(
@@ -187,7 +187,7 @@ def test_a_notice_that_somebody_may_be_telling_right_now_is_left_to_them(
     sweep(app)
 
     assert inbox.events() == []
-    assert notice_of(store) is Notice.TELLING
+    assert notice_of(store) is NoticeState.PUBLISHING
 
 
 def test_a_message_that_became_well_while_it_was_half_told_owes_a_recovery(
@@ -198,11 +198,11 @@ def test_a_message_that_became_well_while_it_was_half_told_owes_a_recovery(
     clock.pass_by(minutes=6)
 
     sweep(app)
-    assert notice_of(store) is Notice.RECOVERY_DUE
+    assert notice_of(store) is NoticeState.RECOVERY_DUE
     failures_of(app, a_stream_event())
 
     assert inbox.events() == [(f"{MESSAGE_SID}:recovery", "recovery")]
-    assert notice_of(store) is Notice.RECOVERED
+    assert notice_of(store) is NoticeState.RECOVERED
 
 
 def test_a_message_that_becomes_well_during_the_publishing_owes_a_recovery(
@@ -219,7 +219,7 @@ def test_a_message_that_becomes_well_during_the_publishing_owes_a_recovery(
     failures_of(app, a_stream_event())
     monkeypatch.undo()
 
-    assert notice_of(store) is Notice.RECOVERY_DUE
+    assert notice_of(store) is NoticeState.RECOVERY_DUE
     assert inbox.events() == [(f"{MESSAGE_SID}:failure", "failure")]
 
 
@@ -264,12 +264,12 @@ def test_a_notice_that_could_not_be_published_stays_owed_and_is_tried_again(
     monkeypatch.setattr(app, "topic", Broken(topic if published else None))
 
     assert failures_of(app, a_stream_event()) == ["1000"]
-    assert notice_of(store) is Notice.TELLING
+    assert notice_of(store) is NoticeState.PUBLISHING
     monkeypatch.setattr(app, "topic", topic)
     again(app, clock)
 
     assert set(inbox.events()) == {(f"{MESSAGE_SID}:failure", "failure")}
-    assert notice_of(store) is Notice.SENT
+    assert notice_of(store) is NoticeState.SENT
 
 
 FAILURE_CALLS = ["reading", "reading the episode", "claiming", "marking"]
@@ -310,7 +310,7 @@ def test_a_notifier_that_dies_at_any_of_its_calls_leaves_a_notice_that_is_still_
     sweep(app)
 
     told = inbox.events()
-    end = Notice.RECOVERED if recovers else Notice.SENT
+    end = NoticeState.RECOVERED if recovers else NoticeState.SENT
     assert len(told_before) == recovers
     assert set(told) == {(f"{MESSAGE_SID}:{news}", news)}
     # Twice only where it had been published, and the mark was lost.
@@ -337,11 +337,11 @@ def test_a_claim_whose_answer_was_lost_on_the_way_is_not_taken_for_somebody_else
     lose_the_next_answer(app.dynamodb, "TransactWriteItems")
 
     assert failures_of(app, a_stream_event()) == ["1000"]
-    assert notice_of(store) is Notice.TELLING
+    assert notice_of(store) is NoticeState.PUBLISHING
     assert failures_of(app, a_stream_event()) == []
 
     assert inbox.events() == [(f"{MESSAGE_SID}:failure", "failure")]
-    assert notice_of(store) is Notice.SENT
+    assert notice_of(store) is NoticeState.SENT
 
 
 @pytest.mark.parametrize("place", [0, 1, 2], ids=["first", "between", "last"])
@@ -409,7 +409,7 @@ def test_a_stream_that_dropped_everything_delays_the_notices_and_loses_none(
     sweep(app)
 
     assert sorted(inbox.events()) == [(f"{sid}:failure", "failure") for sid in message_sids]
-    assert {notice_of(store, message_sid) for message_sid in message_sids} == {Notice.SENT}
+    assert {notice_of(store, message_sid) for message_sid in message_sids} == {NoticeState.SENT}
 
 
 def test_a_dropped_notice_of_what_became_well_is_withdrawn_or_becomes_a_recovery(
@@ -426,8 +426,8 @@ def test_a_dropped_notice_of_what_became_well_is_withdrawn_or_becomes_a_recovery
     sweep(app)
 
     assert inbox.events() == [(f"{OTHER_SID}:recovery", "recovery")]
-    assert notice_of(store) is Notice.WITHDRAWN
-    assert notice_of(store, OTHER_SID) is Notice.RECOVERED
+    assert notice_of(store) is NoticeState.WITHDRAWN
+    assert notice_of(store, OTHER_SID) is NoticeState.RECOVERED
 
 
 def tell(app: ModuleType, message_sid: str, *, abandoned_before: datetime) -> None:
@@ -504,7 +504,7 @@ def test_of_a_sweep_and_another_on_the_same_message_at_once_one_tells_it(
     runs = 0
     for run in every_interleaving(dynamodb, tellers, at_most=60):
         assert len(published) == 1
-        assert notice_of(store, f"SM{run:032x}") in {Notice.SENT, Notice.RECOVERED}
+        assert notice_of(store, f"SM{run:032x}") in {NoticeState.SENT, NoticeState.RECOVERED}
         runs += 1
     assert runs > 2
 
@@ -549,7 +549,7 @@ def test_a_message_that_becomes_well_while_two_tell_it_is_told_what_is_so(
         tell(app, f"SM{run:032x}", abandoned_before=clock() - app.ABANDONED_AFTER)
         assert published in ([], [False, True])
         assert notice_of(store, f"SM{run:032x}") is (
-            Notice.RECOVERED if published else Notice.WITHDRAWN
+            NoticeState.RECOVERED if published else NoticeState.WITHDRAWN
         )
 
 

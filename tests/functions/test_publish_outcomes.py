@@ -224,7 +224,7 @@ def test_a_bus_that_cannot_be_reached_repeats_the_stream_from_there(
 def test_a_bus_that_does_not_exist_loses_nothing(
     app: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "OUTCOME_BUS_NAME", "no-such-bus")
+    monkeypatch.setattr(app, "OUTCOME_EVENT_BUS_NAME", "no-such-bus")
 
     assert handled(app, *batch(1)) == ["0"]
 
@@ -265,7 +265,7 @@ def test_what_was_published_and_what_was_not_is_counted_without_numbers(
     output = capsys.readouterr().out
     points = data_points(output)
     assert total(points, "OutcomePublished", service="tested") == 10
-    assert total(points, "OutcomeDelayed", service="tested") == 1
+    assert total(points, "OutcomePublishFailed", service="tested") == 1
     assert not any(it in output + log_output.getvalue() for it in ("8675310", "5550006"))
 
 

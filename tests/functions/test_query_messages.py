@@ -181,7 +181,7 @@ def test_a_number_is_understood_in_any_usual_spelling_and_named_as_it_was_unders
         ("failed_on=2026-11-23", [0]),
         ("failed_on=2026-11-22", []),
         ("unconfirmed_on=2026-11-23", [2]),
-        ("awaiting=true", [1]),
+        ("pending=true", [1]),
     ],
 )
 def test_each_question_has_its_list(
@@ -226,15 +226,15 @@ def test_twenty_are_listed_unless_more_are_asked_for(app: ModuleType, store: Mes
         ("failed_on=yesterday", "failed_on", "such as 2026-11-23"),
         ("failed_on=2026-02-30", "failed_on", "such as 2026-11-23"),
         ("unconfirmed_on=", "unconfirmed_on", "such as 2026-11-23"),
-        ("awaiting=false", "awaiting", "leave it out"),
-        ("awaiting=true&limit=0", "limit", "from 1 to 100"),
-        ("awaiting=true&limit=101", "limit", "from 1 to 100"),
-        ("awaiting=true&limit=1e1", "limit", "from 1 to 100"),
-        ("awaiting=true&limit=\u0661", "limit", "from 1 to 100"),
-        ("awaiting=true&next_token=", "next_token", "leave it out"),
-        ("awaiting=true&next_token=abc", "next_token", "begin anew"),
-        ("awaiting=true&page=2", "page", "known are to, reference"),
-        ("awaiting=true&%2B15558675310=1", "?", "known are to, reference"),
+        ("pending=false", "pending", "leave it out"),
+        ("pending=true&limit=0", "limit", "from 1 to 100"),
+        ("pending=true&limit=101", "limit", "from 1 to 100"),
+        ("pending=true&limit=1e1", "limit", "from 1 to 100"),
+        ("pending=true&limit=\u0661", "limit", "from 1 to 100"),
+        ("pending=true&next_token=", "next_token", "leave it out"),
+        ("pending=true&next_token=abc", "next_token", "begin anew"),
+        ("pending=true&page=2", "page", "known are to, reference"),
+        ("pending=true&%2B15558675310=1", "?", "known are to, reference"),
         ("&".join(f"p{number}=1" for number in range(30)), "query", "more than 20"),
     ],
 )
@@ -259,7 +259,7 @@ def test_every_problem_of_a_query_is_told_at_once(app: ModuleType) -> None:
 def test_a_token_of_another_question_is_refused(app: ModuleType, three: list[str]) -> None:
     token = listed(app, "to=+15558675310&limit=1")[1]["next_token"]
 
-    status, body = listed(app, f"awaiting=true&next_token={token}")
+    status, body = listed(app, f"pending=true&next_token={token}")
 
     assert three
     assert (status, body["problems"][0]["field"]) == (400, "next_token")
@@ -270,7 +270,7 @@ def test_a_list_that_cannot_be_read_is_answered_503(
 ) -> None:
     dynamodb.delete_table(TableName="MessagesTable")
 
-    assert listed(app, "awaiting=true")[0] == 503
+    assert listed(app, "pending=true")[0] == 503
 
 
 # --- the summary ---------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ def test_what_is_awaited_is_counted_by_age_whatever_day_is_asked_about(
 
     _, body = summed_up(app, "date=2020-01-01")
 
-    assert body["awaiting"] == {
+    assert body["pending"] == {
         "count": 7,
         "complete": True,
         "by_age": {"scheduled": 1, "under_1_hour": 3, "1_to_24_hours": 2, "over_24_hours": 1},
@@ -368,7 +368,7 @@ def test_a_request_in_doubt_is_counted_and_one_at_work_or_given_up_is_not(
     app: ModuleType, function: Function
 ) -> None:
     at_work, given_up, _ = (function.lose_the_answer() for _ in range(3))
-    function.requests.settle(at_work, replace(at_work, state=RequestState.IN_PROGRESS))
+    function.requests.complete(at_work, replace(at_work, state=RequestState.IN_PROGRESS))
     function.give_up(given_up)
 
     _, body = summed_up(app)
@@ -390,7 +390,7 @@ def test_a_summary_that_ends_before_everything_is_counted_says_so(
 ) -> None:
     for number in range(4):
         store.record(an_update("failed", message_sid=f"SM{number:032x}"))
-    monkeypatch.setattr(app, "MOST_COUNTED", most)
+    monkeypatch.setattr(app, "MAX_COUNTED", most)
     monkeypatch.setattr(CONTEXT, "get_remaining_time_in_millis", lambda: milliseconds_left)
 
     _, body = summed_up(app, "date=2026-11-23")
@@ -438,7 +438,7 @@ def test_a_refused_request_is_shown_with_its_problem(app: ModuleType, function: 
 
     _, body = request_shown(app, answer["request_id"])
 
-    assert body["state"] == "refused"
+    assert body["state"] == "rejected"
     assert body["problem"]["error_code"] == 21211
     assert body["problem"]["explanation"]["category"] == "recipient_unreachable"
 
@@ -449,15 +449,15 @@ def test_bad_input_on_the_queue_is_a_refused_request(app: ModuleType, function: 
 
     _, body = request_shown(app, message.message_sid)
 
-    assert (body["state"], body["reference"]) == ("refused", "order-8")
+    assert (body["state"], body["reference"]) == ("rejected", "order-8")
     assert body["problem"]["detail"].startswith("The request was not one that can be sent.")
 
 
 @pytest.mark.parametrize(
     ("status", "title"),
     [
-        ("refused", "The request was not one that can be sent"),
-        ("not_found", "No trace of it at Twilio"),
+        ("rejected", "The request was not one that can be sent"),
+        ("presumed_unsent", "No trace of it at Twilio"),
     ],
 )
 def test_a_request_that_became_no_message_is_explained_in_its_own_words(
@@ -465,7 +465,7 @@ def test_a_request_that_became_no_message_is_explained_in_its_own_words(
 ) -> None:
     request_id = "rq_" + "a" * 32
     never_sent = an_update(status, message_sid=request_id, request_id=request_id)
-    message_sid = store.record_never_sent(never_sent).message.message_sid
+    message_sid = store.record_unsent_request(never_sent).message.message_sid
 
     _, body = shown(app, message_sid)
 
@@ -476,11 +476,13 @@ def test_a_request_that_was_not_found_was_probably_not_sent(
     app: ModuleType, store: MessageStore
 ) -> None:
     request_id = "rq_" + "a" * 32
-    store.record_never_sent(an_update("not_found", message_sid=request_id, request_id=request_id))
+    store.record_unsent_request(
+        an_update("presumed_unsent", message_sid=request_id, request_id=request_id)
+    )
 
     _, body = request_shown(app, request_id)
 
-    assert body["state"] == "not_found"
+    assert body["state"] == "presumed_unsent"
     assert "It was probably not sent." in body["problem"]["detail"]
 
 
@@ -488,7 +490,7 @@ def test_a_claim_without_a_result_is_in_progress_and_then_in_doubt(
     app: ModuleType, function: Function
 ) -> None:
     request = function.lose_the_answer()
-    function.requests.settle(request, replace(request, state=RequestState.IN_PROGRESS))
+    function.requests.complete(request, replace(request, state=RequestState.IN_PROGRESS))
 
     at_once = request_shown(app, request.request_id)[1]["state"]
     function.clock.pass_by(minutes=1)
@@ -515,7 +517,7 @@ def test_a_request_that_was_not_found_says_that_it_takes_a_new_key(
 
     _, body = request_shown(app, request.request_id)
 
-    assert body["state"] == "not_found"
+    assert body["state"] == "presumed_unsent"
     assert "new key" in body["problem"]["detail"]
 
 
@@ -529,11 +531,11 @@ def never_sent(store: MessageStore, status: str) -> StatusUpdate:
     """What is kept of a request when the request itself is forgotten."""
     request_id = "rq_" + "a" * 32
     update = an_update(status, message_sid=request_id, request_id=request_id, reference="order-9")
-    store.record_never_sent(update)
+    store.record_unsent_request(update)
     return update
 
 
-@pytest.mark.parametrize("state", ["refused", "not_found"])
+@pytest.mark.parametrize("state", ["rejected", "presumed_unsent"])
 def test_a_request_that_became_no_message_is_known_for_as_long_as_messages_are(
     app: ModuleType, store: MessageStore, state: str
 ) -> None:
@@ -548,8 +550,8 @@ def test_a_request_that_became_no_message_is_known_for_as_long_as_messages_are(
 def test_a_request_that_was_sent_after_all_was_sent_also_when_it_is_forgotten(
     app: ModuleType, store: MessageStore
 ) -> None:
-    update = never_sent(store, "not_found")
-    store.record_sent_after_all(update)
+    update = never_sent(store, "presumed_unsent")
+    store.record_superseded(update)
 
     _, body = request_shown(app, update.message_sid)
 
@@ -559,8 +561,8 @@ def test_a_request_that_was_sent_after_all_was_sent_also_when_it_is_forgotten(
 def test_a_request_that_was_sent_after_all_is_listed_by_its_message_alone(
     app: ModuleType, store: MessageStore
 ) -> None:
-    update = never_sent(store, "not_found")
-    store.record_sent_after_all(update)
+    update = never_sent(store, "presumed_unsent")
+    store.record_superseded(update)
     store.record(an_update("delivered", request_id=update.message_sid, reference="order-9"))
 
     for query in ("to=%2B15558675310", "reference=order-9"):

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from mypy_boto3_secretsmanager import SecretsManagerClient
 
-from delivery.domain.messages import Notice, Outcome, Source
+from delivery.domain.messages import NoticeState, Outcome, Source
 from delivery.twilio import client as delivery_twilio
 from tests.embedded_metrics import data_points, total
 from tests.functions.reconciler import (
@@ -48,14 +48,14 @@ def test_a_message_whose_callbacks_were_lost_ends_with_what_twilio_knows(
     assert message.num_segments == "1"
     assert message.transitions[-1].source is Source.RECONCILE
     assert message.final_at == message.transitions[-1].at == world.twilio.now
-    assert message.notice is Notice.DUE
+    assert message.notice is NoticeState.DUE
     assert counted() == {"MessageReconciled": 1}
 
 
 def test_a_message_that_ended_is_never_asked_about(world: World) -> None:
     sid = world.send()
     world.pass_by(minutes=1)
-    world.learn(sid, "delivered")
+    world.apply(sid, "delivered")
     world.pass_by(days=5)
 
     world.run()
@@ -84,7 +84,7 @@ def test_a_message_that_stays_quiet_is_asked_about_less_and_less_and_becomes_unc
     ages = []
 
     while world.message(sid).outcome is Outcome.PENDING:
-        due = world.message(sid).watch_at or created_at
+        due = world.message(sid).list_at or created_at
         world.pass_by(seconds=(due - world.twilio.now).total_seconds())
         world.run()
         assert world.asked == [f"{sid}.json"]
@@ -93,8 +93,8 @@ def test_a_message_that_stays_quiet_is_asked_about_less_and_less_and_becomes_unc
     message = world.message(sid)
     assert ages == [1, 2, 4, 8, 16, 32, 56, 72]
     assert (message.outcome, message.status) == (Outcome.UNCONFIRMED, "sent")
-    assert message.watch == f"unconfirmed#{world.twilio.now:%Y-%m-%d}#{sid[-1]}"
-    assert message.watch_at == world.twilio.now
+    assert message.list_key == f"unconfirmed#{world.twilio.now:%Y-%m-%d}#{sid[-1]}"
+    assert message.list_at == world.twilio.now
     assert (message.final_at, message.notice) == (None, None)
     assert counted()["MessageUnconfirmed"] == 1
 
@@ -106,11 +106,11 @@ def test_a_final_status_still_replaces_unconfirmed(world: World, status: str) ->
     world.run()
     assert world.message(sid).outcome is Outcome.UNCONFIRMED
 
-    message = world.learn(sid, status)
+    message = world.apply(sid, status)
 
     assert message.outcome not in {Outcome.UNCONFIRMED, Outcome.PENDING}
     assert message.final_at == world.twilio.now
-    assert (message.watch or "failed").startswith("failed")
+    assert (message.list_key or "failed").startswith("failed")
 
 
 def test_whatever_twilio_learned_last_is_asked_for_before_a_message_is_given_up(
@@ -129,7 +129,7 @@ def test_a_scheduled_message_is_first_asked_about_after_its_time(world: World) -
     send_at = world.twilio.now + timedelta(days=7)
     scheduled = {"ScheduleType": "fixed", "SendAt": send_at.isoformat(), "From": None}
     document = world.twilio.send(MessagingServiceSid=SERVICE_SID, **scheduled)
-    world.learn(document["sid"], "scheduled", source=Source.SEND, send_at=send_at)
+    world.apply(document["sid"], "scheduled", source=Source.SEND, send_at=send_at)
 
     world.pass_by(days=7, minutes=59)
     world.run()
@@ -145,7 +145,7 @@ def test_a_message_that_twilio_does_not_know_is_waited_for_like_any_other(
     world: World, counted: Counted
 ) -> None:
     sid = "SM" + "f" * 32
-    world.learn(sid, "sent")
+    world.apply(sid, "sent")
 
     world.pass_by(hours=1)
     world.run()
@@ -153,7 +153,7 @@ def test_a_message_that_twilio_does_not_know_is_waited_for_like_any_other(
     world.pass_by(hours=71)
     world.run()
 
-    assert (first.outcome, first.watch_at) == (
+    assert (first.outcome, first.list_at) == (
         Outcome.PENDING,
         first.created_at + timedelta(hours=2),
     )
@@ -163,7 +163,7 @@ def test_a_message_that_twilio_does_not_know_is_waited_for_like_any_other(
 
 def test_a_message_whose_account_is_gone_from_the_secret_ends_as_well(world: World) -> None:
     sid = world.send()
-    gone = world.learn("SM" + "e" * 32, "sent", account_sid="AC" + "9" * 32)
+    gone = world.apply("SM" + "e" * 32, "sent", account_sid="AC" + "9" * 32)
 
     world.pass_by(hours=1)
     world.run()
@@ -263,7 +263,7 @@ def test_messages_of_different_days_and_accounts_are_listed_apart(world: World) 
     mine = [world.send() for _ in range(2)]
     world.pass_by(hours=13)
     mine += [world.send() for _ in range(2)]
-    world.learn("SM" + "d" * 32, "sent", account_sid=SUBACCOUNT_SID)
+    world.apply("SM" + "d" * 32, "sent", account_sid=SUBACCOUNT_SID)
     world.pass_by(minutes=60)
 
     world.run()
@@ -293,7 +293,7 @@ def test_a_throttled_run_stops_at_once_and_leaves_the_rest_on_the_list(
 
     assert len(world.asked) == 1
     assert [world.message(sid) for sid in (first, second)] == before
-    assert counted() == {"ReconcileStopped": 1}
+    assert counted() == {"ReconcileInterrupted": 1}
 
 
 def test_refused_credentials_stop_one_account_and_not_the_others(
@@ -307,7 +307,7 @@ def test_refused_credentials_stop_one_account_and_not_the_others(
         form={"To": RECIPIENT, "From": SENDER, "Body": BODY},
         authorization=basic(SUBACCOUNT_SID, "the-subaccount-token"),
     )["sid"]
-    world.learn(theirs, "queued", account_sid=SUBACCOUNT_SID)
+    world.apply(theirs, "queued", account_sid=SUBACCOUNT_SID)
     world.pass_by(hours=2)
     world.twilio.simulator.rotate_auth_token(ACCOUNT_SID, "promoted")
 
@@ -358,7 +358,7 @@ def test_a_run_whose_time_is_up_asks_nothing_more(world: World, counted: Counted
 
     assert world.asked == []
     assert world.message(sid).outcome is Outcome.PENDING
-    assert counted() == {"ReconcileStopped": 1}
+    assert counted() == {"ReconcileInterrupted": 1}
 
 
 def test_trouble_with_one_message_does_not_stop_the_others(world: World, counted: Counted) -> None:
@@ -375,9 +375,9 @@ def test_trouble_with_one_message_does_not_stop_the_others(world: World, counted
     troubled, *others = (world.message(sid) for sid in days)
     assert {message.outcome for message in others} == {Outcome.DELIVERED}
     assert troubled.outcome is Outcome.PENDING
-    assert troubled.watch_at is not None
-    assert troubled.watch_at > world.twilio.now
-    assert counted() == {"MessageReconciled": 2, "ReconcileTrouble": 1}
+    assert troubled.list_at is not None
+    assert troubled.list_at > world.twilio.now
+    assert counted() == {"MessageReconciled": 2, "ReconcileError": 1}
 
 
 def test_a_twilio_that_answers_nothing_is_left_alone_after_three_messages(
@@ -391,7 +391,7 @@ def test_a_twilio_that_answers_nothing_is_left_alone_after_three_messages(
     world.run()
 
     assert len(world.asked) == 3 * 2  # each is asked about once more
-    assert counted() == {"ReconcileTrouble": 3, "ReconcileStopped": 1}
+    assert counted() == {"ReconcileError": 3, "ReconcileInterrupted": 1}
 
 
 def test_an_outage_of_twilio_never_makes_a_message_unconfirmed(world: World) -> None:
@@ -413,7 +413,7 @@ def test_a_table_that_cannot_be_read_is_the_next_runs_business(
 
     world.run()
 
-    assert counted() == {"ReconcileStopped": 1}
+    assert counted() == {"ReconcileInterrupted": 1}
 
 
 # --- messages of other programs ------------------------------------------------------------------
@@ -442,7 +442,7 @@ def test_messages_of_other_programs_are_recorded_when_their_day_is_over(
     theirs = world.twilio.send(To=UNDELIVERED)["sid"]
     ours = world.send()
     world.pass_by(minutes=5)
-    world.learn(ours, "delivered")
+    world.apply(ours, "delivered")
     before = world.message(ours)
 
     world.pass_by(hours=12.5)  # the day is over, but the list lags
@@ -460,7 +460,7 @@ def test_messages_of_other_programs_are_recorded_when_their_day_is_over(
     )
     assert message.transitions[0].source is Source.RECONCILE
     assert world.message(ours) == before
-    assert counted()["MessageDiscovered"] == 1
+    assert counted()["MessageImported"] == 1
 
 
 def test_each_day_is_read_once_and_none_is_left_out(discovering: World) -> None:
@@ -487,7 +487,7 @@ def test_a_day_that_could_not_be_read_in_full_is_read_again(
     world.pass_by(days=1)
     world.wire.fault = always(429)
     world.run()
-    assert counted() == {"ReconcileStopped": 2}
+    assert counted() == {"ReconcileInterrupted": 2}
     world.wire.fault = lambda _: None
 
     world.run()

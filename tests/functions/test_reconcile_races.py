@@ -8,10 +8,10 @@ import pytest
 from botocore.exceptions import ConnectTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.domain.messages import Notice, Outcome, Source, StatusUpdate
+from delivery.domain.messages import NoticeState, Outcome, Source, StatusUpdate
 from delivery.domain.send_requests import RequestState
 from delivery.storage.messages import MessageStore
-from delivery.storage.send_requests import RequestStore
+from delivery.storage.send_requests import SendRequestStore
 from tests.functions.interleaving import Writer, every_interleaving
 from tests.functions.reconciler import LAGGING_LIST, STAYS_SENT, UNDELIVERED, World, a_lost_answer
 from tests.support.virtual_twilio import RECIPIENT
@@ -46,12 +46,12 @@ def a_reconciler(world: World) -> Writer:
         reconciler = Reconciler(
             twilio=world.app.twilio,
             store=MessageStore(line, "MessagesTable"),
-            requests=RequestStore(line, "SendRequestsTable"),
-            lifetimes=world.app.LIFETIMES,
+            requests=SendRequestStore(line, "SendRequestsTable"),
+            timings=world.app.TIMINGS,
             stores_body=False,
             now=lambda: world.twilio.now,
         )
-        for _ in reconciler.ask_about_quiet_messages(
+        for _ in reconciler.reconcile_stale_messages(
             world.app.secrets.current(), lambda: world.seconds_left
         ):
             pass
@@ -85,7 +85,7 @@ def test_two_runs_and_a_callback_at_once_end_with_the_truth(
     def writers_of_run(_: int) -> list[Writer]:
         sids.append(world.send(To=to))
         monkeypatch.setattr(
-            "delivery.storage.messages.AWAITING_KEYS", (world.message(sids[-1]).watch,)
+            "delivery.storage.messages.PENDING_KEYS", (world.message(sids[-1]).list_key,)
         )
         world.pass_by(days=3)
         return [a_reconciler(world), a_reconciler(world), a_callback(world, sids[-1], said)]
@@ -137,11 +137,11 @@ def breaking(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Iter
             while True:
                 line = Breaking(world.dynamodb, call, after=after)
                 client = cast("DynamoDBClient", line)
-                messages = MessageStore(client, "MessagesTable", world.app.LIFETIMES)
+                messages = MessageStore(client, "MessagesTable", world.app.TIMINGS)
                 with monkeypatch.context() as patch:
                     patch.setattr(world.app, "store", messages)
                     patch.setattr(
-                        world.app, "request_store", RequestStore(client, "SendRequestsTable")
+                        world.app, "request_store", SendRequestStore(client, "SendRequestsTable")
                     )
                     yield line
                 if not line.broke:
@@ -155,13 +155,13 @@ def breaking(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Iter
 def test_a_run_that_loses_any_of_its_calls_is_made_good_by_the_next(
     world: World, breaking: Callable[[], Iterator[Breaking]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("delivery.storage.messages.AWAITING_KEYS", ("awaiting#0", "awaiting#1"))
-    monkeypatch.setattr("delivery.storage.send_requests.UNSETTLED_KEYS", ("open#a",))
-    whole = MessageStore(world.dynamodb, "MessagesTable", world.app.LIFETIMES)
+    monkeypatch.setattr("delivery.storage.messages.PENDING_KEYS", ("pending#0", "pending#1"))
+    monkeypatch.setattr("delivery.storage.send_requests.UNRESOLVED_KEYS", ("unresolved#a",))
+    whole = MessageStore(world.dynamodb, "MessagesTable", world.app.TIMINGS)
     for number, _ in enumerate(breaking()):
         sid, lost = f"SM{2 * number:031x}1", f"SM{2 * number:031x}0"
-        world.learn(lost, "sent", at=world.twilio.now - timedelta(days=4))
-        world.learn(sid, "sent", at=world.twilio.now - timedelta(hours=5))
+        world.apply(lost, "sent", at=world.twilio.now - timedelta(days=4))
+        world.apply(sid, "sent", at=world.twilio.now - timedelta(hours=5))
         world.run()
 
         monkeypatch.setattr(world.app, "store", whole)
@@ -169,7 +169,7 @@ def test_a_run_that_loses_any_of_its_calls_is_made_good_by_the_next(
         world.run()
 
         assert world.message(lost).outcome is Outcome.UNCONFIRMED
-        assert world.message(sid).watch_at == world.twilio.now + timedelta(hours=5)
+        assert world.message(sid).list_at == world.twilio.now + timedelta(hours=5)
 
 
 # --- requests, and others at the same time -------------------------------------------------------
@@ -177,20 +177,20 @@ def test_a_run_that_loses_any_of_its_calls_is_made_good_by_the_next(
 
 def a_settler(world: World) -> Writer:
     def run(client: Any) -> None:
-        from functions.reconcile_messages.in_doubt import Settler  # noqa: PLC0415 -- moto first
+        from functions.reconcile_messages.in_doubt import InDoubtResolver  # noqa: PLC0415 -- moto first
 
         line = cast("DynamoDBClient", Gated(client, world.dynamodb))
-        settler = Settler(
+        resolver = InDoubtResolver(
             twilio=world.app.twilio,
             store=MessageStore(line, "MessagesTable"),
-            requests=RequestStore(line, "SendRequestsTable"),
+            requests=SendRequestStore(line, "SendRequestsTable"),
             doubt=timedelta(minutes=15),
             search=timedelta(hours=72),
             kept_for=timedelta(days=30),
             stores_body=False,
             now=lambda: world.twilio.now,
         )
-        for _ in settler.settle_requests(world.app.secrets.current(), lambda: world.seconds_left):
+        for _ in resolver.resolve_requests(world.app.secrets.current(), lambda: world.seconds_left):
             pass
 
     return run
@@ -200,8 +200,8 @@ def a_settler(world: World) -> Writer:
 def test_two_runs_at_once_and_a_callback_agree_on_what_became_of_a_request(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("delivery.storage.messages.AWAITING_KEYS", ())
-    monkeypatch.setattr("delivery.storage.send_requests.UNSETTLED_KEYS", ("open#a",))
+    monkeypatch.setattr("delivery.storage.messages.PENDING_KEYS", ())
+    monkeypatch.setattr("delivery.storage.send_requests.UNRESOLVED_KEYS", ("unresolved#a",))
     request_ids: list[str] = []
 
     def writers_of_run(number: int) -> list[Writer]:
@@ -241,9 +241,9 @@ def test_a_settlement_that_loses_any_of_its_calls_is_made_good_by_the_next_run(
     monkeypatch: pytest.MonkeyPatch,
     evidence: str,
 ) -> None:
-    monkeypatch.setattr("delivery.storage.messages.AWAITING_KEYS", ())
-    monkeypatch.setattr("delivery.storage.send_requests.UNSETTLED_KEYS", ("open#a",))
-    whole = MessageStore(world.dynamodb, "MessagesTable", world.app.LIFETIMES)
+    monkeypatch.setattr("delivery.storage.messages.PENDING_KEYS", ())
+    monkeypatch.setattr("delivery.storage.send_requests.UNRESOLVED_KEYS", ("unresolved#a",))
+    whole = MessageStore(world.dynamodb, "MessagesTable", world.app.TIMINGS)
     for number, _ in enumerate(breaking()):
         request_id, to = f"rq_{number:031x}a", f"+1555{number:07}"
         request = world.claim(request_id, to=to)
@@ -251,7 +251,7 @@ def test_a_settlement_that_loses_any_of_its_calls_is_made_good_by_the_next_run(
         world.pass_by(minutes=16)
         if evidence == "late":
             world.give_up(request)
-            world.learn(str(sid), "sent", request_id=request_id, to=to)
+            world.apply(str(sid), "sent", request_id=request_id, to=to)
         world.run()
 
         with monkeypatch.context() as patch:
@@ -262,9 +262,9 @@ def test_a_settlement_that_loses_any_of_its_calls_is_made_good_by_the_next_run(
         never_sent = world.store.get(request_id)
         assert world.request(request_id).message_sid == sid
         if sid is None:
-            assert world.request(request_id).state is RequestState.NOT_FOUND
+            assert world.request(request_id).state is RequestState.PRESUMED_UNSENT
             assert never_sent
-            assert never_sent.notice is Notice.DUE
-            world.requests.settle(world.request(request_id), world.request(request_id).given_up())
+            assert never_sent.notice is NoticeState.DUE
+            world.requests.complete(world.request(request_id), world.request(request_id).closed())
         else:
             assert never_sent is None or never_sent.outcome is Outcome.PENDING

@@ -81,7 +81,7 @@ def test_every_message_of_a_batch_waits_in_the_queue_and_nothing_is_sent_yet(
     status, answer = post(function, *documents)
 
     assert status == 202
-    assert (answer["accepted"], answer["refused"]) == (25, 0)
+    assert (answer["queued"], answer["invalid"]) == (25, 0)
     assert all(result["queued"] for result in answer["results"])
     queued = map(json.loads, waiting(send_queue))
     assert sorted(document["reference"] for document in queued) == sorted(
@@ -121,14 +121,14 @@ def test_what_can_no_longer_be_sent_is_known_under_that_request_id_too(
     request_id = answer["results"][0]["request_id"]
     message = function.message(request_id)
     assert message is not None
-    assert (message.status, message.request_id) == ("refused", request_id)
+    assert (message.status, message.request_id) == ("rejected", request_id)
 
 
 def test_each_message_of_a_batch_is_checked_by_itself(function: Function, send_queue: str) -> None:
     status, answer = post(function, a_document(), REFUSED, a_document(text="x"), "Hello")
 
     assert status == 202
-    assert (answer["accepted"], answer["refused"]) == (1, 3)
+    assert (answer["queued"], answer["invalid"]) == (1, 3)
     assert [sorted(result) for result in answer["results"]] == [
         ["queued", "request_id"],
         ["problems"],
@@ -265,7 +265,7 @@ def test_a_batch_of_a_thousand_long_messages_is_taken_whole(
 
     status, answer = post(function, *documents)
 
-    assert (status, answer["accepted"]) == (202, 1000)
+    assert (status, answer["queued"]) == (202, 1000)
     queued = [json.loads(body)["reference"] for body in taken]
     assert sorted(queued) == sorted(document["reference"] for document in documents)
 
@@ -289,7 +289,7 @@ def test_a_request_to_sqs_that_fails_is_made_again(
 
     status, answer = post(function, *[a_document() for _ in range(25)])
 
-    assert (status, answer["accepted"]) == (202, 25)
+    assert (status, answer["queued"]) == (202, 25)
     assert len(waiting(send_queue)) == 25
 
 
@@ -301,7 +301,7 @@ def test_every_message_is_told_whether_it_is_in_the_queue(
     status, answer = post(function, *[a_document() for _ in range(40)], REFUSED)
 
     assert status == 503
-    assert (answer["accepted"], answer["not_queued"], answer["refused"]) == (20, 20, 1)
+    assert (answer["queued"], answer["not_queued"], answer["invalid"]) == (20, 20, 1)
     assert [result.get("queued") for result in answer["results"]].count(True) == 20
     assert len(waiting(send_queue)) == 20
     assert function.metrics() == {"RequestQueued": 20, "RequestNotQueued": 20, "RequestInvalid": 1}
@@ -337,7 +337,7 @@ def test_entries_that_sqs_refuses_are_tried_again_and_told(
 
     status, answer = post(function, *[a_document() for _ in range(10)])
 
-    assert (status, answer["accepted"], answer["not_queued"]) == (503, 9, 1)
+    assert (status, answer["queued"], answer["not_queued"]) == (503, 9, 1)
 
 
 def test_nothing_more_is_put_into_the_queue_when_time_is_short(

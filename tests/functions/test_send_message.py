@@ -149,7 +149,7 @@ def test_a_refusal_is_explained_in_our_words(
     assert answer["explanation"]["title"]
     assert answer["explanation"]["action"]
     assert function.messages() == []
-    assert function.metrics() == {"MessageRefused": 1}
+    assert function.metrics() == {"SendRejected": 1}
 
 
 def test_errors_are_problems_as_of_rfc_9457(function: Function) -> None:

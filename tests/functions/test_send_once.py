@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from delivery.domain.messages import Notice, Outcome, Source, StatusUpdate
+from delivery.domain.messages import NoticeState, Outcome, Source, StatusUpdate
 from delivery.domain.send_requests import RequestState
 from delivery.storage.messages import MessageStore, StoreUnavailable
 from tests.functions.sender import FROM, TO, Function, a_document
@@ -153,7 +153,7 @@ def test_a_request_that_was_not_found_takes_a_new_key(function: Function) -> Non
     status, body = function.post(a_document(), key=KEY)
 
     assert status == 409
-    assert (body["state"], "new key" in body["detail"]) == ("not_found", True)
+    assert (body["state"], "new key" in body["detail"]) == ("presumed_unsent", True)
     assert posts(function) == 1
 
 
@@ -166,7 +166,7 @@ def test_a_callback_with_our_request_id_settles_a_doubt(function: Function) -> N
     assert (status, body["message_sid"]) == (200, MESSAGE_SID)
     request = function.request(doubt.request_id)
     assert (request.state, request.message_sid) == (RequestState.SENT, MESSAGE_SID)
-    assert request.unsettled is not None  # what only the request knows is still to be added
+    assert request.unresolved is not None  # what only the request knows is still to be added
     assert posts(function) == 1
 
 
@@ -179,7 +179,7 @@ def test_a_request_that_was_not_found_and_turns_up_stays_on_the_list_until_peopl
     status, body = function.post(a_document(), key=KEY)
 
     assert (status, body["message_sid"]) == (200, MESSAGE_SID)
-    assert function.request(request.request_id).unsettled is not None
+    assert function.request(request.request_id).unresolved is not None
 
 
 # --- what is remembered --------------------------------------------------------------------------
@@ -191,7 +191,7 @@ def test_a_settled_request_is_kept_for_its_time_and_stands_on_no_list(function: 
     request = function.request(message["request_id"])
     assert (request.state, request.message_sid) == (RequestState.SENT, MESSAGE_SID)
     assert (request.reference, request.context) == ("order-7", {"a": "1"})
-    assert request.unsettled is None
+    assert request.unresolved is None
     assert request.expires_at is not None
     kept = request.expires_at - request.claimed_at.timestamp()
     assert 29.9 * 86400 < kept < 30.1 * 86400
@@ -200,7 +200,7 @@ def test_a_settled_request_is_kept_for_its_time_and_stands_on_no_list(function: 
 def test_a_request_in_doubt_is_kept_until_it_is_settled(function: Function) -> None:
     request = function.lose_the_answer()
 
-    assert request.unsettled == f"open#{request.request_id[-1]}"
+    assert request.unresolved == f"unresolved#{request.request_id[-1]}"
     assert request.expires_at is None
 
 
@@ -264,7 +264,7 @@ def test_a_key_that_was_used_for_something_else_is_final_on_the_queue_and_told(
 
     (told,) = [message for message in function.messages() if message.reference == "order-8"]
     assert left == []
-    assert (told.outcome, told.notice) == (Outcome.FAILED, Notice.DUE)
+    assert (told.outcome, told.notice) == (Outcome.FAILED, NoticeState.DUE)
     assert told.message_sid != first["request_id"]
 
 
@@ -387,7 +387,7 @@ def test_a_request_whose_message_the_table_did_not_take_stays_on_the_list(
     request = function.request(body["request_id"])
     assert status == 201
     assert (request.state, request.message_sid) == (RequestState.SENT, MESSAGE_SID)
-    assert request.unsettled == f"open#{request.request_id[-1]}"
+    assert request.unresolved == f"unresolved#{request.request_id[-1]}"
     assert ("MessageNotStored" in function.metrics()) is not queue_takes_it
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from delivery.domain.messages import Notice, Outcome
+from delivery.domain.messages import NoticeState, Outcome
 from tests.builders import ACCOUNT_SID
 from tests.embedded_metrics import total
 from tests.functions.sender import FROM, REQUEST_ID, SUBACCOUNT_SID, TO, Function, a_document
@@ -53,8 +53,8 @@ def test_a_queued_message_that_twilio_refuses_becomes_a_failed_message_to_be_not
     assert stay == []
     assert message.message_sid == message.request_id
     assert REQUEST_ID.fullmatch(message.message_sid)
-    assert (message.status, message.outcome) == ("refused", Outcome.FAILED)
-    assert (message.error_code, message.notice) == (21610, Notice.DUE)
+    assert (message.status, message.outcome) == ("rejected", Outcome.FAILED)
+    assert (message.error_code, message.notice) == (21610, NoticeState.DUE)
     assert (message.to, message.from_, message.reference) == (TO, FROM, "order-7")
     assert message.context == {"tenant": "blue"}
     assert message.body is None
@@ -83,8 +83,8 @@ def test_bad_input_on_the_queue_becomes_a_failed_message_to_be_noticed(
 
     [message] = function.messages()
     assert stay == []
-    assert (message.status, message.outcome) == ("refused", Outcome.FAILED)
-    assert (message.error_code, message.notice) == (None, Notice.DUE)
+    assert (message.status, message.outcome) == ("rejected", Outcome.FAILED)
+    assert (message.error_code, message.notice) == (None, NoticeState.DUE)
     assert function.twilio.requests == []
 
 
@@ -122,7 +122,7 @@ def test_bad_input_is_noticed_without_its_account_while_the_secret_cannot_be_rea
     assert function.take("not JSON") == []
 
     [message] = function.messages()
-    assert (message.account_sid, message.notice) == (None, Notice.DUE)
+    assert (message.account_sid, message.notice) == (None, NoticeState.DUE)
 
 
 def test_bad_input_is_told_by_as_much_of_it_as_makes_sense(function: Function) -> None:
@@ -163,7 +163,7 @@ def test_each_refusal_of_a_batch_is_counted_by_its_own_category(function: Functi
     assert total(points, "MessageFailed") == 2
     assert total(points, "MessageFailed", category="opt_out") == 1
     assert total(points, "MessageFailed", category="registration_compliance") == 1
-    assert total(points, "MessageRefused", service="tested") == 2
+    assert total(points, "SendRejected", service="tested") == 2
 
 
 def test_a_refusal_that_cannot_be_stored_stays_queued(function: Function) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from delivery.twilio.credentials import TwilioSecrets
-from functions.send_message.rate_limit_store import PaceStore
-from functions.send_message.rate_limiter import Pacer
+from functions.send_message.rate_limit_store import RateLimitStore
+from functions.send_message.rate_limiter import SenderRateLimiter
 from functions.send_message.send_queue import SendQueue
 from tests.builders import NOON
 from tests.functions.sender import (
@@ -75,8 +75,8 @@ def paced(
     def at_rate(per_second: float) -> Paced:
         paced = Paced(function)
         queue_line.through = SimpleNamespace(change_message_visibility_batch=paced.hide)
-        pacer = Pacer(
-            store=PaceStore(cast("DynamoDBClient", line), "SendRequestsTable"),
+        pacer = SenderRateLimiter(
+            store=RateLimitStore(cast("DynamoDBClient", line), "SendRequestsTable"),
             queue=SendQueue(cast("SQSClient", queue_line), "url"),
             secrets=TwilioSecrets(secrets_manager, "delivery/twilio"),
             per_second=per_second,
@@ -118,7 +118,7 @@ def test_who_would_wait_for_long_goes_back_and_is_hidden_until_its_turn_may_have
     assert stay == ["2", "3", "4", "5", "6", "7", "8", "9"]
     assert sender.posts == 2
     assert sender.hidden == {str(place): 2 * place - 1 for place in range(2, 10)}
-    assert sender.function.metrics() == {"MessageSent": 2, "MessagePostponed": 8}
+    assert sender.function.metrics() == {"MessageSent": 2, "SendDeferred": 8}
 
 
 def test_who_comes_back_goes(paced: Callable[[float], Paced]) -> None:
@@ -194,7 +194,7 @@ def test_bad_input_is_not_kept_waiting_for_its_refusal(paced: Callable[[float], 
     stay = sender.take(*documents(1, of="b"), a_document(to="nobody"), "not JSON")
 
     assert stay == ["0"]
-    assert [message.status for message in sender.function.messages()].count("refused") == 2
+    assert [message.status for message in sender.function.messages()].count("rejected") == 2
 
 
 def test_what_comes_over_the_api_is_not_kept_waiting(paced: Callable[[float], Paced]) -> None:

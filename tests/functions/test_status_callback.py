@@ -17,7 +17,7 @@ from mypy_boto3_dynamodb import DynamoDBClient
 from delivery.domain.messages import Message, Source, StatusUpdate
 from delivery.storage.callback_queue import CallbackQueue
 from delivery.storage.messages import MessageStore
-from delivery.twilio.callback import SignatureWrong, signature, verify
+from delivery.twilio.callback import SignatureInvalid, signature, verify
 from delivery.twilio.credentials import TwilioSecrets
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN, MESSAGE_SID, NOON, an_update
 from tests.cloudformation import create_table
@@ -301,7 +301,7 @@ def test_every_refusal_is_counted_and_strangers_apart(
 
     counted = data_points(capsys.readouterr().out)
     assert total(counted, "SignatureMissing", service="tested") == 1
-    assert total(counted, "SignatureRefused", service="tested") == 2
+    assert total(counted, "SignatureInvalid", service="tested") == 2
 
 
 @pytest.mark.parametrize("absent", ["rawQueryString", "requestContext", "body", "headers"])
@@ -326,7 +326,7 @@ def test_a_large_unsigned_body_is_joined_once_and_not_for_every_guess() -> None:
 
     parameters = [Looked((f"name{number}", "")) for number in range(100)]
 
-    with pytest.raises(SignatureWrong):
+    with pytest.raises(SignatureInvalid):
         verify(
             "d3Jvbmc=", auth_tokens=["a", "b", "c"], urls=[URL, URL + "?a=1"], parameters=parameters
         )
@@ -621,10 +621,10 @@ def test_a_line_counts_what_became_of_the_message_too(
     ("arrivals", "metric"),
     [
         ([{}, {}], "DuplicateReceived"),
-        ([{}, {"MessageStatus": "queued"}], "LateArrivalRecorded"),
+        ([{}, {"MessageStatus": "queued"}], "OutOfOrderStatusRecorded"),
         ([{}, {"MessageStatus": "new_word"}], "unknown_status"),
-        ([{}, {"ErrorCode": "30008"}], "FactFilledIn"),
-        ([{"ErrorCode": "30008"}, {"ErrorCode": "30009"}], "ErrorCodeContradicted"),
+        ([{}, {"ErrorCode": "30008"}], "MessageEnriched"),
+        ([{"ErrorCode": "30008"}, {"ErrorCode": "30009"}], "ErrorCodeConflict"),
     ],
 )
 def test_what_an_arrival_did_is_counted(

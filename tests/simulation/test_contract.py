@@ -164,7 +164,7 @@ def test_the_requests_are_all_that_the_functions_make_and_some_of_them_fail() ->
 
 # --- SQS -----------------------------------------------------------------------------------------
 
-MOST_RECEIVES = 3
+MAX_RECEIVES = 3
 VISIBILITY_SECONDS = 30
 
 type Received = list[tuple[str, int]]
@@ -182,7 +182,7 @@ class FakeQueue:
         self._queue = Queue(
             "queue",
             visibility=VISIBILITY_SECONDS,
-            most_receives=MOST_RECEIVES,
+            most_receives=MAX_RECEIVES,
             dead_letters=self._dead,
             **parts,
         )
@@ -219,7 +219,7 @@ class OtherQueue:
         asked = {"QueueUrl": self._dead, "AttributeNames": ["QueueArn"]}
         redrive = {
             "deadLetterTargetArn": client.get_queue_attributes(**asked)["Attributes"]["QueueArn"],
-            "maxReceiveCount": MOST_RECEIVES,
+            "maxReceiveCount": MAX_RECEIVES,
         }
         self._url = client.create_queue(
             QueueName=f"queue-{secrets.token_hex(4)}",

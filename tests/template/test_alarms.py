@@ -39,7 +39,7 @@ FIRES: dict[str, list[list[Period]]] = {
         [{"unconfirmed": 300, "finished": 1000}],
     ],
     "CallbacksSilentAlarm": [[{"sent": 1}, {"sent": 1}], [{"sent": 9, "recorded": 0}] * 2],
-    "SignaturesRefusedAlarm": [[ONE, ONE], [ONE, NO_DATA, NO_DATA, NO_DATA, NO_DATA, ONE]],
+    "InvalidSignaturesAlarm": [[ONE, ONE], [ONE, NO_DATA, NO_DATA, NO_DATA, NO_DATA, ONE]],
     "CallbackErrorsAlarm": [
         [{"errors": 1}, {"server_errors": 1}],
         [{"queued": 1}, NO_DATA, {"queued": 1}],
@@ -49,7 +49,7 @@ FIRES: dict[str, list[list[Period]]] = {
         [{"requests": 5000, "client_errors": 90, "invalid": 40, "unsigned": 40, "malformed": 9}]
         * 3,
     ],
-    "StreamAgeAlarm": [[{"measured": 300_001}] * 3],
+    "NoticeStreamAgeAlarm": [[{"measured": 300_001}] * 3],
     "OutcomeStreamAgeAlarm": [[{"measured": 300_001}] * 3],
     "SendErrorsAlarm": [[{"unavailable": 1}] * 3, [{"errors": 1}, NO_DATA] * 3],
     "CredentialsRefusedAlarm": [
@@ -58,7 +58,7 @@ FIRES: dict[str, list[list[Period]]] = {
         [{"sending": 1}, NO_DATA, NO_DATA, NO_DATA, NO_DATA, NO_DATA],
     ],
     "SendsInDoubtAlarm": [[ONE, ONE]],
-    "DoubtsAmbiguousAlarm": [[ONE], [ONE, NO_DATA]],
+    "InDoubtAmbiguousAlarm": [[ONE], [ONE, NO_DATA]],
     "ReconcileNotRunningAlarm": [[NO_DATA] * 3, [ONE, NO_DATA, NO_DATA, NO_DATA]],
     "CanaryAlarm": [[NO_DATA] * 4, [ONE, *[NO_DATA] * 4]],
 }
@@ -83,7 +83,7 @@ STAYS_OK: dict[str, list[list[Period]]] = {
         [{"sent": 5}, {"recorded": 10}],
         [{"sent": 5, "recorded": 1}] * 2,
     ],
-    "SignaturesRefusedAlarm": [[ONE]],
+    "InvalidSignaturesAlarm": [[ONE]],
     "CallbackErrorsAlarm": [[{"errors": 1, "server_errors": 9, "queued": 1}]],
     "CallbackThrottlesAlarm": [
         [{"throttles": 50}, {"throttles": 50}],
@@ -91,12 +91,12 @@ STAYS_OK: dict[str, list[list[Period]]] = {
         * 5,  # requests for other paths, below the burst limit
         [{"requests": 5000, "client_errors": 80, "invalid": 80}] * 5,
     ],
-    "StreamAgeAlarm": [[{"measured": 300_001}] * 2, [{"measured": 300_000}] * 5],
+    "NoticeStreamAgeAlarm": [[{"measured": 300_001}] * 2, [{"measured": 300_000}] * 5],
     "OutcomeStreamAgeAlarm": [[{"measured": 300_001}] * 2],
     "SendErrorsAlarm": [[{"unavailable": 50, "errors": 50}] * 2],
     "CredentialsRefusedAlarm": [[{"sending": 1}, *[NO_DATA] * 6]],
     "SendsInDoubtAlarm": [[ONE]],
-    "DoubtsAmbiguousAlarm": [[ONE, *[NO_DATA] * 6]],
+    "InDoubtAmbiguousAlarm": [[ONE, *[NO_DATA] * 6]],
     "ReconcileNotRunningAlarm": [[ONE, NO_DATA, NO_DATA], [NO_DATA, NO_DATA, ONE]],
     "CanaryAlarm": [[ONE, NO_DATA, NO_DATA, NO_DATA], [NO_DATA, NO_DATA, NO_DATA, ONE]],
 }

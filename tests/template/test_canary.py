@@ -72,10 +72,10 @@ def test_each_scheduled_time_has_its_own_idempotency_key() -> None:
 def test_the_window_of_the_canary_alarm_is_longer_than_the_interval(template: Template) -> None:
     schedule = template["Resources"]["CanarySchedule"]["Properties"]
     alarm = template["Resources"]["CanaryAlarm"]["Properties"]
-    hours = template["Parameters"]["CanaryEveryHours"]
+    hours = template["Parameters"]["CanaryIntervalHours"]
 
-    assert schedule["ScheduleExpression"] == {"Fn::Sub": "rate(${CanaryEveryHours} hours)"}
-    assert alarm["EvaluationPeriods"] == {"Ref": "CanaryEveryHours"}
+    assert schedule["ScheduleExpression"] == {"Fn::Sub": "rate(${CanaryIntervalHours} hours)"}
+    assert alarm["EvaluationPeriods"] == {"Ref": "CanaryIntervalHours"}
     assert alarm["Period"] == 1.5 * 60 * 60
     # CloudWatch evaluates at most a week. `rate(1 hours)` is invalid (`rate(1 hour)` is valid).
     assert alarm["Period"] * hours["MaxValue"] <= 7 * 24 * 60 * 60

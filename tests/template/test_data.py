@@ -15,7 +15,7 @@ TABLES = [
 
 
 def test_the_stack_has_exactly_these_tables() -> None:
-    assert sorted(TABLES) == ["EpisodesTable", "MessagesTable", "SendRequestsTable"]
+    assert sorted(TABLES) == ["IncidentsTable", "MessagesTable", "SendRequestsTable"]
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -54,7 +54,7 @@ def test_the_messages_table_has_these_indexes_of_keys_only(stack: Template) -> N
     }
 
     assert indexes == {
-        "by_watch": [("watch", "HASH"), ("watch_at", "RANGE")],
+        "by_list": [("list_key", "HASH"), ("list_at", "RANGE")],
         "by_to": [("to", "HASH"), ("created_at", "RANGE")],
         "by_reference": [("reference", "HASH"), ("created_at", "RANGE")],
         "by_notice_due": [("notice_due", "HASH"), ("updated_at", "RANGE")],
@@ -73,14 +73,14 @@ def test_the_send_requests_table_has_an_index_of_unresolved_requests(stack: Temp
     (index,) = table["GlobalSecondaryIndexes"]
     keys = [(key["AttributeName"], key["KeyType"]) for key in index["KeySchema"]]
     assert (index["IndexName"], keys) == (
-        "by_unsettled",
-        [("unsettled", "HASH"), ("claimed_at", "RANGE")],
+        "by_unresolved",
+        [("unresolved", "HASH"), ("claimed_at", "RANGE")],
     )
     assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
 
 
 def test_the_incidents_table_has_an_index_of_open_incidents_by_due_time(stack: Template) -> None:
-    table = of_type(stack, "AWS::DynamoDB::Table")["EpisodesTable"]
+    table = of_type(stack, "AWS::DynamoDB::Table")["IncidentsTable"]
 
     assert [(key["AttributeName"], key["KeyType"]) for key in table["KeySchema"]] == [
         ("account_sid", "HASH"),

@@ -19,26 +19,26 @@ DEFAULTS = {
     "PublicBaseUrl": "",
     "TwilioApiBaseUrl": "https://api.twilio.com",
     "StoreMessageBody": "false",
-    "RetentionDays": 400,
-    "RequestRetentionDays": 30,
+    "MessageRetentionDays": 400,
+    "IdempotencyKeyRetentionDays": 30,
     "LogRetentionDays": 30,
     "CallbackRateLimit": 500,
     "CallbackBurstLimit": 1000,
-    "NoticeShowsNumbers": "false",
-    "MaxSendsPerSecond": 0,
-    "DoubtMinutes": 15,
+    "NoticesShowFullNumbers": "false",
+    "SenderSegmentsPerSecond": 0,
+    "InDoubtTimeoutMinutes": 15,
     "ReconcileAfterMinutes": 60,
     "UnconfirmedAfterHours": 72,
     "ReconcileUnknownMessages": "false",
     "AlarmEmail": "",
     "FailureRatePercent": 20,
     "FailureRateMinMessages": 20,
-    "OutcomeBusName": "",
+    "OutcomeEventBusName": "",
     "CanaryTo": "",
     "CanaryFrom": "",
     "CanaryMessagingServiceSid": "",
-    "CanaryEveryHours": 4,
-    "NoticeQuietMinutes": 15,
+    "CanaryIntervalHours": 4,
+    "NoticeIntervalMinutes": 15,
     "MutedCategories": "opt_out",
     "Architecture": "arm64",
 }
@@ -180,7 +180,13 @@ def test_every_parameter_is_used(template: Template) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["DoubtMinutes", "ReconcileAfterMinutes", "UnconfirmedAfterHours", "NoticeQuietMinutes"]
+    "name",
+    [
+        "InDoubtTimeoutMinutes",
+        "ReconcileAfterMinutes",
+        "UnconfirmedAfterHours",
+        "NoticeIntervalMinutes",
+    ],
 )
 def test_a_duration_may_be_a_fraction(name: str, template: Template) -> None:
     parameter = template["Parameters"][name]
@@ -191,11 +197,11 @@ def test_a_duration_may_be_a_fraction(name: str, template: Template) -> None:
 
 
 def test_the_minimum_retention_of_a_message_is_a_week(template: Template) -> None:
-    assert template["Parameters"]["RetentionDays"]["MinValue"] == 7
+    assert template["Parameters"]["MessageRetentionDays"]["MinValue"] == 7
 
 
 @pytest.mark.parametrize(
-    "name", ["StoreMessageBody", "NoticeShowsNumbers", "ReconcileUnknownMessages"]
+    "name", ["StoreMessageBody", "NoticesShowFullNumbers", "ReconcileUnknownMessages"]
 )
 def test_a_switch_is_true_or_false_in_lower_case(name: str, template: Template) -> None:
     assert template["Parameters"][name]["AllowedValues"] == ["true", "false"]
@@ -214,7 +220,7 @@ def test_every_free_text_parameter_has_a_pattern() -> None:
         "CanaryTo",
         "FailureEmail",
         "MutedCategories",
-        "OutcomeBusName",
+        "OutcomeEventBusName",
         "PublicBaseUrl",
         "TwilioApiBaseUrl",
         "TwilioSecretName",
@@ -232,9 +238,9 @@ def test_a_pattern_accepts_the_default(name: str) -> None:
         ("FailureEmail", ""),
         ("FailureEmail", "oncall@example.com"),
         ("FailureEmail", "first.last+sms@mail.example.co.uk"),
-        ("OutcomeBusName", ""),
-        ("OutcomeBusName", "default"),
-        ("OutcomeBusName", "team/orders.v2"),
+        ("OutcomeEventBusName", ""),
+        ("OutcomeEventBusName", "default"),
+        ("OutcomeEventBusName", "team/orders.v2"),
         ("CanaryTo", "+15558675310"),
         ("CanaryFrom", "+15005550006"),
         ("CanaryFrom", "72000"),
@@ -266,8 +272,8 @@ def test_a_parameter_accepts_a_valid_value(name: str, value: str) -> None:
         ("FailureEmail", "oncall@"),
         ("FailureEmail", "a@example.com, b@example.com"),
         ("FailureEmail", " "),
-        ("OutcomeBusName", "arn:aws:events:us-east-1:123456789012:event-bus/default"),
-        ("OutcomeBusName", "*"),
+        ("OutcomeEventBusName", "arn:aws:events:us-east-1:123456789012:event-bus/default"),
+        ("OutcomeEventBusName", "*"),
         ("CanaryTo", "5558675310"),
         ("CanaryTo", '+1555", "body": "x'),
         ("CanaryMessagingServiceSid", "MG"),

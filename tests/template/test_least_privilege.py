@@ -24,7 +24,7 @@ SECRET = (
     ":secret:${TwilioSecretName}-*"
 )
 EVENT_BUS = (
-    "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${OutcomeBusName}"
+    "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${OutcomeEventBusName}"
 )
 READS_THE_SECRET = ("secretsmanager:GetSecretValue", SECRET)
 
@@ -35,17 +35,17 @@ PERMISSIONS = {
         ("dynamodb:GetItem", "MessagesTable"),
         ("dynamodb:BatchGetItem", "SendRequestsTable"),
         ("dynamodb:GetItem", "SendRequestsTable"),
-        ("dynamodb:Query", "${SendRequestsTable.Arn}/index/by_unsettled"),
-        ("dynamodb:Query", "${MessagesTable.Arn}/index/by_watch"),
+        ("dynamodb:Query", "${SendRequestsTable.Arn}/index/by_unresolved"),
+        ("dynamodb:Query", "${MessagesTable.Arn}/index/by_list"),
         ("dynamodb:Query", "${MessagesTable.Arn}/index/by_to"),
         ("dynamodb:Query", "${MessagesTable.Arn}/index/by_reference"),
     },
     "notify_failure": {
         ("dynamodb:BatchGetItem", "MessagesTable"),
         ("dynamodb:UpdateItem", "MessagesTable"),
-        ("dynamodb:GetItem", "EpisodesTable"),
-        ("dynamodb:PutItem", "EpisodesTable"),
-        ("dynamodb:Query", "${EpisodesTable.Arn}/index/by_next_at"),
+        ("dynamodb:GetItem", "IncidentsTable"),
+        ("dynamodb:PutItem", "IncidentsTable"),
+        ("dynamodb:Query", "${IncidentsTable.Arn}/index/by_next_at"),
         ("dynamodb:Query", "${MessagesTable.Arn}/index/by_notice_due"),
         ("sns:Publish", "FailureTopic"),
         ("sqs:SendMessage", "NotifyFailureDeadLetterQueue"),
@@ -60,10 +60,10 @@ PERMISSIONS = {
         ("dynamodb:GetItem", "SendRequestsTable"),
         ("dynamodb:BatchGetItem", "MessagesTable"),
         ("dynamodb:BatchGetItem", "SendRequestsTable"),
-        ("dynamodb:Query", "${SendRequestsTable.Arn}/index/by_unsettled"),
+        ("dynamodb:Query", "${SendRequestsTable.Arn}/index/by_unresolved"),
         ("dynamodb:Query", "${MessagesTable.Arn}/index/by_to"),
         ("dynamodb:Query", "${MessagesTable.Arn}/index/by_reference"),
-        ("dynamodb:Query", "${MessagesTable.Arn}/index/by_watch"),
+        ("dynamodb:Query", "${MessagesTable.Arn}/index/by_list"),
     },
     "reconcile_messages": {
         READS_THE_SECRET,
@@ -73,9 +73,9 @@ PERMISSIONS = {
         ("dynamodb:BatchGetItem", "SendRequestsTable"),
         ("dynamodb:GetItem", "SendRequestsTable"),
         ("dynamodb:PutItem", "SendRequestsTable"),
-        ("dynamodb:Query", "${MessagesTable.Arn}/index/by_watch"),
+        ("dynamodb:Query", "${MessagesTable.Arn}/index/by_list"),
         ("dynamodb:Query", "${MessagesTable.Arn}/index/by_to"),
-        ("dynamodb:Query", "${SendRequestsTable.Arn}/index/by_unsettled"),
+        ("dynamodb:Query", "${SendRequestsTable.Arn}/index/by_unresolved"),
         ("sqs:SendMessage", "ScheduleDeadLetterQueue"),
     },
     "send_message": {

@@ -28,7 +28,7 @@ def test_the_resources_exist_only_if_an_event_bus_is_named(stack: Template) -> N
 
     assert conditional == OPTIONAL_RESOURCES
     assert stack["Conditions"][CONDITION] == {
-        "Fn::Not": [{"Fn::Equals": [{"Ref": "OutcomeBusName"}, ""]}]
+        "Fn::Not": [{"Fn::Equals": [{"Ref": "OutcomeEventBusName"}, ""]}]
     }
 
 

@@ -11,9 +11,9 @@ from twilio.request_validator import RequestValidator
 from delivery.twilio.callback import (
     ParameterMissing,
     Parameters,
-    RefusalCause,
+    SignatureFault,
+    SignatureInvalid,
     SignatureMissing,
-    SignatureWrong,
     account_of,
     error_code,
     parse_form,
@@ -51,7 +51,7 @@ def accepts(
 ) -> bool:
     try:
         verify(given_signature, auth_tokens=auth_tokens, urls=[url], parameters=parameters)
-    except (SignatureMissing, SignatureWrong):
+    except (SignatureMissing, SignatureInvalid):
         return False
     return True
 
@@ -224,19 +224,19 @@ def test_an_odd_signature_is_wrong_and_no_accident(odd: str) -> None:
 @pytest.mark.parametrize(
     ("signed_for", "auth_tokens", "cause"),
     [
-        (URL, (), RefusalCause.UNKNOWN_ACCOUNT),
-        (URL, ("other-token",), RefusalCause.WRONG_TOKEN),
-        (URL.replace("https", "http"), (AUTH_TOKEN,), RefusalCause.URL_DIFFERS),
-        (URL + "/", (AUTH_TOKEN,), RefusalCause.URL_DIFFERS),
-        ("https://elsewhere.example.com/x", (AUTH_TOKEN,), RefusalCause.WRONG_TOKEN),
+        (URL, (), SignatureFault.UNKNOWN_ACCOUNT),
+        (URL, ("other-token",), SignatureFault.WRONG_TOKEN),
+        (URL.replace("https", "http"), (AUTH_TOKEN,), SignatureFault.URL_DIFFERS),
+        (URL + "/", (AUTH_TOKEN,), SignatureFault.URL_DIFFERS),
+        ("https://elsewhere.example.com/x", (AUTH_TOKEN,), SignatureFault.WRONG_TOKEN),
     ],
 )
 def test_a_refusal_names_its_likely_cause(
-    signed_for: str, auth_tokens: tuple[str, ...], cause: RefusalCause
+    signed_for: str, auth_tokens: tuple[str, ...], cause: SignatureFault
 ) -> None:
     given_signature = signature(AUTH_TOKEN, signed_for, a_callback())
 
-    with pytest.raises(SignatureWrong) as refused:
+    with pytest.raises(SignatureInvalid) as refused:
         verify(given_signature, auth_tokens=auth_tokens, urls=[URL], parameters=a_callback())
 
     assert refused.value.cause is cause
@@ -245,7 +245,7 @@ def test_a_refusal_names_its_likely_cause(
 def test_a_query_that_was_lost_on_the_way_is_named_as_the_cause() -> None:
     given_signature = signature(AUTH_TOKEN, URL, a_callback())
 
-    with pytest.raises(SignatureWrong) as refused:
+    with pytest.raises(SignatureInvalid) as refused:
         verify(
             given_signature,
             auth_tokens=[AUTH_TOKEN],
@@ -253,7 +253,7 @@ def test_a_query_that_was_lost_on_the_way_is_named_as_the_cause() -> None:
             parameters=a_callback(),
         )
 
-    assert refused.value.cause is RefusalCause.URL_DIFFERS
+    assert refused.value.cause is SignatureFault.URL_DIFFERS
 
 
 # --- the content ---------------------------------------------------------------------------------

@@ -207,7 +207,7 @@ def test_a_thousand_are_asked_for_at_a_time(api: QueueingApi) -> None:
     ran = send_csv(*SENDER, "--json")
 
     assert api.calls == [1000, 1000, 500]
-    assert ran.json["accepted"] == 2500
+    assert ran.json["queued"] == 2500
     assert [it["row"] for it in ran.json["results"]] == list(range(1, 2501))
 
 
@@ -300,7 +300,7 @@ def test_a_run_that_cannot_go_on_says_that_it_can_be_repeated(api: QueueingApi) 
     assert failed.code == 1
     assert "no secret" in failed.err
     assert "not sent twice" in failed.err
-    assert (failed.json["accepted"], failed.json["open"]) == (0, 1500)
+    assert (failed.json["queued"], failed.json["open"]) == (0, 1500)
     assert (again.code, len(api.queued)) == (0, 1500)
 
 

@@ -254,7 +254,7 @@ def test_a_request_is_shown_with_its_message(api: ScriptedApi) -> None:
 
 def test_a_request_that_was_refused_says_why(api: ScriptedApi) -> None:
     problem = {"error_code": 21211, "explanation": explain(21211).as_record()}
-    request = {"request_id": REQUEST_ID, "state": "refused", "problem": problem}
+    request = {"request_id": REQUEST_ID, "state": "rejected", "problem": problem}
     api.will(f"GET /api/requests/{REQUEST_ID}", said(200, request))
 
     ran, as_json = delivery("show", REQUEST_ID), delivery("show", REQUEST_ID, "--json")
@@ -335,7 +335,7 @@ def test_a_limit_says_that_there_are_more(api: ScriptedApi) -> None:
 def test_nothing_found_is_not_as_wished_but_no_failures_are(api: ScriptedApi) -> None:
     api.will("GET /api/messages", page())
 
-    found, failed = delivery("find", "--awaiting"), delivery("failures")
+    found, failed = delivery("find", "--pending"), delivery("failures")
 
     assert (found.code, failed.code) == (1, 0)
     assert "No such message" in found.out
@@ -358,7 +358,7 @@ def test_the_failures_of_a_day_are_listed_by_category(api: ScriptedApi) -> None:
 def test_nothing_is_cut_in_a_list(api: ScriptedApi, columns: str) -> None:
     api.will("GET /api/messages", page(failed_message(reference="order-1")))
 
-    ran = delivery("find", "--awaiting", terminal=True, environment={**PLAIN, "COLUMNS": columns})
+    ran = delivery("find", "--pending", terminal=True, environment={**PLAIN, "COLUMNS": columns})
 
     told = " ".join(ran.out.split())
     for part in (MESSAGE_SID, "order-1", f"30003 {explain(30003).title}"):
@@ -368,7 +368,7 @@ def test_nothing_is_cut_in_a_list(api: ScriptedApi, columns: str) -> None:
 def test_an_older_stack_is_told_apart_from_an_unknown_message(api: ScriptedApi) -> None:
     api.will("GET /api/messages", said(404, {"message": "Not Found"}))
 
-    ran = delivery("find", "--awaiting")
+    ran = delivery("find", "--pending")
 
     assert ran.code == 1
     assert "older" in ran.err
@@ -386,7 +386,7 @@ def test_a_list_that_is_refused_says_why(api: ScriptedApi) -> None:
 def test_a_question_is_asked_again_when_the_stack_is_busy(api: ScriptedApi) -> None:
     api.will("GET /api/messages", said(503, {"message": "Busy"}), page(the_message("sent")))
 
-    assert delivery("find", "--awaiting").code == 0
+    assert delivery("find", "--pending").code == 0
 
 
 SUMMARY = {
@@ -403,7 +403,7 @@ SUMMARY = {
         "by_sender": {"+15005550006": 3},
     },
     "unconfirmed": {"count": 0, "complete": True, "by_sender": {}},
-    "awaiting": {
+    "pending": {
         "count": 5000,
         "complete": False,
         "by_age": {"scheduled": 0, "under_1_hour": 5000, "1_to_24_hours": 0, "over_24_hours": 0},
@@ -419,7 +419,7 @@ def test_a_day_is_summed_up(api: ScriptedApi) -> None:
 
     assert ran.code == 0
     assert api.queries[0] == {"date": "2026-11-23"}
-    for told in ("3 failed", "21610 Opted out", "5000+ awaiting", "1 in doubt", "more than"):
+    for told in ("3 failed", "21610 Opted out", "5000+ pending", "1 in doubt", "more than"):
         assert told in ran.out
     assert "   5000  under an hour\n" in ran.out
     assert as_json.json == SUMMARY
@@ -493,7 +493,7 @@ def test_a_request_is_watched_until_its_message_is_final(api: ScriptedApi) -> No
 
 
 def test_a_request_that_was_refused_ends_the_watch(api: ScriptedApi) -> None:
-    refused = {"request_id": REQUEST_ID, "state": "refused"}
+    refused = {"request_id": REQUEST_ID, "state": "rejected"}
     api.will(f"GET /api/requests/{REQUEST_ID}", said(200, refused))
 
     ran = delivery("watch", REQUEST_ID)
@@ -593,11 +593,11 @@ def test_what_was_canceled_before_is_as_wished(api: ScriptedApi) -> None:
         (("dance",), "dance"),
         (("show",), "SID"),
         (("show", ""), "SID: it is empty"),
-        (("find",), "--awaiting"),
+        (("find",), "--pending"),
         (("find", "--to", " "), "--to: it is empty"),
         (("find", "--to", "+1", "--reference", "x"), "not allowed with"),
-        (("find", "--awaiting", "--limit", "0"), "--limit: 0 is no number of messages"),
-        (("find", "--awaiting", "--limit", "many"), "--limit: many is no number of messages"),
+        (("find", "--pending", "--limit", "0"), "--limit: 0 is no number of messages"),
+        (("find", "--pending", "--limit", "many"), "--limit: many is no number of messages"),
         (("failures", "--on", "someday"), "write YYYY-MM-DD, today or yesterday"),
         (("failures", "--category", "bad_luck"), "opt_out"),
         (("watch",), "SID"),
@@ -625,7 +625,7 @@ def test_a_wrong_command_line_says_what_is_wrong_and_asks_for_nothing(
 def test_an_answer_that_is_no_json_is_no_messages_api(api: ScriptedApi) -> None:
     api.will("GET /api/messages", said(200, ["a list"]))
 
-    ran = delivery("find", "--awaiting")
+    ran = delivery("find", "--pending")
 
     assert ran.code == 1
     assert "no MessagesApi" in ran.err
@@ -646,7 +646,7 @@ def test_a_result_that_cannot_be_written_ends_the_command_in_words(
         os.close(read)
 
     ran = subprocess.run(
-        [sys.executable, "-m", "delivery_cli", "find", "--awaiting", "--sandbox"],
+        [sys.executable, "-m", "delivery_cli", "find", "--pending", "--sandbox"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=out,
         stderr=subprocess.PIPE,

@@ -71,9 +71,13 @@ def told(episode: Episode, minutes: float) -> Episode:
         (a_failure(error_code=21610), "21610", Category.OPT_OUT),
         (a_failure(error_code=99999), "99999", Category.UNKNOWN),
         (a_failure(error_code=None), "unknown", Category.UNKNOWN),
-        (replace(a_failure(error_code=None), status="refused"), "refused", Category.CONTENT),
-        (replace(a_failure(error_code=None), status="not_found"), "not_found", Category.UNKNOWN),
-        (replace(a_failure(error_code=21211), status="refused"), "21211", BAD_NUMBER),
+        (replace(a_failure(error_code=None), status="rejected"), "rejected", Category.CONTENT),
+        (
+            replace(a_failure(error_code=None), status="presumed_unsent"),
+            "presumed_unsent",
+            Category.UNKNOWN,
+        ),
+        (replace(a_failure(error_code=21211), status="rejected"), "21211", BAD_NUMBER),
     ],
 )
 def test_failures_of_one_account_and_one_cause_belong_together(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from delivery.domain.messages import Message
-from delivery.text.formatting import shown
+from delivery.text.formatting import mask_number
 from delivery.twilio.error_codes import Category
 from functions.notify_failure.episode import Episode, EpisodeKey, Example, Telling, episode_begun
 from functions.notify_failure.episode_notice import compose_range
@@ -47,7 +47,7 @@ def going_on(episode: Episode, by_minute: Mapping[float, int], **facts: Any) -> 
             a_failure(episode.counted + number, minutes=minutes, **facts)
             for number in range(failures)
         ]
-        episode = episode.with_more(messages, at, partial(shown, whole=False))
+        episode = episode.with_more(messages, at, partial(mask_number, whole=False))
     return episode
 
 
@@ -86,7 +86,7 @@ def test_a_summary_tells_the_whole_story_without_looking_anything_up() -> None:
     email = a_notice(15, storm).email
 
     assert (
-        re.sub(r"ep_[0-9a-f]{32}", "ep_1", email)
+        re.sub(r"inc_[0-9a-f]{32}", "inc_1", email)
         == f"""\
 125 more messages were not delivered in the last 15 min: Filtered by Twilio or the carrier, \
 error 30007. That makes 126 since 12:00 UTC; 3 of them arrived after all.
@@ -98,7 +98,7 @@ error 30007. That makes 126 since 12:00 UTC; 3 of them arrived after all.
   Began:   2026-11-23 12:00:00 UTC
   First:   2026-11-23 12:01:00 UTC
   Last:    2026-11-23 12:14:48 UTC
-  Episode: ep_1
+  Episode: inc_1
 
 What went wrong
   Filtered by Twilio or the carrier, error 30007.
@@ -126,7 +126,7 @@ Where to look
 
 The next summary comes in 15 min, or a last line when nothing more fails for that long.
 
-Notice ep_1:2-126. Should it arrive twice, it carries the same id and numbers.
+Notice inc_1:2-126. Should it arrive twice, it carries the same id and numbers.
 """
     )
 
@@ -229,7 +229,7 @@ def test_subscribers_can_filter_summaries_by_attributes() -> None:
 
 def test_requests_that_were_not_found_are_told_in_their_own_words() -> None:
     storm = a_storm({14: 50}, error_code=None)
-    key = EpisodeKey(account_sid=ACCOUNT_SID, cause="not_found")
+    key = EpisodeKey(account_sid=ACCOUNT_SID, cause="presumed_unsent")
     telling = told_at(15, storm).telling
     assert telling is not None
 
@@ -237,7 +237,7 @@ def test_requests_that_were_not_found_are_told_in_their_own_words() -> None:
 
     assert notice.subject == "50 more messages probably not sent: No trace of it at Twilio"
     assert "never sent again" in notice.email
-    assert notice.attributes["status"] == "not_found"
+    assert notice.attributes["status"] == "presumed_unsent"
     assert "error_code" not in notice.attributes
 
 

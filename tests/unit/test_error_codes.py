@@ -63,7 +63,7 @@ def test_an_unknown_code_is_never_retried_and_says_where_to_look(code: int) -> N
 
 
 def test_a_request_that_was_not_found_may_have_been_sent_and_is_never_sent_again() -> None:
-    explanation = explain(None, "not_found")
+    explanation = explain(None, "presumed_unsent")
 
     assert explanation.title == "No trace of it at Twilio"
     assert explanation.duplicate_risk
@@ -71,7 +71,7 @@ def test_a_request_that_was_not_found_may_have_been_sent_and_is_never_sent_again
 
 
 def test_a_request_that_was_refused_here_is_not_looked_for_at_twilio() -> None:
-    explanation = explain(None, "refused")
+    explanation = explain(None, "rejected")
 
     assert explanation.title == "The request was not one that can be sent"
     assert "SendMessageFunction" in explanation.action
@@ -79,7 +79,7 @@ def test_a_request_that_was_refused_here_is_not_looked_for_at_twilio() -> None:
 
 
 def test_a_request_that_twilio_refused_is_explained_by_its_code() -> None:
-    assert explain(21211, "refused") == explain(21211)
+    assert explain(21211, "rejected") == explain(21211)
 
 
 @pytest.mark.parametrize(

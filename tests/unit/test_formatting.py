@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from delivery.domain.messages import Source, Transition
-from delivery.text.formatting import shown, source_of, span
+from delivery.text.formatting import format_duration, mask_number, source_of
 from tests.builders import NOON
 
 
@@ -20,8 +20,8 @@ from tests.builders import NOON
     ],
 )
 def test_no_more_is_shown_of_a_number_than_its_end(number: str, ending: str) -> None:
-    assert shown(number) == ending
-    assert shown(number, whole=True) == number
+    assert mask_number(number) == ending
+    assert mask_number(number, whole=True) == number
 
 
 @pytest.mark.parametrize(
@@ -30,9 +30,9 @@ def test_no_more_is_shown_of_a_number_than_its_end(number: str, ending: str) -> 
         ("queued", Source.SEND, None, "Twilio's answer to the request"),
         ("sent", Source.CALLBACK, None, "status callback"),
         ("delivered", Source.RECONCILE, None, "found by asking Twilio"),
-        ("refused", Source.SEND, 21211, "Twilio's answer to the request"),
-        ("refused", Source.SEND, None, "refused here, before Twilio was asked"),
-        ("not_found", Source.RECONCILE, None, "Twilio was asked, and shows no trace of it"),
+        ("rejected", Source.SEND, 21211, "Twilio's answer to the request"),
+        ("rejected", Source.SEND, None, "refused here, before Twilio was asked"),
+        ("presumed_unsent", Source.RECONCILE, None, "Twilio was asked, and shows no trace of it"),
     ],
 )
 def test_a_status_says_how_it_was_learned(
@@ -60,4 +60,4 @@ def test_a_status_says_how_it_was_learned(
     ],
 )
 def test_a_length_of_time_is_told_in_its_two_largest_units(seconds: float, words: str) -> None:
-    assert span(timedelta(seconds=seconds)) == words
+    assert format_duration(timedelta(seconds=seconds)) == words

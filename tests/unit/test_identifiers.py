@@ -2,7 +2,13 @@
 
 import pytest
 
-from delivery.text.identifiers import Kind, NotUnderstood, meanings, message_id, recipient
+from delivery.text.identifiers import (
+    InvalidAddress,
+    Kind,
+    interpret,
+    normalize_message_id,
+    normalize_recipient,
+)
 
 HEX = "0123456789abcdef" * 2
 
@@ -39,7 +45,7 @@ HEX = "0123456789abcdef" * 2
     ],
 )
 def test_a_number_is_understood_in_any_usual_spelling(written: str, meant: str) -> None:
-    assert recipient(written) == meant
+    assert normalize_recipient(written) == meant
 
 
 @pytest.mark.parametrize(
@@ -59,15 +65,15 @@ def test_a_number_is_understood_in_any_usual_spelling(written: str, meant: str) 
     ],
 )
 def test_what_is_no_number_with_its_countrys_code_is_said_to_be_none(written: str) -> None:
-    with pytest.raises(NotUnderstood) as error:
-        recipient(written)
+    with pytest.raises(InvalidAddress) as error:
+        normalize_recipient(written)
 
     assert not written.strip() or written not in str(error.value).replace("write it as +", "")
 
 
 def test_who_left_out_the_countrys_code_is_told_how_to_write_it() -> None:
-    with pytest.raises(NotUnderstood, match=r"country's code; write it as \+"):
-        recipient("(555) 867-5310")
+    with pytest.raises(InvalidAddress, match=r"country's code; write it as \+"):
+        normalize_recipient("(555) 867-5310")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +98,7 @@ def test_who_left_out_the_countrys_code_is_told_how_to_write_it() -> None:
 def test_a_sid_is_understood_with_spaces_and_in_the_wrong_case(
     written: str, meant: str | None
 ) -> None:
-    assert message_id(written) == meant
+    assert normalize_message_id(written) == meant
 
 
 @pytest.mark.parametrize(
@@ -110,8 +116,8 @@ def test_a_sid_is_understood_with_spaces_and_in_the_wrong_case(
 def test_whatever_somebody_looks_for_has_its_meanings_the_likeliest_first(
     written: str, kinds: list[Kind]
 ) -> None:
-    assert [meaning.kind for meaning in meanings(written)] == kinds
+    assert [meaning.kind for meaning in interpret(written)] == kinds
 
 
 def test_a_reference_is_looked_for_as_it_was_typed() -> None:
-    assert meanings(" Order 7 ")[-1].value == "Order 7"
+    assert interpret(" Order 7 ")[-1].value == "Order 7"

@@ -8,25 +8,25 @@ import pytest
 from delivery.domain.messages import (
     RANK,
     Effect,
-    Lifetimes,
     Message,
-    Notice,
+    NoticeState,
     Outcome,
     Source,
     StatusUpdate,
+    Timings,
     within_context_limits,
 )
 from tests.builders import MESSAGE_SID, NOON, a_message, an_update
 
-LIFETIMES = Lifetimes()
+TIMINGS = Timings()
 FUTURE = "paused_by_carrier"
 KNOWN_FAILURES = {"failed", "undelivered", "partially_delivered"}
 
 
 def learned(updates: list[StatusUpdate]) -> Message:
     first, *others = updates
-    message = Message.first_heard_of(first, LIFETIMES)
-    return reduce(lambda known, update: known.learn(update, LIFETIMES), others, message)
+    message = Message.from_first_update(first, TIMINGS)
+    return reduce(lambda known, update: known.apply(update, TIMINGS), others, message)
 
 
 def by_status(message: Message) -> dict[str, int | None]:
@@ -91,7 +91,7 @@ def test_a_message_with_only_unknown_statuses_is_unknown_and_pending() -> None:
 def test_an_unknown_status_is_recorded_and_changes_nothing_else(known: str) -> None:
     before = a_message(known)
 
-    after = before.learn(an_update(FUTURE, after=9), LIFETIMES)
+    after = before.apply(an_update(FUTURE, after=9), TIMINGS)
 
     assert by_status(after) == {known: None, FUTURE: None}
     untouched = {"transitions", "updated_at"}
@@ -100,7 +100,7 @@ def test_an_unknown_status_is_recorded_and_changes_nothing_else(known: str) -> N
     }
 
 
-@pytest.mark.parametrize("status", ["refused", "not_found", "unknown"])
+@pytest.mark.parametrize("status", ["rejected", "presumed_unsent", "unknown"])
 def test_our_own_words_mean_nothing_when_twilio_says_them(status: str) -> None:
     message = a_message("sent", status)
 
@@ -111,7 +111,7 @@ def test_our_own_words_mean_nothing_when_twilio_says_them(status: str) -> None:
 def test_repeating_an_update_changes_nothing_at_all(status: str) -> None:
     message = a_message("queued", an_update(status, error_code=30003))
 
-    repeated = message.learn(an_update(status, error_code=30003, after=99), LIFETIMES)
+    repeated = message.apply(an_update(status, error_code=30003, after=99), TIMINGS)
 
     assert repeated is message
 
@@ -140,14 +140,14 @@ def test_each_status_has_its_outcome_from_the_first_write(status: str, outcome: 
 def test_unconfirmed_is_not_left_for_a_status_that_is_not_final(status: str) -> None:
     message = Message.from_record(a_message("sending").as_record() | {"outcome": "unconfirmed"})
 
-    assert message.learn(an_update(status), LIFETIMES).outcome == Outcome.UNCONFIRMED
+    assert message.apply(an_update(status), TIMINGS).outcome == Outcome.UNCONFIRMED
 
 
 @pytest.mark.parametrize("status", ["delivered", "undelivered", "canceled"])
 def test_a_late_final_status_replaces_unconfirmed(status: str) -> None:
     message = Message.from_record(a_message("sent").as_record() | {"outcome": "unconfirmed"})
 
-    assert message.learn(an_update(status), LIFETIMES).outcome == a_message(status).outcome
+    assert message.apply(an_update(status), TIMINGS).outcome == a_message(status).outcome
 
 
 # --- I3: error codes -----------------------------------------------------------------------------
@@ -179,7 +179,7 @@ def test_the_code_of_a_lower_failure_serves_where_the_highest_has_none() -> None
 def test_a_repeat_that_brings_a_code_fills_it_in() -> None:
     message = a_message("sent", "undelivered")
 
-    filled = message.learn(an_update("undelivered", error_code=30005, after=9), LIFETIMES)
+    filled = message.apply(an_update("undelivered", error_code=30005, after=9), TIMINGS)
 
     assert filled.error_code == 30005
     assert by_status(filled) == {"sent": None, "undelivered": 30005}
@@ -190,10 +190,10 @@ def test_the_first_code_learned_for_a_status_stays_and_a_different_one_contradic
     message = a_message(an_update("undelivered", error_code=30003))
     other = an_update("undelivered", error_code=30005, after=9)
 
-    assert message.learn(other, LIFETIMES).error_code == 30003
-    assert message.contradicts(other)
-    assert not message.contradicts(an_update("undelivered"))
-    assert not message.contradicts(an_update("failed", error_code=30005))
+    assert message.apply(other, TIMINGS).error_code == 30003
+    assert message.conflicts_with(other)
+    assert not message.conflicts_with(an_update("undelivered"))
+    assert not message.conflicts_with(an_update("failed", error_code=30005))
 
 
 def test_a_code_on_a_status_that_is_no_failure_stays_in_its_transition() -> None:
@@ -210,7 +210,7 @@ def test_a_code_on_a_status_that_is_no_failure_stays_in_its_transition() -> None
 def test_the_update_that_makes_a_message_failed_makes_its_notice_due(status: str) -> None:
     message = a_message("sent", status)
 
-    assert message.notice is Notice.DUE
+    assert message.notice is NoticeState.DUE
     assert message.notice_id == f"{MESSAGE_SID}:failure"
     assert message.notice_due == "due#f"
 
@@ -218,29 +218,37 @@ def test_the_update_that_makes_a_message_failed_makes_its_notice_due(status: str
 def test_a_second_failure_owes_no_second_notice() -> None:
     told = a_message("failed").told(NOON).told(NOON)
 
-    after = told.learn(an_update("undelivered"), LIFETIMES)
+    after = told.apply(an_update("undelivered"), TIMINGS)
 
-    assert after.notice is Notice.SENT
+    assert after.notice is NoticeState.SENT
     assert after.notice_due is None
 
 
 @pytest.mark.parametrize(
     ("steps", "ends"),
     [
-        ([], [Notice.DUE, Notice.WITHDRAWN]),
+        ([], [NoticeState.DUE, NoticeState.WITHDRAWN]),
         (
             ["tell"],
-            [Notice.TELLING, Notice.RECOVERY_DUE, Notice.TELLING, Notice.RECOVERED],
+            [
+                NoticeState.PUBLISHING,
+                NoticeState.RECOVERY_DUE,
+                NoticeState.PUBLISHING,
+                NoticeState.RECOVERED,
+            ],
         ),
-        (["tell", "tell"], [Notice.RECOVERY_DUE, Notice.TELLING, Notice.RECOVERED]),
+        (
+            ["tell", "tell"],
+            [NoticeState.RECOVERY_DUE, NoticeState.PUBLISHING, NoticeState.RECOVERED],
+        ),
     ],
 )
 def test_a_message_that_is_delivered_after_all_ends_its_notice_as_far_as_people_know(
-    steps: list[str], ends: list[Notice]
+    steps: list[str], ends: list[NoticeState]
 ) -> None:
     message = reduce(lambda known, _: known.told(NOON), steps, a_message("undelivered"))
 
-    states = [message.learn(an_update("delivered"), LIFETIMES)]
+    states = [message.apply(an_update("delivered"), TIMINGS)]
     while states[-1].told(NOON) != states[-1]:
         states.append(states[-1].told(NOON))
 
@@ -251,42 +259,44 @@ def test_a_message_that_is_delivered_after_all_ends_its_notice_as_far_as_people_
 def test_a_recovery_has_an_id_of_its_own_and_keeps_it() -> None:
     message = a_message("failed").told(NOON).told(NOON)
 
-    owed = message.learn(an_update("delivered"), LIFETIMES)
+    owed = message.apply(an_update("delivered"), TIMINGS)
     telling = owed.told(NOON)
-    read_meanwhile = telling.learn(an_update("read"), LIFETIMES)
+    read_meanwhile = telling.apply(an_update("read"), TIMINGS)
 
     assert message.notice_id == f"{MESSAGE_SID}:failure"
-    assert not message.tells_recovery
+    assert not message.is_recovery_notice
     for recovered in (owed, telling, read_meanwhile, read_meanwhile.told(NOON)):
         assert recovered.notice_id == f"{MESSAGE_SID}:recovery"
-        assert recovered.tells_recovery
-    assert read_meanwhile.told(NOON).notice is Notice.RECOVERED
+        assert recovered.is_recovery_notice
+    assert read_meanwhile.told(NOON).notice is NoticeState.RECOVERED
 
 
 def test_an_update_that_waited_in_a_queue_does_not_make_a_claim_look_old() -> None:
     claimed = a_message("failed").told(NOON + timedelta(hours=2))
 
-    learned = claimed.learn(an_update("undelivered", after=60), LIFETIMES)
+    learned = claimed.apply(an_update("undelivered", after=60), TIMINGS)
 
     assert learned.updated_at == NOON + timedelta(hours=2)
     assert learned.transitions[-1].at == NOON + timedelta(seconds=60)
 
 
-@pytest.mark.parametrize("notice", [Notice.MUTED, Notice.WITHDRAWN, Notice.RECOVERED])
-def test_nobody_is_told_of_a_recovery_who_was_not_told_of_a_failure(notice: Notice) -> None:
+@pytest.mark.parametrize(
+    "notice", [NoticeState.MUTED, NoticeState.WITHDRAWN, NoticeState.RECOVERED]
+)
+def test_nobody_is_told_of_a_recovery_who_was_not_told_of_a_failure(notice: NoticeState) -> None:
     message = Message.from_record(a_message("failed").as_record() | {"notice": notice})
 
-    assert message.learn(an_update("delivered"), LIFETIMES).notice is notice
+    assert message.apply(an_update("delivered"), TIMINGS).notice is notice
 
 
 # --- lists, times, expiry ------------------------------------------------------------------------
 
 
 def test_a_pending_message_waits_to_be_asked_about() -> None:
-    message = a_message("queued", "sent", lifetimes=Lifetimes(reconcile_after=timedelta(hours=1)))
+    message = a_message("queued", "sent", timings=Timings(reconcile_after=timedelta(hours=1)))
 
-    assert message.watch == "awaiting#f"
-    assert message.watch_at == NOON + timedelta(hours=1)
+    assert message.list_key == "pending#f"
+    assert message.list_at == NOON + timedelta(hours=1)
 
 
 def test_a_scheduled_message_is_left_alone_until_it_was_sent() -> None:
@@ -294,7 +304,7 @@ def test_a_scheduled_message_is_left_alone_until_it_was_sent() -> None:
 
     message = a_message(an_update("scheduled", send_at=send_at))
 
-    assert message.watch_at == send_at + timedelta(minutes=60)
+    assert message.list_at == send_at + timedelta(minutes=60)
     assert message.expires_at == int((send_at + timedelta(days=400)).timestamp())
 
 
@@ -307,7 +317,7 @@ def test_a_callback_that_comes_before_the_scheduled_send_is_stored_changes_nothi
     pending = a_message(FUTURE, an_update("scheduled", send_at=send_at))
 
     assert message.expires_at == int((send_at + timedelta(days=400)).timestamp())
-    assert pending.watch_at == send_at + timedelta(minutes=60)
+    assert pending.list_at == send_at + timedelta(minutes=60)
 
 
 def test_a_failed_message_stands_on_the_list_of_the_day_it_failed() -> None:
@@ -315,15 +325,15 @@ def test_a_failed_message_stands_on_the_list_of_the_day_it_failed() -> None:
         "sent", an_update("failed", after=86400), an_update("undelivered", after=9e5)
     )
 
-    assert message.watch == "failed#2026-11-24#f"
-    assert message.watch_at == message.final_at == NOON + timedelta(days=1)
+    assert message.list_key == "failed#2026-11-24#f"
+    assert message.list_at == message.final_at == NOON + timedelta(days=1)
 
 
 @pytest.mark.parametrize("status", ["delivered", "read", "canceled"])
 def test_a_message_that_needs_nobody_any_more_stands_on_no_list(status: str) -> None:
     message = a_message("sent", status)
 
-    assert (message.watch, message.watch_at) == (None, None)
+    assert (message.list_key, message.list_at) == (None, None)
 
 
 def test_final_at_is_of_the_transition_that_set_the_outcome() -> None:
@@ -390,10 +400,10 @@ def test_a_context_keeps_the_first_value_of_a_name_twenty_names_and_a_kilobyte()
     ("update", "effect"),
     [
         (an_update("delivered"), Effect.ADVANCED),
-        (an_update("queued"), Effect.LATE),
-        (an_update("sent"), Effect.REPEATED),
-        (an_update("sent", error_code=1), Effect.FILLED_IN),
-        (an_update("sent", reference="order-1"), Effect.FILLED_IN),
+        (an_update("queued"), Effect.OUT_OF_ORDER),
+        (an_update("sent"), Effect.DUPLICATE),
+        (an_update("sent", error_code=1), Effect.ENRICHED),
+        (an_update("sent", reference="order-1"), Effect.ENRICHED),
         (an_update(FUTURE), Effect.UNKNOWN),
     ],
 )
@@ -434,14 +444,14 @@ def test_an_update_survives_being_written_down(update: StatusUpdate) -> None:
 
 def test_a_request_that_was_refused_is_kept_like_a_failed_message() -> None:
     update = an_update(
-        "refused", message_sid="rq_" + "a" * 32, error_code=21211, source=Source.SEND
+        "rejected", message_sid="rq_" + "a" * 32, error_code=21211, source=Source.SEND
     )
 
-    message = Message.never_sent(update, LIFETIMES)
+    message = Message.from_unsent_request(update, TIMINGS)
 
-    assert (message.status, message.outcome, message.error_code) == ("refused", "failed", 21211)
-    assert (message.notice, message.watch) == (Notice.DUE, "failed#2026-11-23#a")
-    assert [entry.status for entry in message.transitions] == ["refused"]
+    assert (message.status, message.outcome, message.error_code) == ("rejected", "failed", 21211)
+    assert (message.notice, message.list_key) == (NoticeState.DUE, "failed#2026-11-23#a")
+    assert [entry.status for entry in message.transitions] == ["rejected"]
 
 
 # --- waiting, and giving up ----------------------------------------------------------------------
@@ -456,29 +466,29 @@ def test_a_message_is_asked_about_as_late_again_as_it_has_been_quiet_but_once_a_
 ) -> None:
     now = NOON + timedelta(hours=quiet_for)
 
-    asked_next = a_message("sent").asked_next(now, Lifetimes())
+    next_check_at = a_message("sent").next_check_at(now, Timings())
 
-    assert asked_next == now + timedelta(hours=asked_in)
+    assert next_check_at == now + timedelta(hours=asked_in)
 
 
 def test_a_scheduled_message_is_not_asked_about_before_it_may_have_been_sent() -> None:
     send_at = NOON + timedelta(days=7)
     scheduled = a_message(an_update("scheduled", send_at=send_at))
 
-    assert scheduled.watch_at == send_at + timedelta(hours=1)
-    assert scheduled.asked_next(NOON, Lifetimes()) == send_at + timedelta(hours=1)
-    assert not scheduled.is_overdue(send_at + timedelta(hours=71), Lifetimes())
+    assert scheduled.list_at == send_at + timedelta(hours=1)
+    assert scheduled.next_check_at(NOON, Timings()) == send_at + timedelta(hours=1)
+    assert not scheduled.is_overdue(send_at + timedelta(hours=71), Timings())
 
 
 @pytest.mark.parametrize("status", ["delivered", "undelivered", "canceled"])
 def test_a_message_that_ended_never_becomes_unconfirmed(status: str) -> None:
     message = a_message(status)
 
-    assert message.unconfirmed(NOON) is message
+    assert message.as_unconfirmed(NOON) is message
 
 
 @pytest.mark.parametrize("status", ["sent", "undelivered"])
 def test_only_a_request_that_was_not_found_can_be_sent_after_all(status: str) -> None:
     message = a_message(status)
 
-    assert message.sent_after_all(NOON) is message
+    assert message.as_superseded(NOON) is message

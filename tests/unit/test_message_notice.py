@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from delivery.domain.messages import Lifetimes, Message, Source, StatusUpdate
+from delivery.domain.messages import Message, Source, StatusUpdate, Timings
 from delivery.twilio.error_codes import Category
 from functions.notify_failure.episode import episode_id_of
 from functions.notify_failure.message_notice import compose
@@ -199,7 +199,7 @@ def test_a_failure_without_a_code_or_with_an_unknown_one_says_so_and_where_to_lo
 
 def test_a_recovery_is_good_news_and_asks_for_nothing() -> None:
     told = a_failure().told(NOON).told(NOON)
-    recovered = told.learn(an_update("delivered", after=4000), Lifetimes())
+    recovered = told.apply(an_update("delivered", after=4000), Timings())
 
     notice = a_notice(recovered)
 
@@ -213,9 +213,9 @@ def test_a_recovery_is_good_news_and_asks_for_nothing() -> None:
 
 def test_a_recovery_names_the_failure_that_people_were_told_of() -> None:
     late = an_update("failed", error_code=30007, after=70)
-    told = a_failure().told(NOON).told(NOON).learn(late, Lifetimes())
+    told = a_failure().told(NOON).told(NOON).apply(late, Timings())
 
-    notice = a_notice(told.learn(an_update("delivered", after=4000), Lifetimes()))
+    notice = a_notice(told.apply(an_update("delivered", after=4000), Timings()))
 
     assert context_of(notice)["error_code"] == context_of(a_notice())["error_code"] == "30003"
 
@@ -227,10 +227,10 @@ def a_refusal(status: str) -> StatusUpdate:
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [("refused", "was refused"), ("not_found", "was probably not sent")]
+    ("status", "words"), [("rejected", "was refused"), ("presumed_unsent", "was probably not sent")]
 )
 def test_a_request_that_became_no_message_is_told_in_its_own_words(status: str, words: str) -> None:
-    message = Message.never_sent(a_refusal(status), Lifetimes())
+    message = Message.from_unsent_request(a_refusal(status), Timings())
 
     notice = a_notice(message)
 
@@ -242,7 +242,9 @@ def test_a_request_that_became_no_message_is_told_in_its_own_words(status: str, 
 
 def test_a_request_that_was_not_found_is_told_with_what_to_do_about_it() -> None:
     notice = a_notice(
-        Message.never_sent(replace(a_refusal("not_found"), error_code=None), Lifetimes())
+        Message.from_unsent_request(
+            replace(a_refusal("presumed_unsent"), error_code=None), Timings()
+        )
     )
 
     assert "was probably not sent: No trace of it at Twilio" in notice.subject
@@ -252,7 +254,9 @@ def test_a_request_that_was_not_found_is_told_with_what_to_do_about_it() -> None
 
 
 def test_a_request_that_was_refused_here_is_not_looked_for_at_twilio() -> None:
-    refused = Message.never_sent(replace(a_refusal("refused"), error_code=None), Lifetimes())
+    refused = Message.from_unsent_request(
+        replace(a_refusal("rejected"), error_code=None), Timings()
+    )
 
     notice = a_notice(refused)
 
@@ -269,9 +273,11 @@ def test_a_message_that_may_have_gone_out_all_the_same_is_not_just_sent_again() 
 
 
 def test_a_request_that_was_sent_after_all_says_where_its_message_is_found() -> None:
-    told = Message.never_sent(a_refusal("not_found"), Lifetimes()).told(NOON).told(NOON)
+    told = (
+        Message.from_unsent_request(a_refusal("presumed_unsent"), Timings()).told(NOON).told(NOON)
+    )
 
-    notice = a_notice(told.sent_after_all(NOON))
+    notice = a_notice(told.as_superseded(NOON))
 
     assert notice.subject.startswith("Sent after all: message to ")
     assert "Request rq_aaa" in notice.email

@@ -6,49 +6,51 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.send_message.rate_limit import BURST, HORIZON, IDLE, Pace, Turn, length
+from functions.send_message.rate_limit import BURST, HORIZON, IDLE, RateLimit, Reservation, length
 
 NOW = 1_795_435_200_000
 SECOND = 1000
 
 
-def turns_of(pace: Pace, *lengths: int, until: int = 5 * SECOND, chance: float = 0) -> list[Turn]:
+def turns_of(
+    pace: RateLimit, *lengths: int, until: int = 5 * SECOND, chance: float = 0
+) -> list[Reservation]:
     _, turns = pace.reserved(lengths, now=NOW, until=NOW + until, chance=chance)
     return turns
 
 
-def goes(after: int) -> Turn:
-    return Turn(at=NOW + after, goes=True)
+def goes(after: int) -> Reservation:
+    return Reservation(at=NOW + after, goes=True)
 
 
-def comes_back(after: int) -> Turn:
-    return Turn(at=NOW + after, goes=False)
+def comes_back(after: int) -> Reservation:
+    return Reservation(at=NOW + after, goes=False)
 
 
 def test_the_messages_of_a_sender_go_one_after_the_other() -> None:
-    pace = Pace(free_at=NOW)
+    pace = RateLimit(free_at=NOW)
 
     assert turns_of(pace, SECOND, SECOND, SECOND) == [goes(0), goes(1000), goes(2000)]
 
 
 def test_a_message_of_several_segments_takes_so_much_longer() -> None:
-    pace = Pace(free_at=NOW)
+    pace = RateLimit(free_at=NOW)
 
     assert turns_of(pace, 3 * SECOND, SECOND) == [goes(0), goes(3000)]
 
 
 def test_after_a_pause_a_second_is_made_up_for_at_once() -> None:
-    assert turns_of(Pace(), 500, 500, 500, 500) == [goes(0), goes(0), goes(0), goes(500)]
+    assert turns_of(RateLimit(), 500, 500, 500, 500) == [goes(0), goes(0), goes(0), goes(500)]
 
 
 def test_what_others_have_reserved_is_theirs() -> None:
-    pace, _ = Pace(free_at=NOW).reserved([SECOND] * 2, now=NOW, until=NOW + 5000, chance=0)
+    pace, _ = RateLimit(free_at=NOW).reserved([SECOND] * 2, now=NOW, until=NOW + 5000, chance=0)
 
     assert turns_of(pace, SECOND) == [goes(2000)]
 
 
 def test_who_cannot_go_soon_comes_back_when_it_may_be_its_turn() -> None:
-    turns = turns_of(Pace(free_at=NOW), *[SECOND] * 8, until=2 * SECOND)
+    turns = turns_of(RateLimit(free_at=NOW), *[SECOND] * 8, until=2 * SECOND)
 
     assert turns == [
         *(goes(1000 * number) for number in range(3)),
@@ -57,20 +59,20 @@ def test_who_cannot_go_soon_comes_back_when_it_may_be_its_turn() -> None:
 
 
 def test_those_who_come_later_come_back_after_those_who_came_before() -> None:
-    pace, _ = Pace(free_at=NOW).reserved([SECOND] * 8, now=NOW, until=NOW + 2000, chance=0)
+    pace, _ = RateLimit(free_at=NOW).reserved([SECOND] * 8, now=NOW, until=NOW + 2000, chance=0)
 
     assert turns_of(pace, SECOND, SECOND, until=2 * SECOND) == [comes_back(8000), comes_back(9000)]
 
 
 def test_who_comes_back_goes_if_there_is_room_whoever_it_is() -> None:
-    pace = Pace(free_at=NOW + SECOND, return_at=NOW + 100 * SECOND)
+    pace = RateLimit(free_at=NOW + SECOND, return_at=NOW + 100 * SECOND)
 
     assert turns_of(pace, SECOND) == [goes(1000)]
 
 
 @pytest.mark.parametrize("chance", [0, 0.5, 1])
 def test_beyond_the_horizon_they_come_back_spread_and_take_nobodys_place(chance: float) -> None:
-    pace = Pace(free_at=NOW + 10 * SECOND, return_at=NOW + HORIZON + 1)
+    pace = RateLimit(free_at=NOW + 10 * SECOND, return_at=NOW + HORIZON + 1)
 
     after, (turn,) = pace.reserved([SECOND], now=NOW, until=NOW, chance=chance)
 
@@ -79,7 +81,7 @@ def test_beyond_the_horizon_they_come_back_spread_and_take_nobodys_place(chance:
 
 
 def test_a_sender_that_has_sent_nothing_for_long_has_nobody_who_comes_back() -> None:
-    emptied = Pace(free_at=NOW - IDLE, return_at=NOW + HORIZON)
+    emptied = RateLimit(free_at=NOW - IDLE, return_at=NOW + HORIZON)
 
     turns = turns_of(emptied, *[SECOND] * 3, until=0)
 
@@ -105,7 +107,7 @@ def test_a_segment_takes_its_part_of_a_second(
 def test_in_no_stretch_of_time_more_goes_than_the_rate_and_the_burst_allow(
     batches: list[tuple[int, list[int]]],
 ) -> None:
-    pace, now = Pace(), NOW
+    pace, now = RateLimit(), NOW
     gone: list[tuple[int, int]] = []
     for passed, lengths in batches:
         now += passed

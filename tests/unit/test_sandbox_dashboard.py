@@ -47,7 +47,7 @@ def bars_of(graph: str, *messages: dict[str, Any], **queues: int) -> dict[str, s
 
 
 def test_outcomes_are_counted_and_the_rate_is_of_messages_with_a_final_outcome() -> None:
-    unconfirmed = a_message("sent").unconfirmed(NOW).as_record()
+    unconfirmed = a_message("sent").as_unconfirmed(NOW).as_record()
     messages = [a_delivery(1), a_delivery(2), a_failure(30003), unconfirmed, a_record("sent")]
 
     assert numbers_of(messages) == {

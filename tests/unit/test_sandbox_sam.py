@@ -80,13 +80,15 @@ def test_it_deploys_what_was_built_with_the_parameters(
     built.mkdir(parents=True)
     (built / "template.yaml").write_text(BUILT)
 
-    a_sam(project, monkeypatch).deploy(stack_name="delivery", parameters={"RetentionDays": "7"})
+    a_sam(project, monkeypatch).deploy(
+        stack_name="delivery", parameters={"MessageRetentionDays": "7"}
+    )
 
     log = (project / "run" / "sam-deploy.log").read_text()
     assert f"--template-file {built / 'emulated.yaml'}" in log
     assert (built / "emulated.yaml").read_text() == BUILT
     assert "--stack-name delivery" in log
-    assert "--parameter-overrides RetentionDays=7" in log
+    assert "--parameter-overrides MessageRetentionDays=7" in log
 
 
 def test_without_sam_the_person_is_told_how_to_get_it(

@@ -13,21 +13,21 @@ from delivery.domain.messages import (
     FINAL_OUTCOME,
     RANK,
     Effect,
-    Lifetimes,
     Message,
-    Notice,
+    NoticeState,
     Outcome,
     Source,
     StatusUpdate,
+    Timings,
     rank,
     within_context_limits,
 )
 from tests.builders import MESSAGE_SID, NOON, an_update
 
-LIFETIMES = Lifetimes()
+TIMINGS = Timings()
 CODES = [30003, 30005, 21610]
 
-statuses = st.sampled_from([*RANK, "paused_by_carrier", "unknown", "refused", "not_found"])
+statuses = st.sampled_from([*RANK, "paused_by_carrier", "unknown", "rejected", "presumed_unsent"])
 codes = st.none() | st.sampled_from(CODES)
 times = st.datetimes(
     datetime(2020, 1, 1),  # noqa: DTZ001 -- hypothesis adds the zone itself
@@ -51,9 +51,9 @@ histories = st.lists(updates, min_size=1, max_size=8)
 
 def states_of(history: Sequence[StatusUpdate]) -> list[Message]:
     """The message after each of the updates."""
-    states = [Message.first_heard_of(history[0], LIFETIMES)]
+    states = [Message.from_first_update(history[0], TIMINGS)]
     for update in history[1:]:
-        states.append(states[-1].learn(update, LIFETIMES))
+        states.append(states[-1].apply(update, TIMINGS))
     return states
 
 
@@ -121,14 +121,14 @@ def test_what_an_update_does_is_what_is_counted_of_it(
 ) -> None:
     before = states_of(history)[-1]
 
-    after, effect = before.learn(update, LIFETIMES), before.effect_of(update)
+    after, effect = before.apply(update, TIMINGS), before.effect_of(update)
 
-    assert (after is before) == (effect is Effect.REPEATED)
+    assert (after is before) == (effect is Effect.DUPLICATE)
     assert (len(after.transitions) > len(before.transitions)) == (
-        effect in {Effect.ADVANCED, Effect.LATE, Effect.UNKNOWN}
+        effect in {Effect.ADVANCED, Effect.OUT_OF_ORDER, Effect.UNKNOWN}
     )
     assert (after.status_rank > before.status_rank) == (effect is Effect.ADVANCED)
-    assert after.learn(update, LIFETIMES) is after
+    assert after.apply(update, TIMINGS) is after
 
 
 @given(histories)
@@ -177,16 +177,16 @@ def test_the_code_is_that_of_the_highest_failure_that_has_one_while_the_message_
 # --- I4 ------------------------------------------------------------------------------------------
 
 NEXT = {
-    (None, Notice.DUE),
-    (Notice.DUE, Notice.TELLING),
-    (Notice.DUE, Notice.WITHDRAWN),
-    (Notice.TELLING, Notice.SENT),
-    (Notice.TELLING, Notice.RECOVERY_DUE),
-    (Notice.TELLING, Notice.RECOVERED),
-    (Notice.SENT, Notice.RECOVERY_DUE),
-    (Notice.RECOVERY_DUE, Notice.TELLING),
+    (None, NoticeState.DUE),
+    (NoticeState.DUE, NoticeState.PUBLISHING),
+    (NoticeState.DUE, NoticeState.WITHDRAWN),
+    (NoticeState.PUBLISHING, NoticeState.SENT),
+    (NoticeState.PUBLISHING, NoticeState.RECOVERY_DUE),
+    (NoticeState.PUBLISHING, NoticeState.RECOVERED),
+    (NoticeState.SENT, NoticeState.RECOVERY_DUE),
+    (NoticeState.RECOVERY_DUE, NoticeState.PUBLISHING),
 }
-OWED = {Notice.DUE, Notice.TELLING, Notice.RECOVERY_DUE}
+OWED = {NoticeState.DUE, NoticeState.PUBLISHING, NoticeState.RECOVERY_DUE}
 
 
 @given(st.lists(updates | st.none(), min_size=1, max_size=12), updates)
@@ -195,30 +195,30 @@ def test_a_notice_never_skips_a_state_and_ends_as_far_as_people_know(
     actions: list[StatusUpdate | None], first: StatusUpdate
 ) -> None:
     """None stands for the notifier's next step."""
-    states = [Message.first_heard_of(first, LIFETIMES)]
+    states = [Message.from_first_update(first, TIMINGS)]
     for number, action in enumerate([*actions, None, None, None, None]):
         known = states[-1]
         at = NOON + timedelta(days=30, seconds=number)
-        states.append(known.learn(action, LIFETIMES) if action else known.told(at))
+        states.append(known.apply(action, TIMINGS) if action else known.told(at))
 
     for before, after in pairwise(states):
         step = (before.notice, after.notice)
         assert step[0] is step[1] or step in NEXT
-        if step == (Notice.TELLING, Notice.RECOVERED):
-            assert before.tells_recovery
+        if step == (NoticeState.PUBLISHING, NoticeState.RECOVERED):
+            assert before.is_recovery_notice
         assert (after.notice_due is not None) == (after.notice in OWED)
         assert (after.notice_id is None) == (after.notice is None)
         assert after.outcome is not Outcome.FAILED or after.notice is not None
         if after.notice in OWED and before.notice in OWED:
             assert after.updated_at >= before.updated_at
     passed = {state.notice for state in states}
-    told = {Notice.SENT, Notice.RECOVERED} & passed
+    told = {NoticeState.SENT, NoticeState.RECOVERED} & passed
     match states[-1].notice:
-        case Notice.SENT:
+        case NoticeState.SENT:
             assert states[-1].outcome is Outcome.FAILED
-        case Notice.WITHDRAWN:
+        case NoticeState.WITHDRAWN:
             assert not told
-        case Notice.RECOVERED:
+        case NoticeState.RECOVERED:
             assert states[-1].outcome is not Outcome.FAILED
         case end:
             assert end is None
@@ -248,7 +248,7 @@ texts = st.text(max_size=20)
     )
 )
 def test_an_update_and_its_message_survive_being_written_down(update: StatusUpdate) -> None:
-    message = Message.first_heard_of(update, LIFETIMES)
+    message = Message.from_first_update(update, TIMINGS)
 
     assert StatusUpdate.from_record(json.loads(json.dumps(update.as_record()))) == update
     assert Message.from_record(json.loads(json.dumps(message.as_record()))) == message

@@ -21,7 +21,7 @@ from delivery.twilio.client import (
     CredentialsRefused,
     MessageResource,
     OutcomeUnknown,
-    Refused,
+    RequestRejected,
     Throttled,
     TwilioClient,
     TwilioError,
@@ -167,13 +167,13 @@ def test_a_message_shows_neither_numbers_nor_text_when_it_is_printed(
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
-        (refused(400, 21211), Refused),
-        (refused(400, 21610), Refused),
-        (refused(403, 20005), Refused),
-        (refused(404, 20404), Refused),
-        (refused(409, 20409), Refused),
-        (Reply(status=400, body=b"<html>proxy</html>"), Refused),
-        (Reply(status=413, body=b"[1]"), Refused),
+        (refused(400, 21211), RequestRejected),
+        (refused(400, 21610), RequestRejected),
+        (refused(403, 20005), RequestRejected),
+        (refused(404, 20404), RequestRejected),
+        (refused(409, 20409), RequestRejected),
+        (Reply(status=400, body=b"<html>proxy</html>"), RequestRejected),
+        (Reply(status=413, body=b"[1]"), RequestRejected),
         (refused(401, 20003), CredentialsRefused),
         (refused(401), CredentialsRefused),
         (Reply(status=401, body=b"<html>"), CredentialsRefused),
@@ -220,7 +220,7 @@ def test_a_refusal_carries_twilios_code(
 ) -> None:
     server.will(refused(400, 21610))
 
-    with pytest.raises(Refused) as raised:
+    with pytest.raises(RequestRejected) as raised:
         send(client, clock)
 
     assert (raised.value.status, raised.value.code) == (400, 21610)
@@ -232,7 +232,7 @@ def test_a_refusal_with_an_odd_code_has_none(
 ) -> None:
     server.will(refused(400, code))
 
-    with pytest.raises(Refused) as raised:
+    with pytest.raises(RequestRejected) as raised:
         send(client, clock)
 
     assert raised.value.code is None
@@ -614,7 +614,7 @@ def test_credentials_go_nowhere_but_to_twilio(
     [
         (refused(429), Unavailable, 1),
         (refused(401), CredentialsRefused, 1),
-        (refused(404), Refused, 1),
+        (refused(404), RequestRejected, 1),
         (refused(500), OutcomeUnknown, 2),
         (DROPPED, OutcomeUnknown, 2),
         (Reply(status=200, body=b"{}"), OutcomeUnknown, 1),
@@ -685,7 +685,7 @@ def test_a_message_that_twilio_still_works_on_is_not_deleted_and_has_a_code_of_i
 ) -> None:
     server.will(refused(409, 20009))
 
-    with pytest.raises(Refused) as error:
+    with pytest.raises(RequestRejected) as error:
         delete(client, clock)
 
     assert error.value.code == NOT_COMPLETE

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from delivery.domain.messages import Lifetimes, Message, Notice, Outcome, Source
+from delivery.domain.messages import Message, NoticeState, Outcome, Source, Timings
 from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.storage.cursor import Page
 from delivery.storage.message_lists import Count
-from delivery.text.identifiers import Kind, Meaning
+from delivery.text.identifiers import Kind, LookupCandidate
 from functions.dashboard_widget import views
 from functions.dashboard_widget.labels import STATE_IN_WORDS
 from functions.dashboard_widget.lookup import Counts, Failures, Place, Several
@@ -51,7 +51,7 @@ def detail(message: Message, **viewer: Any) -> Screen:
 
 def never_sent(status: str) -> Message:
     update = an_update(status, message_sid="rq_" + "2" * 32, source=Source.SEND)
-    return Message.never_sent(update, Lifetimes())
+    return Message.from_unsent_request(update, Timings())
 
 
 # --- the list of failures ------------------------------------------------------------------------
@@ -89,14 +89,14 @@ def test_a_failure_says_whether_to_send_it_again(
 
 
 def test_a_request_that_was_not_found_is_never_sent_again_under_its_key() -> None:
-    screen = list_of_failures(never_sent("not_found"))
+    screen = list_of_failures(never_sent("presumed_unsent"))
 
     assert "No trace of it at Twilio" in screen.texts
     assert "Under its old key it is never sent again" in screen.text
 
 
 def test_a_request_that_was_no_request_says_where_its_fields_are_named() -> None:
-    assert "which fields are wrong" in list_of_failures(never_sent("refused")).text
+    assert "which fields are wrong" in list_of_failures(never_sent("rejected")).text
 
 
 def test_a_failures_details_open_above_the_list() -> None:
@@ -146,7 +146,7 @@ def test_counts_stand_above_the_list() -> None:
     counts = Counts(
         failed=Count(number=12),
         unconfirmed=Count(number=0),
-        awaiting=Count(number=12345, is_all=False),
+        pending=Count(number=12345, is_all=False),
         awaiting_long=None,
         in_doubt=Count(number=3),
     )
@@ -183,7 +183,7 @@ def test_a_message_is_shown_with_all_that_is_known_of_it() -> None:
         an_update("undelivered", after=4000, error_code=30003, carrier_time="2611231206"),
     )
 
-    screen = detail(replace(message, notice=Notice.SENT))
+    screen = detail(replace(message, notice=NoticeState.SENT))
 
     for fact in (
         message.message_sid,
@@ -277,7 +277,7 @@ def test_a_message_on_its_way_says_what_it_waits_for() -> None:
 
 
 def test_a_message_that_nobody_confirmed_says_so() -> None:
-    message = a_message("sent").unconfirmed(NOON)
+    message = a_message("sent").as_unconfirmed(NOON)
 
     assert "nothing final came in time; Twilio's last word counts" in detail(message).texts
 
@@ -294,7 +294,7 @@ def test_a_message_of_which_only_the_sid_is_left_is_shown() -> None:
 def several(*messages: Message, kind: Kind, value: str, token: str | None = None) -> Screen:
     viewer = a_viewer()
     page = Page(messages=messages, next_token=token)
-    listed = Several(meaning=Meaning(kind=kind, value=value), page=page)
+    listed = Several(meaning=LookupCandidate(kind=kind, value=value), page=page)
     return Screen(views.widget(viewer, views.found(viewer, listed), asked=value))
 
 
@@ -430,6 +430,6 @@ def test_every_outcome_has_its_word(outcome: Outcome) -> None:
     assert detail(replace(a_message("queued"), outcome=outcome)).texts
 
 
-@pytest.mark.parametrize("notice", list(Notice))
-def test_how_far_people_were_told_has_its_words(notice: Notice) -> None:
+@pytest.mark.parametrize("notice", list(NoticeState))
+def test_how_far_people_were_told_has_its_words(notice: NoticeState) -> None:
     assert "Notice" in detail(replace(a_message("failed"), notice=notice)).texts

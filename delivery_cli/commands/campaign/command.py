@@ -60,8 +60,8 @@ def _as_json(tally: Tally, problems_file: Path | None) -> Json:
     refused = [_problem(row, problem) for row, problem in tally.problems.items()]
     return {
         "rows": tally.rows,
-        "accepted": len(taken),
-        "refused": len(refused),
+        "queued": len(taken),
+        "invalid": len(refused),
         "open": tally.open,
         "problems_file": str(problems_file) if problems_file else None,
         "results": sorted([*taken, *refused], key=lambda it: it["row"]),

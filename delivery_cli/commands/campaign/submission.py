@@ -18,8 +18,8 @@ from delivery_cli.errors import CommandError, NoAnswer
 from delivery_cli.messages_api import Json, MessagesApi
 from delivery_cli.terminal_text import counted
 
-_MOST_MESSAGES: Final = 1000
-_MOST_BYTES: Final = 3 * 1024 * 1024  # the API takes 4 MiB
+_MAX_MESSAGES: Final = 1000
+_MAX_BYTES: Final = 3 * 1024 * 1024  # the API takes 4 MiB
 _TRIES: Final = 5
 _PAUSE_SECONDS: Final = 2.0
 _THROTTLED: Final = HTTPStatus.TOO_MANY_REQUESTS
@@ -58,7 +58,7 @@ def queue_all(
         CommandError: after some tries there are still rows that are not known to be queued.
     """
     asked = _fit(layout, tally)
-    for batch in batches(asked, most=_MOST_MESSAGES, most_bytes=_MOST_BYTES, size=_size):
+    for batch in batches(asked, most=_MAX_MESSAGES, most_bytes=_MAX_BYTES, size=_size):
         _queue(api, batch, tally)
         reached(tally.decided)
 

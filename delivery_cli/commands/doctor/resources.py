@@ -14,7 +14,7 @@ _DEAD: Final = ("DeadLetterQueue", "FailuresQueue")
 _ERRORS: Final = frozenset({"ERROR", "CRITICAL"})
 _PATTERN: Final = '{ ($.level = "ERROR") || ($.level = "CRITICAL") }'
 _RECENT: Final = timedelta(hours=1)
-_MOST_EVENTS: Final = 100
+_MAX_EVENTS: Final = 100
 _DEPLOY: Final = "Deploy the stack again; it puts this right."
 
 
@@ -204,7 +204,7 @@ def _errors(place: Place, group: str) -> list[Mapping[str, str]]:
         logGroupName=group,
         startTime=int(since.timestamp() * 1000),
         filterPattern=_PATTERN,
-        limit=_MOST_EVENTS,
+        limit=_MAX_EVENTS,
     )["events"]
     errors: list[Mapping[str, str]] = []
     for event in events:
@@ -223,7 +223,7 @@ def _errors(place: Place, group: str) -> list[Mapping[str, str]]:
 def _count(errors: list[Mapping[str, str]]) -> str:
     if len(errors) == 1:
         return "an error"
-    return f"{len(errors)}{' or more' if len(errors) == _MOST_EVENTS else ''} errors"
+    return f"{len(errors)}{' or more' if len(errors) == _MAX_EVENTS else ''} errors"
 
 
 def _of(place: Place, kind: str) -> Mapping[str, str]:

@@ -10,9 +10,9 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from delivery.storage.messages import MessageStore
-from delivery.storage.send_requests import RequestStore
+from delivery.storage.send_requests import SendRequestStore
 from delivery.storage.table import StoreUnavailable
-from delivery.text.identifiers import NotUnderstood
+from delivery.text.identifiers import InvalidAddress
 from delivery.twilio.credentials import SecretError
 from delivery_cli.commands.erase.eraser import AtTwilio, Eraser, Found, Step, What, addresses_of
 from delivery_cli.errors import CommandError
@@ -36,7 +36,7 @@ def erase(  # noqa: PLR0913 -- what may be typed
     """
     try:
         addresses = addresses_of(number)
-    except NotUnderstood as error:
+    except InvalidAddress as error:
         raise CommandError(f"{visible(number)} {error}.") from None
     eraser = _eraser(place, tables_only=tables_only)
     steps: list[Step] = []
@@ -70,9 +70,11 @@ def _eraser(place: Place, *, tables_only: bool) -> Eraser:
     tables = place.account.tables
     return Eraser(
         messages=MessageStore(tables, place.stack.outputs["MessagesTableName"]),
-        requests=RequestStore(tables, place.physical_id("SendRequestsTable")),
+        requests=SendRequestStore(tables, place.physical_id("SendRequestsTable")),
         twilio=None if tables_only else _at_twilio(place),
-        requests_kept_for=timedelta(days=float(parameters.get("RequestRetentionDays", "30"))),
+        requests_kept_for=timedelta(
+            days=float(parameters.get("IdempotencyKeyRetentionDays", "30"))
+        ),
         now=partial(datetime.now, UTC),
     )
 

@@ -18,9 +18,15 @@ from typing import Final
 
 from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.storage.messages import MessageStore
-from delivery.storage.send_requests import RequestStore
-from delivery.text.identifiers import recipient
-from delivery.twilio.client import NOT_COMPLETE, MessageResource, Refused, TwilioClient, TwilioError
+from delivery.storage.send_requests import SendRequestStore
+from delivery.text.identifiers import normalize_recipient
+from delivery.twilio.client import (
+    NOT_COMPLETE,
+    MessageResource,
+    RequestRejected,
+    TwilioClient,
+    TwilioError,
+)
 from delivery.twilio.credentials import TwilioSecret, UnknownAccount
 
 # Longer than a callback, or a redriven dead letter, can be on its way: queues keep what they have
@@ -95,7 +101,7 @@ class AtTwilio:
             self._client.delete(credentials, message_sid, time_left=_as_long_as_it_takes)
         except UnknownAccount:
             return f"the secret does not have its account {account_sid}"
-        except Refused as refused:
+        except RequestRejected as refused:
             if refused.code != NOT_COMPLETE:
                 return f"Twilio refuses to delete it: {refused}"
             return self._redact(message_sid, account_sid)
@@ -128,7 +134,7 @@ class Eraser:
         self,
         *,
         messages: MessageStore,
-        requests: RequestStore,
+        requests: SendRequestStore,
         twilio: AtTwilio | None,
         requests_kept_for: timedelta,
         now: Callable[[], datetime],
@@ -205,10 +211,12 @@ class Eraser:
             reason = step.reason and f"its message {message_sid} is left: {step.reason}"
         if reason:
             return Step(what=What.LEFT, id=request.request_id, reason=reason)
-        if request.state is RequestState.NOT_FOUND:  # whoever saw it may be about to tell of it
+        if (
+            request.state is RequestState.PRESUMED_UNSENT
+        ):  # whoever saw it may be about to tell of it
             self._mark(request.request_id)
         without = request.erased(at=self._now(), kept_for=self._requests_kept_for)
-        if self._requests.settle(request, without).to:
+        if self._requests.complete(request, without).to:
             reason = "it changed meanwhile"
             return Step(what=What.LEFT, id=request.request_id, reason=reason)
         return Step(what=What.ERASED, id=request.request_id)
@@ -217,7 +225,7 @@ class Eraser:
         match request.state_at(self._now()):
             case RequestState.IN_PROGRESS:
                 return "it is being sent right now"
-            case RequestState.IN_DOUBT if request.unsettled:
+            case RequestState.IN_DOUBT if request.unresolved:
                 return "it is in doubt whether it was sent; what it says is needed to find out"
             case _:
                 return ""
@@ -227,9 +235,9 @@ def addresses_of(address: str) -> tuple[str, ...]:
     """The address as it is understood, and of a number the same person's on the other channels.
 
     Raises:
-        NotUnderstood: it is no number, or has no country's code.
+        InvalidAddress: it is no number, or has no country's code.
     """
-    known = recipient(address)
+    known = normalize_recipient(address)
     number = known.rpartition(":")[2]
     if not number.startswith("+"):
         return (known,)

@@ -40,7 +40,7 @@ CANARY: Final = "canary"
 """The reference of the message that the stack itself sends every few hours, if it is to."""
 
 _BY_SERVICE: Final[DimensionSets] = (("service",),)
-_NEW: Final = {Effect.ADVANCED, Effect.LATE, Effect.UNKNOWN}
+_NEW: Final = {Effect.ADVANCED, Effect.OUT_OF_ORDER, Effect.UNKNOWN}
 _KNOWN: Final = frozenset(MessageStatus) - {MessageStatus.UNKNOWN}
 _ENDED: Final = {Outcome.FAILED, Outcome.DELIVERED}
 
@@ -95,7 +95,7 @@ def count_recorded(metrics: Metrics, recorded: "Recorded") -> None:
         metrics.add_metric("TransitionRecorded", MetricUnit.Count, 1)
         if update.status not in _KNOWN:
             facts |= {"status": "other", "unknown_status": update.status}
-    if recorded.concluded and message.outcome in _ENDED:
+    if recorded.outcome_changed and message.outcome in _ENDED:
         failed = message.outcome is Outcome.FAILED
         metrics.add_metric("MessageFailed", MetricUnit.Count, int(failed))
         if failed:

@@ -36,8 +36,8 @@ class MessageStatus(StrEnum):
     UNKNOWN = "unknown"
     """Of a message that has only statuses which do not exist today."""
 
-    REFUSED = "refused"
-    NOT_FOUND = "not_found"
+    REJECTED = "rejected"
+    PRESUMED_UNSENT = "presumed_unsent"
 
 
 class Outcome(StrEnum):
@@ -58,14 +58,14 @@ class Source(StrEnum):
     RECONCILE = "reconcile"
 
 
-class Notice(StrEnum):
+class NoticeState(StrEnum):
     """How far people have been told of a failure: alone, or in the count of an episode.
 
     `sent` with an episode's id as `notice_id` means counted; `muted` means counted, and not told.
     """
 
     DUE = "due"
-    TELLING = "telling"
+    PUBLISHING = "publishing"
     SENT = "sent"
     MUTED = "muted"
     WITHDRAWN = "withdrawn"
@@ -78,13 +78,13 @@ class Effect(StrEnum):
 
     ADVANCED = "advanced"
     """It is the message's status now."""
-    LATE = "late"
+    OUT_OF_ORDER = "out_of_order"
     """It was recorded, but the message's status is a better one."""
     UNKNOWN = "unknown"
     """It was recorded, but nobody knows what it means: the status does not exist today."""
-    FILLED_IN = "filled_in"
+    ENRICHED = "enriched"
     """It brought a fact about what was known already."""
-    REPEATED = "repeated"
+    DUPLICATE = "duplicate"
     """It brought nothing."""
     ERASED = "erased"
     """It was not recorded: the message's data was erased, and nothing brings it back."""
@@ -120,21 +120,21 @@ SHARDS: Final = "0123456789abcdef"
 NOTICE_DUE_KEYS: Final = tuple(f"due#{shard}" for shard in SHARDS)
 """Every value of `notice_due`: where to look for those whom people must still be told of."""
 
-AWAITING_KEYS: Final = tuple(f"awaiting#{shard}" for shard in SHARDS)
-"""Every value of `watch` while a message is pending."""
+PENDING_KEYS: Final = tuple(f"pending#{shard}" for shard in SHARDS)
+"""Every value of `list_key` while a message is pending."""
 
-EPISODE_MARK: Final = "ep_"
+INCIDENT_ID_PREFIX: Final = "inc_"
 """How the id of an episode begins, and so the `notice_id` of a message that is in its count."""
 
-_OWED: Final = frozenset({Notice.DUE, Notice.TELLING, Notice.RECOVERY_DUE})
+_OWED: Final = frozenset({NoticeState.DUE, NoticeState.PUBLISHING, NoticeState.RECOVERY_DUE})
 # However long a message has been quiet: Twilio is asked at least every 24 `reconcile_after`.
 _LONGEST_INTERVAL: Final = 24
-_MOST_CONTEXT_NAMES: Final = 20
-_MOST_CONTEXT_BYTES: Final = 1024
+_MAX_CONTEXT_NAMES: Final = 20
+_MAX_CONTEXT_BYTES: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lifetimes:
+class Timings:
     """How long a message is kept, first left alone, and waited for."""
 
     retention: timedelta = timedelta(days=400)
@@ -250,24 +250,24 @@ class Message:
     created_at: datetime
     updated_at: datetime
     final_at: datetime | None = None
-    watch: str | None = None
-    watch_at: datetime | None = None
-    notice: Notice | None = None
+    list_key: str | None = None
+    list_at: datetime | None = None
+    notice: NoticeState | None = None
     notice_id: str | None = None
     notice_due: str | None = None
     expires_at: int | None = None
 
     @classmethod
-    def first_heard_of(cls, update: StatusUpdate, lifetimes: Lifetimes) -> Self:
+    def from_first_update(cls, update: StatusUpdate, timings: Timings) -> Self:
         """The message of which this update is the first that anybody hears."""
         blank = cls(message_sid=update.message_sid, created_at=update.at, updated_at=update.at)
-        return blank.learn(update, lifetimes)
+        return blank.apply(update, timings)
 
     @classmethod
-    def never_sent(cls, update: StatusUpdate, lifetimes: Lifetimes) -> Self:
+    def from_unsent_request(cls, update: StatusUpdate, timings: Timings) -> Self:
         """A request that ended without a SID, kept like a failed message.
 
-        The update's `message_sid` is the request's id, its status `refused` or `not_found`.
+        The update's `message_sid` is the request's id, its status `rejected` or `presumed_unsent`.
         """
         blank = cls(message_sid=update.message_sid, created_at=update.at, updated_at=update.at)
         ended = replace(
@@ -276,10 +276,10 @@ class Message:
             status=update.status,
             status_rank=RANK[MessageStatus.FAILED],
         )
-        failed = _concluded(ended, Outcome.FAILED, update.at, lifetimes)
+        failed = _concluded(ended, Outcome.FAILED, update.at, timings)
         return replace(failed, error_code=update.error_code)
 
-    def learn(self, update: StatusUpdate, lifetimes: Lifetimes) -> Self:
+    def apply(self, update: StatusUpdate, timings: Timings) -> Self:
         """The message after this update; this very one where the update brings nothing new."""
         transitions = _recorded(self.transitions, update.transition)
         best = max(transitions, key=lambda transition: rank(transition.status))
@@ -292,7 +292,7 @@ class Message:
             status=best.status if rank(best.status) else MessageStatus.UNKNOWN,
             status_rank=rank(best.status),
         )
-        learned = _concluded(told, outcome, update.at, lifetimes)
+        learned = _concluded(told, outcome, update.at, timings)
         if learned == self:
             return self
         # While people are told of a message it never goes back, though an update that waited in a
@@ -305,40 +305,40 @@ class Message:
         """From when on a status can be expected: the later of its creation and its `send_at`."""
         return max(self.created_at, self.send_at or self.created_at)
 
-    def is_overdue(self, now: datetime, lifetimes: Lifetimes) -> bool:
+    def is_overdue(self, now: datetime, timings: Timings) -> bool:
         """Whether it was waited for long enough."""
-        return now >= self.starts_at + lifetimes.unconfirmed_after
+        return now >= self.starts_at + timings.unconfirmed_after
 
-    def asked_next(self, now: datetime, lifetimes: Lifetimes) -> datetime:
+    def next_check_at(self, now: datetime, timings: Timings) -> datetime:
         """When to ask Twilio again, asked at `now` in vain: as late again as it has been quiet.
 
         So the intervals double, with nothing to remember, up to 24 times the first one; and the
         end of the wait is not missed.
         """
-        longest = _LONGEST_INTERVAL * lifetimes.reconcile_after
-        quiet_for = max(now - self.starts_at, lifetimes.reconcile_after)
+        longest = _LONGEST_INTERVAL * timings.reconcile_after
+        quiet_for = max(now - self.starts_at, timings.reconcile_after)
         again = max(now, self.starts_at) + min(quiet_for, longest)
-        ends_at = self.starts_at + lifetimes.unconfirmed_after
+        ends_at = self.starts_at + timings.unconfirmed_after
         return min(again, ends_at) if now < ends_at else again
 
-    def unconfirmed(self, at: datetime) -> Self:
+    def as_unconfirmed(self, at: datetime) -> Self:
         """The message when it was waited for in vain; one that ended before stays as it is."""
         if self.outcome is not Outcome.PENDING:
             return self
         return replace(
             self,
             outcome=Outcome.UNCONFIRMED,
-            watch=f"unconfirmed#{at:%Y-%m-%d}#{_shard(self.message_sid)}",
-            watch_at=at,
+            list_key=f"unconfirmed#{at:%Y-%m-%d}#{_shard(self.message_sid)}",
+            list_at=at,
             updated_at=at,
         )
 
-    def sent_after_all(self, at: datetime) -> Self:
-        """A request kept as `not_found` whose message turned up under a SID of its own.
+    def as_superseded(self, at: datetime) -> Self:
+        """A request kept as `presumed_unsent` whose message turned up under a SID of its own.
 
         It has failed no more, and that message tells how it goes on.
         """
-        if self.status != MessageStatus.NOT_FOUND:
+        if self.status != MessageStatus.PRESUMED_UNSENT:
             return self
         notice = _noticed(self, Outcome.PENDING)
         sent = Transition(status=MessageStatus.SENT, at=at, source=Source.RECONCILE)
@@ -349,8 +349,8 @@ class Message:
             status_rank=rank(sent.status),
             outcome=Outcome.PENDING,
             final_at=None,
-            watch=None,
-            watch_at=None,
+            list_key=None,
+            list_at=None,
             notice=notice,
             notice_id=_notice_id(self, notice),
             notice_due=_notice_due(self.message_sid, notice),
@@ -360,21 +360,21 @@ class Message:
     def told(self, at: datetime) -> Self:
         """The message after the next step of its notice: claimed, told, withdrawn, or owed anew.
 
-        Both a failure and a recovery are claimed (`telling`) before they are told, so that only one
-        of several tells them; `notice_id` says which of the two it is. A message that became well
-        while people were being told owes them the recovery; one that became well before owes
-        nothing. The recovery of a message that an episode counts is counted, and not told.
+        Both a failure and a recovery are claimed (`publishing`) before they are published, so that
+        only one notifier does it; `notice_id` says which of the two it is. A message that is
+        delivered during the publish owes the recovery; one that is delivered before owes nothing.
+        The recovery of a message that an incident counts is counted, and not published.
         """
         failed = self.outcome is Outcome.FAILED
         match self.notice:
-            case Notice.DUE:
-                notice = Notice.TELLING if failed else Notice.WITHDRAWN
-            case Notice.TELLING if self.tells_recovery:
-                notice = Notice.RECOVERED
-            case Notice.TELLING:
-                notice = Notice.SENT if failed else Notice.RECOVERY_DUE
-            case Notice.RECOVERY_DUE:
-                notice = Notice.RECOVERED if self.is_counted else Notice.TELLING
+            case NoticeState.DUE:
+                notice = NoticeState.PUBLISHING if failed else NoticeState.WITHDRAWN
+            case NoticeState.PUBLISHING if self.is_recovery_notice:
+                notice = NoticeState.RECOVERED
+            case NoticeState.PUBLISHING:
+                notice = NoticeState.SENT if failed else NoticeState.RECOVERY_DUE
+            case NoticeState.RECOVERY_DUE:
+                notice = NoticeState.RECOVERED if self.is_grouped else NoticeState.PUBLISHING
             case _:
                 return self
         return replace(
@@ -390,7 +390,7 @@ class Message:
 
         Its `notice_id` is the episode's from then on, also when it is delivered after all.
         """
-        notice = Notice.MUTED if muted else Notice.SENT
+        notice = NoticeState.MUTED if muted else NoticeState.SENT
         return replace(self, notice=notice, notice_id=episode_id, notice_due=None, updated_at=at)
 
     @property
@@ -404,12 +404,12 @@ class Message:
         return self.is_request and self.outcome is not Outcome.FAILED
 
     @property
-    def is_counted(self) -> bool:
+    def is_grouped(self) -> bool:
         """Whether it is told in the count of an episode, and not alone."""
-        return self.notice_id is not None and self.notice_id.startswith(EPISODE_MARK)
+        return self.notice_id is not None and self.notice_id.startswith(INCIDENT_ID_PREFIX)
 
     @property
-    def tells_recovery(self) -> bool:
+    def is_recovery_notice(self) -> bool:
         """Whether its notice is the one of its recovery, and not of its failure."""
         return self.notice_id == f"{self.message_sid}:recovery"
 
@@ -430,12 +430,14 @@ class Message:
         if all(known.status != update.status for known in self.transitions):
             if not rank(update.status):
                 return Effect.UNKNOWN
-            return Effect.ADVANCED if rank(update.status) > self.status_rank else Effect.LATE
+            return (
+                Effect.ADVANCED if rank(update.status) > self.status_rank else Effect.OUT_OF_ORDER
+            )
         if _recorded(self.transitions, update.transition) != self.transitions:
-            return Effect.FILLED_IN
-        return Effect.REPEATED if _filled_in(self, update) == self else Effect.FILLED_IN
+            return Effect.ENRICHED
+        return Effect.DUPLICATE if _filled_in(self, update) == self else Effect.ENRICHED
 
-    def contradicts(self, update: StatusUpdate) -> bool:
+    def conflicts_with(self, update: StatusUpdate) -> bool:
         """Whether the update brings another error code than the one that its status has here."""
         known = next((t.error_code for t in self.transitions if t.status == update.status), None)
         return None not in (known, update.error_code) and known != update.error_code
@@ -451,7 +453,7 @@ class Message:
         values["outcome"] = Outcome(record["outcome"])
         values["transitions"] = tuple(_transition(entry) for entry in record["transitions"])
         if "notice" in values:
-            values["notice"] = Notice(values["notice"])
+            values["notice"] = NoticeState(values["notice"])
         return cls(**values)
 
 
@@ -460,18 +462,18 @@ def rank(status: str) -> int:
     return RANK.get(status, 0)
 
 
-def watch_keys(outcome: Outcome, day: date) -> tuple[str, ...]:
-    """Every value of `watch` of the messages that failed, or were given up, on a day in UTC."""
+def list_keys(outcome: Outcome, day: date) -> tuple[str, ...]:
+    """Every value of `list_key` of the messages that failed, or were given up, on a day in UTC."""
     return tuple(f"{outcome}#{day.isoformat()}#{shard}" for shard in SHARDS)
 
 
 def within_context_limits(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """The first value of each name, as far as 20 names and 1 KB (UTF-8) reach."""
     context: dict[str, str] = {}
-    room = _MOST_CONTEXT_BYTES
+    room = _MAX_CONTEXT_BYTES
     for name, value in pairs:
         size = len(name.encode("utf-8", "replace")) + len(value.encode("utf-8", "replace"))
-        if name and name not in context and size <= room and len(context) < _MOST_CONTEXT_NAMES:
+        if name and name not in context and size <= room and len(context) < _MAX_CONTEXT_NAMES:
             context[name] = value
             room -= size
     return context
@@ -524,54 +526,54 @@ def _filled_in[M: Message](message: M, update: StatusUpdate) -> M:
     if "send_at" in facts:  # how long it is kept, and left alone, counts from there
         facts["expires_at"] = None
         if message.outcome is Outcome.PENDING:
-            facts["watch_at"] = None
+            facts["list_at"] = None
     if update.context:
         pairs = [*message.context.items(), *update.context.items()]
         facts["context"] = within_context_limits(pairs)
     return replace(message, **facts)
 
 
-def _concluded[M: Message](message: M, outcome: Outcome, at: datetime, lifetimes: Lifetimes) -> M:
+def _concluded[M: Message](message: M, outcome: Outcome, at: datetime, timings: Timings) -> M:
     """Set everything that follows from the outcome, and from what the message knows by now."""
     changed = outcome is not message.outcome
     notice = _noticed(message, outcome)
     starts = message.starts_at
-    asked_at = message.watch_at or starts + lifetimes.reconcile_after
-    watch, watch_at = _watched(message, outcome, at if changed else None, asked_at)
+    asked_at = message.list_at or starts + timings.reconcile_after
+    list_key, list_at = _watched(message, outcome, at if changed else None, asked_at)
     return replace(
         message,
         outcome=outcome,
         final_at=at if changed else message.final_at,
         error_code=message.failure_code if outcome is Outcome.FAILED else None,
-        watch=watch,
-        watch_at=watch_at,
+        list_key=list_key,
+        list_at=list_at,
         notice=notice,
         notice_id=_notice_id(message, notice),
         notice_due=_notice_due(message.message_sid, notice),
-        expires_at=message.expires_at or int((starts + lifetimes.retention).timestamp()),
+        expires_at=message.expires_at or int((starts + timings.retention).timestamp()),
     )
 
 
-def _noticed(message: Message, outcome: Outcome) -> Notice | None:
+def _noticed(message: Message, outcome: Outcome) -> NoticeState | None:
     if outcome is Outcome.FAILED and message.notice is None:
-        return Notice.DUE
-    if outcome is not Outcome.FAILED and message.notice is Notice.SENT:
-        return Notice.RECOVERY_DUE
+        return NoticeState.DUE
+    if outcome is not Outcome.FAILED and message.notice is NoticeState.SENT:
+        return NoticeState.RECOVERY_DUE
     return message.notice
 
 
-def _notice_id(message: Message, notice: Notice | None) -> str | None:
+def _notice_id(message: Message, notice: NoticeState | None) -> str | None:
     """One id for all repetitions of what people are told, another for the news that it is well."""
     match notice:
-        case Notice.DUE:
+        case NoticeState.DUE:
             return f"{message.message_sid}:failure"
-        case Notice.RECOVERY_DUE if not message.is_counted:
+        case NoticeState.RECOVERY_DUE if not message.is_grouped:
             return f"{message.message_sid}:recovery"
         case _:
             return message.notice_id
 
 
-def _notice_due(message_sid: str, notice: Notice | None) -> str | None:
+def _notice_due(message_sid: str, notice: NoticeState | None) -> str | None:
     return f"due#{_shard(message_sid)}" if notice in _OWED else None
 
 
@@ -582,11 +584,11 @@ def _watched(
     shard = _shard(message.message_sid)
     match outcome:
         case Outcome.PENDING:
-            return f"awaiting#{shard}", asked_at
+            return f"pending#{shard}", asked_at
         case Outcome.FAILED if changed_at is not None:
             return f"failed#{changed_at:%Y-%m-%d}#{shard}", changed_at
         case Outcome.FAILED | Outcome.UNCONFIRMED:
-            return message.watch, message.watch_at
+            return message.list_key, message.list_at
         case _:
             return None, None
 
@@ -598,7 +600,7 @@ def _shard(key: str) -> str:
     return last if last in SHARDS else f"{ord(last[0]) % 16:x}"
 
 
-_TIMES: Final = frozenset({"at", "send_at", "created_at", "updated_at", "final_at", "watch_at"})
+_TIMES: Final = frozenset({"at", "send_at", "created_at", "updated_at", "final_at", "list_at"})
 _SAID_LAST: Final = ("num_segments", "price", "price_unit")
 _LEARNED_ONCE: Final = (
     "account_sid",

@@ -17,8 +17,8 @@ from delivery.domain.messages import SHARDS, Record, plain
 _CLOCKS_DIFFER: Final = timedelta(minutes=5)
 _TIMES: Final = frozenset({"send_at", "claimed_at", "lease_until"})
 
-UNSETTLED_KEYS: Final = tuple(f"open#{shard}" for shard in SHARDS)
-"""Every value of `unsettled`: where to look for requests that are to be settled."""
+UNRESOLVED_KEYS: Final = tuple(f"unresolved#{shard}" for shard in SHARDS)
+"""Every value of `unresolved`: where to look for requests that are to be settled."""
 
 
 class RequestState(StrEnum):
@@ -26,9 +26,9 @@ class RequestState(StrEnum):
 
     IN_PROGRESS = "in_progress"
     SENT = "sent"
-    REFUSED = "refused"
+    REJECTED = "rejected"
     IN_DOUBT = "in_doubt"
-    NOT_FOUND = "not_found"
+    PRESUMED_UNSENT = "presumed_unsent"
     """Nothing speaks for its having been sent, but nothing can prove that it was not."""
 
 
@@ -38,7 +38,7 @@ class SendRequest:
 
     `claim_id` is random for each try to claim it, so that an invocation knows its own claim when
     its client repeated the write. `content_digest` tells another content under the same key;
-    `body_digest` is there only where Twilio shows the body as it was given. `unsettled` is the key
+    `body_digest` is there only where Twilio shows the body as it was given. `unresolved` is the key
     of a sparse index, gone once nothing is left to find out.
     """
 
@@ -60,7 +60,7 @@ class SendRequest:
     message_sid: str | None = None
     error_code: int | None = None
     """Of a refused request: Twilio's."""
-    unsettled: str | None = None
+    unresolved: str | None = None
     expires_at: int | None = None
 
     def state_at(self, now: datetime) -> RequestState:
@@ -76,9 +76,9 @@ class SendRequest:
 
     def claimed(self) -> Self:
         """As it is when it is claimed: on the list of what is to be settled."""
-        return replace(self, unsettled=f"open#{self.request_id[-1]}")
+        return replace(self, unresolved=f"unresolved#{self.request_id[-1]}")
 
-    def settled(
+    def completed(
         self,
         state: RequestState,
         *,
@@ -92,26 +92,26 @@ class SendRequest:
         A request that was not found stays on the list: a callback that comes late still turns it
         into sent.
         """
-        final = state in {RequestState.SENT, RequestState.REFUSED}
+        final = state in {RequestState.SENT, RequestState.REJECTED}
         return replace(
             self,
             state=state,
             message_sid=message_sid,
             error_code=error_code,
-            unsettled=None if final else self.unsettled,
+            unresolved=None if final else self.unresolved,
             expires_at=None if state is RequestState.IN_DOUBT else int((at + kept_for).timestamp()),
         )
 
-    def without_message(self) -> Self:
+    def awaiting_message(self) -> Self:
         """Sent, and on the list while its message is not in the table with all that it told of it.
 
         Perhaps nobody else will ever tell of that message.
         """
         return self.claimed()
 
-    def given_up(self) -> Self:
+    def closed(self) -> Self:
         """Not found, and taken from the list: nothing is expected to come any more."""
-        return replace(self, unsettled=None)
+        return replace(self, unresolved=None)
 
     def erased(self, *, at: datetime, kept_for: timedelta) -> Self:
         """Without anything about its recipient: what is left keeps its key used.
@@ -129,7 +129,7 @@ class SendRequest:
             send_at=None,
             reference=None,
             context={},
-            unsettled=None,
+            unresolved=None,
             expires_at=self.expires_at or int((at + kept_for).timestamp()),
         )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-type Answer = dict[str, Any]
+type Response = dict[str, Any]
 """{"statusCode", "headers", "body"} as of API Gateway's payload format 2.0."""
 
 
@@ -25,7 +25,9 @@ class Problem:
         return {"field": self.field, "problem": self.problem}
 
 
-def answer(status: int, body: object, *, headers: Mapping[str, str] | None = None) -> Answer:
+def json_response(
+    status: int, body: object, *, headers: Mapping[str, str] | None = None
+) -> Response:
     """A JSON answer."""
     return {
         "statusCode": status,
@@ -34,13 +36,13 @@ def answer(status: int, body: object, *, headers: Mapping[str, str] | None = Non
     }
 
 
-def problem(
+def problem_response(
     status: int,
     detail: str,
     *,
     headers: Mapping[str, str] | None = None,
     **members: object,
-) -> Answer:
+) -> Response:
     """An error answer (RFC 9457, application/problem+json): `detail` says what to do about it.
 
     `members` are further facts for programs. Nothing here may hold a secret, a message body or a
@@ -49,10 +51,10 @@ def problem(
     title = HTTPStatus(status).phrase
     body = {"title": title, "status": status, "detail": detail, **members}
     kind = {"content-type": "application/problem+json"}
-    return answer(status, body, headers={**kind, **(headers or {})})
+    return json_response(status, body, headers={**kind, **(headers or {})})
 
 
-def bad_request(problems: Iterable[Problem]) -> Answer:
+def bad_request(problems: Iterable[Problem]) -> Response:
     """400 with every problem, so that all can be put right at once."""
     listed = [it.as_record() for it in problems]
-    return problem(400, "Put right what `problems` lists.", problems=listed)
+    return problem_response(400, "Put right what `problems` lists.", problems=listed)

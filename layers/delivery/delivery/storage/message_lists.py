@@ -17,9 +17,9 @@ from heapq import merge
 from itertools import batched, groupby, islice
 from typing import Final
 
-from delivery.domain.messages import AWAITING_KEYS, Message, Outcome, watch_keys
+from delivery.domain.messages import PENDING_KEYS, Message, Outcome, list_keys
 from delivery.storage.cursor import Page, Position
-from delivery.storage.table import MOST_ITEMS_OF_A_READ, Table
+from delivery.storage.table import MAX_ITEMS_OF_A_READ, Table
 
 # Of one key of an index, where all are wanted: a fifth of what DynamoDB gives at once, since the
 # fewest days have so many.
@@ -73,15 +73,15 @@ class MessageList:
 
         Those that are pending stand under no day: the one that Twilio is asked about next first.
         """
-        values = AWAITING_KEYS if day is None else watch_keys(outcome, day)
+        values = PENDING_KEYS if day is None else list_keys(outcome, day)
         return cls(
             question=values[0],
-            index="by_watch",
-            key="watch",
+            index="by_list",
+            key="list_key",
             values=values,
-            at="watch_at",
+            at="list_at",
             newest_first=day is not None,
-            belongs=lambda message: message.watch in values,
+            belongs=lambda message: message.list_key in values,
         )
 
     @classmethod
@@ -126,7 +126,7 @@ class ListReader:
 
     def every(self, listed: MessageList) -> Iterator[Message]:
         """The whole list, read as it is iterated."""
-        for _, message in self._messages(listed, None, MOST_ITEMS_OF_A_READ, _MANY_POSITIONS):
+        for _, message in self._messages(listed, None, MAX_ITEMS_OF_A_READ, _MANY_POSITIONS):
             yield message
 
     def count(self, listed: MessageList) -> Count:

@@ -21,14 +21,14 @@ from heapq import merge
 from typing import TYPE_CHECKING, Final
 
 from delivery.domain.messages import (
-    AWAITING_KEYS,
     FINAL_OUTCOME,
     NOTICE_DUE_KEYS,
+    PENDING_KEYS,
     Effect,
-    Lifetimes,
     Message,
     Outcome,
     StatusUpdate,
+    Timings,
     iso,
     rank,
 )
@@ -50,18 +50,18 @@ if TYPE_CHECKING:
 __all__ = ["MessageStore", "Page", "Recorded", "StoreUnavailable", "TokenInvalid"]
 
 # Every loss means that another writer got through, and a message has few statuses.
-_MOST_TRIES: Final = 16
+_MAX_TRIES: Final = 16
 
 # The plain advance tells these anew; the rest it says only where nobody has said it yet.
 _SAID_ANEW: Final = frozenset(
-    {"status", "status_rank", "outcome", "error_code", "updated_at", "watch"}
+    {"status", "status_rank", "outcome", "error_code", "updated_at", "list_key"}
     | {"notice", "notice_id", "notice_due", "num_segments", "price", "price_unit"}
 )
 _SAID_ANEW_BY_OUTCOME: Final = {
     Outcome.PENDING: frozenset[str](),
     Outcome.DELIVERED: frozenset[str](),  # `read` leaves the final_at of `delivered`
     Outcome.CANCELED: frozenset({"final_at"}),
-    Outcome.FAILED: frozenset({"final_at", "watch_at"}),
+    Outcome.FAILED: frozenset({"final_at", "list_at"}),
 }
 
 # Its condition. A message that was never heard of takes any status.
@@ -89,9 +89,9 @@ class Recorded:
     update: StatusUpdate
     message: Message
     effect: Effect
-    concluded: bool = False
+    outcome_changed: bool = False
     """The message's outcome became what it is by this update."""
-    contradicted: bool = False
+    error_code_conflict: bool = False
     """The update brought another error code than the one known for its status; the first stays."""
 
 
@@ -101,15 +101,15 @@ class MessageStore:
     Args:
         client: a low-level DynamoDB client, its time-outs and retries set.
         table_name: the MessagesTable.
-        lifetimes: what a new message's `expires_at` and `watch_at` are reckoned with.
+        timings: what a new message's `expires_at` and `list_at` are reckoned with.
     """
 
     def __init__(
-        self, client: "DynamoDBClient", table_name: str, lifetimes: Lifetimes | None = None
+        self, client: "DynamoDBClient", table_name: str, timings: Timings | None = None
     ) -> None:
         self._table = Table(client, table_name)
         self._lists = ListReader(self._table, self.get_many)
-        self._lifetimes = lifetimes or Lifetimes()
+        self._lifetimes = timings or Timings()
 
     def get(self, message_sid: str) -> Message | None:
         """The message as it is now (strongly consistent); None where there is none.
@@ -129,16 +129,16 @@ class MessageStore:
             StoreUnavailable: it is not known to be stored; recording it again is safe.
         """
         found = self._advance(update)
-        for _ in range(_MOST_TRIES):
+        for _ in range(_MAX_TRIES):
             if isinstance(found, Recorded):
                 return found
             if _is_erased(found):
-                message = Message.first_heard_of(update, self._lifetimes)
+                message = Message.from_first_update(update, self._lifetimes)
                 return Recorded(update=update, message=message, effect=Effect.ERASED)
             found = self._merge(update, found) if found else self._advance(update)
         raise StoreUnavailable("others kept changing the message at the same time")
 
-    def record_never_sent(self, update: StatusUpdate) -> Recorded:
+    def record_unsent_request(self, update: StatusUpdate) -> Recorded:
         """Store a request that ended without a SID as a failed message; the first word stays.
 
         The update's `message_sid` is the request's id.
@@ -146,24 +146,26 @@ class MessageStore:
         Raises:
             StoreUnavailable: it is not known to be stored; recording it again is safe.
         """
-        never_sent = Message.never_sent(update, self._lifetimes)
+        never_sent = Message.from_unsent_request(update, self._lifetimes)
         written, item = self._table.update(_first_word(never_sent))
         if _is_erased(item):
             return Recorded(update=update, message=never_sent, effect=Effect.ERASED)
-        effect = Effect.ADVANCED if written else Effect.REPEATED
-        return Recorded(update=update, message=_message(item), effect=effect, concluded=written)
+        effect = Effect.ADVANCED if written else Effect.DUPLICATE
+        return Recorded(
+            update=update, message=_message(item), effect=effect, outcome_changed=written
+        )
 
-    def record_sent_after_all(self, update: StatusUpdate) -> Message:
-        """Take back what `record_never_sent` stored of this update, or may be about to store.
+    def record_superseded(self, update: StatusUpdate) -> Message:
+        """Take back what `record_unsent_request` stored of this update, or may be about to store.
 
         Raises:
             StoreUnavailable: it is not known to be stored; recording it again is safe.
         """
-        sent = Message.never_sent(update, self._lifetimes).sent_after_all(update.at)
+        sent = Message.from_unsent_request(update, self._lifetimes).as_superseded(update.at)
         written, item = self._table.update(_first_word(sent))
         if written:
             return _message(item)
-        return self._conclude(item, lambda known: known.sent_after_all(update.at)) or sent
+        return self._conclude(item, lambda known: known.as_superseded(update.at)) or sent
 
     def record_unconfirmed(self, message: Message, at: datetime) -> Message:
         """Store that the message was waited for in vain; a final status that was faster stays.
@@ -172,7 +174,7 @@ class MessageStore:
             StoreUnavailable: it is not known to be stored; recording it again is safe.
         """
         item = as_item(message.as_record())
-        return self._conclude(item, lambda known: known.unconfirmed(at)) or message
+        return self._conclude(item, lambda known: known.as_unconfirmed(at)) or message
 
     def erase(self, message_sid: str, *, at: datetime, expires_at: int) -> None:
         """Put an empty marker in the message's place, or where it would be.
@@ -194,32 +196,32 @@ class MessageStore:
         unless_erased_before.require("attribute_not_exists(#erased_at)")
         self._table.put(marker, unless_erased_before)
 
-    def ask_again_at(self, message: Message, at: datetime) -> None:
+    def schedule_check(self, message: Message, at: datetime) -> None:
         """Move the time at which Twilio is asked about the message next, if it still waits.
 
         Raises:
             StoreUnavailable: it is not known to be moved; moving it again is safe.
         """
         changes = Changes(message_sid=message.message_sid)
-        changes.set("watch_at", iso(at))
-        changes.require("#watch = :watch AND #watch_at < :watch_at", watch=message.watch)
+        changes.set("list_at", iso(at))
+        changes.require("#list_key = :list_key AND #list_at < :list_at", list_key=message.list_key)
         self._table.update(changes)
 
-    def awaiting(self, now: datetime) -> Iterator[Message]:
+    def stale_messages(self, now: datetime) -> Iterator[Message]:
         """The messages that Twilio is to be asked about at `now`, those due longest first.
 
         Raises:
             StoreUnavailable: DynamoDB did not answer.
         """
-        due_of = "#watch = :watch AND #watch_at <= :now"
+        due_of = "#list_key = :list_key AND #list_at <= :now"
         shards = (
-            self._table.query("by_watch", due_of, watch=watch, now=iso(now))
-            for watch in AWAITING_KEYS
+            self._table.query("by_list", due_of, list_key=list_key, now=iso(now))
+            for list_key in PENDING_KEYS
         )
-        due = merge(*shards, key=lambda it: str(it["watch_at"]["S"]))
+        due = merge(*shards, key=lambda it: str(it["list_at"]["S"]))
         for message in self.get_many(it["message_sid"]["S"] for it in due):
             # The index lags: somebody may have asked, or Twilio called, meanwhile.
-            if message.outcome is Outcome.PENDING and message.watch_at and message.watch_at <= now:
+            if message.outcome is Outcome.PENDING and message.list_at and message.list_at <= now:
                 yield message
 
     def messages_to(self, to: str, *, limit: int, next_token: str | None = None) -> Page:
@@ -264,7 +266,7 @@ class MessageStore:
         """
         return self._lists.page(MessageList.watched(Outcome.UNCONFIRMED, day), limit, next_token)
 
-    def messages_awaiting(self, *, limit: int, next_token: str | None = None) -> Page:
+    def messages_pending(self, *, limit: int, next_token: str | None = None) -> Page:
         """The messages without a final status, the one that Twilio is asked about next first.
 
         Raises:
@@ -299,8 +301,8 @@ class MessageStore:
         """
         return self._lists.every(MessageList.watched(Outcome.UNCONFIRMED, day))
 
-    def every_awaiting(self) -> Iterator[Message]:
-        """All of `messages_awaiting`, read as they are iterated.
+    def every_pending(self) -> Iterator[Message]:
+        """All of `messages_pending`, read as they are iterated.
 
         Raises:
             StoreUnavailable: DynamoDB did not answer.
@@ -351,7 +353,7 @@ class MessageStore:
             StoreUnavailable: it is not known to be stored; read the message again.
         """
         item = as_item(message.as_record())
-        for _ in range(_MOST_TRIES):
+        for _ in range(_MAX_TRIES):
             known = _message(item)
             changes = _compare_and_set(item, known, known.told(at), ("notice", "outcome"))
             written, item = self._table.update(changes)
@@ -417,7 +419,7 @@ class MessageStore:
 
         None where its data was erased.
         """
-        for _ in range(_MOST_TRIES):
+        for _ in range(_MAX_TRIES):
             if _is_erased(item):
                 return None
             known = _message(item)
@@ -442,13 +444,13 @@ class MessageStore:
             update=update,
             message=message,
             effect=Effect.ADVANCED if rank(update.status) else Effect.UNKNOWN,
-            concluded=_concludes(update.status, message),
+            outcome_changed=_concludes(update.status, message),
         )
 
     def _merge(self, update: StatusUpdate, item: Item) -> Recorded | Item:
         """What the rules make of the item; or else the newer item that was in the way."""
         known = _message(item)
-        learned = known.learn(update, self._lifetimes)
+        learned = known.apply(update, self._lifetimes)
         if learned is not known:
             changes = _compare_and_set(item, known, learned, ("transitions", "notice"))
             written, newer = self._table.update(changes)
@@ -458,14 +460,14 @@ class MessageStore:
             update=update,
             message=learned,
             effect=known.effect_of(update),
-            concluded=learned.outcome is not known.outcome,
-            contradicted=known.contradicts(update),
+            outcome_changed=learned.outcome is not known.outcome,
+            error_code_conflict=known.conflicts_with(update),
         )
 
 
-def _plain_advance(update: StatusUpdate, lifetimes: Lifetimes) -> Changes:
+def _plain_advance(update: StatusUpdate, timings: Timings) -> Changes:
     """The write for a status that is the first or a better one, on nothing but that condition."""
-    first = Message.first_heard_of(update, lifetimes)
+    first = Message.from_first_update(update, timings)
     outcome = first.outcome
     record = first.as_record()
     changes = Changes(message_sid=record.pop("message_sid"))
@@ -474,8 +476,8 @@ def _plain_advance(update: StatusUpdate, lifetimes: Lifetimes) -> Changes:
     for name, value in record.items():
         changes.set(name, value, once=name not in anew)
     if outcome in {Outcome.DELIVERED, Outcome.CANCELED}:  # nothing to watch any more
-        changes.remove("watch")
-        changes.remove("watch_at")
+        changes.remove("list_key")
+        changes.remove("list_at")
 
     if update.send_at is not None:  # it moves what was reckoned without it: the rules' work
         changes.require(_NEVER_HEARD_OF)

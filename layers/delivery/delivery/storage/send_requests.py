@@ -10,14 +10,14 @@ from datetime import date
 from heapq import merge
 from typing import TYPE_CHECKING
 
-from delivery.domain.send_requests import UNSETTLED_KEYS, RequestState, SendRequest
+from delivery.domain.send_requests import UNRESOLVED_KEYS, RequestState, SendRequest
 from delivery.storage.table import Conditions, Item, StoreUnavailable, Table, as_record
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
-class RequestStore:
+class SendRequestStore:
     """The requests to send of one table.
 
     Args:
@@ -37,7 +37,7 @@ class RequestStore:
         item = self._table.get(request_id=request_id)
         return _request(item) if item else None
 
-    def unsettled(self) -> Iterator[SendRequest]:
+    def unresolved(self) -> Iterator[SendRequest]:
         """The requests of which something is still to be found out, the oldest first.
 
         Those whose function is still at work are among them.
@@ -46,13 +46,13 @@ class RequestStore:
             StoreUnavailable: DynamoDB did not answer.
         """
         shards = (
-            self._table.query("by_unsettled", "#unsettled = :unsettled", unsettled=unsettled)
-            for unsettled in UNSETTLED_KEYS
+            self._table.query("by_unresolved", "#unresolved = :unresolved", unresolved=unresolved)
+            for unresolved in UNRESOLVED_KEYS
         )
         listed = merge(*shards, key=lambda it: str(it["claimed_at"]["S"]))
         request_ids = (it["request_id"]["S"] for it in listed)
         for item in self._table.get_many("request_id", request_ids):
-            if "unsettled" in item:  # the index lags
+            if "unresolved" in item:  # the index lags
                 yield _request(item)
 
     def day_read(self, account_sid: str) -> date | None:
@@ -88,11 +88,11 @@ class RequestStore:
         """
         key_is_free = Conditions()
         key_is_free.require(
-            "attribute_not_exists(#request_id) OR #state = :refused", refused=RequestState.REFUSED
+            "attribute_not_exists(#request_id) OR #state = :refused", refused=RequestState.REJECTED
         )
         return self._put(request.claimed(), key_is_free)
 
-    def settle(self, seen: SendRequest, settled: SendRequest) -> SendRequest:
+    def complete(self, seen: SendRequest, settled: SendRequest) -> SendRequest:
         """Store the result, if the request is still as it was seen; or else what it is by now.
 
         Raises:

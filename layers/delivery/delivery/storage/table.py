@@ -21,8 +21,8 @@ type Item = dict[str, Any]
 type Part = dict[str, Any]
 """A write in a transaction."""
 
-MOST_ITEMS_OF_A_READ: Final = 100  # DynamoDB's own limit
-_MOST_TRIES: Final = 16  # to read what DynamoDB left out, or to write what a transaction works on
+MAX_ITEMS_OF_A_READ: Final = 100  # DynamoDB's own limit
+_MAX_TRIES: Final = 16  # to read what DynamoDB left out, or to write what a transaction works on
 
 # Why a transaction is called off when somebody else is at work on one of its items:
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
@@ -144,7 +144,7 @@ class Table:
         Raises:
             StoreUnavailable: DynamoDB did not answer.
         """
-        for listed in batched(values, MOST_ITEMS_OF_A_READ, strict=False):
+        for listed in batched(values, MAX_ITEMS_OF_A_READ, strict=False):
             wanted = dict.fromkeys(listed)  # what moved while an index was read is in it twice
             found = {item[key]["S"]: item for item in self._batch(key, wanted)}
             yield from (found[value] for value in wanted if value in found)
@@ -254,7 +254,7 @@ class Table:
         """The items with these keys, in any order."""
         keys = [{key: {"S": value}} for value in values]
         asked: Any = {self._name: {"Keys": keys, "ConsistentRead": True}}
-        for _ in range(_MOST_TRIES):
+        for _ in range(_MAX_TRIES):
             try:
                 answer = self._client.batch_get_item(RequestItems=asked)
             except AWS_ERRORS as error:
@@ -269,7 +269,7 @@ class Table:
     def _write(self, write: Callable[..., Any], arguments: Mapping[str, Any]) -> tuple[bool, Item]:
         """(True, the answer) or (False, the item that failed the condition, {} for none)."""
         errors = self._client.exceptions
-        for _ in range(_MOST_TRIES):
+        for _ in range(_MAX_TRIES):
             try:
                 answer = write(
                     TableName=self._name,

@@ -40,22 +40,22 @@ _SHORT: Final = 10  # so many seconds are told with a fraction
 def source_of(transition: Transition) -> str:
     """How a status was learned; our own words do not come from Twilio."""
     match transition:
-        case Transition(status=MessageStatus.REFUSED, error_code=None):
+        case Transition(status=MessageStatus.REJECTED, error_code=None):
             return "refused here, before Twilio was asked"
-        case Transition(status=MessageStatus.NOT_FOUND):
+        case Transition(status=MessageStatus.PRESUMED_UNSENT):
             return "Twilio was asked, and shows no trace of it"
         case _:
             return _SOURCE_IN_WORDS[transition.source]
 
 
-def shown(number: str, *, whole: bool = False) -> str:
+def mask_number(number: str, *, whole: bool = False) -> str:
     """A phone number or an address: whole, or no more of it than its last four digits."""
     if whole:
         return number
     return _LONG_NUMBER.sub(lambda found: "…" + re.sub(r"\D", "", found[0])[-4:], number)
 
 
-def span(length: timedelta, *, units: int = 2) -> str:
+def format_duration(length: timedelta, *, units: int = 2) -> str:
     """A length of time in its largest units; under ten seconds with a fraction, if it has one."""
     seconds = max(length.total_seconds(), 0)
     if seconds < _SHORT:

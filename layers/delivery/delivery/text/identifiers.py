@@ -23,7 +23,7 @@ _PREFIXES: Final = {"sm": "SM", "mm": "MM", "rq_": "rq_"}
 _QUOTES: Final = "'\"`\u2018\u2019\u201c\u201d<>,;"
 
 
-class NotUnderstood(ValueError):
+class InvalidAddress(ValueError):
     """The text is no number; the message goes on from its name, and holds the fix."""
 
 
@@ -36,21 +36,21 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Meaning:
+class LookupCandidate:
     """One way to understand a text: what it is, and how it is spelled in the table."""
 
     kind: Kind
     value: str
 
 
-def recipient(text: str) -> str:
+def normalize_recipient(text: str) -> str:
     """The address as messages have it in `to`: a number in E.164 form, or of a channel.
 
     A `+` that arrives as a space, as in a query whose writer did not encode it, is understood; so
     is `00` for it, and a number with its country's code and neither.
 
     Raises:
-        NotUnderstood: it is no number, or has no country's code.
+        InvalidAddress: it is no number, or has no country's code.
     """
     channel, address = _split(_seen(text))
     if not channel:
@@ -59,11 +59,11 @@ def recipient(text: str) -> str:
     if is_number or "+" in address:
         return f"{channel}:{_e164(address)}"
     if not re.fullmatch(r"[!-~]+", address.strip()):
-        raise NotUnderstood("names a channel, and nobody there")
+        raise InvalidAddress("names a channel, and nobody there")
     return f"{channel}:{address.strip()}"  # such as messenger:<id>
 
 
-def message_id(text: str) -> str | None:
+def normalize_message_id(text: str) -> str | None:
     """The SID of a message, or the id of a request to send one; None where it is neither.
 
     Twilio's SIDs are SM or MM and 32 hex digits, in lower case.
@@ -73,7 +73,7 @@ def message_id(text: str) -> str | None:
     return _PREFIXES[found[1].lower()] + found[2].lower() if found else None
 
 
-def meanings(text: str) -> tuple[Meaning, ...]:
+def interpret(text: str) -> tuple[LookupCandidate, ...]:
     """Every way to understand what somebody looks for, the likeliest first; none for a blank.
 
     A caller's reference can be anything, so it is always among them.
@@ -81,14 +81,14 @@ def meanings(text: str) -> tuple[Meaning, ...]:
     typed = text.strip()
     if not typed:
         return ()
-    reference = Meaning(kind=Kind.REFERENCE, value=typed)
-    if sid := message_id(typed):
-        return (Meaning(kind=Kind.MESSAGE, value=sid), reference)
+    reference = LookupCandidate(kind=Kind.REFERENCE, value=typed)
+    if sid := normalize_message_id(typed):
+        return (LookupCandidate(kind=Kind.MESSAGE, value=sid), reference)
     try:
-        address = recipient(typed)
-    except NotUnderstood:
+        address = normalize_recipient(typed)
+    except InvalidAddress:
         return (reference,)
-    to = Meaning(kind=Kind.RECIPIENT, value=address)
+    to = LookupCandidate(kind=Kind.RECIPIENT, value=address)
     return (to, reference) if "+" in address else (reference, to)
 
 
@@ -122,7 +122,7 @@ def _e164(text: str) -> str:
     elif begins_with_space or _WITHOUT_PLUS.fullmatch(number):
         number = "+" + number
     if not _E164.fullmatch(number):
-        raise NotUnderstood(
+        raise InvalidAddress(
             "is no number with its country's code; write it as +, the code and the digits"
         )
     return number

@@ -7,7 +7,7 @@ Errors:
     CallbackError
     ├── SignatureError       nobody who knows the auth token sent this: refuse, store nothing
     │   ├── SignatureMissing
-    │   └── SignatureWrong
+    │   └── SignatureInvalid
     └── ParameterMissing     signed, but not a status callback: a caller's mistake
 """
 
@@ -36,7 +36,7 @@ _LONGEST_ERROR_CODE = 9
 _PORT = re.compile(r"^(?P<before>[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#]*?)(?::(?P<port>\d+))?(?=[/?#]|$)")
 
 
-class RefusalCause(StrEnum):
+class SignatureFault(StrEnum):
     """Why a signature was probably refused, for the person who reads the log."""
 
     UNKNOWN_ACCOUNT = "unknown_account"
@@ -56,10 +56,10 @@ class SignatureMissing(SignatureError):
     """There is no X-Twilio-Signature header, or it is empty."""
 
 
-class SignatureWrong(SignatureError):
+class SignatureInvalid(SignatureError):
     """The signature fits none of our tokens and URLs; `cause` is the likely reason."""
 
-    def __init__(self, cause: RefusalCause) -> None:
+    def __init__(self, cause: SignatureFault) -> None:
         super().__init__(f"X-Twilio-Signature fits none of our tokens and URLs: {cause}")
         self.cause = cause
 
@@ -105,14 +105,14 @@ def verify(
 
     Raises:
         SignatureMissing: there is no signature.
-        SignatureWrong: it fits none of the combinations.
+        SignatureInvalid: it fits none of the combinations.
         ValueError: a token is empty.
     """
     if not given:
         raise SignatureMissing("the request has no X-Twilio-Signature header")
     joined = _joined(parameters)  # once: a stranger's body can be large, and never fits
     if not _fits(given, auth_tokens, urls, joined):
-        raise SignatureWrong(_likely_cause(given, auth_tokens, urls, joined))
+        raise SignatureInvalid(_likely_cause(given, auth_tokens, urls, joined))
 
 
 def account_of(parameters: Parameters) -> str | None:
@@ -188,18 +188,18 @@ def _fits(given: str, auth_tokens: Sequence[str], urls: Iterable[str], joined: b
 
 def _likely_cause(
     given: str, auth_tokens: Sequence[str], urls: Iterable[str], joined: bytes
-) -> RefusalCause:
+) -> SignatureFault:
     """Try the usual differences between two spellings of a URL.
 
     Only a signature that fits such a spelling proves that the URL is at fault; everything else
     looks like a wrong token.
     """
     if not auth_tokens:
-        return RefusalCause.UNKNOWN_ACCOUNT
+        return SignatureFault.UNKNOWN_ACCOUNT
     spellings = {spelling for url in urls for spelling in _misspellings(url)}
     if _fits(given, auth_tokens, spellings, joined):
-        return RefusalCause.URL_DIFFERS
-    return RefusalCause.WRONG_TOKEN
+        return SignatureFault.URL_DIFFERS
+    return SignatureFault.WRONG_TOKEN
 
 
 def _with_and_without_port(url: str) -> Iterator[str]:

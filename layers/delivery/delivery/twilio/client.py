@@ -6,7 +6,7 @@ processed the request (https://www.twilio.com/docs/api/errors/20429), and a conn
 never made. Errors say what the caller may do next:
 
     TwilioError
-    ├── Refused              Twilio said no: do not try again
+    ├── RequestRejected              Twilio said no: do not try again
     ├── CredentialsRefused   nothing was sent: put the credentials right first
     ├── Unavailable          nothing was sent: try again later
     │   └── Throttled        the same, and not so often
@@ -64,7 +64,7 @@ class TwilioError(Exception):
     """Twilio did not do what was asked, or it is not known whether it did."""
 
 
-class Refused(TwilioError):
+class RequestRejected(TwilioError):
     """Twilio will not do it, whenever it is asked. Its own text holds numbers and stays out."""
 
     def __init__(self, status: int, code: int | None) -> None:
@@ -211,7 +211,7 @@ class TwilioClient:
         """Cancel a scheduled message; asking twice is harmless.
 
         Raises:
-            TwilioError: as drawn above; 404 is `Refused`.
+            TwilioError: as drawn above; 404 is `RequestRejected`.
         """
         path = f"Messages/{quote(message_sid, safe='')}.json"
         return self._post(credentials, path, [("Status", "canceled")], time_left)
@@ -222,7 +222,7 @@ class TwilioClient:
         """Remove a message's text at Twilio; doing so again is harmless.
 
         Raises:
-            TwilioError: as drawn above; 404 is `Refused`.
+            TwilioError: as drawn above; 404 is `RequestRejected`.
         """
         path = f"Messages/{quote(message_sid, safe='')}.json"
         return self._post(credentials, path, [("Body", "")], time_left)
@@ -231,7 +231,7 @@ class TwilioClient:
         """Delete a message at Twilio, with its media; one that is not there counts as deleted.
 
         Raises:
-            TwilioError: as drawn above. `Refused` with `NOT_COMPLETE`: Twilio still works on it.
+            TwilioError: as above. `RequestRejected` with `NOT_COMPLETE`: Twilio still works on it.
         """
         url = self._url(credentials, f"Messages/{quote(message_sid, safe='')}.json")
         delays = iter(DELAYS_SECONDS)
@@ -240,7 +240,7 @@ class TwilioClient:
                 raise Unavailable(_NO_TIME)
             try:
                 self._ask_once("DELETE", url, credentials)
-            except Refused as refused:
+            except RequestRejected as refused:
                 if refused.status != HTTPStatus.NOT_FOUND:
                     raise
             except (Unavailable, OutcomeUnknown):  # to delete again what may be deleted is harmless
@@ -257,7 +257,7 @@ class TwilioClient:
         """The message as Twilio has it now.
 
         Raises:
-            TwilioError: as drawn above; 404 is `Refused`, no answer `OutcomeUnknown`.
+            TwilioError: as drawn above; 404 is `RequestRejected`, no answer `OutcomeUnknown`.
         """
         url = self._url(credentials, f"Messages/{quote(message_sid, safe='')}.json")
         return _message(self._look(url, credentials, [], time_left))
@@ -436,7 +436,7 @@ def _read(response: requests.Response) -> object:
         HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
         and status != HTTPStatus.REQUEST_TIMEOUT
     ):
-        raise Refused(status, code)
+        raise RequestRejected(status, code)
     raise OutcomeUnknown(f"Twilio answered HTTP {status} and no message")
 
 

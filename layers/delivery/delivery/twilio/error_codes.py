@@ -106,9 +106,9 @@ def explain(code: int | None, status: str | None = None) -> Explanation:
     A request that never became a message (its `status` is one of our two words) needs no code to be
     explained: it was probably not sent, or was refused before Twilio saw it.
     """
-    if status == MessageStatus.NOT_FOUND:
+    if status == MessageStatus.PRESUMED_UNSENT:
         return _NOT_FOUND
-    if code is None and status == MessageStatus.REFUSED:
+    if code is None and status == MessageStatus.REJECTED:
         return _REFUSED_HERE
     if code is None:
         return _unknown(
