@@ -217,11 +217,8 @@ def _check_options(form: Parameters) -> None:
     for name, (allowed, code) in _CHOICES.items():
         if form.one(name) not in {None, *allowed}:
             raise ApiError(code, f"The {name} is invalid.")
-    if form.one("FallbackFrom"):
-        if form.one("From"):
-            raise ApiError(21664, "FallbackFrom cannot be combined with From.")
-        if not form.one("MessagingServiceSid"):
-            raise ApiError(21666, "FallbackFrom needs a MessagingServiceSid.")
+    if form.one("FallbackFrom") and form.one("From"):
+        raise ApiError(21664, "FallbackFrom cannot be combined with From.")
 
 
 def _parse_schedule(

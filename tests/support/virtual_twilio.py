@@ -1,4 +1,4 @@
-"""The simulator in virtual time: requests come in, callbacks go to a function, nothing sleeps."""
+"""The Twilio simulator in virtual time: callbacks go to a function, and no test sleeps."""
 
 import base64
 import json
@@ -47,6 +47,17 @@ def parameters_of(attempt: CallbackAttempt) -> dict[str, str]:
     return dict(parse_qsl(attempt.body.decode(), keep_blank_values=True))
 
 
+def error_of(response: Response | None) -> tuple[int, int]:
+    """The HTTP status and Twilio's code of an error response in Twilio's shape."""
+    assert response is not None
+    document = json.loads(response.body)
+    code = document["code"]
+    assert document["status"] == response.status
+    assert document["message"]
+    assert document["more_info"] == f"https://www.twilio.com/docs/errors/{code}"
+    return response.status, code
+
+
 def always(result: CallbackResult) -> Receiver:
     return lambda _: result
 
@@ -55,7 +66,7 @@ OK = always(CallbackResult(status=204))
 
 
 class VirtualTwilio:
-    """A simulator with its own time, which only `run` moves; `received` is every attempt."""
+    """A simulator whose clock only `run` moves; `received` holds every callback attempt."""
 
     def __init__(self, *, accounts: Iterable[Account] | None = None, **settings: Any) -> None:
         settings = {"step_seconds": 1.0, **settings}
@@ -78,6 +89,7 @@ class VirtualTwilio:
         body: bytes | None = None,
         concurrent: int = 1,
     ) -> Response | None:
+        """Send a request; None means that the connection was dropped."""
         request = Request(
             method=method,
             target=f"{path}?{query if isinstance(query, str) else urlencode(query)}",
@@ -88,20 +100,27 @@ class VirtualTwilio:
         return self.simulator.handle(request, self.now)
 
     def answer(self, method: str, path: str, **parts: Any) -> Response:
+        """Send a request that is answered."""
         answer = self.ask(method, path, **parts)
         assert answer is not None
         return answer
 
     def json(self, method: str, path: str, **parts: Any) -> dict[str, Any]:
+        """Send a request that is answered in JSON, and return the document."""
         document: dict[str, Any] = json.loads(self.answer(method, path, **parts).body)
         return document
 
+    def follow(self, uri: str) -> dict[str, Any]:
+        """Fetch the document of a URI from another document."""
+        path, _, query = uri.partition("?")
+        return self.json("GET", path, query=query)
+
     def post(self, **form: Any) -> Response | None:
-        """Ask to send; the usual form, with these parameters replaced (None: left out)."""
+        """Ask to create a message: `a_form` with these parameters replaced."""
         return self.ask("POST", MESSAGES + ".json", form=a_form(**form))
 
     def send(self, **form: Any) -> dict[str, Any]:
-        """Send, and expect it to be accepted."""
+        """Create a message, and return its document."""
         answer = self.post(**form)
         assert answer is not None
         assert answer.status == 201, answer.body
@@ -118,7 +137,7 @@ class VirtualTwilio:
         seconds: float = 3600.0,
         each_takes: float = 0.0,
     ) -> list[dict[str, str]]:
-        """Let this much time pass; the parameters of what was received meanwhile, in order."""
+        """Let time pass, and return the parameters of the callbacks received in it, in order."""
         end = self.now + timedelta(seconds=seconds)
         before = len(self.received)
         while (due := self.simulator.next_due()) is not None and due <= end:
@@ -131,11 +150,12 @@ class VirtualTwilio:
         return [parameters_of(attempt) for attempt in self.received[before:]]
 
     def statuses(self, receiver: Receiver = OK, **limits: float) -> list[str]:
-        """The statuses that callbacks told, in the order of their arrival."""
-        return [said["MessageStatus"] for said in self.run(receiver, **limits)]
+        """Let time pass, and return the statuses that callbacks report in it, in order."""
+        return [reported["MessageStatus"] for reported in self.run(receiver, **limits)]
 
 
 def a_form(**changes: Any) -> dict[str, Any]:
+    """A request to create a message, with changes; None leaves a parameter out."""
     form = {
         "To": RECIPIENT,
         "From": SENDER,
@@ -150,7 +170,10 @@ type Fault = Callable[[requests.PreparedRequest], requests.Response | None]
 
 
 class Wire(requests.adapters.BaseAdapter):
-    """Carries requests to the simulator without a network; a test may answer in its place."""
+    """Connects `requests` to the simulator without a network; `fault` may answer in its place.
+
+    `asked` holds each request as method, last part of the path, and query.
+    """
 
     def __init__(self, virtual: VirtualTwilio) -> None:
         super().__init__()
@@ -165,9 +188,9 @@ class Wire(requests.adapters.BaseAdapter):
         path, _, query = str(request.path_url).partition("?")
         resource = f"{path.rpartition('/')[2]}?{query}".removesuffix("?")
         self.asked.append(f"{request.method} {unquote(resource)}")
-        instead = self.fault(request)
-        if instead is not None:  # a response with an error is false
-            return instead
+        replaced = self.fault(request)
+        if replaced is not None:  # an error response is falsy
+            return replaced
         body = request.body or b""
         answer = self._virtual.ask(
             str(request.method),
@@ -182,7 +205,7 @@ class Wire(requests.adapters.BaseAdapter):
 
     @override
     def close(self) -> None:
-        """Nothing is open."""
+        """Keep nothing open."""
 
 
 def a_response(status: int, body: bytes = b"{}") -> requests.Response:

@@ -1,4 +1,4 @@
-"""The simulator's callbacks: what they hold, how they are signed, when they are tried again."""
+"""The simulator's callbacks: parameters, signatures, retries and redirects."""
 
 import pytest
 from twilio.request_validator import RequestValidator
@@ -16,7 +16,7 @@ from tests.support.virtual_twilio import (
     parameters_of,
 )
 
-ALL = frozenset(RetryPolicy)
+EVERY_FAILURE = frozenset(RetryPolicy)
 CONNECT = frozenset({RetryPolicy.CONNECT})
 
 
@@ -31,7 +31,7 @@ CONNECT = frozenset({RetryPolicy.CONNECT})
         {"StatusCallback": "http://127.0.0.1:8080/a%20b/?x=1&x=2&empty=#rc=5&rp=all"},
     ],
 )
-def test_twilio_s_own_validator_accepts_every_signature(form: dict[str, str | None]) -> None:
+def test_twilios_own_validator_accepts_every_signature(form: dict[str, str | None]) -> None:
     twilio = VirtualTwilio()
     twilio.send(**form)
 
@@ -45,7 +45,7 @@ def test_twilio_s_own_validator_accepts_every_signature(form: dict[str, str | No
         assert not RequestValidator("another").validate(attempt.url, parameters, signature)
 
 
-def test_a_callback_has_twilio_s_parameters_and_headers() -> None:
+def test_a_callback_has_twilios_parameters_and_headers() -> None:
     twilio = VirtualTwilio()
     sid = twilio.send()["sid"]
 
@@ -78,7 +78,7 @@ def test_a_callback_has_twilio_s_parameters_and_headers() -> None:
         ("+15555550105", False),  # sent
     ],
 )
-def test_the_carrier_s_time_is_there_where_a_carrier_decided(to: str, *, has_receipt: bool) -> None:
+def test_a_carriers_time_is_sent_when_the_carrier_decided(to: str, *, has_receipt: bool) -> None:
     twilio = VirtualTwilio()
     twilio.send(To=to)
 
@@ -87,7 +87,7 @@ def test_the_carrier_s_time_is_there_where_a_carrier_decided(to: str, *, has_rec
     assert ("RawDlrDoneDate" in last) is has_receipt
 
 
-def test_whatsapp_s_parameters_stand_where_twilio_puts_them() -> None:
+def test_whatsapp_parameters_are_in_twilios_order() -> None:
     twilio = VirtualTwilio()
     twilio.send(To="whatsapp:+15555550112", From="whatsapp:+15557654321")
 
@@ -108,7 +108,7 @@ def test_whatsapp_s_parameters_stand_where_twilio_puts_them() -> None:
     ]
 
 
-def test_the_fragment_is_neither_requested_nor_signed() -> None:
+def test_the_fragment_of_the_url_is_not_requested() -> None:
     twilio = VirtualTwilio()
     twilio.send(StatusCallback=CALLBACK_URL + "#rc=5&rp=all&ct=2000&rt=5000")
 
@@ -119,7 +119,7 @@ def test_the_fragment_is_neither_requested_nor_signed() -> None:
     assert (attempt.connect_timeout, attempt.read_timeout, attempt.total_timeout) == (2, 5, 15)
 
 
-def test_without_a_callback_url_nothing_is_told() -> None:
+def test_without_a_callback_url_no_callback_is_sent() -> None:
     twilio = VirtualTwilio()
     sid = twilio.send(StatusCallback=None)["sid"]
 
@@ -132,7 +132,7 @@ def test_without_a_callback_url_nothing_is_told() -> None:
     [
         ("", ConnectionOverrides()),
         ("#", ConnectionOverrides()),
-        ("#rc=5&rp=all", ConnectionOverrides(retries=5, policy=ALL)),
+        ("#rc=5&rp=all", ConnectionOverrides(retries=5, policy=EVERY_FAILURE)),
         ("#rc=0", ConnectionOverrides(retries=0)),
         ("#rc=6", ConnectionOverrides()),
         ("#rc=-1", ConnectionOverrides()),
@@ -146,7 +146,7 @@ def test_without_a_callback_url_nothing_is_told() -> None:
         ("#ct=10000&rt=15000&tt=15000", ConnectionOverrides(connect_timeout=10)),
         ("#ct=10001&rt=15001&tt=15001", ConnectionOverrides()),
         ("#rp=4xx", ConnectionOverrides(policy=frozenset({RetryPolicy.CLIENT_ERROR}))),
-        ("#rp=5xx,ct,rt", ConnectionOverrides(policy=ALL - {RetryPolicy.CLIENT_ERROR})),
+        ("#rp=5xx,ct,rt", ConnectionOverrides(policy=EVERY_FAILURE - {RetryPolicy.CLIENT_ERROR})),
         ("#rp=ct,sometimes", ConnectionOverrides(policy=CONNECT, problems=(11243,))),
         ("#rp=", ConnectionOverrides(policy=CONNECT, problems=(11243,))),
         ("#e=ashburn,dublin&sni=n", ConnectionOverrides()),
@@ -187,18 +187,16 @@ def test_connection_overrides_are_read_from_the_fragment(
         ("#rc=5&rp=all", CallbackResult(status=200), 1),
     ],
 )
-def test_a_failed_callback_is_tried_again_as_its_overrides_say(
+def test_a_failed_callback_is_retried_as_its_overrides_demand(
     fragment: str, result: CallbackResult, attempts: int
 ) -> None:
     twilio = VirtualTwilio()
     twilio.send(To="+15555550105", StatusCallback=CALLBACK_URL + fragment)
 
-    told = twilio.statuses(always(result))
-
-    assert told == ["sent"] * attempts
+    assert twilio.statuses(always(result)) == ["sent"] * attempts
 
 
-def test_a_retry_repeats_the_request_and_ends_with_the_first_success() -> None:
+def test_retries_repeat_the_request_until_the_first_success() -> None:
     twilio = VirtualTwilio()
     sid = twilio.send(To="+15555550105", StatusCallback=CALLBACK_URL + "#rc=5&rp=all")["sid"]
     results = iter([503, 500, 204])
@@ -236,7 +234,7 @@ def test_retries_share_the_total_time() -> None:
         (CallbackResult(failure=Failure.CERTIFICATE_UNTRUSTED), 11237),
     ],
 )
-def test_a_callback_that_failed_for_good_is_in_the_debugger_once(
+def test_a_callback_without_retries_left_is_in_the_debugger_once(
     result: CallbackResult, code: int
 ) -> None:
     twilio = VirtualTwilio()
@@ -249,7 +247,7 @@ def test_a_callback_that_failed_for_good_is_in_the_debugger_once(
     assert twilio.fetch(sid)["error_code"] is None
 
 
-def test_a_bad_override_is_in_the_debugger_and_does_not_stop_the_callback() -> None:
+def test_an_invalid_override_is_in_the_debugger_and_the_callback_is_sent() -> None:
     twilio = VirtualTwilio()
     twilio.send(To="+15555550105", StatusCallback=CALLBACK_URL + "#rp=never")
 
@@ -257,7 +255,7 @@ def test_a_bad_override_is_in_the_debugger_and_does_not_stop_the_callback() -> N
     assert [entry.error_code for entry in twilio.simulator.debugger] == [11243]
 
 
-def test_a_redirect_becomes_a_signed_get_without_parameters_and_counts_as_failure() -> None:
+def test_a_redirect_becomes_a_signed_get_without_parameters_and_fails() -> None:
     twilio = VirtualTwilio()
     sid = twilio.send(To="+15555550105")["sid"]
     results = iter([CallbackResult(status=301, location="status/"), CallbackResult(status=200)])
@@ -274,7 +272,7 @@ def test_a_redirect_becomes_a_signed_get_without_parameters_and_counts_as_failur
 
 
 @pytest.mark.parametrize("location", ["http://[", "ftp://example.com/", "http://a_b/", None, ""])
-def test_a_redirect_to_nowhere_is_an_ordinary_failure(location: str | None) -> None:
+def test_a_redirect_to_an_invalid_url_is_an_ordinary_failure(location: str | None) -> None:
     twilio = VirtualTwilio()
     twilio.send(To="+15555550105")
 

@@ -1,4 +1,4 @@
-"""How many segments the simulator counts."""
+"""How many segments the simulator counts in a text."""
 
 import pytest
 
@@ -31,15 +31,15 @@ from sandbox.twilio.segments import segment_count, smart_encoded, utf16_length
         ("😀" * 67, 3),
     ],
 )
-def test_segments_follow_the_alphabet_of_the_text(text: str, segments: int) -> None:
+def test_a_text_takes_the_segments_of_its_alphabet(text: str, segments: int) -> None:
     assert segment_count(text) == segments
 
 
-def test_smart_encoding_makes_typographic_text_fit_gsm() -> None:
+def test_smart_encoding_replaces_typographic_characters_by_gsm_7() -> None:
     typographic = "\u201cIt\u2019s here\u201d \u2013 50\u00a0%\u2026 \uff21"
 
     assert smart_encoded(typographic) == '"It\'s here" - 50 %... A'
 
 
-def test_an_emoji_counts_as_several_characters() -> None:
+def test_an_emoji_is_two_utf_16_units() -> None:
     assert utf16_length("a😀") == 3
