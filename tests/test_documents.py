@@ -247,7 +247,7 @@ def test_a_table_of_values_is_complete(title: str, values: type[Outcome]) -> Non
 )
 def test_a_list_of_the_page_is_understood(parameter: str) -> None:
     name, _, value = parameter.partition("=")
-    examples = {"to": "%2B15558675310", "reference": "order-4711", "awaiting": value}
+    examples = {"to": "%2B15558675310", "reference": "order-4711", "pending": value}
 
     understood = parse_list(f"{name}={examples.get(name, '2026-11-23')}")
 
