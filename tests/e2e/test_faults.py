@@ -1,4 +1,4 @@
-"""Every story again while callbacks fail on their way: the end is the same, only later."""
+"""Every scenario while callbacks fail on their way: the end is the same, only later."""
 
 from dataclasses import replace
 from functools import partial
@@ -30,7 +30,7 @@ def has_ended(outcome: str, message: Any) -> bool:
     ],
     ids=lambda fault: fault.kind,
 )
-def test_every_message_ends_as_its_story_says_although_no_callback_is_answered(
+def test_every_scenario_ends_the_same_although_no_callback_is_answered(
     program: OutsideProgram, gateway: Gateway, fault: Fault
 ) -> None:
     gateway.misbehave(fault)

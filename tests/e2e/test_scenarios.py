@@ -1,4 +1,4 @@
-"""Every story of the simulator, through the deployed stack, to its end."""
+"""Every scenario of the simulator, through the deployed stack, to its end."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.outside import NEVER_ENDING, Inbox, Json, OutsideProgram, facts_of
 
-# recipient: status, outcome, error code, distinct statuses that arrived
+# recipient: final status, outcome, error code, distinct statuses in the transitions
 SCENARIOS: dict[str, tuple[str, str, int | None, set[str]]] = {
     "+15551234567": ("delivered", "delivered", None, {"queued", "sent", "delivered"}),
     "+15555530003": ("undelivered", "failed", 30003, {"queued", "sent", "undelivered"}),
@@ -21,9 +21,9 @@ SCENARIOS: dict[str, tuple[str, str, int | None, set[str]]] = {
     "+15555550109": ("delivered", "delivered", None, {"queued", "sent", "delivered"}),
     "+15555550112": ("read", "delivered", None, {"queued", "sent", "delivered", "read"}),
 }
-# Of these, how many callbacks are lost: the end is known only to Twilio.
+# The number of lost callbacks: only reconciling finds the final status.
 LOST = {"+15555550103": 1, "+15555550104": 2}
-# What arrives of the stories that have no end.
+# The statuses in the transitions of scenarios without a final status.
 UNCONFIRMED = {
     "+15555550105": {"queued", "sent"},
     "+15555550113": {"queued", "sent", "paused_by_carrier"},
@@ -31,7 +31,7 @@ UNCONFIRMED = {
 
 
 def ended(program: OutsideProgram, to: str) -> Json:
-    """A message to this recipient, when its story is over and all of it has arrived."""
+    """Send to this recipient, and return the message when its scenario is over."""
     *_, statuses = SCENARIOS[to]
     message_sid = program.sent(to)
     program.message_when(
@@ -42,7 +42,7 @@ def ended(program: OutsideProgram, to: str) -> Json:
     return program.quiet(message_sid)
 
 
-def is_as_its_story_says(message: Json) -> bool:
+def ended_as_its_scenario_says(message: Json) -> bool:
     status, outcome, error_code, statuses = SCENARIOS[message["to"]]
     return (
         (message["status"], message["outcome"]) == (status, outcome)
@@ -52,33 +52,33 @@ def is_as_its_story_says(message: Json) -> bool:
 
 
 @pytest.mark.parametrize("to", [to for to in SCENARIOS if to not in LOST])
-def test_a_message_ends_as_its_recipients_story_says(program: OutsideProgram, to: str) -> None:
+def test_every_scenario_ends_with_its_status_and_outcome(program: OutsideProgram, to: str) -> None:
     message = ended(program, to)
 
-    assert is_as_its_story_says(message), message
+    assert ended_as_its_scenario_says(message), message
 
 
 @pytest.mark.parametrize("to", LOST)
-def test_what_callbacks_did_not_tell_is_found_by_asking_twilio(
-    program: OutsideProgram, to: str
-) -> None:
+def test_lost_callbacks_are_made_up_for_by_reconciling(program: OutsideProgram, to: str) -> None:
     message = ended(program, to)
 
     callbacks = program.at_twilio(message["message_sid"])["callbacks"]
-    assert is_as_its_story_says(message), message
+    assert ended_as_its_scenario_says(message), message
     assert [it["state"] for it in callbacks].count("lost") == LOST[to]
     assert message["transitions"][-1]["source"] == "reconcile"
 
 
 @pytest.mark.parametrize("to", NEVER_ENDING)
-def test_what_never_ends_at_twilio_ends_as_unconfirmed(given_up: dict[str, Json], to: str) -> None:
+def test_a_message_without_a_final_status_becomes_unconfirmed(
+    given_up: dict[str, Json], to: str
+) -> None:
     message = given_up[to]
 
     assert message["status"] == "sent"
     assert {entry["status"] for entry in message["transitions"]} == UNCONFIRMED[to]
 
 
-def test_a_final_status_replaces_unconfirmed_however_late(
+def test_a_late_final_status_replaces_unconfirmed(
     program: OutsideProgram, given_up: dict[str, Json]
 ) -> None:
     message_sid = given_up["+15555550113"]["message_sid"]
@@ -88,7 +88,7 @@ def test_a_final_status_replaces_unconfirmed_however_late(
     assert program.message(message_sid)["outcome"] == "delivered"
 
 
-def test_every_status_is_recorded_once_although_its_callback_comes_twice(
+def test_a_duplicate_callback_adds_no_transition(
     program: OutsideProgram,
 ) -> None:
     message_sid = program.sent("+15555550102")
@@ -102,7 +102,7 @@ def test_every_status_is_recorded_once_although_its_callback_comes_twice(
     assert [it["status"] for it in message["transitions"]].count("sent") == 1
 
 
-def test_a_late_delivered_is_the_truth_and_people_are_told_so(
+def test_a_late_delivered_replaces_the_failure_and_publishes_a_recovery(
     program: OutsideProgram, inbox: Inbox, first_of_its_kind: Callable[[str], None]
 ) -> None:
     first_of_its_kind("30003")
@@ -121,7 +121,7 @@ def test_a_late_delivered_is_the_truth_and_people_are_told_so(
     assert sorted(events) == ["failure", "recovery"]
 
 
-def test_a_number_that_twilio_refuses_is_explained(program: OutsideProgram) -> None:
+def test_a_rejected_number_is_answered_with_an_explanation(program: OutsideProgram) -> None:
     answer = program.send("+15005550001")
 
     assert answer.status_code == 422
@@ -132,7 +132,7 @@ def test_a_number_that_twilio_refuses_is_explained(program: OutsideProgram) -> N
     assert "+15005550001" not in answer.text
 
 
-def test_all_that_is_wrong_with_a_request_is_told_at_once(program: OutsideProgram) -> None:
+def test_every_problem_of_a_request_is_reported_at_once(program: OutsideProgram) -> None:
     answer = program.send("not a number", body="", validity_period=0)
 
     assert answer.status_code == 400
