@@ -21,9 +21,9 @@ from delivery.storage.cursor import TokenInvalid
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
 from delivery.storage.table import StoreUnavailable
-from delivery.text.html import Markup
 from delivery.text.identifiers import Kind, LookupCandidate
 
+from .html import Markup
 from .lookup import Finder, NoSuchPlace, Place, Several
 from .viewer import Viewer
 from .views import alone, detail, failures, found, popup, problem, request, widget

@@ -14,8 +14,8 @@ from delivery.domain.messages import (
     rank,
 )
 from delivery.text.formatting import format_duration, source_of
-from delivery.text.html import Child, Markup, element
 
+from .html import Child, Markup, element
 from .labels import STATUS_IN_WORDS
 from .viewer import Viewer
 

@@ -15,10 +15,10 @@ from delivery.domain.messages import Message, Outcome
 from delivery.domain.send_requests import SendRequest
 from delivery.storage.message_lists import Count
 from delivery.text.formatting import CATEGORY_IN_WORDS, format_duration
-from delivery.text.html import Child, Markup, as_json, element, joined, stylesheet
 from delivery.text.identifiers import Kind
 from delivery.twilio.error_codes import explain
 
+from .html import Child, Markup, as_json, element, joined, stylesheet
 from .labels import (
     NOTICE_IN_WORDS,
     OUTCOME_IN_WORDS,

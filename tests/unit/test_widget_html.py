@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery.text.html import Markup, NotAllowed, as_json, element, joined, stylesheet
+from functions.dashboard_widget.html import Markup, NotAllowed, as_json, element, joined, stylesheet
 
 HOSTILE = (
     "<script>alert(1)</script>",
