@@ -106,7 +106,7 @@ def test_every_function_that_records_status_updates_counts_them() -> None:
         function
         for function in FUNCTIONS
         for module in (PROJECT / "functions" / function).glob("*.py")
-        if re.search(r"store\.record(_never_sent)?\(", module.read_text("utf-8"))
+        if re.search(r"store\.record(_unsent_request)?\(", module.read_text("utf-8"))
     }
     counting = {
         function
