@@ -4,7 +4,7 @@ import site
 import sys
 from pathlib import Path
 
-# The layer's own package, which Lambda would put there.
+# The layer's package, which Lambda would add to the path.
 site.addsitedir(str(Path(__file__).resolve().parents[1] / "layers" / "delivery"))
 
 from bench.command import main

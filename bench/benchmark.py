@@ -1,81 +1,60 @@
-"""What a benchmark is: something that measures, and says how to show what it found."""
+"""The parts of a benchmark: a function that measures, and functions that present the results."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, Self
+from typing import Any
 
 type Results = dict[str, Any]
-"""What one benchmark found, as JSON."""
+"""The results of one benchmark, as JSON."""
 
-type Known = Mapping[str, Results]
-"""What all benchmarks found, by their names: in this run, or in an earlier one."""
+type AllResults = Mapping[str, Results]
+"""The latest results of every benchmark, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What a benchmark is given."""
+    """The settings of a run."""
 
     rounds: int
-    """How often it measures everything, in turn, so that all have the same luck."""
+    """How often everything is measured. Benchmarks alternate within a round, so that a slow moment
+    of the machine affects all alike."""
     quick: bool
-    """Only to see that it works: fewer of everything, and nothing to rely on."""
+    """Whether this is a smoke run: small numbers, results not kept."""
     folder: Path
-    """Kept between runs, and in no repository."""
-    known: Known
-    tell: Callable[[str], None]
-    """Says how far it is; a line that the next one may replace."""
+    """For builds; kept between runs, ignored by git."""
+    results: AllResults
+    log: Callable[[str], None]
+    """Shows progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """Rows for people; the first `words` columns are words, the others numbers."""
+    """A table for docs/performance.md; the first `text_columns` columns are aligned left."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
-    words: int = 1
-
-
-type Show = Callable[[Known], Sequence[Table]]
-type Draw = Callable[[Known], str]
+    text_columns: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
     """One benchmark.
 
-    Its name is that of its results, and of the place in docs/performance.md where its tables are.
-    `plots` are SVG by the names of their files in docs/images.
+    `name` also marks the place of its tables in docs/performance.md.
     """
 
     name: str
-    title: str
     question: str
-    """What its numbers answer, for whoever has not read the page."""
     measure: Callable[[Run], Results]
-    tables: Show
-    plots: Mapping[str, Draw] = field(default_factory=dict)
+    tables: Callable[[AllResults], Sequence[Table]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """The same thing measured in several rounds, beside the floor of the same round."""
-
-    middle: float
-    least: float
-    ratio: float | None = None
-    """The median of the rounds' own ratios to the floor: what slowed one round slowed both."""
-
-    @classmethod
-    def of(cls, values: Sequence[float], floor: Sequence[float] | None = None) -> Self:
-        """Sum up one value for each round."""
-        ratio = None
-        if floor is not None:
-            ratio = median(value / least for value, least in zip(values, floor, strict=True))
-        return cls(middle=median(values), least=min(values), ratio=ratio)
-
-    def as_record(self) -> Results:
-        """What is kept of it; three decimals are more than a machine repeats."""
-        record = {"median": round(self.middle, 3), "min": round(self.least, 3)}
-        return record if self.ratio is None else record | {"ratio": round(self.ratio, 3)}
+def summarize(values: Sequence[float], floor: Sequence[float] | None = None) -> Results:
+    """Return median, minimum and, next to a floor, the median of each round's ratio to it."""
+    summary = {"median": round(median(values), 3), "min": round(min(values), 3)}
+    if floor is not None:
+        ratios = [value / least for value, least in zip(values, floor, strict=True)]
+        summary["ratio"] = round(median(ratios), 3)
+    return summary

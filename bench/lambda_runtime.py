@@ -1,6 +1,6 @@
-"""What a function finds on Lambda: Python and boto3, the layer and its code as SAM builds them.
+"""The environment of a function on Lambda: Python, boto3, the built layer and the built code.
 
-A process of it sees neither this project's tools nor its sources.
+A process in it sees neither the tools nor the sources of this project.
 """
 
 import json
@@ -15,25 +15,24 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, Self
 
+from bench.events import Event
 from sandbox.aws.sam import Sam
 from simulation.deployment import PROJECT, REGION, functions
 
-INSIDE: Final = Path(__file__).parent / "inside"
-"""The programs that run in it."""
-
-_SECONDS_TO_LIVE: Final = 1200
+_PROGRAMS: Final = Path(__file__).parent / "inside"
+_TIMEOUT_SECONDS: Final = 1200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LambdaRuntime:
-    """A folder with the interpreter, and what `sam build` made."""
+    """An interpreter with boto3, and the output of `sam build`."""
 
     python: Path
     built: Path
 
     @classmethod
     def prepare(cls, folder: Path) -> Self:
-        """Make it, or bring it up to date."""
+        """Create the environment in a folder, or update it."""
         python = folder / "runtime" / "bin" / "python"
         if not python.exists():
             _call([sys.executable, "-m", "venv", "--without-pip", str(folder / "runtime")])
@@ -54,29 +53,38 @@ class LambdaRuntime:
 
     @property
     def layer(self) -> Path:
-        """What Lambda mounts as /opt/python."""
+        """The folder that Lambda mounts as /opt/python."""
         return self.built / "DeliveryLayer" / "python"
 
     def code(self, function: str) -> Path:
-        """What Lambda mounts as /var/task."""
+        """Return the folder that Lambda mounts as /var/task."""
         words = "".join(word.capitalize() for word in function.split("_"))
         return self.built / f"{words}Function"
+
+    def invoke(self, function: str, events: Sequence[Event] = (), **options: Any) -> Any:
+        """Return the output of inside/invoke.py for a function."""
+        found, _ = self.run(
+            "invoke", f"{function}.app", function=function, events=events, **options
+        )
+        return found
 
     def run(
         self,
         program: str,
         *arguments: str,
         function: str,
-        environment: Mapping[str, str] | None = None,
+        events: Sequence[Event] = (),
+        url: str = "",
         layer: Path | None = None,
     ) -> tuple[Any, str]:
-        """Run a program of `inside` to its end: the JSON of its last line, and what came before.
+        """Run a program of `inside` and return the JSON of its last line, and its other output.
 
-        A file system that nothing can be written to, as Lambda's is, keeps no bytecode either.
+        `url` is that of the stand-in for AWS and Twilio. No bytecode is written, because Lambda's
+        file system is read-only.
         """
         path = [self.code(function), layer or self.layer]
-        finished = _call(
-            [str(self.python), "-P", str(INSIDE / f"{program}.py"), *arguments],
+        output = _call(
+            [str(self.python), "-P", str(_PROGRAMS / f"{program}.py"), *arguments],
             {
                 "PATH": os.environ["PATH"],
                 "PYTHONPATH": os.pathsep.join(map(str, path)),
@@ -84,22 +92,24 @@ class LambdaRuntime:
                 "AWS_LAMBDA_FUNCTION_NAME": function,
                 "AWS_REGION": REGION,
                 "AWS_DEFAULT_REGION": REGION,
-                "AWS_ACCESS_KEY_ID": "of-nobody",
-                "AWS_SECRET_ACCESS_KEY": "of-nobody",
-                "AWS_SESSION_TOKEN": "of-nobody",
+                "AWS_ACCESS_KEY_ID": "none",
+                "AWS_SECRET_ACCESS_KEY": "none",
+                "AWS_SESSION_TOKEN": "none",
+                "AWS_ENDPOINT_URL": url,
                 **functions()[function].environment,
-                **(environment or {}),
+                "TWILIO_API_BASE_URL": url,
             },
+            lines="".join(f"{json.dumps(event)}\n" for event in events),
         )
-        *before, last = finished.splitlines(keepends=True)
+        *before, last = output.splitlines(keepends=True)
         return json.loads(last), "".join(before)
 
 
 @contextmanager
 def stand_in(*, delay_ms: float = 0) -> Iterator[str]:
-    """DynamoDB's and Secrets Manager's stand-in in a process of its own: its URL."""
+    """Run the stand-in for AWS and Twilio in its own process; yields its URL."""
     command = [sys.executable, "-m", "bench.stand_in", str(delay_ms)]
-    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 -- its own words only
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 -- fixed command
         try:
             assert process.stdout
             yield process.stdout.readline().strip()
@@ -107,14 +117,17 @@ def stand_in(*, delay_ms: float = 0) -> Iterator[str]:
             process.terminate()
 
 
-def _call(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
-    finished = subprocess.run(  # noqa: S603 -- its own words only
+def _call(
+    command: Sequence[str], environment: Mapping[str, str] | None = None, lines: str = ""
+) -> str:
+    finished = subprocess.run(  # noqa: S603 -- fixed commands
         command,
         env=environment,
+        input=lines,
         capture_output=True,
         text=True,
         check=False,
-        timeout=_SECONDS_TO_LIVE,
+        timeout=_TIMEOUT_SECONDS,
     )
     if finished.returncode:
         raise RuntimeError(f"{command[:4]} failed:\n{finished.stdout}{finished.stderr}")

@@ -1,4 +1,4 @@
-"""The machine that numbers were measured on: what matters for them, and nothing that names it."""
+"""Description of the machine that measured: what affects the numbers, not what identifies it."""
 
 import os
 import platform
@@ -10,11 +10,14 @@ _KIB_PER_GIB = 1024 * 1024
 
 
 def describe() -> dict[str, str]:
-    """What to write beside the results."""
+    """Return processor, cores, memory, system and versions; Linux knows them all."""
+    memory = _found_in("/proc/meminfo", r"^MemTotal:\s*(\d+) kB$")
     return {
-        "processor": _processor(),
+        "processor": _found_in("/proc/cpuinfo", r"^model name\s*:\s*(.+)$")
+        or platform.processor()
+        or "unknown",
         "cores": str(os.cpu_count()),
-        "memory": _memory(),
+        "memory": f"{int(memory) / _KIB_PER_GIB:.0f} GiB" if memory else "unknown",
         "system": f"{platform.system()}, {platform.machine()}",
         "python": platform.python_version(),
         "boto3": version("boto3"),
@@ -22,19 +25,7 @@ def describe() -> dict[str, str]:
     }
 
 
-def _processor() -> str:
-    return (
-        _said_in("/proc/cpuinfo", r"^model name\s*:\s*(.+)$") or platform.processor() or "unknown"
-    )
-
-
-def _memory() -> str:
-    total = _said_in("/proc/meminfo", r"^MemTotal:\s*(\d+) kB$")
-    return f"{int(total) / _KIB_PER_GIB:.0f} GiB" if total else "unknown"
-
-
-def _said_in(path: str, pattern: str) -> str | None:
-    """Only Linux has such files."""
+def _found_in(path: str, pattern: str) -> str | None:
     file = Path(path)
     found = re.search(pattern, file.read_text("utf-8"), re.MULTILINE) if file.exists() else None
     return found[1] if found else None

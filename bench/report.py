@@ -1,8 +1,7 @@
-"""What was measured, kept as JSON, and shown in docs/performance.md.
+"""The latest results, kept as JSON, and their presentation in docs/performance.md.
 
-The page is written by hand but for the tables of each benchmark, which are between
-`<!-- bench: NAME -->` and `<!-- /bench -->`. The plots of docs/images are drawn from the same
-numbers.
+The page is written by hand, except for the tables between `<!-- bench: NAME -->` and
+`<!-- /bench -->`.
 """
 
 import json
@@ -11,13 +10,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from bench.benchmark import Known, Table
+from bench.benchmark import AllResults, Table
 from bench.registry import BENCHMARKS
 
 PROJECT: Final = Path(__file__).parents[1]
 RESULTS: Final = Path(__file__).parent / "results.json"
 PAGE: Final = PROJECT / "docs" / "performance.md"
-IMAGES: Final = PROJECT / "docs" / "images"
 
 _PLACE: Final = re.compile(r"(<!-- bench: (\w+) -->\n).*?(<!-- /bench -->)", re.DOTALL)
 
@@ -26,56 +24,54 @@ type Kept = dict[str, dict[str, Any]]
 
 
 def load() -> Kept:
-    """What is kept of earlier runs."""
+    """Return the latest results."""
     kept: Kept = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
     return kept
 
 
-def known(kept: Kept) -> Known:
-    """The results alone."""
+def results_of(kept: Kept) -> AllResults:
+    """Return the results without date and machine."""
     return {name: entry["results"] for name, entry in kept.items()}
 
 
 def write(kept: Kept) -> None:
-    """Keep the results, and bring the page and the plots up to date."""
+    """Write the results of the benchmarks that exist, and the page."""
     ordered = {it.name: kept[it.name] for it in BENCHMARKS if it.name in kept}
     RESULTS.write_text(json.dumps(ordered, indent=1) + "\n", "utf-8")
-    PAGE.write_text(filled_in(PAGE.read_text("utf-8"), kept), "utf-8")
-    IMAGES.mkdir(exist_ok=True)
-    for name, drawing in drawings(known(kept)).items():
-        (IMAGES / name).write_text(drawing, "utf-8")
+    PAGE.write_text(rendered(PAGE.read_text("utf-8"), ordered), "utf-8")
 
 
-def drawings(results: Known) -> Mapping[str, str]:
-    """Every plot whose numbers are there, as SVG by its file's name."""
-    return {
-        name: draw(results)
-        for benchmark in BENCHMARKS
-        if benchmark.name in results
-        for name, draw in benchmark.plots.items()
-    }
-
-
-def filled_in(page: str, kept: Kept) -> str:
-    """The page with each benchmark's tables in their place."""
-    shown = {
-        it.name: "\n".join(_shown(it.tables(known(kept)), kept[it.name]))
+def rendered(page: str, kept: Kept) -> str:
+    """Return the page with each benchmark's tables in their place."""
+    results = results_of(kept)
+    tables = {
+        it.name: "\n".join(_section(it.tables(results), kept[it.name]))
         for it in BENCHMARKS
         if it.name in kept
     }
 
     def replaced(place: re.Match[str]) -> str:
-        return place[0] if place[2] not in shown else f"{place[1]}{shown[place[2]]}\n{place[3]}"
+        return place[0] if place[2] not in tables else f"{place[1]}{tables[place[2]]}\n{place[3]}"
 
     return _PLACE.sub(replaced, page)
 
 
 def places(page: str) -> set[str]:
-    """The benchmarks that have a place in the page."""
+    """Return the names of the benchmarks that have a place in the page."""
     return {match[2] for match in _PLACE.finditer(page)}
 
 
-def _shown(tables: Any, entry: Mapping[str, Any]) -> Iterator[str]:
+def markdown(table: Table) -> Iterator[str]:
+    """Yield the lines of a table."""
+    yield f"| {' | '.join(table.header)} |"
+    columns = ["---"] * table.text_columns
+    columns += ["---:"] * (len(table.header) - table.text_columns)
+    yield f"|{'|'.join(columns)}|"
+    for row in table.rows:
+        yield f"| {' | '.join(row)} |"
+
+
+def _section(tables: Any, entry: Mapping[str, Any]) -> Iterator[str]:
     for table in tables:
         yield ""
         yield from markdown(table)
@@ -88,12 +84,3 @@ def _shown(tables: Any, entry: Mapping[str, Any]) -> Iterator[str]:
         f"Powertools {machine['powertools']}._"
     )
     yield ""
-
-
-def markdown(table: Table) -> Iterator[str]:
-    """A table as a page has it."""
-    yield f"| {' | '.join(table.header)} |"
-    kinds = ["---"] * table.words + ["---:"] * (len(table.header) - table.words)
-    yield f"|{'|'.join(kinds)}|"
-    for row in table.rows:
-        yield f"| {' | '.join(row)} |"

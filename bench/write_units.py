@@ -1,108 +1,148 @@
-"""What a write costs at DynamoDB: counted by AWS's rules from the item before and after.
+"""The write units of a message from its first write to its last.
 
-The emulators' own figures are not exact. Sources:
-https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html and
-https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html#GSI.ThroughputConsiderations.Writes
+The stores run on tables in memory, and each write is counted: the numbers are the same on every
+machine. They prove what docs/architecture.md promises about the data model.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from math import ceil
-from typing import Any, Final, Self
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
 
-type Item = Mapping[str, Mapping[str, Any]]
+from bench import wiring
+from bench.benchmark import AllResults, Benchmark, Results, Run, Table
+from bench.counting import CountingDynamoDb
+from delivery.domain.messages import Source, StatusUpdate
+from delivery.domain.send_requests import RequestState, SendRequest
+from tests.builders import ACCOUNT_SID, MESSAGE_SID, NOON, an_update
 
-_UNIT_BYTES: Final = 1024
-_OF_A_LIST_OR_MAP: Final = 3
-_OF_AN_ENTRY: Final = 1
-
-
-def item_bytes(item: Item) -> int:
-    """The names and the values; what DynamoDB adds for its own use counts for storage only."""
-    return sum(_bytes(name) + value_bytes(value) for name, value in item.items())
-
-
-def value_bytes(attribute: Mapping[str, Any]) -> int:
-    """A value as the low-level client has it."""
-    match attribute:
-        case {"S": str(text)}:
-            return _bytes(text)
-        case {"N": str(number)}:
-            return _number_bytes(number)
-        case {"L": list(entries)}:
-            return _OF_A_LIST_OR_MAP + sum(_OF_AN_ENTRY + value_bytes(it) for it in entries)
-        case {"M": dict(entries)}:
-            inner = sum(_OF_AN_ENTRY + _bytes(key) + value_bytes(entries[key]) for key in entries)
-            return _OF_A_LIST_OR_MAP + inner
-        case {"BOOL": _} | {"NULL": _}:
-            return 1
-        case _:
-            raise ValueError(f"the size of {list(attribute)} is not known here")
+REQUEST_ID: Final = "rq_0123456789abcdef0123456789abcdef"
+REFERENCE: Final = "order-2026-11-23-4711"
+CONTEXT: Final = {"campaign": "autumn-sale", "customer": "c" * 60, "trace": "t" * 60}
+"""With the reference, the 180 bytes with which an item must still fit in one unit."""
+STATUSES: Final = ("accepted", "queued", "sent", "delivered")
+"""Through a Messaging Service: Twilio's answer, and three callbacks."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Units:
-    """The write units of one request, or of several together."""
+def delivered(
+    statuses: Sequence[str] = STATUSES, *, reference: str | None = REFERENCE
+) -> CountingDynamoDb:
+    """Count the requests of a message that this stack sends and that is delivered."""
+    counting = CountingDynamoDb()
+    requests, messages = wiring.request_store(counting), wiring.message_store(counting)
+    counting.step = "claim the idempotency key"
+    request = requests.claim(_send_request(reference))
+    counting.step = f"{statuses[0]}: Twilio's answer"
+    first = an_update(
+        statuses[0],
+        source=Source.SEND,
+        request_id=REQUEST_ID,
+        reference=reference,
+        context=CONTEXT,
+        messaging_service_sid="MG" + "0" * 32,
+    )
+    messages.record(first)
+    counting.step = "complete the send request"
+    sent = request.completed(
+        RequestState.SENT, at=NOON, kept_for=timedelta(days=30), message_sid=MESSAGE_SID
+    )
+    requests.complete(request, sent)
+    for second, status in enumerate(statuses[1:], 1):
+        counting.step = f"{status}: callback"
+        messages.record(_callback(status, after=second))
+    return counting
 
-    table: int = 0
-    indexes: Mapping[str, int] = field(default_factory=dict)
 
-    @property
-    def all(self) -> int:
-        """What is paid for."""
-        return self.table + sum(self.indexes.values())
+def failed() -> CountingDynamoDb:
+    """Count the requests of a message that another program sends and that is not delivered."""
+    counting = CountingDynamoDb()
+    messages = wiring.message_store(counting)
+    counting.step = "sent: callback"
+    messages.record(_callback("sent", after=1))
+    counting.step = "undelivered: callback"
+    messages.record(_callback("undelivered", after=2, error_code=30003))
+    counting.step = "publish the notice that opens an incident"
+    wiring.notify(counting, [MESSAGE_SID], now=NOON + timedelta(seconds=3))
+    return counting
 
-    def __add__(self, other: Self) -> "Units":
-        names = self.indexes.keys() | other.indexes.keys()
-        both = {name: self.indexes.get(name, 0) + other.indexes.get(name, 0) for name in names}
-        return Units(table=self.table + other.table, indexes=both)
+
+def _send_request(reference: str | None) -> SendRequest:
+    return SendRequest(
+        request_id=REQUEST_ID,
+        claim_id="0123456789abcdef",
+        content_digest="d" * 64,
+        account_sid=ACCOUNT_SID,
+        to="+15558675310",
+        from_="+15005550006",
+        body_digest="b" * 64,
+        reference=reference,
+        context=CONTEXT,
+        claimed_at=NOON,
+        lease_until=NOON + timedelta(seconds=29),
+    )
 
 
-def units_of(table: Mapping[str, Any], before: Item | None, after: Item | None) -> Units:
-    """The units of a write; `table` is its properties in the template.
+def _callback(status: str, *, after: int, **facts: Any) -> StatusUpdate:
+    return an_update(
+        status,
+        after=after,
+        request_id=REQUEST_ID,
+        messaging_service_sid="MG" + "0" * 32,
+        carrier_time="2611231200" if status == "delivered" else None,
+        **facts,
+    )
 
-    The table's are those of the larger of the two items. An index costs nothing where neither its
-    keys nor what it projects change, one write to add, change or remove an entry, and two where an
-    entry moves to other keys.
-    """
-    indexes = {
-        index["IndexName"]: units
-        for index in table.get("GlobalSecondaryIndexes", [])
-        if (units := _index_units(table, index, before, after))
+
+def measure(_: Run) -> Results:
+    """Return the writes of a delivered and of a failed message."""
+    return {
+        name: [
+            {
+                "step": write.step,
+                "table": write.table,
+                "table_units": write.units.table,
+                "index_units": dict(sorted(write.units.indexes.items())),
+                "bytes": write.bytes_after,
+            }
+            for write in counting.writes
+        ]
+        for name, counting in {"delivered": delivered(), "failed": failed()}.items()
     }
-    return Units(table=max(_units(before), _units(after), 1), indexes=indexes)
 
 
-def _index_units(
-    table: Mapping[str, Any], index: Mapping[str, Any], before: Item | None, after: Item | None
-) -> int:
-    if index["Projection"] != {"ProjectionType": "KEYS_ONLY"}:
-        raise ValueError("what an index projects beside its keys is not counted here")
-    keys = [*_keys(index["KeySchema"]), *_keys(table["KeySchema"])]
-    old, new = _entry(keys, before), _entry(keys, after)
-    return 0 if old == new else _units(old) + _units(new)
+def units_in(writes: Sequence[Results], table: str | None = None) -> int:
+    """Return the units of all writes, or of those to one table."""
+    return sum(
+        write["table_units"] + sum(write["index_units"].values())
+        for write in writes
+        if table in {None, write["table"]}
+    )
 
 
-def _entry(keys: list[str], item: Item | None) -> Item | None:
-    """What the index holds of the item; None where it lacks a key."""
-    if item is None or not all(key in item for key in keys):
-        return None
-    return {key: item[key] for key in keys}
+def tables(results: AllResults) -> Sequence[Table]:
+    """Return the writes of the delivered and of the failed message."""
+    return [_table(name, writes) for name, writes in results[WRITE_UNITS.name].items()]
 
 
-def _keys(schema: list[Mapping[str, str]]) -> list[str]:
-    return [each["AttributeName"] for each in schema]
+def _table(name: str, writes: Sequence[Results]) -> Table:
+    rows = [
+        (
+            write["step"],
+            write["table"],
+            ", ".join(f"{index} {units}" for index, units in write["index_units"].items()),
+            str(write["bytes"]),
+            str(write["table_units"] + sum(write["index_units"].values())),
+        )
+        for write in writes
+    ]
+    messages = ("of this, in MessagesTable", "", "", "", str(units_in(writes, "MessagesTable")))
+    total = ("**total**", "", "", "", f"**{units_in(writes)}**")
+    header = (f"{name} message", "table", "units in indexes", "item bytes", "write units")
+    return Table(header=header, rows=[*rows, total, messages], text_columns=3)
 
 
-def _units(item: Item | None) -> int:
-    return ceil(item_bytes(item) / _UNIT_BYTES) if item else 0
-
-
-def _bytes(text: str) -> int:
-    return len(text.encode("utf-8"))
-
-
-def _number_bytes(number: str) -> int:
-    """One byte for two significant digits, one more, and one for a sign."""
-    digits = number.lstrip("-").replace(".", "").strip("0")
-    return ceil(len(digits) / 2) + 1 + number.startswith("-")
+WRITE_UNITS: Final = Benchmark(
+    name="write_units",
+    question="How many write units does a message take in DynamoDB? Counted, not measured.",
+    measure=measure,
+    tables=tables,
+)

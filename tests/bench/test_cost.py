@@ -1,4 +1,4 @@
-"""The cost model: its arithmetic against figures that can be checked by hand."""
+"""The arithmetic of the cost model, with figures that can be checked by hand."""
 
 from dataclasses import replace
 
@@ -6,13 +6,13 @@ import pytest
 
 from bench import cost
 from bench.command import main
-from bench.cost import Assumed, Figures, UnknownRegion, Workload, alternative, ours
+from bench.cost import Assumed, Figures, UnknownRegion, Workload, ours, queue_first
 
 PRICES = cost.prices_in("us-east-1")
 FIGURES = Figures(
     callback_cpu_ms=1.0,
     send_cpu_ms=5.0,
-    callback_log_bytes=474,  # 500 with what CloudWatch adds
+    callback_log_bytes=474,  # 500 with CloudWatch's overhead
     send_log_bytes=0,
     send_log_lines=0,
     message_units=8,
@@ -25,20 +25,20 @@ FIGURES = Figures(
     alarms=20,
 )
 NOTHING = Workload(messages=0)
-ONLY_DELIVERED = Workload(messages=1_000_000, callbacks=3, failed=0, quiet=0)
+ONLY_DELIVERED = Workload(messages=1_000_000, callbacks=3, failed=0, stale=0)
 
 
 def more(load: Workload) -> cost.Dollars:
-    """What the month costs beyond one in which nothing happens."""
+    """Return the bill of a month beyond that of an idle one."""
     fixed = ours(NOTHING, FIGURES, PRICES)
     return {name: it - fixed[name] for name, it in ours(load, FIGURES, PRICES).items()}
 
 
-def test_every_request_of_an_api_is_paid() -> None:
+def test_each_api_request_is_billed() -> None:
     assert more(ONLY_DELIVERED)["API Gateway"] == pytest.approx(1 + 3)
 
 
-def test_write_units_are_paid_by_the_million() -> None:
+def test_write_units_are_billed_by_the_million() -> None:
     assert more(ONLY_DELIVERED)["DynamoDB writes and reads"] == pytest.approx(12 * 0.625)
 
 
@@ -51,7 +51,7 @@ def test_a_failure_costs_its_units_and_two_reads() -> None:
     assert difference["SNS"] == pytest.approx(0.1 * 0.50)
 
 
-def test_logs_are_paid_by_the_gibibyte() -> None:
+def test_logs_are_billed_by_the_gibibyte() -> None:
     gib = 3_000_000 * 500 / 1024**3
 
     assert more(ONLY_DELIVERED)["CloudWatch logs"] == pytest.approx(gib * 0.53)
@@ -67,39 +67,39 @@ def test_logs_are_paid_by_the_gibibyte() -> None:
         (0, 7, 128, 7),
     ],
 )
-def test_less_memory_is_less_of_a_processor(
+def test_with_less_memory_an_invocation_takes_longer(
     cpu_ms: float, waiting_ms: float, memory: int, billed: int
 ) -> None:
     assert cost.billed_ms(cpu_ms, waiting_ms, memory) == billed
 
 
-def test_compute_is_memory_times_time() -> None:
+def test_compute_is_billed_by_memory_and_time() -> None:
     a_gib_for_a_second = cost.compute(1, 1000, 1024, PRICES)
 
     assert a_gib_for_a_second == PRICES["lambda_gb_second"]
 
 
-def test_both_designs_cost_the_same_for_what_they_do_alike() -> None:
-    mine, other = (design(NOTHING, FIGURES, PRICES) for design in (ours, alternative))
+def test_both_designs_cost_the_same_without_callbacks() -> None:
+    mine, other = (design(NOTHING, FIGURES, PRICES) for design in (ours, queue_first))
 
     assert {name: mine.get(name, 0) for name in other} == pytest.approx(other)
 
 
-def test_the_usual_design_pays_for_two_more_services_on_the_way_of_a_callback() -> None:
-    mine, other = (design(ONLY_DELIVERED, FIGURES, PRICES) for design in (ours, alternative))
+def test_the_queue_first_design_pays_for_two_more_services_per_callback() -> None:
+    mine, other = (design(ONLY_DELIVERED, FIGURES, PRICES) for design in (ours, queue_first))
 
     callbacks, batches = 3.0, 3.0 / Assumed().batch  # in millions
     assert other["SNS"] - mine["SNS"] == pytest.approx(callbacks * 0.50)
     assert other["SQS"] - mine["SQS"] == pytest.approx((callbacks + 2 * batches) * 0.40)
 
 
-def test_metrics_and_alarms_are_paid_by_their_number() -> None:
+def test_metrics_and_alarms_are_billed_by_their_number() -> None:
     fixed = ours(NOTHING, FIGURES, PRICES)
 
     assert fixed["CloudWatch metrics and alarms"] == pytest.approx(10 * 0.30 + 20 * 0.10 + 3)
 
 
-def test_a_region_without_prices_is_refused_with_those_that_have_some() -> None:
+def test_an_unknown_region_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(UnknownRegion, match="eu-west-1"):
         cost.prices_in("mars-north-1")
 
@@ -108,15 +108,15 @@ def test_every_region_has_every_price() -> None:
     assert len({frozenset(prices) for prices in cost.regions().values()}) == 1
 
 
-def test_the_command_line_takes_volume_and_region(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_accepts_volume_and_region(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--messages", "5000000", "--region", "eu-west-1"])
 
     shown = capsys.readouterr().out
-    assert "a month of 5,000,000 messages" in shown
+    assert "5,000,000 messages" in shown
     assert "DynamoDB" in shown
 
 
-def test_the_command_line_refuses_an_unknown_region(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_region_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--region", "mars-north-1"])
 

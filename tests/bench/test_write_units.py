@@ -1,97 +1,50 @@
-"""Write units are counted as AWS's documentation says."""
+"""The write units that the data model promises for a message."""
 
-from typing import Any
-
-import pytest
-
-from bench.write_units import Units, item_bytes, units_of, value_bytes
-
-TABLE: dict[str, Any] = {
-    "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
-    "GlobalSecondaryIndexes": [
-        {
-            "IndexName": "by_day",
-            "KeySchema": [
-                {"AttributeName": "day", "KeyType": "HASH"},
-                {"AttributeName": "at", "KeyType": "RANGE"},
-            ],
-            "Projection": {"ProjectionType": "KEYS_ONLY"},
-        }
-    ],
-}
-ITEM = {"id": {"S": "1"}, "day": {"S": "monday"}, "at": {"S": "noon"}}
-SMALL = {"id": {"S": "1"}}
+from bench import write_units
+from bench.counting import CountingDynamoDb
 
 
-def a_text(size: int) -> dict[str, str]:
-    return {"S": "x" * size}
+def message_writes(counting: CountingDynamoDb) -> list[int]:
+    return [write.units.all for write in counting.writes if write.table == "MessagesTable"]
 
 
-@pytest.mark.parametrize(
-    ("value", "size"),
-    [
-        ({"S": "four"}, 4),
-        ({"S": "fünf"}, 5),
-        ({"N": "0"}, 1),
-        ({"N": "7"}, 2),
-        ({"N": "30003"}, 4),
-        ({"N": "1700"}, 2),
-        ({"N": "-12"}, 3),
-        ({"BOOL": True}, 1),
-        ({"L": []}, 3),
-        ({"L": [{"S": "ab"}, {"S": "c"}]}, 3 + 1 + 2 + 1 + 1),
-        ({"M": {"key": {"S": "value"}}}, 3 + 1 + 3 + 5),
-    ],
-)
-def test_a_value_has_the_size_that_aws_documents(value: dict[str, Any], size: int) -> None:
-    assert value_bytes(value) == size
+def test_a_delivered_message_costs_seven_write_units() -> None:
+    counting = write_units.delivered(("queued", "sent", "delivered"))
+
+    assert message_writes(counting) == [4, 1, 2]
 
 
-def test_an_item_is_its_names_and_its_values() -> None:
-    assert item_bytes({"id": {"S": "abc"}, "count": {"N": "5"}}) == 2 + 3 + 5 + 2
+def test_a_status_that_is_neither_first_nor_final_costs_one_write_unit() -> None:
+    first, *between, last = message_writes(write_units.delivered())
+
+    assert (first, between, last) == (4, [1, 1], 2)
 
 
-def test_a_value_of_a_type_that_we_do_not_use_is_not_guessed() -> None:
-    with pytest.raises(ValueError, match="SS"):
-        value_bytes({"SS": ["a"]})
+def test_a_message_without_a_reference_costs_a_unit_less() -> None:
+    assert message_writes(write_units.delivered(reference=None))[0] == 3
 
 
-@pytest.mark.parametrize(("size", "units"), [(0, 1), (1024 - 4, 1), (1024 - 3, 2), (3000, 3)])
-def test_the_table_is_paid_by_the_kibibyte(size: int, units: int) -> None:
-    assert units_of(TABLE, None, {"id": {"S": "1"}, "b": a_text(size)}).table == units
+def test_an_sms_through_four_transitions_fits_in_a_kibibyte() -> None:
+    own = [*write_units.CONTEXT, *write_units.CONTEXT.values(), write_units.REFERENCE]
+    own_bytes = sum(len(text.encode()) for text in own)
+
+    last = write_units.delivered().writes[-1]
+
+    assert 170 <= own_bytes <= 180
+    assert last.bytes_after <= 1024
 
 
-def test_the_larger_of_the_two_items_is_paid() -> None:
-    large = {"id": {"S": "1"}, "b": a_text(3000)}
+def test_a_successful_send_reads_nothing_from_the_tables() -> None:
+    operations = write_units.delivered().requests
 
-    assert units_of(TABLE, large, SMALL).table == units_of(TABLE, SMALL, large).table == 3
-
-
-def test_a_write_that_leaves_no_item_is_paid() -> None:
-    assert units_of(TABLE, None, None) == Units(table=1)
+    assert set(operations) == {"put_item", "update_item"}
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "units"),
-    [
-        (None, ITEM, 1),
-        (ITEM, None, 1),
-        (None, SMALL, 0),
-        (SMALL, ITEM, 1),
-        (ITEM, SMALL, 1),
-        (ITEM, ITEM | {"note": {"S": "new"}}, 0),
-        (ITEM, ITEM | {"at": {"S": "night"}}, 2),
-        (ITEM, ITEM | {"day": {"S": "sunday"}}, 2),
-    ],
-)
-def test_an_index_costs_what_happens_to_its_entry(
-    before: dict[str, Any] | None, after: dict[str, Any] | None, units: int
-) -> None:
-    assert units_of(TABLE, before, after).indexes.get("by_day", 0) == units
+def test_a_failure_that_opens_an_incident_costs_sixteen_write_units() -> None:
+    failed = write_units.failed()
 
-
-def test_units_add_up() -> None:
-    together = Units(table=1, indexes={"a": 1}) + Units(table=2, indexes={"a": 1, "b": 2})
-
-    assert together == Units(table=3, indexes={"a": 2, "b": 2})
-    assert together.all == 7
+    # First write: by_list and by_to. Failure: the lists of failures and of due notices. Claim, in
+    # one transaction with the incident: each item twice, and a new sort key in by_notice_due.
+    # Publication: removed from by_notice_due.
+    assert message_writes(failed) == [3, 4, 4, 2]
+    assert sum(write.units.all for write in failed.writes) == 16

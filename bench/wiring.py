@@ -1,0 +1,102 @@
+"""Parts of the functions that benchmarks run by themselves, built on stand-ins for their clients.
+
+The only module of the benchmarks that knows how the functions are built.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import requests
+from requests.adapters import BaseAdapter
+
+from delivery.domain.messages import Timings
+from delivery.storage.messages import MessageStore
+from delivery.storage.send_requests import SendRequestStore
+from delivery.twilio.client import TwilioClient
+from delivery.twilio.credentials import TwilioSecret
+from functions.notify_failure.episode_store import EpisodeStore
+from functions.notify_failure.telling import Teller
+from functions.reconcile_messages.reconcile import Reconciler
+from functions.send_message.rate_limit_store import RateLimitStore
+from functions.send_message.rate_limiter import SenderRateLimiter
+from functions.send_message.send_queue import SendQueue
+from tests.support.virtual_twilio import ACCOUNT_SID, AUTH_TOKEN
+
+_TWILIO: Final = "http://twilio.invalid"
+TIMINGS: Final = Timings()
+SECRET: Final = TwilioSecret.parse(
+    json.dumps({"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN})
+)
+
+
+class _Secrets:
+    """Stands in for the cached secret."""
+
+    def current(self) -> TwilioSecret:
+        return SECRET
+
+
+def message_store(client: Any) -> MessageStore:
+    """Return the store of the MessagesTable."""
+    return MessageStore(client, "MessagesTable", TIMINGS)
+
+
+def request_store(client: Any) -> SendRequestStore:
+    """Return the store of the SendRequestsTable."""
+    return SendRequestStore(client, "SendRequestsTable")
+
+
+def notify(client: Any, message_sids: Sequence[str], *, now: datetime) -> None:
+    """Publish the notices of failed messages, as NotifyFailureFunction does."""
+    published: list[Any] = []
+    notifier = Teller(
+        messages=message_store(client),
+        episodes=EpisodeStore(client, "IncidentsTable", "MessagesTable"),
+        publish_message=published.append,
+        publish_range=lambda _key, _telling: None,
+        shown=lambda number: number[-4:],
+        quiet=timedelta(minutes=15),
+        muted=(),
+        now=lambda: now,
+    )
+    list(notifier.settle(message_sids, abandoned_before=now, time_left=lambda: 60))
+    assert len(published) == len(message_sids)
+
+
+def reconcile(client: Any, twilio: BaseAdapter, now: datetime) -> None:
+    """Reconcile stale messages, as one run of ReconcileMessagesFunction does without a deadline."""
+    with requests.Session() as session:
+        reconciler = Reconciler(
+            twilio=TwilioClient(session, _TWILIO),
+            store=message_store(client),
+            requests=request_store(client),
+            timings=TIMINGS,
+            stores_body=False,
+            now=lambda: now,
+        )
+        session.mount(f"{_TWILIO}/", twilio)  # after the client, which mounts its own
+        for _ in reconciler.reconcile_stale_messages(SECRET, lambda: 1e9):
+            pass
+
+
+def rate_limiter(
+    client: Any,
+    *,
+    per_second: float,
+    now: Callable[[], datetime],
+    sleep: Callable[[float], None],
+    jitter: Callable[[], float],
+) -> SenderRateLimiter:
+    """Return the rate limiter of SendMessageFunction; `client` is both DynamoDB's and SQS's."""
+    secrets: Any = _Secrets()
+    return SenderRateLimiter(
+        store=RateLimitStore(client, "SendRequestsTable"),
+        queue=SendQueue(client, "url"),
+        secrets=secrets,
+        per_second=per_second,
+        now=now,
+        sleep=sleep,
+        chance=jitter,
+    )
