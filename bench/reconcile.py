@@ -21,7 +21,7 @@ def reconcile(messages: int, *, listed: bool) -> Counter[str]:
 
     If they are not `listed`, Twilio's list lacks them and each message is fetched.
     """
-    twilio, dynamodb = VirtualTwilio(pace=0.001), CountingDynamoDb()
+    twilio, dynamodb = VirtualTwilio(step_seconds=0.001), CountingDynamoDb()
     store = wiring.message_store(dynamodb)
     for _ in range(messages):
         twilio.run(seconds=1)
@@ -39,7 +39,7 @@ def reconcile(messages: int, *, listed: bool) -> Counter[str]:
     twilio.run(seconds=timedelta(hours=2).total_seconds())
     if not listed:
         settings = twilio.simulator.settings
-        twilio.simulator.settings = settings.changed({"list_lag": 1_000_000.0})
+        twilio.simulator.settings = settings.changed({"list_lag_seconds": 1_000_000.0})
 
     dynamodb.reset()
     wire = Wire(twilio)
