@@ -7,12 +7,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from delivery_cli.main import main
-from tests.cloudformation import load_template
 
 PROJECT: Final = Path(__file__).parents[1]
 
@@ -38,20 +37,9 @@ def page(name: str) -> Texts:
     yield name, re.sub(r"`[^`]*`", "", without_blocks)
 
 
-def descriptions() -> Texts:
-    """Yields every description in the template."""
-
-    def within(node: Any, place: str) -> Texts:
-        if isinstance(node, dict):
-            for name, value in node.items():
-                if name.endswith("Description") and isinstance(value, str):
-                    yield place, value
-                yield from within(value, f"{place}.{name}")
-        elif isinstance(node, list):
-            for value in node:
-                yield from within(value, place)
-
-    yield from within(load_template(), "template.yaml")
+def file(name: str) -> Texts:
+    """Yields a whole file: in the template also comments, alarms and the dashboard."""
+    yield name, (PROJECT / name).read_text("utf-8")
 
 
 def command_line_help() -> Texts:
@@ -91,7 +79,7 @@ CHECKED: Final[Mapping[str, Callable[[], Texts]]] = {
             ),
         )
     },
-    "template.yaml": descriptions,
+    **{name: partial(file, name) for name in ("template.yaml", "Makefile", "pyproject.toml")},
 }
 """The places that are checked: where a text is added for people, add its place here."""
 

@@ -164,10 +164,10 @@ def test_no_file_names_a_package_registry_or_a_local_folder() -> None:
         "https://py" + "pi.org/simple",
         "files.python" + "hosted.org",
         "--extra-index" + "-url=https://packages.example.com",
-        "cd /ho" + "me/somebody/project",
+        "cd /ho" + "me/alice/project",
         '"/wo' + 'rk/main"',
-        "/Use" + "rs/somebody",
-        "C:\\Use" + "rs\\somebody",
+        "/Use" + "rs/alice",
+        "C:\\Use" + "rs\\alice",
     ],
 )
 def test_a_registry_or_a_local_folder_is_found(text: str) -> None:
