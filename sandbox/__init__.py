@@ -14,6 +14,7 @@ import sys
 
 if sys.version_info[:2] != (3, 13):
     sys.exit(
-        "The sandbox runs the functions on its own interpreter, so it needs Python 3.13 like the "
-        f"functions; this is {sys.version.split()[0]}. `make demo` finds or explains the right one."
+        "The sandbox runs the Lambda functions on its own interpreter and therefore needs Python "
+        f"3.13, like them. This is Python {sys.version.split()[0]}. `make demo` finds the right "
+        "one, or explains how to install it."
     )

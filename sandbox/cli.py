@@ -1,7 +1,7 @@
-"""The command line: `python -m sandbox up` and `demo`.
+"""The command line: `python -m sandbox demo` and `python -m sandbox up`.
 
-Exit codes: 0 all as it should be; 1 it is not, or the sandbox could not start; 2 a wrong command
-line; 130 stopped before it was up.
+Exit codes: 0 success; 1 a message of the demo did not end as expected, or the sandbox could not
+start; 2 usage error; 130 interrupted before the sandbox was up.
 """
 
 import argparse
@@ -17,21 +17,21 @@ from rich.console import Console
 
 from sandbox.console import new_console
 from sandbox.demo import demo
-from sandbox.endpoints import EndpointsFile, FileTaken
+from sandbox.endpoints import EndpointsFile, EndpointsFileInUse
 from sandbox.errors import SandboxError
 from sandbox.lifecycle import FOLDER, Settings
 from sandbox.up import up
 
-_ENDS_IT: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_STOPPED: Final = 130
-_LAST_PORT: Final = 65_535
+_STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_INTERRUPTED: Final = 130
+_MAX_PORT: Final = 65_535
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command: its exit code."""
+    """Run one command, and return its exit code."""
     options = _parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # an email may hold what a terminal cannot show
+        sys.stdout.reconfigure(errors="replace")  # for emails on terminals without Unicode
     console = new_console(sys.stdout)
     settings = Settings(
         gateway_port=options.gateway_port,
@@ -40,34 +40,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         dashboard_port=options.dashboard_port,
         endpoints_file=EndpointsFile(options.endpoints_file),
     )
-    for signum in _ENDS_IT:
+    for signum in _STOP_SIGNALS:
         signal.signal(signum, _stop)
+    run = {"demo": _demo, "up": up}[options.command]
     try:
-        return _run(options, console, settings)
+        return run(console, settings)
     except SandboxError as error:
         console.print(str(error), style="red")
         return 1
-    except BrokenPipeError:  # whoever read this has seen enough, and Python must not try again
+    except BrokenPipeError:  # the reader of a pipe has left; Python must not flush again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         console.print("Stopped. Nothing is left running.")
-        return _STOPPED
+        return _INTERRUPTED
 
 
-def _run(options: argparse.Namespace, console: Console, settings: Settings) -> int:
-    if options.command == "up":
-        return up(console, settings)
+def _demo(console: Console, settings: Settings) -> int:
+    """Run the demo, in a sandbox without an endpoints file if another one is up."""
     try:
         return demo(console, settings)
-    except FileTaken as taken:
-        console.print(f"{taken} Meanwhile this takes a sandbox of its own.", style="yellow")
+    except EndpointsFileInUse:
+        console.print("Another sandbox is up here. The demo starts its own.", style="yellow")
         return demo(console, settings.without_endpoints_file())
 
 
 def _stop(_signum: int, _frame: object) -> NoReturn:
-    """Unwind, and let nothing disturb that."""
-    for signum in _ENDS_IT:
+    """Interrupt the command, and ignore further signals while it cleans up."""
+    for signum in _STOP_SIGNALS:
         signal.signal(signum, signal.SIG_IGN)
     raise KeyboardInterrupt
 
@@ -75,39 +75,39 @@ def _stop(_signum: int, _frame: object) -> NoReturn:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sandbox",
-        description="The whole system on this machine: an emulated AWS, a simulated Twilio, and "
-        "the real stack deployed between them. Needs no account and no network once it is built.",
+        description="Run the whole system on this machine: the real stack, deployed into an "
+        "emulated AWS, with a simulated Twilio. No AWS or Twilio account is needed.",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="up|demo")
-    for name, what in (
-        ("up", "start it, say where everything is, and stay until Ctrl-C"),
-        ("demo", "start it, send a few messages, show what becomes of them, and end"),
+    commands = parser.add_subparsers(dest="command", required=True, metavar="demo|up")
+    for name, help_ in (
+        ("demo", "start the sandbox, send a few messages, show their delivery, and stop"),
+        ("up", "start the sandbox, list its endpoints, and run until Ctrl-C"),
     ):
-        command = commands.add_parser(name, help=what, description=what.capitalize() + ".")
-        _add_places(command)
+        command = commands.add_parser(name, help=help_, description=help_.capitalize() + ".")
+        _add_endpoints(command)
     return parser
 
 
-def _add_places(command: argparse.ArgumentParser) -> None:
-    for option, whose in (
-        ("--gateway-port", "the public endpoints of the stack's two APIs"),
-        ("--aws-port", "the emulated AWS"),
-        ("--twilio-port", "the simulated Twilio"),
-        ("--dashboard-port", "the page that stands for the CloudWatch dashboard"),
+def _add_endpoints(command: argparse.ArgumentParser) -> None:
+    for option, server in (
+        ("--gateway-port", "public endpoints of the stack's two APIs"),
+        ("--aws-port", "emulated AWS"),
+        ("--twilio-port", "simulated Twilio"),
+        ("--dashboard-port", "dashboard page"),
     ):
         command.add_argument(
-            option, type=_port, metavar="PORT", help=f"of {whose}; a free one by default"
+            option, type=_port, metavar="PORT", help=f"port of the {server} (default: a free port)"
         )
     command.add_argument(
         "--endpoints-file",
         type=Path,
         default=FOLDER / "endpoints.json",
         metavar="FILE",
-        help="where other programs read the endpoints; .sandbox/endpoints.json by default",
+        help="file in which other programs read the endpoints (default: .sandbox/endpoints.json)",
     )
 
 
 def _port(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) <= _LAST_PORT:
-        raise argparse.ArgumentTypeError(f"{text} is no port (1 to {_LAST_PORT})")
+    if not text.isdecimal() or not 0 < int(text) <= _MAX_PORT:
+        raise argparse.ArgumentTypeError(f"invalid port '{text}': expected 1 to {_MAX_PORT}")
     return int(text)

@@ -1,6 +1,7 @@
-"""`python -m sandbox demo`: a tour of some messages, each with a story of its own."""
+"""`python -m sandbox demo`: sends a message for each of some scenarios, and shows its delivery."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -14,300 +15,287 @@ from sandbox.console import step
 from sandbox.http_server import Response, call
 from sandbox.lifecycle import Sandbox, Settings, running_sandbox
 from sandbox.polling import TimedOut, wait_for
-from sandbox.up import show_email
+from sandbox.up import print_email
 
 type Json = Any
-"""What an API answered."""
 
 _SENDER: Final = "+15005550006"
-_ENDS_WITHIN_SECONDS: Final = 30
+_TIMEOUT_SECONDS: Final = 30
 _SOURCES: Final = {
-    "send": "Twilio's answer to the request",
+    "send": "response to the send",
     "callback": "status callback",
-    "reconcile": "found by asking Twilio",
+    "reconcile": "asked Twilio",
 }
 _STYLES: Final = {"delivered": "green", "failed": "red"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
-    """A message, and how it has to end for the tour to be a success."""
+class Scenario:
+    """A message of the demo and its expected result."""
 
     title: str
     to: str
+    lesson: str
+    """What the reader can see in it."""
     callbacks: int = 0
-    """How many Twilio sends."""
-    outcome: str = ""
+    """How many callbacks the stack acknowledges."""
     status: str = ""
-    """The last word on the message; not always the last that arrived."""
-    told: tuple[str, ...] = ()
-    """What the callbacks say, or Twilio when it is asked."""
-    in_this_order: bool = False
-    """Whether they have to arrive in the order of `told`; usually nobody can say."""
+    outcome: str = ""
+    reported: tuple[str, ...] = ()
+    """The statuses that callbacks or reconciliation report."""
+    in_order: bool = False
+    """Whether the statuses must arrive in the order of `reported`."""
     error_code: int | None = None
-    refused_with: int | None = None
-    """Twilio's error code if it does not take the message at all."""
+    rejected_with: int | None = None
+    """Twilio's error code if it rejects the message."""
 
-    def holds(self, message: Json) -> bool:
-        """Whether the message is what the story says.
-
-        On a busy machine Twilio may be asked about a message before its callback is through.
-        """
+    def matches(self, message: Json) -> bool:
+        """Whether the message is as expected."""
         arrived = tuple(
             transition["status"]
             for transition in message["transitions"]
             if transition["source"] != "send"
         )
-        told = self.told if self.in_this_order else tuple(sorted(self.told))
-        return (message["status"], message["outcome"], message.get("error_code"), told) == (
-            self.status,
-            self.outcome,
-            self.error_code,
-            arrived if self.in_this_order else tuple(sorted(arrived)),
+        order = tuple if self.in_order else sorted
+        return (
+            (message["status"], message["outcome"]) == (self.status, self.outcome)
+            and message.get("error_code") == self.error_code
+            and order(arrived) == order(self.reported)
         )
 
 
-STORIES: Final = (
-    Story(
-        title="A message that arrives",
+SCENARIOS: Final = (
+    Scenario(
+        title="A message is delivered",
         to="+15551234567",
+        lesson="Twilio's callbacks report each step.",
         callbacks=2,
-        outcome="delivered",
         status="delivered",
-        told=("sent", "delivered"),
+        outcome="delivered",
+        reported=("sent", "delivered"),
     ),
-    Story(
-        title="The phone is switched off",
+    Scenario(
+        title="The recipient's phone is switched off",
         to="+15555530003",
+        lesson="The failure is explained, and the on-call person is notified (see below).",
         callbacks=2,
-        outcome="failed",
         status="undelivered",
-        told=("sent", "undelivered"),
+        outcome="failed",
+        reported=("sent", "undelivered"),
         error_code=30003,
     ),
-    Story(
-        title="One callback overtakes another",
+    Scenario(
+        title="The callbacks arrive out of order",
         to="+15555550101",
+        lesson="The order does not matter: the outcome stays delivered.",
         callbacks=2,
-        outcome="delivered",
         status="delivered",
-        told=("delivered", "sent"),
-        in_this_order=True,
+        outcome="delivered",
+        reported=("delivered", "sent"),
+        in_order=True,
     ),
-    Story(
-        title="Every callback comes twice",
+    Scenario(
+        title="Every callback arrives twice",
         to="+15555550102",
+        lesson="Each status is recorded once.",
         callbacks=4,
-        outcome="delivered",
         status="delivered",
-        told=("sent", "delivered"),
+        outcome="delivered",
+        reported=("sent", "delivered"),
     ),
-    Story(
+    Scenario(
         title="Every callback is lost",
         to="+15555550104",
-        outcome="delivered",
+        lesson="Without news of the message, the stack asks Twilio.",
         status="delivered",
-        told=("delivered",),
+        outcome="delivered",
+        reported=("delivered",),
     ),
-    Story(
-        title="Twilio refuses the number",
+    Scenario(
+        title="Twilio rejects the number",
         to="+15005550001",
-        refused_with=21211,
+        lesson="Nothing was sent, and the response says why.",
+        rejected_with=21211,
     ),
-    Story(
-        title="A status that does not exist today",
+    Scenario(
+        title="Twilio introduces a new status",
         to="+15555550113",
+        lesson="The stack keeps it in the history, and waits for a final status.",
         callbacks=2,
-        outcome="pending",
         status="sent",
-        told=("sent", "paused_by_carrier"),
+        outcome="pending",
+        reported=("sent", "paused_by_carrier"),
     ),
 )
 
 
 def demo(console: Console, settings: Settings) -> int:
-    """Start a sandbox, play the tour, end it: 0 if every message ended as its story says."""
+    """Run the demo in a sandbox, and return 0 if every message ended as expected, else 1."""
     emails: list[Email] = []
-    with running_sandbox(console, settings, emailed=emails.append) as sandbox:
-        answers = _send_all(console, sandbox)
-        with step(console, "Waiting for Twilio's status callbacks, or asking where they are lost"):
-            ends = [
-                _end(sandbox, story, answer) for story, answer in zip(STORIES, answers, strict=True)
+    with running_sandbox(console, settings, on_email=emails.append) as sandbox:
+        responses = _send_all(console, sandbox)
+        with step(console, "Waiting for Twilio's status callbacks"):
+            results = [
+                _wait_for_result(sandbox, scenario, response)
+                for scenario, response in zip(SCENARIOS, responses, strict=True)
             ]
-        wrong = [
-            end.wrong
-            for number, end in enumerate(ends, start=1)
-            if not _show_end(console, number, end)
-        ]
-        wrong += _show_notices(console, sandbox, ends, emails)
+        for number, result in enumerate(results, start=1):
+            _print_result(console, number, result)
+        problems = [f"{it.scenario.title}: {it.problem}" for it in results if it.problem]
+        problems += _check_notices(sandbox, results, emails)
+        _print_emails(console, emails)
     console.print()
-    if wrong:
-        console.print("Not everything went as it should:", style="red")
-        for what in wrong:
-            console.print(f"  {what}", style="red")
+    if problems:
+        console.print("Not every message ended as expected:", style="red")
+        for problem in problems:
+            console.print(f"  {problem}", style="red")
         return 1
-    _show_what_next(console)
+    _print_next_steps(console)
     return 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _End:
-    """Where a message stands when its story is over; `wrong` is what should be otherwise."""
+class _Result:
+    """What became of a message; `problem` says what was expected instead, if anything."""
 
-    story: Story
-    answer: Json
+    scenario: Scenario
+    response: Json
     message: Json = None
-    callbacks: int = 0
-    wrong: str = ""
+    problem: str = ""
 
 
 def _send_all(console: Console, sandbox: Sandbox) -> list[Response]:
     url = f"{sandbox.endpoints.messages_api_url}/messages"
     console.print()
-    console.print(f"Sending {len(STORIES)} messages: POST {url}", style="bold")
-    answers = []
-    for number, story in enumerate(STORIES, start=1):
-        answer = call(
+    console.print(f"Sending {len(SCENARIOS)} messages: POST {url}", style="bold")
+    responses = []
+    for number, scenario in enumerate(SCENARIOS, start=1):
+        response = call(
             "POST",
             url,
             content={
-                "to": story.to,
+                "to": scenario.to,
                 "from": _SENDER,
                 "body": f"Hello, this is message {number}.",
-                "reference": f"tour-{number}",
+                "reference": f"demo-{number}",
             },
         )
-        answers.append(answer)
-        content = json.loads(answer.body)
-        console.print(
-            f"  {number}  {story.to}  {answer.status} {HTTPStatus(answer.status).phrase:<22}"
-            f"{content.get('message_sid', '')}".rstrip()
-        )
+        responses.append(response)
+        status = f"{response.status} {HTTPStatus(response.status).phrase}"
+        message_sid = json.loads(response.body).get("message_sid", "")
+        console.print(f"  {number}  to {scenario.to}  {status:<25}  {message_sid}".rstrip())
     console.print()
-    return answers
+    return responses
 
 
-def _end(sandbox: Sandbox, story: Story, answer: Response) -> _End:
-    """Wait until the story is over, however it ends."""
-    content = json.loads(answer.body)
-    if story.refused_with is not None:
-        refused = answer.status == HTTPStatus.UNPROCESSABLE_ENTITY
-        as_told = refused and content["error_code"] == story.refused_with
-        wrong = "" if as_told else f"should be refused with {story.refused_with}"
-        return _End(story=story, answer=content, wrong=wrong and f"{story.title}: {wrong}")
-    if answer.status != HTTPStatus.CREATED:
-        return _End(story=story, answer=content, wrong=f"{story.title}: not sent ({answer.status})")
+def _wait_for_result(sandbox: Sandbox, scenario: Scenario, response: Response) -> _Result:
+    content = json.loads(response.body)
+    if scenario.rejected_with is not None:
+        rejected = response.status == HTTPStatus.UNPROCESSABLE_ENTITY
+        as_expected = rejected and content["error_code"] == scenario.rejected_with
+        problem = "" if as_expected else f"expected a rejection with {scenario.rejected_with}"
+        return _Result(scenario=scenario, response=content, problem=problem)
+    if response.status != HTTPStatus.CREATED:
+        return _Result(scenario=scenario, response=content, problem=f"sent: {response.status}")
     message_sid = content["message_sid"]
+    problem = ""
     try:
         wait_for(
-            lambda: _is_over(sandbox, story, message_sid),
-            within=_ENDS_WITHIN_SECONDS,
-            what=f"{story.title}: {', '.join(story.told)} and outcome {story.outcome}",
+            lambda: _is_as_expected(sandbox, scenario, message_sid),
+            timeout=_TIMEOUT_SECONDS,
+            what=f"outcome {scenario.outcome} after {', '.join(scenario.reported)}",
         )
-        wrong = ""
-    except TimedOut as waited:
-        wrong = str(waited)
-    return _End(
-        story=story,
-        answer=content,
-        message=_message(sandbox, message_sid),
-        callbacks=_callbacks(sandbox, message_sid),
-        wrong=wrong,
-    )
+    except TimedOut as error:
+        problem = str(error)
+    message = _message(sandbox, message_sid)
+    return _Result(scenario=scenario, response=content, message=message, problem=problem)
 
 
-def _is_over(sandbox: Sandbox, story: Story, message_sid: str) -> bool:
-    sandbox.emulator.check()
-    called = _callbacks(sandbox, message_sid) == story.callbacks
-    return called and story.holds(_message(sandbox, message_sid))
+def _is_as_expected(sandbox: Sandbox, scenario: Scenario, message_sid: str) -> bool:
+    sandbox.emulator.raise_if_ended()
+    acknowledged = _acknowledged_callbacks(sandbox, message_sid) == scenario.callbacks
+    return acknowledged and scenario.matches(_message(sandbox, message_sid))
 
 
 def _message(sandbox: Sandbox, message_sid: str) -> Json:
-    answer = call("GET", f"{sandbox.endpoints.messages_api_url}/messages/{message_sid}")
-    return json.loads(answer.body)
+    response = call("GET", f"{sandbox.endpoints.messages_api_url}/messages/{message_sid}")
+    return json.loads(response.body)
 
 
-def _callbacks(sandbox: Sandbox, message_sid: str) -> int:
-    """How many callbacks of this message Twilio got an answer to."""
+def _acknowledged_callbacks(sandbox: Sandbox, message_sid: str) -> int:
     url = f"{sandbox.endpoints.twilio_api_base_url}/_simulator/messages/{message_sid}"
     callbacks = json.loads(call("GET", url).body)["callbacks"]
     return sum(callback["state"] == "answered" for callback in callbacks)
 
 
-def _show_end(console: Console, number: int, end: _End) -> bool:
+def _print_result(console: Console, number: int, result: _Result) -> None:
+    scenario = result.scenario
     console.print()
-    console.print(f"{number}  {end.story.title}", style="bold")
-    if end.message:
-        _show_timeline(console, end)
+    console.print(f"{number}  {scenario.title}", style="bold")
+    console.print(f"   {scenario.lesson}", style="dim")
+    if result.message:
+        _print_timeline(console, result.message)
     else:
-        console.print(f"   {end.answer.get('detail', end.answer)}")
-    if end.wrong:
-        console.print(f"   Wrong: {end.wrong}", style="red")
-    return not end.wrong
+        console.print(f"   {result.response.get('detail', result.response)}")
+    if result.problem:
+        console.print(f"   {result.problem}", style="red")
 
 
-def _show_timeline(console: Console, end: _End) -> None:
-    message = end.message
+def _print_timeline(console: Console, message: Json) -> None:
     start = datetime.fromisoformat(message["transitions"][0]["at"])
     for transition in message["transitions"]:
-        at = datetime.fromisoformat(transition["at"])
+        seconds = (datetime.fromisoformat(transition["at"]) - start).total_seconds()
         code = f" (error {transition['error_code']})" if "error_code" in transition else ""
-        console.print(
-            f"   {at:%H:%M:%S}.{at.microsecond // 1000:03d}"
-            f"  +{(at - start).total_seconds():.2f} s"
-            f"  {transition['status'] + code:<25}  {_SOURCES[transition['source']]}"
-        )
+        status = transition["status"] + code
+        console.print(f"   {seconds:5.2f} s  {status:<25}  {_SOURCES[transition['source']]}")
     outcome = message["outcome"]
-    console.print(
-        Text.assemble(
-            f"   To {message['to']}: status {message['status']}, outcome ",
-            (outcome, _STYLES.get(outcome, "yellow")),
-            f"; callbacks: {end.callbacks}",
-        )
-    )
+    console.print(Text.assemble("   Outcome: ", (outcome, _STYLES.get(outcome, "yellow"))))
     if explanation := message.get("explanation"):
         console.print(f"   {explanation['title']}. {explanation['action']}")
 
 
-def _show_notices(
-    console: Console, sandbox: Sandbox, ends: list[_End], emails: list[Email]
+def _check_notices(
+    sandbox: Sandbox, results: Sequence[_Result], emails: Sequence[Email]
 ) -> list[str]:
-    """Show what the on-call person got; say what is missing or too much."""
+    """Wait for the emails, and return what is wrong with the notices in the queue."""
     failed = sorted(
-        end.message["message_sid"]
-        for end in ends
-        if end.message and end.message["outcome"] == "failed"
+        it.message["message_sid"]
+        for it in results
+        if it.message and it.message["outcome"] == "failed"
     )
     try:
         wait_for(
             lambda: len(emails) >= len(failed),
-            within=_ENDS_WITHIN_SECONDS,
+            timeout=_TIMEOUT_SECONDS,
             what="An email for each failed message",
         )
-    except TimedOut as waited:
-        return [str(waited)]
-    console.print()
-    console.print("The failure notice, as the on-call person gets it by email", style="bold")
+    except TimedOut as error:
+        return [str(error)]
+    notices = sandbox.account.receive_messages(sandbox.endpoints.notices_queue_url)
+    notified = sorted(map(_message_sid_of, notices))
+    return [] if notified == failed else [f"Expected notices about {failed}, not {notified}"]
+
+
+def _message_sid_of(notice: str) -> str:
+    message_sid: str = json.loads(notice)["metadata"]["additionalContext"]["message_sid"]
+    return message_sid
+
+
+def _print_emails(console: Console, emails: Sequence[Email]) -> None:
     for email in emails:
         console.print()
-        show_email(console, email)
-    waiting = sandbox.account.take(sandbox.endpoints.notices_queue_url)
-    queued = sorted(_told_of(notice) for notice in waiting)
-    return [] if queued == failed else [f"Notices for {queued} in the queue, not for {failed}"]
+        console.print("The failure notice, as the on-call person receives it", style="bold")
+        console.print()
+        print_email(console, email)
 
 
-def _told_of(notice: str) -> str:
-    told_of: str = json.loads(notice)["metadata"]["additionalContext"]["message_sid"]
-    return told_of
-
-
-def _show_what_next(console: Console) -> None:
-    console.print("Every message ended as its story says.", style="green")
+def _print_next_steps(console: Console) -> None:
+    console.print("Every message ended as expected.", style="green")
     console.print()
-    console.print("What next?", style="bold")
-    for command, what in (
-        ("make sandbox", "the same system, up until Ctrl-C, with commands to try on it"),
-        ("make test", "every promise of it, and attempts to break them"),
-        ("make deploy", "into your own AWS account; docs/getting-started.md has each step"),
+    console.print("Next steps", style="bold")
+    for command, effect in (
+        ("make sandbox", "keep the sandbox running, and try it yourself"),
+        ("make deploy", "deploy into your AWS account; see docs/getting-started.md"),
+        ("make test", "run all tests"),
     ):
-        console.print(Text.assemble("  ", (f"{command:<14}", "cyan"), what))
+        console.print(Text.assemble("  ", (f"{command:<14}", "cyan"), effect))

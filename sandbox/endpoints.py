@@ -1,4 +1,4 @@
-"""Where everything is, for programs outside: `.sandbox/endpoints.json`, there while it is true."""
+"""The endpoints file, `.sandbox/endpoints.json`, which exists while the sandbox is up."""
 
 import fcntl
 import json
@@ -11,13 +11,13 @@ from pathlib import Path
 from sandbox.errors import SandboxError
 
 
-class FileTaken(SandboxError):
-    """Another sandbox tells its endpoints in this file."""
+class EndpointsFileInUse(SandboxError):
+    """Another sandbox uses this endpoints file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoints:
-    """All that an outside program needs; the names are the file's keys."""
+    """All that other programs need to use the sandbox; the names are the file's keys."""
 
     aws_endpoint_url: str
     aws_access_key_id: str
@@ -37,32 +37,32 @@ class Endpoints:
 
 
 class EndpointsFile:
-    """The file of one sandbox; whoever has it has it alone.
+    """The endpoints file of one sandbox.
 
     Args:
-        path: its place. Beside it is a lock, which the system releases however its owner ends.
+        path: the file. The lock file beside it is released when its owner ends, however it ends.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep others out, and leave no file behind.
+    def locked(self) -> Iterator[None]:
+        """Lock the file for this sandbox, and remove it at the end.
 
         Raises:
-            FileTaken: another sandbox has it.
-            SandboxError: no file can be there.
+            EndpointsFileInUse: another sandbox has locked it.
+            SandboxError: the file cannot be written.
         """
-        with ExitStack() as ending:
+        with ExitStack() as resources:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                lock = ending.enter_context(self.path.with_suffix(".lock").open("w"))
+                lock = resources.enter_context(self.path.with_suffix(".lock").open("w"))
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self.path.unlink(missing_ok=True)  # of one that was killed
+                self.path.unlink(missing_ok=True)  # left by a sandbox that was killed
             except BlockingIOError:
-                raise FileTaken(
-                    f"Another sandbox is up in this folder: use it ({self.path}), or stop it first."
+                raise EndpointsFileInUse(
+                    f"Another sandbox is up in this folder ({self.path}). Use it, or stop it first."
                 ) from None
             except OSError as error:
                 raise SandboxError(
@@ -74,7 +74,7 @@ class EndpointsFile:
                 self.path.unlink(missing_ok=True)
 
     def write(self, endpoints: Endpoints) -> None:
-        """Show the endpoints; a reader sees all of them or none."""
+        """Write the endpoints atomically: a reader never sees half of the file."""
         unfinished = self.path.with_suffix(f".{os.getpid()}")
         unfinished.write_text(json.dumps(asdict(endpoints), indent=2) + "\n")
         unfinished.replace(self.path)

@@ -1,8 +1,5 @@
-"""What can go wrong with the sandbox itself.
-
-SandboxError        the message is all that the person at the keyboard needs
-"""
+"""Errors of the sandbox itself."""
 
 
 class SandboxError(Exception):
-    """The sandbox cannot start or go on; says why and what to do."""
+    """The sandbox cannot start or continue; the message says why and how to fix it."""

@@ -1,37 +1,37 @@
-"""Waiting for something to become true, in the one place that looks at the clock."""
+"""Polling until a condition becomes true."""
 
 from collections.abc import Callable
 from threading import Event
 from time import monotonic, sleep
 from typing import Final
 
-_LOOKS_EVERY_SECONDS: Final = 0.05
+_INTERVAL_SECONDS: Final = 0.05
 
 
 class TimedOut(Exception):
-    """It did not become true in time."""
+    """The condition did not become true in time, or the caller cancelled."""
 
 
 def wait_for[T](
-    look: Callable[[], T | None], *, within: float, what: str, unless: Event | None = None
+    poll: Callable[[], T | None], *, timeout: float, what: str, cancelled: Event | None = None
 ) -> T:
-    """Look again and again: what it saw, as soon as that is neither None nor False.
+    """Call `poll` repeatedly, and return its first result that is true.
 
     Args:
-        look: what to do; it may see nothing yet.
-        within: seconds.
-        what: is waited for, in words for the error.
-        unless: nobody wants to know any more.
+        poll: returns a false value as long as there is no result.
+        timeout: in seconds.
+        what: the awaited result in words, for the error.
+        cancelled: stops the polling when it is set.
 
     Raises:
-        TimedOut: it never saw anything.
+        TimedOut: there was no result in time, or `cancelled` was set.
     """
-    deadline = monotonic() + within
+    deadline = monotonic() + timeout
     while True:
-        if seen := look():
-            return seen
+        if result := poll():
+            return result
         if monotonic() > deadline:
-            raise TimedOut(f"{what}: not within {within:g} s")
-        if unless and unless.is_set():
-            raise TimedOut(f"{what}: nobody waits for it any more")
-        sleep(_LOOKS_EVERY_SECONDS)
+            raise TimedOut(f"{what}: not within {timeout:g} s")
+        if cancelled and cancelled.is_set():
+            raise TimedOut(f"{what}: cancelled")
+        sleep(_INTERVAL_SECONDS)

@@ -1,4 +1,4 @@
-"""The emulated AWS account, asked and changed by somebody who may do everything."""
+"""AWS clients of the sandbox itself, with permission for everything in the emulated account."""
 
 import json
 from collections.abc import Mapping
@@ -21,39 +21,39 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 type Record = Mapping[str, Any]
-"""An item of a table, as plain data."""
+"""An item of a table as plain data."""
 
 STACK_NAME: Final = "delivery"
 
 _DIRECT: Final = Config(proxies={}, retries={"total_max_attempts": 3}, read_timeout=60)
-"""Never through the person's proxy: the emulator is on this machine."""
+"""Without the user's proxy: the emulator is on this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """A deployed stack: its outputs by name, its resources' physical ids by logical id."""
+    """A deployed stack: outputs by name, and physical ids of resources by logical id."""
 
     outputs: Mapping[str, str]
     resources: Mapping[str, str]
 
-    def of_type(self, kind: str, template: Mapping[str, Any]) -> list[str]:
-        """The physical ids of all resources that the template calls so."""
+    def ids_of_type(self, type_: str, template: Mapping[str, Any]) -> list[str]:
+        """Return the physical ids of all resources of a type, e.g. `AWS::IAM::Role`."""
         return [
             self.resources[logical_id]
             for logical_id, resource in template["Resources"].items()
-            if resource["Type"] == kind and logical_id in self.resources
+            if resource["Type"] == type_ and logical_id in self.resources
         ]
 
     def host(self, api: str) -> str:
-        """The Host header by which the emulator knows an HTTP API."""
+        """Return the Host header that leads to an HTTP API of the emulator, by its logical id."""
         return f"{self.resources[api]}.execute-api.{LOOPBACK}"
 
 
 class AwsAccount:
-    """What the sandbox itself needs of AWS, beside what the functions do with it.
+    """The emulated AWS account.
 
     Args:
-        url: the emulator's.
+        url: the URL of the emulator.
     """
 
     def __init__(self, url: str) -> None:
@@ -66,41 +66,41 @@ class AwsAccount:
 
     @property
     def apis(self) -> "ApiGatewayV2Client":
-        """API Gateway's HTTP APIs."""
+        """The client of API Gateway's HTTP APIs."""
         return self._session.client("apigatewayv2", endpoint_url=self.url, config=_DIRECT)
 
     @property
     def functions(self) -> "LambdaClient":
-        """Lambda."""
+        """The client of Lambda."""
         return self._session.client("lambda", endpoint_url=self.url, config=_DIRECT)
 
     @property
     def roles(self) -> "IAMClient":
-        """IAM."""
+        """The client of IAM."""
         return self._session.client("iam", endpoint_url=self.url, config=_DIRECT)
 
     @property
     def topics(self) -> "SNSClient":
-        """SNS."""
+        """The client of SNS."""
         return self._session.client("sns", endpoint_url=self.url, config=_DIRECT)
 
     @property
     def queues(self) -> "SQSClient":
-        """SQS."""
+        """The client of SQS."""
         return self._session.client("sqs", endpoint_url=self.url, config=_DIRECT)
 
     def create_bucket(self, name: str) -> None:
-        """Create the bucket that SAM uploads to."""
+        """Create a bucket, for the uploads of SAM."""
         client = self._session.client("s3", endpoint_url=self.url, config=_DIRECT)
         client.create_bucket(Bucket=name)
 
     def create_secret(self, name: str, content: Mapping[str, Any]) -> None:
-        """Create the secret that a person creates before the deploy."""
+        """Create a secret, as users do before the deploy."""
         client = self._session.client("secretsmanager", endpoint_url=self.url, config=_DIRECT)
         client.create_secret(Name=name, SecretString=json.dumps(content))
 
-    def stack(self) -> Stack:
-        """The stack that `sam deploy` left."""
+    def describe_stack(self) -> Stack:
+        """Describe the stack that `sam deploy` deployed."""
         client = self._session.client("cloudformation", endpoint_url=self.url, config=_DIRECT)
         outputs = client.describe_stacks(StackName=STACK_NAME)["Stacks"][0]["Outputs"]
         resources = client.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
@@ -112,33 +112,33 @@ class AwsAccount:
             },
         )
 
-    def template(self) -> Mapping[str, Any]:
-        """What `sam deploy` deployed, as SAM transformed it."""
+    def processed_template(self) -> Mapping[str, Any]:
+        """Return the deployed template as SAM transformed it."""
         client = self._session.client("cloudformation", endpoint_url=self.url, config=_DIRECT)
-        answer: Any = client.get_template(StackName=STACK_NAME, TemplateStage="Processed")
-        body = answer["TemplateBody"]
+        response: Any = client.get_template(StackName=STACK_NAME, TemplateStage="Processed")
+        body = response["TemplateBody"]
         template: Mapping[str, Any] = json.loads(body) if isinstance(body, str) else body
         return template
 
     def function_arn(self, name: str) -> str:
-        """The ARN of a function, by its physical name."""
+        """Return the ARN of a function by its physical name."""
         return self.functions.get_function_configuration(FunctionName=name)["FunctionArn"]
 
     def subscribe_queue(self, topic_arn: str, name: str) -> str:
-        """Let a new queue take the topic's messages just as they were published: its URL."""
+        """Subscribe a new queue to a topic, with raw delivery, and return the queue's URL."""
         queues = self.queues
         url = queues.create_queue(QueueName=name)["QueueUrl"]
         arn = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"][
             "QueueArn"
         ]
-        allowed = {
+        statement = {
             "Effect": "Allow",
             "Principal": {"Service": "sns.amazonaws.com"},
             "Action": "sqs:SendMessage",
             "Resource": arn,
             "Condition": {"ArnEquals": {"aws:SourceArn": topic_arn}},
         }
-        policy = {"Version": "2012-10-17", "Statement": [allowed]}
+        policy = {"Version": "2012-10-17", "Statement": [statement]}
         queues.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
         self.topics.subscribe(
             TopicArn=topic_arn,
@@ -148,19 +148,19 @@ class AwsAccount:
         )
         return url
 
-    def items(self, table_name: str) -> list[dict[str, Any]]:
-        """All that a table holds."""
+    def scan(self, table_name: str) -> list[dict[str, Any]]:
+        """Return all items of a table."""
         client = self._session.client("dynamodb", endpoint_url=self.url, config=_DIRECT)
         pages = client.get_paginator("scan").paginate(TableName=table_name, ConsistentRead=True)
-        read = TypeDeserializer().deserialize
+        deserialize = TypeDeserializer().deserialize
         return [
-            {name: read(value) for name, value in item.items()}
+            {name: deserialize(value) for name, value in item.items()}
             for page in pages
             for item in page["Items"]
         ]
 
-    def waiting_in(self, queue_url: str) -> int:
-        """How many messages a queue has, those that somebody works on included."""
+    def count_messages(self, queue_url: str) -> int:
+        """Return the number of messages in a queue, including messages in flight."""
         counts: tuple[QueueAttributeNameType, ...] = (
             "ApproximateNumberOfMessages",
             "ApproximateNumberOfMessagesNotVisible",
@@ -168,14 +168,14 @@ class AwsAccount:
         attributes = self.queues.get_queue_attributes(QueueUrl=queue_url, AttributeNames=counts)
         return sum(int(attributes["Attributes"][name]) for name in counts)
 
-    def set_redelivery(self, queue_url: str, seconds: int) -> None:
-        """Let a queue hand out again after so many seconds what nobody took off it."""
+    def set_visibility_timeout(self, queue_url: str, seconds: int) -> None:
+        """Set after how many seconds a queue delivers an undeleted message again."""
         self.queues.set_queue_attributes(
             QueueUrl=queue_url, Attributes={"VisibilityTimeout": str(seconds)}
         )
 
-    def take(self, queue_url: str) -> list[str]:
-        """The bodies of the messages that wait in a queue, ten at most, taken out of it."""
+    def receive_messages(self, queue_url: str) -> list[str]:
+        """Receive and delete up to ten messages of a queue, and return their bodies."""
         queues = self.queues
         received = queues.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10)
         messages = received.get("Messages", [])

@@ -1,8 +1,8 @@
-"""The emulated AWS: MiniStack in a process group of its own, with its state in a private folder.
+"""Runs the emulated AWS: MiniStack in its own process group, with its state in a private folder.
 
-With AUTH=true it enforces IAM: requests with the sandbox's own credentials may do everything, a
-function may do what its role allows. It runs the functions in worker processes on its own
-interpreter; they see this module's environment, their own variables and their role's credentials.
+With AUTH=true it enforces IAM: the sandbox's own credentials permit everything, a function is
+permitted what its role allows. It runs the functions in worker processes on its own interpreter.
+They see this module's environment, their own variables and their role's credentials.
 """
 
 import os
@@ -22,30 +22,30 @@ from sandbox.http_server import LOOPBACK, NoResponse, call
 from sandbox.polling import TimedOut, wait_for
 
 ACCESS_KEY_ID: Final = "test"  # MiniStack's root credentials
-SECRET_ACCESS_KEY: Final = "test"  # noqa: S105 -- the same: opens nothing but the emulator
+SECRET_ACCESS_KEY: Final = "test"  # noqa: S105 -- valid for the emulator only
 REGION: Final = "us-east-1"
 
-_READY_WITHIN_SECONDS: Final = 60
-_ENDS_WITHIN_SECONDS: Final = 5
+_START_TIMEOUT_SECONDS: Final = 60
+_STOP_TIMEOUT_SECONDS: Final = 5
 
 
 class Emulator:
-    """MiniStack, started as soon as it is made and ended with its workers by `stop`.
+    """MiniStack, which starts when the object is created and ends with its workers by `stop`.
 
     Args:
-        port: a free port; nobody listens there yet.
-        folder: an existing folder that is this emulator's alone.
-        mailbox_url: where the functions reach SNS.
+        port: a free port.
+        folder: an existing folder that only this emulator uses.
+        mailbox_url: the URL at which the functions reach SNS.
     """
 
     def __init__(self, *, port: int, folder: Path, mailbox_url: str) -> None:
         if find_spec("ministack") is None:
-            raise SandboxError("The AWS emulator (ministack) is missing: `make demo` installs it.")
+            raise SandboxError("The package ministack is missing. `make demo` installs it.")
         self.url = f"http://{LOOPBACK}:{port}"
         self.log = folder / "emulator.log"
         self._port = port
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 -- no shell, and nobody else's words
+            self._process = subprocess.Popen(  # noqa: S603 -- no shell, and no input from outside
                 [sys.executable, "-m", "sandbox.aws.supervised", str(folder)],
                 cwd=Path(__file__).resolve().parents[2],
                 env=_environment(port, folder) | {"AWS_ENDPOINT_URL_SNS": mailbox_url},
@@ -57,7 +57,7 @@ class Emulator:
 
     @property
     def client_environment(self) -> dict[str, str]:
-        """What points an AWS client at the emulator, and at nobody's real account."""
+        """The environment variables that point AWS clients at the emulator, never at AWS."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
@@ -69,38 +69,42 @@ class Emulator:
         }
 
     def wait_until_ready(self) -> None:
-        """Return when it answers; fail when it ended or takes too long."""
+        """Return when the emulator responds.
+
+        Raises:
+            SandboxError: it ended, or did not respond in time.
+        """
         try:
             wait_for(
-                lambda: self._process.poll() is not None or self._answers(),
-                within=_READY_WITHIN_SECONDS,
-                what="An answer from the AWS emulator",
+                lambda: self._process.poll() is not None or self._responds(),
+                timeout=_START_TIMEOUT_SECONDS,
+                what="The start of the emulated AWS",
             )
         except TimedOut as error:
             raise SandboxError(f"{error}; see {self.log}") from error
         if self._process.poll() is not None:
-            raise SandboxError(f"The AWS emulator did not start; see {self.log}")
+            raise SandboxError(f"The emulated AWS did not start; see {self.log}")
 
-    def check(self) -> None:
-        """Save whoever waits for it from waiting in vain.
+    def raise_if_ended(self) -> None:
+        """Check that the emulator is running, so that a caller does not wait for it forever.
 
         Raises:
-            SandboxError: it has ended by itself.
+            SandboxError: it ended unexpectedly.
         """
         code = self._process.poll()
         if code is not None:
-            raise self._ended_by_itself(code)
+            raise self._unexpected_end(code)
 
     def wait_until_ended(self) -> NoReturn:
-        """Block until it ends, which it does not do by itself.
+        """Block until the emulator ends.
 
         Raises:
-            SandboxError: it did.
+            SandboxError: it ended, which is unexpected.
         """
-        raise self._ended_by_itself(self._process.wait())
+        raise self._unexpected_end(self._process.wait())
 
     def kill_workers(self) -> int:
-        """Kill the functions that run, in the middle of what they do: how many workers it were."""
+        """Kill all running functions, and return the number of killed processes."""
         killed = 0
         for process in _processes():
             with suppress(ProcessLookupError, PermissionError):
@@ -110,10 +114,10 @@ class Emulator:
         return killed
 
     def stop(self) -> None:
-        """End it and all its workers; harmless when it has ended already."""
+        """End the emulator and its workers; does nothing if it has ended."""
         self._signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_ENDS_WITHIN_SECONDS)
+            self._process.wait(_STOP_TIMEOUT_SECONDS)
         self._signal(signal.SIGKILL)
         self._process.wait()
         if self._process.stdin:
@@ -128,29 +132,30 @@ class Emulator:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End it; if it had ended already, that is why something else went wrong."""
+        """Stop it; if it had ended unexpectedly, that is the cause of another error."""
         code = self._process.poll()
         self.stop()
         is_unexplained = isinstance(error, Exception) and not isinstance(error, SandboxError)
         if code is not None and is_unexplained:
-            raise self._ended_by_itself(code) from error
+            raise self._unexpected_end(code) from error
 
-    def _ended_by_itself(self, code: int) -> SandboxError:
-        return SandboxError(f"The emulated AWS ended by itself (exit code {code}); see {self.log}")
+    def _unexpected_end(self, code: int) -> SandboxError:
+        return SandboxError(f"The emulated AWS ended unexpectedly (exit code {code}): {self.log}")
 
     def _signal(self, signum: signal.Signals) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signum)
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         try:
-            return call("GET", f"{self.url}/_ministack/ready", timeout=1).status == HTTPStatus.OK
+            response = call("GET", f"{self.url}/_ministack/ready", timeout=1)
         except NoResponse:
             return False
+        return response.status == HTTPStatus.OK
 
 
 def _processes() -> Iterator[int]:
-    """Every process of this machine."""
+    """The ids of all processes of this machine."""
     if Path("/proc/self").exists():
         yield from (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
         return
@@ -161,7 +166,7 @@ def _processes() -> Iterator[int]:
 
 
 def _environment(port: int, folder: Path) -> dict[str, str]:
-    """All that MiniStack sees: nothing of the person's own AWS set-up or proxies."""
+    """MiniStack's whole environment; the user's AWS settings and proxies are not in it."""
     for name in ("home", "state", "tmp"):
         (folder / name).mkdir(exist_ok=True)
     return {

@@ -1,17 +1,17 @@
-"""Stands where API Gateway's public endpoints stand, on a port that is known before the deploy.
+"""Stands in for API Gateway's public endpoints, on a port that is known before the deploy.
 
-    http://127.0.0.1:<port>/twilio/status     CallbackApi's route: the stack's PublicBaseUrl is the
-                                              gateway's address
-    http://127.0.0.1:<port>/api/...           MessagesApi, for clients that need not know which Host
-                                              header the emulator tells its APIs apart by
+    http://127.0.0.1:<port>/twilio/status     the route of CallbackApi; the stack's PublicBaseUrl is
+                                              the gateway's URL
+    http://127.0.0.1:<port>/api/...           MessagesApi, without the Host header by which the
+                                              emulator distinguishes its APIs
 
-Everything is passed on as it came. The gateway can be told to misbehave, from Python or over HTTP:
+Requests are passed on unchanged. Faults can be injected, from Python or over HTTP:
 
     POST   /_gateway/faults    {"kind": "fail", "status": 503, "times": 2}
     POST   /_gateway/faults    {"kind": "stall", "seconds": 7, "path": "/twilio/status"}
     POST   /_gateway/faults    {"kind": "drop", "times": null, "chance": 0.1}
-    GET    /_gateway/faults    those that are still to come
-    DELETE /_gateway/faults    behave again
+    GET    /_gateway/faults    the faults that are still to occur
+    DELETE /_gateway/faults    remove all faults
 """
 
 import json
@@ -28,31 +28,32 @@ from sandbox.http_server import HttpServer, NoResponse, Request, Response, forwa
 
 MESSAGES_API_PREFIX: Final = "/api"
 
-_FAULTS: Final = "/_gateway/faults"
-_WAITS_SECONDS: Final = 30  # the longest integration time-out of an HTTP API
-# For each API, since a send may wait for a callback. Lambda would take any number at once, but here
-# each more is another process that has to start: a burst waits for its turn instead.
-_AT_ONCE: Final = 4
+_FAULTS_PATH: Final = "/_gateway/faults"
+_TIMEOUT_SECONDS: Final = 30  # the maximum integration timeout of an HTTP API
+# For each API, because a send may wait for a callback. Lambda would run any number at once, but
+# here each one more is a process to start: requests of a burst wait instead.
+_MAX_CONCURRENT_REQUESTS: Final = 4
 
 
 class FaultKind(StrEnum):
-    """How a request can go wrong between its sender and the API."""
+    """What goes wrong with a request between its sender and the API."""
 
     FAIL = "fail"
-    """Answered with `status`; the function never hears of it."""
+    """The gateway responds with `status`; the function is not invoked."""
     STALL = "stall"
-    """Passed on only after `seconds`."""
+    """The request is passed on after `seconds`."""
     DROP = "drop"
-    """The connection closes; the function never hears of it."""
-    LOSE_ANSWER = "lose_answer"
-    """Passed on, and then the connection closes instead of answering."""
+    """The connection closes; the function is not invoked."""
+    LOSE_RESPONSE = "lose_response"
+    """The request is passed on, and the connection closes without a response."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What happens to the next `times` requests whose path starts with `path`; None is for ever.
+    """A fault for the next `times` requests to paths that begin with `path`; None for all.
 
-    `chance` is the part of these requests that it happens to; the others go on to the next fault.
+    `chance` is the probability of the fault for each of these requests. Requests that it spares are
+    open to the next fault.
     """
 
     kind: FaultKind
@@ -63,62 +64,63 @@ class Fault:
     chance: float = 1.0
 
 
-_FITS: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "kind": lambda it: it in list(FaultKind),
-    "path": lambda it: isinstance(it, str),
-    "times": lambda it: it is None or (_is_number(it, int) and it > 0),
-    "status": lambda it: _is_number(it, int) and 200 <= it < 600,  # noqa: PLR2004 -- HTTP's finals
-    "seconds": lambda it: _is_number(it, int, float) and it >= 0,
-    "chance": lambda it: _is_number(it, int, float) and 0 <= it <= 1,
+_IS_VALID: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "kind": lambda value: value in list(FaultKind),
+    "path": lambda value: isinstance(value, str),
+    "times": lambda value: value is None or (_is_number(value, int) and value > 0),
+    "status": lambda value: _is_number(value, int) and 200 <= value < 600,  # noqa: PLR2004 -- HTTP's final statuses
+    "seconds": lambda value: _is_number(value, int, float) and value >= 0,
+    "chance": lambda value: _is_number(value, int, float) and 0 <= value <= 1,
 }
-"""What a fault that comes over HTTP can say."""
+"""The fields of a fault that comes over HTTP."""
 
 
 class Gateway(HttpServer):
-    """A server on the loopback interface for as long as it is entered.
+    """A server between the clients and the emulator's APIs, with fault injection.
 
     Args:
-        port: its own, or 0 for a free one.
-        upstream_port: the emulator's.
+        port: the port to listen on, or 0 for a free one.
+        upstream_port: the port of the emulator.
     """
 
     def __init__(self, *, port: int, upstream_port: int) -> None:
         super().__init__(port=port, answer=self._answer)
         self._upstream_port = upstream_port
         self._hosts: dict[str, str] = {}
-        self._turns: dict[str, threading.Semaphore] = {}
+        self._slots: dict[str, threading.Semaphore] = {}
         self._faults: list[Fault] = []
-        self._happened: Counter[FaultKind] = Counter()
-        self._chances = random.Random()  # noqa: S311 -- decides nothing but which requests fail
+        self._fault_counts: Counter[FaultKind] = Counter()
+        self._random = random.Random()  # noqa: S311 -- decides only which requests fail
         self._lock = threading.Lock()
         self._stopping = threading.Event()
 
     def open(self, *, callback_host: str, messages_host: str) -> None:
-        """Let requests through to the two APIs, known to the emulator by their Host headers."""
-        self._turns = {
-            prefix: threading.Semaphore(_AT_ONCE) for prefix in (MESSAGES_API_PREFIX, "")
+        """Begin to pass requests on to the two APIs, which the emulator knows by Host headers."""
+        self._slots = {
+            prefix: threading.Semaphore(_MAX_CONCURRENT_REQUESTS)
+            for prefix in (MESSAGES_API_PREFIX, "")
         }
         self._hosts = {MESSAGES_API_PREFIX: messages_host, "": callback_host}
 
-    def misbehave(self, fault: Fault) -> None:
-        """Let the fault happen from now on, after those that were asked for before."""
+    def add_fault(self, fault: Fault) -> None:
+        """Inject a fault, after the faults that were added before."""
         with self._lock:
             self._faults.append(fault)
 
     @property
     def faults(self) -> list[Fault]:
-        """Those that are still to come."""
+        """The faults that are still to occur."""
         with self._lock:
             return list(self._faults)
 
     @property
-    def happened(self) -> Mapping[FaultKind, int]:
-        """How many requests met each kind of fault until now."""
+    def fault_counts(self) -> Mapping[FaultKind, int]:
+        """The number of faults that occurred, by kind."""
         with self._lock:
-            return dict(self._happened)
+            return dict(self._fault_counts)
 
-    def behave(self) -> None:
-        """No more faults."""
+    def clear_faults(self) -> None:
+        """Remove all faults."""
         with self._lock:
             self._faults.clear()
 
@@ -127,18 +129,17 @@ class Gateway(HttpServer):
         super().__exit__(*error)
 
     def _answer(self, request: Request) -> Response | None:
-        path = request.target.partition("?")[0]
-        if path == _FAULTS:
+        if request.path == _FAULTS_PATH:
             return self._administer(request)
-        fault = self._next_fault(path)
+        fault = self._next_fault(request.path)
         if fault is None:
             return self._pass_on(request)
         match fault.kind:
             case FaultKind.FAIL:
-                return _json(fault.status, {"message": "The gateway was told to fail."})
+                return _json(fault.status, {"message": "Injected fault"})
             case FaultKind.DROP:
                 return None
-            case FaultKind.LOSE_ANSWER:
+            case FaultKind.LOSE_RESPONSE:
                 self._pass_on(request)
                 return None
             case FaultKind.STALL:
@@ -148,8 +149,8 @@ class Gateway(HttpServer):
     def _next_fault(self, path: str) -> Fault | None:
         with self._lock:
             for position, fault in enumerate(self._faults):
-                if path.startswith(fault.path) and self._chances.random() < fault.chance:
-                    self._happened[fault.kind] += 1
+                if path.startswith(fault.path) and self._random.random() < fault.chance:
+                    self._fault_counts[fault.kind] += 1
                     if fault.times == 1:
                         del self._faults[position]
                     elif fault.times is not None:
@@ -162,12 +163,12 @@ class Gateway(HttpServer):
             if request.target.startswith(f"{prefix}/"):
                 inner = replace(request, target=request.target.removeprefix(prefix))
                 try:
-                    with self._turns[prefix]:
+                    with self._slots[prefix]:
                         return forward(
-                            inner, port=self._upstream_port, host=host, timeout=_WAITS_SECONDS
+                            inner, port=self._upstream_port, host=host, timeout=_TIMEOUT_SECONDS
                         )
                 except NoResponse:
-                    # API Gateway's own answer when the integration gives none in time.
+                    # As API Gateway when the integration does not respond in time.
                     return _json(HTTPStatus.SERVICE_UNAVAILABLE, {"message": "Service Unavailable"})
         return _json(HTTPStatus.NOT_FOUND, {"message": "Not Found"})
 
@@ -175,28 +176,28 @@ class Gateway(HttpServer):
         match request.method:
             case "POST":
                 try:
-                    self.misbehave(_fault(json.loads(request.body)))
+                    self.add_fault(_parse_fault(json.loads(request.body)))
                 except ValueError as error:
-                    return _json(HTTPStatus.BAD_REQUEST, {"message": f"Not a fault: {error}"})
+                    return _json(HTTPStatus.BAD_REQUEST, {"message": f"invalid fault: {error}"})
             case "DELETE":
-                self.behave()
+                self.clear_faults()
         return _json(HTTPStatus.OK, {"faults": [asdict(fault) for fault in self.faults]})
 
 
-def _fault(asked: Any) -> Fault:
-    """The fault that somebody asks for.
+def _parse_fault(document: Any) -> Fault:
+    """Parse a fault.
 
     Raises:
-        ValueError: it is none; says why.
+        ValueError: the fault is invalid; the message says why.
     """
-    if not isinstance(asked, dict) or "kind" not in asked:
-        raise ValueError(f"it needs a kind: {', '.join(FaultKind)}")
-    for name, value in asked.items():
-        if name not in _FITS:
-            raise ValueError(f"there is no {name}, only {', '.join(_FITS)}")
-        if not _FITS[name](value):
-            raise ValueError(f"{name} cannot be {value!r}")
-    return Fault(**{**asked, "kind": FaultKind(asked["kind"])})
+    if not isinstance(document, dict) or "kind" not in document:
+        raise ValueError(f"expected an object with a kind: {', '.join(FaultKind)}")
+    for name, value in document.items():
+        if name not in _IS_VALID:
+            raise ValueError(f"unknown field {name}: expected {', '.join(_IS_VALID)}")
+        if not _IS_VALID[name](value):
+            raise ValueError(f"invalid {name}: {value!r}")
+    return Fault(**{**document, "kind": FaultKind(document["kind"])})
 
 
 def _is_number(value: Any, *kinds: type) -> bool:

@@ -1,8 +1,8 @@
-"""The inbox of whoever subscribed to failure notices by email.
+"""The inbox of the email subscribers of SNS topics.
 
-MiniStack delivers a notice to queues and web addresses, but for an email it only writes a line to
-its log. So the functions reach SNS through this little server: it passes each call on as it came
-and, when SNS took it, keeps what would have been mailed.
+MiniStack delivers notices to queues and web addresses, but only logs emails. Therefore the
+functions reach SNS through this server. It passes each call on as it came and, when SNS accepted
+it, extracts the email from it.
 """
 
 import json
@@ -14,45 +14,45 @@ from urllib.parse import parse_qs
 
 from sandbox.http_server import HttpServer, NoResponse, Request, Response, forward
 
-_WAITS_SECONDS: Final = 10
+_TIMEOUT_SECONDS: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Email:
-    """A notice as its reader gets it."""
+    """An email as its reader receives it."""
 
     subject: str
     text: str
 
 
 class Mailbox(HttpServer):
-    """A server on the loopback interface for as long as it is entered.
+    """A server between the functions and SNS.
 
     Args:
-        upstream_port: the emulator's.
-        arrived: told of every email, in the thread that passed it on.
+        upstream_port: the port of the emulator.
+        on_email: called with every email, in the thread of its request.
     """
 
-    def __init__(self, *, upstream_port: int, arrived: Callable[[Email], None]) -> None:
+    def __init__(self, *, upstream_port: int, on_email: Callable[[Email], None]) -> None:
         super().__init__(port=0, answer=self._answer)
         self._upstream_port = upstream_port
-        self._arrived = arrived
+        self._on_email = on_email
 
     def _answer(self, request: Request) -> Response:
         try:
-            # The Host header stays as it is: it is part of what the caller signed.
-            response = forward(request, port=self._upstream_port, timeout=_WAITS_SECONDS)
+            # The Host header stays as it is, because the caller signed it.
+            response = forward(request, port=self._upstream_port, timeout=_TIMEOUT_SECONDS)
         except NoResponse:
             return Response(status=HTTPStatus.SERVICE_UNAVAILABLE)
-        if response.status == HTTPStatus.OK and (email := email_of(request.body)):
-            self._arrived(email)
+        if response.status == HTTPStatus.OK and (email := parse_email(request.body)):
+            self._on_email(email)
         return response
 
 
-def email_of(body: bytes) -> Email | None:
-    """What SNS mails for a call with this body, if the call publishes something.
+def parse_email(body: bytes) -> Email | None:
+    """Return the email that SNS sends for a call with this body; None if it publishes nothing.
 
-    With MessageStructure `json` each protocol has a text of its own, and `default` is for the rest:
+    With MessageStructure `json` each protocol has its own text, and `default` is for the others:
     https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
     """
     call = {name: values[0] for name, values in parse_qs(body.decode()).items()}
@@ -60,6 +60,6 @@ def email_of(body: bytes) -> Email | None:
         return None
     text = call["Message"]
     if call.get("MessageStructure") == "json":
-        forms = json.loads(text)
-        text = forms.get("email", forms["default"])
+        texts = json.loads(text)
+        text = texts.get("email", texts["default"])
     return Email(subject=call.get("Subject", "AWS Notification Message"), text=text)

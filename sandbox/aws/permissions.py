@@ -1,4 +1,4 @@
-"""Where MiniStack's permissions differ from AWS's, and are made the same after the deploy."""
+"""Corrects permissions that MiniStack grants or checks differently from AWS."""
 
 import json
 from collections.abc import Iterable
@@ -11,16 +11,15 @@ if TYPE_CHECKING:
 _DEFAULT_POLICY: Final = "__default_policy_ID"
 
 
-def close_topic(topics: "SNSClient", topic_arn: str) -> None:
-    """Let only those publish whose role allows it, as with a new topic of AWS.
+def restrict_topic(topics: "SNSClient", topic_arn: str) -> None:
+    """Restrict publishing to the topic's own account, as the default policy in AWS does.
 
-    MiniStack's CloudFormation leaves the condition out of a topic's default policy, so that
-    everybody may publish:
+    MiniStack's CloudFormation omits the condition of that policy, so that every role may publish:
     https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-use-cases.html
     """
     attributes = topics.get_topic_attributes(TopicArn=topic_arn)["Attributes"]
     policy = json.loads(attributes["Policy"])
-    if policy.get("Id") != _DEFAULT_POLICY:  # the template says something else
+    if policy.get("Id") != _DEFAULT_POLICY:  # the template sets a policy
         return
     for statement in policy["Statement"]:
         statement["Condition"] = {"StringEquals": {"AWS:SourceOwner": attributes["Owner"]}}
@@ -29,16 +28,18 @@ def close_topic(topics: "SNSClient", topic_arn: str) -> None:
     )
 
 
-def allow_batches(roles: "IAMClient", names: Iterable[str]) -> None:
-    """Let a role that may send one message send several at once, as IAM does.
+def allow_batch_sends(roles: "IAMClient", names: Iterable[str]) -> None:
+    """Allow batches for each role that may send messages, as `sqs:SendMessage` does in AWS.
 
-    MiniStack asks for a permission `sqs:SendMessageBatch`, which AWS does not have:
+    MiniStack requires a permission `sqs:SendMessageBatch`, which AWS does not have:
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html
     """
     for role in names:
         for policy in roles.list_role_policies(RoleName=role)["PolicyNames"]:
-            given = roles.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
-            document: Any = json.loads(given) if isinstance(given, str) else given
+            response: Any = roles.get_role_policy(RoleName=role, PolicyName=policy)
+            document = response["PolicyDocument"]
+            if isinstance(document, str):
+                document = json.loads(document)
             if _add_batches(document):
                 roles.put_role_policy(
                     RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(document)
@@ -46,7 +47,7 @@ def allow_batches(roles: "IAMClient", names: Iterable[str]) -> None:
 
 
 def _add_batches(document: Any) -> bool:
-    """Whether a statement of the policy may send, and so may send several at once from now on."""
+    """Add the permission beside `sqs:SendMessage`, and return whether the policy changed."""
     changed = False
     for statement in document["Statement"]:
         actions = statement["Action"]

@@ -1,4 +1,4 @@
-"""Knowing that every function answers, and having them warm for the first real callback."""
+"""Waits until every function responds, which also warms them up for the first messages."""
 
 import json
 from functools import partial
@@ -12,40 +12,40 @@ from sandbox.http_server import NoResponse, call
 from sandbox.polling import TimedOut, wait_for
 from sandbox.pool import InterruptiblePool
 
-_WITHIN_SECONDS: Final = 40
-_CALLBACKS_AT_ONCE: Final = 3  # so many environments are warm when the first ones come
-_A_SID_NOBODY_HAS: Final = "SM" + "0" * 32
+_TIMEOUT_SECONDS: Final = 40
+_WARM_CALLBACK_ENVIRONMENTS: Final = 3
+_UNKNOWN_SID: Final = "SM" + "0" * 32
 
 
-def wait_until_all_answer(endpoints: Endpoints, stack: Stack, account: AwsAccount) -> None:
-    """Call every function, with something that has no effect, until it answers as it should.
+def wait_until_ready(endpoints: Endpoints, stack: Stack, account: AwsAccount) -> None:
+    """Call every function until it responds as expected, with requests that have no effect.
 
-    That is a callback that is no form, a request without a recipient, a message that nobody knows,
-    and what the dashboard's widget says of itself.
+    These are a callback that is not a form, a send without a recipient, a look-up of an unknown
+    message, a stream record of an unknown message, and a description of the dashboard's widget.
 
     Raises:
-        TimedOut: one of them does not.
+        TimedOut: a function does not respond as expected.
     """
     callback = ("POST", endpoints.status_callback_url, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
     messages = f"{endpoints.messages_api_url}/messages"
-    unknown = f"{messages}/{_A_SID_NOBODY_HAS}"
+    unknown = f"{messages}/{_UNKNOWN_SID}"
     with InterruptiblePool() as pool:
-        wait = partial(_wait_for_status, unless=pool.cancelled)
-        answers = [
-            *(pool.submit(wait, *callback) for _ in range(_CALLBACKS_AT_ONCE)),
+        wait = partial(_wait_for_status, cancelled=pool.cancelled)
+        tasks = [
+            *(pool.submit(wait, *callback) for _ in range(_WARM_CALLBACK_ENVIRONMENTS)),
             pool.submit(wait, "POST", messages, HTTPStatus.BAD_REQUEST),
             pool.submit(wait, "GET", unknown, HTTPStatus.NOT_FOUND),
-            pool.submit(_tell_of_nothing, stack, account),
+            pool.submit(_invoke_notifier, stack, account),
             pool.submit(_describe_widget, stack, account),
         ]
-        for answer in answers:
-            answer.result()
+        for task in tasks:
+            task.result()
 
 
-def _wait_for_status(method: str, url: str, expected: HTTPStatus, *, unless: Event) -> None:
+def _wait_for_status(method: str, url: str, expected: HTTPStatus, *, cancelled: Event) -> None:
     last = ""
 
-    def answers() -> bool:
+    def has_expected_status() -> bool:
         nonlocal last
         try:
             response = call(method, url, content={} if method == "POST" else None)
@@ -57,21 +57,21 @@ def _wait_for_status(method: str, url: str, expected: HTTPStatus, *, unless: Eve
 
     try:
         wait_for(
-            answers,
-            within=_WITHIN_SECONDS,
+            has_expected_status,
+            timeout=_TIMEOUT_SECONDS,
             what=f"{expected} from {method} {url}",
-            unless=unless,
+            cancelled=cancelled,
         )
     except TimedOut as error:
-        raise TimedOut(f"{error}; the last answer was: {last}") from error
+        raise TimedOut(f"{error}; last response: {last}") from error
 
 
-def _tell_of_nothing(stack: Stack, account: AwsAccount) -> None:
+def _invoke_notifier(stack: Stack, account: AwsAccount) -> None:
     record = {
         "eventID": "0",
         "eventName": "MODIFY",
         "eventSource": "aws:dynamodb",
-        "dynamodb": {"Keys": {"message_sid": {"S": _A_SID_NOBODY_HAS}}, "SequenceNumber": "0"},
+        "dynamodb": {"Keys": {"message_sid": {"S": _UNKNOWN_SID}}, "SequenceNumber": "0"},
     }
     _invoke("NotifyFailureFunction", {"Records": [record]}, stack, account)
 
@@ -81,8 +81,8 @@ def _describe_widget(stack: Stack, account: AwsAccount) -> None:
 
 
 def _invoke(function: str, event: object, stack: Stack, account: AwsAccount) -> None:
-    answer = account.functions.invoke(
+    response = account.functions.invoke(
         FunctionName=stack.resources[function], Payload=json.dumps(event)
     )
-    if "FunctionError" in answer:
-        raise TimedOut(f"{function} fails: {answer['Payload'].read().decode()}")
+    if "FunctionError" in response:
+        raise TimedOut(f"{function} fails: {response['Payload'].read().decode()}")

@@ -1,4 +1,4 @@
-"""The routes of HTTP APIs, which MiniStack does not read from an API's OpenAPI body itself."""
+"""Creates the routes of HTTP APIs, which MiniStack does not import from OpenAPI bodies."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,27 +14,27 @@ _METHODS: Final = {
     **{name: name.upper() for name in ("get", "put", "post", "delete", "options", "head", "patch")},
     "x-amazon-apigateway-any-method": "ANY",
 }
-_LONGEST_TIME_OUT_MS: Final = 30_000  # of an HTTP API, and its default
+_MAX_TIMEOUT_MS: Final = 30_000  # of an HTTP API, and its default
 _FUNCTION: Final = re.compile(r"functions/\$\{(\w+)\.(?:Arn|Alias)\}/invocations")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One route of an HTTP API and the function behind it, by their logical ids."""
+    """A route of an HTTP API and its function, by their logical ids."""
 
     api: str
     key: str
-    """As API Gateway writes it, e.g. `POST /messages`."""
+    """API Gateway's route key, e.g. `POST /messages`."""
     function: str
     payload_format: str
     timeout_ms: int
 
 
-def routes_of(template: Mapping[str, Any]) -> list[Route]:
-    """Every route of a template that SAM has transformed.
+def find_routes(template: Mapping[str, Any]) -> list[Route]:
+    """Find all routes of a template that SAM has transformed.
 
     Raises:
-        SandboxError: a route leads to something other than a function of the template.
+        SandboxError: a route's target is not a function of the template.
     """
     return [
         route
@@ -51,13 +51,13 @@ def create_routes(
     api_ids: Mapping[str, str],
     function_arns: Mapping[str, str],
 ) -> None:
-    """Create the routes, open to every caller, in APIs that have none yet.
+    """Create the routes without authorization, in APIs that have no routes.
 
     Args:
-        client: for `apigatewayv2`.
-        routes: what to create.
-        api_ids: by logical id.
-        function_arns: by logical id.
+        client: the client of `apigatewayv2`.
+        routes: the routes to create.
+        api_ids: physical ids by logical id.
+        function_arns: ARNs by logical id.
     """
     for route in routes:
         api_id = api_ids[route.api]
@@ -87,12 +87,12 @@ def _routes_of_api(api: str, body: Mapping[str, Any]) -> Iterator[Route]:
                 key=path if path == "$default" else f"{_METHODS[name]} {path}",
                 function=_function(integration.get("uri"), at=f"{api} {path}"),
                 payload_format=integration.get("payloadFormatVersion", "2.0"),
-                timeout_ms=integration.get("timeoutInMillis", _LONGEST_TIME_OUT_MS),
+                timeout_ms=integration.get("timeoutInMillis", _MAX_TIMEOUT_MS),
             )
 
 
 def _function(uri: Any, *, at: str) -> str:
     found = _FUNCTION.search(uri["Fn::Sub"]) if isinstance(uri, dict) and "Fn::Sub" in uri else None
     if found is None:
-        raise SandboxError(f"The sandbox cannot tell which function {at} leads to: {uri}")
+        raise SandboxError(f"Route {at}: expected a function as its target, got {uri}")
     return found[1]

@@ -1,4 +1,4 @@
-"""The real SAM CLI, kept away from the person's own AWS account and settings."""
+"""Runs the real SAM CLI without access to the user's own AWS account and settings."""
 
 import os
 import shutil
@@ -10,22 +10,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from sandbox.aws.template_filter import without_metric_math
+from sandbox.aws.template_filter import remove_metric_math_alarms
 from sandbox.errors import SandboxError
 
 BUCKET: Final = "sandbox-artifacts"
 
-_LINES_OF_A_FAILURE: Final = 15
+_ERROR_LINES: Final = 15
 
 
 class Sam:
-    """Runs `sam` in the project's folder.
+    """The SAM CLI for one project.
 
     Args:
-        project: where template.yaml is.
-        cache: kept between runs, so that only what changed is built.
-        folder: an existing folder for this run: settings and logs.
-        aws_environment: instead of this process's own AWS settings.
+        project: the folder of template.yaml.
+        cache: a folder that is kept between runs, so that only changes are built.
+        folder: an existing folder for the settings and logs of this run.
+        aws_environment: replaces the AWS variables of this process.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Sam:
         beside = shutil.which("sam", path=Path(sys.executable).parent)
         found = beside or shutil.which("sam")
         if found is None:
-            raise SandboxError("The SAM CLI (sam) is missing: `make demo` installs it.")
+            raise SandboxError("The SAM CLI (sam) is missing. `make demo` installs it.")
         self._sam = found
         self._project = project
         self._built = cache / "build"
@@ -42,7 +42,7 @@ class Sam:
         self._folder = folder
         self._settings = folder / "samconfig.toml"
         (folder / "tmp").mkdir(exist_ok=True)
-        self._settings.write_text("version = 0.1\n")  # or SAM would read the project's own
+        self._settings.write_text("version = 0.1\n")  # or SAM would read that of the project
         self._environment = _without_aws_settings(os.environ) | {
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
             "TMPDIR": str(folder / "tmp"),
@@ -63,10 +63,10 @@ class Sam:
         )
 
     def deploy(self, *, stack_name: str, parameters: Mapping[str, str]) -> None:
-        """Deploy what was built last, as far as the emulator makes it."""
-        template = self._built / "emulated.yaml"  # beside the original, which names files
+        """Deploy the last build, without the resources that the emulator cannot create."""
+        template = self._built / "emulated.yaml"  # beside the original: it has relative paths
         built = (self._built / "template.yaml").read_text("utf-8")
-        template.write_text(without_metric_math(built), "utf-8")
+        template.write_text(remove_metric_math_alarms(built), "utf-8")
         self._run(
             "deploy",
             *("--template-file", template),
@@ -80,7 +80,7 @@ class Sam:
         log = self._folder / f"sam-{command}.log"
         line = [self._sam, command, "--config-file", str(self._settings), *map(str, arguments)]
         with log.open("wb") as output:
-            process = subprocess.Popen(  # noqa: S603 -- no shell, and nobody else's words
+            process = subprocess.Popen(  # noqa: S603 -- no shell, and no input from outside
                 line,
                 cwd=self._project,
                 env=self._environment,
@@ -92,11 +92,11 @@ class Sam:
             try:
                 code = process.wait()
             finally:
-                with suppress(ProcessLookupError):  # its children, too
+                with suppress(ProcessLookupError):  # also ends its children
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         if code:
-            raise SandboxError(f"`sam {command}` failed:\n\n{_end_of(log)}\n\nAll of it: {log}")
+            raise SandboxError(f"`sam {command}` failed:\n\n{_end_of(log)}\n\nFull log: {log}")
 
 
 def _without_aws_settings(environment: Mapping[str, str]) -> dict[str, str]:
@@ -113,4 +113,4 @@ def _overrides(parameters: Mapping[str, str]) -> Sequence[str]:
 
 def _end_of(log: Path) -> str:
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return "\n".join(lines[-_LINES_OF_A_FAILURE:])
+    return "\n".join(lines[-_ERROR_LINES:])

@@ -1,4 +1,4 @@
-"""What `sam local` needs to run the functions against this sandbox: `.sandbox/sam-local.json`."""
+"""Writes `.sandbox/sam-local.json`, with which `sam local` runs functions in this sandbox."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -11,30 +11,30 @@ from sandbox.http_server import LOOPBACK
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
-type Variables = dict[str, dict[str, str]]
-"""By the function's logical id, as `sam local --env-vars` reads them."""
+type Environments = dict[str, dict[str, str]]
+"""Environment variables by the function's logical id, in the format of `sam local --env-vars`."""
 
-# By which a container knows the machine it runs on, where Docker Desktop or
-# `--add-host host.docker.internal:host-gateway` says so.
-_THIS_MACHINE: Final = "host.docker.internal"
-# What a function itself connects to; other URLs are for others, or signed.
+# The name of this machine inside containers: by default with Docker Desktop, elsewhere with
+# `--add-host host.docker.internal:host-gateway`.
+_HOST_IN_CONTAINERS: Final = "host.docker.internal"
+# URLs to which functions connect. Other URLs are signed, or for other programs.
 _CONNECTED_TO: Final = frozenset({"AWS_ENDPOINT_URL", "TWILIO_API_BASE_URL"})
 
 
-def variables_of(
+def function_environments(
     functions: "LambdaClient", resources: Mapping[str, str], *, aws_endpoint_url: str
-) -> Variables:
-    """The environment of every deployed function as it is in a container, and where its AWS is.
+) -> Environments:
+    """Return the environment of every deployed function, with URLs that work in a container.
 
     Args:
-        functions: Lambda.
-        resources: physical ids by logical id, of all resources.
-        aws_endpoint_url: what the AWS SDK is to ask instead of AWS.
+        functions: the client of Lambda.
+        resources: physical ids of all resources by logical id.
+        aws_endpoint_url: the endpoint for the AWS SDK.
     """
     logical_ids = {name: logical_id for logical_id, name in resources.items()}
     pages = functions.get_paginator("list_functions").paginate()
     return {
-        logical_ids[function["FunctionName"]]: _in_a_container(
+        logical_ids[function["FunctionName"]]: _in_container(
             {
                 **function.get("Environment", {}).get("Variables", {}),
                 "AWS_ENDPOINT_URL": aws_endpoint_url,
@@ -46,17 +46,17 @@ def variables_of(
     }
 
 
-def _in_a_container(variables: Mapping[str, str]) -> dict[str, str]:
+def _in_container(variables: Mapping[str, str]) -> dict[str, str]:
     return {
-        name: value.replace(LOOPBACK, _THIS_MACHINE) if name in _CONNECTED_TO else value
+        name: value.replace(LOOPBACK, _HOST_IN_CONTAINERS) if name in _CONNECTED_TO else value
         for name, value in variables.items()
     }
 
 
 @contextmanager
-def written(path: Path, variables: Variables) -> Iterator[None]:
-    """The file, there for as long as it is true."""
-    path.write_text(json.dumps(variables, indent=2) + "\n")
+def environments_file(path: Path, environments: Environments) -> Iterator[None]:
+    """Write the file, and remove it at the end."""
+    path.write_text(json.dumps(environments, indent=2) + "\n")
     try:
         yield
     finally:

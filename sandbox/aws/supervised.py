@@ -17,7 +17,7 @@ from typing import Final
 _GRACE_SECONDS: Final = 3
 
 
-def _end_with_the_parent(folder: str) -> None:
+def _end_with_parent(folder: str) -> None:
     sys.stdin.buffer.read()
     shutil.rmtree(folder, ignore_errors=True)
     os.killpg(0, signal.SIGTERM)
@@ -26,6 +26,6 @@ def _end_with_the_parent(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    folder = sys.argv.pop()  # MiniStack reads its own arguments
-    threading.Thread(target=_end_with_the_parent, args=(folder,), daemon=True).start()
+    folder = sys.argv.pop()  # MiniStack reads sys.argv, too
+    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
     runpy.run_module("ministack", run_name="__main__", alter_sys=True)

@@ -1,18 +1,18 @@
-"""What the emulator refuses to make, left out of the template before it is deployed.
+"""Removes resources from the built template that MiniStack cannot create.
 
-MiniStack makes no alarm that looks at several metrics; nor has it the metrics, which CloudWatch
-takes out of logs. Nothing refers to an alarm, so nothing else is missing then.
+MiniStack rejects alarms on metric math, and extracts no metrics from logs. No resource refers to an
+alarm, so the others are not affected.
 """
 
 import re
 from typing import Final
 
-# SAM writes resources so: two spaces, the logical id; all that belongs to it is further in.
+# In the YAML that SAM writes, a logical id is indented by two spaces, its resource by more.
 _RESOURCE: Final = re.compile(r"^  \w+:\n(?:(?:   .*)?\n)+", re.MULTILINE)
 
 
-def without_metric_math(template: str) -> str:
-    """The built template without alarms on metric math."""
+def remove_metric_math_alarms(template: str) -> str:
+    """Return the built template without alarms on metric math."""
     return _RESOURCE.sub(lambda found: "" if _is_metric_math(found[0]) else found[0], template)
 
 

@@ -1,33 +1,34 @@
-"""The stack's minutes and hours, as seconds: here a person looks on.
+"""The time scale of the sandbox: the stack's minutes and hours become seconds.
 
-Everything that the stack leaves to time is set in this one place. The seconds are as few as may be
-while a status callback, which takes some tenths of a second here, still comes before anybody asks
-Twilio about its message; and while a function that works on a notice is not taken for dead.
+All times that the stack's behaviour depends on are set here. They are as short as two limits
+permit: a status callback, which takes some tenths of a second here, has to arrive before the
+function that reconciles asks Twilio about its message; and a notice claim must not expire while the
+notifier still works on it.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-RECONCILE_AFTER: Final = 3
-DOUBT: Final = 4
-UNCONFIRMED_AFTER: Final = 20
-NOTICE_ABANDONED_AFTER: Final = 10
-NOTICE_QUIET: Final = 6
-SCHEDULES_RUN_EVERY: Final = 1.5
-QUEUES_REDELIVER_AFTER: Final[Mapping[str, int]] = {"SendQueue": 5, "CallbackQueue": 5}
-"""By logical id; their time is not a parameter of the stack, so it is set after the deploy."""
+RECONCILE_AFTER_SECONDS: Final = 3
+IN_DOUBT_SECONDS: Final = 4
+UNCONFIRMED_AFTER_SECONDS: Final = 20
+NOTICE_CLAIM_SECONDS: Final = 10
+NOTICE_INTERVAL_SECONDS: Final = 6
+SCHEDULE_INTERVAL_SECONDS: Final = 1.5
+VISIBILITY_TIMEOUTS: Final[Mapping[str, int]] = {"SendQueue": 5, "CallbackQueue": 5}
+"""In seconds, by the queue's logical id; set after the deploy, because no parameter sets them."""
 
 PARAMETERS: Final[Mapping[str, str]] = {
-    "ReconcileAfterMinutes": f"{RECONCILE_AFTER / 60:.6f}",
-    "InDoubtTimeoutMinutes": f"{DOUBT / 60:.6f}",
-    "UnconfirmedAfterHours": f"{UNCONFIRMED_AFTER / 3600:.6f}",
-    "NoticeIntervalMinutes": f"{NOTICE_QUIET / 60:.6f}",
+    "ReconcileAfterMinutes": f"{RECONCILE_AFTER_SECONDS / 60:.6f}",
+    "InDoubtTimeoutMinutes": f"{IN_DOUBT_SECONDS / 60:.6f}",
+    "UnconfirmedAfterHours": f"{UNCONFIRMED_AFTER_SECONDS / 3600:.6f}",
+    "NoticeIntervalMinutes": f"{NOTICE_INTERVAL_SECONDS / 60:.6f}",
 }
-"""Of the stack."""
+"""Stack parameters."""
 
-_SOONER: Final[Mapping[str, float]] = {"sweep_notices_older_than_seconds": NOTICE_ABANDONED_AFTER}
+_SCALED: Final[Mapping[str, float]] = {"sweep_notices_older_than_seconds": NOTICE_CLAIM_SECONDS}
 
 
-def hastened(event: Mapping[str, Any]) -> dict[str, Any]:
-    """What a schedule hands to its function, its minutes set to seconds."""
-    return {name: _SOONER.get(name, value) for name, value in event.items()}
+def scale_event(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schedule's event with its times scaled."""
+    return {name: _SCALED.get(name, value) for name, value in event.items()}

@@ -1,1 +1,1 @@
-"""The dashboard of the sandbox: what CloudWatch shows in AWS, played by a page on this machine."""
+"""The dashboard of the sandbox: a page on this machine that stands in for CloudWatch's."""

@@ -1,13 +1,13 @@
-// Does with the widget what CloudWatch does: calls its function, cleans what it returns, and acts
-// on cwdb-action. https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/add_custom_widget_dashboard_interactivity.html
+// Does with the widget what CloudWatch does: calls its function, removes forbidden HTML, and handles
+// cwdb-action. https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/add_custom_widget_dashboard_interactivity.html
 "use strict";
 
 const REFRESH_MILLISECONDS = 4000;
-const NOT_ALLOWED = "script, iframe, use, object, embed, link, meta, base, img, video, audio, template";
+const FORBIDDEN = "script, iframe, use, object, embed, link, meta, base, img, video, audio, template";
 
-const at = (id) => document.getElementById(id);
-let isTouched = false; // the widget shows something that a refresh would take away
-let turn = 0; // of what is asked for; an answer that comes after a later one's is nobody's any more
+const byId = (id) => document.getElementById(id);
+let isTouched = false; // the user navigated in the widget; a refresh would undo that
+let lastCall = 0; // responses to earlier calls are discarded
 
 function zone() {
   const minutes = -new Date().getTimezoneOffset();
@@ -17,13 +17,13 @@ function zone() {
   return { label: "Local", offsetISO, offsetInMinutes: -minutes };
 }
 
-function typed() {
+function fieldValues() {
   const fields = document.querySelectorAll("#widget [name], #content [name]");
   return Object.fromEntries([...fields].map((field) => [field.name, field.value]));
 }
 
 function params() {
-  return { showNumbers: at("numbers").checked };
+  return { showNumbers: byId("numbers").checked };
 }
 
 async function call(parameters, endpoint) {
@@ -35,27 +35,27 @@ async function call(parameters, endpoint) {
       accountId: "000000000000",
       locale: "en",
       timezone: zone(),
-      theme: at("dark").checked ? "dark" : "light",
+      theme: byId("dark").checked ? "dark" : "light",
       title: "Messages",
-      forms: { all: typed() },
+      forms: { all: fieldValues() },
       params: params(),
-      width: at("widget").clientWidth,
-      height: at("widget").clientHeight,
+      width: byId("widget").clientWidth,
+      height: byId("widget").clientHeight,
     },
   };
-  const answer = await fetch("/widget", {
+  const response = await fetch("/widget", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ endpoint, event }),
   });
-  const text = await answer.text();
-  if (!answer.ok) throw new Error(text);
+  const text = await response.text();
+  if (!response.ok) throw new Error(text);
   return text;
 }
 
-function cleaned(html) {
+function sanitized(html) {
   const parsed = new DOMParser().parseFromString(html, "text/html");
-  parsed.querySelectorAll(NOT_ALLOWED).forEach((element) => element.remove());
+  parsed.querySelectorAll(FORBIDDEN).forEach((element) => element.remove());
   for (const element of parsed.querySelectorAll("*")) {
     for (const { name, value } of [...element.attributes]) {
       const isLink = name === "href" || name.endsWith(":href");
@@ -64,12 +64,12 @@ function cleaned(html) {
       }
     }
   }
-  // The parser moves a style sheet that comes first into the head.
+  // The parser moves a leading style sheet into the head.
   return [...parsed.head.childNodes, ...parsed.body.childNodes];
 }
 
 function show(place, html) {
-  place.replaceChildren(...cleaned(html));
+  place.replaceChildren(...sanitized(html));
   place.querySelectorAll("cwdb-action").forEach(connect);
   for (const form of place.querySelectorAll("form")) {
     form.addEventListener("submit", (event) => {
@@ -80,12 +80,12 @@ function show(place, html) {
 }
 
 function connect(action) {
-  const clicked = action.previousElementSibling;
-  clicked.addEventListener("click", (event) => {
+  const target = action.previousElementSibling;
+  target.addEventListener("click", (event) => {
     event.preventDefault();
     act(action);
   });
-  clicked.addEventListener("keydown", (event) => {
+  target.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" && event.key !== " ") return;
     event.preventDefault();
     act(action);
@@ -94,23 +94,23 @@ function connect(action) {
 
 async function act(action) {
   const isPopup = action.getAttribute("display") === "popup";
-  const place = isPopup ? at("content") : at("widget");
+  const place = isPopup ? byId("content") : byId("widget");
   let html = action.innerHTML;
   if (action.getAttribute("action") === "call") {
-    const mine = ++turn;
+    const mine = ++lastCall;
     isTouched ||= !isPopup;
-    document.body.classList.add("waits");
+    document.body.classList.add("busy");
     try {
       html = await call(JSON.parse(action.textContent || "{}"), action.getAttribute("endpoint"));
     } catch (error) {
       html = escaped(error.message);
     } finally {
-      document.body.classList.remove("waits");
+      document.body.classList.remove("busy");
     }
-    if (mine !== turn) return;
+    if (mine !== lastCall) return;
   }
   show(place, html);
-  if (isPopup && !at("popup").open) at("popup").showModal();
+  if (isPopup && !byId("popup").open) byId("popup").showModal();
 }
 
 function escaped(text) {
@@ -119,17 +119,17 @@ function escaped(text) {
   return place.outerHTML;
 }
 
-function isAtRest() {
-  return !isTouched && !at("popup").open && !typed().lookup;
+function isIdle() {
+  return !isTouched && !byId("popup").open && !fieldValues().lookup;
 }
 
 async function refreshWidget() {
-  const mine = ++turn;
+  const mine = ++lastCall;
   const html = await call(params(), null);
-  if (mine !== turn || !isAtRest()) return;
+  if (mine !== lastCall || !isIdle()) return;
   const focused = document.activeElement?.name;
-  show(at("widget"), html);
-  if (focused) at("widget").querySelector(`[name="${focused}"]`)?.focus();
+  show(byId("widget"), html);
+  if (focused) byId("widget").querySelector(`[name="${focused}"]`)?.focus();
 }
 
 function element(tag, className, ...content) {
@@ -142,7 +142,7 @@ function element(tag, className, ...content) {
 function drawMeasures({ numbers, graphs }) {
   const tiles = numbers.map(({ name, value, tone }) =>
     element("li", "", element("strong", tone, value), element("span", "", name)));
-  at("graphs").replaceChildren(element("ul", "numbers", ...tiles), ...graphs.map(drawGraph));
+  byId("graphs").replaceChildren(element("ul", "numbers", ...tiles), ...graphs.map(drawGraph));
 }
 
 function drawGraph({ title, tone, bars }) {
@@ -158,7 +158,7 @@ function drawGraph({ title, tone, bars }) {
 
 async function refresh() {
   try {
-    if (isAtRest()) await refreshWidget();
+    if (isIdle()) await refreshWidget();
     const measures = await fetch("/measures");
     if (measures.ok) drawMeasures(await measures.json());
     document.body.classList.remove("gone");
@@ -172,24 +172,24 @@ async function keepFresh() {
   setTimeout(keepFresh, REFRESH_MILLISECONDS);
 }
 
-function startAnew() {
-  const isDark = at("dark").checked;
+function reload() {
+  const isDark = byId("dark").checked;
   document.documentElement.classList.toggle("dark", isDark);
-  // Until the widget was called again, what it returned before must stay legible.
+  // The old HTML of the widget has to stay legible until the next call returns.
   document.querySelectorAll(".dw").forEach((it) => it.classList.toggle("dw-dark", isDark));
   isTouched = false;
-  const field = at("widget").querySelector("[name]");
+  const field = byId("widget").querySelector("[name]");
   if (field) field.value = "";
   refresh();
 }
 
-at("dark").checked = matchMedia("(prefers-color-scheme: dark)").matches;
-document.documentElement.classList.toggle("dark", at("dark").checked);
-at("dark").addEventListener("change", startAnew);
-at("numbers").addEventListener("change", startAnew);
-at("refresh").addEventListener("click", startAnew);
-at("close").addEventListener("click", () => at("popup").close());
-at("popup").addEventListener("click", (event) => {
-  if (event.target === at("popup")) at("popup").close(); // beside the dialog
+byId("dark").checked = matchMedia("(prefers-color-scheme: dark)").matches;
+document.documentElement.classList.toggle("dark", byId("dark").checked);
+byId("dark").addEventListener("change", reload);
+byId("numbers").addEventListener("change", reload);
+byId("refresh").addEventListener("click", reload);
+byId("close").addEventListener("click", () => byId("popup").close());
+byId("popup").addEventListener("click", (event) => {
+  if (event.target === byId("popup")) byId("popup").close(); // outside of the dialog
 });
 keepFresh();

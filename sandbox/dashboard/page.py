@@ -1,12 +1,11 @@
-"""Serves the dashboard on this machine: a page that does with the widget what CloudWatch does.
+"""Serves the dashboard page, which does with the widget what CloudWatch does.
 
-    GET  /                 the page; its script and its style sheet beside it
-    GET  /measures         the numbers and graphs as they are now, as JSON
-    POST /widget           calls the deployed DashboardWidgetFunction: what it returned
+    GET  /                 the page; its script and style sheet are beside it
+    GET  /measures         the current numbers and graphs, as JSON
+    POST /widget           invokes the deployed DashboardWidgetFunction, and returns its HTML
 
-Nothing comes from elsewhere and nothing goes there. A request under another name than this
-machine's own is refused, so that no site in the person's browser can have its name lead here; and
-one that another site's page sends.
+The page loads nothing from other servers. Requests with another Host header than this server's are
+rejected (DNS rebinding), and calls of the widget by pages of other origins (CSRF).
 """
 
 import json
@@ -35,28 +34,27 @@ _QUEUES: Final[Mapping[str, str]] = {
     "NotifyFailureDeadLetterQueue": "notices, dead letters",
 }
 
-_HERE: Final = Path(__file__).parent
+_FOLDER: Final = Path(__file__).parent
 _HTML: Final = "text/html; charset=utf-8"
 _FILES: Final = {
     "/": ("dashboard.html", _HTML),
     "/dashboard.js": ("dashboard.js", "text/javascript; charset=utf-8"),
     "/dashboard.css": ("dashboard.css", "text/css; charset=utf-8"),
 }
-# The widget brings a style sheet of its own; a script it must not bring, nor anything else.
-_ONLY_OURS: Final = (
+# Inline styles are for the widget, which brings its own style sheet. Inline scripts are forbidden.
+_CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; "
     "img-src data:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
-_SENTENCE: Final = "text/plain; charset=utf-8"
 
 
 class DashboardPage(HttpServer):
-    """A server on the loopback interface for as long as it is entered.
+    """The server of the page.
 
     Args:
-        port: its own, or 0 for a free one.
-        functions: Lambda.
-        function_arn: the widget's function, which alone can be called through here.
+        port: the port to listen on, or 0 for a free one.
+        functions: the client of Lambda.
+        function_arn: the widget's function; no other can be invoked through this server.
         read_measures: returns the current numbers and graphs.
     """
 
@@ -73,70 +71,68 @@ class DashboardPage(HttpServer):
         self._function_arn = function_arn
         self._read_measures = read_measures
         self._reading = threading.Lock()  # each reads whole tables: one at a time
-        self._names = {f"{LOOPBACK}:{self.port}", f"localhost:{self.port}"}
+        self._hosts = {f"{LOOPBACK}:{self.port}", f"localhost:{self.port}"}
 
     def _answer(self, request: Request) -> Response:
-        headers = {name.lower(): value for name, value in request.headers}
-        if headers.get("host") not in self._names:
-            return _sentence(HTTPStatus.MISDIRECTED_REQUEST, f"This page is at {self.url}/ only.")
-        path = request.target.partition("?")[0]
-        match request.method, path:
+        if request.header("Host") not in self._hosts:
+            return _error(HTTPStatus.MISDIRECTED_REQUEST, f"This page is only at {self.url}/.")
+        match request.method, request.path:
             case "GET", "/measures":
                 with self._reading:
                     measures = asdict(self._read_measures())
-                return _answered(json.dumps(measures).encode(), "application/json")
-            case "GET", _ if path in _FILES:
-                name, kind = _FILES[path]
-                return _answered((_HERE / name).read_bytes(), kind)
-            case "POST", "/widget" if self._is_our_page(headers):
+                return _ok(json.dumps(measures).encode(), "application/json")
+            case "GET", path if path in _FILES:
+                name, media_type = _FILES[path]
+                return _ok((_FOLDER / name).read_bytes(), media_type)
+            case "POST", "/widget" if self._is_same_origin(request):
                 return self._widget(request.body)
             case "POST", "/widget":
-                return _sentence(HTTPStatus.FORBIDDEN, "Only this page itself may call the widget.")
+                return _error(HTTPStatus.FORBIDDEN, "Only this page may call the widget.")
             case _:
-                return _sentence(HTTPStatus.NOT_FOUND, "Nothing is here.")
+                return _error(HTTPStatus.NOT_FOUND, "Not found.")
 
-    def _is_our_page(self, headers: Mapping[str, str]) -> bool:
-        """Whether our own page sends it, or a program; a form of another site's cannot."""
-        origin = headers.get("origin", self.url)
-        is_json = headers.get("content-type", "").partition(";")[0].strip() == "application/json"
-        return is_json and origin.removeprefix("http://") in self._names
+    def _is_same_origin(self, request: Request) -> bool:
+        """Whether this page or a program sent the request; forms of other sites send no JSON."""
+        origin = request.header("Origin") or self.url
+        media_type = (request.header("Content-Type") or "").partition(";")[0].strip()
+        return media_type == "application/json" and origin.removeprefix("http://") in self._hosts
 
     def _widget(self, body: bytes) -> Response:
         try:
-            asked = json.loads(body)
-            endpoint, event = asked["endpoint"], dict(asked["event"])
+            call = json.loads(body)
+            endpoint, event = call["endpoint"], dict(call["event"])
         except (ValueError, TypeError, KeyError):
-            return _sentence(HTTPStatus.BAD_REQUEST, "That is no call of the widget.")
+            return _error(HTTPStatus.BAD_REQUEST, "Expected JSON with an endpoint and an event.")
         if endpoint not in {None, self._function_arn}:
-            return _sentence(HTTPStatus.FORBIDDEN, "The widget asks for another function.")
+            return _error(HTTPStatus.FORBIDDEN, f"The widget may not call {endpoint}.")
         try:
-            answer = self._functions.invoke(
+            response = self._functions.invoke(
                 FunctionName=self._function_arn, Payload=json.dumps(event)
             )
         except (BotoCoreError, ClientError) as error:
-            return _sentence(HTTPStatus.BAD_GATEWAY, f"The widget was not called: {error}")
-        returned = answer["Payload"].read()
-        if answer.get("FunctionError"):
-            return _sentence(HTTPStatus.BAD_GATEWAY, f"The widget fails: {returned.decode()}")
-        return _answered(str(json.loads(returned)).encode(), _HTML)
+            return _error(HTTPStatus.BAD_GATEWAY, f"The widget could not be called: {error}")
+        result = response["Payload"].read()
+        if response.get("FunctionError"):
+            return _error(HTTPStatus.BAD_GATEWAY, f"The widget failed: {result.decode()}")
+        return _ok(str(json.loads(result)).encode(), _HTML)
 
 
 def read_measures(account: AwsAccount, stack: Stack) -> Measures:
     """Measure what the stack's tables and queues hold now."""
     return measure(
-        account.items(stack.resources["MessagesTable"]),
-        account.items(stack.resources["SendRequestsTable"]),
-        {label: account.waiting_in(stack.resources[queue]) for queue, label in _QUEUES.items()},
+        account.scan(stack.resources["MessagesTable"]),
+        account.scan(stack.resources["SendRequestsTable"]),
+        {label: account.count_messages(stack.resources[queue]) for queue, label in _QUEUES.items()},
         datetime.now(UTC),
     )
 
 
-def _answered(body: bytes, kind: str) -> Response:
+def _ok(body: bytes, media_type: str) -> Response:
     return Response(
         status=HTTPStatus.OK,
         headers=[
-            ("Content-Type", kind),
-            ("Content-Security-Policy", _ONLY_OURS),
+            ("Content-Type", media_type),
+            ("Content-Security-Policy", _CONTENT_SECURITY_POLICY),
             ("X-Content-Type-Options", "nosniff"),
             ("Referrer-Policy", "no-referrer"),
             ("Cache-Control", "no-store"),
@@ -145,5 +141,7 @@ def _answered(body: bytes, kind: str) -> Response:
     )
 
 
-def _sentence(status: HTTPStatus, sentence: str) -> Response:
-    return Response(status=status, headers=[("Content-Type", _SENTENCE)], body=sentence.encode())
+def _error(status: HTTPStatus, text: str) -> Response:
+    return Response(
+        status=status, headers=[("Content-Type", "text/plain; charset=utf-8")], body=text.encode()
+    )

@@ -107,7 +107,7 @@ class Browser:
             seen = self.text_of(selector)
             return seen if text in seen else None
 
-        return wait_for(look, within=_WITHIN_SECONDS, what=f"{text!r} in {selector}")
+        return wait_for(look, timeout=_WITHIN_SECONDS, what=f"{text!r} in {selector}")
 
     def type_into(self, selector: str, text: str, *, enter: bool = False) -> None:
         """Type as a person does, in place of what is there."""
@@ -135,7 +135,7 @@ class Browser:
             )
             return found[_ELEMENT] if found else None
 
-        return wait_for(look, within=_WITHIN_SECONDS, what=f"{selector} {text}")
+        return wait_for(look, timeout=_WITHIN_SECONDS, what=f"{selector} {text}")
 
     def _ask(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> Any:
         answer = requests.request(method, f"{self._url}{path}", json=content, timeout=60)

@@ -40,7 +40,7 @@ def sandbox(emails: list[Email], endpoints_path: Path) -> Iterator[Sandbox]:
     settings = Settings(
         endpoints_file=EndpointsFile(endpoints_path), parameters={"OutcomeEventBusName": "default"}
     )
-    with running_sandbox(new_console(io.StringIO()), settings, emailed=emails.append) as sandbox:
+    with running_sandbox(new_console(io.StringIO()), settings, on_email=emails.append) as sandbox:
         yield sandbox
 
 
@@ -69,7 +69,7 @@ def given_up(program: OutsideProgram) -> dict[str, Json]:
 def gateway(sandbox: Sandbox) -> Iterator[Gateway]:
     """Behaves again after the test."""
     yield sandbox.gateway
-    sandbox.gateway.behave()
+    sandbox.gateway.clear_faults()
 
 
 @pytest.fixture
@@ -80,10 +80,10 @@ def first_of_its_kind(sandbox: Sandbox) -> Callable[[str], None]:
         table = sandbox.stack.resources["IncidentsTable"]
 
         def is_over() -> bool:
-            episodes = sandbox.account.items(table)
+            episodes = sandbox.account.scan(table)
             return not any("open" in it for it in episodes if it["cause"] == cause)
 
-        wait_for(is_over, within=WITHIN_SECONDS, what=f"The end of the episode of {cause}")
+        wait_for(is_over, timeout=WITHIN_SECONDS, what=f"The end of the episode of {cause}")
 
     return wait
 

@@ -94,7 +94,7 @@ class OutsideProgram:
             request = self.request(request_id)
             return request if request and request["state"] == state else None
 
-        return wait_for(look, within=WITHIN_SECONDS, what=f"{request_id} {state}")
+        return wait_for(look, timeout=WITHIN_SECONDS, what=f"{request_id} {state}")
 
     def cancel(self, message_sid: str) -> requests.Response:
         url = f"{self.endpoints['messages_api_url']}/messages/{message_sid}/cancel"
@@ -172,7 +172,7 @@ class OutsideProgram:
             message = self.message(message_sid)
             return message if message and holds(message) else None
 
-        return wait_for(look, within=WITHIN_SECONDS, what=f"{message_sid} {what}")
+        return wait_for(look, timeout=WITHIN_SECONDS, what=f"{message_sid} {what}")
 
     def items_when(self, holds: Callable[[Json], bool], what: str) -> Json:
         """Every item of the table of which something holds, as soon as there is one."""
@@ -183,7 +183,7 @@ class OutsideProgram:
             items = [{n: read(v) for n, v in item.items()} for item in page["Items"]]
             return [item for item in items if holds(item)]
 
-        return wait_for(look, within=WITHIN_SECONDS, what=what)
+        return wait_for(look, timeout=WITHIN_SECONDS, what=what)
 
     def quiet(self, message_sid: str) -> Json:
         """The message when its story at Twilio is over and every callback is settled."""
@@ -192,7 +192,7 @@ class OutsideProgram:
             callbacks = self.at_twilio(message_sid)["callbacks"]
             return all(it["state"] in {"answered", "failed", "lost"} for it in callbacks)
 
-        wait_for(settled, within=WITHIN_SECONDS, what=f"The end of {message_sid}'s callbacks")
+        wait_for(settled, timeout=WITHIN_SECONDS, what=f"The end of {message_sid}'s callbacks")
         return self.message(message_sid)
 
     def at_twilio(self, message_sid: str) -> Json:
@@ -268,7 +268,7 @@ class Inbox:
             notices = self.about(message_sid)
             return notices if len(notices) >= count else None
 
-        return wait_for(look, within=WITHIN_SECONDS, what=f"{count} notices about {message_sid}")
+        return wait_for(look, timeout=WITHIN_SECONDS, what=f"{count} notices about {message_sid}")
 
     def all(self) -> list[Json]:
         """Every notice that has arrived until now."""

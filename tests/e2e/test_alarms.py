@@ -26,7 +26,9 @@ def test_an_alarm_and_its_end_are_told_with_what_it_means(
     for state in ("ALARM", "OK"):
         cloudwatch.set_alarm_state(AlarmName=name, StateValue=state, StateReason="a test")
         (message,) = wait_for(
-            lambda: sandbox.account.take(operators), within=WITHIN_SECONDS, what="The alarm"
+            lambda: sandbox.account.receive_messages(operators),
+            timeout=WITHIN_SECONDS,
+            what="The alarm",
         )
         told.append(json.loads(message))
 

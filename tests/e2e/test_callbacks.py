@@ -134,7 +134,7 @@ def test_what_is_no_form_or_too_large_is_refused_before_anything_else(
         Fault(kind=FaultKind.FAIL, status=503, times=2, path=CALLBACKS),
         Fault(kind=FaultKind.FAIL, status=429, times=2, path=CALLBACKS),
         Fault(kind=FaultKind.DROP, times=2, path=CALLBACKS),
-        Fault(kind=FaultKind.LOSE_ANSWER, times=2, path=CALLBACKS),
+        Fault(kind=FaultKind.LOSE_RESPONSE, times=2, path=CALLBACKS),
         Fault(kind=FaultKind.STALL, seconds=1, times=2, path=CALLBACKS),
     ],
     ids=lambda fault: fault.kind,
@@ -142,7 +142,7 @@ def test_what_is_no_form_or_too_large_is_refused_before_anything_else(
 def test_callbacks_that_fail_on_their_way_come_again_and_count_once(
     program: OutsideProgram, sandbox: Sandbox, fault: Fault
 ) -> None:
-    sandbox.gateway.misbehave(fault)
+    sandbox.gateway.add_fault(fault)
 
     message_sid = program.sent("+15551234567")
     program.message_when(message_sid, lambda it: it["outcome"] == "delivered", "delivered")

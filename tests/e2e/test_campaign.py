@@ -34,8 +34,8 @@ PARAMETERS: Final = {
 def sandbox() -> Iterator[Sandbox]:
     """One of its own, so that no others' messages are among these."""
     settings = Settings(parameters=PARAMETERS)
-    with running_sandbox(new_console(io.StringIO()), settings, emailed=lambda _: None) as sandbox:
-        sandbox.account.set_redelivery(
+    with running_sandbox(new_console(io.StringIO()), settings, on_email=lambda _: None) as sandbox:
+        sandbox.account.set_visibility_timeout(
             sandbox.stack.resources["SendQueue"], REDELIVERED_AFTER_SECONDS
         )
         yield sandbox
@@ -62,7 +62,7 @@ def ask_for_all(sandbox: Sandbox) -> list[str]:
     request_ids: list[str] = []
     for number, batch in enumerate(batched(documents, A_CALL, strict=False)):
         ask = partial(asked_for, sandbox, batch, f"campaign-{number}")
-        results = wait_for(ask, within=WITHIN_SECONDS, what=f"The answer to batch {number}")
+        results = wait_for(ask, timeout=WITHIN_SECONDS, what=f"The answer to batch {number}")
         request_ids += [result["request_id"] for result in results]
     return request_ids
 
@@ -77,13 +77,13 @@ def are_sent(sandbox: Sandbox, number: int) -> bool:
 
 
 def known_requests(sandbox: Sandbox) -> dict[str, dict[str, Any]]:
-    items = sandbox.account.items(sandbox.stack.resources["SendRequestsTable"])
+    items = sandbox.account.scan(sandbox.stack.resources["SendRequestsTable"])
     return {item["request_id"]: item for item in items if "state" in item}
 
 
 def is_over(sandbox: Sandbox) -> bool:
     states = Counter(request["state"] for request in known_requests(sandbox).values())
-    waiting = sandbox.account.waiting_in(sandbox.endpoints.send_queue_url)
+    waiting = sandbox.account.count_messages(sandbox.endpoints.send_queue_url)
     return states.total() == MESSAGES and set(states) <= {"sent", "presumed_unsent"} and not waiting
 
 
@@ -95,11 +95,11 @@ def test_a_campaign_survives_its_functions_deaths_without_a_double_send_or_a_los
     for tenths in (2, 4, 6, 8):
         number = MESSAGES * tenths // 10
         wait_for(
-            partial(are_sent, sandbox, number), within=WITHIN_SECONDS, what=f"{number} messages"
+            partial(are_sent, sandbox, number), timeout=WITHIN_SECONDS, what=f"{number} messages"
         )
         killed += sandbox.emulator.kill_workers()
     asked_again = ask_for_all(sandbox)  # as whoever has seen that, and fears for the rest
-    wait_for(partial(is_over, sandbox), within=WITHIN_SECONDS, what="The end of every request")
+    wait_for(partial(is_over, sandbox), timeout=WITHIN_SECONDS, what="The end of every request")
 
     known = known_requests(sandbox)
     sent = Counter(
@@ -113,7 +113,5 @@ def test_a_campaign_survives_its_functions_deaths_without_a_double_send_or_a_los
     assert {it for it, request in known.items() if request["state"] == "sent"} == set(sent)
     # Who died between the claim and the post has not sent; people are told of each of those.
     refused = [it for it, request in known.items() if request["state"] == "presumed_unsent"]
-    items = {
-        it["message_sid"]: it for it in sandbox.account.items(sandbox.endpoints.messages_table)
-    }
+    items = {it["message_sid"]: it for it in sandbox.account.scan(sandbox.endpoints.messages_table)}
     assert all(items[request_id]["outcome"] == "failed" for request_id in refused)

@@ -99,7 +99,7 @@ def test_what_somebody_wrote_is_text_and_does_nothing(
     assert HOSTILE in seen
     assert "<b>lane</b>" in page.text_of("#widget .dw-facts:last-of-type")
     assert page.count("#widget img, #widget script, #widget b") == 0
-    assert page.script("return document.title") == "Dashboard of the sandbox"
+    assert page.script("return document.title") == "Sandbox dashboard"
     assert page.complaints() == []
 
 

@@ -26,14 +26,14 @@ def has_ended(outcome: str, message: Any) -> bool:
         ALL_CALLBACKS,
         replace(ALL_CALLBACKS, kind=FaultKind.STALL, seconds=6),  # Twilio waits five
         replace(ALL_CALLBACKS, kind=FaultKind.DROP),
-        replace(ALL_CALLBACKS, kind=FaultKind.LOSE_ANSWER),
+        replace(ALL_CALLBACKS, kind=FaultKind.LOSE_RESPONSE),
     ],
     ids=lambda fault: fault.kind,
 )
 def test_every_scenario_ends_the_same_although_no_callback_is_answered(
     program: OutsideProgram, gateway: Gateway, fault: Fault
 ) -> None:
-    gateway.misbehave(fault)
+    gateway.add_fault(fault)
 
     sent = {to: program.sent(to) for to in SCENARIOS if to != "+15555550106"}
 
@@ -46,7 +46,7 @@ def test_every_scenario_ends_the_same_although_no_callback_is_answered(
 def test_requests_in_doubt_are_settled_by_callbacks_that_twilio_never_hears_answered(
     program: OutsideProgram, gateway: Gateway
 ) -> None:
-    gateway.misbehave(replace(ALL_CALLBACKS, kind=FaultKind.LOSE_ANSWER))
+    gateway.add_fault(replace(ALL_CALLBACKS, kind=FaultKind.LOSE_RESPONSE))
 
     bodies = {to: a_body() for to in IN_DOUBT}
     request_ids = {
@@ -63,7 +63,7 @@ def test_requests_in_doubt_are_settled_by_callbacks_that_twilio_never_hears_answ
 def test_a_failure_that_only_asking_brought_is_noticed_once(
     program: OutsideProgram, gateway: Gateway, inbox: Inbox
 ) -> None:
-    gateway.misbehave(replace(ALL_CALLBACKS, kind=FaultKind.DROP))
+    gateway.add_fault(replace(ALL_CALLBACKS, kind=FaultKind.DROP))
 
     message_sid = program.sent("+15555530006")
     (notice,) = inbox.wait_for(message_sid)

@@ -36,7 +36,7 @@ def test_the_email_tells_in_words_what_happened_and_what_to_do(
     def arrived() -> Email | None:
         return next((email for email in emails if message_sid in email.text), None)
 
-    email = wait_for(arrived, within=WITHIN_SECONDS, what="The email")
+    email = wait_for(arrived, timeout=WITHIN_SECONDS, what="The email")
 
     assert "0004" in email.subject
     for words in ("was not delivered", "What went wrong", "What to do", "undelivered"):
@@ -96,7 +96,7 @@ def test_a_storm_is_one_notice_and_summaries_that_add_up(
         facts = [facts_of(it) for it in inbox.of_cause(FILTERED)[before:]]
         return facts if facts and facts[-1]["kind"] == "closing" else None
 
-    facts = wait_for(all_told, within=WITHIN_SECONDS, what="The last line")
+    facts = wait_for(all_told, timeout=WITHIN_SECONDS, what="The last line")
     kinds = [it["kind"] for it in facts]
     assert kinds == ["opening", *["summary"] * (len(facts) - 2), "closing"]
     assert len(facts) < 12

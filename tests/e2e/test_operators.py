@@ -191,7 +191,7 @@ def test_a_file_of_messages_is_sent_once_however_often_it_is_asked_for(
     first, again = delivery(*send), delivery(*send)
     wait_for(
         lambda: len(program.all_at_twilio(body)) >= 5 and program.send_queue_is_empty(),
-        within=WITHIN_SECONDS,
+        timeout=WITHIN_SECONDS,
         what="Five messages at Twilio, and an empty queue",
     )
 
@@ -248,7 +248,7 @@ def test_the_doctor_finds_nothing_in_a_sound_stack_but_the_errors_of_other_tests
 def test_the_doctor_finds_a_callback_url_that_does_not_answer(
     delivery: Delivery, gateway: Gateway
 ) -> None:
-    gateway.misbehave(Fault(kind=FaultKind.FAIL, status=502, path="/twilio", times=None))
+    gateway.add_fault(Fault(kind=FaultKind.FAIL, status=502, path="/twilio", times=None))
 
     ran = delivery("doctor", "--json")
 

@@ -58,11 +58,11 @@ def queue_arn(sandbox: Sandbox) -> str:
 
 
 def waiting(sandbox: Sandbox) -> int:
-    return sandbox.account.waiting_in(sandbox.stack.resources["CallbackQueue"])
+    return sandbox.account.count_messages(sandbox.stack.resources["CallbackQueue"])
 
 
 def wait_until_none_wait(sandbox: Sandbox) -> None:
-    wait_for(lambda: waiting(sandbox) == 0, within=WITHIN_SECONDS, what="An empty CallbackQueue")
+    wait_for(lambda: waiting(sandbox) == 0, timeout=WITHIN_SECONDS, what="An empty CallbackQueue")
 
 
 def test_what_twilio_says_while_the_table_is_away_is_kept_and_brought_in(

@@ -34,7 +34,7 @@ class Subscriber:
             found = self.about(message_sid)
             return found if len(found) >= count else None
 
-        return wait_for(look, within=WITHIN_SECONDS, what=f"{count} events about {message_sid}")
+        return wait_for(look, timeout=WITHIN_SECONDS, what=f"{count} events about {message_sid}")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def subscriber(sandbox: Sandbox, program: OutsideProgram) -> Iterator[Subscriber
     pattern = {"source": ["delivery"], "detail-type": ["Message Outcome Changed"]}
     bus.put_rule(Name="outcomes", EventPattern=json.dumps(pattern))
     bus.put_targets(Rule="outcomes", Targets=[{"Id": "queue", "Arn": arn["QueueArn"]}])
-    yield Subscriber(lambda: sandbox.account.take(url))
+    yield Subscriber(lambda: sandbox.account.receive_messages(url))
     bus.remove_targets(Rule="outcomes", Ids=["queue"])
     bus.delete_rule(Name="outcomes")
 

@@ -25,11 +25,11 @@ FAULTS: Final = (
     Fault(kind=FaultKind.FAIL, path=CALLBACKS, times=None, chance=0.1),
     Fault(kind=FaultKind.FAIL, path=CALLBACKS, times=None, chance=0.05, status=429),
     Fault(kind=FaultKind.DROP, path=CALLBACKS, times=None, chance=0.15),
-    Fault(kind=FaultKind.LOSE_ANSWER, path=CALLBACKS, times=None, chance=0.1),
+    Fault(kind=FaultKind.LOSE_RESPONSE, path=CALLBACKS, times=None, chance=0.1),
     Fault(kind=FaultKind.STALL, path=CALLBACKS, times=None, chance=0.05, seconds=6),
     Fault(kind=FaultKind.FAIL, path=MESSAGES_API_PREFIX, times=None, chance=0.1),
     Fault(kind=FaultKind.DROP, path=MESSAGES_API_PREFIX, times=None, chance=0.1),
-    Fault(kind=FaultKind.LOSE_ANSWER, path=MESSAGES_API_PREFIX, times=None, chance=0.1),
+    Fault(kind=FaultKind.LOSE_RESPONSE, path=MESSAGES_API_PREFIX, times=None, chance=0.1),
 )
 IN_DOUBT: Final = ("+15555550107", "+15555550108")
 ACCEPTED: Final = (*SCENARIOS, *IN_DOUBT, "+15555550105", "+15555550110")
@@ -82,14 +82,14 @@ def ask(program: OutsideProgram, wanted: Wanted) -> None:
             return False
         return answer.status_code not in {429, 503}
 
-    wait_for(answered, within=AT_REST_WITHIN_SECONDS, what=f"An answer to {wanted.key}")
+    wait_for(answered, timeout=AT_REST_WITHIN_SECONDS, what=f"An answer to {wanted.key}")
 
 
 @pytest.fixture
 def failing(program: OutsideProgram, gateway: Gateway) -> Iterator[None]:
     """Requests and callbacks fail at random, and Twilio throttles some requests."""
     for fault in FAULTS:
-        gateway.misbehave(fault)
+        gateway.add_fault(fault)
     program.change_twilio(list_lag_seconds=1.5, throttle_next=5)
     yield
     program.change_twilio(list_lag_seconds=0, throttle_next=0)
@@ -145,7 +145,7 @@ class Everything:
         )
 
     def _table(self, logical_id: str) -> list[Json]:
-        return self._sandbox.account.items(self._sandbox.stack.resources[logical_id])
+        return self._sandbox.account.scan(self._sandbox.stack.resources[logical_id])
 
 
 def is_message(item: Json) -> bool:
@@ -176,11 +176,11 @@ def test_under_random_faults_no_message_is_lost_or_sent_twice_and_every_failure_
 
     with ThreadPoolExecutor(6) as clients:
         list(clients.map(partial(ask, program), twice))
-    gateway.behave()
-    wait_for(everything.is_at_rest, within=AT_REST_WITHIN_SECONDS, what="Every outcome")
+    gateway.clear_faults()
+    wait_for(everything.is_at_rest, timeout=AT_REST_WITHIN_SECONDS, what="Every outcome")
 
     at_twilio, items = everything.at_twilio(), everything.items()
-    assert {FaultKind.FAIL, FaultKind.DROP, FaultKind.LOSE_ANSWER} <= gateway.happened.keys()
+    assert {FaultKind.FAIL, FaultKind.DROP, FaultKind.LOSE_RESPONSE} <= gateway.fault_counts.keys()
     sent = Counter(message["body"] for message in at_twilio)
     assert sent == {it.body: 1 for it in wanted if it.to in ACCEPTED}
     for message in at_twilio:

@@ -69,7 +69,7 @@ def test_a_client_whose_answer_was_lost_asks_again_and_learns_what_became_of_it(
     program: OutsideProgram, gateway: Gateway
 ) -> None:
     key, body = a_key(), a_body()
-    gateway.misbehave(Fault(kind=FaultKind.LOSE_ANSWER, path=MESSAGES_API_PREFIX))
+    gateway.add_fault(Fault(kind=FaultKind.LOSE_RESPONSE, path=MESSAGES_API_PREFIX))
 
     with pytest.raises(requests.ConnectionError):
         program.send(ARRIVES, key=key, body=body)
@@ -98,7 +98,7 @@ def test_a_message_that_is_queued_twice_is_sent_once(program: OutsideProgram) ->
 
     program.enqueue(document)
     program.enqueue(document)
-    wait_for(program.send_queue_is_empty, within=WITHIN_SECONDS, what="The queue's end")
+    wait_for(program.send_queue_is_empty, timeout=WITHIN_SECONDS, what="The queue's end")
     over_http = program.send(ARRIVES, key=key, body=body)
 
     (sent,) = program.all_at_twilio(body)
@@ -135,7 +135,7 @@ def list_a_second_behind(program: OutsideProgram) -> Iterator[None]:
 def test_requests_in_doubt_are_settled_by_twilios_list_when_callbacks_are_lost(
     program: OutsideProgram, gateway: Gateway, kind: FaultKind
 ) -> None:
-    gateway.misbehave(replace(NO_CALLBACK, kind=kind))
+    gateway.add_fault(replace(NO_CALLBACK, kind=kind))
     bodies = [a_body() for _ in ACCEPTED_WITHOUT_AN_ANSWER]
 
     answers = [
@@ -186,12 +186,12 @@ def test_a_late_callback_turns_not_found_into_sent_and_people_are_told(
 ) -> None:
     body = a_body()
     first_of_its_kind("presumed_unsent")
-    gateway.misbehave(NO_CALLBACK)
+    gateway.add_fault(NO_CALLBACK)
     request_id = program.send("+15555550107", body=body).json()["request_id"]
     program.request_when(request_id, "presumed_unsent")
     inbox.wait_for(request_id)
     (sent,) = program.all_at_twilio(body)
-    gateway.behave()
+    gateway.clear_faults()
 
     program.call_back(
         sent["sid"], "delivered", query=f"?request_id={request_id}", To="+15555550107"

@@ -1,6 +1,6 @@
 """The environment that `sam local` gets, of the deployed functions."""
 
-from sandbox.aws.sam_local import variables_of
+from sandbox.aws.sam_local import function_environments
 from sandbox.lifecycle import Sandbox
 from tests.cloudformation import load_template
 
@@ -8,7 +8,7 @@ from tests.cloudformation import load_template
 def test_sam_local_is_told_the_whole_environment_of_every_function(sandbox: Sandbox) -> None:
     endpoints = sandbox.endpoints
 
-    variables = variables_of(
+    variables = function_environments(
         sandbox.account.functions,
         sandbox.stack.resources,
         aws_endpoint_url=endpoints.aws_endpoint_url,

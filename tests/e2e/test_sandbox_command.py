@@ -43,7 +43,7 @@ def wait_until_closed(url: str) -> None:
         with socket.socket() as probe:
             return probe.connect_ex((parts.hostname or "", parts.port or 0)) != 0
 
-    wait_for(is_closed, within=ENDS_WITHIN_SECONDS, what=f"The end of what listens at {url}")
+    wait_for(is_closed, timeout=ENDS_WITHIN_SECONDS, what=f"The end of what listens at {url}")
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -55,7 +55,7 @@ def test_up_tells_its_endpoints_and_leaves_nothing_running_however_it_ends(
     with the_command("up", "--endpoints-file", path) as process:
         wait_for(
             lambda: path.exists() or process.poll() is not None,
-            within=UP_WITHIN_SECONDS,
+            timeout=UP_WITHIN_SECONDS,
             what="The endpoints file",
         )
         endpoints = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""The sandbox's dashboard: what it measures, what it draws, and whom it answers."""
+"""The dashboard page of the sandbox: its measures, and the requests that it accepts."""
 
 import io
 import json
@@ -101,12 +101,12 @@ def test_an_erased_message_is_not_counted() -> None:
     assert numbers_of([{"message_sid": "SM1"}])["messages"] == "0"
 
 
-# --- whom it answers -----------------------------------------------------------------------------
+# --- requests ------------------------------------------------------------------------------------
 
 
 @dataclass
 class Functions:
-    """Stands where Lambda stands, and remembers what it was asked."""
+    """Stands in for Lambda, and records the events."""
 
     answer: Any = "<p>widget</p>"
     error: str | None = None
@@ -135,8 +135,19 @@ def page(functions: Functions) -> Iterator[DashboardPage]:
         yield page
 
 
-def post(page: DashboardPage, content: Any, *headers: tuple[str, str]) -> Response:
-    return call("POST", f"{page.url}/widget", content=content, headers=headers)
+def post(page: DashboardPage, content: Any, **headers: str) -> Response:
+    """Call the widget as the page does, but for some headers."""
+    sent = {"Host": page.url.removeprefix("http://"), "Content-Type": "application/json"} | {
+        name.replace("_", "-"): value for name, value in headers.items()
+    }
+    body = json.dumps(content).encode()
+    request = Request(
+        method="POST",
+        target="/widget",
+        headers=[*sent.items(), ("Content-Length", str(len(body)))],
+        body=body,
+    )
+    return forward(request, port=page.port, timeout=5)
 
 
 def ask(page: DashboardPage, *headers: tuple[str, str], method: str = "GET") -> Response:
@@ -153,7 +164,7 @@ def ask(page: DashboardPage, *headers: tuple[str, str], method: str = "GET") -> 
         ("/measures?x", "application/json"),
     ],
 )
-def test_the_page_has_everything_that_it_needs(page: DashboardPage, path: str, kind: str) -> None:
+def test_every_file_of_the_page_is_served(page: DashboardPage, path: str, kind: str) -> None:
     answer = call("GET", f"{page.url}{path}")
 
     headers = dict(answer.headers)
@@ -161,14 +172,14 @@ def test_the_page_has_everything_that_it_needs(page: DashboardPage, path: str, k
     assert "default-src 'none'; script-src 'self'" in headers["Content-Security-Policy"]
 
 
-def test_the_page_loads_nothing_from_elsewhere(page: DashboardPage) -> None:
+def test_the_page_loads_nothing_from_other_servers(page: DashboardPage) -> None:
     for path in ("/", "/dashboard.css"):
         body = call("GET", f"{page.url}{path}").body.decode()
         assert "//" not in body, path
         assert "url(" not in body, path
 
 
-def test_the_widget_gets_what_was_clicked_on(page: DashboardPage, functions: Functions) -> None:
+def test_the_widget_is_invoked_with_the_event(page: DashboardPage, functions: Functions) -> None:
     event = {"view": "message", "widgetContext": {"theme": "dark"}}
 
     answer = post(page, {"endpoint": ENDPOINT, "event": event})
@@ -177,7 +188,9 @@ def test_the_widget_gets_what_was_clicked_on(page: DashboardPage, functions: Fun
     assert functions.events == [event]
 
 
-def test_a_widget_that_fails_is_told_as_text(page: DashboardPage, functions: Functions) -> None:
+def test_the_error_of_the_widget_is_returned_as_plain_text(
+    page: DashboardPage, functions: Functions
+) -> None:
     functions.error, functions.answer = "Unhandled", {"errorMessage": "<b>no</b>"}
 
     answer = post(page, {"endpoint": None, "event": {}})
@@ -190,14 +203,14 @@ def test_a_widget_that_fails_is_told_as_text(page: DashboardPage, functions: Fun
 @pytest.mark.parametrize(
     "content", [None, [], {}, {"endpoint": None}, {"endpoint": None, "event": 5}, {"event": {}}]
 )
-def test_what_is_no_call_is_refused(
+def test_an_invalid_call_of_the_widget_is_rejected(
     page: DashboardPage, functions: Functions, content: Any
 ) -> None:
     assert post(page, content).status == HTTPStatus.BAD_REQUEST
     assert functions.events == []
 
 
-def test_another_function_is_not_called(page: DashboardPage, functions: Functions) -> None:
+def test_another_function_cannot_be_called(page: DashboardPage, functions: Functions) -> None:
     answer = post(page, {"endpoint": f"{ENDPOINT}-other", "event": {}})
 
     assert answer.status == HTTPStatus.FORBIDDEN
@@ -205,7 +218,7 @@ def test_another_function_is_not_called(page: DashboardPage, functions: Function
 
 
 @pytest.mark.parametrize("host", ["evil.example.com", "127.0.0.1", "127.0.0.1:1", "", None])
-def test_a_name_that_somebody_made_lead_here_is_refused(
+def test_a_request_with_another_host_name_is_rejected(
     page: DashboardPage, host: str | None
 ) -> None:
     headers = [] if host is None else [("Host", host)]
@@ -214,34 +227,36 @@ def test_a_name_that_somebody_made_lead_here_is_refused(
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
-def test_this_machines_own_names_are_answered(page: DashboardPage, name: str) -> None:
+def test_a_request_with_a_host_name_of_this_machine_is_accepted(
+    page: DashboardPage, name: str
+) -> None:
     assert ask(page, ("Host", f"{name}:{page.port}")).status == HTTPStatus.OK
 
 
 @pytest.mark.parametrize(
-    "header",
+    "headers",
     [
-        ("Origin", "http://evil.example.com"),
-        ("Origin", "null"),
-        ("Origin", "https://localhost"),
-        ("Content-Type", "text/plain"),
+        {"Origin": "http://evil.example.com"},
+        {"Origin": "null"},
+        {"Origin": "https://localhost"},
+        {"Content_Type": "text/plain"},
     ],
 )
-def test_another_sites_page_cannot_call_the_widget(
-    page: DashboardPage, functions: Functions, header: tuple[str, str]
+def test_a_page_of_another_site_cannot_call_the_widget(
+    page: DashboardPage, functions: Functions, headers: dict[str, str]
 ) -> None:
-    answer = post(page, {"endpoint": None, "event": {}}, header)
+    answer = post(page, {"endpoint": None, "event": {}}, **headers)
 
     assert answer.status == HTTPStatus.FORBIDDEN
     assert functions.events == []
 
 
-def test_our_own_page_can_call_the_widget(page: DashboardPage) -> None:
-    answer = post(page, {"endpoint": None, "event": {}}, ("Origin", page.url))
+def test_the_page_itself_can_call_the_widget(page: DashboardPage) -> None:
+    answer = post(page, {"endpoint": None, "event": {}}, Origin=page.url)
 
     assert answer.status == HTTPStatus.OK
 
 
-def test_there_is_nothing_else(page: DashboardPage) -> None:
+def test_no_other_file_is_served(page: DashboardPage) -> None:
     for path in ("/page.py", "/../page.py", "/widget", "/%2e%2e/page.py"):
         assert call("GET", f"{page.url}{path}").status == HTTPStatus.NOT_FOUND

@@ -1,4 +1,4 @@
-"""The endpoints file: there while it is true, and one sandbox's alone."""
+"""The endpoints file, which exists while one sandbox is up, and the choice of ports."""
 
 import json
 import socket
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.endpoints import Endpoints, EndpointsFile, FileTaken
+from sandbox.endpoints import Endpoints, EndpointsFile, EndpointsFileInUse
 from sandbox.errors import SandboxError
 from sandbox.http_server import choose_ports
 
@@ -39,10 +39,10 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "new folder" / "endpoints.json"
 
 
-def test_the_file_holds_every_endpoint_and_is_gone_at_the_end(path: Path) -> None:
+def test_the_file_holds_every_endpoint_and_is_removed_at_the_end(path: Path) -> None:
     file = EndpointsFile(path)
 
-    with file.held():
+    with file.locked():
         before = path.exists()
         file.write(some_endpoints())
         written = json.loads(path.read_text())
@@ -55,43 +55,46 @@ def test_the_file_holds_every_endpoint_and_is_gone_at_the_end(path: Path) -> Non
     assert not path.exists()
 
 
-def test_a_second_sandbox_cannot_take_the_file(path: Path) -> None:
+def test_a_second_sandbox_cannot_use_the_same_file(path: Path) -> None:
     first = EndpointsFile(path)
 
-    with first.held():
+    with first.locked():
         first.write(some_endpoints())
-        with pytest.raises(FileTaken, match=r"endpoints\.json"), EndpointsFile(path).held():
+        with (
+            pytest.raises(EndpointsFileInUse, match=r"endpoints\.json"),
+            EndpointsFile(path).locked(),
+        ):
             pass
         kept = path.exists()
 
     assert kept
 
 
-def test_what_a_killed_sandbox_left_is_not_believed(path: Path) -> None:
+def test_a_file_that_a_killed_sandbox_left_is_removed(path: Path) -> None:
     path.parent.mkdir()
     path.write_text("{}")
 
-    with EndpointsFile(path).held():
-        believed = path.exists()
+    with EndpointsFile(path).locked():
+        left = path.exists()
 
-    assert not believed
+    assert not left
 
 
-def test_a_place_where_no_file_can_be_is_told_in_words(tmp_path: Path) -> None:
+def test_an_unwritable_file_is_an_error_that_names_the_option(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     for path in (tmp_path, tmp_path / "file" / "endpoints.json"):
-        with pytest.raises(SandboxError, match="--endpoints-file"), EndpointsFile(path).held():
+        with pytest.raises(SandboxError, match="--endpoints-file"), EndpointsFile(path).locked():
             pass
 
 
-def test_free_ports_differ() -> None:
+def test_free_ports_are_different() -> None:
     ports = choose_ports({"--a": None, "--b": None, "--c": None})
 
     assert len(set(ports)) == 3
 
 
-def test_a_port_in_use_is_named_with_its_option() -> None:
+def test_a_port_in_use_is_an_error_that_names_its_option() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
@@ -99,7 +102,7 @@ def test_a_port_in_use_is_named_with_its_option() -> None:
             choose_ports({"--gateway-port": None, "--aws-port": port})
 
 
-def test_the_same_port_for_two_is_refused() -> None:
+def test_two_options_with_the_same_port_are_an_error() -> None:
     (port,) = choose_ports({"--a": None})
 
     with pytest.raises(SandboxError, match=rf"Port {port} .* --twilio-port"):

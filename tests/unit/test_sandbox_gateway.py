@@ -1,4 +1,4 @@
-"""The gateway: passes everything on as it came, and misbehaves as it is told."""
+"""The gateway: passes requests on unchanged, and injects faults."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ MESSAGES_HOST = "bbbb2222.execute-api.127.0.0.1"
 
 @dataclass
 class Upstream:
-    """Stands where the emulator stands, and remembers what it was asked."""
+    """Stands in for the emulator, and records the requests."""
 
     answer: Response | None = field(default_factory=lambda: Response(status=HTTPStatus.NO_CONTENT))
     requests: list[Request] = field(default_factory=list)
@@ -55,7 +55,7 @@ def ask(gateway: Gateway, request: Request) -> Response:
     return forward(request, port=gateway.port, timeout=5)
 
 
-def test_a_callback_is_passed_on_byte_for_byte(gateway: Gateway, upstream: Upstream) -> None:
+def test_a_callback_is_passed_on_unchanged(gateway: Gateway, upstream: Upstream) -> None:
     target = "/twilio/status?a=b%20c+d&x=%C3%A9&empty=&a=2"
 
     answer = ask(gateway, a_callback(target, ("X-Twilio-Signature", "abc="), ("X-Twice", "1")))
@@ -69,14 +69,14 @@ def test_a_callback_is_passed_on_byte_for_byte(gateway: Gateway, upstream: Upstr
     assert headers["host"] == CALLBACK_HOST
 
 
-def test_a_header_that_comes_twice_arrives_twice(gateway: Gateway, upstream: Upstream) -> None:
+def test_a_repeated_header_is_passed_on_twice(gateway: Gateway, upstream: Upstream) -> None:
     ask(gateway, a_callback("/twilio/status", ("X-Twice", "1"), ("X-Twice", "2")))
 
     values = [value for name, value in upstream.requests[0].headers if name == "X-Twice"]
     assert values == ["1", "2"]
 
 
-def test_the_messages_api_is_reached_without_knowing_its_host(
+def test_the_messages_api_is_reached_without_its_host_header(
     gateway: Gateway, upstream: Upstream
 ) -> None:
     upstream.answer = Response(
@@ -93,7 +93,7 @@ def test_the_messages_api_is_reached_without_knowing_its_host(
     assert ("Content-Type", "application/json") in answer.headers
 
 
-def test_without_an_answer_from_upstream_the_caller_gets_503(
+def test_without_a_response_from_upstream_the_caller_gets_503(
     gateway: Gateway, upstream: Upstream
 ) -> None:
     upstream.answer = None
@@ -103,7 +103,7 @@ def test_without_an_answer_from_upstream_the_caller_gets_503(
     assert answer.status == HTTPStatus.SERVICE_UNAVAILABLE
 
 
-def test_before_it_is_opened_there_is_nothing() -> None:
+def test_a_gateway_that_is_not_open_responds_404() -> None:
     with Gateway(port=0, upstream_port=1) as gateway:
         answer = ask(gateway, a_callback())
 
@@ -111,10 +111,10 @@ def test_before_it_is_opened_there_is_nothing() -> None:
 
 
 @pytest.mark.parametrize("status", [403, 429, 500, 503])
-def test_it_fails_as_often_as_it_was_told_and_the_function_hears_nothing(
+def test_a_failure_occurs_the_given_number_of_times_without_a_request_upstream(
     gateway: Gateway, upstream: Upstream, status: int
 ) -> None:
-    gateway.misbehave(Fault(kind=FaultKind.FAIL, status=status, times=2))
+    gateway.add_fault(Fault(kind=FaultKind.FAIL, status=status, times=2))
 
     answers = [ask(gateway, a_callback()).status for _ in range(3)]
 
@@ -122,22 +122,22 @@ def test_it_fails_as_often_as_it_was_told_and_the_function_hears_nothing(
     assert len(upstream.requests) == 1
 
 
-@pytest.mark.parametrize(("kind", "heard"), [(FaultKind.DROP, 0), (FaultKind.LOSE_ANSWER, 1)])
-def test_a_dropped_request_never_arrives_and_a_lost_answer_comes_from_one_that_did(
-    gateway: Gateway, upstream: Upstream, kind: FaultKind, heard: int
+@pytest.mark.parametrize(("kind", "passed_on"), [(FaultKind.DROP, 0), (FaultKind.LOSE_RESPONSE, 1)])
+def test_a_dropped_request_is_not_passed_on_and_one_with_a_lost_response_is(
+    gateway: Gateway, upstream: Upstream, kind: FaultKind, passed_on: int
 ) -> None:
-    gateway.misbehave(Fault(kind=kind))
+    gateway.add_fault(Fault(kind=kind))
 
     with pytest.raises(NoResponse):
         ask(gateway, a_callback())
 
-    assert len(upstream.requests) == heard
+    assert len(upstream.requests) == passed_on
 
 
-def test_a_stalled_request_arrives_later_than_its_sender_waits(
+def test_a_stalled_request_is_passed_on_after_the_delay(
     gateway: Gateway, upstream: Upstream
 ) -> None:
-    gateway.misbehave(Fault(kind=FaultKind.STALL, seconds=60))
+    gateway.add_fault(Fault(kind=FaultKind.STALL, seconds=60))
 
     with pytest.raises(NoResponse):
         forward(a_callback(), port=gateway.port, timeout=0.05)
@@ -145,8 +145,8 @@ def test_a_stalled_request_arrives_later_than_its_sender_waits(
     assert upstream.requests == []
 
 
-def test_a_fault_concerns_its_path_only(gateway: Gateway) -> None:
-    gateway.misbehave(Fault(kind=FaultKind.FAIL, path="/twilio", times=None))
+def test_a_fault_affects_only_its_path(gateway: Gateway) -> None:
+    gateway.add_fault(Fault(kind=FaultKind.FAIL, path="/twilio", times=None))
 
     answers = [
         call("POST", f"{gateway.url}/api/messages", content={}).status,
@@ -157,24 +157,24 @@ def test_a_fault_concerns_its_path_only(gateway: Gateway) -> None:
     assert answers == [HTTPStatus.NO_CONTENT, 503, 503]
 
 
-def test_faults_happen_in_the_order_in_which_they_were_asked_for(gateway: Gateway) -> None:
-    gateway.misbehave(Fault(kind=FaultKind.FAIL, status=429))
-    gateway.misbehave(Fault(kind=FaultKind.FAIL, status=500))
+def test_faults_occur_in_the_order_in_which_they_were_added(gateway: Gateway) -> None:
+    gateway.add_fault(Fault(kind=FaultKind.FAIL, status=429))
+    gateway.add_fault(Fault(kind=FaultKind.FAIL, status=500))
 
     answers = [ask(gateway, a_callback()).status for _ in range(3)]
 
     assert answers == [429, 500, HTTPStatus.NO_CONTENT]
 
 
-def test_faults_can_be_asked_for_and_taken_back_over_http(gateway: Gateway) -> None:
+def test_faults_can_be_added_and_removed_over_http(gateway: Gateway) -> None:
     url = f"{gateway.url}/_gateway/faults"
 
-    asked = call("POST", url, content={"kind": "fail", "status": 500, "times": None})
+    added = call("POST", url, content={"kind": "fail", "status": 500, "times": None})
     failed = ask(gateway, a_callback())
-    taken_back = call("DELETE", url)
+    removed = call("DELETE", url)
     served = ask(gateway, a_callback())
 
-    assert json.loads(asked.body)["faults"] == [
+    assert json.loads(added.body)["faults"] == [
         {
             "kind": "fail",
             "path": "/",
@@ -184,29 +184,29 @@ def test_faults_can_be_asked_for_and_taken_back_over_http(gateway: Gateway) -> N
             "chance": 1.0,
         }
     ]
-    assert json.loads(taken_back.body) == {"faults": []}
+    assert json.loads(removed.body) == {"faults": []}
     assert (failed.status, served.status) == (500, HTTPStatus.NO_CONTENT)
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ([], "it needs a kind: fail, stall, drop, lose_answer"),
-        ({}, "it needs a kind: fail, stall, drop, lose_answer"),
-        ({"kind": "explode"}, "kind cannot be 'explode'"),
-        ({"kind": ["drop"]}, "kind cannot be ['drop']"),
-        ({"kind": "drop", "colour": 1}, "there is no colour"),
-        ({"kind": "drop", "path": 1}, "path cannot be 1"),
-        ({"kind": "drop", "times": 0}, "times cannot be 0"),
-        ({"kind": "drop", "times": "two"}, "times cannot be 'two'"),
-        ({"kind": "drop", "times": True}, "times cannot be True"),
-        ({"kind": "fail", "status": 999}, "status cannot be 999"),
-        ({"kind": "fail", "status": "503"}, "status cannot be '503'"),
-        ({"kind": "stall", "seconds": -1}, "seconds cannot be -1"),
-        ({"kind": "stall", "chance": 2}, "chance cannot be 2"),
+        ([], "kind: fail, stall, drop, lose_response"),
+        ({}, "kind: fail, stall, drop, lose_response"),
+        ({"kind": "explode"}, "invalid kind: 'explode'"),
+        ({"kind": ["drop"]}, "invalid kind: ['drop']"),
+        ({"kind": "drop", "colour": 1}, "unknown field colour"),
+        ({"kind": "drop", "path": 1}, "invalid path: 1"),
+        ({"kind": "drop", "times": 0}, "invalid times: 0"),
+        ({"kind": "drop", "times": "two"}, "invalid times: 'two'"),
+        ({"kind": "drop", "times": True}, "invalid times: True"),
+        ({"kind": "fail", "status": 999}, "invalid status: 999"),
+        ({"kind": "fail", "status": "503"}, "invalid status: '503'"),
+        ({"kind": "stall", "seconds": -1}, "invalid seconds: -1"),
+        ({"kind": "stall", "chance": 2}, "invalid chance: 2"),
     ],
 )
-def test_what_is_no_fault_is_refused_in_words(
+def test_an_invalid_fault_is_rejected_with_the_reason(
     gateway: Gateway, content: object, words: str
 ) -> None:
     answer = call("POST", f"{gateway.url}/_gateway/faults", content=content)
@@ -216,19 +216,19 @@ def test_what_is_no_fault_is_refused_in_words(
     assert gateway.faults == []
 
 
-def test_a_fault_that_leaves_room_for_chance_spares_some_requests(
+def test_a_fault_with_a_chance_of_a_half_affects_some_requests(
     gateway: Gateway, upstream: Upstream
 ) -> None:
-    gateway.misbehave(Fault(kind=FaultKind.FAIL, times=None, chance=0.5))
+    gateway.add_fault(Fault(kind=FaultKind.FAIL, times=None, chance=0.5))
 
     statuses = {ask(gateway, a_callback()).status for _ in range(64)}
 
     assert statuses == {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.NO_CONTENT}
-    assert gateway.happened == {FaultKind.FAIL: 64 - len(upstream.requests)}
+    assert gateway.fault_counts == {FaultKind.FAIL: 64 - len(upstream.requests)}
 
 
-def test_a_fault_without_any_chance_never_happens(gateway: Gateway) -> None:
-    gateway.misbehave(Fault(kind=FaultKind.DROP, chance=0.0))
+def test_a_fault_with_a_chance_of_zero_never_occurs(gateway: Gateway) -> None:
+    gateway.add_fault(Fault(kind=FaultKind.DROP, chance=0.0))
 
     assert ask(gateway, a_callback()).status == HTTPStatus.NO_CONTENT
     assert len(gateway.faults) == 1

@@ -1,4 +1,4 @@
-"""The mailbox: what SNS would mail."""
+"""The mailbox: the emails that SNS would send."""
 
 import json
 from http import HTTPStatus
@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from sandbox.aws.mailbox import Email, Mailbox, email_of
+from sandbox.aws.mailbox import Email, Mailbox, parse_email
 from sandbox.http_server import HttpServer, Request, Response, forward
 
 
@@ -14,38 +14,38 @@ def a_call(**parameters: str) -> bytes:
     return urlencode({"Action": "Publish", "TopicArn": "arn:x", **parameters}).encode()
 
 
-def test_an_email_has_its_own_text_if_the_publisher_wrote_one() -> None:
+def test_the_text_for_email_is_used_if_there_is_one() -> None:
     forms = json.dumps({"default": "{}", "email": "In words: nö"})
 
-    email = email_of(a_call(Subject="It failed", MessageStructure="json", Message=forms))
+    email = parse_email(a_call(Subject="It failed", MessageStructure="json", Message=forms))
 
     assert email == Email(subject="It failed", text="In words: nö")
 
 
-def test_an_email_is_the_default_text_otherwise() -> None:
+def test_the_default_text_is_used_otherwise() -> None:
     forms = json.dumps({"default": "for all", "sqs": "for queues"})
 
-    email = email_of(a_call(Subject="S", MessageStructure="json", Message=forms))
+    email = parse_email(a_call(Subject="S", MessageStructure="json", Message=forms))
 
     assert email == Email(subject="S", text="for all")
 
 
-def test_without_a_structure_the_message_is_the_text() -> None:
-    assert email_of(a_call(Message='{"email": "x"}')) == Email(
+def test_without_a_message_structure_the_message_is_the_text() -> None:
+    assert parse_email(a_call(Message='{"email": "x"}')) == Email(
         subject="AWS Notification Message", text='{"email": "x"}'
     )
 
 
 @pytest.mark.parametrize("body", [b"", b"Action=Subscribe&TopicArn=arn%3Ax"])
-def test_other_calls_are_mailed_to_nobody(body: bytes) -> None:
-    assert email_of(body) is None
+def test_a_call_that_publishes_nothing_is_not_an_email(body: bytes) -> None:
+    assert parse_email(body) is None
 
 
 @pytest.mark.parametrize(
-    ("status", "mailed"), [(HTTPStatus.OK, ["Hello"]), (HTTPStatus.FORBIDDEN, [])]
+    ("status", "texts"), [(HTTPStatus.OK, ["Hello"]), (HTTPStatus.FORBIDDEN, [])]
 )
-def test_only_what_sns_took_is_mailed_and_the_call_is_passed_on_as_it_was_signed(
-    status: HTTPStatus, mailed: list[str]
+def test_an_email_is_sent_only_if_sns_accepts_the_call_which_is_passed_on_unchanged(
+    status: HTTPStatus, texts: list[str]
 ) -> None:
     calls: list[Request] = []
     emails: list[Email] = []
@@ -58,7 +58,7 @@ def test_only_what_sns_took_is_mailed_and_the_call_is_passed_on_as_it_was_signed
     headers = [("Host", "127.0.0.1:1"), ("Content-Length", str(len(body)))]
     with (
         HttpServer(port=0, answer=sns) as server,
-        Mailbox(upstream_port=server.port, arrived=emails.append) as mailbox,
+        Mailbox(upstream_port=server.port, on_email=emails.append) as mailbox,
     ):
         answer = forward(
             Request(method="POST", target="/", headers=headers, body=body),
@@ -67,5 +67,5 @@ def test_only_what_sns_took_is_mailed_and_the_call_is_passed_on_as_it_was_signed
         )
 
     assert (answer.status, answer.body) == (status, b"<PublishResponse/>")
-    assert [email.text for email in emails] == mailed
+    assert [email.text for email in emails] == texts
     assert (calls[0].body, ("Host", "127.0.0.1:1") in calls[0].headers) == (body, True)

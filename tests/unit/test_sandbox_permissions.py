@@ -1,4 +1,4 @@
-"""What the sandbox changes about permissions after the deploy, and what it leaves as it is."""
+"""The corrections of permissions after the deploy."""
 
 import json
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from sandbox.aws.permissions import allow_batches, close_topic
+from sandbox.aws.permissions import allow_batch_sends, restrict_topic
 
 type Json = Any
 
@@ -37,20 +37,20 @@ def a_policy(actions: Json) -> Json:
         (["sqs:ReceiveMessage"], ["sqs:ReceiveMessage"]),
     ],
 )
-def test_who_may_send_one_message_may_send_several(given: Json, expected: Json) -> None:
+def test_a_role_that_may_send_messages_may_send_batches(given: Json, expected: Json) -> None:
     roles = boto3.client("iam", region_name="us-east-1")
     roles.create_role(RoleName=ROLE, AssumeRolePolicyDocument="{}")
     roles.put_role_policy(
         RoleName=ROLE, PolicyName=POLICY, PolicyDocument=json.dumps(a_policy(given))
     )
 
-    allow_batches(roles, [ROLE])
+    allow_batch_sends(roles, [ROLE])
 
     policy = roles.get_role_policy(RoleName=ROLE, PolicyName=POLICY)
     assert policy["PolicyDocument"] == a_policy(expected)
 
 
-def test_a_new_topic_is_for_its_own_account_only() -> None:
+def test_only_its_own_account_may_publish_to_a_topic_with_the_default_policy() -> None:
     topics = boto3.client("sns", region_name="us-east-1")
     topic_arn = topics.create_topic(Name="failures")["TopicArn"]
     open_to_all = json.loads(
@@ -62,7 +62,7 @@ def test_a_new_topic_is_for_its_own_account_only() -> None:
         TopicArn=topic_arn, AttributeName="Policy", AttributeValue=json.dumps(open_to_all)
     )
 
-    close_topic(topics, topic_arn)
+    restrict_topic(topics, topic_arn)
 
     attributes = topics.get_topic_attributes(TopicArn=topic_arn)["Attributes"]
     (statement,) = json.loads(attributes["Policy"])["Statement"]
@@ -70,7 +70,7 @@ def test_a_new_topic_is_for_its_own_account_only() -> None:
     assert statement["Condition"] == {"StringEquals": {"AWS:SourceOwner": owner}}
 
 
-def test_a_policy_that_the_template_wrote_stays() -> None:
+def test_a_topic_policy_of_the_template_is_not_changed() -> None:
     topics = boto3.client("sns", region_name="us-east-1")
     topic_arn = topics.create_topic(Name="failures")["TopicArn"]
     theirs = {"Version": "2012-10-17", "Id": "theirs", "Statement": []}
@@ -78,7 +78,7 @@ def test_a_policy_that_the_template_wrote_stays() -> None:
         TopicArn=topic_arn, AttributeName="Policy", AttributeValue=json.dumps(theirs)
     )
 
-    close_topic(topics, topic_arn)
+    restrict_topic(topics, topic_arn)
 
     attributes = topics.get_topic_attributes(TopicArn=topic_arn)["Attributes"]
     assert json.loads(attributes["Policy"]) == theirs

@@ -30,7 +30,7 @@ def test_an_interrupt_cancels_the_tasks_of_the_pool() -> None:
 
             def wait() -> bool:
                 started.set()
-                return wait_for(lambda: None, within=600, what="It", unless=pool.cancelled)
+                return wait_for(lambda: None, timeout=600, what="It", cancelled=pool.cancelled)
 
             waiting.extend(pool.submit(wait) for _ in range(2))
             started.wait(PATIENCE)

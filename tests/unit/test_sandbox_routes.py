@@ -1,10 +1,10 @@
-"""Reading routes out of a template that SAM has transformed."""
+"""Finding the routes in a template that SAM has transformed."""
 
 from typing import Any
 
 import pytest
 
-from sandbox.aws.routes import Route, routes_of
+from sandbox.aws.routes import Route, find_routes
 from sandbox.errors import SandboxError
 
 type Json = Any
@@ -34,7 +34,7 @@ def an_operation(**integration: Json) -> Json:
     return {"x-amazon-apigateway-integration": an_integration(**integration), "responses": {}}
 
 
-def test_a_route_keeps_its_method_path_function_and_time_out() -> None:
+def test_a_route_has_the_method_path_function_and_timeout_of_the_template() -> None:
     template = a_template(
         {
             "/messages/{message_sid}": {
@@ -43,7 +43,7 @@ def test_a_route_keeps_its_method_path_function_and_time_out() -> None:
         }
     )
 
-    assert routes_of(template) == [
+    assert find_routes(template) == [
         Route(
             api="TheApi",
             key="GET /messages/{message_sid}",
@@ -57,7 +57,7 @@ def test_a_route_keeps_its_method_path_function_and_time_out() -> None:
 def test_each_method_of_a_path_is_a_route() -> None:
     template = a_template({"/a": {"get": an_operation(), "post": an_operation(function="Other")}})
 
-    routes = [(route.key, route.function) for route in routes_of(template)]
+    routes = [(route.key, route.function) for route in find_routes(template)]
 
     assert routes == [("GET /a", "EchoFunction"), ("POST /a", "Other")]
 
@@ -65,27 +65,27 @@ def test_each_method_of_a_path_is_a_route() -> None:
 @pytest.mark.parametrize(
     ("path", "key"), [("/{proxy+}", "ANY /{proxy+}"), ("$default", "$default")]
 )
-def test_any_method_and_the_default_route_are_understood(path: str, key: str) -> None:
+def test_routes_for_any_method_and_the_default_route_are_found(path: str, key: str) -> None:
     template = a_template({path: {"x-amazon-apigateway-any-method": an_operation()}})
 
-    assert [route.key for route in routes_of(template)] == [key]
+    assert [route.key for route in find_routes(template)] == [key]
 
 
-def test_what_belongs_to_the_path_as_a_whole_is_no_route() -> None:
+def test_fields_of_a_path_that_are_not_methods_are_ignored() -> None:
     template = a_template({"/a": {"parameters": [], "summary": "x", "delete": an_operation()}})
 
-    assert [route.key for route in routes_of(template)] == ["DELETE /a"]
+    assert [route.key for route in find_routes(template)] == ["DELETE /a"]
 
 
 def test_an_api_without_a_body_has_no_routes() -> None:
     template = {"Resources": {"TheApi": {"Type": "AWS::ApiGatewayV2::Api"}}}
 
-    assert routes_of(template) == []
+    assert find_routes(template) == []
 
 
 @pytest.mark.parametrize("uri", [None, "https://example.com", {"Fn::Sub": "https://example.com"}])
-def test_a_route_to_something_else_is_named_in_the_error(uri: Json) -> None:
+def test_a_route_without_a_function_is_an_error_that_names_the_route(uri: Json) -> None:
     operation = {"x-amazon-apigateway-integration": {"type": "http_proxy", "uri": uri}}
 
     with pytest.raises(SandboxError, match="TheApi /a"):
-        routes_of(a_template({"/a": {"get": operation}}))
+        find_routes(a_template({"/a": {"get": operation}}))

@@ -1,4 +1,4 @@
-"""The SAM CLI as the sandbox runs it: its failures told, the person's AWS account out of reach."""
+"""Running the SAM CLI: failures are shown, and the user's AWS account is not reachable."""
 
 import sys
 from pathlib import Path
@@ -30,7 +30,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def a_sam(project: Path, monkeypatch: pytest.MonkeyPatch, *, failing: str = "") -> Sam:
-    """Stands in for the CLI and shows what it was given; one of its commands may fail."""
+    """A stand-in for the CLI that prints its arguments and environment; one command may fail."""
     stand_in = project / "bin" / "sam"
     stand_in.write_text(STAND_IN.format(python=sys.executable, command=failing))
     stand_in.chmod(0o755)
@@ -43,7 +43,7 @@ def a_sam(project: Path, monkeypatch: pytest.MonkeyPatch, *, failing: str = "") 
     )
 
 
-def test_a_failure_is_told_with_its_end_and_where_all_of_it_is(
+def test_a_failure_is_an_error_with_the_last_lines_and_the_path_of_the_log(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sam = a_sam(project, monkeypatch, failing="build")
@@ -59,21 +59,21 @@ def test_a_failure_is_told_with_its_end_and_where_all_of_it_is(
     assert "line 3\n" in log.read_text()
 
 
-def test_the_persons_own_aws_settings_do_not_reach_it(
+def test_the_aws_settings_of_the_user_are_not_passed_on(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "production")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "their own")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "own-key")
 
     a_sam(project, monkeypatch).build({})
 
     log = (project / "run" / "sam-build.log").read_text()
     assert "AWS_ACCESS_KEY_ID test" in log
     assert "production" not in log
-    assert "their own" not in log
+    assert "own-key" not in log
 
 
-def test_it_deploys_what_was_built_with_the_parameters(
+def test_the_built_template_is_deployed_with_the_parameters(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built = project / ".sandbox" / "build"
@@ -91,7 +91,7 @@ def test_it_deploys_what_was_built_with_the_parameters(
     assert "--parameter-overrides MessageRetentionDays=7" in log
 
 
-def test_without_sam_the_person_is_told_how_to_get_it(
+def test_a_missing_sam_cli_is_an_error_with_the_fix(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(project / "bin" / "python3.13"))

@@ -1,6 +1,6 @@
-"""What the emulator cannot make is left out; all the rest is deployed as it was built."""
+"""Removing the resources that MiniStack cannot create from the built template."""
 
-from sandbox.aws.template_filter import without_metric_math
+from sandbox.aws.template_filter import remove_metric_math_alarms
 
 TEMPLATE = """\
 Parameters:
@@ -34,14 +34,14 @@ Outputs:
 """
 
 
-def test_an_alarm_on_metric_math_is_left_out() -> None:
+def test_an_alarm_on_metric_math_is_removed() -> None:
     start = TEMPLATE.index("  MathAlarm:")
     end = TEMPLATE.index("  Dashboard:")
 
-    assert without_metric_math(TEMPLATE) == TEMPLATE[:start] + TEMPLATE[end:]
+    assert remove_metric_math_alarms(TEMPLATE) == TEMPLATE[:start] + TEMPLATE[end:]
 
 
-def test_a_template_without_one_stays_as_it_is() -> None:
-    left = without_metric_math(TEMPLATE)
+def test_a_template_without_metric_math_is_not_changed() -> None:
+    removed = remove_metric_math_alarms(TEMPLATE)
 
-    assert without_metric_math(left) == left
+    assert remove_metric_math_alarms(removed) == removed
