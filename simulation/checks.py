@@ -365,7 +365,7 @@ class _Checks:
             for before, after in pairwise(sorted(times)):
                 if (after - before).total_seconds() < 1 / rate - _LATE_AT_TWILIO:
                     text = f"{after - before} after each other"
-                    yield Violation(promise="pace", subject=sender, text=text)
+                    yield Violation(promise="rate", subject=sender, text=text)
 
     # --- what was erased ---
 
@@ -374,32 +374,32 @@ class _Checks:
         for erasure in self._world.operator.erasures:
             yield from self._gone(erasure)
         for address, reasons in self._world.operator.left.items():
-            yield Violation(promise="erasing", subject=address, text=f"never done: {reasons}")
+            yield Violation(promise="erasure", subject=address, text=f"never done: {reasons}")
         for sid, marker in self._erased.items():
             if more := marker.keys() - _MARKER:
                 text = f"{sorted(more)} is known of it again"
-                yield Violation(promise="erasing", subject=sid, text=text)
+                yield Violation(promise="erasure", subject=sid, text=text)
 
     def _gone(self, erasure: Erasure) -> Iterator[Violation]:
         """What was there when it began is nowhere any more, whatever was told of it later."""
         address, began = erasure.address, self._world.loop.time_at(erasure.began)
         for message in self._at_twilio.values():
             if message.to == address and message.created < began:
-                yield Violation(promise="erasing", subject=message.sid, text="Twilio still has it")
+                yield Violation(promise="erasure", subject=message.sid, text="Twilio still has it")
         for message in self._world.twilio.deleted:
             if message.sid in self._items:
-                yield Violation(promise="erasing", subject=message.sid, text="it is back")
+                yield Violation(promise="erasure", subject=message.sid, text="it is back")
         for request in self._requests.values():
             if (
                 request.get("to") == address
                 and datetime.fromisoformat(request["claimed_at"]) < began
             ):
                 text = "it still says to whom"
-                yield Violation(promise="erasing", subject=request["request_id"], text=text)
+                yield Violation(promise="erasure", subject=request["request_id"], text=text)
         for item in self._items.values():
             if item.get("to") == address and datetime.fromisoformat(item["created_at"]) < began:
                 text = "it still says to whom"
-                yield Violation(promise="erasing", subject=item["message_sid"], text=text)
+                yield Violation(promise="erasure", subject=item["message_sid"], text=text)
 
     # --- what the checks look at ---
 

@@ -3,7 +3,7 @@
     --seeds 10000                   live so many, and count what happened in them
     --seed 17                       live this one, and tell of it
     --seed 17 --about SM5ed33e      the same, of this message (without a word: of everything)
-    --seed 17 --mutant "by whoever" the same, with one deliberate fault in the code
+    --seed 17 --mutant "lease holds" the same, with one deliberate fault in the code
     --mutants --seeds 600           how many lives until each deliberate fault is noticed?
 
 Exit codes: 0 every promise was kept (or every mutant caught); 1 not so; 2 a wrong command line.

@@ -78,10 +78,10 @@ def test_a_campaign_of_hundreds_keeps_every_promise(seed: int) -> None:
 def test_a_life_that_breaks_a_promise_is_told_with_all_that_led_to_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    mutant = mutant_named("the failure sets no notice")
+    mutant = mutant_named("a failure sets no notice")
     seed = seeds_until_caught(mutant, range(100)) - 1
 
-    code = main(["--seed", str(seed), "--mutant", "failure sets no"])
+    code = main(["--seed", str(seed), "--mutant", "a failure sets no"])
 
     told = capsys.readouterr().out
     circumstances, _, rest = told.partition("It broke these promises:\n")
@@ -99,10 +99,10 @@ def test_a_life_that_breaks_a_promise_is_told_with_all_that_led_to_it(
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--mutant", "by whoever finds it claimed"],
+        ["--mutant", "while its lease holds"],
         ["--about", "SM5ed33e"],
-        ["--seed", "17", "--mutant", "what no mutant is called"],
-        ["--seed", "17", "--mutant", "sent again"],  # several
+        ["--seed", "17", "--mutant", "no mutant has this name"],
+        ["--seed", "17", "--mutant", "sent again"],  # several mutants
     ],
     ids=" ".join,
 )
