@@ -1,7 +1,7 @@
 """The parts of a benchmark: a function that measures, and functions that present the results."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -38,6 +38,16 @@ class Table:
     text_columns: int = 1
 
 
+def keep(*tables: Table) -> Results:
+    """Return finished tables as the results of a benchmark, which `kept_tables` shows."""
+    return {"tables": [asdict(table) for table in tables]}
+
+
+def kept_tables(results: Results) -> Sequence[Table]:
+    """Return the tables that `keep` has made results of."""
+    return [Table(**table) for table in results["tables"]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
     """One benchmark.
@@ -48,7 +58,7 @@ class Benchmark:
     name: str
     question: str
     measure: Callable[[Run], Results]
-    tables: Callable[[AllResults], Sequence[Table]]
+    tables: Callable[[Results], Sequence[Table]] = kept_tables
 
 
 def summarize(values: Sequence[float], floor: Sequence[float] | None = None) -> Results:

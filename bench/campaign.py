@@ -16,7 +16,7 @@ from typing import Any, Final
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from bench import wiring
-from bench.benchmark import AllResults, Benchmark, Results, Run, Table
+from bench.benchmark import Benchmark, Results, Run, Table, keep
 from simulation.account import empty_tables
 from simulation.deployment import resources
 from simulation.fakes.dynamodb import DynamoDb
@@ -34,6 +34,17 @@ _SEND_TAKES: Final = (0.1, 0.3)
 _INVOCATION_STARTS_IN: Final = (0.01, 0.4)
 
 _INVOCATION_ENDED: Final = -1
+
+_ROWS: Final = (
+    "hours until the last message is sent",
+    "average rate, as a share of the limit",
+    "most messages in one second",
+    "receives of a message, average",
+    "receives of a message, maximum (of 480)",
+    "Lambda seconds per message",
+    "rate limiter writes per message",
+    "visibility requests per message",
+)
 
 
 class Campaign:
@@ -188,58 +199,35 @@ class _Client:
 
 
 def measure(run: Run) -> Results:
-    """Return the course and the cost of a campaign at each rate."""
+    """Return a table with a column for each rate."""
     number = _QUICK_MESSAGES if run.quick else _MESSAGES
-    found = {}
+    columns = []
     for rate in _RATES:
         run.log(f"{number:,} messages at {rate:g} per second")
-        campaign = Campaign(number, rate).run()
-        seconds = max(campaign.sent_at.values())
-        found[f"{rate:g}"] = {
-            "hours": round(seconds / 3600, 2),
-            "share_of_rate": round(number / seconds / rate, 4),
-            "max_per_second": max(Counter(map(int, campaign.sent_at.values())).values()),
-            "receives": round(campaign.receives.total() / number, 2),
-            "max_receives": max(campaign.receives.values()),
-            "lambda_seconds": round(campaign.lambda_seconds / number, 3),
-            "limiter_writes": round(campaign.requests["update_item"] / number, 2),
-            "visibility_requests": round(
-                campaign.requests["change_message_visibility_batch"] / number, 2
-            ),
-        }
-    return {"messages": number, "rates": found}
+        columns.append(_column(number, rate))
+    header = (f"{number:,} messages of one sender", *(f"{it:g} per second" for it in _RATES))
+    return keep(Table(header=header, rows=list(zip(_ROWS, *columns, strict=True))))
 
 
-def tables(results: AllResults) -> Sequence[Table]:
-    """Return a column for each rate."""
-    found = results[CAMPAIGN.name]
-    rows = [
-        ("hours until the last message is sent", "hours", "{:.1f}"),
-        ("average rate, as a share of the limit", "share_of_rate", "{:.1%}"),
-        ("most messages in one second", "max_per_second", "{}"),
-        ("receives of a message, average", "receives", "{:.1f}"),
-        ("receives of a message, maximum (of 480)", "max_receives", "{}"),
-        ("Lambda seconds per message", "lambda_seconds", "{:.2f}"),
-        ("rate limiter writes per message", "limiter_writes", "{:.2f}"),
-        ("visibility requests per message", "visibility_requests", "{:.2f}"),
-    ]
-    return [
-        Table(
-            header=(
-                f"{found['messages']:,} messages of one sender",
-                *(f"{rate} per second" for rate in found["rates"]),
-            ),
-            rows=[
-                (name, *(form.format(at[key]) for at in found["rates"].values()))
-                for name, key, form in rows
-            ],
-        )
-    ]
+def _column(messages: int, rate: float) -> Sequence[str]:
+    campaign = Campaign(messages, rate).run()
+    seconds = max(campaign.sent_at.values())
+    busiest = max(Counter(map(int, campaign.sent_at.values())).values())
+    hidden = campaign.requests["change_message_visibility_batch"]
+    return (
+        f"{seconds / 3600:.1f}",
+        f"{messages / seconds / rate:.1%}",
+        f"{busiest}",
+        f"{campaign.receives.total() / messages:.1f}",
+        f"{max(campaign.receives.values())}",
+        f"{campaign.lambda_seconds / messages:.2f}",
+        f"{campaign.requests['update_item'] / messages:.2f}",
+        f"{hidden / messages:.2f}",
+    )
 
 
 CAMPAIGN: Final = Benchmark(
     name="campaign",
     question="Does a campaign keep its rate and lose no message when all its invocations die?",
     measure=measure,
-    tables=tables,
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from bench import events
-from bench.benchmark import AllResults, Benchmark, Results, Run, Table, summarize
+from bench.benchmark import Benchmark, Results, Run, Table, summarize
 from bench.lambda_runtime import LambdaRuntime, stand_in
 from simulation.deployment import functions
 
@@ -78,17 +78,18 @@ def _without_bytecode(layer: Path, copy: Path) -> Path:
     return copy
 
 
-def tables(results: AllResults) -> Sequence[Table]:
+def tables(results: Results) -> Sequence[Table]:
     """Return a row for each start; then those that include the first callback."""
-    found = results[COLD_START.name]
     names = {_FLOOR: "floor: boto3 and a DynamoDB client"}
     for name in functions():
         names[name] = f"`{name}`"
         names[f"{name}_compiling"] = f"`{name}`, layer without bytecode"
-    starts = [_row(names[name], found[name], GOALS.get(name)) for name in names if name in found]
+    starts = [
+        _row(names[name], results[name], GOALS.get(name)) for name in names if name in results
+    ]
     answers = [
-        _row("floor: boto3, two clients, one secret read, one write", found[_FLOOR_FIRST], None),
-        _row("`status_callback`: to the first 204", found[_FIRST], None),
+        _row("floor: boto3, two clients, one secret read, one write", results[_FLOOR_FIRST], None),
+        _row("`status_callback`: to the first 204", results[_FIRST], None),
     ]
     columns = ("median", "minimum", "ratio to the floor", "goal")
     return [

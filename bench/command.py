@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(str(error))
         load = replace(cost.Workload(), messages=given.messages or cost.Workload().messages)
         figures = cost.Figures.of(report.results_of(report.load()))
-        _show(console, cost.table_of(cost.month(load, figures, prices)))
+        _show(console, cost.month(load, figures, prices))
         return 0
     if unknown := [name for name in given.names if name not in by_name]:
         parser.error(f"unknown benchmark {unknown[0]!r}: expected one of {', '.join(by_name)}")
@@ -86,7 +86,7 @@ def run_all(console: Console, benchmarks: Sequence[Benchmark], *, rounds: int, q
         }
         if not quick:
             report.write(kept)
-        for table in benchmark.tables(report.results_of(kept)):
+        for table in benchmark.tables(results):
             _show(console, table)
         console.print(f"took {monotonic() - started:.0f} s", style="dim")
     if quick:

@@ -9,14 +9,14 @@ counted, processor time and log sizes measured by other benchmarks. `Assumed` ho
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from math import ceil
 from pathlib import Path
 from typing import Any, Final, Self
 
-from bench.benchmark import AllResults, Benchmark, Results, Run, Table
+from bench.benchmark import AllResults, Benchmark, Results, Run, Table, keep
 from bench.write_units import units_in
 from simulation.deployment import resources
 from tests.cloudformation import load_template
@@ -203,42 +203,40 @@ def compute(invocations: float, milliseconds: float, memory: int, prices: Prices
     return gb_seconds * prices["lambda_gb_second"]
 
 
-def ours(load: Workload, figures: Figures, prices: Prices, assumed: Assumed = ASSUMED) -> Dollars:
+def ours(load: Workload, figures: Figures, prices: Prices) -> Dollars:
     """Return a month of this design."""
     callbacks = load.messages * load.callbacks
     size = memory_of("status_callback")
-    callback_ms = callback_time(figures, assumed, size)
+    callback_ms = callback_time(figures, size)
     log_bytes = callbacks * (figures.callback_log_bytes + _LOG_EVENT_BYTES)
     return _sum(
-        _shared(load, figures, prices, assumed),
+        _shared(load, figures, prices),
         {
             "API Gateway": callbacks * prices["http_api_million_requests"] / _MILLION,
             "Lambda": callbacks * prices["lambda_million_requests"] / _MILLION
             + compute(callbacks, callback_ms, size, prices),
             "CloudWatch logs": _logs(log_bytes, prices),
             "SQS": _idle_queue(prices),  # CallbackQueue, which is usually empty
-            "Secrets Manager": _secret_reads(callbacks, callback_ms, assumed, prices),
+            "Secrets Manager": _secret_reads(callbacks, callback_ms, prices),
         },
     )
 
 
-def queue_first(
-    load: Workload, figures: Figures, prices: Prices, assumed: Assumed = ASSUMED
-) -> Dollars:
+def queue_first(load: Workload, figures: Figures, prices: Prices) -> Dollars:
     """Return a month of API Gateway, SQS, Lambda, SNS, Lambda and DynamoDB."""
     callbacks = load.messages * load.callbacks
     size = memory_of("status_callback")
-    batches = callbacks / assumed.batch
+    batches = callbacks / ASSUMED.batch
     batch_ms = billed_ms(
-        figures.callback_cpu_ms * assumed.batch, assumed.sns_ms * assumed.batch, size
+        figures.callback_cpu_ms * ASSUMED.batch, ASSUMED.sns_ms * ASSUMED.batch, size
     )
-    write_ms = callback_time(figures, assumed, size)
-    log_bytes = batches * (assumed.platform_log_bytes + 3 * _LOG_EVENT_BYTES)
+    write_ms = callback_time(figures, size)
+    log_bytes = batches * (ASSUMED.platform_log_bytes + 3 * _LOG_EVENT_BYTES)
     log_bytes += callbacks * (
-        assumed.platform_log_bytes + 2 * assumed.log_line_bytes + 5 * _LOG_EVENT_BYTES
+        ASSUMED.platform_log_bytes + 2 * ASSUMED.log_line_bytes + 5 * _LOG_EVENT_BYTES
     )
     return _sum(
-        _shared(load, figures, prices, assumed),
+        _shared(load, figures, prices),
         {
             "API Gateway": callbacks * prices["http_api_million_requests"] / _MILLION,
             # Each callback is one request to send; a batch is one to receive and one to delete.
@@ -249,27 +247,27 @@ def queue_first(
             + compute(batches, batch_ms, size, prices)
             + compute(callbacks, write_ms, size, prices),
             "CloudWatch logs": _logs(log_bytes, prices),
-            "Secrets Manager": _secret_reads(batches, batch_ms, assumed, prices),
+            "Secrets Manager": _secret_reads(batches, batch_ms, prices),
         },
     )
 
 
-def callback_time(figures: Figures, assumed: Assumed, memory: int) -> int:
+def callback_time(figures: Figures, memory: int) -> int:
     """Return the milliseconds of a callback: processor time and one request to DynamoDB."""
-    return billed_ms(figures.callback_cpu_ms, assumed.dynamodb_ms, memory)
+    return billed_ms(figures.callback_cpu_ms, ASSUMED.dynamodb_ms, memory)
 
 
-def send_time(figures: Figures, assumed: Assumed, memory: int) -> int:
+def send_time(figures: Figures, memory: int) -> int:
     """Return the milliseconds of a send: processor time, requests to DynamoDB, and Twilio."""
-    waiting = figures.send_requests * assumed.dynamodb_ms + assumed.twilio_ms
+    waiting = figures.send_requests * ASSUMED.dynamodb_ms + ASSUMED.twilio_ms
     return billed_ms(figures.send_cpu_ms, waiting, memory)
 
 
-def _shared(load: Workload, figures: Figures, prices: Prices, assumed: Assumed) -> Dollars:
+def _shared(load: Workload, figures: Figures, prices: Prices) -> Dollars:
     """Return what both designs have in common: sending, data, notices, reconciling, monitoring."""
     sends, failures, stale = (load.messages * share for share in (1, load.failed, load.stale))
     size = memory_of("send_message")
-    send_ms = send_time(figures, assumed, size)
+    send_ms = send_time(figures, size)
     writes: float = load.messages * (figures.message_units + figures.request_units)
     writes += failures * figures.failure_units
     # A failure reads the message and its incident; a stale message an index entry and itself.
@@ -279,13 +277,13 @@ def _shared(load: Workload, figures: Figures, prices: Prices, assumed: Assumed) 
     reads += _MINUTES_PER_MONTH * (2 * 16 + 2 * 16 / 5) / 2
     log_bytes = sends * (figures.send_log_bytes + figures.send_log_lines * _LOG_EVENT_BYTES)
     egress = load.messages * (
-        assumed.send_egress_bytes + load.callbacks * assumed.callback_egress_bytes
+        ASSUMED.send_egress_bytes + load.callbacks * ASSUMED.callback_egress_bytes
     )
     return {
         "API Gateway": sends * prices["http_api_million_requests"] / _MILLION,
         "Lambda": (sends + failures + runs) * prices["lambda_million_requests"] / _MILLION
         + compute(sends, send_ms, size, prices)
-        + compute(failures + runs, assumed.notice_ms, memory_of("notify_failure"), prices),
+        + compute(failures + runs, ASSUMED.notice_ms, memory_of("notify_failure"), prices),
         "DynamoDB writes and reads": writes * prices["dynamodb_million_write_units"] / _MILLION
         + reads * prices["dynamodb_million_read_units"] / _MILLION,
         "DynamoDB storage and backups": _storage(load, figures, prices),
@@ -295,7 +293,7 @@ def _shared(load: Workload, figures: Figures, prices: Prices, assumed: Assumed) 
         "CloudWatch metrics and alarms": figures.metrics * prices["metric_month"]
         + figures.alarms * prices["alarm_month"]
         + prices["dashboard_month"],
-        "Secrets Manager": prices["secret_month"] + _secret_reads(sends, send_ms, assumed, prices),
+        "Secrets Manager": prices["secret_month"] + _secret_reads(sends, send_ms, prices),
         "Data transfer": egress / _GIB * prices["transfer_gb"],
     }
 
@@ -318,12 +316,10 @@ def _idle_queue(prices: Prices) -> float:
     return polls * prices["sqs_million_requests"] / _MILLION
 
 
-def _secret_reads(
-    invocations: float, milliseconds: float, assumed: Assumed, prices: Prices
-) -> float:
+def _secret_reads(invocations: float, milliseconds: float, prices: Prices) -> float:
     """Return the dollars of reads: one per environment in five minutes."""
     busy = invocations * milliseconds / _MS / 60 / _MINUTES_PER_MONTH
-    environments = max(1, ceil(busy * assumed.peak))
+    environments = max(1, ceil(busy * ASSUMED.peak))
     return environments * _MINUTES_PER_MONTH / 5 * prices["secret_million_calls"] / _MILLION
 
 
@@ -343,28 +339,28 @@ _DESIGNS: Final[Mapping[str, Callable[[Workload, Figures, Prices], Dollars]]] = 
 def measure(run: Run) -> Results:
     """Return a month of a million messages, and the marginal costs."""
     figures, prices = Figures.of(run.results), prices_in(REGION)
-    return month(Workload(), figures, prices) | {"marginal": _marginal(figures, prices)}
+    return keep(month(Workload(), figures, prices), _marginal(figures, prices))
 
 
-def month(load: Workload, figures: Figures, prices: Prices) -> Results:
+def month(load: Workload, figures: Figures, prices: Prices) -> Table:
     """Return both designs by service, and what a million callbacks cost until they are stored."""
-    million_callbacks = load.messages * load.callbacks / _MILLION
-    shared = sum(_shared(load, figures, prices, ASSUMED).values())
     bills = {name: design(load, figures, prices) for name, design in _DESIGNS.items()}
-    return {
-        "messages": load.messages,
-        "bills": {
-            name: {service: round(dollars, 2) for service, dollars in bill.items()}
-            for name, bill in bills.items()
-        },
-        "million_callbacks": {
-            name: round((sum(bill.values()) - shared) / million_callbacks, 2)
-            for name, bill in bills.items()
-        },
-    }
+    services = dict.fromkeys(service for bill in bills.values() for service in bill)
+    shared = sum(_shared(load, figures, prices).values())
+    million_callbacks = load.messages * load.callbacks / _MILLION
+    totals = [sum(bill.values()) for bill in bills.values()]
+    rows = [
+        *((it, *(f"${bill.get(it, 0):,.2f}" for bill in bills.values())) for it in services),
+        ("**total**", *(f"**${total:,.2f}**" for total in totals)),
+        (
+            "a million callbacks until stored",
+            *(f"${(total - shared) / million_callbacks:,.2f}" for total in totals),
+        ),
+    ]
+    return Table(header=(f"a month of {load.messages:,} messages", *bills), rows=rows)
 
 
-def _marginal(figures: Figures, prices: Prices) -> dict[str, float]:
+def _marginal(figures: Figures, prices: Prices) -> Table:
     usual = Workload()
 
     def dollars(**changes: Any) -> float:
@@ -382,39 +378,22 @@ def _marginal(figures: Figures, prices: Prices) -> dict[str, float]:
         - _computing(256, figures, prices),
         "a billion messages, without volume discounts": dollars(messages=1000 * _MILLION) - idle,
     }
-    return {name: round(cost, 2) for name, cost in costs.items()}
+    return Table(
+        header=("a month costs", "dollars"),
+        rows=[(name, f"${cost:,.2f}") for name, cost in costs.items()],
+    )
 
 
 def _computing(memory: int, figures: Figures, prices: Prices) -> float:
     """Return the dollars of Lambda's time for a million messages."""
     load = Workload()
-    callback_ms, send_ms = (time(figures, ASSUMED, memory) for time in (callback_time, send_time))
+    callback_ms, send_ms = (time(figures, memory) for time in (callback_time, send_time))
     callbacks = compute(load.messages * load.callbacks, callback_ms, memory, prices)
     return callbacks + compute(load.messages, send_ms, memory, prices)
-
-
-def tables(results: AllResults) -> Sequence[Table]:
-    """Return the month by service, and the marginal costs."""
-    found = results[COST.name]
-    marginal = [(name, f"${dollars:,.2f}") for name, dollars in found["marginal"].items()]
-    return [table_of(found), Table(header=("a month costs", "dollars"), rows=marginal)]
-
-
-def table_of(found: Mapping[str, Any]) -> Table:
-    """Return the dollars by service, their total, and those of callbacks until they are stored."""
-    bills, callbacks = found["bills"], found["million_callbacks"]
-    services = dict.fromkeys(service for bill in bills.values() for service in bill)
-    rows = [
-        *((it, *(f"${bill.get(it, 0):,.2f}" for bill in bills.values())) for it in services),
-        ("**total**", *(f"**${sum(bill.values()):,.2f}**" for bill in bills.values())),
-        ("a million callbacks until stored", *(f"${callbacks[name]:,.2f}" for name in bills)),
-    ]
-    return Table(header=(f"a month of {found['messages']:,} messages", *bills), rows=rows)
 
 
 COST: Final = Benchmark(
     name="cost",
     question="What does a month cost, here and in the queue-first design? Computed.",
     measure=measure,
-    tables=tables,
 )

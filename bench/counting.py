@@ -41,9 +41,6 @@ class CountingDynamoDb:
     writes: list[Write] = field(default_factory=list)
     tables: dict[str, dynamodb.Table] = field(default_factory=empty_tables)
     exceptions: Any = EXCEPTIONS
-    _properties: Mapping[str, Any] = field(
-        default_factory=lambda: resources("AWS::DynamoDB::Table")
-    )
 
     def __getattr__(self, operation: str) -> Callable[..., dict[str, Any]]:
         if operation not in _READS | _WRITES:
@@ -73,7 +70,7 @@ class CountingDynamoDb:
     def _count_write(
         self, table: dynamodb.Table, before: Any, after: Any, *, in_transaction: bool
     ) -> None:
-        units = write_units(self._properties[table.name], before, after)
+        units = write_units(resources("AWS::DynamoDB::Table")[table.name], before, after)
         if in_transaction:  # DynamoDB prepares and commits each item
             units = replace(units, table=2 * units.table)
         self.writes.append(

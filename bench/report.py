@@ -45,7 +45,7 @@ def rendered(page: str, kept: Kept) -> str:
     """Return the page with each benchmark's tables in their place."""
     results = results_of(kept)
     tables = {
-        it.name: "\n".join(_section(it.tables(results), kept[it.name]))
+        it.name: "\n".join(_section(it.tables(results[it.name]), kept[it.name]))
         for it in BENCHMARKS
         if it.name in kept
     }

@@ -10,13 +10,20 @@ from statistics import median
 from typing import Final
 
 from bench import events
-from bench.benchmark import AllResults, Benchmark, Results, Run, Table
+from bench.benchmark import AllResults, Benchmark, Results, Run, Table, keep
 from bench.cost import ASSUMED, Figures, Workload, callback_time, memory_of, send_time
 from bench.lambda_runtime import LambdaRuntime, stand_in
 from bench.reconcile import deployed_seconds, reconcile
 from delivery.domain.messages import PENDING_KEYS
 from simulation.deployment import functions, parameter, resources
 
+_HEADER: Final = (
+    "what",
+    "grows with",
+    "at a million messages a month",
+    "limit",
+    "reached at, messages a month",
+)
 _SECONDS_PER_MONTH: Final = 30 * 24 * 60 * 60
 _MILLION: Final = 1_000_000
 _MIB: Final = 1024 * 1024
@@ -32,7 +39,7 @@ _SQS_MS: Final = 20
 
 
 def measure(run: Run) -> Results:
-    """Return a row for each limit."""
+    """Return one table of all limits."""
     runtime = LambdaRuntime.prepare(run.folder)
     callbacks = _QUICK_CALLBACKS if run.quick else _CALLBACKS
     stale = _QUICK_STALE if run.quick else _STALE
@@ -64,7 +71,8 @@ def measure(run: Run) -> Results:
         (f"memory after {callbacks:,} callbacks", "", f"{memory[-1]:.0f} MiB", memory_limit),
         ("layer and functions, unzipped", "code", f"{code_mib:.1f} MiB", "250 MiB"),
     ]
-    return {"rows": [*quotas(run.results), *((*row, "") for row in measured)]}
+    rows = [*quotas(run.results), *((*row, "") for row in measured)]
+    return keep(Table(header=_HEADER, rows=rows, text_columns=2))
 
 
 def quotas(results: AllResults) -> list[Sequence[str]]:
@@ -88,8 +96,8 @@ def quotas(results: AllResults) -> list[Sequence[str]]:
 def _quotas(results: AllResults) -> Iterator[tuple[str, str, float, float]]:
     """Yield what, what it grows with, how much of it one message takes, and the limit."""
     figures = Figures.of(results)
-    callback_s = callback_time(figures, ASSUMED, memory_of("status_callback")) / 1000
-    send_s = send_time(figures, ASSUMED, memory_of("send_message")) / 1000
+    callback_s = callback_time(figures, memory_of("status_callback")) / 1000
+    send_s = send_time(figures, memory_of("send_message")) / 1000
     writes = [it for it in results["write_units"]["delivered"] if it["table"] == "MessagesTable"]
     list_units = sum(write["index_units"].get("by_list", 0) for write in writes)
     table_units = sum(write["table_units"] for write in writes)
@@ -110,21 +118,8 @@ def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def tables(results: AllResults) -> Sequence[Table]:
-    """Return one table of all limits."""
-    header = (
-        "what",
-        "grows with",
-        "at a million messages a month",
-        "limit",
-        "reached at, messages a month",
-    )
-    return [Table(header=header, rows=results[SCALING.name]["rows"], text_columns=2)]
-
-
 SCALING: Final = Benchmark(
     name="scaling",
     question="What grows with what, and which limit is reached first?",
     measure=measure,
-    tables=tables,
 )

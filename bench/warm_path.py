@@ -8,7 +8,7 @@ from statistics import median
 from typing import Final
 
 from bench import events
-from bench.benchmark import AllResults, Benchmark, Results, Run, Table, summarize
+from bench.benchmark import Benchmark, Results, Run, Table, summarize
 from bench.lambda_runtime import LambdaRuntime, stand_in
 
 _INVOCATIONS: Final = 400
@@ -54,22 +54,21 @@ def _log_size(log: str, invocations: int) -> Results:
     return {"lines": round(len(lines) / invocations, 1), "bytes": round(size / invocations)}
 
 
-def tables(results: AllResults) -> Sequence[Table]:
+def tables(results: Results) -> Sequence[Table]:
     """Return the callback next to its write; then the send."""
-    found = results[WARM_PATH.name]
-    callback, send = (found["logged"][name] for name in ("status_callback", "send_message"))
-    same_ratio = found["handled_beside_same"]["ratio"]
+    callback, send = (results["logged"][name] for name in ("status_callback", "send_message"))
+    same_ratio = results["handled_beside_same"]["ratio"]
     return [
         Table(
             header=("one callback", "measured", "goal"),
             rows=[
-                ("handler, from event to answer", f"{found['handled']['median']:.0f} µs", ""),
-                ("of this, processor time", f"{found['handled_cpu']['median']:.0f} µs", ""),
-                ("its write alone, boto3's client", f"{found['bare']['median']:.0f} µs", ""),
-                ("its write alone, our client", f"{found['same']['median']:.0f} µs", ""),
+                ("handler, from event to answer", f"{results['handled']['median']:.0f} µs", ""),
+                ("of this, processor time", f"{results['handled_cpu']['median']:.0f} µs", ""),
+                ("its write alone, boto3's client", f"{results['bare']['median']:.0f} µs", ""),
+                ("its write alone, our client", f"{results['same']['median']:.0f} µs", ""),
                 (
                     "ratio to the write, boto3's client",
-                    f"{found['handled']['ratio']:.2f}",
+                    f"{results['handled']['ratio']:.2f}",
                     f"{_GOAL_RATIO:.2f}",
                 ),
                 ("ratio to the write, our client", f"{same_ratio:.2f}", ""),
@@ -80,8 +79,8 @@ def tables(results: AllResults) -> Sequence[Table]:
         Table(
             header=("one send", "measured"),
             rows=[
-                ("handler, without Twilio's time", f"{found['sent']['median']:.1f} ms"),
-                ("of this, processor time", f"{found['sent_cpu']['median']:.1f} ms"),
+                ("handler, without Twilio's time", f"{results['sent']['median']:.1f} ms"),
+                ("of this, processor time", f"{results['sent_cpu']['median']:.1f} ms"),
                 ("log lines", f"{send['lines']:.0f}"),
                 ("log bytes", f"{send['bytes']}"),
             ],

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from bench import wiring
-from bench.benchmark import AllResults, Benchmark, Results, Run, Table
+from bench.benchmark import Benchmark, Results, Run, Table
 from bench.counting import CountingDynamoDb
 from delivery.domain.messages import Source, StatusUpdate
 from delivery.domain.send_requests import RequestState, SendRequest
@@ -118,9 +118,9 @@ def units_in(writes: Sequence[Results], table: str | None = None) -> int:
     )
 
 
-def tables(results: AllResults) -> Sequence[Table]:
+def tables(results: Results) -> Sequence[Table]:
     """Return the writes of the delivered and of the failed message."""
-    return [_table(name, writes) for name, writes in results[WRITE_UNITS.name].items()]
+    return [_table(name, writes) for name, writes in results.items()]
 
 
 def _table(name: str, writes: Sequence[Results]) -> Table:
