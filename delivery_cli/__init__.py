@@ -1,9 +1,8 @@
 """The operators' command line: `delivery`, or `python -m delivery_cli`.
 
-`arguments` says what may be typed, `place` where the stack is, and `command` leads to what does it:
-`sending`, `campaign` (send --csv), `showing` (show, cancel), `listing` (find, failures, summary),
-`watching`, `redriving`, `erasing` and `doctor`, each on a `screen`.
+`main` parses the arguments and runs a command of `commands/` against a `target` (a stack in AWS or
+in the sandbox); the command writes to an `output`.
 
-It works on what the stack promises to the outside, its HTTP API, its queues and what CloudFormation
-says of it, so that it can do no more than the operator's own permissions.
+Commands use the stack's public interfaces: its HTTP API, its queues and CloudFormation (`erase`
+also the tables). They can do what the operator's own AWS permissions allow.
 """

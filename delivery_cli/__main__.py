@@ -1,4 +1,4 @@
-"""`python -m delivery_cli`: the same as the command `delivery`."""
+"""Runs the command line as `python -m delivery_cli`."""
 
 import sys
 

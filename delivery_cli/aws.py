@@ -1,7 +1,7 @@
-"""An AWS account as the operator reaches it."""
+"""AWS clients with the operator's credentials."""
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from boto3 import Session
 from botocore import exceptions
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
-_PATIENT: Final = Config(connect_timeout=5, read_timeout=25, retries={"total_max_attempts": 3})
+_CONFIG: Final = Config(connect_timeout=5, read_timeout=25, retries={"total_max_attempts": 3})
 
 
 class Account:
-    """Clients of one account and region.
+    """Creates the AWS clients for one account and region, each when it is first used.
 
     Args:
         session: with the operator's credentials.
-        endpoint_url: of an emulator; None is AWS itself.
+        endpoint_url: URL of an emulator; None for AWS.
     """
 
     def __init__(self, session: Session, *, endpoint_url: str | None = None) -> None:
         self._session = session
-        self._endpoint_url = endpoint_url
-        # Never through a proxy to an emulator, which is on this machine.
-        self._config = _PATIENT.merge(Config(proxies={})) if endpoint_url else _PATIENT
+        # The emulator runs on this machine: no proxy.
+        config = _CONFIG.merge(Config(proxies={})) if endpoint_url else _CONFIG
+        self._options: dict[str, Any] = {"endpoint_url": endpoint_url, "config": config}
 
     @property
     def region(self) -> str:
-        """Its region's name.
+        """Name of the region.
 
         Raises:
-            NoRegionError: none is set anywhere.
+            NoRegionError: no region is configured.
         """
         if self._session.region_name is None:
             raise exceptions.NoRegionError
@@ -49,10 +49,10 @@ class Account:
 
     @property
     def credentials(self) -> "Credentials":
-        """What requests are signed with.
+        """Credentials that sign requests.
 
         Raises:
-            NoCredentialsError: there are none.
+            NoCredentialsError: no credentials are configured.
         """
         found = self._session.get_credentials()
         if found is None:
@@ -62,54 +62,44 @@ class Account:
     @cached_property
     def stacks(self) -> "CloudFormationClient":
         """CloudFormation."""
-        return self._session.client(
-            "cloudformation", endpoint_url=self._endpoint_url, config=self._config
-        )
+        return self._session.client("cloudformation", **self._options)
 
     @cached_property
     def alarms(self) -> "CloudWatchClient":
         """CloudWatch."""
-        return self._session.client(
-            "cloudwatch", endpoint_url=self._endpoint_url, config=self._config
-        )
+        return self._session.client("cloudwatch", **self._options)
 
     @cached_property
     def functions(self) -> "LambdaClient":
         """Lambda."""
-        return self._session.client("lambda", endpoint_url=self._endpoint_url, config=self._config)
+        return self._session.client("lambda", **self._options)
 
     @cached_property
     def logs(self) -> "CloudWatchLogsClient":
         """CloudWatch Logs."""
-        return self._session.client("logs", endpoint_url=self._endpoint_url, config=self._config)
+        return self._session.client("logs", **self._options)
 
     @cached_property
     def queues(self) -> "SQSClient":
         """SQS."""
-        return self._session.client("sqs", endpoint_url=self._endpoint_url, config=self._config)
+        return self._session.client("sqs", **self._options)
 
     @cached_property
     def schedules(self) -> "EventBridgeSchedulerClient":
         """EventBridge Scheduler."""
-        return self._session.client(
-            "scheduler", endpoint_url=self._endpoint_url, config=self._config
-        )
+        return self._session.client("scheduler", **self._options)
 
     @cached_property
     def secrets(self) -> "SecretsManagerClient":
         """Secrets Manager."""
-        return self._session.client(
-            "secretsmanager", endpoint_url=self._endpoint_url, config=self._config
-        )
+        return self._session.client("secretsmanager", **self._options)
 
     @cached_property
     def tables(self) -> "DynamoDBClient":
         """DynamoDB."""
-        return self._session.client(
-            "dynamodb", endpoint_url=self._endpoint_url, config=self._config
-        )
+        return self._session.client("dynamodb", **self._options)
 
     @cached_property
     def topics(self) -> "SNSClient":
         """SNS."""
-        return self._session.client("sns", endpoint_url=self._endpoint_url, config=self._config)
+        return self._session.client("sns", **self._options)

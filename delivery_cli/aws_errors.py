@@ -1,4 +1,4 @@
-"""Errors of AWS in words: what each means for the operator, and what to do about it."""
+"""Explanations of AWS errors for the operator."""
 
 from typing import Final
 
@@ -8,27 +8,30 @@ from botocore.exceptions import BotoCoreError, ClientError
 from delivery_cli.errors import CommandError
 
 _SIGN_IN: Final = (
-    "Sign in as usual (`aws sso login`, `aws configure`), or name a profile with --profile. "
-    "For the sandbox add --sandbox."
+    "Sign in (`aws sso login` or `aws configure`), or select a profile with --profile. For the "
+    "sandbox add --sandbox."
 )
 
 
-def in_words(error: BotoCoreError | ClientError) -> CommandError:
-    """What an error of AWS means for the operator, and what to do about it."""
-    return _refused(error) if isinstance(error, ClientError) else _not_asked(error)
+def explain_aws_error(error: BotoCoreError | ClientError) -> CommandError:
+    """Return what the error means for the operator, with the fix."""
+    if isinstance(error, ClientError):
+        return _explain_rejection(error)
+    return _explain_local_error(error)
 
 
-def _not_asked(error: BotoCoreError) -> CommandError:
-    """What kept the request from leaving, or from being answered."""
+def _explain_local_error(error: BotoCoreError) -> CommandError:
+    """Explain why the request was not sent, or not answered."""
     match error:
         case exceptions.NoCredentialsError():
-            return CommandError("No AWS credentials were found.", _SIGN_IN)
+            return CommandError("No AWS credentials found.", _SIGN_IN)
         case exceptions.NoRegionError():
             return CommandError(
-                "No AWS region is set.", "Name it with --region, in AWS_REGION or in the profile."
+                "No AWS region is configured.",
+                "Set it with --region, with AWS_REGION or in the profile.",
             )
         case exceptions.ProfileNotFound():
-            return CommandError(f"{error}.", "`aws configure list-profiles` lists them.")
+            return CommandError(f"{error}.", "`aws configure list-profiles` lists the profiles.")
         case (
             exceptions.SSOError()
             | exceptions.TokenRetrievalError()
@@ -44,16 +47,16 @@ def _not_asked(error: BotoCoreError) -> CommandError:
         ):
             return CommandError(
                 str(error),
-                "Is the region right (--region), and is this machine online? A sandbox may have "
-                "ended: `make sandbox` starts it.",
+                "Check the region (--region) and the network connection. If the sandbox has "
+                "stopped, start it with `make sandbox`.",
             )
         case _:
-            return CommandError(f"AWS could not be asked: {error}")
+            return CommandError(f"The request to AWS failed: {error}")
 
 
-def _refused(error: ClientError) -> CommandError:
-    said = error.response["Error"]
-    code, text = said.get("Code", ""), said.get("Message", "")
+def _explain_rejection(error: ClientError) -> CommandError:
+    details = error.response["Error"]
+    code, text = details.get("Code", ""), details.get("Message", "")
     match code.removesuffix("Exception"):
         case "ExpiredToken" | "RequestExpired":
             return CommandError("The AWS credentials have expired.", _SIGN_IN)
@@ -65,14 +68,14 @@ def _refused(error: ClientError) -> CommandError:
             | "SignatureDoesNotMatch"
             | "UnrecognizedClient"
         ):
-            return CommandError(f"AWS does not know these credentials ({code}).", _SIGN_IN)
+            return CommandError(f"Invalid AWS credentials ({code}).", _SIGN_IN)
         case "AccessDenied" | "UnauthorizedOperation" | "AuthorizationError" | "NotAuthorized":
             return CommandError(
-                f"AWS does not allow it: {text}",
-                f"Ask for the permission to do {error.operation_name}, or name another profile "
-                "with --profile. docs/command-line.md lists what each command needs.",
+                f"Access denied by AWS: {text}",
+                f"Request permission for {error.operation_name}, or use another profile "
+                "(--profile). docs/command-line.md lists the permissions of each command.",
             )
         case "Throttling" | "TooManyRequests" | "RequestLimitExceeded" | "ThrottledException":
-            return CommandError(f"AWS throttles {error.operation_name}.", "Try again in a minute.")
+            return CommandError(f"AWS throttled {error.operation_name}.", "Retry in a minute.")
         case _:
-            return CommandError(f"AWS refused {error.operation_name}: {code}, {text}")
+            return CommandError(f"AWS rejected {error.operation_name}: {code}, {text}")

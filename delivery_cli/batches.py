@@ -1,20 +1,23 @@
-"""As many at once as whoever takes them allows, by number and by size."""
+"""Splitting items into batches that a service accepts."""
 
 from collections.abc import Callable, Iterable, Iterator
 
 
-def batches[T](
-    things: Iterable[T], *, most: int, most_bytes: int, size: Callable[[T], int]
+def split_into_batches[T](
+    items: Iterable[T], *, max_items: int, max_bytes: int, size_of: Callable[[T], int]
 ) -> Iterator[list[T]]:
-    """The things in their order, each batch as full as it may be; a larger one goes alone."""
+    """Yield the items in order, in batches within both limits.
+
+    An item that is larger than `max_bytes` is a batch of its own.
+    """
     batch: list[T] = []
-    bytes_in_it = 0
-    for thing in things:
-        length = size(thing)
-        if batch and (len(batch) == most or bytes_in_it + length > most_bytes):
+    batch_bytes = 0
+    for item in items:
+        size = size_of(item)
+        if batch and (len(batch) == max_items or batch_bytes + size > max_bytes):
             yield batch
-            batch, bytes_in_it = [], 0
-        batch.append(thing)
-        bytes_in_it += length
+            batch, batch_bytes = [], 0
+        batch.append(item)
+        batch_bytes += size
     if batch:
         yield batch

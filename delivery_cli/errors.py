@@ -1,33 +1,33 @@
-"""What can go wrong before there is a result.
+"""Errors that end a command without a result.
 
-CommandError        the message says what is wrong, `fix` what the operator can do about it
-├── StackNotFound   there is no such stack there
-├── StackTooOld     the stack lacks something that this command needs
-└── NoAnswer        the request left, and whether it was done is not known
+CommandError        the message states the problem, `fix` what the operator can do about it
+├── StackNotFound   the stack does not exist, or is not one of this project
+├── StackTooOld     the stack lacks something that the command needs
+└── NoAnswer        a request was sent and not answered: its outcome is unknown
 """
 
 
 class CommandError(Exception):
-    """The command cannot be done; whoever typed it can put it right."""
+    """The command failed; the operator can fix the cause."""
 
-    def __init__(self, what: str, fix: str = "") -> None:
-        super().__init__(what)
+    def __init__(self, problem: str, fix: str = "") -> None:
+        super().__init__(problem)
         self.fix = fix
 
 
 class StackNotFound(CommandError):
-    """There is no stack of that name, or it is not one of this project."""
+    """The stack does not exist, or is not one of this project."""
 
 
 class StackTooOld(CommandError):
-    """The stack lacks something that has come since it was deployed."""
+    """The stack lacks something that was added after it was deployed."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, problem: str) -> None:
         super().__init__(
-            f"{what}: it is older than this command.",
-            "Deploy the version of the stack that this command came with.",
+            f"{problem}: it is older than this command.",
+            "Deploy the version of the stack that belongs to this command.",
         )
 
 
 class NoAnswer(CommandError):
-    """No answer came, so the request may have been done, or not."""
+    """No answer arrived; the request may have been executed."""

@@ -1,12 +1,12 @@
-"""The fields of a request to send, as they are typed: on the command line or in a cell."""
+"""The fields of a send request, as text from the command line or from a CSV cell."""
 
-from collections.abc import Sequence
+import argparse
 from typing import Final
 
 from delivery_cli.messages_api import Json
 
-type Pairs = Sequence[tuple[str, str]]
-"""Each NAME=VALUE of an option that may be repeated."""
+KEY_FIELD: Final = "idempotency_key"
+"""In a batch a field of each message; for one message it is a header."""
 
 _TEXTS: Final = (
     "to",
@@ -18,7 +18,7 @@ _TEXTS: Final = (
     "send_at",
     "account_sid",
     "reference",
-    "idempotency_key",
+    KEY_FIELD,
     "content_retention",
     "address_retention",
     "risk_check",
@@ -26,7 +26,7 @@ _TEXTS: Final = (
 )
 _LISTS: Final = ("media_url", "persistent_action")
 _NUMBERS: Final = ("validity_period", "attempt")
-_TRUTHS: Final = (
+_BOOLEANS: Final = (
     "smart_encoded",
     "shorten_urls",
     "provide_feedback",
@@ -34,27 +34,30 @@ _TRUTHS: Final = (
     "force_delivery",
 )
 
-NAMES: Final = (*_TEXTS, *_LISTS, *_NUMBERS, *_TRUTHS)
-"""Every field that the API takes, but for `context`."""
+NAMES: Final = (*_TEXTS, *_LISTS, *_NUMBERS, *_BOOLEANS)
+"""Every field of the API except `context`."""
 
 
-def value_of(name: str, text: str) -> object:
-    """The text as the API wants that field; what cannot be read goes as it is, to be refused there.
+def parse_field(name: str, text: str) -> object:
+    """Return the JSON value of a field.
 
-    A list's parts stand between spaces.
+    The items of a list are separated by spaces. Text that cannot be parsed is returned unchanged,
+    and the API reports it.
     """
     if name in _LISTS:
         return text.split()
     if name in _NUMBERS and text.isascii() and text.isdigit():
         return int(text)
-    if name in _TRUTHS and text.lower() in {"true", "false"}:
+    if name in _BOOLEANS and text.lower() in {"true", "false"}:
         return text.lower() == "true"
     return text
 
 
-def document_of(fields: Json, *, context: Pairs, more: Pairs) -> Json:
-    """A request's JSON, of the options that were given; `more` is any other field's text."""
+def read_fields(options: argparse.Namespace, body: str | None = None) -> Json:
+    """Return the JSON of a send request: options named like a field, `--context` and `--set`."""
+    fields = {name: getattr(options, name, None) for name in NAMES if name != KEY_FIELD}
+    fields["body"] = body
     document = {name: value for name, value in fields.items() if value is not None}
-    if context:
-        document["context"] = dict(context)
-    return document | {name: value_of(name, text) for name, text in more}
+    if options.context:
+        document["context"] = dict(options.context)
+    return document | {name: parse_field(name, text) for name, text in options.set}

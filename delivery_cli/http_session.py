@@ -1,29 +1,29 @@
-"""Sessions to servers near and far, and what kept one from answering, in words."""
+"""HTTP sessions, and the reasons why a request got no answer."""
 
 from urllib.parse import urlsplit
 
 import requests
 
 
-def is_this_machine(url: str) -> bool:
-    """Whether it is a server here, such as the sandbox's."""
+def is_local(url: str) -> bool:
+    """Whether the server runs on this machine, as the sandbox's does."""
     return urlsplit(url).hostname in {"127.0.0.1", "localhost"}
 
 
-def session_to(url: str) -> requests.Session:
-    """A session as the environment says; no proxy leads from this machine to itself."""
+def open_session(url: str) -> requests.Session:
+    """Return a session for this server; proxies of the environment apply to remote ones only."""
     session = requests.Session()
-    session.trust_env = not is_this_machine(url)
+    session.trust_env = not is_local(url)
     return session
 
 
-def cause_of(error: requests.RequestException) -> str:
-    """Why there was no answer."""
+def describe_failure(error: requests.RequestException) -> str:
+    """Return the reason why no answer arrived, as a phrase."""
     match error:
         case requests.exceptions.SSLError():
-            return "its certificate is not accepted"
+            return "invalid certificate"
         case requests.Timeout():
-            return "time is up"
+            return "timed out"
         case requests.ConnectionError():
             return "no connection"
         case _:

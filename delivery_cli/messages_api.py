@@ -1,4 +1,4 @@
-"""The stack's own HTTP API, as a program outside uses it."""
+"""Client of the stack's HTTP API (MessagesApi)."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,19 +15,19 @@ from requests.auth import AuthBase
 from urllib3.util import Retry
 
 from delivery_cli.errors import CommandError, NoAnswer, StackTooOld
-from delivery_cli.http_session import cause_of
+from delivery_cli.http_session import describe_failure
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials
 
 type Json = dict[str, Any]
-"""What the API answers; its shapes are the stack's contract."""
+"""A JSON object; docs/api.md describes those of the API."""
 
 _TIMEOUT_SECONDS: Final = (5, 35)  # an HTTP API answers within 30
-_SIGNED: Final = ("Content-Type", "Idempotency-Key")
-"""Of the headers that a proxy may change none is signed."""
-_PAGE: Final = 100
-# Only questions: whether a request to send is asked again is for its caller to decide.
+_SIGNED_HEADERS: Final = ("Content-Type", "Idempotency-Key")
+"""Headers that a proxy may change are not signed."""
+_PAGE_SIZE: Final = 100
+# Only GET: the caller decides whether a send request is repeated.
 _RETRIES: Final = Retry(
     total=3,
     backoff_factor=0.3,
@@ -50,45 +50,45 @@ class SignedWithAws(AuthBase):
 
     @override
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        headers = request.headers
         signed = AWSRequest(
             method=request.method,
             url=request.url,
             data=request.body,
-            headers={name: request.headers[name] for name in _SIGNED if name in request.headers},
+            headers={name: headers[name] for name in _SIGNED_HEADERS if name in headers},
         )
         SigV4Auth(self._credentials, "execute-api", self._region).add_auth(signed)
-        request.headers.update(dict(signed.headers.items()))
+        headers.update(dict(signed.headers.items()))
         return request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What came back."""
+class ApiResponse:
+    """Status code and JSON content of a response."""
 
     status: int
     content: Json
 
     @property
     def detail(self) -> str:
-        """What an error answer says in words, with every problem that it lists."""
-        problems = [f"{it['field']} {it['problem']}" for it in self.content.get("problems", [])]
-        if problems:
+        """The error as text: every listed problem, else the detail."""
+        if problems := describe_problems(self.content):
             return "; ".join(problems)
-        said = self.content.get("detail") or self.content.get("message") or ""
-        return str(said) or f"HTTP {self.status}"
+        detail = self.content.get("detail") or self.content.get("message") or ""
+        return str(detail) or f"HTTP {self.status}"
 
     @property
-    def is_the_functions(self) -> bool:
-        """Whether a function answered, and not API Gateway because the function did not."""
+    def is_from_function(self) -> bool:
+        """Whether the function answered; if not, API Gateway did in its place."""
         return "message" not in self.content
 
 
 class MessagesApi:
-    """Questions and orders to one stack.
+    """Calls the API of one stack.
 
     Args:
-        session: with what signs its requests, where the API asks for signatures.
-        base_url: the output `MessagesApiUrl`.
+        session: signs the requests, where the API requires it.
+        base_url: the stack's output `MessagesApiUrl`.
     """
 
     def __init__(self, session: requests.Session, base_url: str) -> None:
@@ -97,53 +97,53 @@ class MessagesApi:
         session.mount(f"{self.base_url}/", HTTPAdapter(max_retries=_RETRIES))
 
     def message(self, message_sid: str) -> Json | None:
-        """The message as it is now; None where it is not known."""
-        return self._known(f"/messages/{quote(message_sid, safe='')}")
+        """Return the message, or None if the stack does not know it."""
+        return self._find(f"/messages/{quote(message_sid, safe='')}")
 
     def request(self, request_id: str) -> Json | None:
-        """Where a request to send stands; None where it is not known."""
-        return self._known(f"/requests/{quote(request_id, safe='')}")
+        """Return the send request, or None if the stack does not know it."""
+        return self._find(f"/requests/{quote(request_id, safe='')}")
 
     def summary(self, day: str) -> Json:
-        """What happened on a day (YYYY-MM-DD, in UTC)."""
-        return _good(self._ask("GET", "/summary", query={"date": day}))
+        """Return the summary of a day (YYYY-MM-DD, UTC)."""
+        return _content_of(self._call("GET", "/summary", query={"date": day}))
 
     def messages(self, **query: str) -> Iterator[Json]:
-        """Every message of a list, page by page: each page is asked for when it is wanted."""
+        """Yield the messages of a list; each page is requested when it is needed."""
         token: dict[str, str] = {}
         while True:
-            asked = {**query, "limit": str(_PAGE), **token}
-            page = _good(self._ask("GET", "/messages", query=asked))
+            parameters = {**query, "limit": str(_PAGE_SIZE), **token}
+            page = _content_of(self._call("GET", "/messages", query=parameters))
             yield from page["messages"]
             if not page.get("next_token"):
                 return
             token = {"next_token": page["next_token"]}
 
-    def send(self, document: Json, *, key: str) -> Answer:
-        """Ask for a message; with the same key again it is never sent twice.
+    def send(self, document: Json, *, key: str) -> ApiResponse:
+        """Send a message; repeated with the same idempotency key, it is sent once.
 
         Raises:
             NoAnswer: it may have been sent.
         """
-        return self._ask("POST", "/messages", document, headers={"Idempotency-Key": key})
+        return self._call("POST", "/messages", document, headers={"Idempotency-Key": key})
 
-    def send_batch(self, documents: Sequence[Json]) -> Answer:
-        """Ask for up to 1,000 messages; each has to have an idempotency key.
+    def send_batch(self, documents: Sequence[Json]) -> ApiResponse:
+        """Queue up to 1,000 messages, each with an idempotency key.
 
         Raises:
-            NoAnswer: they may wait to be sent, or not.
+            NoAnswer: they may have been queued.
         """
-        return self._ask("POST", "/messages/batch", {"messages": list(documents)})
+        return self._call("POST", "/messages/batch", {"messages": list(documents)})
 
-    def cancel(self, message_sid: str) -> Answer:
-        """Cancel a scheduled message; doing so again is harmless."""
-        return self._ask("POST", f"/messages/{quote(message_sid, safe='')}/cancel")
+    def cancel(self, message_sid: str) -> ApiResponse:
+        """Cancel a scheduled message; repeating it is harmless."""
+        return self._call("POST", f"/messages/{quote(message_sid, safe='')}/cancel")
 
-    def _known(self, path: str) -> Json | None:
-        answer = self._ask("GET", path)
-        return None if answer.status == HTTPStatus.NOT_FOUND else _good(answer)
+    def _find(self, path: str) -> Json | None:
+        response = self._call("GET", path)
+        return None if response.status == HTTPStatus.NOT_FOUND else _content_of(response)
 
-    def _ask(
+    def _call(
         self,
         method: str,
         path: str,
@@ -151,14 +151,14 @@ class MessagesApi:
         *,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> ApiResponse:
         host = urlsplit(self.base_url).netloc
-        # A space as %20: what is signed must not be read in two ways.
-        asked = f"?{urlencode(query, quote_via=quote)}" if query else ""
+        # A space as %20, not +: the signature depends on the encoding.
+        parameters = f"?{urlencode(query, quote_via=quote)}" if query else ""
         try:
             response = self._session.request(
                 method,
-                f"{self.base_url}{path}{asked}",
+                f"{self.base_url}{path}{parameters}",
                 json=document,
                 headers=dict(headers or {}),
                 timeout=_TIMEOUT_SECONDS,
@@ -166,17 +166,22 @@ class MessagesApi:
             )
         except requests.RequestException as error:
             raise NoAnswer(
-                f"{host} gave no answer ({cause_of(error)}).",
-                "Is this machine online, and is the stack (or the sandbox) still there?",
+                f"No answer from {host} ({describe_failure(error)}).",
+                "Check the network connection, and that the stack (or the sandbox) still exists.",
             ) from error
-        return _answer_of(response, host)
+        return _parse(response, host)
 
 
-def _answer_of(response: requests.Response, host: str) -> Answer:
-    """What the API said.
+def describe_problems(content: Json) -> list[str]:
+    """Return the problems that the API lists for one request, each with its field."""
+    return [f"{it['field']} {it['problem']}" for it in content.get("problems", [])]
+
+
+def _parse(response: requests.Response, host: str) -> ApiResponse:
+    """Return the response of the API.
 
     Raises:
-        CommandError: something else said it, or the API has or allows no such thing.
+        CommandError: it is not from this API, or the API denied access or lacks the route.
     """
     try:
         content = response.json()
@@ -184,37 +189,37 @@ def _answer_of(response: requests.Response, host: str) -> Answer:
         content = None
     if not isinstance(content, dict):
         raise CommandError(
-            f"{host} answered HTTP {response.status_code} without JSON: it is no MessagesApi, or "
-            "something stands between.",
-            "Compare it with the stack's output MessagesApiUrl.",
+            f"Unexpected response from {host}: HTTP {response.status_code} without JSON. It is "
+            "not a MessagesApi, or a proxy answered.",
+            "Compare the host with the stack's output MessagesApiUrl.",
         )
     if response.status_code == HTTPStatus.FORBIDDEN:
-        raise _forbidden(host, content)
+        raise _access_denied(host, content)
     if response.status_code == HTTPStatus.NOT_FOUND and "message" in content:
         raise StackTooOld("The stack does not have this route")
-    return Answer(status=response.status_code, content=content)
+    return ApiResponse(status=response.status_code, content=content)
 
 
-def _good(answer: Answer) -> Json:
-    """The content of an answer without error.
+def _content_of(response: ApiResponse) -> Json:
+    """Return the content of a successful response.
 
     Raises:
-        CommandError: it is one.
+        CommandError: the API reported an error.
     """
-    if answer.status == HTTPStatus.OK:
-        return answer.content
-    fix = "Try again in a minute; `delivery doctor` looks for the cause."
-    refused = answer.status == HTTPStatus.BAD_REQUEST
-    raise CommandError(f"The stack answered: {answer.detail}", "" if refused else fix)
+    if response.status == HTTPStatus.OK:
+        return response.content
+    is_invalid = response.status == HTTPStatus.BAD_REQUEST
+    fix = "" if is_invalid else "Retry in a minute. `delivery doctor` looks for the cause."
+    raise CommandError(f"The stack reported an error: {response.detail}", fix)
 
 
-def _forbidden(host: str, content: Json) -> CommandError:
-    """API Gateway says little about the cause, so all of them are named."""
-    said = content.get("message") or content.get("Message") or "Forbidden"
-    known = re.match(r"(\w+)\.execute-api\.([\w-]+)\.", host)
-    api = f"arn:aws:execute-api:{known[2]}:*:{known[1]}/*" if known else "it"
+def _access_denied(host: str, content: Json) -> CommandError:
+    """API Gateway does not say why, so the error lists every cause."""
+    reason = content.get("message") or content.get("Message") or "Forbidden"
+    parts = re.match(r"(\w+)\.execute-api\.([\w-]+)\.", host)
+    api = f"arn:aws:execute-api:{parts[2]}:*:{parts[1]}/*" if parts else "the API"
     return CommandError(
-        f"{host} refuses these AWS credentials: {said}.",
-        f"They need execute-api:Invoke on {api}, and must be of the stack's account and not "
-        "expired; this machine's clock must be right.",
+        f"Access denied by {host}: {reason}.",
+        f"The AWS credentials need execute-api:Invoke on {api}, must belong to the stack's account "
+        "and must not be expired. The clock of this machine must be right.",
     )

@@ -1,7 +1,7 @@
-"""Where the operator looks: results on one stream, errors and what goes on on another.
+"""Output of a command: results on standard output, errors and progress on standard error.
 
-On a terminal there are colours, but for NO_COLOR (https://no-color.org), in its width; elsewhere
-plain lines that nothing cuts off.
+A terminal gets colours, unless NO_COLOR is set (https://no-color.org), and lines of its width. A
+pipe or file gets plain lines that are never truncated.
 """
 
 import json
@@ -22,17 +22,17 @@ from rich.text import Text
 
 from delivery_cli.errors import CommandError
 
-_NEVER_CUT: Final = 1000
-"""Columns where nobody looks on: a program reads whole lines."""
+_PIPE_WIDTH: Final = 1000
+"""Columns of a pipe or file: a program reads whole lines."""
 
 
-class Screen:
-    """Shows each result once: drawn for a person, or as JSON for a program.
+class Output:
+    """Writes a command's result: rendered for a person, or as JSON for a program.
 
     Args:
         out: for results, usually sys.stdout.
         err: for errors and progress, usually sys.stderr.
-        as_json: results are JSON, one document for each command.
+        as_json: whether results are JSON, one document for each command.
         environment: usually os.environ; NO_COLOR, TERM and COLUMNS are read.
     """
 
@@ -49,42 +49,52 @@ class Screen:
         self.err = _console(err, environment)
 
     @property
-    def is_watched(self) -> bool:
-        """Whether a person looks on, who may be asked."""
+    def is_interactive(self) -> bool:
+        """Whether a person reads the output and can answer a question."""
         return self.out.is_terminal and not self.as_json
 
     @property
-    def can_move(self) -> bool:
-        """Whether what is shown there can still change."""
-        return self.is_watched and not self.out.is_dumb_terminal
+    def supports_live(self) -> bool:
+        """Whether the terminal can redraw lines that it already shows."""
+        return self.is_interactive and not self.out.is_dumb_terminal
 
-    def result(self, document: Any, drawn: Iterable[RenderableType]) -> None:
-        """The command's one result; nothing is drawn where JSON is wanted."""
+    def result(self, document: Any, rendered: Iterable[RenderableType]) -> None:
+        """Write the command's only result; `rendered` is not consumed when it is JSON."""
         if self.as_json:
             self._write(json.dumps(document, indent=2))
             return
-        for part in drawn:
-            self._print(part)
+        for part in rendered:
+            self.line(part)
+
+    def line(self, part: RenderableType) -> None:
+        """Write one of several results, for a person."""
+        if self.out.is_terminal:
+            self.out.print(part)
+            return
+        with self.out.capture() as captured:
+            self.out.print(part)
+        for line in captured.get().splitlines():
+            self._write(line.rstrip())  # tables pad their last column
 
     def json_line(self, document: Any) -> None:
-        """One of many results, on a line of its own."""
+        """Write one of several results, as JSON on one line."""
         self._write(json.dumps(document))
 
     def note(self, text: str) -> None:
-        """What a person wants to know beside the result."""
+        """Write a remark for a person to standard error."""
         if not self.as_json:
             self.err.print(Text(text, style="dim"))
 
-    def ask(self, question: str) -> bool:
-        """Whether the person who looks on says yes.
+    def confirm(self, question: str) -> bool:
+        """Ask the operator, and return whether the answer is yes.
 
         Raises:
-            CommandError: nobody looks on.
+            CommandError: the output is not interactive.
         """
-        if not self.is_watched:
+        if not self.is_interactive:
             raise CommandError(
-                "Nobody has confirmed that this is to be done.",
-                "Add --yes, or look with --dry-run.",
+                "Confirmation required, but the session is not interactive.",
+                "Add --yes to confirm, or --dry-run to preview.",
             )
         try:
             answer = self.out.input(Text(f"{question} [y/N] ", style="bold"))
@@ -94,7 +104,7 @@ class Screen:
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Show a bar, where a person looks on; its function is told how many are done."""
+        """Show a progress bar on a terminal; yields a function that takes the number done."""
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -107,7 +117,7 @@ class Screen:
             yield lambda done: progress.update(task, completed=done)
 
     def error(self, error: CommandError) -> None:
-        """What is wrong and what to do about it, instead of a result."""
+        """Write the error and its fix to standard error."""
         if self.as_json:
             self.err.file.write(json.dumps({"error": str(error), "fix": error.fix}) + "\n")
             return
@@ -115,31 +125,18 @@ class Screen:
         if error.fix:
             self.err.print(Text(error.fix))
 
-    def line(self, part: RenderableType) -> None:
-        """One of many results, for a person."""
-        self._print(part)
-
-    def _print(self, part: RenderableType) -> None:
-        if self.out.is_terminal:
-            self.out.print(part)
-            return
-        with self.out.capture() as drawn:
-            self.out.print(part)
-        for line in drawn.get().splitlines():
-            self._write(line.rstrip())  # tables fill their last column up
-
     def _write(self, text: str) -> None:
         self.out.file.write(f"{text}\n")
-        self.out.file.flush()  # whoever reads a pipe waits for it
+        self.out.file.flush()  # a reader of a pipe gets each line at once
 
 
 def _console(stream: TextIO, environment: Mapping[str, str]) -> Console:
-    wide = not stream.isatty() and "COLUMNS" not in environment
+    is_wide = not stream.isatty() and "COLUMNS" not in environment
     return Console(
         file=stream,
-        width=_NEVER_CUT if wide else None,
+        width=_PIPE_WIDTH if is_wide else None,
         color_system=None if environment.get("NO_COLOR") else "auto",
-        # Numbers and texts of messages are shown as they are.
+        # Numbers and texts of messages are shown unchanged.
         markup=False,
         highlight=False,
         emoji=False,

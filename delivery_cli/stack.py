@@ -1,4 +1,4 @@
-"""A deployed stack as CloudFormation tells of it."""
+"""A deployed stack, as CloudFormation describes it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,13 +11,13 @@ from delivery_cli.errors import StackNotFound
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
 
-_OURS: Final = "MessagesApiUrl"
-"""The output by which a stack of this project is known."""
+_IDENTIFYING_OUTPUT: Final = "MessagesApiUrl"
+"""Every stack of this project has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """Its state, its outputs and its parameters by name."""
+    """A stack's state, outputs and parameters by name."""
 
     name: str
     status: str
@@ -26,46 +26,46 @@ class Stack:
 
     @property
     def twilio_secret_name(self) -> str:
-        """The secret that its functions read."""
+        """Name of the secret that the stack's functions read."""
         return self.parameters.get("TwilioSecretName", "delivery/twilio")
 
     @property
     def twilio_api_base_url(self) -> str:
-        """Where its functions ask Twilio."""
+        """Base URL of the Twilio API that the stack's functions call."""
         return self.parameters.get("TwilioApiBaseUrl", "https://api.twilio.com")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """One resource of a stack; of a queue the physical id is its URL."""
+    """One resource of a stack; the physical id of a queue is its URL."""
 
-    logical_id: str
     physical_id: str
-    kind: str
-    """As CloudFormation names it, e.g. `AWS::SQS::Queue`."""
+    type: str
+    """CloudFormation's resource type, e.g. `AWS::SQS::Queue`."""
 
 
 def read_stack(client: "CloudFormationClient", name: str) -> Stack:
-    """The stack with its outputs.
+    """Return the stack of this name.
 
     Raises:
-        StackNotFound: there is none, or it is another project's; names those that could be meant.
+        StackNotFound: it does not exist, or is not one of this project; the fix lists those that
+            are.
     """
     try:
         (described,) = client.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
-        # CloudFormation has no code of its own for this.
+        # CloudFormation has no error code for this case.
         if "does not exist" not in error.response["Error"].get("Message", ""):
             raise
         raise StackNotFound(
-            f"There is no stack named {name} in {client.meta.region_name}.", _others(client)
+            f"No stack named {name} in {client.meta.region_name}.", _how_to_select(client)
         ) from None
     outputs = {it["OutputKey"]: it["OutputValue"] for it in described.get("Outputs", [])}
-    if _OURS not in outputs:
+    if _IDENTIFYING_OUTPUT not in outputs:
         raise StackNotFound(
-            f"The stack {name} ({described['StackStatus']}) has no output {_OURS}: it is another "
-            "project's, or was never deployed to its end.",
-            _others(client),
+            f"The stack {name} ({described['StackStatus']}) has no output {_IDENTIFYING_OUTPUT}: "
+            "it belongs to another project, or its first deployment failed.",
+            _how_to_select(client),
         )
     return Stack(
         name=described["StackName"],
@@ -79,22 +79,20 @@ def read_stack(client: "CloudFormationClient", name: str) -> Stack:
 
 
 def read_resources(client: "CloudFormationClient", name: str) -> dict[str, Resource]:
-    """What the stack consists of, by logical id."""
+    """Return the stack's resources by logical id."""
     pages = client.get_paginator("list_stack_resources").paginate(StackName=name)
     return {
         it["LogicalResourceId"]: Resource(
-            logical_id=it["LogicalResourceId"],
-            physical_id=it.get("PhysicalResourceId", ""),
-            kind=it["ResourceType"],
+            physical_id=it.get("PhysicalResourceId", ""), type=it["ResourceType"]
         )
         for page in pages
         for it in page["StackResourceSummaries"]
     }
 
 
-def _others(client: "CloudFormationClient") -> str:
-    """Where to look instead: other stacks of this project, if they may be seen."""
-    fix = "Name the stack with --stack-name, its region with --region, its account with --profile."
+def _how_to_select(client: "CloudFormationClient") -> str:
+    """Return the options that select a stack, and the stacks of this project in the region."""
+    fix = "Select the stack with --stack-name, --region and --profile."
     try:
         stacks = client.describe_stacks()["Stacks"]
     except (ClientError, BotoCoreError):
@@ -102,6 +100,6 @@ def _others(client: "CloudFormationClient") -> str:
     ours = [
         it["StackName"]
         for it in stacks
-        if any(output["OutputKey"] == _OURS for output in it.get("Outputs", []))
+        if any(output["OutputKey"] == _IDENTIFYING_OUTPUT for output in it.get("Outputs", []))
     ]
-    return f"{fix} This region has: {', '.join(ours)}." if ours else fix
+    return f"{fix} Stacks in this region: {', '.join(ours)}." if ours else fix

@@ -1,4 +1,4 @@
-"""Where the stack is: in AWS, or in the sandbox on this machine."""
+"""The stack that a command works on: in AWS, or in the sandbox on this machine."""
 
 import json
 from collections.abc import Mapping
@@ -12,56 +12,49 @@ from delivery.twilio.client import TwilioClient
 from delivery.twilio.credentials import TwilioSecret, TwilioSecrets
 from delivery_cli.aws import Account
 from delivery_cli.errors import CommandError, StackTooOld
-from delivery_cli.http_session import session_to
+from delivery_cli.http_session import open_session
 from delivery_cli.messages_api import MessagesApi, SignedWithAws
 from delivery_cli.stack import Resource, Stack, read_resources, read_stack
 
-_FILE: Final = Path(".sandbox", "endpoints.json")
-_NEEDED: Final = frozenset(
-    {
-        "aws_endpoint_url",
-        "aws_access_key_id",
-        "aws_secret_access_key",
-        "region",
-        "stack_name",
-        "messages_api_url",
-    }
-)
+_ENDPOINTS_FILE: Final = Path(".sandbox", "endpoints.json")
 
 
-class Place:
-    """One stack, and the ways to it; nothing is asked before it is needed.
+class Target:
+    """One stack and the clients for it; everything is looked up when it is first used.
 
     Args:
-        account: where the stack is.
-        stack_name: its name.
-        open_api_url: of a MessagesApi that asks for no signature; None is the stack's own.
+        account: AWS account and region of the stack.
+        stack_name: name of the stack.
+        unsigned_api_url: URL of a MessagesApi that requires no signature; None to use the stack's
+            output.
     """
 
-    def __init__(self, account: Account, stack_name: str, open_api_url: str | None = None) -> None:
+    def __init__(
+        self, account: Account, stack_name: str, unsigned_api_url: str | None = None
+    ) -> None:
         self.account = account
         self.stack_name = stack_name
-        self._open_api_url = open_api_url
+        self._unsigned_api_url = unsigned_api_url
 
     @cached_property
     def stack(self) -> Stack:
-        """What CloudFormation says of it.
+        """The stack as CloudFormation describes it.
 
         Raises:
-            StackNotFound: it is not there.
+            StackNotFound: it does not exist.
         """
         return read_stack(self.account.stacks, self.stack_name)
 
     @cached_property
     def resources(self) -> Mapping[str, Resource]:
-        """What it consists of, by logical id."""
+        """The stack's resources by logical id."""
         return read_resources(self.account.stacks, self.stack.name)
 
     def physical_id(self, logical_id: str) -> str:
-        """The name in AWS of a resource that every stack of today has; of a queue its URL.
+        """Return the AWS name of a resource that every current stack has; of a queue, its URL.
 
         Raises:
-            StackTooOld: this one has not.
+            StackTooOld: this stack does not have it.
         """
         try:
             return self.resources[logical_id].physical_id
@@ -70,83 +63,82 @@ class Place:
 
     @cached_property
     def api(self) -> MessagesApi:
-        """Its MessagesApi."""
-        url = self._open_api_url or self.stack.outputs["MessagesApiUrl"]
-        session = session_to(url)
-        if self._open_api_url is None:
+        """Client of the stack's MessagesApi."""
+        url = self._unsigned_api_url or self.stack.outputs["MessagesApiUrl"]
+        session = open_session(url)
+        if self._unsigned_api_url is None:
             session.auth = SignedWithAws(self.account.credentials, self.account.region)
         return MessagesApi(session, url)
 
     @cached_property
     def twilio(self) -> TwilioClient:
-        """Twilio, as the stack's functions reach it."""
+        """Twilio client with the same base URL as the stack's functions."""
         url = self.stack.twilio_api_base_url
-        return TwilioClient(session_to(url), url)
+        return TwilioClient(open_session(url), url)
 
     @cached_property
     def twilio_secret(self) -> TwilioSecret:
-        """What the stack's functions know of Twilio's accounts.
+        """The Twilio accounts in the stack's secret.
 
         Raises:
-            SecretError: it cannot be read, or used.
+            SecretError: the secret cannot be read or is invalid.
         """
         return TwilioSecrets(self.account.secrets, self.stack.twilio_secret_name).current()
 
 
-def aws_target(*, stack_name: str, region: str | None, profile: str | None) -> Place:
-    """A stack in AWS, with credentials and region found as the AWS CLI finds them."""
-    return Place(Account(Session(region_name=region, profile_name=profile)), stack_name)
+def aws_target(*, stack_name: str, region: str | None, profile: str | None) -> Target:
+    """Return a stack in AWS; credentials and region are found as the AWS CLI finds them."""
+    return Target(Account(Session(region_name=region, profile_name=profile)), stack_name)
 
 
-def sandbox_target(file: Path) -> Place:
-    """The stack of the sandbox that tells its endpoints in this file."""
-    endpoints = _read(file)
-    session = Session(
-        aws_access_key_id=endpoints["aws_access_key_id"],
-        aws_secret_access_key=endpoints["aws_secret_access_key"],
-        region_name=endpoints["region"],
-    )
-    return Place(
-        Account(session, endpoint_url=endpoints["aws_endpoint_url"]),
-        endpoints["stack_name"],
-        open_api_url=endpoints["messages_api_url"],
-    )
-
-
-def sandbox_file(named: str, folder: Path) -> Path:
-    """The sandbox's endpoints file: the one that is named, or the nearest above the folder.
-
-    Args:
-        named: what DELIVERY_SANDBOX says: a path to a file, or anything else for "look for it".
-        folder: where to start, usually the current one.
+def sandbox_target(file: Path) -> Target:
+    """Return the sandbox's stack, from the sandbox's endpoints file.
 
     Raises:
-        CommandError: no sandbox is up there.
+        CommandError: the file cannot be read, or lacks endpoints.
     """
-    if named.endswith(".json"):
-        return Path(named)
-    for above in (folder, *folder.parents):
-        if (above / _FILE).is_file():
-            return above / _FILE
-    raise CommandError(
-        f"No sandbox is up: there is no {_FILE} in {folder} or above it.",
-        "Start one with `make sandbox`, and wait until it says that it is up.",
-    )
-
-
-def _read(file: Path) -> Mapping[str, str]:
     try:
         endpoints: Any = json.loads(file.read_text("utf-8"))
-    except OSError as error:
-        raise CommandError(
-            f"No sandbox is up: {file} cannot be read ({error.strerror}).",
-            "Start one with `make sandbox`, and wait until it says that it is up.",
-        ) from None
-    except ValueError:
-        endpoints = None
-    if not isinstance(endpoints, dict) or not endpoints.keys() >= _NEEDED:
-        raise CommandError(
-            f"{file} does not hold the endpoints of a sandbox.",
-            "Stop the sandbox, remove the file, and start it again with `make sandbox`.",
+        session = Session(
+            aws_access_key_id=endpoints["aws_access_key_id"],
+            aws_secret_access_key=endpoints["aws_secret_access_key"],
+            region_name=endpoints["region"],
         )
-    return endpoints
+        return Target(
+            Account(session, endpoint_url=endpoints["aws_endpoint_url"]),
+            endpoints["stack_name"],
+            unsigned_api_url=endpoints["messages_api_url"],
+        )
+    except OSError as error:
+        raise _not_running(f"cannot read {file}: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError):
+        raise CommandError(
+            f"{file} does not contain the endpoints of a sandbox.",
+            "Stop the sandbox, remove the file, and start it again with `make sandbox`.",
+        ) from None
+
+
+def find_endpoints_file(setting: str, folder: Path) -> Path:
+    """Return the path of the sandbox's endpoints file.
+
+    Args:
+        setting: the value of DELIVERY_SANDBOX: a path to the file, or any other value to look for
+            it.
+        folder: where the search starts, upwards.
+
+    Raises:
+        CommandError: no sandbox runs there.
+    """
+    if setting.endswith(".json"):
+        return Path(setting)
+    for parent in (folder, *folder.parents):
+        if (parent / _ENDPOINTS_FILE).is_file():
+            return parent / _ENDPOINTS_FILE
+    raise _not_running(f"no {_ENDPOINTS_FILE} in {folder} or above it")
+
+
+def _not_running(reason: str) -> CommandError:
+    return CommandError(
+        f"The sandbox is not running: {reason}.",
+        "Start it with `make sandbox`, and wait until it reports that it is up.",
+    )

@@ -1,25 +1,25 @@
-"""Words for a terminal.
-
-What others wrote (texts, references) is shown with its control characters spelled out: nothing of
-it can move the cursor or colour the screen.
-"""
+"""Text that is safe to print on a terminal."""
 
 from typing import Final
 
-_JOINER: Final = "\u200d"
-"""Invisible, but it holds an emoji's parts together."""
+_ZERO_WIDTH_JOINER: Final = "\u200d"
+"""Not printable by itself, but it joins the parts of an emoji."""
 
 
-def visible(text: object) -> str:
-    """The text with everything spelled out that a terminal would obey instead of showing."""
+def escape_controls(text: object) -> str:
+    """Return the text with control characters escaped.
+
+    Texts and references of messages come from outside; they must not move the cursor or change
+    colours.
+    """
     return "".join(
-        letter
-        if letter.isprintable() or letter == _JOINER
-        else letter.encode("unicode_escape", "surrogatepass").decode()
-        for letter in str(text)
+        character
+        if character.isprintable() or character == _ZERO_WIDTH_JOINER
+        else character.encode("unicode_escape", "surrogatepass").decode()
+        for character in str(text)
     )
 
 
-def counted(count: int, thing: str) -> str:
-    """How many, in words: "1 row", "2 rows"."""
-    return f"{count} {thing}{'' if count == 1 else 's'}"
+def format_count(count: int, noun: str) -> str:
+    """Return the count with its noun: "1 row", "2 rows"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -81,8 +81,8 @@ class Operator:
         eraser = erasing.Eraser(
             messages=store.MessageStore(tables, "MessagesTable"),
             requests=request_store.SendRequestStore(tables, "SendRequestsTable"),
-            twilio=erasing.AtTwilio(client, secrets.current()),
-            requests_kept_for=timedelta(days=float(parameter("IdempotencyKeyRetentionDays"))),
+            twilio=erasing.TwilioAccounts(client, secrets.current()),
+            key_retention=timedelta(days=float(parameter("IdempotencyKeyRetentionDays"))),
             now=lambda: self._loop.now,
         )
-        return [step.reason for step in eraser.erase(address) if step.what == "left"]
+        return [step.reason for step in eraser.erase(address) if step.is_left]

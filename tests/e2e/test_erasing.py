@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.e2e.outside import OutsideProgram, a_body, a_key
-from tests.support.command_line import Ran, run
+from tests.support.command_line import CommandResult, run
 
 SERVICE_SID = "MG" + "5" * 32
 
@@ -15,7 +15,7 @@ def a_number() -> str:
     return f"+1557{secrets.randbelow(10**7):07}"
 
 
-def erase(number: str, endpoints: Path) -> Ran:
+def erase(number: str, endpoints: Path) -> CommandResult:
     return run("erase", number, "--yes", "--json", environment={"DELIVERY_SANDBOX": str(endpoints)})
 
 

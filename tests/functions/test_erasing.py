@@ -19,7 +19,7 @@ from delivery.storage.messages import MessageStore, StoreUnavailable
 from delivery.storage.send_requests import SendRequestStore
 from delivery.twilio.client import TwilioClient
 from delivery.twilio.credentials import Account, TwilioSecret
-from delivery_cli.commands.erase.eraser import AtTwilio, Eraser, What, addresses_of
+from delivery_cli.commands.erase.eraser import Eraser, TwilioAccounts, addresses_of
 from tests.builders import MESSAGE_SID, NOON, an_update
 from tests.functions.interleaving import Writer, every_interleaving
 from tests.functions.sender import FROM, TO, Function, a_document
@@ -70,7 +70,7 @@ class World:
         client = TwilioClient(session, TWILIO, sleep=lambda _: None)
         session.mount(f"{TWILIO}/", self.wire)
         secret = TwilioSecret(main=Account(account_sid=ACCOUNT_SID, auth_token=AUTH_TOKEN))
-        self.at_twilio = AtTwilio(client, secret)
+        self.at_twilio = TwilioAccounts(client, secret)
 
     def eraser(self, *, dynamodb: Any = None, twilio: bool = True) -> Eraser:
         client = dynamodb or self.dynamodb
@@ -78,15 +78,14 @@ class World:
             messages=MessageStore(client, "MessagesTable"),
             requests=SendRequestStore(client, "SendRequestsTable"),
             twilio=self.at_twilio if twilio else None,
-            requests_kept_for=timedelta(days=30),
+            key_retention=timedelta(days=30),
             now=lambda: self.virtual.now,
         )
 
     def erase(self, address: str = TO, **options: Any) -> dict[str, str]:
-        """What was left, with the reasons."""
+        """Erase, and return the reasons of what is left, by id."""
         steps = list(self.eraser(**options).erase(address))
-        assert all((step.what is What.LEFT) is bool(step.reason) for step in steps)
-        return {step.id: step.reason for step in steps if step.what is What.LEFT}
+        return {step.id: step.reason for step in steps if step.is_left}
 
     def send(self, to: str = TO, *, known: bool = True, ended: bool = True) -> str:
         """A message at Twilio, and in the table if it is known."""
@@ -160,7 +159,7 @@ def erased(store: MessageStore) -> StatusUpdate:
     return update
 
 
-def test_nothing_but_the_sid_and_two_times_is_left_of_a_message(
+def test_a_tombstone_holds_only_the_sid_and_two_times(
     dynamodb: DynamoDBClient, store: MessageStore, erased: StatusUpdate
 ) -> None:
     assert raw(dynamodb) == MARKER
@@ -189,7 +188,7 @@ def test_nothing_but_the_sid_and_two_times_is_left_of_a_message(
     ],
 )
 @pytest.mark.usefixtures("erased")
-def test_whatever_is_learned_of_an_erased_message_brings_nothing_back(
+def test_no_update_restores_an_erased_message(
     dynamodb: DynamoDBClient, store: MessageStore, late: StatusUpdate
 ) -> None:
     recorded = store.record(late)
@@ -224,7 +223,7 @@ def test_a_late_callback_costs_one_request(dynamodb: DynamoDBClient) -> None:
     assert client.calls == ["update_item"]
 
 
-def test_whoever_read_the_message_before_writes_nothing_of_it(
+def test_a_writer_that_read_the_message_before_the_erasure_restores_nothing(
     dynamodb: DynamoDBClient, store: MessageStore
 ) -> None:
     pending = store.record(an_update("sent")).message
@@ -246,7 +245,7 @@ def test_whoever_read_the_message_before_writes_nothing_of_it(
     assert raw(dynamodb) == MARKER
 
 
-def test_a_request_that_was_never_sent_is_not_told_of_once_it_is_erased(
+def test_an_erased_unsent_request_is_not_notified(
     dynamodb: DynamoDBClient, store: MessageStore
 ) -> None:
     update = an_update("presumed_unsent", message_sid=REQUEST_ID, source=Source.RECONCILE)
@@ -261,7 +260,7 @@ def test_a_request_that_was_never_sent_is_not_told_of_once_it_is_erased(
     assert raw(dynamodb, REQUEST_ID) == MARKER | {"message_sid": {"S": REQUEST_ID}}
 
 
-def test_to_erase_again_changes_nothing(
+def test_erasing_again_changes_nothing(
     dynamodb: DynamoDBClient, store: MessageStore, erased: StatusUpdate
 ) -> None:
     store.erase(erased.message_sid, at=NOON + timedelta(days=1), expires_at=UNTIL + 1)
@@ -294,7 +293,7 @@ CONCURRENT: dict[str, list[Callable[[MessageStore, str], object]]] = {
 @pytest.mark.thorough
 @pytest.mark.parametrize("others", CONCURRENT.values(), ids=CONCURRENT.keys())
 @pytest.mark.parametrize("before", [None, "sent", "failed"])
-def test_a_message_that_is_erased_while_others_write_it_stays_erased_in_any_interleaving(
+def test_a_message_stays_erased_in_any_interleaving_with_other_writers(
     dynamodb: DynamoDBClient,
     messages_table: str,
     others: list[Callable[[MessageStore, str], object]],
@@ -332,7 +331,7 @@ def status_callback(erased: StatusUpdate, callback_queue: str) -> ModuleType:
     return app
 
 
-def test_twilio_gets_its_204_for_an_erased_message_and_what_was_queued_is_dropped(
+def test_a_callback_for_an_erased_message_gets_204_and_is_dropped(
     status_callback: ModuleType,  # before capsys: its logger keeps the stream that it finds
     dynamodb: DynamoDBClient,
     capsys: pytest.CaptureFixture[str],
@@ -352,7 +351,7 @@ def test_twilio_gets_its_204_for_an_erased_message_and_what_was_queued_is_droppe
 # --- a person ------------------------------------------------------------------------------------
 
 
-def test_a_persons_messages_are_erased_here_and_at_twilio_and_others_are_not(world: World) -> None:
+def test_only_the_recipient_s_messages_are_erased_here_and_at_twilio(world: World) -> None:
     mine = [world.send(), world.send(), world.send(f"whatsapp:{TO}")]
     of_another = world.send(OTHER)
 
@@ -365,7 +364,7 @@ def test_a_persons_messages_are_erased_here_and_at_twilio_and_others_are_not(wor
     assert world.is_at_twilio(of_another)
 
 
-def test_what_only_twilio_knows_is_erased_there_and_never_comes_to_the_table(
+def test_a_message_that_only_twilio_knows_is_erased_and_never_stored(
     world: World,
 ) -> None:
     sid = world.send(known=False)
@@ -377,7 +376,7 @@ def test_what_only_twilio_knows_is_erased_there_and_never_comes_to_the_table(
     assert TO not in world.everything()
 
 
-def test_a_marker_stays_as_long_as_the_message_would_have_and_at_least_a_month(
+def test_a_tombstone_stays_as_long_as_its_message_and_at_least_a_month(
     world: World,
 ) -> None:
     kept_long, kept_short = world.send(), world.send()
@@ -397,15 +396,14 @@ def test_a_marker_stays_as_long_as_the_message_would_have_and_at_least_a_month(
     assert raw(world.dynamodb, kept_short)["expires_at"] == {"N": str(month)}
 
 
-def test_what_twilio_still_works_on_loses_its_text_and_is_erased_by_the_next_run(
+def test_a_message_in_processing_is_redacted_and_erased_by_the_next_run(
     world: World,
 ) -> None:
     sid = world.send(ended=False)
 
     left = world.erase()
 
-    assert "Twilio still works on it" in left[sid]
-    assert "its text is removed" in left[sid]
+    assert "redacted" in left[sid]
     assert world.virtual.fetch(sid)["body"] == ""
     assert world.store.get(sid)
 
@@ -416,23 +414,21 @@ def test_what_twilio_still_works_on_loses_its_text_and_is_erased_by_the_next_run
     assert world.store.get(sid) is None
 
 
-def test_an_erasure_that_was_interrupted_is_finished_by_the_next_one(world: World) -> None:
+def test_the_next_run_completes_an_interrupted_erasure(world: World) -> None:
     sids = [world.send() for _ in range(3)]
     world.claim(RequestState.SENT, message_sid=sids[0])
 
     first = next(iter(world.eraser().erase(TO)))
     left = world.erase()
 
-    assert first.what is What.ERASED
+    assert not first.is_left
     assert left == {}
     assert TO not in world.everything()
     assert world.erase() == {}
 
 
 @pytest.mark.parametrize("call", range(9))
-def test_an_operator_who_dies_at_any_write_leaves_nothing_that_the_next_one_does_not_find(
-    world: World, call: int
-) -> None:
+def test_after_a_crash_at_any_write_the_next_run_finds_everything(world: World, call: int) -> None:
     sid = world.send()
     world.claim(RequestState.SENT, message_sid=world.send(known=False))
 
@@ -448,7 +444,7 @@ class Died(BaseException):
     """The operator's process, in the middle of what it did."""
 
 
-def test_an_operator_who_dies_when_twilio_has_deleted_what_only_it_knew_brings_nothing_back(
+def test_after_a_crash_between_deletion_and_tombstone_nothing_is_restored(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sid = world.send(known=False)
@@ -469,14 +465,14 @@ def test_an_operator_who_dies_when_twilio_has_deleted_what_only_it_knew_brings_n
     assert TO not in world.everything()
 
 
-def test_what_only_twilio_knows_and_still_works_on_is_erased_by_the_next_run(world: World) -> None:
+def test_a_message_in_processing_that_only_twilio_knows_is_erased_next_time(world: World) -> None:
     sid = world.send(known=False, ended=False)
 
     left = world.erase()
     world.virtual.run(seconds=600)
     world.apply("delivered", message_sid=sid)
 
-    assert "Twilio still works on it" in left[sid]
+    assert left.keys() == {sid}
     assert TO not in world.everything()
     assert world.erase() == {}
     assert not world.is_at_twilio(sid)
@@ -501,7 +497,7 @@ class Dying:
         return call
 
 
-def test_while_twilio_does_not_answer_everything_is_left_and_it_is_not_asked_for_each(
+def test_if_twilio_does_not_answer_everything_is_left_after_one_request(
     world: World,
 ) -> None:
     sids = [world.send() for _ in range(3)]
@@ -523,7 +519,7 @@ def test_without_twilio_only_the_tables_are_erased(world: World) -> None:
     assert world.is_at_twilio(sid)
 
 
-def test_a_message_of_an_account_that_the_secret_lacks_is_left_and_says_so(world: World) -> None:
+def test_a_message_of_an_account_that_the_secret_lacks_is_left(world: World) -> None:
     sid = world.send(known=False)
     world.apply("delivered", message_sid=sid, account_sid=SUBACCOUNT_SID)
 
@@ -531,16 +527,16 @@ def test_a_message_of_an_account_that_the_secret_lacks_is_left_and_says_so(world
     assert world.store.get(sid)
 
 
-def test_what_is_there_can_be_counted_first(world: World) -> None:
+def test_finding_counts_the_data_and_changes_nothing(world: World) -> None:
     world.send()
     world.send(known=False)
     world.claim(RequestState.PRESUMED_UNSENT)
 
-    found = world.eraser().look(TO)
+    found = world.eraser().find(TO)
 
     assert (found.messages, found.requests, found.at_twilio) == (1, 1, 2)
     assert world.erase(OTHER) == {}
-    assert world.eraser().look(TO) == found
+    assert world.eraser().find(TO) == found
 
 
 def test_the_addresses_of_a_number_are_those_of_its_channels() -> None:
@@ -556,9 +552,7 @@ def test_the_addresses_of_a_number_are_those_of_its_channels() -> None:
 @pytest.mark.parametrize(
     "state", [RequestState.SENT, RequestState.PRESUMED_UNSENT, RequestState.REJECTED], ids=str
 )
-def test_a_request_loses_everything_about_its_recipient_and_keeps_its_key_used(
-    world: World, state: RequestState
-) -> None:
+def test_an_erased_request_keeps_only_its_used_key(world: World, state: RequestState) -> None:
     before = world.claim(state)
 
     assert world.erase() == {}
@@ -572,20 +566,20 @@ def test_a_request_loses_everything_about_its_recipient_and_keeps_its_key_used(
         assert word not in world.everything()
 
 
-def test_a_request_that_is_being_sent_or_in_doubt_is_left_and_says_so(world: World) -> None:
+def test_a_request_in_progress_or_in_doubt_is_left(world: World) -> None:
     world.claim(RequestState.IN_PROGRESS)
 
-    being_sent = world.erase()[REQUEST_ID]
+    in_progress = world.erase()[REQUEST_ID]
     world.virtual.run(seconds=60)
     in_doubt = world.erase()[REQUEST_ID]
 
-    assert "being sent right now" in being_sent
+    assert "in progress" in in_progress
     assert "in doubt" in in_doubt
     assert world.request().to == TO
 
 
 @pytest.mark.parametrize("state", [RequestState.PRESUMED_UNSENT, RequestState.SENT], ids=str)
-def test_whoever_saw_the_request_before_cannot_settle_it_as_it_was(
+def test_a_writer_that_read_the_request_before_the_erasure_cannot_complete_it(
     world: World, state: RequestState
 ) -> None:
     seen = world.claim(state)
@@ -601,7 +595,7 @@ def test_whoever_saw_the_request_before_cannot_settle_it_as_it_was(
     assert list(world.requests.unresolved()) == []
 
 
-def test_whoever_saw_a_request_that_was_not_found_cannot_tell_of_it_any_more(world: World) -> None:
+def test_an_erased_unsent_request_cannot_be_notified_by_an_earlier_reader(world: World) -> None:
     seen = world.claim(RequestState.PRESUMED_UNSENT)
     world.erase()
 
@@ -613,7 +607,7 @@ def test_whoever_saw_a_request_that_was_not_found_cannot_tell_of_it_any_more(wor
     assert TO not in world.everything()
 
 
-def test_a_message_of_which_only_its_request_knows_is_erased_with_it(world: World) -> None:
+def test_a_message_that_only_its_request_names_is_erased_with_it(world: World) -> None:
     sid = world.send(OTHER, known=False)  # Twilio's list by number does not show it
     sent = world.claim(RequestState.SENT, message_sid=sid)
     world.requests.complete(sent, sent.awaiting_message())
@@ -626,7 +620,7 @@ def test_a_message_of_which_only_its_request_knows_is_erased_with_it(world: Worl
 
 
 @pytest.mark.usefixtures("world")
-def test_the_same_key_never_posts_again_after_the_erasure(
+def test_an_erased_request_s_key_never_sends_again(
     function: Function, dynamodb: DynamoDBClient
 ) -> None:
     _, message = function.post(a_document(reference="order-7"), key="key-1")
@@ -634,11 +628,11 @@ def test_the_same_key_never_posts_again_after_the_erasure(
         messages=MessageStore(dynamodb, "MessagesTable"),
         requests=SendRequestStore(dynamodb, "SendRequestsTable"),
         twilio=None,
-        requests_kept_for=timedelta(days=30),
+        key_retention=timedelta(days=30),
         now=function.clock.now,
     )
 
-    assert all(step.what is What.ERASED for step in eraser.erase(TO))
+    assert not any(step.is_left for step in eraser.erase(TO))
     again = function.post(a_document(reference="order-7"), key="key-1")
     other = function.post(a_document(body="Another"), key="key-1")
 
@@ -651,7 +645,7 @@ def test_the_same_key_never_posts_again_after_the_erasure(
 
 
 @pytest.mark.usefixtures("world")
-def test_a_key_that_was_not_found_stays_used_after_the_erasure(function: Function) -> None:
+def test_an_erased_unsent_request_s_key_stays_used(function: Function) -> None:
     _, message = function.post(a_document(), key="key-1")
     not_found = function.give_up(function.request(message["request_id"]))
     erased = not_found.erased(at=NOON, kept_for=timedelta(days=30))
@@ -687,7 +681,7 @@ def reconcile(
     return lambda: app.lambda_handler({}, cast("LambdaContext", context))
 
 
-def test_reconciling_brings_nothing_back_though_twilio_still_has_it(
+def test_reconciling_restores_nothing_that_twilio_still_has(
     world: World, reconcile: Callable[[], None]
 ) -> None:
     sid = world.send(ended=False)

@@ -1,4 +1,4 @@
-"""An operator at the command line, and a stack that answers as a test says."""
+"""Runs the command line in this process, against a scripted API and CloudFormation."""
 
 import io
 import json
@@ -24,15 +24,15 @@ REGION = "us-east-1"
 
 
 class Terminal(io.StringIO):
-    """A stream that a person looks at."""
+    """A stream that is a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
-    """What a command left behind."""
+class CommandResult:
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -47,8 +47,8 @@ class Ran:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
-_loader_made_once = cache(create_loader)
-"""It has read a service's model for one session when the next one needs it."""
+_cached_loader = cache(create_loader)
+"""Shared by all sessions, so that each service model is read once."""
 
 
 def run(
@@ -56,51 +56,51 @@ def run(
     terminal: bool = False,
     stdin: str = "",
     environment: Mapping[str, str] | None = None,
-) -> Ran:
-    """Run a command in this process as a shell would, in nobody's AWS account."""
+) -> CommandResult:
+    """Run a command as a shell would, without AWS credentials unless `environment` has them."""
     out, err = (Terminal(), Terminal()) if terminal else (io.StringIO(), io.StringIO())
-    nobody = {
+    isolated = {
         "PATH": os.defpath,
         "TERM": "xterm",
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    around = {**nobody, **(environment or {})}
+    variables = {**isolated, **(environment or {})}
     with (
         redirect_stdout(out),
         redirect_stderr(err),
-        mock.patch.dict(os.environ, around, clear=True),
-        mock.patch("botocore.session.create_loader", _loader_made_once),
+        mock.patch.dict(os.environ, variables, clear=True),
+        mock.patch("botocore.session.create_loader", _cached_loader),
         mock.patch("sys.stdin", io.StringIO(stdin)),
     ):
         try:
             code = main(arguments)
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-    return Ran(code=code, out=out.getvalue(), err=err.getvalue())
+        except SystemExit as exit_:
+            code = int(exit_.code or 0)
+    return CommandResult(code=code, out=out.getvalue(), err=err.getvalue())
 
 
 @dataclass
 class ScriptedApi:
-    """Answers each route with what the test put there; a list is used up but for its last."""
+    """Answers each route with the responses of the test, in order; the last one repeats."""
 
-    answers: dict[str, list[Response | None]] = field(default_factory=dict)
+    responses: dict[str, list[Response | None]] = field(default_factory=dict)
     """By method and path; None drops the connection."""
     requests: list[Request] = field(default_factory=list)
 
-    def will(self, route: str, *answers: Response | None) -> None:
-        self.answers[route] = list(answers)
+    def respond(self, route: str, *responses: Response | None) -> None:
+        self.responses[route] = list(responses)
 
     def __call__(self, request: Request) -> Response | None:
         self.requests.append(request)
         route = f"{request.method} {urlsplit(request.target).path}"
-        answers = self.answers.get(route, [said(404, {"title": "Not Found", "detail": "Unknown."})])
-        return answers.pop(0) if len(answers) > 1 else answers[0]
+        responses = self.responses.get(route, [NOT_FOUND])
+        return responses.pop(0) if len(responses) > 1 else responses[0]
 
     @property
     def documents(self) -> list[Json]:
-        """The JSON of what was asked for."""
+        """The JSON bodies of the requests."""
         return [json.loads(request.body) for request in self.requests if request.body]
 
     @property
@@ -111,7 +111,7 @@ class ScriptedApi:
         ]
 
 
-def said(status: int, content: Json) -> Response:
+def reply(status: int, content: Json) -> Response:
     return Response(
         status=status,
         headers=[("Content-Type", "application/json")],
@@ -119,9 +119,12 @@ def said(status: int, content: Json) -> Response:
     )
 
 
+NOT_FOUND = reply(404, {"title": "Not Found", "detail": "Unknown."})
+
+
 @dataclass
-class AStack:
-    """What CloudFormation tells of a stack."""
+class StackDescription:
+    """A stack as CloudFormation describes it."""
 
     outputs: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, str] = field(default_factory=dict)
@@ -132,18 +135,18 @@ class AStack:
 
 @dataclass
 class CloudFormation:
-    """Tells of stacks as CloudFormation does, over its query protocol."""
+    """Describes stacks over CloudFormation's query protocol."""
 
-    stacks: dict[str, AStack]
+    stacks: dict[str, StackDescription]
     """By name."""
 
     def __call__(self, request: Request) -> Response:
-        asked = dict(parse_qsl(request.body.decode()))
-        name = asked.get("StackName")
+        parameters = dict(parse_qsl(request.body.decode()))
+        name = parameters.get("StackName")
         if name is not None and name not in self.stacks:
-            said = f"Stack with id {name} does not exist"
-            return _xml(400, "ErrorResponse", Error={"Code": "ValidationError", "Message": said})
-        if asked["Action"] == "ListStackResources":
+            error = {"Code": "ValidationError", "Message": f"Stack with id {name} does not exist"}
+            return _xml(400, "ErrorResponse", Error=error)
+        if parameters["Action"] == "ListStackResources":
             listed = [
                 {
                     "LogicalResourceId": logical_id,
@@ -159,8 +162,8 @@ class CloudFormation:
 
 
 @contextmanager
-def signed_in(stack: AStack) -> Iterator[dict[str, str]]:
-    """The environment of an operator in whose account there is just this stack."""
+def signed_in(stack: StackDescription) -> Iterator[dict[str, str]]:
+    """Yield the environment of an operator whose account has only this stack."""
     with HttpServer(port=0, answer=CloudFormation({"delivery": stack})) as server:
         yield {
             "AWS_ACCESS_KEY_ID": "testing",
@@ -170,7 +173,7 @@ def signed_in(stack: AStack) -> Iterator[dict[str, str]]:
         }
 
 
-def _described(name: str, stack: AStack) -> Json:
+def _described(name: str, stack: StackDescription) -> Json:
     return {
         "StackName": name,
         "StackStatus": stack.status,
@@ -204,11 +207,11 @@ def _fill(element: Element, content: Json) -> None:
 
 
 def page(*messages: Json, next_token: str | None = None) -> Response:
-    return said(200, {"messages": list(messages), "next_token": next_token})
+    return reply(200, {"messages": list(messages), "next_token": next_token})
 
 
 def write_endpoints(folder: Path, server: HttpServer, **more: str) -> Path:
-    """The file of a sandbox whose MessagesApi is this server, and whose AWS nobody answers."""
+    """Write the file of a sandbox whose MessagesApi is this server, and whose AWS is down."""
     path = folder / ".sandbox" / "endpoints.json"
     path.parent.mkdir(exist_ok=True)
     endpoints = {

@@ -1,4 +1,4 @@
-"""HTML as its reader sees it: texts, and buttons with what they call."""
+"""HTML as a person sees it: texts, and buttons with the calls that they make."""
 
 import json
 from html.parser import HTMLParser
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Screen(HTMLParser):
-    """What is to be seen and clicked on."""
+    """The texts and buttons of a page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Screen(HTMLParser):
 
     @property
     def sids(self) -> list[str]:
-        """Of the messages that can be opened, in order."""
+        """SIDs of the messages with a Details button, in order."""
         return [it["parameters"]["message_sid"] for it in self.opening]
 
     @property

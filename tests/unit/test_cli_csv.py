@@ -1,4 +1,4 @@
-"""`delivery send --csv`: a file of messages, each at most once, however often it is repeated."""
+"""`delivery send --csv`: a message for each row, at most once, however often it is repeated."""
 
 import csv
 import json
@@ -13,28 +13,36 @@ import pytest
 from delivery_cli.fields import NAMES
 from functions.send_message import request
 from sandbox.http_server import HttpServer, Request, Response
-from tests.support.command_line import Json, Ran, ScriptedApi, run, said, write_endpoints
+from tests.support.command_line import (
+    CommandResult,
+    Json,
+    ScriptedApi,
+    reply,
+    run,
+    write_endpoints,
+)
 
+INVALID = "nobody"
 NUMBERS = [f"+1555867{number:04}" for number in range(2500)]
 
 
 class QueueingApi(ScriptedApi):
-    """Queues each message under its key, and refuses those to nobody."""
+    """Queues each message under its key; a message to INVALID has a problem."""
 
     def __init__(self) -> None:
         super().__init__()
         self.queued: dict[str, Json] = {}
         self.calls: list[int] = []
-        self.before: list[Response | None] = []
-        """Answered before anything is queued; None drops the connection."""
-        self.unconfirmed = 0
-        """How many of the next call are not known to be queued."""
+        self.failures: list[Response | None] = []
+        """Responses to the next calls, which queue nothing; None drops the connection."""
+        self.not_queued = 0
+        """How many messages of the next call are not queued."""
         self.interrupted_at: int | None = None
-        """The number of the call during which the person at the keyboard presses Ctrl-C."""
+        """The number of the call that Ctrl-C interrupts."""
 
     def __call__(self, request: Request) -> Response | None:
-        if self.before:
-            return self.before.pop(0)
+        if self.failures:
+            return self.failures.pop(0)
         messages = json.loads(request.body)["messages"]
         self.calls.append(len(messages))
         if len(self.calls) == self.interrupted_at:
@@ -42,15 +50,15 @@ class QueueingApi(ScriptedApi):
             return None
         results = [self._result(message) for message in messages]
         if any(it.get("queued") is False for it in results):
-            self.unconfirmed = 0
-            return said(503, {"detail": "Some may not wait.", "results": results})
-        return said(202, {"results": results})
+            self.not_queued = 0
+            return reply(503, {"detail": "Some were not queued.", "results": results})
+        return reply(202, {"results": results})
 
     def _result(self, message: Json) -> Json:
-        if message["to"] == "nobody":
+        if message["to"] == INVALID:
             return {"problems": [{"field": "to", "problem": "must be a number"}]}
-        if self.unconfirmed:
-            self.unconfirmed -= 1
+        if self.not_queued:
+            self.not_queued -= 1
             return {"request_id": "rq_1", "queued": False, "idempotency_key": "k"}
         self.queued[message["idempotency_key"]] = message
         return {"request_id": f"rq_{message['idempotency_key']}", "queued": True}
@@ -62,10 +70,10 @@ def api() -> QueueingApi:
 
 
 @pytest.fixture(autouse=True)
-def in_its_folder(
+def sandbox_folder(
     tmp_path: Path, api: QueueingApi, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    monkeypatch.setattr("delivery_cli.commands.campaign.submission._PAUSE_SECONDS", 0)
+    monkeypatch.setattr("delivery_cli.commands.campaign.submission._BACKOFF_SECONDS", 0)
     monkeypatch.chdir(tmp_path)
     with HttpServer(port=0, answer=api) as server:
         write_endpoints(tmp_path, server)
@@ -77,17 +85,17 @@ def write(rows: Sequence[Sequence[str]], name: str = "list.csv", **options: Any)
         csv.writer(file, **options).writerows(rows)
 
 
-def send_csv(*arguments: str, name: str = "list.csv", **options: Any) -> Ran:
+def send_csv(*arguments: str, name: str = "list.csv", **options: Any) -> CommandResult:
     return run("send", "--sandbox", "--csv", name, *arguments, **options)
 
 
 SENDER = ("--from", "+15005550006", "--body", "Hello")
 
 
-# --- what the columns mean -----------------------------------------------------------------------
+# --- columns -------------------------------------------------------------------------------------
 
 
-def test_each_row_is_a_message(api: QueueingApi) -> None:
+def test_a_column_with_the_name_of_a_field_is_that_field(api: QueueingApi) -> None:
     write(
         [
             ("to", "body", "reference", "media_url", "validity_period", "context.shop", "send_at"),
@@ -112,12 +120,12 @@ def test_each_row_is_a_message(api: QueueingApi) -> None:
 
 
 def test_every_field_of_the_api_can_be_a_column() -> None:
-    known = request._FIELDS  # noqa: SLF001 -- what is known is told to nobody but by refusing
+    known = request._FIELDS  # noqa: SLF001 -- the validator has no public list of its fields
 
     assert {*NAMES, "context"} == known.keys()
 
 
-def test_columns_of_other_names_are_said_on_the_command_line(api: QueueingApi) -> None:
+def test_columns_with_other_names_are_mapped_by_options(api: QueueingApi) -> None:
     write([("Phone", "Name", "Id", "Till"), (NUMBERS[0], "Ada", "c-1", "3")])
 
     send_csv(
@@ -132,9 +140,7 @@ def test_columns_of_other_names_are_said_on_the_command_line(api: QueueingApi) -
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_the_delimiter_and_a_byte_order_mark_are_understood(
-    api: QueueingApi, delimiter: str
-) -> None:
+def test_the_delimiter_and_a_byte_order_mark_are_detected(api: QueueingApi, delimiter: str) -> None:
     write([("\ufeffto", "body"), (NUMBERS[0], "One; two, three")], delimiter=delimiter)
 
     send_csv("--from", "+15005550006")
@@ -142,7 +148,7 @@ def test_the_delimiter_and_a_byte_order_mark_are_understood(
     assert [it["body"] for it in api.queued.values()] == ["One; two, three"]
 
 
-def test_a_cell_says_more_than_the_command_line(api: QueueingApi) -> None:
+def test_a_cell_overrides_the_default_of_the_command_line(api: QueueingApi) -> None:
     write([("to", "from"), (NUMBERS[0], "+15005550001"), (NUMBERS[1], "")])
 
     send_csv(*SENDER)
@@ -151,46 +157,46 @@ def test_a_cell_says_more_than_the_command_line(api: QueueingApi) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "arguments", "told"),
+    ("rows", "arguments", "fact"),
     [
-        ([("to", "name"), ("+1", "x")], SENDER, "columns name"),
+        ([("to", "name"), ("+1", "x")], SENDER, ": name."),
         ([("phone",), ("+1",)], SENDER, "--column to="),
-        ([("to",), ("+1",)], (*SENDER, "--column", "reference=id"), "no column id"),
-        ([("to",), ("+1",)], (*SENDER, "--column", "referance=to"), "field referance"),
-        ([("to",), ("+1",)], ("--from", "+1", "--body", "Hello {name}"), "no column name"),
-        ([("to",), ("+1",)], (*SENDER, "--key-column", "id"), "no column id"),
-        ([("to", "to"), ("+1", "+2")], SENDER, "several columns named to"),
-        ([("to", "", "name"), ("+1", "+2", "")], SENDER, "columns (without a name), name"),
-        ([("to",), ("+1",)], ("--from", "+1", "--body", "Hello {name"), "a brace"),
-        ([("to",)], SENDER, "no rows"),
-        ([], SENDER, "no rows"),
+        ([("to",), ("+1",)], (*SENDER, "--column", "reference=id"), "column: id."),
+        ([("to",), ("+1",)], (*SENDER, "--column", "referance=to"), "referance"),
+        ([("to",), ("+1",)], ("--from", "+1", "--body", "Hello {name}"), "column: name."),
+        ([("to",), ("+1",)], (*SENDER, "--key-column", "id"), "column: id."),
+        ([("to", "to"), ("+1", "+2")], SENDER, "list.csv: to."),
+        ([("to", "", "name"), ("+1", "+2", "")], SENDER, "(unnamed), name"),
+        ([("to",), ("+1",)], ("--from", "+1", "--body", "Hello {name"), "{{"),
+        ([("to",)], SENDER, "list.csv has no rows"),
+        ([], SENDER, "list.csv has no rows"),
     ],
 )
-def test_a_file_that_is_not_understood_is_refused_before_anything_is_sent(
-    api: QueueingApi, rows: Sequence[Sequence[str]], arguments: Sequence[str], told: str
+def test_an_invalid_file_is_rejected_before_anything_is_queued(
+    api: QueueingApi, rows: Sequence[Sequence[str]], arguments: Sequence[str], fact: str
 ) -> None:
     write(rows)
 
     ran = send_csv(*arguments)
 
     assert ran.code == 1
-    assert told in ran.err
+    assert fact in ran.err
     assert api.calls == []
 
 
-def test_a_file_that_cannot_be_read_is_named() -> None:
+def test_an_unreadable_file_is_an_error() -> None:
     Path("latin.csv").write_bytes("to,body\n+1,Grüße\n".encode("latin-1"))
     Path("quoted.csv").write_text('to,body\n+1,Hello\n+2,"Hello\n+3,Hello\n')
 
     missing, latin = send_csv(name="nowhere.csv"), send_csv(name="latin.csv")
     quoted = send_csv(name="quoted.csv")
 
-    assert "nowhere.csv cannot be read" in missing.err
-    assert "not UTF-8" in latin.err
+    assert "nowhere.csv" in missing.err
+    assert "latin.csv is not UTF-8" in latin.err
     assert "quoted.csv, line 3" in quoted.err
 
 
-def test_other_columns_can_be_ignored(api: QueueingApi) -> None:
+def test_other_columns_are_ignored_on_request(api: QueueingApi) -> None:
     write([("to", "name"), (NUMBERS[0], "Ada")])
 
     ran = send_csv(*SENDER, "--ignore-other-columns")
@@ -201,17 +207,17 @@ def test_other_columns_can_be_ignored(api: QueueingApi) -> None:
 # --- at most once --------------------------------------------------------------------------------
 
 
-def test_a_thousand_are_asked_for_at_a_time(api: QueueingApi) -> None:
+def test_a_batch_has_at_most_a_thousand_messages(api: QueueingApi) -> None:
     write([("to",), *((number,) for number in NUMBERS)])
 
     ran = send_csv(*SENDER, "--json")
 
     assert api.calls == [1000, 1000, 500]
-    assert ran.json["queued"] == 2500
+    assert (ran.json["queued"], ran.json["invalid"], ran.json["undetermined"]) == (2500, 0, 0)
     assert [it["row"] for it in ran.json["results"]] == list(range(1, 2501))
 
 
-def test_large_messages_are_asked_for_in_smaller_batches(api: QueueingApi) -> None:
+def test_a_batch_stays_below_the_api_s_size_limit(api: QueueingApi) -> None:
     write([("to", "body"), *((number, "x" * 60_000) for number in NUMBERS[:100])])
 
     send_csv("--from", "+15005550006")
@@ -220,7 +226,7 @@ def test_large_messages_are_asked_for_in_smaller_batches(api: QueueingApi) -> No
     assert max(api.calls) * 60_000 < 4 * 1024 * 1024
 
 
-def test_the_same_file_again_has_the_same_keys(api: QueueingApi) -> None:
+def test_the_same_file_has_the_same_keys(api: QueueingApi) -> None:
     write([("to",), (NUMBERS[0],), (NUMBERS[0],)])
 
     send_csv(*SENDER)
@@ -232,7 +238,7 @@ def test_the_same_file_again_has_the_same_keys(api: QueueingApi) -> None:
 
 
 @pytest.mark.parametrize("change", ["another file", "another campaign"])
-def test_another_file_or_campaign_has_other_keys(api: QueueingApi, change: str) -> None:
+def test_another_file_or_campaign_has_different_keys(api: QueueingApi, change: str) -> None:
     write([("to",), (NUMBERS[0],)])
 
     send_csv(*SENDER)
@@ -245,7 +251,7 @@ def test_another_file_or_campaign_has_other_keys(api: QueueingApi, change: str) 
     assert len(api.queued) == sum(api.calls)
 
 
-def test_a_key_column_makes_the_key_whatever_else_the_file_says(api: QueueingApi) -> None:
+def test_a_key_column_alone_determines_the_key(api: QueueingApi) -> None:
     write([("to", "id"), (NUMBERS[0], "c-1"), (NUMBERS[1], "")])
     send_csv(*SENDER, "--key-column", "id")
     write([("to", "id"), (NUMBERS[2], "c-2"), (NUMBERS[0], "c-1")])
@@ -256,7 +262,7 @@ def test_a_key_column_makes_the_key_whatever_else_the_file_says(api: QueueingApi
     assert set(api.queued) == {"c-1", "c-2"}
 
 
-def test_a_column_of_idempotency_keys_is_a_key_column(api: QueueingApi) -> None:
+def test_a_column_named_idempotency_key_is_the_key_column(api: QueueingApi) -> None:
     write([("to", "idempotency_key"), (NUMBERS[0], "k-1")])
 
     send_csv(*SENDER, "--campaign", "spring")
@@ -264,11 +270,11 @@ def test_a_column_of_idempotency_keys_is_a_key_column(api: QueueingApi) -> None:
     assert set(api.queued) == {"spring:k-1"}
 
 
-def test_what_is_not_known_to_be_queued_is_asked_for_again_under_its_key(
+def test_messages_that_were_not_queued_are_repeated(
     api: QueueingApi,
 ) -> None:
     write([("to",), *((number,) for number in NUMBERS[:5])])
-    api.unconfirmed = 2
+    api.not_queued = 2
 
     ran = send_csv(*SENDER)
 
@@ -278,48 +284,48 @@ def test_what_is_not_known_to_be_queued_is_asked_for_again_under_its_key(
 
 
 @pytest.mark.parametrize(
-    "trouble",
-    [None, said(503, {"message": "Service Unavailable"}), said(429, {"message": "Too Many"})],
+    "failure",
+    [
+        None,
+        reply(503, {"message": "Service Unavailable"}),
+        reply(429, {"message": "Too Many"}),
+    ],
 )
-def test_a_batch_whose_answer_is_lost_is_asked_for_again(
-    api: QueueingApi, trouble: Response | None
-) -> None:
+def test_a_failed_batch_is_repeated(api: QueueingApi, failure: Response | None) -> None:
     write([("to",), (NUMBERS[0],)])
-    api.before = [trouble, trouble]
+    api.failures = [failure, failure]
 
     assert send_csv(*SENDER).code == 0
 
 
-def test_a_run_that_cannot_go_on_says_that_it_can_be_repeated(api: QueueingApi) -> None:
+def test_a_run_that_failed_can_be_repeated(api: QueueingApi) -> None:
     write([("to",), *((number,) for number in NUMBERS[:1500])])
-    api.before = [said(503, {"detail": "No message was sent: no secret."})] * 5
+    api.failures = [reply(503, {"detail": "No message was sent: no secret."})] * 5
 
     failed = send_csv(*SENDER, "--json")
     again = send_csv(*SENDER)
 
     assert failed.code == 1
     assert "no secret" in failed.err
-    assert "not sent twice" in failed.err
-    assert (failed.json["queued"], failed.json["open"]) == (0, 1500)
+    assert (failed.json["queued"], failed.json["undetermined"]) == (0, 1500)
     assert (again.code, len(api.queued)) == (0, 1500)
 
 
-def test_ctrl_c_tells_how_far_it_came(api: QueueingApi) -> None:
+def test_an_interrupted_run_reports_its_progress(api: QueueingApi) -> None:
     write([("to",), *((number,) for number in NUMBERS[:1500])])
     api.interrupted_at = 2
 
-    ran = send_csv(*SENDER)
+    ran = send_csv(*SENDER, "--json")
 
     assert ran.code == 130
-    assert "Waiting in SendQueue to be sent: 1000 of 1500 rows." in ran.out
-    assert "500 rows open" in ran.out
+    assert (ran.json["queued"], ran.json["undetermined"]) == (1000, 500)
 
 
-# --- rows with problems --------------------------------------------------------------------------
+# --- invalid rows --------------------------------------------------------------------------------
 
 
-def test_rows_with_problems_are_written_out_with_the_reason(api: QueueingApi) -> None:
-    write([("to", "name"), (NUMBERS[0], "Ada"), ("nobody", "Bob"), (NUMBERS[1], "")], delimiter=";")
+def test_invalid_rows_are_written_to_a_file_with_their_problems(api: QueueingApi) -> None:
+    write([("to", "name"), (NUMBERS[0], "Ada"), (INVALID, "Bob"), (NUMBERS[1], "")], delimiter=";")
 
     ran = send_csv("--from", "+15005550006", "--body", "Hello {name}")
 
@@ -327,18 +333,15 @@ def test_rows_with_problems_are_written_out_with_the_reason(api: QueueingApi) ->
     assert ran.code == 1
     assert len(api.queued) == 1
     assert "list.problems.csv" in ran.out
-    assert written == [
-        "to;name;problem_row;problem",
-        "nobody;Bob;2;to must be a number",
-        f"{NUMBERS[1]};;3;name is empty, and the text needs it",
-    ]
+    assert written[:2] == ["to;name;problem_row;problem", f"{INVALID};Bob;2;to must be a number"]
+    assert written[2].startswith(f"{NUMBERS[1]};;3;name is empty")
 
 
-def test_the_file_of_problems_can_be_put_right_and_sent(api: QueueingApi) -> None:
-    write([("to",), ("nobody",)])
+def test_the_file_of_invalid_rows_can_be_fixed_and_sent(api: QueueingApi) -> None:
+    write([("to",), (INVALID,)])
     send_csv(*SENDER)
     problems = Path("list.problems.csv")
-    problems.write_text(problems.read_text("utf-8").replace("nobody", NUMBERS[0]), "utf-8")
+    problems.write_text(problems.read_text("utf-8").replace(INVALID, NUMBERS[0]), "utf-8")
 
     ran = send_csv(*SENDER, name="list.problems.csv")
 
@@ -346,8 +349,8 @@ def test_the_file_of_problems_can_be_put_right_and_sent(api: QueueingApi) -> Non
     assert [it["to"] for it in api.queued.values()] == [NUMBERS[0]]
 
 
-def test_corrections_in_an_earlier_file_of_problems_are_not_overwritten(api: QueueingApi) -> None:
-    write([("to",), ("nobody",)])
+def test_an_earlier_file_of_invalid_rows_is_not_overwritten(api: QueueingApi) -> None:
+    write([("to",), (INVALID,)])
     Path("list.problems.csv").write_text("mine")
 
     send_csv(*SENDER)
@@ -357,7 +360,7 @@ def test_corrections_in_an_earlier_file_of_problems_are_not_overwritten(api: Que
     assert api.queued == {}
 
 
-def test_a_row_is_named_by_its_line_in_the_file_too() -> None:
+def test_a_problem_names_the_row_and_its_line() -> None:
     Path("list.csv").write_text(f'to,body\n\n{NUMBERS[0]},"On two\nlines"\nnobody,x\n')
 
     ran = send_csv("--from", "+15005550006")
@@ -365,13 +368,13 @@ def test_a_row_is_named_by_its_line_in_the_file_too() -> None:
     assert "row 2 (line 5): to must be a number" in ran.out
 
 
-def test_delimiters_at_the_end_of_each_line_are_no_column() -> None:
+def test_trailing_delimiters_are_ignored() -> None:
     Path("list.csv").write_text(f"to,,\n{NUMBERS[0]},,,\n")
 
     assert send_csv(*SENDER).code == 0
 
 
-def test_a_row_with_too_many_cells_is_a_problem(api: QueueingApi) -> None:
+def test_a_row_with_too_many_cells_is_invalid(api: QueueingApi) -> None:
     Path("list.csv").write_text(f"to,reference\n{NUMBERS[0]},a,b\n{NUMBERS[1]}\n")
 
     ran = send_csv(*SENDER)
@@ -381,10 +384,10 @@ def test_a_row_with_too_many_cells_is_a_problem(api: QueueingApi) -> None:
     assert [it["to"] for it in api.queued.values()] == [NUMBERS[1]]
 
 
-# --- looking first -------------------------------------------------------------------------------
+# --- previewing and progress ---------------------------------------------------------------------
 
 
-def test_a_dry_run_shows_the_messages_and_asks_for_nothing(api: QueueingApi) -> None:
+def test_a_dry_run_shows_the_messages_and_queues_nothing(api: QueueingApi) -> None:
     write([("to", "name"), (NUMBERS[0], "Ada"), (NUMBERS[1], "")])
     arguments = ("--from", "+15005550006", "--body", "Hello {name}", "--dry-run")
 
@@ -396,7 +399,7 @@ def test_a_dry_run_shows_the_messages_and_asks_for_nothing(api: QueueingApi) -> 
     assert [it["row"] for it in as_json.json["problems"]] == [2]
 
 
-def test_a_person_sees_a_bar(api: QueueingApi) -> None:
+def test_a_terminal_shows_a_progress_bar(api: QueueingApi) -> None:
     write([("to",), *((number,) for number in NUMBERS[:10])])
 
     ran = send_csv(*SENDER, terminal=True)
@@ -416,5 +419,7 @@ def test_a_person_sees_a_bar(api: QueueingApi) -> None:
         ("--to", "+1", "--dry-run"),
     ],
 )
-def test_options_for_one_message_and_for_a_file_are_told_apart(arguments: Sequence[str]) -> None:
+def test_options_for_one_message_exclude_those_for_a_file(
+    arguments: Sequence[str],
+) -> None:
     assert run("send", *arguments).code == 2

@@ -1,4 +1,4 @@
-"""`delivery erase` as it is typed; what it does is tested in tests/functions/test_erasing.py."""
+"""The command `delivery erase`; tests/functions/test_erasing.py tests the erasure itself."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from delivery.storage.messages import MessageStore
 from tests.builders import an_update
 from tests.cloudformation import create_table
 from tests.made_once import shared_client
-from tests.support.command_line import AStack, Ran, run, signed_in
+from tests.support.command_line import CommandResult, StackDescription, run, signed_in
 
 NUMBER = "+15558675310"
 
 
 @dataclass
-class AnOperator:
-    """With a stack whose tables are moto's, and one message in them."""
+class EraseRig:
+    """A stack whose tables are moto's, with one message to NUMBER."""
 
     tables: DynamoDBClient
     environment: dict[str, str]
 
-    def erase(self, *arguments: str, **options: Any) -> Ran:
+    def erase(self, *arguments: str, **options: Any) -> CommandResult:
         return run("erase", *arguments, environment=self.environment, **options)
 
     @property
@@ -33,13 +33,13 @@ class AnOperator:
 
 
 @pytest.fixture
-def operator() -> Iterator[AnOperator]:
+def rig() -> Iterator[EraseRig]:
     with mock_aws():
         tables = shared_client("dynamodb")
         create_table(tables, "MessagesTable", "messages")
         create_table(tables, "SendRequestsTable", "requests")
         MessageStore(tables, "messages").record(an_update("delivered", to=NUMBER))
-        stack = AStack(
+        stack = StackDescription(
             outputs={
                 "MessagesApiUrl": "https://api.example.com",
                 "MessagesTableName": "messages",
@@ -47,67 +47,65 @@ def operator() -> Iterator[AnOperator]:
             resources={"SendRequestsTable": ("AWS::DynamoDB::Table", "requests")},
         )
         with signed_in(stack) as environment:
-            yield AnOperator(tables, environment)
+            yield EraseRig(tables, environment)
 
 
-def test_a_person_is_asked_before_anything_is_erased(operator: AnOperator) -> None:
-    ran = operator.erase(NUMBER, "--tables-only", terminal=True, stdin="n\n")
+def test_nothing_is_erased_if_the_operator_answers_no(rig: EraseRig) -> None:
+    ran = rig.erase(NUMBER, "--tables-only", terminal=True, stdin="n\n")
 
     assert ran.code == 1
     assert "1 message and 0 requests" in ran.out
     assert NUMBER in ran.out
-    assert not operator.is_erased
+    assert not rig.is_erased
 
 
-def test_whoever_says_yes_is_told_what_was_erased_and_where_else_to_look(
-    operator: AnOperator,
-) -> None:
-    ran = operator.erase(NUMBER, "--tables-only", terminal=True, stdin="y\n")
+def test_the_data_is_erased_if_the_operator_answers_yes(rig: EraseRig) -> None:
+    ran = rig.erase(NUMBER, "--tables-only", terminal=True, stdin="y\n")
 
     assert ran.code == 0
-    assert operator.is_erased
+    assert rig.is_erased
     assert "docs/privacy.md" in " ".join(ran.out.split())
 
 
-def test_a_program_has_to_confirm_it_on_the_command_line(operator: AnOperator) -> None:
-    refused = operator.erase(NUMBER, "--tables-only", "--json")
-    assert not operator.is_erased
-    done = operator.erase(NUMBER, "--tables-only", "--json", "--yes")
+def test_a_program_must_confirm_with_yes(rig: EraseRig) -> None:
+    unconfirmed = rig.erase(NUMBER, "--tables-only", "--json")
+    erased_without_yes = rig.is_erased
+    confirmed = rig.erase(NUMBER, "--tables-only", "--json", "--yes")
 
-    assert refused.code == 1
-    assert "--yes" in refused.err
-    assert done.json["erased"] == 1
-    assert done.json["left"] == []
-    assert operator.is_erased
+    assert unconfirmed.code == 1
+    assert "--yes" in unconfirmed.err
+    assert not erased_without_yes
+    assert (confirmed.json["erased"], confirmed.json["left"]) == (1, [])
+    assert rig.is_erased
 
 
-def test_what_there_is_can_be_counted_first(operator: AnOperator) -> None:
-    ran = operator.erase("001 (555) 867-5310", "--tables-only", "--dry-run", "--json")
+def test_a_dry_run_counts_the_data_and_erases_nothing(rig: EraseRig) -> None:
+    ran = rig.erase("001 (555) 867-5310", "--tables-only", "--dry-run", "--json")
 
     assert ran.json["found"] == {"messages": 1, "requests": 0, "at_twilio": 0}
     assert NUMBER in ran.json["addresses"]
-    assert not operator.is_erased
+    assert not rig.is_erased
 
 
-def test_nothing_is_erased_here_while_twilios_secret_cannot_be_read(operator: AnOperator) -> None:
-    ran = operator.erase(NUMBER, "--yes")
+def test_nothing_is_erased_if_the_twilio_secret_cannot_be_read(rig: EraseRig) -> None:
+    ran = rig.erase(NUMBER, "--yes")
 
     assert ran.code == 1
     assert "--tables-only" in ran.err
-    assert not operator.is_erased
+    assert not rig.is_erased
 
 
-def test_what_is_no_number_is_refused_with_the_fix(operator: AnOperator) -> None:
-    ran = operator.erase("5558675310", "--yes")
-
-    assert ran.code == 1
-    assert "country's code" in ran.err
-
-
-def test_an_erasure_that_could_not_be_done_may_be_repeated(operator: AnOperator) -> None:
-    operator.tables.delete_table(TableName="requests")
-
-    ran = operator.erase(NUMBER, "--tables-only", "--yes")
+def test_an_invalid_number_is_rejected(rig: EraseRig) -> None:
+    ran = rig.erase("5558675310", "--yes")
 
     assert ran.code == 1
-    assert "Run the command again" in ran.err
+    assert "5558675310" in ran.err
+
+
+def test_a_table_that_cannot_be_read_is_an_error(rig: EraseRig) -> None:
+    rig.tables.delete_table(TableName="requests")
+
+    ran = rig.erase(NUMBER, "--tables-only", "--yes")
+
+    assert ran.code == 1
+    assert "Repeat the command" in ran.err

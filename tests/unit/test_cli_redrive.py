@@ -1,4 +1,4 @@
-"""`delivery redrive`: dead letters go back, with the id under which they were asked for."""
+"""`delivery redrive`: dead letters return to their queues, with their old ids as keys."""
 
 import json
 from collections.abc import Iterator
@@ -9,25 +9,25 @@ import pytest
 from moto import mock_aws
 from mypy_boto3_sqs import SQSClient
 
-from delivery_cli.commands.redrive.dead_letter import KeyDoesNotFit, with_key
+from delivery_cli.commands.redrive.dead_letter import with_key
 from tests.made_once import shared_client
-from tests.support.command_line import AStack, Ran, run, signed_in
+from tests.support.command_line import CommandResult, StackDescription, run, signed_in
 
 NUMBER = "+15558675310"
-LONGEST = 64 * 1024
+MAX_LENGTH = 64 * 1024
 
 
 @dataclass
 class Queues:
-    """The four queues that take part, in moto."""
+    """The dead-letter queues and their targets, in moto."""
 
     client: SQSClient
     urls: dict[str, str]
     environment: dict[str, str]
-    stack: AStack
+    stack: StackDescription
 
     def put(self, queue: str, *bodies: Any) -> list[str]:
-        """Put messages there: their ids."""
+        """Send messages to a queue, and return their ids."""
         texts = [it if isinstance(it, str) else json.dumps(it) for it in bodies]
         return [
             self.client.send_message(QueueUrl=self.urls[queue], MessageBody=it)["MessageId"]
@@ -35,7 +35,7 @@ class Queues:
         ]
 
     def take(self, queue: str) -> list[str]:
-        """The bodies of the messages that can be received there now."""
+        """Receive what is visible in a queue, and return the bodies."""
         bodies: list[str] = []
         while found := self.client.receive_message(
             QueueUrl=self.urls[queue], MaxNumberOfMessages=10
@@ -43,20 +43,20 @@ class Queues:
             bodies += [it["Body"] for it in found]
         return bodies
 
-    def redrive(self, *arguments: str, **options: Any) -> Ran:
+    def redrive(self, *arguments: str, **options: Any) -> CommandResult:
         return run("redrive", *arguments, environment=self.environment, **options)
 
 
 @pytest.fixture
 def queues(monkeypatch: pytest.MonkeyPatch) -> Iterator[Queues]:
     monkeypatch.setattr(
-        "delivery_cli.commands.redrive.dead_letters._WAIT_SECONDS", 0
-    )  # moto hides nothing for long
+        "delivery_cli.commands.redrive.dead_letter_queue._WAIT_SECONDS", 0
+    )  # moto has no servers to sample
     names = ("SendQueue", "SendDeadLetterQueue", "CallbackQueue", "CallbackDeadLetterQueue")
     with mock_aws():
         client = shared_client("sqs")
         urls = {name: client.create_queue(QueueName=name)["QueueUrl"] for name in names}
-        stack = AStack(
+        stack = StackDescription(
             outputs={"MessagesApiUrl": "https://api.example.com"},
             resources={name: ("AWS::SQS::Queue", url) for name, url in urls.items()},
         )
@@ -64,10 +64,10 @@ def queues(monkeypatch: pytest.MonkeyPatch) -> Iterator[Queues]:
             yield Queues(client, urls, environment, stack)
 
 
-# --- what goes along -----------------------------------------------------------------------------
+# --- idempotency keys ----------------------------------------------------------------------------
 
 
-def test_a_request_without_a_key_gets_its_old_id_as_its_key(queues: Queues) -> None:
+def test_a_request_without_a_key_gets_its_message_id_as_key(queues: Queues) -> None:
     (old_id,) = queues.put("SendDeadLetterQueue", {"to": NUMBER, "body": "Hello"})
 
     ran = queues.redrive("send", "--yes", "--json")
@@ -79,7 +79,7 @@ def test_a_request_without_a_key_gets_its_old_id_as_its_key(queues: Queues) -> N
     assert ran.json["queues"][0]["redriven"] == 1
 
 
-def test_a_request_with_a_key_of_its_own_goes_back_as_it_is(queues: Queues) -> None:
+def test_a_request_with_a_key_is_redriven_unchanged(queues: Queues) -> None:
     text = '{ "idempotency_key" : "order-1",\n"to":"+15558675310" }'
     queues.put("SendDeadLetterQueue", text)
 
@@ -88,7 +88,7 @@ def test_a_request_with_a_key_of_its_own_goes_back_as_it_is(queues: Queues) -> N
     assert queues.take("SendQueue") == [text]
 
 
-def test_a_status_goes_back_as_it_is(queues: Queues) -> None:
+def test_a_status_update_is_redriven_unchanged(queues: Queues) -> None:
     queues.put("CallbackDeadLetterQueue", {"message_sid": "SM1", "status": "sent"})
 
     queues.redrive("callbacks", "--yes")
@@ -110,67 +110,71 @@ def test_a_status_goes_back_as_it_is(queues: Queues) -> None:
         '{"body": "Grüße"}',
     ],
 )
-def test_nothing_but_the_key_is_added(body: str) -> None:
-    keyed = json.loads(with_key(body, "id-1"))
+def test_only_the_key_is_added_to_a_request(body: str) -> None:
+    keyed = with_key(body, "id-1")
 
-    assert keyed == json.loads(body) | {"idempotency_key": "id-1"}
+    assert keyed is not None
+    assert json.loads(keyed) == json.loads(body) | {"idempotency_key": "id-1"}
 
 
 @pytest.mark.parametrize(
     "body",
     ["no json", "[1]", '"text"', "", '{"idempotency_key": "mine"}', '{"idempotency_key":""}'],
 )
-def test_what_has_a_key_or_is_no_request_stays_as_it_is(body: str) -> None:
+def test_a_request_with_a_key_or_a_body_that_is_no_request_is_unchanged(body: str) -> None:
     assert with_key(body, "id-1") == body
 
 
-def test_a_request_that_the_key_would_make_too_large_is_left(queues: Queues) -> None:
+def test_a_request_that_is_too_large_with_its_key_is_not_redriven(queues: Queues) -> None:
     body = json.dumps({"to": NUMBER, "body": ""})
-    full = json.dumps({"to": NUMBER, "body": "x" * (LONGEST - len(body))})
+    full = json.dumps({"to": NUMBER, "body": "x" * (MAX_LENGTH - len(body))})
     (old_id,) = queues.put("SendDeadLetterQueue", full)
 
-    ran = queues.redrive("send", "--yes")
+    ran = queues.redrive("send", "--yes", "--json")
 
     assert ran.code == 1
-    assert f"{old_id} stays" in ran.out
+    assert [it["message_id"] for it in ran.json["queues"][0]["failed"]] == [old_id]
     assert queues.take("SendQueue") == []
-    with pytest.raises(KeyDoesNotFit):
-        with_key(full, old_id)
+    assert with_key(full, old_id) is None
 
 
-def test_what_was_too_large_before_is_not_held_back(queues: Queues) -> None:
-    too_large = json.dumps({"body": "x" * LONGEST})
+def test_a_request_that_is_too_large_without_a_key_is_redriven(queues: Queues) -> None:
+    too_large = json.dumps({"body": "x" * MAX_LENGTH})
     queues.put("SendDeadLetterQueue", too_large)
 
     assert queues.redrive("send", "--yes").code == 0
 
 
-# --- how many, and when --------------------------------------------------------------------------
+# --- redriving and previewing --------------------------------------------------------------------
 
 
-def test_every_dead_letter_goes_back_however_many_and_large_there_are(queues: Queues) -> None:
+def test_all_messages_are_redriven_in_several_batches(queues: Queues) -> None:
     bodies = [{"to": NUMBER, "reference": f"r-{n}", "body": "x" * 30_000} for n in range(23)]
     queues.put("SendDeadLetterQueue", *bodies)
 
-    ran = queues.redrive("--yes")
+    ran = queues.redrive("--yes", "--json")
 
+    sends, callbacks = ran.json["queues"]
     moved = sorted(json.loads(it)["reference"] for it in queues.take("SendQueue"))
     assert moved == sorted(f"r-{n}" for n in range(23))
-    assert "23 moved to SendQueue" in ran.out
-    assert "CallbackDeadLetterQueue is empty" in ran.out
+    assert (sends["queue"], sends["target"]) == ("SendDeadLetterQueue", "SendQueue")
+    assert (sends["found"], sends["redriven"], callbacks["found"]) == (23, 23, 0)
 
 
-def test_what_comes_back_ends_the_redrive(queues: Queues) -> None:
+def test_a_message_that_returns_ends_the_redrive(queues: Queues) -> None:
     queues.stack.resources["SendQueue"] = queues.stack.resources["SendDeadLetterQueue"]
     queues.put("SendDeadLetterQueue", {"to": NUMBER})
 
-    ran = queues.redrive("send", "--yes")
+    ran = queues.redrive("send", "--yes", "--json")
 
+    (result,) = ran.json["queues"]
     assert ran.code == 1
-    assert "came back" in ran.out
+    assert (result["redriven"], len(result["failed"])) == (1, 1)
 
 
-def test_a_dry_run_shows_what_there_is_and_leaves_it_there(queues: Queues) -> None:
+def test_a_dry_run_shows_ids_but_no_texts_and_moves_nothing(
+    queues: Queues,
+) -> None:
     own, old = queues.put(
         "SendDeadLetterQueue",
         {"to": NUMBER, "body": "A secret", "idempotency_key": "order-1"},
@@ -181,28 +185,29 @@ def test_a_dry_run_shows_what_there_is_and_leaves_it_there(queues: Queues) -> No
     ran, as_json = queues.redrive("--dry-run"), queues.redrive("--dry-run", "--json")
 
     sends, callbacks = as_json.json["queues"]
-    keys = {it["message_id"]: it["idempotency_key"] for it in sends["letters"]}
+    keys = {it["message_id"]: it["idempotency_key"] for it in sends["messages"]}
     assert ran.code == 0
     assert keys == {own: "order-1", old: old}
-    assert "come back" in callbacks["letters"][0]["problem"]
+    assert "problem" in callbacks["messages"][0]
+    assert own in ran.out
     assert "A secret" not in ran.out + as_json.out
     assert len(queues.take("SendDeadLetterQueue")) == 2
 
 
-def test_nothing_is_moved_unless_somebody_says_yes(queues: Queues) -> None:
+def test_nothing_is_redriven_without_confirmation(queues: Queues) -> None:
     queues.put("SendDeadLetterQueue", {"to": NUMBER})
 
-    program = queues.redrive()
-    person = queues.redrive(terminal=True, stdin="n\n")
-    nobody = queues.redrive(terminal=True, stdin="")
+    not_a_terminal = queues.redrive()
+    answered_no = queues.redrive(terminal=True, stdin="n\n")
+    end_of_input = queues.redrive(terminal=True, stdin="")
 
-    assert (program.code, person.code, nobody.code) == (1, 1, 1)
-    assert "--yes" in program.err
-    assert "1 of SendDeadLetterQueue" in person.out
+    assert (not_a_terminal.code, answered_no.code, end_of_input.code) == (1, 1, 1)
+    assert "--yes" in not_a_terminal.err
+    assert "SendDeadLetterQueue" in answered_no.out
     assert queues.take("SendQueue") == []
 
 
-def test_a_person_who_says_yes_gets_it_done(queues: Queues) -> None:
+def test_messages_are_redriven_if_the_operator_answers_yes(queues: Queues) -> None:
     queues.put("SendDeadLetterQueue", {"to": NUMBER})
 
     ran = queues.redrive(terminal=True, stdin="y\n")
@@ -215,21 +220,21 @@ def test_empty_queues_need_no_confirmation(queues: Queues) -> None:
     assert queues.redrive().code == 0
 
 
-def test_what_somebody_has_received_is_told(queues: Queues) -> None:
+def test_messages_in_flight_are_counted(queues: Queues) -> None:
     queues.put("SendDeadLetterQueue", {"to": NUMBER})
     queues.client.receive_message(
         QueueUrl=queues.urls["SendDeadLetterQueue"], VisibilityTimeout=300
     )
 
-    ran = queues.redrive("send")
+    ran = queues.redrive("send", "--json")
 
-    assert "1 hidden" in ran.out
+    assert ran.json["queues"][0]["in_flight"] == 1
 
 
-def test_a_stack_without_such_a_queue_is_told(queues: Queues) -> None:
+def test_a_stack_without_the_queue_is_reported_as_too_old(queues: Queues) -> None:
     del queues.stack.resources["SendDeadLetterQueue"]
 
     ran = queues.redrive()
 
     assert ran.code == 1
-    assert "no SendDeadLetterQueue: it is older than this command" in ran.err
+    assert "SendDeadLetterQueue" in ran.err

@@ -1,1 +1,1 @@
-"""`send --csv`: a message for each row of a file, once, however often the command is repeated."""
+"""`delivery send --csv`: queues a message for each row of a file, at most once per row."""

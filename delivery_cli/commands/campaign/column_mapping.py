@@ -1,170 +1,169 @@
-"""What the columns of a sheet mean, and the request that each row makes."""
+"""What the columns of a CSV file mean, and the send request of each row."""
 
+import argparse
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
-from delivery_cli.commands.campaign.csv_file import Row, Sheet, listed
+from delivery_cli.commands.campaign.csv_file import CsvFile, Row, format_columns
 from delivery_cli.commands.campaign.problem_file import PROBLEM_COLUMNS
 from delivery_cli.errors import CommandError
-from delivery_cli.fields import NAMES, value_of
+from delivery_cli.fields import KEY_FIELD, NAMES, parse_field
 from delivery_cli.messages_api import Json
-from delivery_cli.terminal_text import visible
+from delivery_cli.terminal_text import escape_controls
 
-_CONTEXT: Final = "context."
-_BRACES: Final = re.compile(r"\{\{|\}\}|\{([^{}]+)\}|[{}]")
+_CONTEXT_PREFIX: Final = "context."
+_PLACEHOLDER: Final = re.compile(r"\{\{|\}\}|\{([^{}]+)\}|[{}]")
 
 
-class Unfit(ValueError):
-    """A row makes no request; says why."""
+class InvalidRow(ValueError):
+    """The row cannot be sent; the message states the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """What each column of a sheet means.
+class ColumnMapping:
+    """Maps the columns of a file to the fields of a send request.
 
-    `fields` and `context` are columns by the API's names; `body` is a text with {column} in it;
-    `fixed` goes into every row that does not say otherwise.
+    `fields` and `context` map names of the API to columns; `body` is a text with {COLUMN}
+    placeholders; `defaults` are fields for rows whose own cell is missing or empty.
     """
 
-    sheet: Sheet
+    file: CsvFile
     fields: Mapping[str, str]
     context: Mapping[str, str]
-    fixed: Json
+    defaults: Json
     body: str | None
     key_column: str | None
     campaign: str
 
     @classmethod
-    def of(  # noqa: PLR0913 -- what the command line can say about a file
-        cls,
-        sheet: Sheet,
-        *,
-        mapped: Mapping[str, str],
-        fixed: Json,
-        body: str | None,
-        key_column: str | None,
-        campaign: str,
-        ignores_others: bool,
+    def from_options(
+        cls, file: CsvFile, options: argparse.Namespace, *, defaults: Json, body: str | None
     ) -> Self:
-        """Find out what each column is for.
+        """Return the mapping that the command line describes.
 
         Raises:
-            CommandError: one is for nothing, or one that is named does not exist.
+            CommandError: a named column does not exist, or a column maps to nothing.
         """
-        fields, context = _meanings(sheet.columns, mapped)
+        fields, context = _match(file.columns, dict(options.column))
         if body is not None:
             fields.pop("body", None)
-        named_so = fields.pop("idempotency_key", None)
-        layout = cls(
-            sheet=sheet,
+        key_column = fields.pop(KEY_FIELD, None)
+        mapping = cls(
+            file=file,
             fields=fields,
             context=context,
-            fixed=fixed,
+            defaults=defaults,
             body=body,
-            key_column=key_column or named_so,
-            campaign=campaign,
+            key_column=options.key_column or key_column,
+            campaign=options.campaign,
         )
-        layout._check(ignores_others=ignores_others)
-        return layout
+        mapping._check(ignore_other_columns=options.ignore_other_columns)
+        return mapping
 
-    def request(self, row: Row) -> Json:
-        """What is asked for with this row.
-
-        Its idempotency key is of the campaign's name and of the key column, or of the whole file's
-        content and the row's number: the same again for the same file, whatever was taken of it
-        before.
+    def document(self, row: Row) -> Json:
+        """Return the send request of a row, with its idempotency key.
 
         Raises:
-            Unfit: the row makes no request.
+            InvalidRow: the row cannot be sent.
         """
         if row.has_surplus:
-            raise Unfit("it has more cells than the header has columns")
+            raise InvalidRow("it has more cells than the header has columns")
         cells = row.cells
-        said = {name: column for name, column in self.fields.items() if cells[column]}
-        document = self.fixed | {name: value_of(name, cells[it]) for name, it in said.items()}
+        given = {name: cells[column] for name, column in self.fields.items() if cells[column]}
+        document = self.defaults | {name: parse_field(name, it) for name, it in given.items()}
         if self.body is not None:
-            document["body"] = _filled(self.body, cells)
+            document["body"] = _fill_placeholders(self.body, cells)
         context = {name: cells[column] for name, column in self.context.items() if cells[column]}
         if context:
             document["context"] = {**document.get("context", {}), **context}
-        return document | {"idempotency_key": self._key(row)}
+        return document | {KEY_FIELD: self._key(row)}
 
     def _key(self, row: Row) -> str:
-        parts = [self.campaign] if self.campaign else []
-        if self.key_column is None:
-            return ":".join([*parts, f"csv-{self.sheet.digest[:32]}", str(row.number)])
-        if not row.cells[self.key_column]:
-            raise Unfit(f"{self.key_column} is empty, and it is the row's key")
-        return ":".join([*parts, row.cells[self.key_column]])
+        """Return the row's idempotency key, the same whenever the file is sent again.
 
-    def _check(self, *, ignores_others: bool) -> None:
-        columns = self.sheet.columns
+        Without a key column it is derived from the content of the whole file and the row number.
+        """
+        prefix = [self.campaign] if self.campaign else []
+        if self.key_column is None:
+            return ":".join([*prefix, f"csv-{self.file.digest[:32]}", str(row.number)])
+        if not row.cells[self.key_column]:
+            raise InvalidRow(f"{self.key_column} is empty, but it is the key column")
+        return ":".join([*prefix, row.cells[self.key_column]])
+
+    def _check(self, *, ignore_other_columns: bool) -> None:
+        columns = self.file.columns
         if "to" not in self.fields:
             raise CommandError(
-                "No column says who gets the messages.",
-                f"Name it with --column to=COLUMN; there are {listed(columns)}.",
+                "No column for the recipient.",
+                f"Name it with --column to=COLUMN. Columns: {format_columns(columns)}.",
             )
-        named = {*self.fields.values(), *self.context.values(), *_columns_in(self.body or "")}
+        used = {*self.fields.values(), *self.context.values(), *_columns_in(self.body or "")}
         if self.key_column is not None:
-            named.add(self.key_column)
-        if missing := sorted(named.difference(columns)):
+            used.add(self.key_column)
+        if missing := sorted(used.difference(columns)):
             raise CommandError(
-                f"The file has no column {listed(missing)}.", f"It has {listed(columns)}."
+                f"No such column: {format_columns(missing)}.",
+                f"Columns of the file: {format_columns(columns)}.",
             )
-        others = [it for it in columns if it not in {*named, *PROBLEM_COLUMNS}]
-        if others and not ignores_others:
+        others = [it for it in columns if it not in {*used, *PROBLEM_COLUMNS}]
+        if others and not ignore_other_columns:
             raise CommandError(
-                f"Nothing is said about the columns {listed(others)}.",
-                "Say what they are (--column FIELD=COLUMN), use them in the text "
-                "(--body 'Hello {COLUMN}'), or leave them out with --ignore-other-columns.",
+                f"Columns that map to no field: {format_columns(others)}.",
+                "Map them with --column FIELD=COLUMN, use them in the text (--body 'Hello "
+                "{COLUMN}'), or add --ignore-other-columns.",
             )
 
 
-def _meanings(
-    columns: Sequence[str], mapped: Mapping[str, str]
+def _match(
+    columns: Sequence[str], explicit: Mapping[str, str]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """The columns that are fields, and those that are context, by the API's names.
+    """Return the columns of fields and those of the context, each by the API's name.
 
     Raises:
-        CommandError: `mapped` names a field that there is not.
+        CommandError: `explicit` names an unknown field.
     """
-    fields = {name: name for name in NAMES if name in columns and name not in mapped.values()}
-    context = {name.removeprefix(_CONTEXT): name for name in columns if name.startswith(_CONTEXT)}
-    for name, column in mapped.items():
-        if name.startswith(_CONTEXT):
-            context[name.removeprefix(_CONTEXT)] = column
+    fields = {name: name for name in NAMES if name in columns and name not in explicit.values()}
+    context = {
+        name.removeprefix(_CONTEXT_PREFIX): name
+        for name in columns
+        if name.startswith(_CONTEXT_PREFIX)
+    }
+    for name, column in explicit.items():
+        if name.startswith(_CONTEXT_PREFIX):
+            context[name.removeprefix(_CONTEXT_PREFIX)] = column
         elif name in NAMES:
             fields[name] = column
         else:
             raise CommandError(
-                f"--column names a field {visible(name)}, and there is none.",
-                f"There are {', '.join(NAMES)}, and context.NAME.",
+                f"Unknown field in --column: {escape_controls(name)}.",
+                f"Fields: {', '.join(NAMES)} and context.NAME.",
             )
     return fields, context
 
 
 def _columns_in(body: str) -> list[str]:
-    """The columns that a text names.
+    """Return the columns of the text's placeholders.
 
     Raises:
-        CommandError: it has a brace that names none, as when one is forgotten.
+        CommandError: a brace belongs to no placeholder.
     """
-    matches = list(_BRACES.finditer(body))
+    matches = list(_PLACEHOLDER.finditer(body))
     if any(match[0] in {"{", "}"} for match in matches):
         raise CommandError(
-            "The text has a brace that belongs to no {COLUMN}.", "For a brace write it twice."
+            "Unmatched brace in the text: expected {COLUMN}.",
+            "Double a brace that is part of the text: {{ or }}.",
         )
     return [match[1] for match in matches if match[1]]
 
 
-def _filled(body: str, cells: Mapping[str, str]) -> str:
+def _fill_placeholders(body: str, cells: Mapping[str, str]) -> str:
     def fill(match: re.Match[str]) -> str:
         if not match[1]:
-            return match[0][0]  # of two braces one
+            return match[0][0]  # a doubled brace
         if not cells[match[1]]:
-            raise Unfit(f"{match[1]} is empty, and the text needs it")
+            raise InvalidRow(f"{match[1]} is empty, but the text contains it")
         return cells[match[1]]
 
-    return _BRACES.sub(fill, body)
+    return _PLACEHOLDER.sub(fill, body)

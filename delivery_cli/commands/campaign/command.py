@@ -1,5 +1,6 @@
-"""Sends a file of messages, or shows what would be asked for."""
+"""The options of `delivery send --csv`, and its result."""
 
+import argparse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -7,64 +8,101 @@ from typing import Final
 from rich.console import RenderableType
 from rich.text import Text
 
-from delivery_cli.commands.campaign.column_mapping import Layout, Unfit
+from delivery_cli.arguments import add_pairs, not_empty
+from delivery_cli.commands.campaign.column_mapping import ColumnMapping, InvalidRow
 from delivery_cli.commands.campaign.csv_file import Row
-from delivery_cli.commands.campaign.problem_file import write_problems
-from delivery_cli.commands.campaign.submission import Tally, queue_all
-from delivery_cli.message_view import draw_pairs
+from delivery_cli.commands.campaign.problem_file import write_problem_file
+from delivery_cli.commands.campaign.submission import Submission, submit
+from delivery_cli.message_view import render_pairs
 from delivery_cli.messages_api import Json, MessagesApi
-from delivery_cli.output import Screen
-from delivery_cli.terminal_text import counted, visible
+from delivery_cli.output import Output
+from delivery_cli.terminal_text import escape_controls, format_count
 
-_SHOWN: Final = 3
+OPTIONS: Final = ("column", "key_column", "campaign", "ignore_other_columns", "dry_run")
+_MAX_EXAMPLES: Final = 3
 
 
-def send_all(screen: Screen, api: MessagesApi, file: Path, layout: Layout) -> int:
-    """Queue every row: 0 if all were taken, else 1; what became of them is shown however it ends.
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that only apply to a CSV file."""
+    group = command.add_argument_group(
+        "many messages (--csv)",
+        "The file is CSV in UTF-8 with a header. A column with the name of an API field is that "
+        "field; a column context.NAME is part of the context. {COLUMN} in --body is replaced by "
+        "the row's cell.",
+    )
+    add_pairs(
+        group,
+        "--column",
+        metavar="FIELD=COLUMN",
+        help="read the field from a column with another name; repeatable",
+    )
+    group.add_argument(
+        "--key-column",
+        metavar="COLUMN",
+        type=not_empty,
+        help="column with the idempotency key, such as a customer number (default: derived from "
+        "the file's content and the row number)",
+    )
+    group.add_argument(
+        "--campaign",
+        metavar="NAME",
+        default="",
+        help="prefix of every key: send the same file once more under another name",
+    )
+    group.add_argument(
+        "--ignore-other-columns", action="store_true", help="ignore columns that map to no field"
+    )
+    group.add_argument("--dry-run", action="store_true", help="show the messages; queue nothing")
 
-    Rows with problems are written to a file beside this one, with the reason.
+
+def run(
+    options: argparse.Namespace, output: Output, api: MessagesApi, mapping: ColumnMapping
+) -> int:
+    """Queue the rows of `--csv`, or preview them; returns the exit code.
+
+    The result is also written if the run fails or is interrupted.
     """
-    tally = Tally(len(layout.sheet.rows))
+    file = mapping.file
+    if options.dry_run:
+        return _preview(output, mapping)
+    submission = Submission(len(file.rows))
     try:
-        with screen.progress(f"Queueing {file.name}", tally.rows) as reached:
-            queue_all(api, layout, tally, reached=reached)
+        with output.progress(f"Queueing {options.csv.name}", submission.rows) as report_done:
+            submit(api, mapping, submission, report_done=report_done)
     finally:
-        problems_file = write_problems(file, layout.sheet, tally.problems)
-        screen.result(_as_json(tally, problems_file), _drawn(tally, problems_file))
-    return 1 if tally.problems else 0
+        problem_file = write_problem_file(options.csv, file, submission.problems)
+        output.result(_as_json(submission, problem_file), _render(submission, problem_file))
+    return 1 if submission.problems else 0
 
 
-def show_all(screen: Screen, layout: Layout) -> int:
-    """Show what would be asked for, and ask for nothing: 1 if a row has a problem."""
+def _preview(output: Output, mapping: ColumnMapping) -> int:
     documents: dict[Row, Json] = {}
     problems: dict[Row, str] = {}
-    for row in layout.sheet.rows:
+    for row in mapping.file.rows:
         try:
-            documents[row] = layout.request(row)
-        except Unfit as unfit:
-            problems[row] = str(unfit)
-    screen.result(
-        {
-            "dry_run": True,
-            "rows": len(layout.sheet.rows),
-            "messages": list(documents.values()),
-            "problems": [_problem(row, problem) for row, problem in problems.items()],
-        },
-        _drawn_dry(documents, problems),
-    )
+            documents[row] = mapping.document(row)
+        except InvalidRow as error:
+            problems[row] = str(error)
+    result = {
+        "dry_run": True,
+        "rows": len(mapping.file.rows),
+        "messages": list(documents.values()),
+        "problems": [_problem(row, problem) for row, problem in problems.items()],
+    }
+    output.result(result, _render_preview(documents, problems))
     return 1 if problems else 0
 
 
-def _as_json(tally: Tally, problems_file: Path | None) -> Json:
-    taken = [{"row": row.number, "request_id": it} for row, it in tally.request_ids.items()]
-    refused = [_problem(row, problem) for row, problem in tally.problems.items()]
+def _as_json(submission: Submission, problem_file: Path | None) -> Json:
+    queued = [{"row": row.number, "request_id": it} for row, it in submission.request_ids.items()]
+    invalid = [_problem(row, problem) for row, problem in submission.problems.items()]
     return {
-        "rows": tally.rows,
-        "queued": len(taken),
-        "invalid": len(refused),
-        "open": tally.open,
-        "problems_file": str(problems_file) if problems_file else None,
-        "results": sorted([*taken, *refused], key=lambda it: it["row"]),
+        "rows": submission.rows,
+        "queued": len(queued),
+        "invalid": len(invalid),
+        "undetermined": submission.undetermined,
+        "problems_file": str(problem_file) if problem_file else None,
+        "results": sorted([*queued, *invalid], key=lambda it: it["row"]),
     }
 
 
@@ -72,32 +110,32 @@ def _problem(row: Row, problem: str) -> Json:
     return {"row": row.number, "line": row.line, "problem": problem}
 
 
-def _drawn(tally: Tally, problems_file: Path | None) -> Iterator[RenderableType]:
-    taken, refused = len(tally.request_ids), len(tally.problems)
-    style = "green" if taken == tally.rows else "yellow"
-    yield Text(f"Waiting in SendQueue to be sent: {taken} of {counted(tally.rows, 'row')}.", style)
-    if problems_file:
-        yield Text(f"{counted(refused, 'row')} cannot be sent: {problems_file} says why.", "red")
-        yield from _drawn_problems(tally.problems)
-        yield Text("  Put them right there, and send that file.")
-    if tally.open:
-        rows = counted(tally.open, "row")
-        yield Text(f"{rows} open: repeat the same command, nothing is sent twice.", "red")
+def _render(submission: Submission, problem_file: Path | None) -> Iterator[RenderableType]:
+    queued, invalid = len(submission.request_ids), len(submission.problems)
+    style = "green" if queued == submission.rows else "yellow"
+    yield Text(f"Queued {queued} of {format_count(submission.rows, 'row')}.", style)
+    if problem_file:
+        yield Text(f"{format_count(invalid, 'invalid row')}, written to {problem_file}:", "red")
+        yield from _render_problems(submission.problems)
+        yield Text("  Fix the rows in that file, and send it.")
+    if submission.undetermined:
+        rows = format_count(submission.undetermined, "row")
+        yield Text(f"{rows} undetermined. Repeat the command; no row is sent twice.", "red")
 
 
-def _drawn_dry(
+def _render_preview(
     documents: Mapping[Row, Json], problems: Mapping[Row, str]
 ) -> Iterator[RenderableType]:
-    rows = counted(len(documents) + len(problems), "row")
-    yield Text(f"{len(documents)} of {rows} would be asked for.", style="bold")
-    for row, document in list(documents.items())[:_SHOWN]:
+    rows = format_count(len(documents) + len(problems), "row")
+    yield Text(f"{len(documents)} of {rows} would be queued.", style="bold")
+    for row, document in list(documents.items())[:_MAX_EXAMPLES]:
         yield Text(f"{row}", style="dim")
-        yield draw_pairs((f"  {name}", value) for name, value in document.items())
-    yield from _drawn_problems(problems)
+        yield render_pairs((f"  {name}", value) for name, value in document.items())
+    yield from _render_problems(problems)
 
 
-def _drawn_problems(problems: Mapping[Row, str]) -> Iterator[Text]:
-    for row, problem in list(problems.items())[:_SHOWN]:
-        yield Text(visible(f"  {row}: {problem}"))
-    if len(problems) > _SHOWN:
-        yield Text(f"  and {len(problems) - _SHOWN} more")
+def _render_problems(problems: Mapping[Row, str]) -> Iterator[Text]:
+    for row, problem in list(problems.items())[:_MAX_EXAMPLES]:
+        yield Text(escape_controls(f"  {row}: {problem}"))
+    if len(problems) > _MAX_EXAMPLES:
+        yield Text(f"  and {len(problems) - _MAX_EXAMPLES} more")

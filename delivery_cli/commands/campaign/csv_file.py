@@ -1,4 +1,4 @@
-"""A CSV file as it was read, once: what is sent and what the keys are made of is the same."""
+"""Reading a CSV file, once: rows and idempotency keys come from the same bytes."""
 
 import csv
 import hashlib
@@ -9,84 +9,84 @@ from pathlib import Path
 from typing import Final, Self
 
 from delivery_cli.errors import CommandError
-from delivery_cli.terminal_text import visible
+from delivery_cli.terminal_text import escape_controls
 
 _DELIMITERS: Final = ",;\t"
 
 type _Records = Iterator[tuple[int, list[str]]]
-"""The cells of each record, and the line on which it begins."""
+"""The cells of each record, with the line on which it begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A row of the file, by the names of its columns; what is missing at its end is empty."""
+    """A row, with its cells by column name; missing cells at the end are empty."""
 
     number: int
-    """The first after the header is 1; it is part of the row's key."""
+    """The first row after the header is 1; part of the row's idempotency key."""
     line: int
-    """Where it begins, as an editor counts."""
+    """The line on which the row begins, as an editor counts."""
     cells: Mapping[str, str] = field(repr=False, compare=False)
     has_surplus: bool = False
-    """Whether it has more cells than there are columns."""
+    """Whether it has more cells than the header has columns."""
 
     def __str__(self) -> str:
         return f"row {self.number} (line {self.line})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sheet:
-    """The file's columns and rows."""
+class CsvFile:
+    """The columns and rows of a CSV file."""
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...] = field(repr=False)
     digest: str
-    """SHA-256 of its bytes."""
+    """SHA-256 of the file's bytes."""
     delimiter: str
 
     @classmethod
-    def read(cls, file: Path) -> Self:
-        """Read a CSV file in UTF-8 with a header; its delimiter is the one of its header.
+    def read(cls, path: Path) -> Self:
+        """Read a CSV file in UTF-8 with a header; the delimiter is the header's most frequent one.
 
         Raises:
-            CommandError: it cannot be read as such a file.
+            CommandError: it cannot be read, is malformed or has no rows.
         """
-        content, text = _content_of(file)
+        content, text = _read_content(path)
         header = text.partition("\n")[0]
         delimiter = max(_DELIMITERS, key=header.count)
-        records = _records(file, text, delimiter)
-        _, names = next(records, (1, []))
-        while names and not names[-1]:  # spreadsheets write a delimiter after the last
-            names.pop()
-        rows = tuple(_rows(names, records))
+        records = _parse(path, text, delimiter)
+        _, columns = next(records, (1, []))
+        while columns and not columns[-1]:  # spreadsheets write a delimiter after the last column
+            columns.pop()
+        rows = tuple(_rows(columns, records))
         if not rows:
-            raise CommandError(f"{file} has no rows.", "Its first line names the columns.")
-        if twice := sorted({name for name in names if name and names.count(name) > 1}):
-            raise CommandError(f"{file} has several columns named {listed(twice)}.")
+            raise CommandError(f"{path} has no rows.", "The first line must name the columns.")
+        if duplicates := sorted({name for name in columns if name and columns.count(name) > 1}):
+            raise CommandError(f"Duplicate columns in {path}: {format_columns(duplicates)}.")
         return cls(
-            columns=tuple(names),
+            columns=tuple(columns),
             rows=rows,
             digest=hashlib.sha256(content).hexdigest(),
             delimiter=delimiter,
         )
 
 
-def listed(names: Iterable[str]) -> str:
-    """Names of columns, for a person; one may have none."""
-    return ", ".join(visible(name) or "(without a name)" for name in names)
+def format_columns(names: Iterable[str]) -> str:
+    """Return column names as a list for a person."""
+    return ", ".join(escape_controls(name) or "(unnamed)" for name in names)
 
 
-def _content_of(file: Path) -> tuple[bytes, str]:
+def _read_content(path: Path) -> tuple[bytes, str]:
     try:
-        content = file.read_bytes()
+        content = path.read_bytes()
         return content, content.decode("utf-8-sig")
     except OSError as error:
-        raise CommandError(f"{file} cannot be read: {error.strerror}.") from None
+        raise CommandError(f"Cannot read {path}: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise CommandError(f"{file} is not UTF-8.", "Save it as CSV UTF-8.") from None
+        raise CommandError(f"{path} is not UTF-8.", "Save it as CSV UTF-8.") from None
 
 
-def _records(file: Path, text: str, delimiter: str) -> _Records:
-    """Blank lines are none, and the space around a cell is not part of it."""
+def _parse(path: Path, text: str, delimiter: str) -> _Records:
+    """Yield the records with their cells stripped; blank lines are skipped."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     line = 1
     try:
@@ -96,17 +96,17 @@ def _records(file: Path, text: str, delimiter: str) -> _Records:
             line = reader.line_num + 1
     except csv.Error as error:
         raise CommandError(
-            f"{file}, line {line}: {error}.",
-            'Is a " open there? Within a cell that begins with one it is written twice.',
+            f"Malformed CSV in {path}, line {line}: {error}.",
+            'Check for an unclosed ". Within a quoted cell, write "" for a quotation mark.',
         ) from None
 
 
-def _rows(names: Sequence[str], records: _Records) -> Iterator[Row]:
+def _rows(columns: Sequence[str], records: _Records) -> Iterator[Row]:
     for number, (line, cells) in enumerate(records, start=1):
-        filled_up = [*cells, *[""] * (len(names) - len(cells))]
+        padded = [*cells, *[""] * (len(columns) - len(cells))]
         yield Row(
             number=number,
             line=line,
-            cells=dict(zip(names, filled_up, strict=False)),
-            has_surplus=any(cells[len(names) :]),
+            cells=dict(zip(columns, padded, strict=False)),
+            has_surplus=any(cells[len(columns) :]),
         )

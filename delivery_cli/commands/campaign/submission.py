@@ -1,7 +1,7 @@
-"""Puts the rows of a sheet into SendQueue, a thousand at a time.
+"""Queueing the rows of a CSV file, up to a thousand in a batch.
 
-Every row goes under an idempotency key of its own, so a run that ended early, or whose answers were
-lost, is simply repeated: what was taken before is taken again, and sent once.
+Each row has its own idempotency key. A run that was interrupted, or whose answers were lost, can
+be repeated: rows that were queued before are queued again, and sent once.
 """
 
 import json
@@ -11,106 +11,121 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
-from delivery_cli.batches import batches
-from delivery_cli.commands.campaign.column_mapping import Layout, Unfit
+from delivery_cli.batches import split_into_batches
+from delivery_cli.commands.campaign.column_mapping import ColumnMapping, InvalidRow
 from delivery_cli.commands.campaign.csv_file import Row
 from delivery_cli.errors import CommandError, NoAnswer
-from delivery_cli.messages_api import Json, MessagesApi
-from delivery_cli.terminal_text import counted
+from delivery_cli.messages_api import ApiResponse, Json, MessagesApi, describe_problems
+from delivery_cli.terminal_text import format_count
 
-_MAX_MESSAGES: Final = 1000
-_MAX_BYTES: Final = 3 * 1024 * 1024  # the API takes 4 MiB
-_TRIES: Final = 5
-_PAUSE_SECONDS: Final = 2.0
-_THROTTLED: Final = HTTPStatus.TOO_MANY_REQUESTS
+_BATCH_SIZE: Final = 1000
+_MAX_BATCH_BYTES: Final = 3 * 1024 * 1024  # the API accepts 4 MiB
+_MAX_ATTEMPTS: Final = 5
+_BACKOFF_SECONDS: Final = 2.0
 
-type _Asked = tuple[Row, Json]
-"""A row, and what is asked for with it."""
+type _Item = tuple[Row, Json]
+"""A row and its send request."""
 
 
 @dataclass(slots=True)
-class Tally:
-    """What became of the rows so far."""
+class Submission:
+    """The outcome of each row so far."""
 
     rows: int
     request_ids: dict[Row, str] = field(default_factory=dict)
-    """Of those that wait in SendQueue."""
+    """Queued rows."""
     problems: dict[Row, str] = field(default_factory=dict)
-    """Of those that cannot be sent as they are."""
+    """Invalid rows."""
 
     @property
-    def decided(self) -> int:
-        """How many rows it is known of."""
+    def determined(self) -> int:
+        """Number of rows that are known to be queued or invalid."""
         return len(self.request_ids) + len(self.problems)
 
     @property
-    def open(self) -> int:
-        """How many rows nobody has decided about."""
-        return self.rows - self.decided
+    def undetermined(self) -> int:
+        """Number of the remaining rows."""
+        return self.rows - self.determined
 
 
-def queue_all(
-    api: MessagesApi, layout: Layout, tally: Tally, *, reached: Callable[[int], None]
+def submit(
+    api: MessagesApi,
+    mapping: ColumnMapping,
+    submission: Submission,
+    *,
+    report_done: Callable[[int], None],
 ) -> None:
-    """Ask for every row; the tally tells how far it came, however this ends.
+    """Queue every row; `submission` is updated after each batch.
 
     Raises:
-        CommandError: after some tries there are still rows that are not known to be queued.
+        CommandError: after several attempts, some rows are still undetermined.
     """
-    asked = _fit(layout, tally)
-    for batch in batches(asked, most=_MAX_MESSAGES, most_bytes=_MAX_BYTES, size=_size):
-        _queue(api, batch, tally)
-        reached(tally.decided)
+    batches = split_into_batches(
+        _valid_items(mapping, submission),
+        max_items=_BATCH_SIZE,
+        max_bytes=_MAX_BATCH_BYTES,
+        size_of=_size,
+    )
+    for batch in batches:
+        _submit_batch(api, batch, submission)
+        report_done(submission.determined)
 
 
-def _fit(layout: Layout, tally: Tally) -> Iterator[_Asked]:
-    for row in layout.sheet.rows:
+def _valid_items(mapping: ColumnMapping, submission: Submission) -> Iterator[_Item]:
+    for row in mapping.file.rows:
         try:
-            yield row, layout.request(row)
-        except Unfit as unfit:
-            tally.problems[row] = str(unfit)
+            yield row, mapping.document(row)
+        except InvalidRow as error:
+            submission.problems[row] = str(error)
 
 
-def _size(asked: _Asked) -> int:
-    _, document = asked
-    return len(json.dumps(document)) + 2  # and what stands between two
+def _size(item: _Item) -> int:
+    _, document = item
+    return len(json.dumps(document)) + 2  # with the separator
 
 
-def _queue(api: MessagesApi, batch: Sequence[_Asked], tally: Tally) -> None:
-    """Ask for these rows, and again for those that are not known to be queued."""
+def _submit_batch(api: MessagesApi, batch: Sequence[_Item], submission: Submission) -> None:
+    """Queue a batch; items that are not known to be queued are repeated with linear backoff."""
     left = list(batch)
-    cause = CommandError("The queue did not take all.")
-    for number in range(_TRIES):
-        # Nothing tells when the stack can take more: each further try waits longer.
-        time.sleep(_PAUSE_SECONDS * number)
+    cause = CommandError("The queue did not accept all rows.")
+    for attempt in range(_MAX_ATTEMPTS):
+        time.sleep(_BACKOFF_SECONDS * attempt)
         try:
-            answer = api.send_batch([document for _, document in left])
+            response = api.send_batch([document for _, document in left])
         except NoAnswer as error:
             cause = error
             continue
-        if "results" not in answer.content:
-            cause = CommandError(f"The stack answered: {answer.detail}")
-            if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR and answer.status != _THROTTLED:
+        if "results" not in response.content:
+            cause = CommandError(f"The stack reported an error: {response.detail}")
+            if not _is_transient(response):
                 break
             continue
-        left = _took(left, answer.content["results"], tally)
+        left = _record_results(left, response.content["results"], submission)
         if not left:
             return
     raise CommandError(
-        f"{cause} {counted(tally.open, 'row')} open.",
-        "Repeat the same command when the cause is gone: what was taken is not sent twice.",
+        f"{cause} {format_count(submission.undetermined, 'row')} undetermined.",
+        "Repeat the command when the cause is resolved: no row is sent twice.",
     )
 
 
-def _took(asked: Sequence[_Asked], results: Sequence[Json], tally: Tally) -> list[_Asked]:
-    """Note what became of each row; those that have to be asked for again."""
-    again = []
-    for (row, document), result in zip(asked, results, strict=True):
+def _is_transient(response: ApiResponse) -> bool:
+    return (
+        response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        or response.status == HTTPStatus.TOO_MANY_REQUESTS
+    )
+
+
+def _record_results(
+    items: Sequence[_Item], results: Sequence[Json], submission: Submission
+) -> list[_Item]:
+    """Record the result of each row, and return the items that must be repeated."""
+    left = []
+    for (row, document), result in zip(items, results, strict=True):
         if "problems" in result:
-            problems = (f"{it['field']} {it['problem']}" for it in result["problems"])
-            tally.problems[row] = "; ".join(problems)
+            submission.problems[row] = "; ".join(describe_problems(result))
         elif result["queued"]:
-            tally.request_ids[row] = result["request_id"]
+            submission.request_ids[row] = result["request_id"]
         else:
-            again.append((row, document))
-    return again
+            left.append((row, document))
+    return left

@@ -1,1 +1,1 @@
-"""`doctor`: is a deployed stack able to do what it promises, and if not, what is to be done."""
+"""`delivery doctor`: checks whether a deployed stack works, and says what to fix."""

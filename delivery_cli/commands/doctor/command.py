@@ -1,95 +1,115 @@
-"""Runs every check, tells each finding as it comes, and sums up."""
+"""The checks of `delivery doctor`, run in order, and their summary."""
 
+import argparse
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.table import Table
 from rich.text import Text
 
-from delivery_cli.aws_errors import in_words
+from delivery_cli.arguments import Commands, add_command
+from delivery_cli.aws_errors import explain_aws_error
 from delivery_cli.commands.doctor.finding import Check, Finding, State, unknown, wrong
-from delivery_cli.commands.doctor.reachability import api, callback, stack, twilio
+from delivery_cli.commands.doctor.reachability import (
+    check_api,
+    check_callback_url,
+    check_credentials,
+    check_secret,
+    check_stack,
+)
 from delivery_cli.commands.doctor.resources import (
-    alarms,
-    functions,
-    queues,
-    schedules,
-    sources,
-    stream,
-    topics,
+    check_alarms,
+    check_event_sources,
+    check_functions,
+    check_queues,
+    check_schedules,
+    check_stream,
+    check_topics,
 )
 from delivery_cli.errors import CommandError, StackNotFound, StackTooOld
-from delivery_cli.output import Screen
-from delivery_cli.target import Place
-from delivery_cli.terminal_text import visible
+from delivery_cli.output import Output
+from delivery_cli.target import Target
+from delivery_cli.terminal_text import escape_controls, format_count
 
 _CHECKS: Final[dict[str, Check]] = {
-    "twilio": twilio,
-    "api": api,
-    "callback": callback,
-    "stream": stream,
-    "sources": sources,
-    "schedules": schedules,
-    "topics": topics,
-    "alarms": alarms,
-    "queues": queues,
-    "functions": functions,
+    "secret": check_secret,
+    "credentials": check_credentials,
+    "api": check_api,
+    "callback": check_callback_url,
+    "stream": check_stream,
+    "sources": check_event_sources,
+    "schedules": check_schedules,
+    "topics": check_topics,
+    "alarms": check_alarms,
+    "queues": check_queues,
+    "functions": check_functions,
 }
 _STYLES: Final = {State.OK: "green", State.WRONG: "red", State.UNKNOWN: "yellow"}
 
 
-def examine(screen: Screen, place: Place) -> int:
-    """Check the stack from end to end: 0 if all is well, 1 if not, or if something is unknown."""
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Add the command."""
+    summary = "Check a deployed stack from end to end, and say what to fix."
+    return add_command(commands, "doctor", summary, _run)
+
+
+def _run(_options: argparse.Namespace, output: Output, target: Target) -> int:
+    """Run every check: returns 0 if all findings are ok."""
     findings = []
-    for finding in _findings(place):
-        findings.append(finding)
-        if not screen.as_json:
-            _tell(screen, finding)
-    counts = Counter(finding.state for finding in findings)
-    well = counts[State.OK] == len(findings)
-    screen.result(
+    for check, finding in _findings(target):
+        findings.append({"check": check, **asdict(finding)})
+        if not output.as_json:
+            output.line(_render(finding))
+    counts = Counter(finding["state"] for finding in findings)
+    is_ok = counts[State.OK] == len(findings)
+    output.result(
         {
-            "stack": place.stack_name,
-            "region": place.account.region,
-            "ok": well,
-            "findings": [finding.as_json() for finding in findings],
+            "stack": target.stack_name,
+            "region": target.account.region,
+            "ok": is_ok,
+            "findings": findings,
         },
-        [Text(), _sum(counts)],
+        [Text(), _render_summary(counts)],
     )
-    return 0 if well else 1
+    return 0 if is_ok else 1
 
 
-def _findings(place: Place) -> Iterator[Finding]:
-    """Without a stack there is nothing to look at; every other check stands for itself."""
+def _findings(target: Target) -> Iterator[tuple[str, Finding]]:
+    """Run the checks; they are independent, but none is possible without the stack."""
     try:
-        yield from stack(place)
+        for finding in check_stack(target):
+            yield "stack", finding
     except (StackNotFound, StackTooOld) as error:
-        yield wrong("stack", str(error), error.fix)
+        yield "stack", wrong(str(error), error.fix)
         return
     for name, check in _CHECKS.items():
         try:
-            yield from check(place)
+            for finding in check(target):
+                yield name, finding
         except (BotoCoreError, ClientError) as error:
-            explained = in_words(error)
-            yield unknown(name, f"Not checked: {explained}", explained.fix)
+            explained = explain_aws_error(error)
+            yield name, unknown(f"Not checked: {explained}", explained.fix)
         except CommandError as error:
-            yield wrong(name, str(error), error.fix)
+            yield name, wrong(str(error), error.fix)
 
 
-def _tell(screen: Screen, finding: Finding) -> None:
+def _render(finding: Finding) -> Table:
     lines = Table.grid(padding=(0, 2, 0, 0))
     lines.add_column(width=7)
-    lines.add_row(Text(finding.state, _STYLES[finding.state]), Text(visible(finding.what)))
+    state = Text(finding.state, _STYLES[finding.state])
+    lines.add_row(state, Text(escape_controls(finding.what)))
     if finding.fix:
-        lines.add_row("", Text(visible(finding.fix), style="dim"))
-    screen.line(lines)
+        lines.add_row("", Text(escape_controls(finding.fix), style="dim"))
+    return lines
 
 
-def _sum(counts: Counter[State]) -> Text:
+def _render_summary(counts: Counter[State]) -> Text:
     if counts[State.WRONG]:
-        return Text(f"{counts[State.WRONG]} to put right.", style="bold red")
+        return Text(f"{format_count(counts[State.WRONG], 'problem')} found.", style="bold red")
     if counts[State.UNKNOWN]:
-        return Text(f"Nothing wrong, but {counts[State.UNKNOWN]} not checked.", style="bold yellow")
-    return Text("All is well.", style="bold green")
+        not_checked = f"{counts[State.UNKNOWN]} not checked"
+        return Text(f"No problems found, but {not_checked}.", style="bold yellow")
+    return Text("No problems found.", style="bold green")

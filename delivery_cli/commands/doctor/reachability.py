@@ -1,4 +1,4 @@
-"""What can be seen without looking into the stack: itself, Twilio, and both of its APIs."""
+"""Checks from outside: the stack itself, Twilio, and the stack's two APIs."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,15 +11,16 @@ from delivery.twilio.client import CredentialsRefused, TwilioClient, TwilioError
 from delivery.twilio.credentials import Account as TwilioAccount
 from delivery.twilio.credentials import (
     ApiCredentials,
+    SecretError,
     SecretInvalid,
     SecretUnavailable,
 )
 from delivery_cli.commands.doctor.finding import Finding, ok, unknown, wrong
 from delivery_cli.errors import StackTooOld
-from delivery_cli.http_session import cause_of, is_this_machine, session_to
-from delivery_cli.target import Place
+from delivery_cli.http_session import describe_failure, is_local, open_session
+from delivery_cli.target import Target
 
-_OUTPUTS: Final = (
+_REQUIRED_OUTPUTS: Final = (
     "StatusCallbackUrl",
     "MessagesApiUrl",
     "MessagesTableName",
@@ -27,75 +28,79 @@ _OUTPUTS: Final = (
     "FailureTopicArn",
     "DashboardUrl",
 )
-_NOBODYS_REQUEST: Final = "rq_" + "0" * 32
-_OUR_ERRORS: Final = "application/problem+json"
+_UNUSED_REQUEST_ID: Final = "rq_" + "0" * 32
+_PROBLEM_JSON: Final = "application/problem+json"
 _TIMEOUT_SECONDS: Final = (5, 15)
 
 
-def stack(place: Place) -> Iterator[Finding]:
-    """The stack is deployed to its end, and tells where everything is.
+def check_stack(target: Target) -> Iterator[Finding]:
+    """Check that the stack is deployed and has every output.
 
     Raises:
-        StackNotFound: it is not there.
-        StackTooOld: not everything is there.
+        StackNotFound: the stack does not exist.
+        StackTooOld: an output is missing.
     """
-    found = place.stack
-    status = f"The stack {found.name} in {place.account.region} is {found.status}"
-    if not found.status.endswith("_COMPLETE") or "ROLLBACK" in found.status:
+    stack = target.stack
+    status = f"The stack {stack.name} in {target.account.region} is {stack.status}."
+    if not stack.status.endswith("_COMPLETE") or "ROLLBACK" in stack.status:
         yield wrong(
-            "stack",
-            f"{status}.",
-            "Wait if it is being deployed; else see why in its events (aws cloudformation "
-            f"describe-stack-events --stack-name {found.name}), and deploy again.",
+            status,
+            "If a deployment is running, wait for it. Otherwise find the cause in the events (aws "
+            f"cloudformation describe-stack-events --stack-name {stack.name}), and deploy again.",
         )
     else:
-        yield ok("stack", f"{status}.")
-    if missing := [name for name in _OUTPUTS if name not in found.outputs]:
-        raise StackTooOld(f"It has no output {', '.join(missing)}")
+        yield ok(status)
+    if missing := [name for name in _REQUIRED_OUTPUTS if name not in stack.outputs]:
+        raise StackTooOld(f"The stack has no output {', '.join(missing)}")
 
 
-def twilio(place: Place) -> Iterator[Finding]:
-    """The secret can be read and used, and Twilio accepts what is in it; only a list is asked."""
+def check_secret(target: Target) -> Iterator[Finding]:
+    """Check that the Twilio secret can be read and is valid."""
     try:
-        secret = place.twilio_secret
+        secret = target.twilio_secret
     except SecretUnavailable as error:
         yield unknown(
-            "secret",
             f"Not checked: {error}.",
-            "You need secretsmanager:GetSecretValue for it; its functions have their own.",
+            "You need secretsmanager:GetSecretValue for it; the functions have their own "
+            "permission.",
         )
-        return
     except SecretInvalid as error:
         yield wrong(
-            "secret",
-            f"Twilio's secret cannot be used: {error}.",
-            "Put it right with `aws secretsmanager put-secret-value` (or create-secret); README.md "
-            "shows its JSON. No deploy is needed, functions see it within five minutes.",
+            f"The Twilio secret is invalid: {error}.",
+            "Fix it with `aws secretsmanager put-secret-value` (or create-secret); README.md shows "
+            "its JSON. Functions read it within five minutes, without a deployment.",
         )
-        return
-    accounts = len(secret.account_sids)
-    name = place.stack.twilio_secret_name
-    yield ok("secret", f"The secret {name} can be read and used; accounts in it: {accounts}.")
+    else:
+        name, accounts = target.stack.twilio_secret_name, len(secret.account_sids)
+        yield ok(f"The secret {name} is valid; accounts in it: {accounts}.")
+
+
+def check_credentials(target: Target) -> Iterator[Finding]:
+    """Check each credential in the secret by requesting a list of one message from Twilio."""
+    try:
+        secret = target.twilio_secret
+    except SecretError:
+        return  # reported by check_secret
     for account in (secret.main, *secret.subaccounts.values()):
-        yield from _credentials(place.twilio, account)
+        yield from _check_account(target.twilio, account)
 
 
-def api(place: Place) -> Iterator[Finding]:
-    """MessagesApi lets you in and answers.
+def check_api(target: Target) -> Iterator[Finding]:
+    """Check that MessagesApi answers the operator.
 
     Raises:
         CommandError: it does not.
     """
-    place.api.request(_NOBODYS_REQUEST)
-    yield ok("api", f"MessagesApi answers you at {place.api.base_url}.")
+    target.api.request(_UNUSED_REQUEST_ID)
+    yield ok(f"MessagesApi answers at {target.api.base_url}.")
 
 
-def callback(place: Place) -> Iterator[Finding]:
-    """Twilio can reach the callback URL, and nobody else gets in: a form without signature."""
-    url = place.stack.outputs["StatusCallbackUrl"]
-    with session_to(url) as session:
+def check_callback_url(target: Target) -> Iterator[Finding]:
+    """Check that the callback URL is reachable and rejects a form without a signature."""
+    url = target.stack.outputs["StatusCallbackUrl"]
+    with open_session(url) as session:
         try:
-            answer = session.post(
+            response = session.post(
                 url,
                 data={"MessageSid": "", "MessageStatus": ""},
                 timeout=_TIMEOUT_SECONDS,
@@ -103,86 +108,86 @@ def callback(place: Place) -> Iterator[Finding]:
                 stream=True,
             )
         except requests.RequestException as error:
-            yield wrong("callback", f"{url} cannot be reached: {cause_of(error)}.", _REACH)
+            problem = f"{url} is not reachable: {describe_failure(error)}."
+            yield wrong(problem, _FIX_REACHABILITY)
             return
-        with closing(answer):
-            yield _finding_of(url, answer)
+        with closing(response):
+            yield _check_rejection(url, response)
 
 
-def _finding_of(url: str, answer: requests.Response) -> Finding:
-    """What the answer to a request without signature says of the URL."""
-    status = answer.status_code
+def _check_rejection(url: str, response: requests.Response) -> Finding:
+    """Check the response to the request without a signature."""
+    status = response.status_code
     if status != HTTPStatus.FORBIDDEN:
         return wrong(
-            "callback",
-            f"{url} answered {status} to a request without signature, not 403.",
-            _INSTEAD.get(status // 100, _REACH),
+            f"{url} answered a request without signature with {status}: expected 403.",
+            _FIX_BY_STATUS_CLASS.get(status // 100, _FIX_REACHABILITY),
         )
-    if not answer.headers.get("content-type", "").startswith(_OUR_ERRORS):
+    if not response.headers.get("content-type", "").startswith(_PROBLEM_JSON):
         return wrong(
-            "callback",
-            f"{url} answered 403, but not this stack: something else refuses what it does not "
-            "know, and so perhaps Twilio.",
-            _REACH,
+            f"{url} answered 403, but not from this stack: a proxy or firewall blocks requests, "
+            "perhaps also Twilio's.",
+            _FIX_REACHABILITY,
         )
-    if not url.startswith("https:") and not is_this_machine(url):
+    if not url.startswith("https:") and not is_local(url):
         return wrong(
-            "callback",
-            f"{url} is not https: callbacks cross the net in the clear.",
-            "Set PublicBaseUrl to an https address with a certificate that Twilio accepts.",
+            f"{url} is not https: callbacks cross the network unencrypted.",
+            "Set PublicBaseUrl to an https URL with a certificate that Twilio accepts.",
         )
-    return ok("callback", f"The callback URL {url} answers, and refuses what is not signed.")
+    return ok(f"The callback URL {url} answers, and rejects unsigned requests.")
 
 
-_REACH: Final = (
-    "Twilio must reach it from the internet: look at PublicBaseUrl, at its DNS name and "
-    "certificate, and at what stands before CallbackApi."
+_FIX_REACHABILITY: Final = (
+    "Twilio must reach the URL from the internet: check PublicBaseUrl, its DNS name and "
+    "certificate, and any proxy or firewall before CallbackApi."
 )
-_INSTEAD: Final = {
-    2: "Something else answers there, or lets in what is not signed: look at PublicBaseUrl and at "
-    "what stands before CallbackApi.",
-    3: "Twilio follows a redirect with a GET and loses the status: PublicBaseUrl must be the "
-    "address that answers itself, https, with the right path.",
-    4: "If 404: PublicBaseUrl's path does not lead to CallbackApi's /twilio/status. If 429: "
-    "CallbackRateLimit is reached.",
-    5: "Look at the log of StatusCallbackFunction; a secret that cannot be read is a usual cause.",
+_FIX_BY_STATUS_CLASS: Final = {
+    2: "Another server answers, or a proxy accepts unsigned requests: check PublicBaseUrl and any "
+    "proxy before CallbackApi.",
+    3: "Twilio follows a redirect with GET and loses the status: PublicBaseUrl must be the final "
+    "URL, with https and the right path.",
+    4: "404: the path of PublicBaseUrl does not lead to /twilio/status of CallbackApi. 429: "
+    "CallbackRateLimit is exceeded.",
+    5: "Check the log of StatusCallbackFunction; an unreadable secret is a common cause.",
 }
 
 
-def _credentials(client: TwilioClient, account: TwilioAccount) -> Iterator[Finding]:
-    """The API key, which sends, and the auth token, with which Twilio signs."""
+def _check_account(client: TwilioClient, account: TwilioAccount) -> Iterator[Finding]:
+    """Check the auth token, which signs callbacks, and the API key, which sends."""
     token = ApiCredentials(
         account_sid=account.account_sid,
         username=account.account_sid,
         password=account.auth_token,
     )
-    yield _accepted(
+    yield _check_credential(
         client,
         token,
         f"the auth token of {account.account_sid}",
-        "Copy it again from Twilio's Console into the secret: while it is wrong, every status "
-        "callback is refused with 403.",
+        "Copy it again from the Twilio Console into the secret. Until then every status callback "
+        "is rejected with 403.",
     )
     if account.api_key_sid is not None:
-        yield _accepted(
+        yield _check_credential(
             client,
             account.api_credentials,
             f"the API key {account.api_key_sid}",
-            "Create a key in Twilio's Console and put it into the secret, or leave api_key_sid and "
-            "api_key_secret out: while it is wrong, nothing is sent.",
+            "Create a key in the Twilio Console and store it in the secret, or remove api_key_sid "
+            "and api_key_secret. Until then nothing is sent.",
         )
 
 
-def _accepted(client: TwilioClient, credentials: ApiCredentials, whose: str, fix: str) -> Finding:
+def _check_credential(
+    client: TwilioClient, credentials: ApiCredentials, name: str, fix: str
+) -> Finding:
     pages = client.list_messages(credentials, page_size=1, time_left=lambda: float("inf"))
     try:
         next(pages)
     except CredentialsRefused:
-        return wrong("credentials", f"Twilio refuses {whose}.", fix)
+        return wrong(f"Twilio rejected {name}.", fix)
     except TwilioError as error:
         return unknown(
-            "credentials",
-            f"Twilio could not be asked about {whose}: {error}.",
-            "Is this machine online? TwilioApiBaseUrl must be the API of your account's region.",
+            f"Could not check {name} with Twilio: {error}.",
+            "Check the network connection. TwilioApiBaseUrl must be the API of your account's "
+            "region.",
         )
-    return ok("credentials", f"Twilio accepts {whose}.")
+    return ok(f"Twilio accepts {name}.")

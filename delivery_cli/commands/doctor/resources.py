@@ -1,235 +1,230 @@
-"""What the stack consists of: is every part switched on, and does anything pile up."""
+"""Checks inside the stack: whether every resource is enabled, and whether work piles up."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from delivery_cli.commands.doctor.finding import Finding, ok, wrong
 from delivery_cli.commands.redrive.routes import ROUTES
-from delivery_cli.target import Place
+from delivery_cli.target import Target
 
-_DEAD: Final = ("DeadLetterQueue", "FailuresQueue")
-"""How the logical ids of queues end that should be empty."""
-_ERRORS: Final = frozenset({"ERROR", "CRITICAL"})
-_PATTERN: Final = '{ ($.level = "ERROR") || ($.level = "CRITICAL") }'
-_RECENT: Final = timedelta(hours=1)
+_DEAD_LETTER_SUFFIXES: Final = ("DeadLetterQueue", "FailuresQueue")
+_ERROR_LEVELS: Final = frozenset({"ERROR", "CRITICAL"})
+_ERROR_PATTERN: Final = '{ ($.level = "ERROR") || ($.level = "CRITICAL") }'
+_ERROR_WINDOW: Final = timedelta(hours=1)
 _MAX_EVENTS: Final = 100
-_DEPLOY: Final = "Deploy the stack again; it puts this right."
+_DEPLOY: Final = "Deploy the stack again."
+_SWEEP_ONLY: Final = "failures are notified only by the sweep, minutes late"
 
 
-def stream(place: Place) -> Iterator[Finding]:
-    """The messages' table has the stream from which notices are told."""
-    name = place.stack.outputs["MessagesTableName"]
-    table = place.account.tables.describe_table(TableName=name)["Table"]
-    said = table.get("StreamSpecification", {})
-    if not said.get("StreamEnabled") or said.get("StreamViewType") != "NEW_AND_OLD_IMAGES":
+def check_stream(target: Target) -> Iterator[Finding]:
+    """Check that MessagesTable has a stream and NotifyFailureFunction reads it."""
+    name = target.stack.outputs["MessagesTableName"]
+    table = target.account.tables.describe_table(TableName=name)["Table"]
+    stream = table.get("StreamSpecification", {})
+    if not stream.get("StreamEnabled") or stream.get("StreamViewType") != "NEW_AND_OLD_IMAGES":
         yield wrong(
-            "stream",
-            "The stream of MessagesTable is off, or does not carry new and old images: failures "
-            "are told only by the sweep, minutes late.",
+            f"The stream of MessagesTable is disabled, or lacks new and old images: {_SWEEP_ONLY}.",
             _DEPLOY,
         )
         return
     arns = [
         mapping.get("EventSourceArn")
-        for mapping in place.account.functions.list_event_source_mappings(
-            FunctionName=place.physical_id("NotifyFailureFunction")
+        for mapping in target.account.functions.list_event_source_mappings(
+            FunctionName=target.physical_id("NotifyFailureFunction")
         )["EventSourceMappings"]
     ]
     if table.get("LatestStreamArn") not in arns:
         yield wrong(
-            "stream",
-            "NotifyFailureFunction reads another stream than the one that MessagesTable has now, "
-            "or none: failures are told only by the sweep, minutes late.",
-            "The stream was switched off and on, or the table was restored: docs/operations.md, "
-            f"Restore from a backup, says how it is read again: {table.get('LatestStreamArn')}",
+            f"NotifyFailureFunction does not read the stream of MessagesTable: {_SWEEP_ONLY}.",
+            "The stream was disabled and enabled again, or the table was restored. "
+            "docs/operations.md, Restore from a backup, describes how to connect it: "
+            f"{table.get('LatestStreamArn')}",
         )
         return
-    yield ok("stream", "MessagesTable has its stream, and NotifyFailureFunction reads it.")
+    yield ok("MessagesTable has its stream, and NotifyFailureFunction reads it.")
 
 
-def sources(place: Place) -> Iterator[Finding]:
-    """Everything that a function reads from is switched on, and its last batch went well."""
-    healthy = 0
-    for name, physical_id in _of(place, "AWS::Lambda::EventSourceMapping").items():
-        mapping = place.account.functions.get_event_source_mapping(UUID=physical_id)
-        state, result = mapping.get("State", "?"), mapping.get("LastProcessingResult", "")
-        if state != "Enabled":
-            yield wrong(
-                "sources",
-                f"The event source mapping {name} is {state}, not Enabled: what waits there is "
-                "not worked on.",
-                f"aws lambda update-event-source-mapping --enabled --uuid {physical_id}",
-            )
-        elif result.startswith("PROBLEM"):
-            yield wrong(
-                "sources",
-                f"The event source mapping {name} has trouble: {result}",
-                "Look at the log of its function, and at the permissions of its role.",
-            )
-        else:
-            healthy += 1
-    if healthy:
-        yield ok("sources", f"Event source mappings enabled, and without trouble: {healthy}.")
+def check_event_sources(target: Target) -> Iterator[Finding]:
+    """Check that every event source mapping is enabled and its last batch succeeded."""
+    mappings = _resources(target, "AWS::Lambda::EventSourceMapping")
+    return _check_each(target, mappings, _mapping_problem, "Event source mappings enabled")
 
 
-def schedules(place: Place) -> Iterator[Finding]:
-    """Every schedule runs."""
-    healthy = 0
-    for name, physical_id in _of(place, "AWS::Scheduler::Schedule").items():
-        state = place.account.schedules.get_schedule(Name=physical_id)["State"]
-        if state != "ENABLED":
-            yield wrong(
-                "schedules",
-                f"The schedule {name} is {state}: what it does by the clock is not done.",
-                f"Enable {physical_id} in EventBridge Scheduler, or deploy the stack again.",
-            )
-        else:
-            healthy += 1
-    if healthy:
-        yield ok("schedules", f"Schedules enabled: {healthy}.")
+def _mapping_problem(target: Target, name: str, uuid: str) -> Finding | None:
+    mapping = target.account.functions.get_event_source_mapping(UUID=uuid)
+    state, result = mapping.get("State", "?"), mapping.get("LastProcessingResult", "")
+    if state != "Enabled":
+        return wrong(
+            f"The event source mapping {name} is {state}: its events are not processed.",
+            f"aws lambda update-event-source-mapping --enabled --uuid {uuid}",
+        )
+    if result.startswith("PROBLEM"):
+        return wrong(
+            f"The event source mapping {name} reports {result}",
+            "Check the log of its function, and the permissions of its role.",
+        )
+    return None
 
 
-def topics(place: Place) -> Iterator[Finding]:
-    """Somebody hears what is told; a subscription that is not confirmed hears nothing."""
-    for name, arn in _of(place, "AWS::SNS::Topic").items():
-        pages = place.account.topics.get_paginator("list_subscriptions_by_topic").paginate(
+def check_schedules(target: Target) -> Iterator[Finding]:
+    """Check that every schedule is enabled."""
+    schedules = _resources(target, "AWS::Scheduler::Schedule")
+    return _check_each(target, schedules, _schedule_problem, "Schedules enabled")
+
+
+def _schedule_problem(target: Target, name: str, schedule: str) -> Finding | None:
+    state = target.account.schedules.get_schedule(Name=schedule)["State"]
+    if state == "ENABLED":
+        return None
+    return wrong(
+        f"The schedule {name} is {state}: its work is not done.",
+        f"Enable {schedule} in EventBridge Scheduler, or deploy the stack again.",
+    )
+
+
+def check_topics(target: Target) -> Iterator[Finding]:
+    """Check that every topic has a confirmed subscriber, and every subscription is confirmed."""
+    for name, arn in _resources(target, "AWS::SNS::Topic").items():
+        pages = target.account.topics.get_paginator("list_subscriptions_by_topic").paginate(
             TopicArn=arn
         )
         subscriptions = [it for page in pages for it in page["Subscriptions"]]
         confirmed = [it for it in subscriptions if it["SubscriptionArn"].startswith("arn:")]
-        # One that was removed stays listed as Deleted for a while.
+        # A removed subscription stays listed as Deleted for a while.
         pending = [it for it in subscriptions if it["SubscriptionArn"] == "PendingConfirmation"]
         for subscription in pending:
+            endpoint = subscription.get("Endpoint")
             yield wrong(
-                "topics",
-                f"{subscription.get('Endpoint')} has not confirmed the subscription to {name}.",
-                "Follow the link in the mail from AWS; it is good for three days. After that "
+                f"{endpoint} has not confirmed the subscription to {name}.",
+                "Open the link in the email from AWS, which is valid for three days; then "
                 f"subscribe again: aws sns subscribe --topic-arn {arn} --protocol "
-                f"{subscription.get('Protocol')} --notification-endpoint "
-                f"{subscription.get('Endpoint')}",
+                f"{subscription.get('Protocol')} --notification-endpoint {endpoint}",
             )
         if confirmed:
-            yield ok("topics", f"Confirmed subscribers of {name}: {len(confirmed)}.")
+            yield ok(f"Confirmed subscribers of {name}: {len(confirmed)}.")
         elif not pending:
             yield wrong(
-                "topics",
-                f"Nobody is subscribed to {name}: nobody is told.",
+                f"{name} has no confirmed subscribers: notices go nowhere.",
                 f"Deploy with an email address, or: aws sns subscribe --topic-arn {arn} "
                 "--protocol email --notification-endpoint you@example.com",
             )
 
 
-def alarms(place: Place) -> Iterator[Finding]:
-    """No alarm rings."""
-    names = _of(place, "AWS::CloudWatch::Alarm")
+def check_alarms(target: Target) -> Iterator[Finding]:
+    """Check that no alarm is in state ALARM."""
+    names = _resources(target, "AWS::CloudWatch::Alarm")
     if not names:
         return
-    described = place.account.alarms.describe_alarms(AlarmNames=list(names.values()))
-    ringing = [it for it in described["MetricAlarms"] if it["StateValue"] == "ALARM"]
+    described = target.account.alarms.describe_alarms(AlarmNames=list(names.values()))
+    firing = [it for it in described["MetricAlarms"] if it["StateValue"] == "ALARM"]
     logical_ids = {physical_id: name for name, physical_id in names.items()}
-    for alarm in ringing:
+    for alarm in firing:
         name = logical_ids[alarm["AlarmName"]]
         since = f"{alarm['StateUpdatedTimestamp'].astimezone(UTC):%Y-%m-%d %H:%M:%S}"
         yield wrong(
-            "alarms",
-            f"{name} rings since {since} UTC: {alarm.get('StateReason', '')}",
-            f"docs/operations.md, {name}, says what it means and what to do.",
+            f"{name} has been in ALARM since {since} UTC: {alarm.get('StateReason', '')}",
+            f"docs/operations.md, {name}, explains its meaning and what to do.",
         )
-    if not ringing:
-        yield ok("alarms", f"Alarms that are quiet: all of {len(names)}.")
+    if not firing:
+        yield ok(f"Alarms that are not firing: all {len(names)}.")
 
 
-def queues(place: Place) -> Iterator[Finding]:
-    """Nothing was given up."""
-    empty = 0
-    redriven = {route.dead_letters: which for which, route in ROUTES.items()}
-    for name, url in _of(place, "AWS::SQS::Queue").items():
-        if not name.endswith(_DEAD):
-            continue
-        answer = place.account.queues.get_queue_attributes(
-            QueueUrl=url,
-            AttributeNames=[
-                "ApproximateNumberOfMessages",
-                "ApproximateNumberOfMessagesNotVisible",
-            ],
+def check_queues(target: Target) -> Iterator[Finding]:
+    """Check that the dead-letter queues are empty."""
+    queues = _resources(target, "AWS::SQS::Queue", suffixes=_DEAD_LETTER_SUFFIXES)
+    return _check_each(target, queues, _queue_problem, "Dead-letter queues empty")
+
+
+def _queue_problem(target: Target, name: str, url: str) -> Finding | None:
+    answer = target.account.queues.get_queue_attributes(
+        QueueUrl=url,
+        AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+    )
+    count = sum(int(value) for value in answer["Attributes"].values())
+    if not count:
+        return None
+    fix = "docs/operations.md, Dead-letter queues, explains what they are and what to do."
+    redrive_names = {route.source: it for it, route in ROUTES.items()}
+    if name in redrive_names:
+        fix += f" After fixing the cause: delivery redrive {redrive_names[name]}"
+    return wrong(f"Messages in {name}: {count}.", fix)
+
+
+def check_functions(target: Target) -> Iterator[Finding]:
+    """Check that every function is active and has logged no error recently."""
+    functions = _resources(target, "AWS::Lambda::Function")
+    healthy = "Functions active, without errors in the last hour"
+    return _check_each(target, functions, _function_problem, healthy)
+
+
+def _function_problem(target: Target, name: str, function: str) -> Finding | None:
+    found = target.account.functions.get_function_configuration(FunctionName=function)
+    state, update = found.get("State", "Active"), found.get("LastUpdateStatus", "Successful")
+    group = found.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{function}"
+    if state not in {"Active", "Inactive"} or update == "Failed":
+        reason = found.get("StateReason") or found.get("LastUpdateStatusReason") or ""
+        return wrong(f"{name} is {state}, last update {update}. {reason}", _DEPLOY)
+    if errors := _recent_errors(target, group):
+        more = " or more" if len(errors) == _MAX_EVENTS else ""
+        return wrong(
+            f"Errors that {name} logged in the last hour: {len(errors)}{more}. The last: "
+            f"{errors[-1]}",
+            f"aws logs tail {group} --since 1h --filter-pattern '{_ERROR_PATTERN}'",
         )
-        count = sum(int(value) for value in answer["Attributes"].values())
-        if not count:
-            empty += 1
-            continue
-        again = (
-            f" Once the cause is gone: delivery redrive {redriven[name]}"
-            if name in redriven
-            else ""
-        )
-        yield wrong(
-            "queues",
-            f"{name} holds {count}.",
-            f"docs/operations.md, Dead-letter queues, says what they are and what to do.{again}",
-        )
-    if empty:
-        yield ok("queues", f"Dead-letter queues that are empty: {empty}.")
+    return None
 
 
-def functions(place: Place) -> Iterator[Finding]:
-    """Every function can run, and none has logged an error of late."""
-    healthy = 0
-    for name, physical_id in _of(place, "AWS::Lambda::Function").items():
-        found = place.account.functions.get_function_configuration(FunctionName=physical_id)
-        state, update = found.get("State", "Active"), found.get("LastUpdateStatus", "Successful")
-        group = found.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{physical_id}"
-        if state not in {"Active", "Inactive"} or update == "Failed":
-            reason = found.get("StateReason") or found.get("LastUpdateStatusReason") or ""
-            yield wrong("functions", f"{name} is {state}, last update {update}. {reason}", _DEPLOY)
-        elif errors := _errors(place, group):
-            last = errors[-1]
-            yield wrong(
-                "functions",
-                f"{name} logged {_count(errors)} in the last hour; the last, at {last['at']} "
-                f"UTC: {last['what']}",
-                f"aws logs tail {group} --since 1h --filter-pattern '{_PATTERN}'",
-            )
-        else:
-            healthy += 1
-    if healthy:
-        yield ok("functions", f"Functions active, and without errors in the last hour: {healthy}.")
+def _recent_errors(target: Target, group: str) -> list[str]:
+    """Return the errors on the first page of the last hour's log, each with its time.
 
-
-def _errors(place: Place, group: str) -> list[Mapping[str, str]]:
-    """The errors that the group's first page of the last hour shows: it only has to be cheap."""
-    since = datetime.now(UTC) - _RECENT
-    events = place.account.logs.filter_log_events(
+    Further pages are not read, to keep the check cheap.
+    """
+    since = datetime.now(UTC) - _ERROR_WINDOW
+    events = target.account.logs.filter_log_events(
         logGroupName=group,
         startTime=int(since.timestamp() * 1000),
-        filterPattern=_PATTERN,
+        filterPattern=_ERROR_PATTERN,
         limit=_MAX_EVENTS,
     )["events"]
-    errors: list[Mapping[str, str]] = []
+    errors: list[str] = []
     for event in events:
         try:
             line: Any = json.loads(event["message"])
         except ValueError:
             continue
-        if isinstance(line, dict) and line.get("level") in _ERRORS:
+        if isinstance(line, dict) and line.get("level") in _ERROR_LEVELS:
             at = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
-            what = line.get("message") or line.get("errorMessage") or line.get("errorType") or "?"
+            text = line.get("message") or line.get("errorMessage") or line.get("errorType") or "?"
             reason = f" ({line['reason']})" if "reason" in line else ""
-            errors.append({"at": f"{at:%H:%M:%S}", "what": f"{what}{reason}"})
+            errors.append(f"{at:%H:%M:%S} UTC {text}{reason}")
     return errors
 
 
-def _count(errors: list[Mapping[str, str]]) -> str:
-    if len(errors) == 1:
-        return "an error"
-    return f"{len(errors)}{' or more' if len(errors) == _MAX_EVENTS else ''} errors"
-
-
-def _of(place: Place, kind: str) -> Mapping[str, str]:
-    """The stack's resources of one type: physical ids by logical ids."""
+def _resources(
+    target: Target, resource_type: str, suffixes: tuple[str, ...] = ("",)
+) -> Mapping[str, str]:
+    """Return the physical ids of resources by logical id: of one type, and name ending if given."""
     return {
         name: resource.physical_id
-        for name, resource in place.resources.items()
-        if resource.kind == kind
+        for name, resource in target.resources.items()
+        if resource.type == resource_type and name.endswith(suffixes)
     }
+
+
+def _check_each(
+    target: Target,
+    resources: Mapping[str, str],
+    find_problem: Callable[[Target, str, str], Finding | None],
+    healthy: str,
+) -> Iterator[Finding]:
+    """Yield the problem of each resource, and the number of those without."""
+    count = 0
+    for name, physical_id in resources.items():
+        if problem := find_problem(target, name, physical_id):
+            yield problem
+        else:
+            count += 1
+    if count:
+        yield ok(f"{healthy}: {count}.")

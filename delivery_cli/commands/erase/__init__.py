@@ -1,1 +1,1 @@
-"""`erase`: one person's data goes, in the tables and at Twilio."""
+"""`delivery erase`: erases one person's data in the tables and at Twilio."""

@@ -1,6 +1,7 @@
-"""Asks, erases, and says what was left."""
+"""The options of `delivery erase`, its confirmation and its result."""
 
-from collections.abc import Iterator
+import argparse
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -14,102 +15,101 @@ from delivery.storage.send_requests import SendRequestStore
 from delivery.storage.table import StoreUnavailable
 from delivery.text.identifiers import InvalidAddress
 from delivery.twilio.credentials import SecretError
-from delivery_cli.commands.erase.eraser import AtTwilio, Eraser, Found, Step, What, addresses_of
+from delivery_cli.arguments import Commands, add_command, add_confirmation
+from delivery_cli.commands.erase.eraser import Eraser, Found, Step, TwilioAccounts, addresses_of
 from delivery_cli.errors import CommandError
-from delivery_cli.output import Screen
-from delivery_cli.target import Place
-from delivery_cli.terminal_text import counted, visible
+from delivery_cli.output import Output
+from delivery_cli.target import Target
+from delivery_cli.terminal_text import escape_controls, format_count
 
-_ELSEWHERE: Final = (
-    "Queues, backups, notices and logs are not reached from here: docs/privacy.md lists what is in "
-    "them, and for how long."
+_NOT_ERASED: Final = (
+    "Queues, backups, notices and logs are not erased: docs/privacy.md lists what they hold, and "
+    "for how long."
 )
 
 
-def erase(  # noqa: PLR0913 -- what may be typed
-    screen: Screen, place: Place, number: str, *, dry_run: bool, confirmed: bool, tables_only: bool
-) -> int:
-    """Erase everything of one recipient: 0 if nothing is left, 1 if something is.
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Add the command."""
+    summary = "Erase one person's data in the tables and at Twilio, irreversibly."
+    command = add_command(commands, "erase", summary, _run)
+    command.add_argument("number", metavar="NUMBER", help="recipient, with country code")
+    add_confirmation(command)
+    command.add_argument("--tables-only", action="store_true", help="erase nothing at Twilio")
+    return command
 
-    Raises:
-        CommandError: it is no number, nobody confirmed it, or it could not be done.
-    """
+
+def _run(options: argparse.Namespace, output: Output, target: Target) -> int:
+    """Erase the data of one recipient: returns 1 if something is left."""
     try:
-        addresses = addresses_of(number)
+        addresses = addresses_of(options.number)
     except InvalidAddress as error:
-        raise CommandError(f"{visible(number)} {error}.") from None
-    eraser = _eraser(place, tables_only=tables_only)
+        raise CommandError(f"Invalid number {escape_controls(options.number)}: {error}.") from None
+    eraser = _eraser(target, tables_only=options.tables_only)
     steps: list[Step] = []
     try:
-        found = eraser.look(number)
-        if not dry_run:
-            if found.anything and not confirmed and not _confirms(screen, addresses, found):
+        found = eraser.find(options.number)
+        if not options.dry_run:
+            question = f"Erase {_describe(found)} for {', '.join(addresses)}, irreversibly?"
+            if any(asdict(found).values()) and not options.yes and not output.confirm(question):
                 raise CommandError("Nothing was erased.")
-            steps = list(eraser.erase(number))
+            steps = list(eraser.erase(options.number))
     except StoreUnavailable as error:
         raise CommandError(
-            f"It was not done, or only in part: {error}.",
-            "Run the command again: it goes on where this one ended.",
+            f"The data was not erased, or only in part: {error}.",
+            "Repeat the command: it continues where this run ended.",
         ) from error
-    left = [step for step in steps if step.what is What.LEFT]
-    screen.result(
+    left = [step for step in steps if step.is_left]
+    output.result(
         {
             "addresses": addresses,
-            "dry_run": dry_run,
+            "dry_run": options.dry_run,
             "found": asdict(found),
             "erased": len(steps) - len(left),
-            "left": [{"id": step.id, "reason": step.reason} for step in left],
+            "left": [asdict(step) for step in left],
         },
-        _drawn(addresses, found, steps, dry_run=dry_run),
+        [Text(f"Found {_describe(found)} for {', '.join(addresses)}.")]
+        if options.dry_run
+        else _render(addresses, steps),
     )
     return 1 if left else 0
 
 
-def _eraser(place: Place, *, tables_only: bool) -> Eraser:
-    parameters = place.stack.parameters
-    tables = place.account.tables
+def _eraser(target: Target, *, tables_only: bool) -> Eraser:
+    tables, stack = target.account.tables, target.stack
     return Eraser(
-        messages=MessageStore(tables, place.stack.outputs["MessagesTableName"]),
-        requests=SendRequestStore(tables, place.physical_id("SendRequestsTable")),
-        twilio=None if tables_only else _at_twilio(place),
-        requests_kept_for=timedelta(
-            days=float(parameters.get("IdempotencyKeyRetentionDays", "30"))
+        messages=MessageStore(tables, stack.outputs["MessagesTableName"]),
+        requests=SendRequestStore(tables, target.physical_id("SendRequestsTable")),
+        twilio=None if tables_only else _twilio_accounts(target),
+        key_retention=timedelta(
+            days=float(stack.parameters.get("IdempotencyKeyRetentionDays", "30"))
         ),
         now=partial(datetime.now, UTC),
     )
 
 
-def _at_twilio(place: Place) -> AtTwilio:
+def _twilio_accounts(target: Target) -> TwilioAccounts:
     try:
-        return AtTwilio(place.twilio, place.twilio_secret)
+        return TwilioAccounts(target.twilio, target.twilio_secret)
     except SecretError as error:
         raise CommandError(
             f"Nothing was erased: {error}.",
-            "It is needed to erase at Twilio; --tables-only leaves what Twilio has.",
+            "The secret is required to erase at Twilio. --tables-only erases only the tables.",
         ) from error
 
 
-def _confirms(screen: Screen, addresses: tuple[str, ...], found: Found) -> bool:
-    return screen.ask(f"Erase {_told(found)} of {', '.join(addresses)} for good?")
+def _describe(found: Found) -> str:
+    messages = format_count(found.messages, "message")
+    requests = format_count(found.requests, "request")
+    at_twilio = format_count(found.at_twilio, "message")
+    return f"{messages} and {requests} in the tables and {at_twilio} at Twilio"
 
 
-def _told(found: Found) -> str:
-    messages, requests = counted(found.messages, "message"), counted(found.requests, "request")
-    at_twilio = counted(found.at_twilio, "message")
-    return f"{messages} and {requests} in the tables, and {at_twilio} at Twilio,"
-
-
-def _drawn(
-    addresses: tuple[str, ...], found: Found, steps: list[Step], *, dry_run: bool
-) -> Iterator[RenderableType]:
-    whose = ", ".join(addresses)
-    if dry_run:
-        yield Text(f"Found: {_told(found)} of {whose}.")
-        return
-    left = [step for step in steps if step.what is What.LEFT]
-    yield Text(f"Messages and requests erased: {len(steps) - len(left)}, of {whose}.", "bold")
+def _render(addresses: Sequence[str], steps: Sequence[Step]) -> Iterator[RenderableType]:
+    left = [step for step in steps if step.is_left]
+    erased = len(steps) - len(left)
+    yield Text(f"Messages and requests erased: {erased}, of {', '.join(addresses)}.", "bold")
     for step in left:
-        yield Text(f"  {visible(step.id)} is left: {visible(step.reason)}.", style="red")
+        yield Text(escape_controls(f"  {step.id} is left: {step.reason}."), style="red")
     if left:
-        yield Text("Run the command again later for what is left.")
-    yield Text(_ELSEWHERE, style="dim")
+        yield Text("Repeat the command later to erase the rest.")
+    yield Text(_NOT_ERASED, style="dim")

@@ -1,19 +1,18 @@
-"""Erasing one person's data: in the tables and at Twilio, as often as it takes.
+"""Erasing one person's data in the tables and at Twilio; repeatable until nothing is left.
 
-At Twilio first, then in the table: what the table still lists is what is still to be done, so an
-erasure that was interrupted is finished by the next one. What the table does not know is marked
-there first: once Twilio has deleted it, nothing would say any more that it is to be marked. A
-message leaves an empty marker, so that a late callback brings nothing back; a request keeps its
-key, so that nothing is sent again.
+A message is erased at Twilio first and then in the table: what the table still lists is what is
+still to do, so a later run completes an interrupted one. A message that only Twilio knows gets its
+tombstone first: once it is deleted there, no list would name it any more. The tombstone of a
+message keeps a late callback from restoring it; a request keeps its key, so that it is never sent
+again.
 
-What cannot be erased yet is left as it is, and named with the reason: a message that Twilio still
-works on, a request of which nobody knows yet what became of it.
+Data that is still in use is left, and reported with the reason: a message that Twilio is still
+processing, or a request in doubt.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
 from delivery.domain.send_requests import RequestState, SendRequest
@@ -29,105 +28,97 @@ from delivery.twilio.client import (
 )
 from delivery.twilio.credentials import TwilioSecret, UnknownAccount
 
-# Longer than a callback, or a redriven dead letter, can be on its way: queues keep what they have
-# for 14 days.
-_MARKED_FOR: Final = timedelta(days=30)
+# Longer than a callback or a redriven dead letter can be delayed: queues keep messages for 14 days.
+_TOMBSTONE_LIFETIME: Final = timedelta(days=30)
 _CHANNELS: Final = ("whatsapp", "rcs")
-_REQUEST_ID: Final = "rq_"
-
-
-class What(StrEnum):
-    """What happened to one thing of the person's."""
-
-    ERASED = "erased"
-    LEFT = "left"
+_REQUEST_ID_PREFIX: Final = "rq_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One message, request or account that was dealt with; `reason` is why something was left."""
+    """A message, request or account that was processed; `reason` is why it is left, if it is."""
 
-    what: What
     id: str
     reason: str = ""
+
+    @property
+    def is_left(self) -> bool:
+        """Whether it was not erased."""
+        return bool(self.reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """How much of the person's is there; what is in the table and at Twilio counts in both."""
+    """Counts of the person's data; a message in the table and at Twilio counts in both."""
 
     messages: int
     requests: int
     at_twilio: int
 
-    @property
-    def anything(self) -> bool:
-        """Whether there is anything."""
-        return bool(self.messages or self.requests or self.at_twilio)
 
+class TwilioAccounts:
+    """The person's messages in every Twilio account of the secret.
 
-class AtTwilio:
-    """The person's messages at Twilio, in every account of the secret.
-
-    An account that Twilio does not answer for is asked no more, so that an outage ends soon.
+    After a failed request, an account gets no more deletions, so that an outage ends soon.
     """
 
     def __init__(self, client: TwilioClient, secret: TwilioSecret) -> None:
         self._client = client
         self._secret = secret
-        self._silent: dict[str, str] = {}
+        self._failures: dict[str, str] = {}
 
     def messages_to(self, addresses: Iterable[str]) -> Iterator[MessageResource | Step]:
-        """What Twilio lists, whoever sent it; a step for an account whose list cannot be read."""
+        """Yield the messages in Twilio's lists, and a step for each list that cannot be read."""
         for account_sid in self._secret.account_sids:
             try:
                 credentials = self._secret.for_account(account_sid)
                 for address in addresses:
                     pages = self._client.list_messages(
-                        credentials, to=address, time_left=_as_long_as_it_takes
+                        credentials, to=address, time_left=_no_deadline
                     )
                     yield from (it for page in pages for it in page if it.to in {None, address})
             except TwilioError as error:
-                reason = f"Twilio's list of its messages cannot be read: {error}"
-                yield Step(what=What.LEFT, id=account_sid, reason=reason)
+                yield Step(id=account_sid, reason=f"Twilio's list of messages failed: {error}")
 
     def delete(self, message_sid: str, account_sid: str | None) -> str:
-        """Delete a message with its text and media: empty once it is gone, else why it is not."""
+        """Delete a message with its text and media; returns the reason if it is left, else ""."""
         account_sid = account_sid or self._secret.main.account_sid
-        if account_sid in self._silent:
-            return self._silent[account_sid]
+        if account_sid in self._failures:
+            return self._failures[account_sid]
         try:
             credentials = self._secret.for_account(account_sid)
-            self._client.delete(credentials, message_sid, time_left=_as_long_as_it_takes)
+            self._client.delete(credentials, message_sid, time_left=_no_deadline)
         except UnknownAccount:
-            return f"the secret does not have its account {account_sid}"
-        except RequestRejected as refused:
-            if refused.code != NOT_COMPLETE:
-                return f"Twilio refuses to delete it: {refused}"
-            return self._redact(message_sid, account_sid)
+            return f"the secret does not contain its account {account_sid}"
+        except RequestRejected as error:
+            if error.code == NOT_COMPLETE:
+                return self._redact(message_sid, account_sid)
+            return f"Twilio rejected the deletion: {error}"
         except TwilioError as error:
-            self._silent[account_sid] = f"Twilio does not delete it now: {error}"
-            return self._silent[account_sid]
+            self._failures[account_sid] = f"the deletion at Twilio failed: {error}"
+            return self._failures[account_sid]
         return ""
 
     def _redact(self, message_sid: str, account_sid: str) -> str:
-        """Of what cannot be deleted yet at least the text."""
-        still = "Twilio still works on it; if it is scheduled, cancel it"
+        """Remove at least the text of a message that Twilio cannot delete yet."""
+        reason = "Twilio is still processing it; cancel it if it is scheduled"
         try:
             credentials = self._secret.for_account(account_sid)
-            self._client.redact(credentials, message_sid, time_left=_as_long_as_it_takes)
+            self._client.redact(credentials, message_sid, time_left=_no_deadline)
         except TwilioError:
-            return still
-        return f"{still}; its text is removed there"
+            return reason
+        return f"{reason}; its text was redacted"
 
 
 class Eraser:
-    """Erases everything of one recipient.
+    """Erases all data of one recipient.
 
     Args:
-        twilio: None leaves what Twilio has, as when the account is closed.
-        requests_kept_for: how long a settled request keeps its key.
-        now: the time.
+        messages: MessagesTable.
+        requests: SendRequestsTable.
+        twilio: None to erase nothing at Twilio, as when the account is closed.
+        key_retention: how long an erased request keeps its idempotency key.
+        now: returns the current time.
     """
 
     def __init__(
@@ -135,18 +126,18 @@ class Eraser:
         *,
         messages: MessageStore,
         requests: SendRequestStore,
-        twilio: AtTwilio | None,
-        requests_kept_for: timedelta,
+        twilio: TwilioAccounts | None,
+        key_retention: timedelta,
         now: Callable[[], datetime],
     ) -> None:
         self._messages = messages
         self._requests = requests
         self._twilio = twilio
-        self._requests_kept_for = requests_kept_for
+        self._key_retention = key_retention
         self._now = now
 
-    def look(self, address: str) -> Found:
-        """How much there is; nothing is changed.
+    def find(self, address: str) -> Found:
+        """Count the recipient's data; changes nothing.
 
         Raises:
             StoreUnavailable: a table cannot be read.
@@ -160,10 +151,10 @@ class Eraser:
         )
 
     def erase(self, address: str) -> Iterator[Step]:
-        """Erase it all; each thing is told of once it is done, or known to be left.
+        """Erase the recipient's data; yields each step when it is done or left.
 
         Raises:
-            StoreUnavailable: a table cannot be read or written; to erase again is safe.
+            StoreUnavailable: a table cannot be read or written; it is safe to repeat the erasure.
         """
         addresses = addresses_of(address)
         erased: dict[str, bool] = {}
@@ -172,16 +163,16 @@ class Eraser:
                 step = self._erase_message(
                     message.message_sid, message.account_sid, message.expires_at
                 )
-                erased[step.id] = step.what is What.ERASED
+                erased[step.id] = not step.is_left
                 yield step
         for listed in self._twilio.messages_to(addresses) if self._twilio else ():
             if isinstance(listed, Step):
                 yield listed
             elif listed.sid not in erased:
                 if self._messages.get(listed.sid) is None:
-                    self._mark(listed.sid)
+                    self._write_tombstone(listed.sid)
                 step = self._erase_message(listed.sid, listed.account_sid)
-                erased[step.id] = step.what is What.ERASED
+                erased[step.id] = not step.is_left
                 yield step
         for request in self._requests.every_to(addresses):
             yield self._erase_request(request, erased)
@@ -189,60 +180,58 @@ class Eraser:
     def _erase_message(
         self, message_sid: str, account_sid: str | None, expires_at: int | None = None
     ) -> Step:
-        if self._twilio and not message_sid.startswith(_REQUEST_ID):
+        if self._twilio and not message_sid.startswith(_REQUEST_ID_PREFIX):
             reason = self._twilio.delete(message_sid, account_sid)
             if reason:
-                return Step(what=What.LEFT, id=message_sid, reason=reason)
-        self._mark(message_sid, expires_at)
-        return Step(what=What.ERASED, id=message_sid)
+                return Step(id=message_sid, reason=reason)
+        self._write_tombstone(message_sid, expires_at)
+        return Step(id=message_sid)
 
-    def _mark(self, message_sid: str, expires_at: int | None = None) -> None:
+    def _write_tombstone(self, message_sid: str, expires_at: int | None = None) -> None:
         at = self._now()
-        until = int((at + _MARKED_FOR).timestamp())
+        until = int((at + _TOMBSTONE_LIFETIME).timestamp())
         self._messages.erase(message_sid, at=at, expires_at=max(until, expires_at or 0))
 
     def _erase_request(self, request: SendRequest, erased: dict[str, bool]) -> Step:
-        """Erase a request, and the message of which only it knows."""
-        reason = self._in_the_way(request)
+        """Erase a request, and its message if no list named that."""
+        reason = self._reason_to_keep(request)
         message_sid = request.message_sid
         if not reason and message_sid and message_sid not in erased:
             step = self._erase_message(message_sid, request.account_sid)
-            erased[message_sid] = step.what is What.ERASED
+            erased[message_sid] = not step.is_left
             reason = step.reason and f"its message {message_sid} is left: {step.reason}"
         if reason:
-            return Step(what=What.LEFT, id=request.request_id, reason=reason)
-        if (
-            request.state is RequestState.PRESUMED_UNSENT
-        ):  # whoever saw it may be about to tell of it
-            self._mark(request.request_id)
-        without = request.erased(at=self._now(), kept_for=self._requests_kept_for)
+            return Step(id=request.request_id, reason=reason)
+        # A concurrent run may be about to store and notify a request that is presumed unsent.
+        if request.state is RequestState.PRESUMED_UNSENT:
+            self._write_tombstone(request.request_id)
+        without = request.erased(at=self._now(), kept_for=self._key_retention)
         if self._requests.complete(request, without).to:
-            reason = "it changed meanwhile"
-            return Step(what=What.LEFT, id=request.request_id, reason=reason)
-        return Step(what=What.ERASED, id=request.request_id)
+            return Step(id=request.request_id, reason="it changed during the erasure")
+        return Step(id=request.request_id)
 
-    def _in_the_way(self, request: SendRequest) -> str:
+    def _reason_to_keep(self, request: SendRequest) -> str:
         match request.state_at(self._now()):
             case RequestState.IN_PROGRESS:
-                return "it is being sent right now"
+                return "it is in progress"
             case RequestState.IN_DOUBT if request.unresolved:
-                return "it is in doubt whether it was sent; what it says is needed to find out"
+                return "it is in doubt; its data is needed to resolve it"
             case _:
                 return ""
 
 
 def addresses_of(address: str) -> tuple[str, ...]:
-    """The address as it is understood, and of a number the same person's on the other channels.
+    """Return the normalized address, and for a number also its addresses on other channels.
 
     Raises:
-        InvalidAddress: it is no number, or has no country's code.
+        InvalidAddress: it is not a number with country code.
     """
-    known = normalize_recipient(address)
-    number = known.rpartition(":")[2]
+    normalized = normalize_recipient(address)
+    number = normalized.rpartition(":")[2]
     if not number.startswith("+"):
-        return (known,)
+        return (normalized,)
     return (number, *(f"{channel}:{number}" for channel in _CHANNELS))
 
 
-def _as_long_as_it_takes() -> float:
+def _no_deadline() -> float:
     return float("inf")

@@ -1,1 +1,1 @@
-"""`redrive`: what the stack gave up gets another chance."""
+"""`delivery redrive`: moves messages from dead-letter queues back to their queues."""

@@ -1,102 +1,114 @@
-"""Asks, moves dead letters, and says what was left."""
+"""The options of `delivery redrive`, its confirmation and its result."""
 
-from collections.abc import Iterator, Sequence
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from delivery_cli.commands.redrive.dead_letters import DeadLetters, Tally
-from delivery_cli.commands.redrive.routes import ROUTES
+from delivery_cli.arguments import Commands, add_command, add_confirmation
+from delivery_cli.commands.redrive.dead_letter_queue import DeadLetterQueue, RedriveResult
+from delivery_cli.commands.redrive.routes import CALLBACKS, ROUTES, SEND
 from delivery_cli.errors import CommandError
 from delivery_cli.messages_api import Json
-from delivery_cli.output import Screen
-from delivery_cli.target import Place
-from delivery_cli.terminal_text import visible
+from delivery_cli.output import Output
+from delivery_cli.target import Target
+from delivery_cli.terminal_text import escape_controls
 
 
-def redrive(
-    screen: Screen, place: Place, which: Sequence[str], *, dry_run: bool, confirmed: bool
-) -> int:
-    """Move the dead letters of these queues, or show what there is: 1 if one had to be left.
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Add the command."""
+    command = add_command(
+        commands, "redrive", "Redrive messages from the dead-letter queues.", _run
+    )
+    command.add_argument(
+        "queues",
+        metavar="QUEUE",
+        nargs="*",
+        choices=list(ROUTES),
+        help=f"{SEND} (requests that were never sent) or {CALLBACKS} (status callbacks that were "
+        "never stored); default: both",
+    )
+    add_confirmation(command)
+    return command
 
-    Raises:
-        CommandError: nobody has confirmed it.
-    """
-    queues = [_dead_letters(place, it) for it in which]
-    if dry_run:
-        tallies = [it.look() for it in queues]
+
+def _run(options: argparse.Namespace, output: Output, target: Target) -> int:
+    queues = [_dead_letter_queue(target, name) for name in options.queues or ROUTES]
+    if options.dry_run:
+        results = [queue.preview() for queue in queues]
     else:
-        waiting = {it.which: it.count() for it in queues}
-        if any(waiting.values()) and not confirmed and not _confirms(screen, waiting):
-            raise CommandError("Nothing was moved.")
-        tallies = [_move(screen, it, waiting[it.which]) for it in queues]
-    screen.result(
-        {"dry_run": dry_run, "queues": [_as_json(tally) for tally in tallies]},
-        _drawn(tallies, dry_run=dry_run),
+        counts = {queue.name: queue.count() for queue in queues}
+        if any(counts.values()) and not options.yes and not _confirm(output, counts):
+            raise CommandError("Nothing was redriven.")
+        results = [_redrive(output, queue, counts[queue.name]) for queue in queues]
+    output.result(
+        {"dry_run": options.dry_run, "queues": [_as_json(result) for result in results]},
+        _render(results, dry_run=options.dry_run),
     )
-    return 1 if any(tally.left for tally in tallies) else 0
+    return 1 if any(result.failed for result in results) else 0
 
 
-def _dead_letters(place: Place, which: str) -> DeadLetters:
-    route = ROUTES[which]
-    return DeadLetters(
-        place.account.queues,
-        which,
-        source=place.physical_id(route.dead_letters),
-        target=place.physical_id(route.queue),
+def _dead_letter_queue(target: Target, name: str) -> DeadLetterQueue:
+    route = ROUTES[name]
+    return DeadLetterQueue(
+        target.account.queues,
+        name,
+        source=target.physical_id(route.source),
+        target=target.physical_id(route.target),
     )
 
 
-def _confirms(screen: Screen, waiting: dict[str, int]) -> bool:
-    told = " and ".join(
-        f"{count} of {ROUTES[which].dead_letters}" for which, count in waiting.items() if count
+def _confirm(output: Output, counts: Mapping[str, int]) -> bool:
+    described = " and ".join(
+        f"about {count} from {ROUTES[name].source}" for name, count in counts.items() if count
     )
-    return screen.ask(f"Move about {told} back to be tried again?")
+    return output.confirm(f"Redrive {described}?")
 
 
-def _move(screen: Screen, queue: DeadLetters, total: int) -> Tally:
-    with screen.progress(f"Redriving {ROUTES[queue.which].dead_letters}", total) as reached:
-        return queue.move(reached=reached)
+def _redrive(output: Output, queue: DeadLetterQueue, total: int) -> RedriveResult:
+    with output.progress(f"Redriving {ROUTES[queue.name].source}", total) as report_done:
+        return queue.redrive(report_done=report_done)
 
 
-def _as_json(tally: Tally) -> Json:
-    route = ROUTES[tally.which]
+def _as_json(result: RedriveResult) -> Json:
+    route = ROUTES[result.name]
     return {
-        "queue": route.dead_letters,
-        "into": route.queue,
-        "found": tally.found,
-        "redriven": tally.redriven,
-        "hidden": tally.hidden,
-        "left": [{"message_id": it, "reason": reason} for it, reason in tally.left.items()],
-        "letters": tally.letters,
+        "queue": route.source,
+        "target": route.target,
+        "found": result.found,
+        "redriven": result.redriven,
+        "in_flight": result.in_flight,
+        "failed": [{"message_id": it, "reason": reason} for it, reason in result.failed.items()],
+        "messages": result.messages,
     }
 
 
-def _drawn(tallies: Sequence[Tally], *, dry_run: bool) -> Iterator[RenderableType]:
-    for tally in tallies:
-        route = ROUTES[tally.which]
-        if not tally.found and tally.hidden <= 0:
-            yield Text(f"{route.dead_letters} is empty.")
+def _render(results: Sequence[RedriveResult], *, dry_run: bool) -> Iterator[RenderableType]:
+    for result in results:
+        route = ROUTES[result.name]
+        if not result.found and result.in_flight <= 0:
+            yield Text(f"{route.source} is empty.")
             continue
-        told = f"{tally.found} would move" if dry_run else f"{tally.redriven} moved"
-        yield Text(f"{route.dead_letters}: {told} to {route.queue}.", style="bold")
-        if tally.letters:
-            yield _table(tally.letters)
-        for message_id, reason in tally.left.items():
-            yield Text(f"  {message_id} stays. {reason}", style="red")
-        if tally.hidden > 0:
+        moved = f"{result.found} would move" if dry_run else f"{result.redriven} moved"
+        yield Text(f"{route.source}: {moved} to {route.target}.", style="bold")
+        if result.messages:
+            yield _render_table(result.messages)
+        for message_id, reason in result.failed.items():
+            yield Text(f"  {message_id} failed: {reason}", style="red")
+        if result.in_flight > 0:
             yield Text(
-                f"  {tally.hidden} hidden, because somebody has received them; try again in some "
+                f"  {result.in_flight} in flight: received by another consumer. Retry in a few "
                 "minutes."
             )
 
 
-def _table(letters: Sequence[Json]) -> Table:
-    names = list(dict.fromkeys(name for letter in letters for name in letter))
+def _render_table(messages: Sequence[Json]) -> Table:
+    names = list(dict.fromkeys(name for message in messages for name in message))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
     for name in names:
         table.add_column(name.replace("_", " "), overflow="fold")
-    for letter in letters:
-        table.add_row(*(Text(visible(letter.get(name, ""))) for name in names))
+    for message in messages:
+        table.add_row(*(Text(escape_controls(message.get(name, ""))) for name in names))
     return table

@@ -1,4 +1,4 @@
-"""Which dead letters may be redriven, and where to; docs/operations.md says why no others may."""
+"""The dead-letter queues that can be redriven; docs/operations.md explains why only these."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,13 +9,13 @@ CALLBACKS: Final = "callbacks"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A dead-letter queue and the queue to which it leads back, by their logical ids."""
+    """Logical ids of a dead-letter queue and of the queue that its messages return to."""
 
-    dead_letters: str
-    queue: str
+    source: str
+    target: str
 
 
 ROUTES: Final = {
-    SEND: Route(dead_letters="SendDeadLetterQueue", queue="SendQueue"),
-    CALLBACKS: Route(dead_letters="CallbackDeadLetterQueue", queue="CallbackQueue"),
+    SEND: Route(source="SendDeadLetterQueue", target="SendQueue"),
+    CALLBACKS: Route(source="CallbackDeadLetterQueue", target="CallbackQueue"),
 }
