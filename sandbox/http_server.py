@@ -180,13 +180,19 @@ class _Handler(BaseHTTPRequestHandler):
             body = b"".join(self._chunks())
             headers.append(("Content-Length", str(len(body))))
         else:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = self._read(int(self.headers.get("Content-Length") or 0))
         return Request(method=self.command, target=self.path, headers=headers, body=body)
+
+    def _read(self, size: int) -> bytes:
+        data = self.rfile.read(size)
+        if len(data) < size:
+            raise ConnectionAbortedError("the request ends before its announced length")
+        return data
 
     def _chunks(self) -> list[bytes]:
         chunks = []
         while size := int(self.rfile.readline().partition(b";")[0], 16):
-            chunks.append(self.rfile.read(size))
+            chunks.append(self._read(size))
             self.rfile.readline()
         while self.rfile.readline().strip():  # trailers
             pass

@@ -7,7 +7,7 @@ import pytest
 from delivery.storage.messages import MessageStore
 from tests.builders import an_update
 from tests.functions.sender import NEW_TOKEN, SUBACCOUNT_SID, TO, Function, a_document
-from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, Reply, accepted, refused
+from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, Reply, accepted, rejected
 
 
 def canceled(**properties: Any) -> Reply:
@@ -51,11 +51,11 @@ def test_a_subaccounts_message_is_canceled_with_its_token(function: Function) ->
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
-        (refused(404, 20404), 404),
-        (refused(400, 30409), 422),
-        (refused(401, 20003), 503),
-        (refused(429, 20429), 503),
-        (refused(500, 20500), 503),
+        (rejected(404, 20404), 404),
+        (rejected(400, 30409), 422),
+        (rejected(401, 20003), 503),
+        (rejected(429, 20429), 503),
+        (rejected(500, 20500), 503),
         (DROPPED, 503),
     ],
 )
@@ -71,7 +71,9 @@ def test_a_cancellation_that_fails_says_what_to_do(
     assert function.messages() == []
 
 
-@pytest.mark.parametrize("reply", [refused(401, 20003), refused(429, 20429), refused(500), DROPPED])
+@pytest.mark.parametrize(
+    "reply", [rejected(401, 20003), rejected(429, 20429), rejected(500), DROPPED]
+)
 def test_a_cancellation_that_fails_does_not_say_that_no_message_was_sent(
     function: Function, reply: Reply
 ) -> None:
@@ -85,7 +87,7 @@ def test_a_cancellation_that_fails_does_not_say_that_no_message_was_sent(
 def test_a_message_that_is_final_cannot_be_canceled_and_twilios_code_says_so(
     function: Function,
 ) -> None:
-    function.twilio.will(refused(400, 30409))
+    function.twilio.will(rejected(400, 30409))
 
     _, answer = function.cancel()
 

@@ -15,7 +15,7 @@ from delivery.domain.send_requests import RequestState
 from delivery.storage.messages import MessageStore
 from tests.builders import MESSAGE_SID, NOON, an_update
 from tests.functions.sender import Clock, Function, a_document
-from tests.support.scripted_twilio import refused
+from tests.support.scripted_twilio import rejected
 
 CONTEXT = SimpleNamespace(
     function_name="QueryMessagesFunction",
@@ -433,7 +433,7 @@ def test_a_request_is_shown_with_what_became_of_it(app: ModuleType, function: Fu
 
 
 def test_a_refused_request_is_shown_with_its_problem(app: ModuleType, function: Function) -> None:
-    function.twilio.will(refused(400, 21211))
+    function.twilio.will(rejected(400, 21211))
     _, answer = function.post(a_document())
 
     _, body = request_shown(app, answer["request_id"])

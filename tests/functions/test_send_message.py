@@ -30,7 +30,7 @@ from tests.functions.sender import (
     an_http_event,
 )
 from tests.made_once import shared_client
-from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, STALLED, Reply, accepted, refused
+from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, STALLED, Reply, accepted, rejected
 
 # --- what Twilio says ----------------------------------------------------------------------------
 
@@ -138,7 +138,7 @@ def test_a_refusal_is_explained_in_our_words(
     category: str,
     retryable: bool,  # noqa: FBT001 -- a column of the table
 ) -> None:
-    function.twilio.will(refused(400, code))
+    function.twilio.will(rejected(400, code))
 
     status, answer = function.post(a_document())
 
@@ -164,8 +164,8 @@ def test_errors_are_problems_as_of_rfc_9457(function: Function) -> None:
 @pytest.mark.parametrize(
     "reply",
     [
-        refused(500, 20500),
-        refused(503, 20503),
+        rejected(500, 20500),
+        rejected(503, 20503),
         DROPPED,
         Reply(status=201, body=b"<html>"),
         Reply(status=302, headers={"Location": "/"}),
@@ -199,7 +199,7 @@ def test_a_message_whose_answer_does_not_come_is_in_doubt(
 
 
 def test_a_throttled_message_is_sent_once_twilio_takes_it(function: Function) -> None:
-    function.twilio.will(refused(429, 20429), refused(429, 20429), accepted())
+    function.twilio.will(rejected(429, 20429), rejected(429, 20429), accepted())
 
     status, _ = function.post(a_document())
 
@@ -208,7 +208,7 @@ def test_a_throttled_message_is_sent_once_twilio_takes_it(function: Function) ->
 
 
 def test_a_message_that_twilio_keeps_throttling_may_be_tried_later(function: Function) -> None:
-    function.twilio.will(refused(429, 20429, {"Retry-After": "17"}))
+    function.twilio.will(rejected(429, 20429, {"Retry-After": "17"}))
 
     answer = function.invoke(an_http_event(json.dumps(a_document())))
 
@@ -268,7 +268,7 @@ def test_a_promoted_token_is_found_without_a_deploy_and_without_an_error(
 ) -> None:
     function.post(a_document())
     function.secret_holds(auth_token=NEW_TOKEN)
-    function.twilio.will(refused(401, 20003), accepted())
+    function.twilio.will(rejected(401, 20003), accepted())
 
     status, _ = function.post(a_document())
 
@@ -276,7 +276,7 @@ def test_a_promoted_token_is_found_without_a_deploy_and_without_an_error(
     assert [function.password(place) for place in (1, 2)] == [AUTH_TOKEN, NEW_TOKEN]
 
 
-@pytest.mark.parametrize("reply", [refused(401, 20003), refused(401), refused(403, 20003)])
+@pytest.mark.parametrize("reply", [rejected(401, 20003), rejected(401), rejected(403, 20003)])
 def test_credentials_that_twilio_refuses_send_nothing_and_are_counted(
     function: Function, reply: Reply
 ) -> None:
@@ -293,7 +293,7 @@ def test_credentials_that_twilio_refuses_send_nothing_and_are_counted(
 def test_a_new_token_that_is_refused_too_is_not_tried_for_ever(function: Function) -> None:
     function.post(a_document())
     function.secret_holds(auth_token=NEW_TOKEN)
-    function.twilio.will(refused(401, 20003))
+    function.twilio.will(rejected(401, 20003))
 
     status, _ = function.post(a_document())
 

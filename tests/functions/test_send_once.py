@@ -13,7 +13,7 @@ from delivery.domain.send_requests import RequestState
 from delivery.storage.messages import MessageStore, StoreUnavailable
 from tests.functions.sender import FROM, TO, Function, a_document
 from tests.made_once import shared_client
-from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, Reply, accepted, refused
+from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, Reply, accepted, rejected
 
 KEY = "order-4711"
 OTHER_SID = "SM" + "b" * 32
@@ -110,7 +110,7 @@ def test_without_a_key_every_call_is_a_request_of_its_own(function: Function) ->
 
 @pytest.mark.parametrize(
     ("reply", "status"),
-    [(refused(400, 21211), 422), (refused(401, 20003), 503), (refused(429, 20429), 503)],
+    [(rejected(400, 21211), 422), (rejected(401, 20003), 503), (rejected(429, 20429), 503)],
 )
 def test_a_key_under_which_nothing_left_is_free_again(
     function: Function, reply: Reply, status: int
@@ -330,7 +330,7 @@ def test_a_function_that_dies_at_any_of_its_calls_sends_at_most_once(
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
     "reply",
-    [accepted(), refused(400, 21211), refused(401), DROPPED],
+    [accepted(), rejected(400, 21211), rejected(401), DROPPED],
     ids=["201", "400", "401", "-"],
 )
 def test_a_table_that_fails_at_any_call_never_makes_a_second_message(

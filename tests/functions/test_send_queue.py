@@ -10,7 +10,7 @@ from delivery.domain.messages import NoticeState, Outcome
 from tests.builders import ACCOUNT_SID
 from tests.embedded_metrics import total
 from tests.functions.sender import FROM, REQUEST_ID, SUBACCOUNT_SID, TO, Function, a_document
-from tests.support.scripted_twilio import DROPPED, Reply, accepted, refused
+from tests.support.scripted_twilio import DROPPED, Reply, accepted, rejected
 
 
 def test_queued_messages_are_sent_and_leave_the_queue(function: Function) -> None:
@@ -26,12 +26,12 @@ def test_queued_messages_are_sent_and_leave_the_queue(function: Function) -> Non
 @pytest.mark.parametrize(
     ("replies", "stay"),
     [
-        ([refused(400, 21610), accepted(), accepted()], []),
+        ([rejected(400, 21610), accepted(), accepted()], []),
         ([DROPPED, accepted(), accepted()], []),
-        ([refused(500), accepted(), accepted()], []),
-        ([refused(401, 20003), accepted(), accepted()], ["0"]),
-        ([accepted(), accepted(), refused(429)], ["2"]),
-        ([refused(429)], ["0", "1", "2"]),
+        ([rejected(500), accepted(), accepted()], []),
+        ([rejected(401, 20003), accepted(), accepted()], ["0"]),
+        ([accepted(), accepted(), rejected(429)], ["2"]),
+        ([rejected(429)], ["0", "1", "2"]),
     ],
 )
 def test_only_what_provably_was_not_sent_and_may_yet_be_stays_queued(
@@ -45,7 +45,7 @@ def test_only_what_provably_was_not_sent_and_may_yet_be_stays_queued(
 def test_a_queued_message_that_twilio_refuses_becomes_a_failed_message_to_be_noticed(
     function: Function,
 ) -> None:
-    function.twilio.will(refused(400, 21610))
+    function.twilio.will(rejected(400, 21610))
 
     stay = function.take(a_document(reference="order-7", context={"tenant": "blue"}))
 
@@ -106,7 +106,7 @@ def test_a_refusal_belongs_to_the_main_account_unless_it_names_another(
 
 
 def test_what_twilio_refuses_belongs_to_the_account_that_asked(function: Function) -> None:
-    function.twilio.will(refused(400, 21610))
+    function.twilio.will(rejected(400, 21610))
 
     function.take(a_document())
 
@@ -155,7 +155,7 @@ def test_a_refusal_that_is_handled_twice_is_one_failed_message(function: Functio
 
 
 def test_each_refusal_of_a_batch_is_counted_by_its_own_category(function: Function) -> None:
-    function.twilio.will(refused(400, 21610), refused(400, 30034))
+    function.twilio.will(rejected(400, 21610), rejected(400, 30034))
 
     function.take(a_document(), a_document())
 
@@ -168,7 +168,7 @@ def test_each_refusal_of_a_batch_is_counted_by_its_own_category(function: Functi
 
 def test_a_refusal_that_cannot_be_stored_stays_queued(function: Function) -> None:
     function.lose_the_table()
-    function.twilio.will(refused(400, 21610))
+    function.twilio.will(rejected(400, 21610))
 
     assert function.take(a_document(), "not JSON") == ["0", "1"]
 

@@ -20,7 +20,7 @@ from tests.functions.sender import (
     Line,
     a_document,
 )
-from tests.support.scripted_twilio import accepted, refused
+from tests.support.scripted_twilio import accepted, rejected
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -297,7 +297,7 @@ def test_throttling_holds_back_the_message_its_batch_and_its_sender(
     paced: Callable[[float], Paced],
 ) -> None:
     sender = paced(10)
-    sender.function.twilio.will(refused(429, 20429, {"Retry-After": "17"}))
+    sender.function.twilio.will(rejected(429, 20429, {"Retry-After": "17"}))
 
     stay = sender.take(*documents(3))
     tried = sender.posts
@@ -310,7 +310,7 @@ def test_throttling_holds_back_the_message_its_batch_and_its_sender(
 
 def test_a_throttled_sender_goes_on_when_it_may(paced: Callable[[float], Paced]) -> None:
     sender = paced(10)
-    sender.function.twilio.will(refused(429, 20429, {"Retry-After": "17"}))
+    sender.function.twilio.will(rejected(429, 20429, {"Retry-After": "17"}))
     sender.take(*documents(1))
     sender.function.twilio.will(accepted())
     sender.pass_by(17)
@@ -322,7 +322,7 @@ def test_a_throttled_sender_goes_on_when_it_may(paced: Callable[[float], Paced])
 
 def test_throttling_does_not_hold_back_other_senders(paced: Callable[[float], Paced]) -> None:
     sender = paced(10)
-    sender.function.twilio.will(*[refused(429, 20429)] * 5, accepted())
+    sender.function.twilio.will(*[rejected(429, 20429)] * 5, accepted())
 
     stay = sender.take(*documents(2), *documents(1, of="b", **{"from": FROM_OTHER}))
 

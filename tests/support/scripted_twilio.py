@@ -1,4 +1,4 @@
-"""A server on this machine that misbehaves as it is told, and counts connections and requests."""
+"""A Twilio whose responses a test scripts, down to the bytes; it counts connections."""
 
 import contextlib
 import json
@@ -18,13 +18,13 @@ MESSAGE_SID = "SM" + "0123456789abcdef" * 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What the server does with a request; without a status the bytes are all that it sends."""
+    """The response to a request; without a status, `body` is all that the server sends."""
 
     status: int | None = 201
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     missing_bytes: int = 0
-    """Of the length that was announced."""
+    """How many bytes more than the body Content-Length announces."""
     closes: bool = False
 
     def as_bytes(self) -> bytes:
@@ -33,7 +33,7 @@ class Reply:
         length = str(len(self.body) + self.missing_bytes)
         headers = {"Content-Type": "application/json", "Content-Length": length, **self.headers}
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        return f"HTTP/1.1 {self.status} Said\r\n{head}\r\n".encode() + self.body
+        return f"HTTP/1.1 {self.status} Scripted\r\n{head}\r\n".encode() + self.body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class Received:
 
 
 def resource(**properties: Any) -> dict[str, Any]:
-    """A message as Twilio's API shows it."""
+    """A message in the shape of Twilio's API."""
     return {
         "sid": MESSAGE_SID,
         "account_sid": "AC" + "0" * 32,
@@ -68,10 +68,10 @@ def accepted(**properties: Any) -> Reply:
     return Reply(body=json.dumps(resource(**properties)).encode())
 
 
-def refused(
+def rejected(
     status: int, code: int | None = None, headers: Mapping[str, str] | None = None
 ) -> Reply:
-    """An error as Twilio words it, with a number in its text."""
+    """An error in Twilio's shape, with a phone number in its text."""
     message = "The 'To' number +15558675310 is out of reach, says Twilio"
     body = {"code": code, "message": message, "status": status}
     return Reply(status=status, headers=dict(headers or {}), body=json.dumps(body).encode())
@@ -82,7 +82,7 @@ STALLED = Reply(status=None)
 
 
 class ScriptedTwilio:
-    """Answers each request with the next reply; the last one is repeated."""
+    """Answers each request with the next reply, and repeats the last one."""
 
     def __init__(self, *replies: Reply, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[Received] = []
@@ -106,7 +106,7 @@ class ScriptedTwilio:
         return self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
 
     def wrap(self, connection: Any) -> Any:
-        """The connection with TLS, if the server speaks it."""
+        """Count a connection, and put it in TLS if the server speaks it."""
         self.connections += 1
         return self._tls.wrap_socket(connection, server_side=True) if self._tls else connection
 
@@ -136,7 +136,8 @@ class _Handler(socketserver.BaseRequestHandler):
     @override
     def handle(self) -> None:
         server = cast("_Server", self.server)
-        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+        # The client goes away (OSError), or speaks TLS to a server without it (ValueError).
+        with contextlib.suppress(OSError, ValueError), contextlib.ExitStack() as stack:
             connection = stack.enter_context(server.script.wrap(self.request))
             connection.settimeout(5)
             stream = stack.enter_context(connection.makefile("rb"))

@@ -28,7 +28,7 @@ from tests.support.command_line import (
     run,
     signed_in,
 )
-from tests.support.scripted_twilio import Reply, ScriptedTwilio, refused
+from tests.support.scripted_twilio import Reply, ScriptedTwilio, rejected
 
 FUNCTIONS = ("SendMessageFunction", "NotifyFailureFunction")
 QUEUES = ("SendQueue", "SendDeadLetterQueue", "SendInvocationFailuresQueue")
@@ -245,7 +245,7 @@ def test_an_invalid_secret_is_found(rig: DoctorRig, content: Json, fact: str) ->
 
 
 def test_an_auth_token_that_twilio_rejects_is_found(rig: DoctorRig) -> None:
-    rig.twilio.will(refused(401, 20003))
+    rig.twilio.will(rejected(401, 20003))
 
     (problem,) = rig.problems()
 
@@ -256,7 +256,7 @@ def test_an_auth_token_that_twilio_rejects_is_found(rig: DoctorRig) -> None:
 
 def test_an_api_key_that_twilio_rejects_is_found(rig: DoctorRig) -> None:
     rig.put_secret({"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN} | API_KEY)
-    rig.twilio.will(EMPTY_LIST, refused(401, 20003))
+    rig.twilio.will(EMPTY_LIST, rejected(401, 20003))
 
     (problem,) = rig.problems()
 
@@ -268,7 +268,7 @@ def test_a_subaccount_whose_token_twilio_rejects_is_found(rig: DoctorRig) -> Non
     subaccount = "AC" + "1" * 32
     content = {"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN}
     rig.put_secret(content | {"subaccounts": {subaccount: {"auth_token": "another"}}})
-    rig.twilio.will(EMPTY_LIST, refused(401, 20003))
+    rig.twilio.will(EMPTY_LIST, rejected(401, 20003))
 
     (problem,) = rig.problems()
 

@@ -120,6 +120,16 @@ def test_requests_under_way_at_the_same_time_are_counted() -> None:
     assert sorted(counts) == [1, 1, 2]
 
 
+def test_an_incomplete_request_is_not_answered(server: Echo) -> None:
+    with socket.create_connection((LOOPBACK, server.port)) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
+        client.shutdown(socket.SHUT_WR)
+        response = client.recv(100)
+
+    assert response == b""
+    assert server.requests == []
+
+
 def test_a_client_that_goes_away_leaves_no_traceback(capfd: pytest.CaptureFixture[str]) -> None:
     with Echo() as server, socket.create_connection((LOOPBACK, server.port)) as client:
         client.sendall(b"GET / HTTP/1.1\r\n")

@@ -36,7 +36,7 @@ from tests.support.scripted_twilio import (
     Reply,
     ScriptedTwilio,
     accepted,
-    refused,
+    rejected,
     resource,
 )
 
@@ -167,23 +167,23 @@ def test_a_message_shows_neither_numbers_nor_text_when_it_is_printed(
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
-        (refused(400, 21211), RequestRejected),
-        (refused(400, 21610), RequestRejected),
-        (refused(403, 20005), RequestRejected),
-        (refused(404, 20404), RequestRejected),
-        (refused(409, 20409), RequestRejected),
+        (rejected(400, 21211), RequestRejected),
+        (rejected(400, 21610), RequestRejected),
+        (rejected(403, 20005), RequestRejected),
+        (rejected(404, 20404), RequestRejected),
+        (rejected(409, 20409), RequestRejected),
         (Reply(status=400, body=b"<html>proxy</html>"), RequestRejected),
         (Reply(status=413, body=b"[1]"), RequestRejected),
-        (refused(401, 20003), CredentialsRefused),
-        (refused(401), CredentialsRefused),
+        (rejected(401, 20003), CredentialsRefused),
+        (rejected(401), CredentialsRefused),
         (Reply(status=401, body=b"<html>"), CredentialsRefused),
-        (refused(403, 20003), CredentialsRefused),
-        (refused(429, 20429), Throttled),
+        (rejected(403, 20003), CredentialsRefused),
+        (rejected(429, 20429), Throttled),
         (Reply(status=429), Throttled),
-        (refused(500, 20500), OutcomeUnknown),
-        (refused(503, 20503), OutcomeUnknown),
+        (rejected(500, 20500), OutcomeUnknown),
+        (rejected(503, 20503), OutcomeUnknown),
         (Reply(status=502, body=b"<html>bad gateway</html>"), OutcomeUnknown),
-        (refused(408), OutcomeUnknown),
+        (rejected(408), OutcomeUnknown),
         (Reply(status=201), OutcomeUnknown),
         (Reply(status=201, body=b"<html>"), OutcomeUnknown),
         (Reply(status=201, body=b"[" * 100_000), OutcomeUnknown),
@@ -218,7 +218,7 @@ def test_an_answer_says_whether_the_message_may_have_been_sent(
 def test_a_refusal_carries_twilios_code(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
-    server.will(refused(400, 21610))
+    server.will(rejected(400, 21610))
 
     with pytest.raises(RequestRejected) as raised:
         send(client, clock)
@@ -230,7 +230,7 @@ def test_a_refusal_carries_twilios_code(
 def test_a_refusal_with_an_odd_code_has_none(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock, code: Any
 ) -> None:
-    server.will(refused(400, code))
+    server.will(rejected(400, code))
 
     with pytest.raises(RequestRejected) as raised:
         send(client, clock)
@@ -253,7 +253,7 @@ def test_an_answer_that_does_not_come_leaves_the_outcome_unknown(
 def test_a_throttled_request_is_tried_again_until_it_is_accepted(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
-    server.will(refused(429, 20429), refused(429, 20429), accepted())
+    server.will(rejected(429, 20429), rejected(429, 20429), accepted())
 
     said = send(client, clock)
 
@@ -271,7 +271,7 @@ def test_delays_grow_and_differ_by_a_tenth_so_that_callers_do_not_march_in_step(
         asked.append((low, high))
         return high
 
-    server.will(refused(429))
+    server.will(rejected(429))
     client = TwilioClient(session, server.url, clock=clock, sleep=clock.sleep, jitter=longest)
 
     with pytest.raises(Unavailable):
@@ -284,7 +284,7 @@ def test_delays_grow_and_differ_by_a_tenth_so_that_callers_do_not_march_in_step(
 def test_a_time_that_twilio_names_is_waited(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
-    server.will(refused(429, headers={"Retry-After": "3"}), accepted())
+    server.will(rejected(429, headers={"Retry-After": "3"}), accepted())
 
     send(client, clock)
 
@@ -294,7 +294,7 @@ def test_a_time_that_twilio_names_is_waited(
 def test_a_time_beyond_the_invocation_is_passed_on_instead(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
-    server.will(refused(429, headers={"Retry-After": "20"}))
+    server.will(rejected(429, headers={"Retry-After": "20"}))
 
     with pytest.raises(Unavailable) as raised:
         send(client, clock)
@@ -307,7 +307,7 @@ def test_a_time_beyond_the_invocation_is_passed_on_instead(
 def test_an_odd_retry_after_is_ignored(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock, named: str
 ) -> None:
-    server.will(refused(429, headers={"Retry-After": named}), accepted())
+    server.will(rejected(429, headers={"Retry-After": named}), accepted())
 
     send(client, clock)
 
@@ -326,7 +326,7 @@ def test_nothing_is_sent_with_too_little_time_left_to_learn_the_outcome(
 def test_tries_end_when_the_time_does(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
-    server.will(refused(429))
+    server.will(rejected(429))
 
     with pytest.raises(Unavailable):
         send(client, clock, seconds=NEEDED_SECONDS + 0.25)
@@ -612,10 +612,10 @@ def test_credentials_go_nowhere_but_to_twilio(
 @pytest.mark.parametrize(
     ("reply", "error", "requests_made"),
     [
-        (refused(429), Unavailable, 1),
-        (refused(401), CredentialsRefused, 1),
-        (refused(404), RequestRejected, 1),
-        (refused(500), OutcomeUnknown, 2),
+        (rejected(429), Unavailable, 1),
+        (rejected(401), CredentialsRefused, 1),
+        (rejected(404), RequestRejected, 1),
+        (rejected(500), OutcomeUnknown, 2),
         (DROPPED, OutcomeUnknown, 2),
         (Reply(status=200, body=b"{}"), OutcomeUnknown, 1),
         (Reply(status=200, body=b"<html>"), OutcomeUnknown, 1),
@@ -667,12 +667,12 @@ def test_a_message_is_deleted_at_twilio(
 
 
 @pytest.mark.parametrize(
-    "trouble", [DROPPED, refused(503), refused(429, 20429), refused(500, 20500)], ids=str
+    "trouble", [DROPPED, rejected(503), rejected(429, 20429), rejected(500, 20500)], ids=str
 )
 def test_to_delete_is_tried_again_since_it_does_no_harm(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock, trouble: Reply
 ) -> None:
-    server.will(trouble, trouble, refused(404, 20404))
+    server.will(trouble, trouble, rejected(404, 20404))
 
     delete(client, clock)
 
@@ -683,7 +683,7 @@ def test_to_delete_is_tried_again_since_it_does_no_harm(
 def test_a_message_that_twilio_still_works_on_is_not_deleted_and_has_a_code_of_its_own(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
-    server.will(refused(409, 20009))
+    server.will(rejected(409, 20009))
 
     with pytest.raises(RequestRejected) as error:
         delete(client, clock)
