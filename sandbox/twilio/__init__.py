@@ -24,5 +24,6 @@ admin_api        /_simulator/: messages with their callbacks, settings, credenti
 To add
 - a scenario: a row in `scenarios.SCENARIOS` and in docs/getting-started.md
 - a parameter of a new message: `create_request`, and a field of `resource.Message` if it is kept
-- an error code: raise `ApiError` where Twilio checks; its HTTP status, if not 400, is in `errors`
+- an error of the REST API: raise `ApiError` where Twilio checks; `errors` has its HTTP status
+- a delivery error that means `failed`, not `undelivered`: `scenarios._FAILED_CODES`
 """

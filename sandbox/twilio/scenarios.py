@@ -33,7 +33,10 @@ class Arrival(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A status, `delay` steps after the one before; `arrival` overrides the scenario's."""
+    """A status, `delay` times `Settings.step_seconds` after the one before.
+
+    `arrival` overrides that of the scenario; `parameters` are added to the callback.
+    """
 
     status: str
     error_code: int | None = None
@@ -59,6 +62,7 @@ class Scenario:
     rich_channel: str | None = None
 
 
+# docs/getting-started.md describes each row.
 SCENARIOS = {
     "+15555550101": Scenario(steps=(Step(status="sent", arrival=Arrival.AFTER_NEXT), _DELIVERED)),
     "+15555550102": Scenario(arrival=Arrival.TWICE),
