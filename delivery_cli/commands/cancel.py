@@ -19,7 +19,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace, output: Output, target: Target) -> int:
-    """Cancel the message and show it; it is no error if it was canceled before."""
+    """Cancel the message and show it; succeeds also if it was canceled before."""
     response = target.api.cancel(options.message_sid)
     is_accepted = response.status == HTTPStatus.OK
     message = response.content if is_accepted else target.api.message(options.message_sid)
