@@ -75,13 +75,13 @@ CHECKED: Final[Mapping[str, Callable[[], Texts]]] = {
             *sorted(
                 path.relative_to(PROJECT).as_posix()
                 for path in PROJECT.glob("docs/**/*.md")
-                if path.stem not in {"performance", "reliability"}
+                if path.stem != "reliability"
             ),
         )
     },
     **{name: partial(file, name) for name in ("template.yaml", "Makefile", "pyproject.toml")},
     "delivery --help": command_line_help,
-    "delivery_cli": partial(docstrings, "delivery_cli"),
+    **{name: partial(docstrings, name) for name in ("delivery_cli", "sandbox", "bench")},
 }
 """The places that are checked: where a text is added for people, add its place here."""
 
