@@ -317,6 +317,36 @@ def test_every_status_has_its_rank_and_outcome_on_the_page() -> None:
     assert listed == twilios | ours
 
 
+# --- docs/troubleshooting.md ---------------------------------------------------------------------
+
+# Symptoms that other programs print: Python, SAM, the AWS CLI, CloudFormation.
+PRINTED_BY_OTHERS = {
+    *("The virtual environment was not created", "python3.13: not found", "sam: command not found"),
+    *("Unable to locate credentials", "is not authorized to perform", "ROLLBACK_COMPLETE"),
+    *("Security Constraints Not Satisfied!", "the secret … already exists"),
+}
+
+
+def test_every_message_that_the_page_quotes_is_in_the_code() -> None:
+    code = (PROJECT / "Makefile").read_text("utf-8") + "".join(
+        path.read_text("utf-8")
+        for folder in ("functions", "layers", "delivery_cli", "sandbox")
+        for path in (PROJECT / folder).rglob("*.py")
+    )
+    joined = re.sub(r'"\s*\n\s*f?"', "", code)
+    quoted = {
+        symptom
+        for cells in rows(page("troubleshooting.md"))
+        for symptom in named(cells[0]) - PRINTED_BY_OTHERS
+    }
+
+    missing = {
+        symptom for symptom in quoted for part in symptom.split("…") if part.strip() not in joined
+    }
+
+    assert missing == set()
+
+
 # --- samples -------------------------------------------------------------------------------------
 
 
