@@ -181,7 +181,7 @@ def _log_refusal(cause: SignatureFault) -> None:
     now = time()  # a monotonic clock may stand still while the environment is frozen
     if abs(now - _logged_at.get(cause, 0)) >= LOG_A_CAUSE_EVERY_SECONDS:
         _logged_at[cause] = now
-        logger.warning("Signature refused", cause=cause)
+        logger.warning("Signature invalid", cause=cause)
 
 
 def _not_kept(error: Exception) -> Response:
