@@ -1,11 +1,14 @@
 """The metrics that the functions count, found in their source.
 
-A metric is found where a handler reports it (`Report(metric="MessageSent", ...)`), where it is
-added with Powertools (`metrics.add_metric("MessageSent", ...)`) and in a table `METRIC_OF`.
+The name of a metric is text at the argument `metric` of a call, as in
+`Report(metric="MessageSent")`, in an assignment to `metric`, or in a table in upper case that one
+of these refers to. Found are keyword arguments of any call, and positional arguments of `Report`,
+of Powertools' `add_metric` and of every function that has a parameter called `metric`.
 """
 
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
 from delivery.domain.messages import MessageStatus
@@ -15,8 +18,8 @@ from tests.template.deployment import FUNCTIONS, PROJECT
 
 type Dimensions = frozenset[tuple[str, str]]
 
-REPORTING = {"Report", "add_metric", "_count"}
-"""The calls whose argument `metric`, or else the first one, is the name of a metric."""
+POSITIONS = {"Report": 0, "add_metric": 0}
+"""The position of the argument `metric` in calls of what the functions import."""
 COUNTING_MESSAGES = {"count_recorded", "count_apart"}
 """The layer's functions that count the metrics in COUNTED_BY."""
 VALUES = {
@@ -27,31 +30,77 @@ VALUES = {
 ONLY_COUNTED_BY = {name: {"status_callback"} for name in ("TimeToDelivered", "CanaryDelivered")}
 
 
-def metrics_in(source: str) -> set[str]:
-    """Return the names of the metrics that a module counts."""
-    return {
-        node.value
-        for expression in metric_expressions(ast.parse(source))
-        for node in ast.walk(expression)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
+def metrics_in(*sources: str) -> set[str]:
+    """Return the names of the metrics that the modules of a function count."""
+    nodes = nodes_in(sources)
+    return {name for it in metric_expressions(nodes) for name in texts_in(it, tables_in(nodes))}
 
 
-def metric_expressions(tree: ast.Module) -> Iterator[ast.expr]:
-    """Yield the expressions that stand where the name of a metric is expected."""
-    for node in ast.walk(tree):
+def hidden_metrics_in(*sources: str) -> list[str]:
+    """Return the expressions for a metric's name in which `metrics_in` finds no name.
+
+    A parameter, a variable or a field called `metric` hides nothing: `metrics_in` finds its value
+    where it is passed or assigned.
+    """
+    nodes = nodes_in(sources)
+    return [
+        ast.unparse(it)
+        for it in metric_expressions(nodes)
+        if not texts_in(it, tables_in(nodes)) and not re.search(r"\bmetric$", ast.unparse(it))
+    ]
+
+
+def nodes_in(sources: Iterable[str]) -> list[ast.AST]:
+    return [node for source in sources for node in ast.walk(ast.parse(source))]
+
+
+def metric_expressions(nodes: Iterable[ast.AST]) -> Iterator[ast.expr]:
+    """Yield the expressions that are the name of a metric."""
+    positions = POSITIONS | positions_of_metric(nodes)
+    for node in nodes:
         match node:
-            case ast.Call(
-                func=ast.Attribute(attr=called) | ast.Name(id=called), args=[name, *_]
-            ) if called in REPORTING:
-                yield name
-            case (
-                ast.Assign(targets=[ast.Name(id="METRIC_OF")], value=ast.Dict(values=names))
-                | ast.AnnAssign(target=ast.Name(id="METRIC_OF"), value=ast.Dict(values=names))
-            ):
-                yield from names
+            case ast.Call(func=ast.Attribute(attr=called) | ast.Name(id=called), args=args) if len(
+                args
+            ) > positions.get(called, len(args)):
+                yield args[positions[called]]
             case ast.keyword(arg="metric", value=name):
                 yield name
+            case ast.Assign(targets=[ast.Name(id="metric")], value=name):
+                yield name
+
+
+def texts_in(expression: ast.expr, tables: Mapping[str, ast.Dict]) -> set[str]:
+    """Return the texts in an expression and in the values of the tables that it refers to."""
+    found = set()
+    for node in ast.walk(expression):
+        match node:
+            case ast.Constant(value=str(text)):
+                found.add(text)
+            case ast.Name(id=name) if name in tables:
+                found |= {text for it in tables[name].values for text in texts_in(it, {})}
+    return found
+
+
+def tables_in(nodes: Iterable[ast.AST]) -> dict[str, ast.Dict]:
+    """Return the dictionaries that are assigned to names in upper case."""
+    tables = {}
+    for node in nodes:
+        match node:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=ast.Dict() as table)
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.Dict() as table)
+            ) if name.isupper():
+                tables[name] = table
+    return tables
+
+
+def positions_of_metric(nodes: Iterable[ast.AST]) -> dict[str, int]:
+    """Return the position of the parameter `metric` of each function that has it."""
+    return {
+        node.name: [it.arg for it in node.args.args if it.arg != "self"].index("metric")
+        for node in nodes
+        if isinstance(node, ast.FunctionDef) and "metric" in {it.arg for it in node.args.args}
+    }
 
 
 def counts_messages(source: str) -> bool:
@@ -64,13 +113,16 @@ def counts_messages(source: str) -> bool:
     )
 
 
+def sources_of(function: str) -> list[str]:
+    """Return the source of each module of a function."""
+    folder = PROJECT / "functions" / function
+    return [module.read_text("utf-8") for module in sorted(folder.glob("*.py"))]
+
+
 def metrics_of(function: str) -> set[str]:
     """Return the names of all metrics that a function counts."""
-    sources = [
-        module.read_text("utf-8")
-        for module in sorted((PROJECT / "functions" / function).glob("*.py"))
-    ]
-    names = {name for source in sources for name in metrics_in(source)}
+    sources = sources_of(function)
+    names = metrics_in(*sources)
     if any(counts_messages(source) for source in sources):
         names |= {name for name in COUNTED_BY if function in ONLY_COUNTED_BY.get(name, {function})}
     return names

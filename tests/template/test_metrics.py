@@ -11,14 +11,15 @@ from tests.template.counting import (
     COUNTING_MESSAGES,
     counted,
     counts_messages,
+    hidden_metrics_in,
     metrics_in,
     metrics_of,
+    sources_of,
 )
 from tests.template.dashboard import graphs_of, lines_of
 from tests.template.deployment import (
     FUNCTIONS,
     OUR_NAMESPACE,
-    PROJECT,
     Reference,
     of_type,
     target_of,
@@ -91,28 +92,24 @@ def test_a_metric_name_is_two_to_five_words_in_camel_case() -> None:
 
 
 def test_only_the_layer_counts_the_metrics_of_a_status_update() -> None:
-    own = {
-        (function, name)
-        for function in FUNCTIONS
-        for module in (PROJECT / "functions" / function).glob("*.py")
-        for name in metrics_in(module.read_text("utf-8"))
-    }
+    own = {name for function in FUNCTIONS for name in metrics_in(*sources_of(function))}
 
-    assert {(function, name) for function, name in own if name in COUNTED_BY} == set()
+    assert own
+    assert own & COUNTED_BY.keys() == set()
 
 
 def test_every_function_that_records_status_updates_counts_them() -> None:
     recording = {
         function
         for function in FUNCTIONS
-        for module in (PROJECT / "functions" / function).glob("*.py")
-        if re.search(r"store\.record(_unsent_request)?\(", module.read_text("utf-8"))
+        for source in sources_of(function)
+        if re.search(r"store\.record(_unsent_request)?\(", source)
     }
     counting = {
         function
         for function in FUNCTIONS
-        for module in (PROJECT / "functions" / function).glob("*.py")
-        if counts_messages(module.read_text("utf-8"))
+        for source in sources_of(function)
+        if counts_messages(source)
     }
 
     assert recording == counting == {"send_message", "status_callback", "reconcile_messages"}
@@ -159,21 +156,37 @@ def test_iterator_age_is_shown_for_stream_consumers_only(stack: Template) -> Non
 # --- how the tests find a metric -----------------------------------------------------------------
 
 
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_metric_of_a_function_can_be_found_in_its_source(function: str) -> None:
+    assert hidden_metrics_in(*sources_of(function)) == []
+
+
 @pytest.mark.parametrize(
     ("source", "names"),
     [
         ('metrics.add_metric("A", unit, 1)', {"A"}),
-        ('metrics.add_metric(METRIC_OF.get(it, "A"), unit, 1)', {"A"}),
-        ('METRIC_OF = {it: "A", that: "B"}', {"A", "B"}),
-        ('METRIC_OF: dict[str, str] = {"it": "A"}', {"A"}),
         ('Report("A", "info", {"b": "c"})', {"A"}),
-        ('reports.Report(metric="A", level=logging.INFO)', {"A"}),
+        ('reports.Report(metric="A", level=Level.INFO)', {"A"}),
         ('Report(metric="A" if it else "B", fields={"c": "d"})', {"A", "B"}),
+        ('NoticeReport(metric="A", fields={"c": "d"})', {"A"}),
+        ('def count(it, metric): add_metric(metric)\ncount("x", "A")', {"A"}),
+        ('class C:\n def count(self, metric): add_metric(metric)\nit.count("A")', {"A"}),
+        ('def of(it, *, metric): Report(metric=metric)\nof("x", metric="A")', {"A"}),
+        ('TABLE = {it: "A", that: "B"}\nReport(metric=TABLE[it])', {"A", "B"}),
+        ('TABLE: dict[str, str] = {"it": "A"}\nmetric = TABLE.get(it)', {"A"}),
         ('logger.info("A", b="c")', set()),
     ],
 )
 def test_the_name_of_a_metric_is_found(source: str, names: set[str]) -> None:
     assert metrics_in(source) == names
+    assert hidden_metrics_in(source) == []
+
+
+@pytest.mark.parametrize(
+    "source", ["metrics.add_metric(name, unit, 1)", "Report(metric=name_of(it), level=it)"]
+)
+def test_a_metric_without_a_name_in_the_source_is_reported(source: str) -> None:
+    assert hidden_metrics_in(source)
 
 
 def test_a_module_that_counts_status_updates_is_found() -> None:
