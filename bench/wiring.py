@@ -16,8 +16,11 @@ from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
 from delivery.twilio.client import TwilioClient
 from delivery.twilio.credentials import TwilioSecret
-from functions.notify_failure.episode_store import EpisodeStore
-from functions.notify_failure.telling import Teller
+from functions.notify_failure.incident_store import IncidentStore
+from functions.notify_failure.notice import Links
+from functions.notify_failure.notifier import Notifier
+from functions.notify_failure.policy import NoticePolicy
+from functions.notify_failure.publisher import NoticePublisher
 from functions.reconcile_messages.reconcile import Reconciler
 from functions.send_message.rate_limit_store import RateLimitStore
 from functions.send_message.rate_limiter import SenderRateLimiter
@@ -38,6 +41,16 @@ class _Secrets:
         return SECRET
 
 
+class _Topic:
+    """Stands in for SNS, and counts what is published."""
+
+    def __init__(self) -> None:
+        self.published = 0
+
+    def publish(self, **_: Any) -> None:
+        self.published += 1
+
+
 def message_store(client: Any) -> MessageStore:
     """Return the store of the MessagesTable."""
     return MessageStore(client, "MessagesTable", TIMINGS)
@@ -50,19 +63,20 @@ def request_store(client: Any) -> SendRequestStore:
 
 def notify(client: Any, message_sids: Sequence[str], *, now: datetime) -> None:
     """Publish the notices of failed messages, as NotifyFailureFunction does."""
-    published: list[Any] = []
-    notifier = Teller(
+    topic: Any = _Topic()
+    policy = NoticePolicy(
+        interval=timedelta(minutes=15), muted=frozenset(), shows_full_numbers=False
+    )
+    links = Links(messages_api_url="https://messages.invalid", dashboard_url="")
+    notifier = Notifier(
         messages=message_store(client),
-        episodes=EpisodeStore(client, "IncidentsTable", "MessagesTable"),
-        publish_message=published.append,
-        publish_range=lambda _key, _telling: None,
-        shown=lambda number: number[-4:],
-        quiet=timedelta(minutes=15),
-        muted=(),
+        incidents=IncidentStore(client, "IncidentsTable", "MessagesTable"),
+        publisher=NoticePublisher(topic, "arn", links=links, policy=policy),
+        policy=policy,
         now=lambda: now,
     )
-    list(notifier.settle(message_sids, abandoned_before=now, time_left=lambda: 60))
-    assert len(published) == len(message_sids)
+    list(notifier.notify(message_sids, abandoned_before=now, time_left=lambda: 60))
+    assert topic.published == len(message_sids)
 
 
 def reconcile(client: Any, twilio: BaseAdapter, now: datetime) -> None:

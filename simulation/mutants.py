@@ -153,10 +153,10 @@ MUTANTS: Final = (
         "a notice is marked as published before it is published",
         "I4",
         _NOTIFY,
-        "self._publish_message(claimed)",
+        "self._publisher.publish_message(claimed)",
         """
         self._messages.advance_notice(claimed, self._now())
-        self._publish_message(claimed)""",
+        self._publisher.publish_message(claimed)""",
     ),
     _mutant(
         "a notice is taken over while its lease holds",
@@ -169,15 +169,15 @@ MUTANTS: Final = (
         "the sweep does nothing",
         "I4",
         _NOTIFY,
-        "store.notices_due(before)",
+        "self.messages.notices_due(before)",
         "()",
     ),
     _mutant(
         "a muted category is notified",
         "I4",
         _NOTIFY,
-        "muted=MUTED",
-        "muted=()",
+        "muted=muted",
+        "muted=frozenset()",
     ),
     # --- notices of incidents ---
     _mutant(
@@ -206,8 +206,8 @@ MUTANTS: Final = (
         "the count of an incident is written although it has changed",
         "I4",
         _NOTIFY,
-        '"#episode_id = :episode_id AND #version = :version"',
-        '"#episode_id = :episode_id AND (#version = :version OR #version > :version)"',
+        '"#incident_id = :incident_id AND #version = :version"',
+        '"#incident_id = :incident_id AND (#version = :version OR #version > :version)"',
     ),
     _mutant(
         "a message is grouped although another invocation has grouped it",
@@ -220,71 +220,73 @@ MUTANTS: Final = (
         "a summary is published before it is recorded",
         "I4",
         _NOTIFY,
-        "written = self._episodes.write(seen, after)",
+        "stored = self._incidents.write(seen, after)",
         """
-        if after.telling is not None:
-            self._publish_range(key, after.telling)
-        written = self._episodes.write(seen, after)""",
+        if pending is not None:
+            self._publisher.publish_incident(key, pending)
+        stored = self._incidents.write(seen, after)""",
     ),
     _mutant(
         "a summary whose publisher died is not taken over",
         "I4",
         _NOTIFY,
-        "telling.claimed_at < abandoned_before or iso(telling.claimed_at) == ours",
-        "telling.claimed_at > abandoned_before and iso(telling.claimed_at) == ours",
+        "pending.claimed_at < abandoned_before or iso(pending.claimed_at) == own",
+        "pending.claimed_at > abandoned_before and iso(pending.claimed_at) == own",
     ),
     _mutant(
         "a summary that is taken over covers more messages",
         "I4",
         _NOTIFY,
-        "replace(self.telling, claimed_at=at)",
-        "replace(self.telling, claimed_at=at, range_to=self.counted)",
+        "self._change_notice(claimed_at=at)",
+        "self._change_notice(claimed_at=at, range_to=self.counted)",
     ),
     _mutant(
         "a summary is marked as published before it is published",
         "I4",
         _NOTIFY,
-        "self._publish_range(episode.key, telling)",
+        "self._publisher.publish_incident(incident.key, pending)",
         "",
-        "self._unfinished.pop(telling.notice_id, None)",
+        "self._own_claims.pop(pending.notice_id, None)\nids =",
         """
-        self._publish_range(episode.key, telling)
-        self._unfinished.pop(telling.notice_id, None)""",
+        self._publisher.publish_incident(incident.key, pending)
+        self._own_claims.pop(pending.notice_id, None)
+        ids =""",
     ),
     _mutant(
         "the next summary covers the same messages again",
         "I4",
         _NOTIFY,
-        "telling=None, told=telling.range_to",
-        "telling=None",
+        "pending_notice=None, published=pending.range_to",
+        "pending_notice=None",
     ),
     _mutant(
         "incidents are never processed on schedule",
         "I4",
         _NOTIFY,
-        "self._episodes.due(self._now())",
+        "self._incidents.due(self._now())",
         "()",
     ),
     _mutant(
         "a failure joins an incident that is closed",
         "I4",
         _NOTIFY,
-        "if not self.is_open or (self.is_muted and not muted):\n    return False",
+        "if not self.is_open or (self.is_muted and self.key.category not in policy.muted):\n"
+        "    return False",
         "if not self.is_open:\n    return True",
     ),
     _mutant(
         "every failure opens an incident",
         "I4",
         _NOTIFY,
-        "return not (is_over and self.untold == 0 and self.telling is None)",
+        "return not (is_over and self.unpublished == 0 and self.pending_notice is None)",
         "return False",
     ),
     _mutant(
         "a new incident loses the closing notice of the one before",
         "I4",
         _NOTIFY,
-        "if previous else None",
-        "if False else None",
+        "seen.closing_notice(at) if seen else None",
+        "None",
     ),
     _mutant(
         "the recovery of a grouped message is published alone",

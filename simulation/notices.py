@@ -47,7 +47,7 @@ class _Notices:
         self._messages = {it["message_sid"]: it for it in items if not is_erased(it)}
         self._erased = {it["message_sid"] for it in items if is_erased(it)}
         self._episodes = {
-            record["episode_id"]: record
+            record["incident_id"]: record
             for record in map(plain, world.aws.tables["IncidentsTable"].items())
         }
         self._told: defaultdict[str, list[Published]] = defaultdict(list)
@@ -62,8 +62,8 @@ class _Notices:
         self._of_episode: defaultdict[str, list[Published]] = defaultdict(list)
         """The first of each notice that tells of an episode."""
         for first, *_ in self._told.values():
-            if "episode_id" in first.facts:
-                self._of_episode[first.facts["episode_id"]].append(first)
+            if "kind" in first.facts:
+                self._of_episode[first.facts["incident_id"]].append(first)
         # As they were when somebody claimed to tell of them; a code can be learned later.
         self._claimed: dict[str, Record] = {}
         for change in world.aws.tables["MessagesTable"].stream:
@@ -182,9 +182,9 @@ class _Notices:
 
     def _is_over(self, episode: Record) -> Iterator[Violation]:
         """The last episode of its kind is closed, and says the same as its messages."""
-        episode_id = episode["episode_id"]
+        episode_id = episode["incident_id"]
         members = self._counted.get(episode_id, [])
-        if episode["state"] != "closed" or "open" in episode or "publishing" in episode:
+        if episode["is_open"] or "open" in episode or "pending_notice" in episode:
             yield Violation(promise="I4", subject=episode_id, text="it is not over")
         counted = len(members) + (0 if episode["is_muted"] else 1)
         recovered = sum(message["notice"] == "recovered" for message in members)
@@ -192,8 +192,8 @@ class _Notices:
         if said != (counted, recovered) and not self._erased:
             text = f"it says {said}, and its messages {counted, recovered}"
             yield Violation(promise="I4", subject=episode_id, text=text)
-        if not episode["is_muted"] and episode["told"] != episode["counted"]:
-            text = f"{episode['told']} of {episode['counted']} are told"
+        if not episode["is_muted"] and episode["published"] != episode["counted"]:
+            text = f"{episode['published']} of {episode['counted']} are told"
             yield Violation(promise="I4", subject=episode_id, text=text)
         for message in members:
             if episode["cause"] not in self._causes(message):

@@ -1,213 +1,179 @@
-"""Tells people when messages fail, and when failed ones were delivered after all.
+"""Notifies people of failed messages, and of failed ones that were delivered after all.
 
-Trigger: the MessagesTable's stream, filtered to messages whose notice is due; and a schedule, which
-sweeps up what the stream dropped, and looks after the episodes.
-Effect: the first failure of an account and an error code is one notice on the FailureTopic, and
-opens an episode in the IncidentsTable; those that follow are in its count, and in a summary after
-NoticeIntervalMinutes. The message's `notice` remembers how far that got. (I4: every failed message
-is told alone, or in the count of an episode, or counted only because its category is muted.)
+Trigger: the stream of the MessagesTable, filtered to messages whose notice is due; and a schedule,
+which sweeps the notices that the stream dropped and advances the incidents.
+Effect: the first failure of an account and an error code is published to the FailureTopic and opens
+an incident in the IncidentsTable. Further failures are counted in it and published as a summary
+every NoticeIntervalMinutes. Every failed message is published alone, or in the count of exactly one
+incident, or counted only because its category is muted (promise I4).
 """
 
-import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import batched
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from delivery.domain.messages import Message
 from delivery.runtime import aws
 from delivery.runtime.deadline import TimeLeft, time_left_of
+from delivery.runtime.reports import log_and_count
 from delivery.storage.messages import MessageStore
-from delivery.text.formatting import mask_number
 from delivery.twilio.error_codes import Category, categories_in
 
-from .episode import EpisodeKey, Telling
-from .episode_notice import compose_range
-from .episode_store import EpisodeStore
-from .findings import Finding, What
-from .message_notice import compose
-from .notice import FailureNotice, Places
-from .telling import Teller
+from .incident_store import IncidentStore
+from .notice import Links
+from .notifier import SECONDS_PER_NOTICE, Notifier
+from .policy import NoticePolicy
+from .publisher import NoticePublisher
+from .reports import failed
 
-FAILURE_TOPIC_ARN = os.environ["FAILURE_TOPIC_ARN"]
-NOTICES_SHOW_FULL_NUMBERS = os.environ["NOTICES_SHOW_FULL_NUMBERS"] == "true"
-QUIET = timedelta(minutes=float(os.environ["NOTICE_INTERVAL_MINUTES"]))
-PLACES = Places(
-    messages_api_url=os.environ["MESSAGES_API_URL"], dashboard_url=os.environ["DASHBOARD_URL"]
-)
-MUTED, UNKNOWN_CATEGORIES = categories_in(os.environ["MUTED_CATEGORIES"])
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_sns import SNSClient
 
-METRIC_OF = {
-    What.PUBLISHED: "NoticePublished",
-    What.WITHDRAWN: "NoticeWithdrawn",
-    What.RECOVERY_OWED: "RecoveryDue",
-    What.RECOVERY_PUBLISHED: "RecoveryPublished",
-    What.OPENED: "IncidentOpened",
-    What.COUNTED: "NoticeGrouped",
-    What.MUTED: "NoticeMuted",
-    What.RECOVERY_COUNTED: "RecoveryGrouped",
-    What.SUMMARY_PUBLISHED: "SummaryPublished",
-    What.CLOSED: "IncidentClosed",
-    What.ALREADY_SETTLED: "NoticeAlreadyHandled",
-    What.LEFT: "NoticeSkippedNoTime",
-    What.DELAYED: "NoticeFailed",
-}
-_NOT_SWEPT = {What.ALREADY_SETTLED, What.LEFT, What.DELAYED, What.OPENED, What.CLOSED}
-_NOT_SETTLED = {What.LEFT, What.DELAYED}
+# The function runs for a minute at most: a notifier that claimed a notice longer ago has died.
+LEASE: Final = timedelta(minutes=5)
+_SWEEP_BATCH_SIZE: Final = 100
 
-# Whoever claimed a notice longer ago than this is dead: the function lives for a minute.
-ABANDONED_AFTER = timedelta(minutes=5)
-_SWEPT_AT_ONCE = 100
+# A notice that SNS publishes twice has the same id. A claim in DynamoDB whose answer was lost would
+# look like the claim of another notifier, so it is not repeated: the sweep finds the message again.
+_SNS_CONFIG: Final = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 3})
+_DYNAMODB_CONFIG: Final = _SNS_CONFIG.merge(Config(retries={"total_max_attempts": 1}))
 
-# SNS may be asked again: a notice that comes twice has the same id. DynamoDB may not: a claim whose
-# answer was lost would look like somebody else's. The sweep brings the message again instead.
-PATIENT = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 3})
-ONE_TRY = PATIENT.merge(Config(retries={"total_max_attempts": 1}))
-
-now = partial(datetime.now, UTC)
 logger = Logger()
 metrics = Metrics()
-topic = aws.client("sns", config=PATIENT)
-dynamodb = aws.client("dynamodb", config=ONE_TRY)
-store = MessageStore(dynamodb, os.environ["MESSAGES_TABLE"])
-episodes = EpisodeStore(dynamodb, os.environ["INCIDENTS_TABLE"], os.environ["MESSAGES_TABLE"])
-
-if UNKNOWN_CATEGORIES:
-    # Whoever mistyped one gets notices that they did not want, and not none.
-    logger.error(
-        "MutedCategories names categories that do not exist",
-        unknown=UNKNOWN_CATEGORIES,
-        known=[str(category) for category in Category],
-    )
+utc_now = partial(datetime.now, UTC)
 
 
-def publish(notice: FailureNotice) -> None:
-    """Hand the notice to the topic; it is durable there when this returns."""
-    topic.publish(
-        TopicArn=FAILURE_TOPIC_ARN,
-        Subject=notice.subject,
-        MessageStructure="json",
-        Message=json.dumps({"default": notice.default, "email": notice.email}),
-        MessageAttributes={
-            name: {
-                "DataType": "Number" if isinstance(value, int) else "String",
-                "StringValue": str(value),
-            }
-            for name, value in notice.attributes.items()
-        },
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clients:
+    """The AWS clients of the function."""
+
+    dynamodb: "DynamoDBClient"
+    sns: "SNSClient"
 
 
-def publish_message(message: Message) -> None:
-    """Tell people that a message failed, or was delivered after all."""
-    publish(compose(message, PLACES, quiet=QUIET, shows_numbers=NOTICES_SHOW_FULL_NUMBERS))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotifyFailure:
+    """The function, with everything that it works with."""
 
+    notifier: Notifier
+    messages: MessageStore
+    now: Callable[[], datetime]
 
-def publish_range(key: EpisodeKey, telling: Telling) -> None:
-    """Tell people what an episode has counted."""
-    publish(compose_range(key, telling, PLACES, quiet=QUIET))
+    def notify(self, records: Iterable[dict[str, Any]], time_left: TimeLeft) -> list[str]:
+        """Publish the notices of the messages of stream records.
 
+        Returns the sequence numbers of the records that have to come again.
+        """
+        unhandled: list[str] = []
+        numbers: dict[str, list[str]] = {}
+        for record in records:
+            change = record.get("dynamodb") or {}
+            number = str(change.get("SequenceNumber", ""))
+            match change:
+                case {"Keys": {"message_sid": {"S": str(message_sid)}}}:
+                    numbers.setdefault(message_sid, []).append(number)
+                case _:
+                    unhandled.append(number)
+                    log_and_count(failed([], "a stream record without a key"), logger, metrics)
+        reports = self.notifier.notify(
+            numbers, abandoned_before=self.now() - LEASE, time_left=time_left
+        )
+        for report in reports:
+            log_and_count(report, logger, metrics)
+            unhandled += [number for sid in report.unhandled for number in numbers[sid]]
+        return unhandled
 
-teller = Teller(
-    messages=store,
-    episodes=episodes,
-    publish_message=publish_message,
-    publish_range=publish_range,
-    shown=partial(mask_number, whole=NOTICES_SHOW_FULL_NUMBERS),
-    quiet=QUIET,
-    muted=MUTED,
-    now=now,
-)
+    def sweep(self, *, before: datetime, time_left: TimeLeft) -> None:
+        """Publish notices that became due before that time: the stream or a notifier dropped them.
 
+        Raises:
+            StoreUnavailable: the list of due notices cannot be read.
+        """
+        swept = 0
+        try:
+            for sids in batched(self.messages.notices_due(before), _SWEEP_BATCH_SIZE, strict=False):
+                reports = self.notifier.notify(sids, abandoned_before=before, time_left=time_left)
+                for report in reports:
+                    log_and_count(report, logger, metrics)
+                    swept += report.steps
+                if time_left() < SECONDS_PER_NOTICE:
+                    break
+        finally:
+            metrics.add_metric("NoticeSwept", MetricUnit.Count, swept)
 
-def settle(records: Iterable[dict[str, Any]], time_left: TimeLeft) -> list[str]:
-    """Tell of the messages of a batch of the stream; the sequence numbers of what is to come again.
+    def advance_incidents(self, *, before: datetime, time_left: TimeLeft) -> None:
+        """Publish the summaries that are due, and close the incidents that are over.
 
-    One that fails does not stop the others.
-    """
-    numbers: dict[str, list[str]] = {}
-    failed: set[str] = set()
-    order = []
-    for record in records:
-        change = record.get("dynamodb") or {}
-        order.append(str(change.get("SequenceNumber", "")))
-        match change:
-            case {"Keys": {"message_sid": {"S": str(message_sid)}}}:
-                numbers.setdefault(message_sid, []).append(order[-1])
+        Raises:
+            StoreUnavailable: the list of due incidents cannot be read.
+        """
+        reports = self.notifier.advance_incidents(abandoned_before=before, time_left=time_left)
+        for report in reports:
+            log_and_count(report, logger, metrics)
+
+    def handle(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
+        """Handle the event of the schedule, which has an age in seconds, or of the stream."""
+        time_left = time_left_of(context)
+        match event:
+            case {"sweep_notices_older_than_seconds": int() | float() as seconds}:
+                before = self.now() - timedelta(seconds=seconds)
+                try:
+                    self.sweep(before=before, time_left=time_left)
+                finally:
+                    self.advance_incidents(before=before, time_left=time_left)
+                return None
             case _:
-                failed.add(order[-1])
-                _report(Finding(what=What.DELAYED, facts={"reason": "a record without a key"}))
-    abandoned_before = now() - ABANDONED_AFTER
-    for finding in teller.settle(numbers, abandoned_before=abandoned_before, time_left=time_left):
-        _report(finding)
-        if finding.what in _NOT_SETTLED:
-            failed.update(it for sid in finding.message_sids for it in numbers[sid])
-    return [number for number in order if number in failed]
+                unhandled = self.notify(event["Records"], time_left)
+                return {"batchItemFailures": [{"itemIdentifier": number} for number in unhandled]}
 
 
-def sweep(*, before: datetime, time_left: TimeLeft) -> None:
-    """Tell what people should have been told of before: the stream or a notifier dropped it."""
-    swept = 0
-    try:
-        for message_sids in batched(store.notices_due(before), _SWEPT_AT_ONCE, strict=False):
-            findings = list(_swept(message_sids, before, time_left))
-            swept += sum(it.count for it in findings if it.what not in _NOT_SWEPT)
-            if any(it.what is What.LEFT for it in findings):
-                break
-    finally:
-        metrics.add_metric("NoticeSwept", MetricUnit.Count, swept)
-
-
-def look_after_episodes(*, before: datetime, time_left: TimeLeft) -> None:
-    """Tell what episodes have counted, and close those that are over."""
-    for finding in teller.tell_episodes(abandoned_before=before, time_left=time_left):
-        _report(finding)
-
-
-def _swept(message_sids: Iterable[str], before: datetime, time_left: TimeLeft) -> Iterable[Finding]:
-    for finding in teller.settle(message_sids, abandoned_before=before, time_left=time_left):
-        _report(finding)
-        yield finding
-
-
-def _report(finding: Finding) -> None:
-    """A count and a line for each finding; the line has the ids."""
-    metric = METRIC_OF[finding.what]
-    metrics.add_metric(metric, MetricUnit.Count, finding.count)
-    match finding.what:
-        case What.ALREADY_SETTLED:
-            return
-        case What.DELAYED:
-            log = logger.error
-        case What.LEFT:
-            log = logger.warning
-        case _:
-            log = logger.info
-    log(
-        metric,
-        extra={"message_sids": finding.message_sids, "count": finding.count, **finding.facts},
+def build(
+    environ: Mapping[str, str], clients: Clients, *, now: Callable[[], datetime] = utc_now
+) -> NotifyFailure:
+    """The function in this environment. Unknown names in MutedCategories are logged and ignored."""
+    muted, unknown = categories_in(environ["MUTED_CATEGORIES"])
+    if unknown:
+        known = [str(category) for category in Category]
+        logger.error("MutedCategories has unknown names", unknown=unknown, known=known)
+    policy = NoticePolicy(
+        interval=timedelta(minutes=float(environ["NOTICE_INTERVAL_MINUTES"])),
+        muted=muted,
+        shows_full_numbers=environ["NOTICES_SHOW_FULL_NUMBERS"] == "true",
     )
+    links = Links(
+        messages_api_url=environ["MESSAGES_API_URL"], dashboard_url=environ["DASHBOARD_URL"]
+    )
+    topic_arn, messages_table = environ["FAILURE_TOPIC_ARN"], environ["MESSAGES_TABLE"]
+    messages = MessageStore(clients.dynamodb, messages_table)
+    notifier = Notifier(
+        messages=messages,
+        incidents=IncidentStore(clients.dynamodb, environ["INCIDENTS_TABLE"], messages_table),
+        publisher=NoticePublisher(clients.sns, topic_arn, links=links, policy=policy),
+        policy=policy,
+        now=now,
+    )
+    return NotifyFailure(notifier=notifier, messages=messages, now=now)
+
+
+function = build(
+    os.environ,
+    Clients(
+        dynamodb=aws.client("dynamodb", config=_DYNAMODB_CONFIG),
+        sns=aws.client("sns", config=_SNS_CONFIG),
+    ),
+)
 
 
 @metrics.log_metrics
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
-    """Lambda calls this with a batch of the stream, and the schedule with an age in seconds."""
-    time_left = time_left_of(context)
-    match event:
-        case {"sweep_notices_older_than_seconds": int() | float() as seconds}:
-            before = now() - timedelta(seconds=seconds)
-            try:
-                sweep(before=before, time_left=time_left)
-            finally:
-                look_after_episodes(before=before, time_left=time_left)
-            return None
-        case _:
-            failed = settle(event["Records"], time_left)
-            return {"batchItemFailures": [{"itemIdentifier": number} for number in failed]}
+    """Lambda invokes this with a batch of the stream, or with the event of the schedule."""
+    return function.handle(event, context)

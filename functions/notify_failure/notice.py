@@ -1,144 +1,122 @@
-"""A notice in the forms that SNS sends out, whatever it tells of.
+"""What a notice says, whatever the channel.
 
-Pure. A notice is written from its facts: texts by name, each on one line. Phone numbers show their
-last four digits unless somebody decided otherwise; a message body is never shown.
+Pure. Programs find the facts of a notice by name, each on one line. Phone numbers are masked unless
+`NoticesShowFullNumbers` is set; a message body is never shown.
 """
 
-import json
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from enum import StrEnum
 
-# A subject has less than 100 printable ASCII characters:
-# https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
-_LONGEST_SUBJECT: Final = 99
-_UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
+from delivery.twilio.error_codes import Explanation
 
 type Facts = Mapping[str, str]
-"""Every fact of a notice by its name; what is not known is not there."""
+"""The facts of a notice by name; unknown ones are omitted."""
+
+
+class Event(StrEnum):
+    """What a notice is about."""
+
+    FAILURE = "failure"
+    RECOVERY = "recovery"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
-    """Where a reader may look further; an empty one is left out."""
+class Links:
+    """Where a reader finds more; an empty URL is left out of a notice."""
 
     messages_api_url: str
     dashboard_url: str
 
     def api(self, path: str) -> str:
-        """The URL of something that MessagesApi shows."""
+        """The URL of a path of MessagesApi."""
         return f"{self.messages_api_url.rstrip('/')}/{path}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FailureNotice:
-    """One notice: the subject and text of an email, and what goes to all others."""
+class NoticeContent:
+    """What a notice says, before a channel gives it a form.
 
-    subject: str
-    email: str
-    default: str
-    """JSON, see `custom_notification`."""
-    attributes: Mapping[str, str | int]
-    """For filter policies: text, and `error_code` as a number."""
+    Args:
+        event: what it is about.
+        notice_id: its id, the same for every repetition.
+        incident_id: the incident that it belongs to.
+        account_sid: the account of the messages.
+        status: the status of the messages, for filter policies.
+        explained: why the messages failed.
+        headline: the news in one line.
+        lead: the first sentences: what failed, when and why.
+        details: names and values of a table.
+        impact: what else may be affected; empty for good news.
+        steps: what to do; empty for good news.
+        sections: further lines by their titles.
+        look_at: URLs of MessagesApi by what they show.
+        follow_up: which notice comes next.
+        message_sids: the messages that it names.
+        more_facts: the facts that only notices of its kind have.
+        links: where a reader finds more.
+    """
+
+    event: Event
+    notice_id: str
+    incident_id: str
+    account_sid: str | None
+    status: str
+    explained: Explanation
+    headline: str
+    lead: str
+    details: Mapping[str, str | None]
+    impact: str = ""
+    steps: Sequence[str] = ()
+    sections: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    look_at: Mapping[str, str]
+    follow_up: str
+    message_sids: Sequence[str]
+    more_facts: Mapping[str, str | None]
+    links: Links
+
+    @property
+    def facts(self) -> Facts:
+        """Every fact by name, each on one line, so that no fact can imitate another."""
+        explained = self.explained
+        facts: dict[str, str | None] = {
+            "event": str(self.event),
+            "headline": self.headline,
+            "account_sid": self.account_sid,
+            "incident_id": self.incident_id,
+            "error_code": str(explained.code) if explained.code else None,
+            "title": explained.title,
+            "category": str(explained.category),
+            "retryable": str(explained.retryable).lower(),
+            "action": explained.action,
+            "impact": self.impact,
+            "advice": " ".join(self.steps),
+            "follow_up": self.follow_up,
+            **self.more_facts,
+            "notice_id": self.notice_id,
+            "error_url": self.error_url,
+            "dashboard_url": self.links.dashboard_url,
+        }
+        return {name: on_one_line(fact) for name, fact in facts.items() if fact}
+
+    @property
+    def error_url(self) -> str | None:
+        """The URL of Twilio's page about the error code."""
+        code = self.explained.code
+        return f"https://www.twilio.com/docs/api/errors/{code}" if code else None
 
 
-def facts_of(facts: Mapping[str, str | None]) -> Facts:
-    """The facts that are known, without control characters: no fact may look like another."""
-    return {name: on_one_line(fact) for name, fact in facts.items() if fact}
+def reason(explained: Explanation) -> str:
+    """Why a message failed, as in: Handset unreachable (off, no signal, roaming), error 30003."""
+    return f"{explained.title}, error {explained.code}" if explained.code else explained.title
 
 
-def on_one_line(fact: str) -> str:
-    """Without line breaks and other control characters."""
-    return "".join(letter if letter.isprintable() else " " for letter in fact)
-
-
-def as_subject(headline: str) -> str:
-    """A headline as SNS takes it for the subject of an email; of a long one the first words."""
-    plain = _UNPRINTABLE.sub("?", headline.replace("…", "..."))
-    if len(plain) <= _LONGEST_SUBJECT:
-        return plain
-    whole_words, _, _ = plain[: _LONGEST_SUBJECT - 2].rpartition(" ")
-    return f"{whole_words.rstrip(' ,:(')}..."
-
-
-def as_email(parts: Iterable[str]) -> str:
-    """The parts that there are, with a blank line between them."""
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def section(title: str, *lines: str) -> str:
-    """A part of an email under its title."""
-    return "\n".join([title, *(f"  {line}" for line in lines)])
-
-
-def rows(named: Mapping[str, str | None]) -> list[str]:
-    """A line for each that is known, behind its name."""
-    known = {f"{name}:": fact for name, fact in named.items() if fact}
-    width = max(map(len, known), default=0) + 1
-    return [f"{name:<{width}}{fact}" for name, fact in known.items()]
-
-
-def signed(url: str | None) -> str | None:
-    """How a URL of MessagesApi is asked."""
-    return f"GET {url} (with IAM credentials)" if url else None
-
-
-def error_url(code: int | None) -> str | None:
-    """Where Twilio describes an error code."""
-    return f"https://www.twilio.com/docs/api/errors/{code}" if code else None
-
-
-def utc(time: datetime) -> str:
-    """A time as a person reads it."""
+def format_time(time: datetime) -> str:
+    """The time in UTC, to the second."""
     return f"{time:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def custom_notification(  # noqa: PLR0913 -- what the schema has
-    facts: Facts,
-    *,
-    notice_id: str,
-    episode_id: str,
-    description: Iterable[str],
-    next_steps: Iterable[str],
-    keywords: Iterable[str],
-    message_sids: Iterable[str],
-) -> str:
-    """The notice in the custom-notification schema of Amazon Q Developer in chat applications.
-
-    Slack and Teams show it; notices of one episode are one thread there. Programs find every fact
-    in `metadata.additionalContext`.
-    Source: https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html
-    """
-    return json.dumps(
-        {
-            "version": "1.0",
-            "source": "custom",
-            "id": notice_id,
-            "content": {
-                "textType": "client-markdown",
-                "title": facts["headline"],
-                "description": "\n".join(line for line in description if line),
-                "nextSteps": list(next_steps),
-                "keywords": list(keywords),
-            },
-            "metadata": {
-                "threadId": episode_id,
-                "summary": facts["headline"],
-                "eventType": facts["event"],
-                "relatedResources": list(message_sids),
-                "additionalContext": dict(facts),
-            },
-        }
-    )
-
-
-def attributes_of(facts: Facts, *, status: str, error_code: int | None) -> dict[str, str | int]:
-    """What subscribers can filter by; what is not known is not there."""
-    attributes: dict[str, str | int | None] = {
-        "status": status,
-        **{name: facts.get(name) for name in ("category", "account_sid", "retryable")},
-        "error_code": error_code,
-    }
-    return {name: value for name, value in attributes.items() if value}
+def on_one_line(text: str) -> str:
+    """The text without line breaks and other control characters."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -74,16 +74,16 @@ def gateway(sandbox: Sandbox) -> Iterator[Gateway]:
 
 @pytest.fixture
 def first_of_its_kind(sandbox: Sandbox) -> Callable[[str], None]:
-    """Wait until no episode of a cause is open: whatever fails next is told alone."""
+    """Wait until no incident of a cause is open: the next failure is published alone."""
 
     def wait(cause: str) -> None:
         table = sandbox.stack.resources["IncidentsTable"]
 
         def is_over() -> bool:
-            episodes = sandbox.account.scan(table)
-            return not any("open" in it for it in episodes if it["cause"] == cause)
+            incidents = sandbox.account.scan(table)
+            return not any("open" in it for it in incidents if it["cause"] == cause)
 
-        wait_for(is_over, timeout=WITHIN_SECONDS, what=f"The end of the episode of {cause}")
+        wait_for(is_over, timeout=WITHIN_SECONDS, what=f"The end of the incident of {cause}")
 
     return wait
 

@@ -39,7 +39,7 @@ def test_the_email_tells_in_words_what_happened_and_what_to_do(
     email = wait_for(arrived, timeout=WITHIN_SECONDS, what="The email")
 
     assert "0004" in email.subject
-    for words in ("was not delivered", "What went wrong", "What to do", "undelivered"):
+    for words in ("was not delivered", "Impact", "What to do", "undelivered"):
         assert words in email.text
     assert "+15555530004" not in email.subject + email.text
 
@@ -100,7 +100,7 @@ def test_a_storm_is_one_notice_and_summaries_that_add_up(
     kinds = [it["kind"] for it in facts]
     assert kinds == ["opening", *["summary"] * (len(facts) - 2), "closing"]
     assert len(facts) < 12
-    assert len({it["episode_id"] for it in facts}) == 1
+    assert len({it["incident_id"] for it in facts}) == 1
     ranges = [range(int(it["range_from"]), int(it["range_to"]) + 1) for it in facts if is_range(it)]
     assert [number for each in ranges for number in each] == list(range(1, STORM + 1))
     assert facts[-1]["recovered"] == "1"

@@ -161,5 +161,5 @@ def test_people_are_told_by_the_sweep_of_what_the_stream_dropped(
     facts = facts_of(notice)
     assert due == ["due"] * 3
     assert facts["notice_id"] == alone["notice_id"]
-    assert {it["notice_id"] for it in counted} == {facts["episode_id"]}
+    assert {it["notice_id"] for it in counted} == {facts["incident_id"]}
     assert [len(inbox.about(sid)) for sid in sids] == [1, 0, 0]

@@ -206,7 +206,7 @@ def assert_every_failure_is_notified(everything: Everything, items: dict[str, Js
         ranges = {
             (int(facts["range_from"]), int(facts["range_to"]))
             for facts in published
-            if facts.get("episode_id") == incident_id and "range_from" in facts
+            if facts.get("incident_id") == incident_id and "range_from" in facts
         }
         covered = sorted(number for first, last in ranges for number in range(first, last + 1))
         assert covered == list(range(1, everything.group(incident_id) + 1)), incident_id

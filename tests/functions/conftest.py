@@ -33,8 +33,7 @@ from functions.send_message.send_queue import SendQueue
 from tests.cloudformation import create_table
 from tests.embedded_metrics import data_points
 from tests.functions import reconciler
-from tests.functions.notifier import Clock as NotifierClock
-from tests.functions.notifier import Inbox, Notifier, a_teller
+from tests.functions.notifier import NotifierRig
 from tests.functions.sender import UNHEARD_OF, Clock, Function, Line
 from tests.made_once import shared_client
 from tests.moto_memory import remember
@@ -138,8 +137,8 @@ def requests_table(dynamodb: DynamoDBClient) -> str:
 
 
 @pytest.fixture
-def episodes_table(dynamodb: DynamoDBClient) -> str:
-    """The same for the episodes of failures."""
+def incidents_table(dynamodb: DynamoDBClient) -> str:
+    """The same for the incidents."""
     return _made_again(dynamodb, "IncidentsTable", ENVIRONMENT["INCIDENTS_TABLE"])
 
 
@@ -198,19 +197,14 @@ def log_output() -> Iterator[io.StringIO]:
 
 @pytest.fixture
 def notifier(
-    messages_table: str, episodes_table: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Notifier]:
+    dynamodb: DynamoDBClient,
+    messages_table: str,  # noqa: ARG001 -- the function uses it
+    incidents_table: str,  # noqa: ARG001 -- the same
+) -> Iterator[NotifierRig]:
     """NotifyFailureFunction in a new environment, and a queue on its topic."""
-    from functions.notify_failure import app  # noqa: PLC0415 -- its clients need moto first
-
-    assert messages_table
-    assert episodes_table
-    inbox, clock = Inbox(), NotifierClock()
-    monkeypatch.setattr(app, "FAILURE_TOPIC_ARN", inbox.topic_arn)
-    monkeypatch.setattr(app, "now", clock)
-    monkeypatch.setattr(app, "teller", a_teller(app))
-    yield Notifier(app, inbox, clock)
-    app.metrics.clear_metrics()
+    rig = NotifierRig(dynamodb, ENVIRONMENT)
+    yield rig
+    rig.module.metrics.clear_metrics()
 
 
 @pytest.fixture

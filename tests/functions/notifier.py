@@ -1,71 +1,55 @@
-"""What the tests of NotifyFailureFunction share: its clock, its subscribers, its environments."""
+"""The rig of the tests of NotifyFailureFunction: its clock, its subscribers, its environments."""
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime, timedelta
-from functools import partial
-from threading import local
-from types import ModuleType, SimpleNamespace
-from typing import Any
+from collections.abc import Iterable
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
-from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
-from mypy_boto3_dynamodb import DynamoDBClient
-
-from delivery.domain.messages import Message
+from delivery.domain.messages import INCIDENT_ID_PREFIX, Message, NoticeState
 from delivery.storage.messages import MessageStore
-from delivery.text.formatting import mask_number
-from functions.notify_failure import telling
-from functions.notify_failure.episode import Episode, EpisodeKey
-from functions.notify_failure.episode_store import EpisodeStore
 from tests.builders import ACCOUNT_SID, NOON, an_update
 from tests.made_once import shared_client
+from tests.support.clock import Clock
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from functions.notify_failure.app import NotifyFailure
+    from functions.notify_failure.incident import Incident
 
 SWEEP = {"sweep_notices_older_than_seconds": 300}
+_FIRST_SEQUENCE_NUMBER = 1000
 
 
-def a_context(*, seconds_left: float = 60) -> SimpleNamespace:
-    return SimpleNamespace(
-        function_name="NotifyFailureFunction",
-        aws_request_id="1",
-        get_remaining_time_in_millis=lambda: int(seconds_left * 1000),
-    )
+def a_stream_record(number: int, **change: Any) -> dict[str, Any]:
+    """A record of the stream at this place in its batch."""
+    sequence_number = str(_FIRST_SEQUENCE_NUMBER + number)
+    return {
+        "eventID": str(number),
+        "eventName": "MODIFY",
+        "eventSource": "aws:dynamodb",
+        "dynamodb": {"SequenceNumber": sequence_number, **change},
+    }
 
 
 def a_stream_event(*message_sids: str) -> dict[str, Any]:
-    """A batch of the stream; only the keys matter, because everything else may be old."""
+    """A batch of the stream. Only the keys matter, because everything else may be old."""
     return {
         "Records": [
-            {
-                "eventID": str(number),
-                "eventName": "MODIFY",
-                "eventSource": "aws:dynamodb",
-                "dynamodb": {
-                    "Keys": {"message_sid": {"S": message_sid}},
-                    "NewImage": {"notice": {"S": "due"}},
-                    "SequenceNumber": str(1000 + number),
-                },
-            }
+            a_stream_record(
+                number,
+                Keys={"message_sid": {"S": message_sid}},
+                NewImage={"notice": {"S": "due"}},
+            )
             for number, message_sid in enumerate(message_sids)
         ]
     }
 
 
-class Clock:
-    """The function's time: shortly after the messages failed, until a test lets some pass."""
-
-    def __init__(self) -> None:
-        self.time = NOON + timedelta(seconds=10)
-
-    def __call__(self) -> datetime:
-        return self.time
-
-    def pass_by(self, **time: float) -> None:
-        self.time += timedelta(**time)
-
-
 class Inbox:
-    """A queue on the topic: what subscribers get."""
+    """A queue that is subscribed to the topic."""
 
     def __init__(self) -> None:
         self._sqs = shared_client("sqs")
@@ -80,169 +64,186 @@ class Inbox:
             Attributes={"RawMessageDelivery": "true"},
         )
 
-    def notices(self) -> list[dict[str, Any]]:
-        """The notices that came, with their message attributes, taken off the queue."""
-        messages = self._sqs.receive_message(
-            QueueUrl=self._url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
-        ).get("Messages", [])
-        for message in messages:
-            self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
-        return [
-            json.loads(message["Body"])
-            | {
-                "attributes": {
+    def receive(self) -> list[dict[str, Any]]:
+        """The notices that arrived since the last call, each with its message attributes."""
+        notices: list[dict[str, Any]] = []
+        while messages := self._receive_batch():
+            for message in messages:
+                attributes = message.get("MessageAttributes", {})
+                notice = json.loads(message["Body"])
+                notice["attributes"] = {
                     name: (value["DataType"], value["StringValue"])
-                    for name, value in message.get("MessageAttributes", {}).items()
+                    for name, value in attributes.items()
                 }
-            }
-            for message in messages
-        ]
+                notices.append(notice)
+                self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+        return notices
 
-    def events(self) -> list[tuple[str, str]]:
-        """What was told: (notice id, failure or recovery)."""
-        return [(notice["id"], notice["metadata"]["eventType"]) for notice in self.notices()]
-
-
-class Dying:
-    """A client, one of whose calls breaks before or after it takes effect; the others work."""
-
-    def __init__(self, client: DynamoDBClient, call: int, *, after: bool) -> None:
-        self._client = client
-        self._after = after
-        self.left = call
-        self.exceptions = client.exceptions
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        def call(**arguments: Any) -> Any:
-            self.left -= 1
-            if self.left == 0 and not self._after:
-                raise EndpointConnectionError(endpoint_url="dynamodb")
-            answer = getattr(self._client, name)(**arguments)
-            if self.left == 0:
-                raise ReadTimeoutError(endpoint_url="dynamodb")
-            return answer
-
-        return call
+    def _receive_batch(self) -> list[Any]:
+        answer = self._sqs.receive_message(
+            QueueUrl=self._url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        )
+        return cast("list[Any]", answer.get("Messages", []))
 
 
-class ClientOfThread:
-    """Leads each thread's calls through that thread's own client."""
+class NotifierRig:
+    """The function in an environment, what invokes it, and what subscribers have received."""
 
-    def __init__(self) -> None:
-        self.thread = local()
+    def __init__(self, dynamodb: "DynamoDBClient", environ: dict[str, str]) -> None:
+        from functions.notify_failure import app  # noqa: PLC0415 -- its clients need moto first
+        from functions.notify_failure.incident_store import IncidentStore  # noqa: PLC0415 -- same
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.thread.client, name)
+        self.module = app
+        self.dynamodb = dynamodb
+        self.clock = Clock(NOON + timedelta(seconds=10))
+        self.inbox = Inbox()
+        self.store = MessageStore(dynamodb, "MessagesTable")
+        self.incidents = IncidentStore(dynamodb, "IncidentsTable", "MessagesTable")
+        self._environ = environ | {"FAILURE_TOPIC_ARN": self.inbox.topic_arn}
+        self._received: list[dict[str, Any]] = []
+        self.function = self.build()
 
+    def build(self, *, dynamodb: Any = None, sns: Any = None, **environ: str) -> "NotifyFailure":
+        """The function in an environment of its own, with these clients and variables."""
+        clients = self.module.Clients(
+            dynamodb=dynamodb or self.dynamodb, sns=sns or shared_client("sns")
+        )
+        return self.module.build(self._environ | environ, clients, now=self.clock)
 
-def a_teller(app: ModuleType, client: Any = None, *, quiet_minutes: float = 15) -> Any:
-    """The function's own in a new environment, whose calls go through `client`."""
-    client = client or app.dynamodb
-    return telling.Teller(
-        messages=MessageStore(client, "MessagesTable"),
-        episodes=EpisodeStore(client, "IncidentsTable", "MessagesTable"),
-        publish_message=app.publish_message,
-        publish_range=app.publish_range,
-        shown=partial(mask_number, whole=False),
-        quiet=timedelta(minutes=quiet_minutes),
-        muted=app.MUTED,
-        now=app.now,
-    )
+    def restart(self, *, dynamodb: Any = None, sns: Any = None, **environ: str) -> None:
+        """Go on in a new environment, which knows nothing of the claims of the one before."""
+        self.function = self.build(dynamodb=dynamodb, sns=sns, **environ)
 
-
-class Notifier:
-    """The function, what invokes it, and what people have read until now."""
-
-    def __init__(self, app: ModuleType, inbox: Inbox, clock: Clock) -> None:
-        self.app = app
-        self.clock = clock
-        self.store = MessageStore(app.dynamodb, "MessagesTable")
-        self.episodes = EpisodeStore(app.dynamodb, "IncidentsTable", "MessagesTable")
-        self._inbox = inbox
-        self._read: list[dict[str, Any]] = []
+    # --- what happens to messages ---
 
     def fail(self, *numbers: int, code: int | None = 30003, **facts: Any) -> list[str]:
-        """Let messages fail: their SIDs."""
+        """Let messages fail; returns their SIDs."""
         sids = [f"SM{number:032x}" for number in numbers]
-        seconds = (self.clock.time - NOON).total_seconds()
         for sid in sids:
-            facts = {"message_sid": sid, "error_code": code, **facts, "after": seconds}
-            self.store.record(an_update("undelivered", **facts | {"message_sid": sid}))
+            facts = {"error_code": code, **facts, "message_sid": sid, "after": self._seconds()}
+            self.store.record(an_update("undelivered", **facts))
         return sids
 
     def deliver(self, *message_sids: str) -> None:
-        """Let them be delivered after all."""
-        seconds = (self.clock.time - NOON).total_seconds()
+        """Let messages be delivered."""
         for sid in message_sids:
-            self.store.record(an_update("delivered", after=seconds, message_sid=sid))
+            self.store.record(an_update("delivered", after=self._seconds(), message_sid=sid))
+
+    def claim(self, message_sid: str) -> None:
+        """Take the next step of a message's notice, as a notifier that dies right after it."""
+        assert self.store.advance_notice(self.message(message_sid), self.clock()) is not None
+
+    # --- what invokes the function ---
+
+    def handle(self, event: dict[str, Any], *, seconds_left: Any = lambda: 60) -> Any:
+        """Invoke the handler, metrics included; `seconds_left` of the invocation."""
+        context = SimpleNamespace(
+            function_name="NotifyFailureFunction",
+            aws_request_id="1",
+            get_remaining_time_in_millis=lambda: int(seconds_left() * 1000),
+        )
+        return self.module.metrics.log_metrics(self.function.handle)(event, context)
 
     def stream(self, *message_sids: str) -> list[str]:
-        """Hand over a batch: the SIDs of what is to come again."""
-        event = a_stream_event(*message_sids)
-        answer = self.app.lambda_handler(event, a_context())
-        failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
-        return [sid for number, sid in enumerate(message_sids) if str(1000 + number) in failed]
+        """Hand over a batch of the stream; returns the SIDs that are to come again."""
+        numbers = self.stream_again(a_stream_event(*message_sids))
+        return [message_sids[number] for number in numbers]
 
-    def schedule(self) -> None:
-        """What the schedule does each minute."""
-        assert self.app.lambda_handler(SWEEP, a_context()) is None
+    def stream_again(self, event: dict[str, Any]) -> list[int]:
+        """The same for a whole event; returns the places of the records that are to come again."""
+        answer = self.handle(event)
+        failures = [int(it["itemIdentifier"]) for it in answer["batchItemFailures"]]
+        return sorted(number - _FIRST_SEQUENCE_NUMBER for number in failures)
 
-    def new_environment(self, client: Any = None, *, quiet_minutes: float = 15) -> None:
-        """Go on as one that knows nothing of the claims of the one before."""
-        vars(self.app)["teller"] = a_teller(self.app, client, quiet_minutes=quiet_minutes)
+    def sweep(self) -> None:
+        """Do what the schedule does each minute."""
+        assert self.handle(SWEEP) is None
 
-    def let_it_end(self, *, minutes: float = 16) -> None:
-        """Until no episode has anything left to tell."""
-        self.new_environment()
+    def finish(self, *, minutes: float = 16) -> None:
+        """Let time pass in a new environment until every incident is closed."""
+        self.restart()
         for _ in range(4):
-            self.clock.pass_by(minutes=minutes)
-            self.schedule()
+            self.clock.advance(minutes=minutes)
+            self.sweep()
+
+    # --- what is stored ---
 
     def message(self, message_sid: str) -> Message:
+        """The message as it is stored."""
         message = self.store.get(message_sid)
         assert message is not None
         return message
 
-    def episode(self, cause: str = "30003") -> Episode:
-        episode = self.episodes.get(EpisodeKey(account_sid=ACCOUNT_SID, cause=cause))
-        assert episode is not None
-        return episode
+    def notice_of(self, message_sid: str) -> NoticeState | None:
+        """The state of the message's notice."""
+        return self.message(message_sid).notice
+
+    def incident(self, cause: str = "30003") -> "Incident":
+        """The latest incident of a cause."""
+        from functions.notify_failure.incident import IncidentKey  # noqa: PLC0415 -- as above
+
+        incident = self.incidents.get(IncidentKey(account_sid=ACCOUNT_SID, cause=cause))
+        assert incident is not None
+        return incident
+
+    # --- what subscribers have received ---
+
+    def new_notices(self) -> list[dict[str, Any]]:
+        """The notices that arrived since the last look."""
+        notices = self.inbox.receive()
+        self._received += notices
+        return notices
+
+    def new_events(self) -> list[tuple[str, str]]:
+        """The same in short: (notice id, failure or recovery)."""
+        return [(it["id"], it["metadata"]["eventType"]) for it in self.new_notices()]
 
     def facts(self) -> list[dict[str, str]]:
-        """The facts of every notice until now, in the order in which they came."""
-        while notices := self._inbox.notices():
-            self._read += notices
-        return [it["metadata"]["additionalContext"] for it in self._read]
+        """The facts of every notice until now, in the order of arrival."""
+        self.new_notices()
+        return [it["metadata"]["additionalContext"] for it in self._received]
 
-    def told(self) -> list[tuple[str, str]]:
-        """What was told, in short: the kind, and the range that it covers."""
-        return [(it.get("kind", it["event"]), _span(it)) for it in self.facts()]
+    def published(self) -> list[tuple[str, str]]:
+        """Every notice in short: its kind, and the range of failures that it covers."""
+        return [(it.get("kind", it["event"]), _range_of(it)) for it in self.facts()]
 
-    def numbers(self) -> dict[str, list[int]]:
-        """Every number that a notice covers, by episode; repetitions must say the same."""
-        once: dict[str, tuple[str, str]] = {}
+    def covered_numbers(self) -> dict[str, list[int]]:
+        """By incident, every number that its notices cover; repetitions must cover the same."""
+        ranges: dict[str, tuple[str, str]] = {}
         for facts in self.facts():
-            said = facts.get("episode_id", ""), _span(facts)
-            assert once.setdefault(facts["notice_id"], said) == said
+            covered = facts["incident_id"], _range_of(facts)
+            assert ranges.setdefault(facts["notice_id"], covered) == covered
         numbers: dict[str, list[int]] = {}
-        for episode_id, span in filter(lambda it: it[1], once.values()):
-            first, last = map(int, span.split("-"))
-            numbers.setdefault(episode_id, []).extend(range(first, last + 1))
-        return {episode_id: sorted(each) for episode_id, each in numbers.items()}
+        for incident_id, covered_range in filter(lambda it: it[1], ranges.values()):
+            first, last = map(int, covered_range.split("-"))
+            numbers.setdefault(incident_id, []).extend(range(first, last + 1))
+        return {incident_id: sorted(each) for incident_id, each in numbers.items()}
 
-    def counted(self, message_sids: Iterable[str]) -> Counter[str]:
-        """How many of these messages are in which episode: the first one of each is told alone."""
-        return Counter(map(self._episode_of, message_sids))
+    def count_by_incident(self, message_sids: Iterable[str]) -> Counter[str]:
+        """How many of these messages each incident has, the one that opened it included."""
+        openings = {
+            it["message_sid"]: it["incident_id"]
+            for it in self.facts()
+            if "kind" in it and "message_sid" in it
+        }
+        return Counter(self._incident_of(sid, openings) for sid in message_sids)
 
-    def _episode_of(self, message_sid: str) -> str:
+    def assert_adds_up(self, message_sids: Iterable[str]) -> None:
+        """Each of these failures is in one incident, and its notices cover each number once."""
+        sids = list(message_sids)
+        counted = self.count_by_incident(sids)
+        assert counted.total() == len(sids)
+        assert self.covered_numbers() == {it: list(range(1, n + 1)) for it, n in counted.items()}
+
+    def _incident_of(self, message_sid: str, openings: dict[str, str]) -> str:
         notice_id = str(self.message(message_sid).notice_id)
-        if notice_id.startswith("inc_"):
+        if notice_id.startswith(INCIDENT_ID_PREFIX):
             return notice_id
-        opened: Iterator[str] = (
-            it["episode_id"] for it in self.facts() if it.get("message_sid") == message_sid
-        )
-        return next(opened, "none")
+        return openings.get(message_sid, "none")
+
+    def _seconds(self) -> float:
+        return (self.clock() - NOON).total_seconds()
 
 
-def _span(facts: dict[str, str]) -> str:
+def _range_of(facts: dict[str, str]) -> str:
     return f"{facts['range_from']}-{facts['range_to']}" if "range_from" in facts else ""

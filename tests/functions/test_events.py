@@ -102,17 +102,16 @@ def handled(name: str) -> Any:
 def stack(
     messages_table: str,
     requests_table: str,
-    episodes_table: str,
+    incidents_table: str,
     twilio_secret: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The resources that the functions use, and functions that have seen none of others'."""
     assert messages_table
     assert requests_table
-    assert episodes_table
+    assert incidents_table
     assert twilio_secret
-    topic_arn = shared_client("sns").create_topic(Name="failures")["TopicArn"]
-    monkeypatch.setattr(app_of("notify_failure"), "FAILURE_TOPIC_ARN", topic_arn)
+    shared_client("sns").create_topic(Name="failures")
     secrets = TwilioSecrets(shared_client("secretsmanager"), "delivery/twilio")
     monkeypatch.setattr(app_of("status_callback"), "secrets", secrets)
 

@@ -21,6 +21,8 @@ class UnknownRead(Exception):
 def variables_read(sources: Iterable[str]) -> set[str]:
     """Return the names in `os.environ["X"]` and `os.environ.get("X")`.
 
+    A function may pass `os.environ` to its own `build`, which then reads its parameter `environ`.
+
     Raises:
         UnknownRead: A source reads the environment in any other way.
     """
@@ -35,11 +37,14 @@ def variables_read(sources: Iterable[str]) -> set[str]:
                         func=ast.Attribute(value=environ, attr="get"),
                         args=[ast.Constant(value=str(name)), *_],
                     )
-                ) if ast.unparse(environ) == "os.environ":
+                ) if ast.unparse(environ) in {"os.environ", "environ"}:
                     names.add(name)
                     uses -= 1
+                case ast.Call(func=ast.Name(id="build"), args=[ast.Attribute(attr="environ"), *_]):
+                    uses -= 1
                 case (
-                    ast.Attribute(attr="environ" | "environb" | "getenv")
+                    ast.Name(id="environ")
+                    | ast.Attribute(attr="environ" | "environb" | "getenv")
                     | ast.alias(name="environ" | "environb" | "getenv")
                 ):
                     uses += 1
@@ -78,6 +83,7 @@ def test_the_layer_reads_no_environment_variable() -> None:
         ('import os\nos.environ["A"]', {"A"}),
         ('import os\nos.environ.get("A")', {"A"}),
         ('import os\nos.environ.get("A", "b") + os.environ["C"]', {"A", "C"}),
+        ('import os\ndef build(environ): environ["A"]\nbuild(os.environ, 1)', {"A"}),
         ('events["A"].get("B")', set()),
     ],
 )
@@ -92,6 +98,8 @@ def test_the_name_of_a_variable_is_found(source: str, names: set[str]) -> None:
         "import os\ndict(os.environ)",
         'import os\nos.getenv("A")',
         'from os import environ\nenviron["A"]',
+        "import os\nread(os.environ)",
+        "def build(environ): read(environ)",
     ],
 )
 def test_a_read_that_hides_the_name_is_rejected(source: str) -> None:

@@ -1,3 +1,5 @@
+"""The notice of one message: its facts, and one email as it is sent."""
+
 import json
 import re
 from dataclasses import replace
@@ -6,19 +8,27 @@ from typing import Any
 
 import pytest
 
-from delivery.domain.messages import Message, Source, StatusUpdate, Timings
-from delivery.twilio.error_codes import Category
-from functions.notify_failure.episode import episode_id_of
-from functions.notify_failure.message_notice import compose
-from functions.notify_failure.notice import FailureNotice, Places, as_subject
-from functions.notify_failure.wording import HOW_BAD
+from delivery.domain.messages import Message, MessageStatus, Source, StatusUpdate, Timings
+from delivery.twilio.error_codes import explain
+from functions.notify_failure.advice import IMPACT, impact_of
+from functions.notify_failure.channels import (
+    FailureNotice,
+    Protocol,
+    compose,
+    format_subject,
+)
+from functions.notify_failure.incident import IncidentKey, incident_id_of
+from functions.notify_failure.message_notice import message_content
+from functions.notify_failure.notice import Links
+from functions.notify_failure.policy import NoticePolicy
 from tests.builders import MESSAGE_SID, NOON, a_message, an_update
 
-PLACES = Places(
+LINKS = Links(
     messages_api_url="https://messages.example.com",
     dashboard_url="https://console.example.com/dashboard",
 )
-QUIET = timedelta(minutes=15)
+POLICY = NoticePolicy(interval=timedelta(minutes=15), muted=frozenset(), shows_full_numbers=False)
+UNREACHABLE = explain(30003)
 
 
 def a_failure(**facts: Any) -> Message:
@@ -29,20 +39,32 @@ def a_failure(**facts: Any) -> Message:
     )
 
 
-def a_notice(message: Message | None = None, *, shows_numbers: bool = False) -> FailureNotice:
-    return compose(message or a_failure(), PLACES, quiet=QUIET, shows_numbers=shows_numbers)
+def a_notice(message: Message | None = None, policy: NoticePolicy = POLICY) -> FailureNotice:
+    return compose(message_content(message or a_failure(), LINKS, policy))
 
 
-def context_of(notice: FailureNotice) -> dict[str, str]:
-    context: dict[str, str] = json.loads(notice.default)["metadata"]["additionalContext"]
-    return context
+def email_of(notice: FailureNotice) -> str:
+    return notice.texts[Protocol.EMAIL]
 
 
-def test_an_email_tells_the_whole_story_without_looking_anything_up() -> None:
+def facts_of(notice: FailureNotice) -> dict[str, str]:
+    notification = json.loads(notice.texts[Protocol.DEFAULT])
+    facts: dict[str, str] = notification["metadata"]["additionalContext"]
+    return facts
+
+
+def everything_in(notice: FailureNotice) -> str:
+    return notice.subject + "".join(notice.texts.values())
+
+
+# --- failures ------------------------------------------------------------------------------------
+
+
+def test_an_email_is_understood_without_looking_anything_up() -> None:
     assert (
-        a_notice().email
+        email_of(a_notice())
         == f"""\
-A message to …5310 was not delivered.
+A message to …5310 was not delivered: {UNREACHABLE.title}, error 30003.
 
   To:        …5310
   From:      …0006
@@ -52,15 +74,14 @@ A message to …5310 was not delivered.
   Created:   2026-11-23 12:00:00 UTC
   Failed:    2026-11-23 12:01:03 UTC (1 min 3 s later)
 
-What went wrong
-  Handset unreachable (off, no signal, roaming). Twilio's error code is 30003.
-  This usually concerns one recipient only. Other messages are not affected.
+Impact
+  {IMPACT[UNREACHABLE.category]}
 
 What to do
-  One or two delayed retries at most; then treat as unreachable.
-  Sending it again later can help.
+  {UNREACHABLE.action}
+  {UNREACHABLE.again}
 
-What happened (UTC)
+Timeline (UTC)
   2026-11-23 12:00:00  queued       Twilio's answer to the request
   2026-11-23 12:00:01  sent         status callback
   2026-11-23 12:01:03  undelivered  error 30003, status callback
@@ -70,33 +91,32 @@ Where to look
   This error:   https://www.twilio.com/docs/api/errors/30003
   Dashboard:    https://console.example.com/dashboard
 
-If more fail like this, they are counted: a summary comes in 15 min instead of a notice for each.
+Further failures of this kind get no notice of their own: a summary counts them, the first one in \
+15 min.
 
-Notice {MESSAGE_SID}:failure. Should it arrive twice, it carries the same id.
+Notice {MESSAGE_SID}:failure. A repetition of this notice has the same id.
 """
     )
 
 
-def test_the_subject_says_who_and_why_in_what_sns_takes() -> None:
+def test_the_subject_names_the_recipient_and_the_cause_in_what_sns_takes() -> None:
     subject = a_notice().subject
 
     assert subject.startswith("Message to ...5310 was not delivered: Handset unreachable")
-    assert subject.isascii()
-    assert len(subject) <= 100
-    assert "\n" not in subject
+    assert re.fullmatch(r"[ -~]{1,99}", subject)
 
 
 def test_a_long_subject_ends_with_a_whole_word() -> None:
-    service = "WhatsApp: the message was sent outside of the window, and (as it seems) without a"
+    cause = "WhatsApp: the message was sent outside of the window, and (as it seems) without a"
 
-    subject = as_subject(f"Message to ...5310 was not delivered: {service} template at all")
+    subject = format_subject(f"Message to ...5310 was not delivered: {cause} template at all")
 
     assert subject.endswith(" window, and...")
     assert len(subject) < 100
 
 
 @pytest.mark.parametrize(
-    ("facts", "shown"),
+    ("facts", "masked"),
     [
         ({"to": "+15558675310"}, "…5310"),
         ({"to": "whatsapp:+15558675310"}, "whatsapp:…5310"),
@@ -106,61 +126,56 @@ def test_a_long_subject_ends_with_a_whole_word() -> None:
         ({"to": None}, "an unknown recipient"),
     ],
 )
-def test_numbers_show_their_last_four_digits(facts: dict[str, Any], shown: str) -> None:
+def test_numbers_show_their_last_four_digits(facts: dict[str, Any], masked: str) -> None:
     notice = a_notice(a_message(an_update("failed", **facts)))
 
-    assert f"A message to {shown} was not delivered." in notice.email
-    digits = re.sub(r"[^0-9]", "", notice.email + notice.default + notice.subject)
+    assert email_of(notice).startswith(f"A message to {masked} was not delivered")
+    digits = re.sub(r"[^0-9]", "", everything_in(notice))
     assert "8675310" not in digits
-    assert "5550006" not in notice.email + notice.default + notice.subject
+    assert "5550006" not in everything_in(notice)
 
 
 @pytest.mark.parametrize(
     "odd", ["rcs:a\nTo: b", "rcs:\x00\x07\x7f", "rcs:\u2028x", "rcs:" + "a" * 250]
 )
-def test_an_odd_address_makes_no_notice_that_sns_would_refuse_and_forges_no_line(odd: str) -> None:
+def test_an_odd_address_makes_no_invalid_subject_and_imitates_no_line(odd: str) -> None:
     notice = a_notice(a_message(an_update("failed", to=odd, reference="r\r\nTo: forged")))
 
     assert re.fullmatch(r"[ -~]{1,99}", notice.subject)
-    assert not any(line.startswith("To: ") for line in notice.email.splitlines())
+    assert not any(line.startswith("To: ") for line in email_of(notice).splitlines())
 
 
-def test_numbers_are_shown_where_somebody_decided_so() -> None:
-    notice = a_notice(shows_numbers=True)
+def test_full_numbers_are_shown_where_the_policy_says_so() -> None:
+    notice = a_notice(policy=replace(POLICY, shows_full_numbers=True))
 
-    assert "A message to +15558675310 was not delivered." in notice.email
-    assert context_of(notice)["to"] == "+15558675310"
+    assert email_of(notice).startswith("A message to +15558675310 was not delivered")
+    assert facts_of(notice)["to"] == "+15558675310"
 
 
 def test_a_body_is_never_shown() -> None:
-    notice = a_notice()
-
-    assert "secret words" not in notice.email + notice.default + notice.subject
+    assert "secret words" not in everything_in(a_notice())
 
 
 def test_a_chat_channel_gets_the_custom_notification_schema() -> None:
-    notification = json.loads(a_notice().default)
+    notification = json.loads(a_notice().texts[Protocol.DEFAULT])
 
     assert notification["version"] == "1.0"
     assert notification["source"] == "custom"
     assert notification["id"] == f"{MESSAGE_SID}:failure"
     assert notification["content"]["textType"] == "client-markdown"
-    assert "Handset unreachable" in notification["content"]["description"]
-    assert (
-        "One or two delayed retries at most; then treat as unreachable."
-        in notification["content"]["nextSteps"]
-    )
-    assert "a summary comes in 15 min" in notification["content"]["description"]
-    assert notification["metadata"]["threadId"] == episode_id_of(a_failure())
-    context = notification["metadata"]["additionalContext"]
-    assert all(isinstance(fact, str) for fact in context.values())
+    assert UNREACHABLE.title in notification["content"]["description"]
+    assert UNREACHABLE.action in notification["content"]["nextSteps"]
+    assert f"/messages/{MESSAGE_SID}" in notification["content"]["nextSteps"][-1]
+    assert notification["metadata"]["threadId"] == incident_id_of(a_failure())
+    facts = notification["metadata"]["additionalContext"]
+    assert all(isinstance(fact, str) for fact in facts.values())
 
 
-def test_a_program_finds_every_fact_of_the_notice_by_name() -> None:
-    context = context_of(a_notice())
-
+def test_programs_find_every_fact_of_the_notice_by_name() -> None:
     assert {
         "event": "failure",
+        "kind": "opening",
+        "incident_id": incident_id_of(a_failure()),
         "message_sid": MESSAGE_SID,
         "status": "undelivered",
         "outcome": "failed",
@@ -172,10 +187,10 @@ def test_a_program_finds_every_fact_of_the_notice_by_name() -> None:
         "from": "…0006",
         "final_at": "2026-11-23T12:01:03.000Z",
         "notice_id": f"{MESSAGE_SID}:failure",
-    }.items() <= context.items()
+    }.items() <= facts_of(a_notice()).items()
 
 
-def test_subscribers_can_filter_by_attributes() -> None:
+def test_a_notice_has_the_attributes_of_filter_policies() -> None:
     assert a_notice().attributes == {
         "status": "undelivered",
         "category": "recipient_unreachable",
@@ -186,127 +201,133 @@ def test_subscribers_can_filter_by_attributes() -> None:
     assert "error_code" not in a_notice(a_message("failed")).attributes
 
 
-def test_a_failure_without_a_code_or_with_an_unknown_one_says_so_and_where_to_look() -> None:
+def test_a_failure_without_a_known_code_says_so_and_where_to_look() -> None:
     without, unknown = a_message("failed"), a_message(an_update("failed", error_code=99999))
 
     for message in (without, unknown):
-        notice = a_notice(message)
-        assert "will not help" not in notice.email
-        assert "What to do\n  " in notice.email
-        assert context_of(notice)["category"] == "unknown"
-    assert "https://www.twilio.com/docs/api/errors/99999" in a_notice(unknown).email
+        explained = explain(message.error_code)
+        assert explained.title in a_notice(message).subject
+        assert facts_of(a_notice(message))["advice"].startswith(explained.action)
+        assert facts_of(a_notice(message))["category"] == "unknown"
+    assert "https://www.twilio.com/docs/api/errors/99999" in email_of(a_notice(unknown))
 
 
-def test_a_recovery_is_good_news_and_asks_for_nothing() -> None:
-    told = a_failure().told(NOON).told(NOON)
-    recovered = told.apply(an_update("delivered", after=4000), Timings())
-
-    notice = a_notice(recovered)
-
-    assert notice.subject == "Delivered after all: message to ...5310"
-    assert "was delivered after all" in notice.email
-    assert "What to do" not in notice.email
-    assert "Delivered: 2026-11-23 13:06:40 UTC (1 h 6 min later)" in notice.email
-    assert context_of(notice)["event"] == "recovery"
-    assert json.loads(notice.default)["id"] == f"{MESSAGE_SID}:recovery"
-
-
-def test_a_recovery_names_the_failure_that_people_were_told_of() -> None:
-    late = an_update("failed", error_code=30007, after=70)
-    told = a_failure().told(NOON).told(NOON).apply(late, Timings())
-
-    notice = a_notice(told.apply(an_update("delivered", after=4000), Timings()))
-
-    assert context_of(notice)["error_code"] == context_of(a_notice())["error_code"] == "30003"
-
-
-def a_refusal(status: str) -> StatusUpdate:
-    return an_update(
-        status, message_sid="rq_" + "a" * 32, request_id="rq_" + "a" * 32, error_code=21211
-    )
-
-
-@pytest.mark.parametrize(
-    ("status", "words"), [("rejected", "was refused"), ("presumed_unsent", "was probably not sent")]
-)
-def test_a_request_that_became_no_message_is_told_in_its_own_words(status: str, words: str) -> None:
-    message = Message.from_unsent_request(a_refusal(status), Timings())
-
-    notice = a_notice(message)
-
-    assert words in notice.email.splitlines()[0]
-    assert re.search(r"Request: +rq_", notice.email)
-    assert "Message: " not in notice.email
-    assert "later)" not in notice.email
-
-
-def test_a_request_that_was_not_found_is_told_with_what_to_do_about_it() -> None:
-    notice = a_notice(
-        Message.from_unsent_request(
-            replace(a_refusal("presumed_unsent"), error_code=None), Timings()
-        )
-    )
-
-    assert "was probably not sent: No trace of it at Twilio" in notice.subject
-    assert "under a new key" in notice.email
-    assert "Whatever was sent in that moment may be missing" in notice.email
-    assert "/requests/rq_" in notice.email
-
-
-def test_a_request_that_was_refused_here_is_not_looked_for_at_twilio() -> None:
-    refused = Message.from_unsent_request(
-        replace(a_refusal("rejected"), error_code=None), Timings()
-    )
-
-    notice = a_notice(refused)
-
-    assert "The request was not one that can be sent" in notice.subject
-    assert "SendMessageFunction" in notice.email
-    assert "Twilio's Console" not in notice.email
-    assert "make the next ones wrong, too" in notice.email
-
-
-def test_a_message_that_may_have_gone_out_all_the_same_is_not_just_sent_again() -> None:
+def test_a_message_that_may_have_been_delivered_is_not_just_sent_again() -> None:
     risky = a_message(an_update("failed", error_code=20500))
 
-    assert "look before you send it again" in a_notice(risky).email
+    assert explain(20500).duplicate_risk
+    assert explain(20500).again in email_of(a_notice(risky))
 
 
-def test_a_request_that_was_sent_after_all_says_where_its_message_is_found() -> None:
-    told = (
-        Message.from_unsent_request(a_refusal("presumed_unsent"), Timings()).told(NOON).told(NOON)
-    )
+def test_an_empty_link_is_left_out() -> None:
+    links = Links(messages_api_url="https://m", dashboard_url="")
 
-    notice = a_notice(told.as_superseded(NOON))
+    notice = compose(message_content(a_failure(), links, POLICY))
 
-    assert notice.subject.startswith("Sent after all: message to ")
-    assert "Request rq_aaa" in notice.email
-    assert "/requests/rq_aaa" in notice.email
-    assert "Delivered" not in notice.email
-    assert json.loads(notice.default)["metadata"]["eventType"] == "recovery"
+    assert "Dashboard" not in email_of(notice)
+    assert "dashboard_url" not in facts_of(notice)
 
 
-@pytest.mark.parametrize("category", Category)
-def test_every_category_says_how_bad_it_is(category: Category) -> None:
-    assert HOW_BAD[category].endswith(".")
+def test_an_interval_of_zero_announces_no_summary() -> None:
+    assert "follow_up" in facts_of(a_notice())
+    assert "follow_up" not in facts_of(a_notice(policy=replace(POLICY, interval=timedelta())))
 
 
-def test_a_place_that_is_not_known_is_left_out() -> None:
-    places = Places(messages_api_url="https://m", dashboard_url="")
-
-    notice = compose(a_failure(), places, quiet=QUIET, shows_numbers=False)
-
-    assert "Dashboard" not in notice.email
-
-
-def test_a_time_span_is_said_as_a_person_says_it() -> None:
-    notices = [
-        a_notice(a_message("queued", an_update("failed", after=after)))
+def test_durations_have_at_most_two_units() -> None:
+    emails = [
+        email_of(a_notice(a_message("queued", an_update("failed", after=after))))
         for after in (0.4, 90061, timedelta(days=2).total_seconds())
     ]
 
-    assert [notice.email.partition("(")[2].partition(" later")[0] for notice in notices] == [
-        "0.4 s",
-        "1 d 1 h",
-        "2 d",
+    assert [re.findall(r"\((.+) later\)", email) for email in emails] == [
+        ["0.4 s"],
+        ["1 d 1 h"],
+        ["2 d"],
     ]
+
+
+# --- recoveries ----------------------------------------------------------------------------------
+
+
+def test_a_recovery_says_so_and_asks_for_nothing() -> None:
+    published = a_failure().told(NOON).told(NOON)
+    recovered = published.apply(an_update("delivered", after=4000), Timings())
+
+    notice = a_notice(recovered)
+
+    assert notice.subject == "Recovered: message to ...5310 was delivered"
+    assert "What to do" not in email_of(notice)
+    assert "Delivered: 2026-11-23 13:06:40 UTC (1 h 6 min later)" in email_of(notice)
+    assert facts_of(notice)["event"] == "recovery"
+    assert "advice" not in facts_of(notice)
+    assert json.loads(notice.texts[Protocol.DEFAULT])["id"] == f"{MESSAGE_SID}:recovery"
+
+
+def test_a_recovery_names_the_failure_that_was_published() -> None:
+    late = an_update("failed", error_code=30007, after=70)
+    published = a_failure().told(NOON).told(NOON).apply(late, Timings())
+
+    notice = a_notice(published.apply(an_update("delivered", after=4000), Timings()))
+
+    assert facts_of(notice)["error_code"] == "30003"
+    assert UNREACHABLE.title in email_of(notice)
+
+
+# --- requests that never became a message --------------------------------------------------------
+
+
+def an_unsent_request(status: str, *, error_code: int | None = None) -> Message:
+    request_id = "rq_" + "a" * 32
+    update: StatusUpdate = an_update(
+        status, message_sid=request_id, request_id=request_id, error_code=error_code
+    )
+    return Message.from_unsent_request(update, Timings())
+
+
+@pytest.mark.parametrize(
+    ("status", "happened"),
+    [("rejected", "was rejected and not sent"), ("presumed_unsent", "was probably not sent")],
+)
+def test_a_request_that_never_became_a_message_is_described_as_such(
+    status: str, happened: str
+) -> None:
+    notice = a_notice(an_unsent_request(status))
+
+    assert happened in notice.subject
+    assert happened in email_of(notice).splitlines()[0]
+    assert re.search(r"Request: +rq_", email_of(notice))
+    assert "/requests/rq_" in email_of(notice)
+    assert "Message: " not in email_of(notice)
+    assert "later)" not in email_of(notice)
+
+
+@pytest.mark.parametrize("status", [MessageStatus.REJECTED, MessageStatus.PRESUMED_UNSENT])
+def test_a_request_without_a_code_has_an_impact_and_steps_of_its_own(status: str) -> None:
+    request = an_unsent_request(status)
+    explained = explain(None, status)
+
+    facts = facts_of(a_notice(request))
+
+    assert facts["title"] == explained.title
+    assert facts["advice"] == f"{explained.action} {explained.again}"
+    assert facts["impact"] == impact_of(status, explained.category)
+    assert facts["impact"] != impact_of("30003", explained.category)
+    assert IncidentKey.of(request).cause == status
+
+
+def test_a_rejected_request_with_a_code_is_explained_by_its_code() -> None:
+    facts = facts_of(a_notice(an_unsent_request("rejected", error_code=21211)))
+
+    assert facts["title"] == explain(21211).title
+    assert facts["error_code"] == "21211"
+
+
+def test_a_request_that_was_sent_after_all_says_where_its_message_is_found() -> None:
+    published = an_unsent_request("presumed_unsent").told(NOON).told(NOON)
+
+    notice = a_notice(published.as_superseded(NOON))
+
+    assert notice.subject == "Recovered: message to ...5310 was sent"
+    assert "Request rq_aaa" in email_of(notice)
+    assert "/requests/rq_aaa" in email_of(notice)
+    assert facts_of(notice)["event"] == "recovery"

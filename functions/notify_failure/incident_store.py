@@ -1,0 +1,137 @@
+"""The incidents in their table: one item for each account and cause, changed with its messages.
+
+A failure is in the count of an incident exactly when its message says so: one transaction writes
+both, as a compare-and-set on what was read. A writer that loses reads again. The client must not
+repeat a write by itself: it would take its own write, whose answer was lost, for a conflict.
+
+Errors:
+
+    StoreUnavailable    the write may or may not be stored: try again later
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from delivery.domain.messages import Message, iso
+from delivery.storage.table import (
+    Changes,
+    Conditions,
+    Item,
+    Part,
+    StoreUnavailable,
+    Table,
+    as_item,
+    as_record,
+    transact,
+)
+
+from .incident import OPEN, Incident, IncidentKey
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+MAX_MESSAGES: Final = 99
+"""How many messages one write can change with an incident: a transaction has a hundred parts."""
+
+# What decided on a message's part in an incident. Not `updated_at`: other facts may change.
+_DEPENDS_ON: Final = ("notice", "outcome", "error_code", "account_sid")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A message as it was read, and after the next step of its notice."""
+
+    seen: Message
+    after: Message
+
+
+class IncidentStore:
+    """The incidents of one table, and the notices of their messages.
+
+    Args:
+        client: a low-level DynamoDB client with timeouts and without retries.
+        table_name: the name of the IncidentsTable.
+        messages_table_name: the name of the MessagesTable.
+    """
+
+    def __init__(self, client: "DynamoDBClient", table_name: str, messages_table_name: str) -> None:
+        self._client = client
+        self._incidents = Table(client, table_name)
+        self._messages = Table(client, messages_table_name)
+
+    def get(self, key: IncidentKey) -> Incident | None:
+        """The latest incident of the key, open or closed (strongly consistent).
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        item = self._incidents.get(account_sid=key.account_sid, cause=key.cause)
+        return _incident(item) if item else None
+
+    def due(self, now: datetime) -> Iterator[IncidentKey]:
+        """The keys of the incidents whose `next_at` has come, the oldest first.
+
+        The index lags a little behind: read the incident before changing it.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        condition = "#open = :open AND #next_at <= :now"
+        for item in self._incidents.query("by_next_at", condition, open=OPEN, now=iso(now)):
+            yield IncidentKey(account_sid=item["account_sid"]["S"], cause=item["cause"]["S"])
+
+    def write(
+        self, seen: Incident | None, after: Incident, steps: Sequence[Step] = ()
+    ) -> Incident | None:
+        """Store the incident together with the steps of at most `MAX_MESSAGES` messages.
+
+        Returns the incident as stored; None if it or a message has changed since it was read, and
+        nothing was written.
+
+        Raises:
+            StoreUnavailable: the write may or may not be stored; read again.
+        """
+        after = replace(after, version=seen.version + 1 if seen else 1)
+        record, conditions = after.as_record(), _unchanged_since(seen)
+        if steps:
+            put = self._incidents.as_put(record, conditions)
+            written = transact(self._client, [put, *map(self._update, steps)])
+        else:
+            written, _ = self._incidents.put(record, conditions)
+        return after if written else None
+
+    def _update(self, step: Step) -> Part:
+        after = step.after.as_record()
+        changes = Changes(message_sid=step.seen.message_sid)
+        for name in ("notice", "notice_id", "notice_due", "updated_at"):
+            if name in after:
+                changes.set(name, after[name])
+            else:
+                changes.remove(name)
+        seen = as_item(step.seen.as_record())
+        for name in _DEPENDS_ON:
+            changes.require_unchanged(name, seen)
+        return self._messages.as_update(changes)
+
+
+def _unchanged_since(seen: Incident | None) -> Conditions:
+    """The condition that the incident is as it was read, and has not expired and come back."""
+    conditions = Conditions()
+    if seen is None:
+        conditions.require("attribute_not_exists(#incident_id)")
+    else:
+        conditions.require(
+            "#incident_id = :incident_id AND #version = :version",
+            incident_id=seen.incident_id,
+            version=seen.version,
+        )
+    return conditions
+
+
+def _incident(item: Item) -> Incident:
+    try:
+        return Incident.from_record(as_record(item))
+    except (KeyError, TypeError, ValueError) as error:  # written by another program
+        raise StoreUnavailable(f"unreadable incident: {type(error).__name__}") from error

@@ -1,0 +1,360 @@
+"""Publishing failures: the first one of a kind alone, further ones in the summaries of an incident.
+
+Each notice is claimed with a conditional write, published, and marked as published. If a notifier
+dies in between, another one takes over the claim when its lease is over, and publishes the notice
+with the same id and the same numbers: whether it was published before is unknown. Of several
+notifiers at once, one gets the claim.
+Lease: https://martinfowler.com/articles/patterns-of-distributed-systems/lease.html
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from delivery.domain.messages import Message, NoticeState, Outcome, iso
+from delivery.runtime.aws_errors import AWS_ERRORS
+from delivery.runtime.deadline import TimeLeft
+from delivery.storage.messages import MessageStore, StoreUnavailable
+
+from . import reports
+from .incident import Example, Incident, IncidentKey, NoticeKind, PendingNotice, incident_for
+from .incident_store import MAX_MESSAGES, IncidentStore, Step
+from .policy import NoticePolicy
+from .publisher import NoticePublisher
+from .reports import NoticeReport
+
+type Work = Generator[NoticeReport, None, list[Message]]
+"""Yields what is done; returns the messages that another writer changed, to be read again."""
+
+SECONDS_PER_NOTICE: Final = 20
+"""What publishing one notice can take while SNS hangs and DynamoDB does not."""
+
+# Fewer with each attempt: a message that cannot be counted must not hold up the others.
+_BATCH_SIZES: Final = (MAX_MESSAGES, MAX_MESSAGES, MAX_MESSAGES, 30, 10, 1)
+_MAX_ATTEMPTS: Final = 16
+_ERRORS: Final = (StoreUnavailable, *AWS_ERRORS)
+_CONFLICTS: Final = "conflicts with other writers"
+_ONE_TICK: Final = timedelta(milliseconds=1)
+
+
+class Notifier:
+    """Takes the notices of messages and of incidents through their states.
+
+    Args:
+        messages: the messages and the states of their notices.
+        incidents: the incidents and their pending notices.
+        publisher: publishes to the topic.
+        policy: what is published, and how often.
+        now: the current time.
+    """
+
+    def __init__(
+        self,
+        *,
+        messages: MessageStore,
+        incidents: IncidentStore,
+        publisher: NoticePublisher,
+        policy: NoticePolicy,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._messages = messages
+        self._incidents = incidents
+        self._publisher = publisher
+        self._policy = policy
+        self._now = now
+        # When this environment claimed what it has not completed, by SID or notice id. It handles
+        # one invocation at a time, so it may take over its own claims at once.
+        self._own_claims: dict[str, str] = {}
+
+    def notify(
+        self, message_sids: Iterable[str], *, abandoned_before: datetime, time_left: TimeLeft
+    ) -> Iterator[NoticeReport]:
+        """Take the notices of these messages as far as they go.
+
+        The messages are read again, because the stream and the index may be behind. A claim older
+        than `abandoned_before` is taken over. Messages that fail do not stop the others: they are
+        in a report whose metric is in `reports.UNHANDLED`.
+        """
+        remaining = list(dict.fromkeys(message_sids))
+        for batch_size in _BATCH_SIZES:
+            if not remaining:
+                return
+            remaining = yield from self._attempt(remaining, batch_size, abandoned_before, time_left)
+        if remaining:
+            yield reports.failed(remaining, _CONFLICTS)
+
+    def advance_incidents(
+        self, *, abandoned_before: datetime, time_left: TimeLeft
+    ) -> Iterator[NoticeReport]:
+        """Publish the summaries that are due, and close the incidents that are over.
+
+        An incident that fails does not stop the others; the next sweep finds it again.
+
+        Raises:
+            StoreUnavailable: the list of due incidents cannot be read.
+        """
+        for key in self._incidents.due(self._now()):
+            if time_left() < SECONDS_PER_NOTICE:
+                yield reports.skipped((), **reports.key_fields(key))
+                return
+            try:
+                yield from self._advance(key, abandoned_before)
+            except _ERRORS as error:
+                yield reports.failed((), type(error).__name__, **reports.key_fields(key))
+
+    # --- messages ---
+
+    def _attempt(
+        self,
+        message_sids: Sequence[str],
+        batch_size: int,
+        abandoned_before: datetime,
+        time_left: TimeLeft,
+    ) -> Generator[NoticeReport, None, list[str]]:
+        """One attempt; returns the SIDs of the messages that another writer changed meanwhile."""
+        unreadable: list[str] = []
+        try:
+            messages = list(self._messages.get_many(message_sids, unreadable=unreadable.append))
+        except StoreUnavailable as error:
+            yield reports.failed(message_sids, type(error).__name__)
+            return []
+        if unreadable:
+            yield reports.failed(unreadable, "unreadable item")
+        if gone := len(message_sids) - len(messages) - len(unreadable):
+            yield reports.already_handled(gone)
+        conflicts: list[str] = []
+        for group, work in self._plan(messages, batch_size, abandoned_before, time_left):
+            if time_left() < SECONDS_PER_NOTICE:
+                yield reports.skipped(_sids(group))
+                continue
+            try:
+                conflicts += _sids((yield from work))
+            except _ERRORS as error:
+                yield reports.failed(_sids(group), type(error).__name__)
+        return conflicts
+
+    def _plan(
+        self,
+        messages: Sequence[Message],
+        batch_size: int,
+        abandoned_before: datetime,
+        time_left: TimeLeft,
+    ) -> Iterator[tuple[list[Message], Work]]:
+        """The work to be done, none of it begun, and the messages that it is done for."""
+        failures: defaultdict[IncidentKey, list[Message]] = defaultdict(list)
+        recoveries: defaultdict[str, list[Message]] = defaultdict(list)
+        for message in messages:
+            if message.notice is NoticeState.DUE and message.outcome is Outcome.FAILED:
+                failures[IncidentKey.of(message)].append(message)
+            elif message.notice is NoticeState.RECOVERY_DUE and message.is_grouped:
+                recoveries[str(message.notice_id)].append(message)
+            else:
+                yield [message], self._notify_alone(message, abandoned_before)
+        for key, group in failures.items():
+            yield group, self._group_failures(key, group, batch_size, time_left)
+        for incident_id, group in recoveries.items():
+            yield group, self._group_recoveries(incident_id, group, batch_size)
+
+    def _notify_alone(self, message: Message, abandoned_before: datetime) -> Work:
+        """Take the next step of a notice that is about this message only, and those after it."""
+        claimed = self._claim(message, abandoned_before)
+        if claimed is None or claimed.notice is not NoticeState.PUBLISHING:
+            self._own_claims.pop(message.message_sid, None)
+            yield reports.step_taken(claimed)
+        else:
+            yield from self._publish_message(claimed)
+        return []
+
+    def _claim(self, message: Message, abandoned_before: datetime) -> Message | None:
+        """The message with its notice claimed or withdrawn; None if there is nothing to do here."""
+        own = self._own_claims.get(message.message_sid)
+        match message:
+            case Message(notice=NoticeState.DUE | NoticeState.RECOVERY_DUE):
+                claim = self._messages.advance_notice
+            case Message(notice=NoticeState.PUBLISHING) if message.updated_at < abandoned_before:
+                claim = self._messages.take_over_notice
+            case Message(notice=NoticeState.PUBLISHING) if iso(message.updated_at) == own:
+                claim = self._messages.take_over_notice
+            case _:
+                return None
+        at = self._later_than(message)
+        self._own_claims[message.message_sid] = iso(at)
+        return claim(message, at)
+
+    def _publish_message(self, claimed: Message) -> Iterator[NoticeReport]:
+        """Publish the notice of a message that this notifier has claimed, and mark it."""
+        if claimed.outcome is Outcome.FAILED or claimed.is_recovery_notice:
+            self._publisher.publish_message(claimed)
+        marked = self._messages.advance_notice(claimed, self._now())
+        self._own_claims.pop(claimed.message_sid, None)
+        yield reports.step_taken(marked)
+
+    def _group_failures(
+        self, key: IncidentKey, failures: Iterable[Message], batch_size: int, time_left: TimeLeft
+    ) -> Work:
+        """Count failures in the incident of their key; one that opens it is published alone."""
+        waiting = sorted(failures, key=lambda it: (it.final_at or it.updated_at, it.message_sid))
+        conflicts: list[Message] = []
+        while waiting:
+            if time_left() < SECONDS_PER_NOTICE:
+                yield reports.skipped(_sids(waiting))
+                break
+            at, seen = self._now(), self._incidents.get(key)
+            incident = incident_for(waiting[0], at, self._policy, seen=seen)
+            if incident is seen or incident.is_muted:
+                batch, waiting = waiting[:batch_size], waiting[batch_size:]
+                conflicts += yield from self._add_to_incident(seen, incident, batch, at)
+            else:
+                opener, *waiting = waiting
+                conflicts += yield from self._open_incident(seen, incident, opener)
+        return conflicts
+
+    def _open_incident(
+        self, previous: Incident | None, incident: Incident, opener: Message
+    ) -> Work:
+        """Store the new incident with the claim of its first failure, and publish that."""
+        at = self._later_than(opener)
+        claimed = opener.told(at)
+        self._own_claims[opener.message_sid] = iso(at)
+        stored = self._incidents.write(previous, incident, [Step(seen=opener, after=claimed)])
+        if stored is None:
+            self._own_claims.pop(opener.message_sid, None)
+            return [opener]
+        yield from _opening_reports(previous, stored)
+        try:
+            pending = stored.pending_notice
+            if pending is not None and (previous is None or pending != previous.pending_notice):
+                yield from self._publish_pending(stored, pending)  # how the previous one ended
+            yield from self._publish_message(claimed)
+        except _ERRORS as error:  # further failures can be counted all the same
+            yield reports.failed([opener.message_sid], type(error).__name__)
+        return []
+
+    def _add_to_incident(
+        self, seen: Incident | None, incident: Incident, batch: list[Message], at: datetime
+    ) -> Work:
+        """Store the incident with these failures counted; a muted one may be new."""
+        after = incident.add_failures(batch, at, self._policy.mask)
+        steps = [
+            Step(
+                seen=message,
+                after=message.counted(
+                    incident.incident_id, self._later_than(message), muted=incident.is_muted
+                ),
+            )
+            for message in batch
+        ]
+        stored = self._incidents.write(seen, after, steps)
+        if stored is None:
+            return batch
+        if incident is not seen:
+            yield from _opening_reports(seen, stored)
+        yield reports.grouped(stored, _sids(batch))
+        return []
+
+    def _group_recoveries(
+        self, incident_id: str, messages: Sequence[Message], batch_size: int
+    ) -> Work:
+        """Count recoveries in the incident that counts the failures, if it is still kept."""
+        conflicts: list[Message] = []
+        while messages:
+            batch, messages = list(messages[:batch_size]), messages[batch_size:]
+            known = map(self._incidents.get, IncidentKey.candidates(batch[0]))
+            seen = next((it for it in known if it and it.incident_id == incident_id), None)
+            if seen is None:  # a later incident took its place: nothing more is published about it
+                for message in batch:
+                    self._messages.advance_notice(message, self._later_than(message))
+            else:
+                steps = [Step(seen=it, after=it.told(self._later_than(it))) for it in batch]
+                if self._incidents.write(seen, seen.add_recoveries(len(batch)), steps) is None:
+                    conflicts += batch
+                    continue
+            yield reports.recoveries_grouped(incident_id, _sids(batch))
+        return conflicts
+
+    def _later_than(self, message: Message) -> datetime:
+        """Now, but later than any earlier claim of the message, so that no two are equal."""
+        return max(self._now(), message.updated_at + _ONE_TICK)
+
+    # --- incidents ---
+
+    def _advance(self, key: IncidentKey, abandoned_before: datetime) -> Iterator[NoticeReport]:
+        """Take the step that is due for an incident; a conflict with another writer repeats it."""
+        for _ in range(_MAX_ATTEMPTS):
+            seen = self._incidents.get(key)
+            after = self._next_step(seen, abandoned_before) if seen else None
+            if seen is None or after is None or after == seen:
+                return
+            pending = after.pending_notice
+            if pending is not None:
+                self._own_claims[pending.notice_id] = iso(pending.claimed_at)
+            stored = self._incidents.write(seen, after)
+            if stored is not None:
+                if pending is not None:
+                    yield from self._publish_pending(stored, pending)
+                elif not stored.is_open:
+                    yield reports.of_incident(stored, metric="IncidentClosed")
+                return
+            if pending is not None:
+                self._own_claims.pop(pending.notice_id, None)
+        # Failures are counted in it all the time: the next sweep finds it again.
+
+    def _next_step(self, seen: Incident, abandoned_before: datetime) -> Incident:
+        at, pending = self._now(), seen.pending_notice
+        if pending is None:
+            return self._with_examples(seen.advance(at, self._policy))
+        own = self._own_claims.get(pending.notice_id)
+        if pending.claimed_at < abandoned_before or iso(pending.claimed_at) == own:
+            return seen.reclaim(max(at, pending.claimed_at + _ONE_TICK))
+        return seen
+
+    def _with_examples(self, incident: Incident) -> Incident:
+        """The incident, the examples of its pending notice with their numbers masked."""
+        pending = incident.pending_notice
+        if pending is None or not pending.tally.examples:
+            return incident
+        sids = pending.tally.examples
+        examples = [
+            Example(
+                message_sid=message.message_sid,
+                to=self._policy.mask(message.to) if message.to else None,
+                reference=message.reference,
+            )
+            for message in self._messages.get_many(sids, unreadable=lambda _: None)
+        ]
+        return incident.with_examples(examples)
+
+    def _publish_pending(
+        self, incident: Incident, pending: PendingNotice
+    ) -> Iterator[NoticeReport]:
+        """Publish the pending notice that this notifier has claimed, and mark it."""
+        self._publisher.publish_incident(incident.key, pending)
+        for _ in range(_MAX_ATTEMPTS):
+            after = incident.mark_published(pending.notice_id, self._now(), self._policy)
+            if after == incident or self._incidents.write(incident, after) is not None:
+                break
+            newer = self._incidents.get(incident.key)
+            if newer is None:
+                break
+            incident = newer
+        else:
+            raise StoreUnavailable(_CONFLICTS)
+        self._own_claims.pop(pending.notice_id, None)
+        ids = {"notice_id": pending.notice_id}
+        if pending.failures:
+            yield reports.of_incident(after, metric="SummaryPublished", **ids)
+        if pending.kind is NoticeKind.CLOSING:
+            yield reports.of_incident(after, metric="IncidentClosed", **ids)
+
+
+def _opening_reports(previous: Incident | None, stored: Incident) -> Iterator[NoticeReport]:
+    """That an incident opened, and that the previous one closed if no notice is due about that."""
+    is_new = previous is None or stored.pending_notice != previous.pending_notice
+    if previous is not None and previous.is_open and not is_new:
+        yield reports.of_incident(previous, metric="IncidentClosed")
+    yield reports.of_incident(stored, metric="IncidentOpened")
+
+
+def _sids(messages: Iterable[Message]) -> list[str]:
+    return [message.message_sid for message in messages]

@@ -1,0 +1,446 @@
+"""NotifyFailureFunction: every failure is in the count of one incident, and the counts add up."""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from mypy_boto3_dynamodb import DynamoDBClient
+
+from delivery.domain.messages import NoticeState
+from delivery.storage.messages import StoreUnavailable
+from tests.embedded_metrics import data_points, total
+from tests.functions.interleaving import Writer, every_interleaving
+from tests.functions.notifier import NotifierRig
+from tests.made_once import shared_client
+from tests.support.faults import FailingClient
+
+FAILS = pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+
+
+# --- opening, summaries, closing -----------------------------------------------------------------
+
+
+def test_the_first_failure_is_published_alone_and_further_ones_are_counted(
+    notifier: NotifierRig,
+) -> None:
+    first, *others = notifier.fail(1, 2, 3)
+
+    assert notifier.stream(first, *others) == []
+
+    assert notifier.published() == [("opening", "1-1")]
+    assert notifier.message(first).notice_id == f"{first}:failure"
+    assert notifier.notice_of(first) is NoticeState.SENT
+    incident = notifier.incident()
+    assert (incident.counted, incident.published) == (3, 1)
+    assert {(it.notice, it.notice_id) for it in map(notifier.message, others)} == {
+        (NoticeState.SENT, incident.incident_id)
+    }
+    assert notifier.facts()[0]["incident_id"] == incident.incident_id
+
+
+def test_each_account_and_error_code_has_an_incident_of_its_own(notifier: NotifierRig) -> None:
+    sids = [
+        *notifier.fail(1, code=30003),
+        *notifier.fail(2, code=30005),
+        *notifier.fail(3, code=None),
+        *notifier.fail(4, code=30003, account_sid="AC" + "1" * 32),
+    ]
+
+    notifier.stream(*sids)
+
+    assert notifier.published() == [("opening", "1-1")] * 4
+
+
+def test_an_incident_has_summaries_and_a_closing_notice_that_add_up(notifier: NotifierRig) -> None:
+    sids = notifier.fail(*range(24))
+    notifier.stream(*sids)
+    notifier.clock.advance(minutes=14)
+    sids += notifier.fail(*range(24, 36))
+    notifier.stream(*sids[24:])
+    notifier.clock.advance(minutes=2)
+    notifier.sweep()
+    notifier.clock.advance(minutes=1)
+    sids += notifier.fail(*range(36, 41))
+    notifier.stream(*sids[36:])
+    notifier.finish()
+
+    assert notifier.published() == [("opening", "1-1"), ("summary", "2-36"), ("closing", "37-41")]
+    notifier.assert_adds_up(sids)
+    assert not notifier.incident().is_open
+    summary = notifier.facts()[1]
+    assert summary["counted"] == "36"
+    assert summary["examples"].count("SM") == 5
+    assert "8675310" not in json.dumps(notifier.facts())
+
+
+def test_a_failure_after_the_end_of_an_incident_opens_a_new_one(notifier: NotifierRig) -> None:
+    notifier.stream(*notifier.fail(1, 2))
+    notifier.finish()
+
+    notifier.stream(*notifier.fail(3))
+
+    assert notifier.published() == [("opening", "1-1"), ("closing", "2-2"), ("opening", "1-1")]
+    assert len(notifier.covered_numbers()) == 2
+
+
+def test_a_failure_after_a_quiet_interval_is_published_at_once_without_a_sweep(
+    notifier: NotifierRig,
+) -> None:
+    notifier.stream(*notifier.fail(1))
+    notifier.clock.advance(minutes=20)
+
+    notifier.stream(*notifier.fail(2))
+
+    assert notifier.published() == [("opening", "1-1"), ("opening", "1-1")]
+
+
+def test_a_new_incident_publishes_the_closing_notice_that_the_previous_one_lacks(
+    notifier: NotifierRig,
+) -> None:
+    notifier.stream(*notifier.fail(1))
+    notifier.clock.advance(minutes=14)
+    notifier.stream(*notifier.fail(2))
+    notifier.clock.advance(minutes=1)
+    notifier.sweep()
+    notifier.clock.advance(minutes=14)
+
+    notifier.stream(*notifier.fail(3))
+
+    assert notifier.published() == [
+        ("opening", "1-1"),
+        ("summary", "2-2"),
+        ("closing", ""),
+        ("opening", "1-1"),
+    ]
+    assert notifier.incident().pending_notice is None
+
+
+def test_with_an_interval_of_zero_every_failure_is_published_alone(notifier: NotifierRig) -> None:
+    notifier.restart(NOTICE_INTERVAL_MINUTES="0")
+
+    notifier.stream(*notifier.fail(*range(5)))
+
+    assert notifier.published() == [("opening", "1-1")] * 5
+
+
+@pytest.mark.thorough
+def test_failures_in_random_batches_at_random_times_are_each_covered_once(
+    notifier: NotifierRig,
+) -> None:
+    choice = Random(4)  # noqa: S311 -- the same every time, on purpose
+    sids: list[str] = []
+    while len(sids) < 300:
+        size = min(choice.choice((1, 3, 20, 60)), 300 - len(sids))
+        batch = notifier.fail(*range(len(sids), len(sids) + size))
+        sids += batch
+        again = choice.sample(sids, min(3, len(sids))) if choice.random() < 0.5 else []
+        if choice.random() < 0.8:  # or the stream drops it
+            assert notifier.stream(*dict.fromkeys([*batch, *again])) == []
+        notifier.clock.advance(minutes=choice.choice((0, 1, 5, 16)))
+        if choice.random() < 0.7:
+            notifier.sweep()
+    notifier.finish()
+
+    notifier.assert_adds_up(sids)
+    assert len(notifier.covered_numbers()) > 1
+
+
+@pytest.mark.thorough
+def test_the_sweep_counts_failures_that_the_stream_dropped(notifier: NotifierRig) -> None:
+    sids = notifier.fail(*range(110))
+    notifier.clock.advance(minutes=6)
+
+    notifier.sweep()
+
+    assert notifier.published() == [("opening", "1-1")]
+    assert notifier.count_by_incident(sids) == {notifier.incident().incident_id: 110}
+
+
+# --- recoveries ----------------------------------------------------------------------------------
+
+
+def test_the_recovery_of_a_grouped_failure_is_counted_and_that_of_the_first_one_published(
+    notifier: NotifierRig,
+) -> None:
+    sids = notifier.fail(1, 2, 3, 4)
+    notifier.stream(*sids)
+    notifier.deliver(*sids[:3])
+
+    assert notifier.stream(*sids) == []
+    notifier.finish()
+
+    assert set(map(notifier.notice_of, sids[:3])) == {NoticeState.RECOVERED}
+    assert notifier.incident().recovered == 2
+    assert notifier.published() == [("opening", "1-1"), ("recovery", ""), ("closing", "2-4")]
+    assert notifier.facts()[-1]["recovered"] == "2"
+
+
+def test_a_recovery_is_counted_where_the_failure_was_although_its_code_arrived_later(
+    notifier: NotifierRig,
+) -> None:
+    sids = notifier.fail(1, 2, code=None)
+    notifier.stream(*sids)
+    notifier.fail(2, code=30003)
+    notifier.deliver(sids[1])
+
+    notifier.stream(sids[1])
+
+    assert notifier.incident("unknown").recovered == 1
+
+
+def test_a_recovery_after_the_next_incident_opened_is_only_marked(notifier: NotifierRig) -> None:
+    sids = notifier.fail(1, 2)
+    notifier.stream(*sids)
+    notifier.finish()
+    notifier.stream(*notifier.fail(3))
+    notifier.deliver(sids[1])
+
+    assert notifier.stream(sids[1]) == []
+
+    assert notifier.notice_of(sids[1]) is NoticeState.RECOVERED
+    assert notifier.incident().recovered == 0
+
+
+def test_a_message_that_is_delivered_before_it_is_counted_is_withdrawn(
+    notifier: NotifierRig,
+) -> None:
+    sids = notifier.fail(1, 2)
+    notifier.stream(sids[0])
+    notifier.deliver(sids[1])
+
+    notifier.stream(sids[1])
+
+    assert notifier.notice_of(sids[1]) is NoticeState.WITHDRAWN
+    assert notifier.incident().counted == 1
+
+
+# --- muted categories ----------------------------------------------------------------------------
+
+
+def test_failures_of_a_muted_category_are_counted_and_not_published(
+    notifier: NotifierRig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sids = notifier.fail(1, 2, 3, code=21610)
+
+    assert notifier.stream(*sids) == []
+    notifier.finish()
+
+    assert notifier.published() == []
+    assert set(map(notifier.notice_of, sids)) == {NoticeState.MUTED}
+    assert notifier.count_by_incident(sids) == {notifier.incident("21610").incident_id: 3}
+    assert notifier.incident("21610").counted == 3
+    assert total(data_points(capsys.readouterr().out), "NoticeMuted", service="tested") == 3
+
+
+# --- what fails ----------------------------------------------------------------------------------
+
+
+def assert_all_adds_up_in_the_end(notifier: NotifierRig, sids: Sequence[str]) -> None:
+    """The stream brings everything again, then the sweep; in the end the counts add up."""
+    notifier.stream(*sids)
+    notifier.clock.advance(minutes=6)
+    notifier.sweep()
+    notifier.finish()
+    notifier.assert_adds_up(sids)
+    assert notifier.incident().pending_notice is None
+    assert not notifier.incident().is_open
+
+
+@pytest.mark.thorough
+@FAILS
+@pytest.mark.parametrize("call", range(1, 7))
+def test_counts_add_up_although_any_call_of_counting_fails(
+    notifier: NotifierRig, call: int, *, after: bool
+) -> None:
+    """Read messages and incident, open it, mark the first failure, read again, count."""
+    sids = notifier.fail(*range(1, 6))
+    failing = FailingClient(notifier.dynamodb, call, after=after)
+    notifier.restart(dynamodb=failing)
+    notifier.stream(*sids)
+    assert failing.has_failed
+    notifier.restart()
+
+    assert_all_adds_up_in_the_end(notifier, sids)
+
+
+@pytest.mark.thorough
+@FAILS
+@pytest.mark.parametrize("call", [1, 8, *range(16, 22)])
+def test_a_summary_is_published_with_the_same_numbers_although_any_call_fails(
+    notifier: NotifierRig, call: int, *, after: bool
+) -> None:
+    """Any call of the sweep: its sixteen lists, and what it takes to publish a summary."""
+    sids = notifier.fail(*range(1, 6))
+    notifier.stream(*sids)
+    notifier.clock.advance(minutes=14)
+    sids += notifier.fail(*range(6, 9))
+    notifier.stream(*sids[5:])
+    notifier.clock.advance(minutes=1)
+    failing = FailingClient(notifier.dynamodb, call, after=after)
+    notifier.restart(dynamodb=failing)
+    try:
+        notifier.sweep()
+    except StoreUnavailable:
+        assert call <= 17  # a list that cannot be read
+    assert failing.has_failed
+    notifier.restart()
+
+    assert_all_adds_up_in_the_end(notifier, sids)
+
+    assert ("summary", "2-8") in notifier.published()
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("published", [False, True], ids=["not published", "answer lost"])
+@pytest.mark.parametrize("same_environment", [False, True], ids=["other", "same environment"])
+def test_a_summary_whose_publish_failed_is_repeated_with_the_same_id_and_numbers(
+    notifier: NotifierRig, *, published: bool, same_environment: bool
+) -> None:
+    sids = notifier.fail(*range(1, 6))
+    notifier.stream(*sids)
+    notifier.clock.advance(minutes=14)
+    sids += notifier.fail(6)
+    notifier.stream(*sids[5:])
+    notifier.clock.advance(minutes=1)
+    notifier.restart(sns=FailingClient(shared_client("sns"), after=published))
+    notifier.sweep()
+    sids += notifier.fail(7)
+    notifier.stream(*sids[6:])
+    if not same_environment:
+        notifier.restart()
+        notifier.sweep()
+        assert len(notifier.published()) == 1 + published  # the lease of the other one holds
+        notifier.clock.advance(minutes=6)
+
+    notifier.sweep()
+
+    assert notifier.published() == [("opening", "1-1"), *[("summary", "2-6")] * (1 + published)]
+    summaries = [it for it in notifier.facts() if it["kind"] == "summary"]
+    assert all(it == summaries[0] for it in summaries)
+    assert_all_adds_up_in_the_end(notifier, sids)
+
+
+def test_an_opening_whose_publish_failed_does_not_keep_others_from_being_counted(
+    notifier: NotifierRig,
+) -> None:
+    sids = notifier.fail(*range(1, 6))
+    notifier.restart(sns=FailingClient(shared_client("sns"), after=False))
+
+    assert notifier.stream(*sids) == sids[:1]
+
+    assert notifier.incident().counted == 5
+    assert notifier.stream(*sids[:1]) == []
+    assert notifier.published() == [("opening", "1-1")]
+
+
+class ConflictingClient:
+    """DynamoDB, if the transactions of one message always conflicted."""
+
+    def __init__(self, client: DynamoDBClient, message_sid: str) -> None:
+        self._client = client
+        self._message_sid = message_sid
+        self.exceptions = client.exceptions
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return getattr(self._client, name)  # type: ignore[no-any-return]  # one of its calls
+
+    def transact_write_items(self, **arguments: Any) -> Any:
+        if self._message_sid in json.dumps(arguments):
+            raise self.exceptions.TransactionCanceledException(
+                {
+                    "Error": {"Code": "TransactionCanceledException", "Message": ""},
+                    "CancellationReasons": [{"Code": "None"}, {"Code": "ConditionalCheckFailed"}],
+                },
+                "TransactWriteItems",
+            )
+        return self._client.transact_write_items(**arguments)
+
+
+@pytest.mark.parametrize("place", [0, 7, 11], ids=["first", "between", "last"])
+def test_a_message_that_cannot_be_counted_does_not_hold_up_the_others(
+    notifier: NotifierRig, place: int
+) -> None:
+    sids = notifier.fail(*range(12))
+    notifier.restart(dynamodb=ConflictingClient(notifier.dynamodb, sids[place]))
+
+    assert notifier.stream(*sids) == [sids[place]]
+
+    assert notifier.incident().counted == 11
+    assert notifier.notice_of(sids[place]) is NoticeState.DUE
+
+
+def test_a_batch_that_cannot_be_read_comes_again_as_a_whole(notifier: NotifierRig) -> None:
+    sids = notifier.fail(1, 2, 3)
+    notifier.restart(dynamodb=FailingClient(notifier.dynamodb, 1, after=False))
+
+    assert notifier.stream(*sids) == sids
+    assert notifier.stream(*sids) == []
+
+
+def test_a_client_error_other_than_a_conflict_is_reported_and_not_repeated(
+    notifier: NotifierRig,
+) -> None:
+    sids = notifier.fail(1, 2)
+    error = ClientError(
+        {"Error": {"Code": "ThrottlingException", "Message": ""}}, "TransactWriteItems"
+    )
+    throttled = FailingClient(notifier.dynamodb, 3, after=False, error=error)
+    notifier.restart(dynamodb=throttled)
+
+    assert notifier.stream(*sids) == sids
+
+    assert throttled.calls_left == 0  # that was the last call
+
+
+# --- several notifiers at once -------------------------------------------------------------------
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("competitor", ["another batch", "the same batch", "the sweep"])
+def test_of_several_notifiers_at_once_one_counts_each_failure(
+    notifier: NotifierRig, dynamodb: DynamoDBClient, competitor: str
+) -> None:
+    batches: dict[int, list[str]] = {}
+
+    def stream(sids: list[str]) -> Writer:
+        def work(client: Any) -> None:
+            function = notifier.build(dynamodb=client)
+            before = notifier.clock() - timedelta(minutes=5)
+            for _ in function.notifier.notify(
+                sids, abandoned_before=before, time_left=lambda: 60.0
+            ):
+                pass
+
+        return work
+
+    def advance(client: Any) -> None:
+        function = notifier.build(dynamodb=client)
+        before = notifier.clock() - timedelta(minutes=5)
+        for _ in function.notifier.advance_incidents(
+            abandoned_before=before, time_left=lambda: 60.0
+        ):
+            pass
+
+    def notifiers(run: int) -> list[Writer]:
+        code, first = 40000 + run, run * 10
+        sids = notifier.fail(*range(first, first + 4), code=code)
+        batches[run] = sids
+        if competitor == "the sweep":
+            notifier.stream(*sids[:2])
+            notifier.clock.advance(minutes=15)
+            return [stream(sids[2:]), advance, advance]
+        if competitor == "the same batch":
+            return [stream(sids), stream(sids)]
+        return [stream(sids[:2]), stream(sids[2:])]
+
+    runs = sum(1 for _ in every_interleaving(dynamodb, notifiers, at_most=60))
+    notifier.finish()
+
+    assert runs > 20
+    notifier.assert_adds_up(sid for sids in batches.values() for sid in sids)
+    ids = [it["notice_id"] for it in notifier.facts()]
+    assert len(ids) == len(set(ids))

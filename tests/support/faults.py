@@ -1,0 +1,49 @@
+"""Fault injection for clients of AWS services."""
+
+from collections.abc import Callable
+from typing import Any
+
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+
+
+class FailingClient:
+    """A client one of whose calls fails, before or after it takes effect; the others work.
+
+    Args:
+        client: a client of AWS or a stand-in for one.
+        call: which call fails, counted from 1.
+        after: whether the call takes effect and its answer is lost.
+        error: what the call raises; a fitting botocore error by default.
+    """
+
+    def __init__(
+        self, client: Any, call: int = 1, *, after: bool, error: BaseException | None = None
+    ) -> None:
+        self._client = client
+        self._after = after
+        self._error = error or (
+            ReadTimeoutError(endpoint_url="https://aws.example.com")
+            if after
+            else EndpointConnectionError(endpoint_url="https://aws.example.com")
+        )
+        self.calls_left = call
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the call was made that fails."""
+        return self.calls_left <= 0
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._client, name)
+        return attribute if name == "exceptions" else self._failing(attribute)
+
+    def _failing(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(**arguments: Any) -> Any:
+            self.calls_left -= 1
+            if self.calls_left != 0:
+                return method(**arguments)
+            if self._after:
+                method(**arguments)
+            raise self._error
+
+        return call
