@@ -307,15 +307,15 @@ MUTANTS: Final = (
         "an event that the bus rejected is not retried",
         "events",
         _OUTCOMES,
-        'return _delayed(change, reason=entry["ErrorCode"])',
-        '_delayed(change, reason=entry["ErrorCode"])',
+        'return Published(accepted=accepted, rejected=change, reason=entry["ErrorCode"])',
+        "continue",
     ),
     _mutant(
         "events are not retried while the bus does not answer",
         "events",
         _OUTCOMES,
-        "return _delayed(changes[0], reason=reason(error))",
-        "_delayed(changes[0], reason=reason(error))\nreturn None",
+        "return Published(accepted=accepted, rejected=batch[0], reason=reason(error))",
+        "continue",
     ),
     _mutant(
         "all events of a message have the same id",
@@ -328,8 +328,8 @@ MUTANTS: Final = (
         "a second change of an outcome publishes no event",
         "events",
         _OUTCOMES,
-        "message.outcome is not (before or Outcome.PENDING)",
-        "before in {None, Outcome.PENDING} and message.outcome is not Outcome.PENDING",
+        "if message.outcome is previous:",
+        "if message.outcome is previous or previous is not Outcome.PENDING:",
     ),
     # --- erasing ---
     _mutant(

@@ -1,95 +1,90 @@
-"""Publishes every change of a message's outcome as an event, for programs that want to know.
+"""Publishes every change of a message's outcome as an event.
 
-Trigger: the MessagesTable's stream, filtered to messages that have an outcome, or lost it again.
-Effect: a `Message Outcome Changed` on the team's event bus, at least once, and for one message in
-the order of its changes. What erasing leaves of a message, and its end, are no changes.
+Trigger: the stream of the MessagesTable, filtered to messages that have an outcome or lost it.
+Effect: a `Message Outcome Changed` on the event bus of the team, at least once, and for one message
+in the order of its changes. That a message expires or is erased is no change of its outcome.
 """
 
-import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import batched
 from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
 from delivery.domain.messages import Message, Outcome
 from delivery.runtime import aws
-from delivery.runtime.aws_errors import AWS_ERRORS, reason
+from delivery.runtime.reports import Level, Report, log_and_count
 from delivery.storage.table import as_record
 
-from .outcome_event import changed, detail_of
+from .event_bus import EventBus
+from .outcome_event import OutcomeChange
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
-    from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
+    from mypy_boto3_events import EventBridgeClient
 
-OUTCOME_EVENT_BUS_NAME = os.environ["OUTCOME_EVENT_BUS_NAME"]
-SOURCE: Final = "delivery"
-DETAIL_TYPE: Final = "Message Outcome Changed"
-_MAX_ENTRIES: Final = 10  # of one PutEvents
+_CONFIG: Final = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 3})
 
 logger = Logger()
 metrics = Metrics()
-bus = aws.client(
-    "events",
-    config=Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 3}),
-)
+
+
+class UnreadableImage(Exception):
+    """A record of the stream does not show a message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """A change of an outcome, and where in the stream it stands."""
+class Clients:
+    """The AWS clients of the function."""
 
-    sequence_number: str
-    message: Message
-    before: Outcome | None
+    events: "EventBridgeClient"
 
 
-class Unreadable(Exception):
-    """A record of the stream is of no message of ours."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishOutcomes:
+    """The function, with everything that it works with."""
+
+    bus: EventBus
+
+    def handle(self, event: dict[str, Any]) -> "PartialItemFailureResponse":
+        """Publish the changes of a batch; returns the record that the stream continues from."""
+        changes, unreadable = changes_in(event["Records"])
+        published = self.bus.publish(changes)
+        counted = Report(metric="OutcomePublished", level=Level.DEBUG, count=published.accepted)
+        log_and_count(counted, logger, metrics)
+        retry_from = unreadable
+        if published.rejected is not None:
+            retry_from = published.rejected.sequence_number
+            message_sid = published.rejected.message.message_sid
+            fields = {"message_sid": message_sid, "reason": published.reason}
+            failed = Report(metric="OutcomePublishFailed", level=Level.ERROR, fields=fields)
+            log_and_count(failed, logger, metrics)
+        return {"batchItemFailures": [{"itemIdentifier": retry_from}] if retry_from else []}
 
 
-def publish(changes: Sequence[Change]) -> str | None:
-    """Publish them in their order; where the stream has to be repeated from, if not all went out.
-
-    What came after a change that failed may have gone out as well. It comes again, with its id.
-    """
-    published = 0
-    failed = None
-    for some in batched(changes, _MAX_ENTRIES, strict=False):
-        failed = _first_failed(some)
-        if failed is not None:
-            break
-        published += len(some)
-    metrics.add_metric("OutcomePublished", MetricUnit.Count, published)
-    return failed
-
-
-def changes_in(records: Iterable[dict[str, Any]]) -> tuple[list[Change], str | None]:
-    """The changes up to a record that shows no message of ours, and where that one stands."""
-    changes: list[Change] = []
+def changes_in(records: Iterable[dict[str, Any]]) -> tuple[list[OutcomeChange], str | None]:
+    """The changes before the first unreadable record, and the sequence number of that record."""
+    changes: list[OutcomeChange] = []
     for record in records:
         try:
             change = change_of(record)
-        except Unreadable as error:
-            unreadable: str = record["dynamodb"]["SequenceNumber"]
-            logger.error("Not a message", sequence_number=unreadable, reason=str(error))
-            return changes, unreadable
+        except UnreadableImage as error:
+            number: str = record["dynamodb"]["SequenceNumber"]
+            logger.error("Unreadable stream record", sequence_number=number, reason=str(error))
+            return changes, number
         if change is not None:
             changes.append(change)
     return changes, None
 
 
-def change_of(record: dict[str, Any]) -> Change | None:
-    """The change that a record shows; None where the outcome is as it was.
+def change_of(record: dict[str, Any]) -> OutcomeChange | None:
+    """The change that a record of the stream shows; None if the outcome is the same.
 
     Raises:
-        Unreadable: it shows no message.
+        UnreadableImage: the record does not show a message.
     """
     images = record["dynamodb"]
     old, new = (as_record(images.get(image, {})) for image in ("OldImage", "NewImage"))
@@ -97,45 +92,25 @@ def change_of(record: dict[str, Any]) -> Change | None:
         return None
     try:
         message = Message.from_record(new)
-        before = Outcome(old["outcome"]) if "outcome" in old else None
+        previous = Outcome(old.get("outcome", Outcome.PENDING))
     except (KeyError, TypeError, ValueError) as error:
-        raise Unreadable(type(error).__name__) from error
-    if not changed(before, message):
+        raise UnreadableImage(type(error).__name__) from error
+    if message.outcome is previous:
         return None
-    return Change(sequence_number=images["SequenceNumber"], message=message, before=before)
+    return OutcomeChange(
+        message=message, previous=previous, sequence_number=images["SequenceNumber"]
+    )
 
 
-def _first_failed(changes: Sequence[Change]) -> str | None:
-    """Put them on the bus; the place of the first that it did not take."""
-    try:
-        answer = bus.put_events(Entries=[_entry(change) for change in changes])
-    except AWS_ERRORS as error:
-        return _delayed(changes[0], reason=reason(error))
-    for change, entry in zip(changes, answer["Entries"], strict=True):
-        if "ErrorCode" in entry:
-            return _delayed(change, reason=entry["ErrorCode"])
-    return None
+def build(environ: Mapping[str, str], clients: Clients) -> PublishOutcomes:
+    """The function in this environment."""
+    return PublishOutcomes(bus=EventBus(clients.events, environ["OUTCOME_EVENT_BUS_NAME"]))
 
 
-def _entry(change: Change) -> "PutEventsRequestEntryTypeDef":
-    return {
-        "EventBusName": OUTCOME_EVENT_BUS_NAME,
-        "Source": SOURCE,
-        "DetailType": DETAIL_TYPE,
-        "Time": change.message.final_at or change.message.updated_at,
-        "Detail": json.dumps(detail_of(change.before, change.message)),
-    }
-
-
-def _delayed(change: Change, *, reason: str) -> str:
-    metrics.add_metric("OutcomePublishFailed", MetricUnit.Count, 1)
-    logger.error("Outcome not published", message_sid=change.message.message_sid, reason=reason)
-    return change.sequence_number
+function = build(os.environ, Clients(events=aws.client("events", config=_CONFIG)))
 
 
 @metrics.log_metrics
 def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> "PartialItemFailureResponse":
-    """Lambda calls this with a batch of the stream, and repeats it from where this says."""
-    changes, unreadable = changes_in(event["Records"])
-    failed = publish(changes) or unreadable
-    return {"batchItemFailures": [{"itemIdentifier": failed}] if failed else []}
+    """Lambda invokes this with a batch of the stream, and repeats it from the record returned."""
+    return function.handle(event)

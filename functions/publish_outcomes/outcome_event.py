@@ -1,10 +1,11 @@
-"""What programs are told when a message's outcome changes.
+"""The event of a change of outcome.
 
-Pure: the message before and after go in, the event's detail comes out. It has no body, and of phone
-numbers only the end: who needs more asks for the message by its SID.
+Pure. An event has no message body, and of phone numbers only the last four digits: a program that
+needs more reads the message by its SID.
 """
 
 import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 from delivery.domain.messages import Message, Outcome, iso
@@ -12,22 +13,32 @@ from delivery.text.formatting import mask_number
 from delivery.twilio.error_codes import explain
 
 
-def changed(before: Outcome | None, message: Message) -> bool:
-    """Whether there is something to tell; that a new message is pending says nothing."""
-    return message.outcome is not (before or Outcome.PENDING)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeChange:
+    """A message after its outcome changed.
+
+    Args:
+        message: the message.
+        previous: its outcome before; a message that did not exist was pending.
+        sequence_number: the place of the change in the stream.
+    """
+
+    message: Message
+    previous: Outcome
+    sequence_number: str
 
 
-def detail_of(before: Outcome | None, message: Message) -> dict[str, Any]:
-    """The facts of the change; what is not known is left out.
+def event_detail(change: OutcomeChange) -> dict[str, Any]:
+    """The facts of the change; unknown ones are omitted.
 
     `event_id` is the same however often the change is published.
     """
-    previous = before or Outcome.PENDING
+    message = change.message
     facts = {
-        "event_id": event_id(message.message_sid, previous, message.outcome),
+        "event_id": event_id(message.message_sid, change.previous, message.outcome),
         "message_sid": message.message_sid,
         "outcome": str(message.outcome),
-        "previous_outcome": str(previous),
+        "previous_outcome": str(change.previous),
         "changed_at": iso(message.final_at or message.updated_at),
         "created_at": iso(message.created_at),
         "status": message.status,
@@ -47,6 +58,6 @@ def detail_of(before: Outcome | None, message: Message) -> dict[str, Any]:
 
 
 def event_id(message_sid: str, previous: Outcome, outcome: Outcome) -> str:
-    """A message takes no step between two outcomes twice."""
+    """The id of an event: a message changes from one outcome to another at most once."""
     step = f"{message_sid} {previous} {outcome}"
     return hashlib.sha256(step.encode("utf-8", "backslashreplace")).hexdigest()[:32]

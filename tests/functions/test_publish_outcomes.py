@@ -3,12 +3,10 @@
 import io
 import json
 from collections.abc import Sequence
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
-from mypy_boto3_events import EventBridgeClient
 
 from delivery.domain.messages import Message
 from tests.builders import ACCOUNT_SID, MESSAGE_SID, a_message, an_update
@@ -17,27 +15,23 @@ from tests.made_once import shared_client
 from tests.stream import LIVES, Image, image, records
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.typing import LambdaContext
     from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
 
-CONTEXT = cast("LambdaContext", None)
 
+class Events:
+    """EventBridge; a test can have it reject entries, by their place over all calls."""
 
-class Bus:
-    """EventBridge; a test can have it refuse entries, by their place over all calls."""
-
-    def __init__(self, client: EventBridgeClient) -> None:
+    def __init__(self) -> None:
         self.calls: list[int] = []
-        self.taken: list[PutEventsRequestEntryTypeDef] = []
-        self.refused: set[int] = set()
+        self.accepted: list[PutEventsRequestEntryTypeDef] = []
+        self.rejects: set[int] = set()
         self.error: Exception | None = None
-        self._client = client
         self._place = 0
 
     @property
     def details(self) -> list[Any]:
-        """What it took, in that order."""
-        return [json.loads(entry["Detail"]) for entry in self.taken]
+        """The details of the events that it accepted, in that order."""
+        return [json.loads(entry["Detail"]) for entry in self.accepted]
 
     def put_events(self, *, Entries: Sequence[Any]) -> Any:  # noqa: N803 -- boto3's name
         self.calls.append(len(Entries))
@@ -45,35 +39,35 @@ class Bus:
             raise self.error
         answers: list[Any] = []
         for entry in Entries:
-            if self._place in self.refused:
+            if self._place in self.rejects:
                 answers.append({"ErrorCode": "ThrottlingException", "ErrorMessage": "slower"})
             else:
-                answers += self._client.put_events(Entries=[entry])["Entries"]
-                self.taken.append(entry)
+                answers += shared_client("events").put_events(Entries=[entry])["Entries"]
+                self.accepted.append(entry)
             self._place += 1
-        return {"Entries": answers, "FailedEntryCount": len(self.refused)}
+        return {"Entries": answers, "FailedEntryCount": len(self.rejects)}
+
+
+class OutcomesRig:
+    """The function, with a stand-in for EventBridge."""
+
+    def __init__(self, bus_name: str = "default") -> None:
+        from functions.publish_outcomes import app  # noqa: PLC0415 -- its client needs moto first
+
+        self.events = Events()
+        clients: Any = app.Clients(events=self.events)  # type: ignore[arg-type]  # a stand-in
+        function = app.build({"OUTCOME_EVENT_BUS_NAME": bus_name}, clients)
+        self._handle = app.metrics.log_metrics(lambda event, _: function.handle(event))
+
+    def handle(self, *stream: dict[str, Any]) -> list[str]:
+        """Handle a batch; returns the sequence number that the stream continues from, if any."""
+        answer = self._handle({"Records": list(stream)}, None)
+        return [it["itemIdentifier"] for it in answer["batchItemFailures"]]
 
 
 @pytest.fixture
-def bus(aws: None, monkeypatch: pytest.MonkeyPatch) -> Bus:  # noqa: ARG001 -- moto must answer
-    from functions.publish_outcomes import app  # noqa: PLC0415 -- its client needs moto first
-
-    bus = Bus(shared_client("events"))
-    monkeypatch.setattr(app, "bus", bus)
-    return bus
-
-
-@pytest.fixture
-def app(bus: Bus) -> ModuleType:  # noqa: ARG001 -- it publishes there
-    from functions.publish_outcomes import app  # noqa: PLC0415 -- the same
-
-    return app
-
-
-def handled(app: ModuleType, *of_the_stream: dict[str, Any]) -> list[str]:
-    """Where the stream has to be repeated from."""
-    answer = app.lambda_handler({"Records": list(of_the_stream)}, CONTEXT)
-    return [it["itemIdentifier"] for it in answer["batchItemFailures"]]
+def outcomes(aws: None) -> OutcomesRig:  # noqa: ARG001 -- moto must answer
+    return OutcomesRig()
 
 
 def delivered(number: int) -> Message:
@@ -82,7 +76,7 @@ def delivered(number: int) -> Message:
 
 
 def batch(messages: int) -> list[dict[str, Any]]:
-    """Records of as many messages that were delivered; the number is in the last one's place."""
+    """The records of as many delivered messages; their sequence numbers count from 0."""
     found = []
     for number in range(messages):
         (record,) = records(image(delivered(number)))
@@ -91,22 +85,22 @@ def batch(messages: int) -> list[dict[str, Any]]:
     return found
 
 
-# --- what programs are told ----------------------------------------------------------------------
+# --- what is published ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("writes", "changes"), LIVES.values(), ids=LIVES)
-def test_every_change_of_an_outcome_is_told_in_order_and_nothing_else(
-    app: ModuleType,
-    bus: Bus,
-    writes: list[Image],
-    changes: list[tuple[str, str]],
+def test_every_change_of_an_outcome_is_published_in_order_and_nothing_else(
+    outcomes: OutcomesRig, writes: list[Image], changes: list[tuple[str, str]]
 ) -> None:
-    assert handled(app, *records(*writes)) == []
+    assert outcomes.handle(*records(*writes)) == []
 
-    assert [(it["previous_outcome"], it["outcome"]) for it in bus.details] == changes
+    published = [(it["previous_outcome"], it["outcome"]) for it in outcomes.events.details]
+    assert published == changes
 
 
-def test_an_event_says_what_became_of_the_message_and_why(app: ModuleType, bus: Bus) -> None:
+def test_an_event_has_the_facts_of_the_message_and_the_category_of_its_failure(
+    outcomes: OutcomesRig,
+) -> None:
     sent = an_update(
         "sent",
         reference="order-4711",
@@ -116,9 +110,9 @@ def test_an_event_says_what_became_of_the_message_and_why(app: ModuleType, bus: 
     )
     failed = a_message(sent, an_update("undelivered", after=2, error_code=30003))
 
-    handled(app, *records(image(a_message(sent)), image(failed)))
+    outcomes.handle(*records(image(a_message(sent)), image(failed)))
 
-    (entry,), (detail,) = bus.taken, bus.details
+    (entry,), (detail,) = outcomes.events.accepted, outcomes.events.details
     assert (entry["Source"], entry["DetailType"]) == ("delivery", "Message Outcome Changed")
     assert entry["Time"] == failed.final_at
     assert detail.pop("event_id")
@@ -141,67 +135,62 @@ def test_an_event_says_what_became_of_the_message_and_why(app: ModuleType, bus: 
     }
 
 
-def test_an_event_that_comes_twice_has_the_same_id_and_no_two_changes_share_one(
-    app: ModuleType, bus: Bus
+def test_a_repeated_event_has_the_same_id_and_no_two_changes_share_one(
+    outcomes: OutcomesRig,
 ) -> None:
     writes, _ = LIVES["failed, and delivered after all"]
     other = image(delivered(1))
 
     for _ in range(2):
-        handled(app, *records(*writes), *records(other))
+        outcomes.handle(*records(*writes), *records(other))
 
-    ids = [detail["event_id"] for detail in bus.details]
+    ids = [detail["event_id"] for detail in outcomes.events.details]
     assert ids[:3] == ids[3:]
     assert len(set(ids)) == 3
 
 
-# --- what the bus does not take ------------------------------------------------------------------
+# --- what the bus rejects ------------------------------------------------------------------------
 
 
-def test_ten_events_at_a_time_go_out(app: ModuleType, bus: Bus) -> None:
-    assert handled(app, *batch(25)) == []
+def test_events_are_published_ten_at_a_time(outcomes: OutcomesRig) -> None:
+    assert outcomes.handle(*batch(25)) == []
 
-    assert bus.calls == [10, 10, 5]
-    assert len(bus.taken) == 25
+    assert outcomes.events.calls == [10, 10, 5]
+    assert len(outcomes.events.accepted) == 25
 
 
 @pytest.mark.parametrize(
-    ("refused", "calls"), [(0, [10]), (9, [10]), (10, [10, 10]), (24, [10] * 2 + [5])]
+    ("rejected", "calls"), [(0, [10]), (9, [10]), (10, [10, 10]), (24, [10] * 2 + [5])]
 )
-def test_the_stream_is_repeated_from_the_first_event_that_was_not_taken(
-    app: ModuleType,
-    bus: Bus,
-    refused: int,
-    calls: list[int],
+def test_the_stream_is_repeated_from_the_first_event_that_was_rejected(
+    outcomes: OutcomesRig, rejected: int, calls: list[int]
 ) -> None:
-    bus.refused = {refused, refused + 1}
+    outcomes.events.rejects = {rejected, rejected + 1}
     stream = batch(25)
 
-    (again,) = handled(app, *stream)
+    (retry_from,) = outcomes.handle(*stream)
 
-    assert again == str(refused)
-    assert bus.calls == calls
-    bus.refused = set()
-    assert handled(app, *stream[refused:]) == []
-    told = {detail["message_sid"] for detail in bus.details}
-    assert told == {delivered(number).message_sid for number in range(25)}
+    assert retry_from == str(rejected)
+    assert outcomes.events.calls == calls
+    outcomes.events.rejects = set()
+    assert outcomes.handle(*stream[rejected:]) == []
+    published = {detail["message_sid"] for detail in outcomes.events.details}
+    assert published == {delivered(number).message_sid for number in range(25)}
 
 
-def test_one_messages_events_stay_in_order_when_one_is_not_taken(app: ModuleType, bus: Bus) -> None:
+def test_the_events_of_one_message_stay_in_order_when_one_is_rejected(
+    outcomes: OutcomesRig,
+) -> None:
     writes, changes = LIVES["failed, and delivered after all"]
     stream = records(*writes)
-    bus.refused = {0}
+    outcomes.events.rejects = {0}
 
-    (again,) = handled(app, *stream)
-    place = next(
-        place
-        for place, record in enumerate(stream)
-        if record["dynamodb"]["SequenceNumber"] == again
-    )
-    assert handled(app, *stream[place:]) == []
+    (retry_from,) = outcomes.handle(*stream)
+    numbers = [record["dynamodb"]["SequenceNumber"] for record in stream]
+    assert outcomes.handle(*stream[numbers.index(retry_from) :]) == []
 
-    told = [(it["previous_outcome"], it["outcome"]) for it in bus.details]
-    assert told[-2:] == changes
+    published = [(it["previous_outcome"], it["outcome"]) for it in outcomes.events.details]
+    assert published[-2:] == changes
 
 
 @pytest.mark.parametrize(
@@ -211,70 +200,66 @@ def test_one_messages_events_stay_in_order_when_one_is_not_taken(app: ModuleType
         ConnectTimeoutError(endpoint_url="https://events.us-east-1.amazonaws.com"),
     ],
 )
-def test_a_bus_that_cannot_be_reached_repeats_the_stream_from_there(
-    app: ModuleType, bus: Bus, log_output: io.StringIO, error: Exception
+def test_a_bus_that_does_not_answer_repeats_the_stream(
+    outcomes: OutcomesRig, log_output: io.StringIO, error: Exception
 ) -> None:
-    bus.error = error
+    outcomes.events.error = error
 
-    assert handled(app, *batch(3)) == ["0"]
+    assert outcomes.handle(*batch(3)) == ["0"]
 
-    assert "Outcome not published" in log_output.getvalue()
+    line = json.loads(log_output.getvalue())
+    assert (line["level"], line["message"]) == ("ERROR", "OutcomePublishFailed")
+    assert line["message_sid"] == delivered(0).message_sid
 
 
-def test_a_bus_that_does_not_exist_loses_nothing(
-    app: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(app, "OUTCOME_EVENT_BUS_NAME", "no-such-bus")
-
-    assert handled(app, *batch(1)) == ["0"]
+def test_a_bus_that_does_not_exist_repeats_the_stream(aws: None) -> None:  # noqa: ARG001 -- moto
+    assert OutcomesRig("no-such-bus").handle(*batch(1)) == ["0"]
 
 
 @pytest.mark.parametrize(
-    "garbage",
+    "item",
     [
         {"message_sid": {"S": "x"}, "outcome": {"S": "delivered"}},
         {"message_sid": {"S": "x"}, "outcome": {"S": "no such outcome"}},
         {"message_sid": {"S": "x"}, "outcome": {"N": "1"}},
     ],
 )
-def test_a_record_of_something_else_is_given_up_alone(
-    app: ModuleType,
-    bus: Bus,
-    log_output: io.StringIO,
-    garbage: dict[str, Any],
+def test_the_stream_is_repeated_from_an_unreadable_record(
+    outcomes: OutcomesRig, log_output: io.StringIO, item: dict[str, Any]
 ) -> None:
     first, last = batch(2)
-    (middle,) = records(garbage)
+    (unreadable,) = records(item)
 
-    assert handled(app, first, middle, last) == ["100"]
+    assert outcomes.handle(first, unreadable, last) == ["100"]
 
-    assert [it["message_sid"] for it in bus.details] == [delivered(0).message_sid]
-    assert "Not a message" in log_output.getvalue()
-
-
-# --- what it writes to the log -------------------------------------------------------------------
+    assert [it["message_sid"] for it in outcomes.events.details] == [delivered(0).message_sid]
+    line = json.loads(log_output.getvalue())
+    assert (line["level"], line["sequence_number"]) == ("ERROR", "100")
 
 
-def test_what_was_published_and_what_was_not_is_counted_without_numbers(
-    app: ModuleType, bus: Bus, capsys: pytest.CaptureFixture[str], log_output: io.StringIO
+# --- log and metrics -----------------------------------------------------------------------------
+
+
+def test_accepted_and_rejected_events_are_counted_and_no_phone_number_is_written(
+    outcomes: OutcomesRig, capsys: pytest.CaptureFixture[str], log_output: io.StringIO
 ) -> None:
-    bus.refused = {11}
+    outcomes.events.rejects = {11}
 
-    handled(app, *batch(20))
+    outcomes.handle(*batch(20))
 
     output = capsys.readouterr().out
     points = data_points(output)
-    assert total(points, "OutcomePublished", service="tested") == 10
+    assert total(points, "OutcomePublished", service="tested") == 11
     assert total(points, "OutcomePublishFailed", service="tested") == 1
     assert not any(it in output + log_output.getvalue() for it in ("8675310", "5550006"))
 
 
-def test_a_batch_in_which_nothing_changed_publishes_nothing(
-    app: ModuleType, bus: Bus, capsys: pytest.CaptureFixture[str]
+def test_a_batch_without_a_change_publishes_nothing(
+    outcomes: OutcomesRig, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, *same = records(image(delivered(0)), image(delivered(0)))
 
-    assert handled(app, *same) == []
+    assert outcomes.handle(*same) == []
 
-    assert bus.calls == []
+    assert outcomes.events.calls == []
     assert total(data_points(capsys.readouterr().out), "OutcomePublished", service="tested") == 0
