@@ -8,8 +8,8 @@ from pathlib import Path
 # The layer's own package, which Lambda would put there.
 site.addsitedir(str(Path(__file__).resolve().parents[1] / "layers" / "delivery"))
 
-from simulation.command import main
+from simulation.cli import main
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # who looks at its head only has seen enough
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends the command without an error
     sys.exit(main())

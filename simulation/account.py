@@ -1,4 +1,4 @@
-"""The AWS account of one life: what the template declares, made of fakes, and clients of it."""
+"""The AWS account of one run: fakes of everything that the template declares, and their clients."""
 
 import random
 from collections import defaultdict
@@ -7,23 +7,23 @@ from typing import Any, Final
 
 from botocore.config import Config
 
-from simulation.calls import Calls, Client, Operate, Watcher
+from simulation.calls import Calls, Client, Operate, Response, Watcher
 from simulation.deployment import parameter, queue_url, resources
+from simulation.engine import Engine
 from simulation.fakes.dynamodb import Change, Clock, DynamoDb, Table
 from simulation.fakes.events import EventBridge
 from simulation.fakes.notifications import SecretsManager, Sns
 from simulation.fakes.queues import Queue, Sqs
-from simulation.faults import Faults, Mishap
-from simulation.twilio_side import ACCOUNT_SID, AUTH_TOKEN
-from simulation.virtual_time import Loop
+from simulation.faults import TransportFault
+from simulation.twilio import ACCOUNT_SID, AUTH_TOKEN
 
 PAGE_SIZE: Final = 3
-"""The items that DynamoDB reads at once: few, so that there are several pages."""
-_LONGEST_TRANSACTION: Final = 0.05
+"""The number of items on a page of DynamoDB: small, so that there are several pages."""
+_MAX_TRANSACTION_SECONDS: Final = 0.05
 
 
 def empty_tables(clock: Clock = lambda: 0.0, *, lag: Clock = lambda: 0.0) -> dict[str, Table]:
-    """The template's tables; unless told otherwise, no time passes in them."""
+    """Return every table that the template declares; by default no time passes in them."""
     return {
         name: Table(name, properties, clock=clock, lag=lag)
         for name, properties in resources("AWS::DynamoDB::Table").items()
@@ -31,9 +31,9 @@ def empty_tables(clock: Clock = lambda: 0.0, *, lag: Clock = lambda: 0.0) -> dic
 
 
 class Account:
-    """Every table, queue, topic and bus, as it is at the moment.
+    """The tables, queues, topic and bus of a run.
 
-    `at_once`: neither is an index behind its table, nor does a transaction take time.
+    `immediate`: indexes do not lag, and transactions take no time.
     """
 
     def __init__(
@@ -41,47 +41,45 @@ class Account:
         draws: random.Random,
         *,
         calls: Calls,
-        loop: Loop,
-        faults: Faults,
+        engine: Engine,
         ids: Callable[[], str],
-        at_once: bool,
+        immediate: bool,
     ) -> None:
         self.watchers: list[Watcher] = []
-        self.given_up: defaultdict[str, list[Change]] = defaultdict(list)
-        """What Lambda gave up of a stream, by the function that it was for."""
+        self.dropped: defaultdict[str, list[Change]] = defaultdict(list)
+        """The stream records that Lambda dropped, by function."""
         self._calls = calls
-        self._loop = loop
-        self._faults = faults
+        self._engine = engine
         self._ids = ids
-        longest_lag = draws.choice((0.0, 0.5, 20.0)) * (not at_once)
-        self.tables = empty_tables(self._clock, lag=lambda: draws.uniform(0, longest_lag))
+        clock = engine.loop.clock
+        max_lag = draws.choice((0.0, 0.5, 20.0)) * (not immediate)
+        self.tables = empty_tables(clock, lag=lambda: draws.uniform(0, max_lag))
         self.queues = self._make_queues()
-        self.topic = Sns(self._clock)
+        self.topic = Sns(clock)
         self.bus = EventBridge(
             parameter("OutcomeEventBusName"),
-            lambda: faults.happens(Mishap.IN_PART, "events", loop.seconds),
+            lambda: engine.faults.occurs(TransportFault.PARTIAL, "events"),
         )
-        longest = _LONGEST_TRANSACTION * (not at_once)
-        self._operations = self._make_operations(lambda: draws.uniform(0, longest))
+        max_work = _MAX_TRANSACTION_SECONDS * (not immediate)
+        self._operations = self._make_operations(lambda: draws.uniform(0, max_work))
 
     def client(self, service: str, config: Config | None) -> Client:
-        """A client of one of AWS's services, as boto3 would make it."""
+        """Return a client of an AWS service, as boto3 would make it."""
         return Client(
             service,
             self._operations[service],
             config,
             calls=self._calls,
-            loop=self._loop,
-            faults=self._faults,
+            engine=self._engine,
             watch=self._watch,
             token=self._ids,
         )
 
     def _make_queues(self) -> dict[str, Queue]:
-        """By URL."""
+        """Return the template's queues by URL."""
         declared = resources("AWS::SQS::Queue")
         queues: dict[str, Queue] = {}
-        # Those without a dead-letter queue first: they may be somebody's.
+        # Those without a redrive policy first: they may be dead-letter queues of the others.
         for name in sorted(declared, key=lambda name: "RedrivePolicy" in declared[name]):
             properties = declared[name]
             redrive = properties.get("RedrivePolicy")
@@ -89,35 +87,33 @@ class Account:
             queues[queue_url(name)] = Queue(
                 queue_url(name),
                 visibility=properties.get("VisibilityTimeout", 30),
-                most_receives=redrive and redrive["maxReceiveCount"],
+                max_receives=redrive and redrive["maxReceiveCount"],
                 dead_letters=dead or None,
-                clock=self._clock,
+                clock=self._engine.loop.clock,
                 ids=self._ids,
             )
         return queues
 
     def _make_operations(self, work: Callable[[], float]) -> Mapping[str, Operate]:
-        dynamodb = DynamoDb(self.tables, page_size=PAGE_SIZE, clock=self._clock, work=work)
+        clock = self._engine.loop.clock
+        dynamodb = DynamoDb(self.tables, page_size=PAGE_SIZE, clock=clock, work=work)
         sqs = Sqs(self.queues)
         twilio_secret = {"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN}
         secrets = SecretsManager(parameter("TwilioSecretName"), twilio_secret)
         return {
-            "dynamodb": lambda operation, given, _: dynamodb.perform(operation, given),
-            "sqs": lambda operation, given, _: sqs.perform(operation, given),
+            "dynamodb": lambda operation, arguments, _: dynamodb.perform(operation, arguments),
+            "sqs": lambda operation, arguments, _: sqs.perform(operation, arguments),
             "sns": self.topic.perform,
-            "secretsmanager": lambda operation, given, _: secrets.perform(operation, given),
-            "events": lambda operation, given, _: self.bus.perform(operation, given),
+            "secretsmanager": lambda operation, arguments, _: secrets.perform(operation, arguments),
+            "events": lambda operation, arguments, _: self.bus.perform(operation, arguments),
         }
-
-    def _clock(self) -> float:
-        return self._loop.seconds
 
     def _watch(
         self,
         service: str,
         operation: str,
         arguments: Mapping[str, Any],
-        answer: Mapping[str, Any] | Exception,
+        response: Response,
     ) -> None:
         for watcher in self.watchers:
-            watcher(service, operation, arguments, answer)
+            watcher(service, operation, arguments, response)

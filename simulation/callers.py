@@ -1,4 +1,4 @@
-"""Those who want messages sent: what they ask for, and how they behave when something fails."""
+"""The callers: programs of the team that send through the stack, and retry as its contract says."""
 
 import json
 import random
@@ -9,33 +9,33 @@ from functools import partial
 from typing import Any, Final
 
 from sandbox.twilio.scenarios import SCENARIOS
-from simulation.deployment import FunctionResource
+from simulation.deployment import functions
+from simulation.engine import Engine
 from simulation.fakes.queues import Queue
-from simulation.faults import Faults, Mishap
+from simulation.faults import TransportFault
 from simulation.gateway import Gateway, HttpRequest, HttpResponse
-from simulation.lambda_service import Lambda
-from simulation.trace import Trace
-from simulation.virtual_time import Ended, Loop
+from simulation.lambda_service import LambdaService
+from simulation.virtual_time import TaskResult
 
 SENDER: Final = "+15557654321"
 SERVICE_SID: Final = "MG" + "5" * 32
 _RECIPIENTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "anybody": (),
-    "a story": tuple(SCENARIOS),
-    "a failure": ("+15555530003", "+15555530005", "+15555530007", "+15555563016"),
-    "a recovery": ("+15555550110",),
-    "a doubt": ("+15555550107", "+15555550108", "+15555550111"),
-    "a refusal": ("+15005550001", "+15005550004"),
+    "any number": (),
+    "any scenario": tuple(SCENARIOS),
+    "failure": ("+15555530003", "+15555530005", "+15555530007", "+15555563016"),
+    "recovery": ("+15555550110",),
+    "in doubt": ("+15555550107", "+15555550108", "+15555550111"),
+    "rejection": ("+15005550001", "+15005550004"),
 }
 _KINDS: Final = tuple(_RECIPIENTS)
-_NOBODY_ANSWERED: Final = 0
-_MAX_TRIES: Final = 6
+_NO_RESPONSE: Final = 0
+_MAX_ATTEMPTS: Final = 6
 _PAUSES: Final = (0.1, 1, 5, 60, 1200)
-"""Seconds that somebody waits until they ask again."""
+"""Seconds between two attempts of a caller."""
 
 
 class Entry(StrEnum):
-    """How a request comes in."""
+    """How a request reaches the stack."""
 
     API = "api"
     QUEUE = "queue"
@@ -46,89 +46,90 @@ class Entry(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What a caller heard: a status (0: nothing), the answer, and when."""
+    """What a caller got for one attempt; status 0 means no response."""
 
-    at: float
     status: int
-    body: Mapping[str, Any]
-    by_function: bool = True
+    body: Mapping[str, Any] = field(default_factory=dict)
+    by_function: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
-class Wish:
-    """A message that somebody wants sent, and all that they heard of it.
+class CallerRequest:
+    """One message that a caller wants to send, and the replies to its attempts.
 
-    `effective_key` is what the function takes as the idempotency key; None: each try has its own.
+    `key` is what the function uses as the idempotency key; None gives each attempt its own.
     """
 
     number: int
     entry: Entry
     document: Mapping[str, Any]
-    effective_key: str | None
+    key: str | None
     begins: float
-    tries: int = 0
+    attempts: int = 0
     replies: list[Reply] = field(default_factory=list)
     queue_ids: list[str] = field(default_factory=list)
-    over: bool = False
+
+    @property
+    def caller(self) -> str:
+        """The name of the task that sends it."""
+        return f"caller {self.number}"
 
 
 class Callers:
-    """Everybody who uses the system, each a task of its own."""
+    """All callers of a run; each request is a task of its own.
+
+    `campaign`: all requests come through the queue, one a second.
+    """
 
     def __init__(
         self,
         draws: random.Random,
         *,
-        function: FunctionResource,
         gateway: Gateway,
         queue: Queue,
         campaign: bool,
-        service: Lambda,
-        loop: Loop,
-        faults: Faults,
-        trace: Trace,
+        service: LambdaService,
+        engine: Engine,
     ) -> None:
-        self.wishes: list[Wish] = []
+        self.requests: list[CallerRequest] = []
         self._draws = draws
         self._favourite = draws.choice(_KINDS)
-        self._alike = draws.choice((0.0, 0.1, 0.5, 0.8))
-        self._function = function
+        self._identical_rate = draws.choice((0.0, 0.1, 0.5, 0.8))
         self._gateway = gateway
         self._queue = queue
-        self._campaign = campaign  # all at once, and nobody waits for an answer
-        self._lambda = service
-        self._loop = loop
-        self._faults = faults
-        self._trace = trace
+        self._campaign = campaign
+        self._engine = engine
+        self._invoke = partial(service.invoke, functions()["send_message"])
 
     def start(self, count: int, *, within: float) -> None:
-        """Let this many messages be wanted, at any time within so many seconds."""
+        """Begin this many requests, at any time within so many seconds."""
+        entries: Mapping[Entry, Callable[[CallerRequest], object]] = {
+            Entry.API: self._send_over_api,
+            Entry.QUEUE: self._send_to_queue,
+            Entry.BATCH: self._send_batch,
+            Entry.DIRECT: self._invoke_directly,
+            Entry.ASYNCHRONOUS: self._invoke_asynchronously,
+        }
         for number in range(count):
-            wish = self._draw(number, within)
-            self.wishes.append(wish)
-            ways: Mapping[Entry, Callable[[Wish], object]] = {
-                Entry.API: self._over_api,
-                Entry.QUEUE: self._through_queue,
-                Entry.BATCH: self._in_batch,
-                Entry.DIRECT: self._directly,
-                Entry.ASYNCHRONOUS: self._asynchronously,
-            }
-            act = partial(ways[wish.entry], wish)
-            clients = 2 if wish.entry is Entry.API and self._draws.random() < 0.15 else 1
-            for _ in range(clients if wish.effective_key else 1):
-                later = self._draws.choice((0.0, 0.05, 2.0))
-                self._loop.at(wish.begins + later, partial(self._task, f"caller {number}", act))
+            request = self._draw(number, within)
+            self.requests.append(request)
+            clients = 2 if request.entry is Entry.API and self._draws.random() < 0.15 else 1
+            for _ in range(clients if request.key else 1):
+                delay = self._draws.choice((0.0, 0.05, 2.0))
+                work = partial(entries[request.entry], request)
+                begin = partial(self._engine.loop.spawn, request.caller, work, _raise_error)
+                self._engine.loop.at(request.begins + delay, begin)
 
-    def _draw(self, number: int, within: float) -> Wish:
+    def _draw(self, number: int, within: float) -> CallerRequest:
         draws = self._draws
         begins = draws.uniform(0, within)
         entry = draws.choice((Entry.API, Entry.API, Entry.QUEUE, Entry.DIRECT, Entry.ASYNCHRONOUS))
-        document = self._document(number)
-        if self.wishes and draws.random() < self._alike:  # looks like another one
-            other = draws.choice(self.wishes)
+        document = self._draw_document(number)
+        if self.requests and draws.random() < self._identical_rate:
+            other = draws.choice(self.requests)
             begins = other.begins + draws.choice((0.0, 1.0, 20.0, 300.0))
-            looks = ("to", "from", "messaging_service_sid", "body")
-            document = {name: other.document[name] for name in looks if name in other.document}
+            compared = ("to", "from", "messaging_service_sid", "body")
+            document = {name: other.document[name] for name in compared if name in other.document}
         key = f"key-{number}" if draws.random() < 0.7 else None
         if key is not None:
             document["idempotency_key"] = key
@@ -140,9 +141,9 @@ class Callers:
             entry, begins = Entry.QUEUE, number
         if entry is Entry.QUEUE and number % 2:
             entry, key = Entry.BATCH, key or f"batch-{number}:0"
-        return Wish(number=number, entry=entry, document=document, effective_key=key, begins=begins)
+        return CallerRequest(number=number, entry=entry, document=document, key=key, begins=begins)
 
-    def _document(self, number: int) -> dict[str, Any]:
+    def _draw_document(self, number: int) -> dict[str, Any]:
         draws = self._draws
         kind = self._favourite if draws.random() < 0.5 else draws.choice(_KINDS)
         to = draws.choice(_RECIPIENTS[kind] or (f"+1555867{number:04d}",))
@@ -152,125 +153,116 @@ class Callers:
         else:
             document["from"] = SENDER
         if draws.random() < 0.02:
-            document["surprise"] = True  # bad input
+            document["surprise"] = True  # an unknown field is invalid input
         return document
 
-    def _task(self, name: str, act: Callable[[], object]) -> None:
-        def ended(result: Ended) -> None:
-            if result.error is not None:
-                raise result.error
+    # --- how each entry is used ---
 
-        self._loop.spawn(name, act, ended)
-
-    # --- each way in ---
-
-    def _over_api(self, wish: Wish) -> None:
-        """With a key, try again until there is an answer that is one; without, only after 503."""
-        for _ in range(_MAX_TRIES):
-            reply = self._post(wish)
+    def _send_over_api(self, request: CallerRequest) -> None:
+        """With a key, repeat until there is a final answer; without, only after a 503."""
+        for _ in range(_MAX_ATTEMPTS):
+            body = {it: value for it, value in request.document.items() if it != "idempotency_key"}
+            reply = self._post(request, "/messages", body, request.key)
             if reply.status in {200, 201, 400, 409, 422}:
-                break
-            if not wish.effective_key and not (reply.status == 503 and reply.by_function):
-                break
+                return
+            if not request.key and not (reply.status == 503 and reply.by_function):
+                return
             if reply.status == 202:
-                self._ask_about(wish, reply)
-            self._loop.sleep(self._draws.choice(_PAUSES))
-        wish.over = True
+                self._get_request(request, reply)
+            self._pause()
 
-    def _post(self, wish: Wish) -> Reply:
-        wish.tries += 1
-        body = {name: value for name, value in wish.document.items() if name != "idempotency_key"}
-        headers = {"content-type": "application/json"}
-        if wish.effective_key:
-            headers["Idempotency-Key"] = wish.effective_key
-        request = HttpRequest(
-            api="MessagesApi",
-            method="POST",
-            path="/messages",
-            headers=headers,
-            body=json.dumps(body).encode(),
-        )
-        return self._heard(wish, self._loop.wait_for(lambda ok: self._gateway.request(request, ok)))
+    def _send_batch(self, request: CallerRequest) -> None:
+        """Repeat the batch until all of it is queued, or it is invalid."""
+        body = {"messages": [request.document]}
+        for _ in range(_MAX_ATTEMPTS):
+            key = f"batch-{request.number}"
+            if self._post(request, "/messages/batch", body, key).status in {202, 400}:
+                return
+            self._pause()
 
-    def _ask_about(self, wish: Wish, reply: Reply) -> None:
-        """What GET /requests says is no answer to the request; it must not fail."""
-        self._loop.sleep(self._draws.uniform(0, 30))
-        request = HttpRequest(
-            api="MessagesApi", method="GET", path=f"/requests/{reply.body['request_id']}"
-        )
-        response: HttpResponse | None = self._loop.wait_for(
-            lambda respond: self._gateway.request(request, respond)
-        )
-        heard = (response.status, response.body) if response else "nothing"
-        self._trace.add(self._loop.seconds, f"caller {wish.number}", "asks, and hears", heard)
+    def _send_to_queue(self, request: CallerRequest) -> None:
+        for _ in range(1 if self._draws.random() < 0.9 or not request.key else 2):
+            request.attempts += 1
+            request.queue_ids.append(self._queue.send(json.dumps(request.document), {}))
 
-    def _heard(self, wish: Wish, response: HttpResponse | None) -> Reply:
+    def _invoke_directly(self, request: CallerRequest) -> None:
+        """Repeat as over the API; a function that fails gives no response."""
+        for _ in range(_MAX_ATTEMPTS):
+            request.attempts += 1
+            result: TaskResult = self._engine.loop.wait_for(
+                lambda resolve: self._invoke(request.document, resolve)
+            )
+            if result.error or result.killed:
+                reply = self._record(request, Reply(status=_NO_RESPONSE))
+            else:
+                status, body = result.value["status_code"], result.value["body"]
+                reply = self._record(request, Reply(status=status, body=body, by_function=True))
+            is_unknown = reply.status in {_NO_RESPONSE, 202}
+            if not is_unknown and reply.status != 503:
+                return
+            if is_unknown and not request.key:
+                return
+            self._pause()
+
+    def _invoke_asynchronously(self, request: CallerRequest) -> None:
+        """Invoke without a response; Lambda delivers at least once, with the same request id."""
+        request.attempts += 1
+        request_id = f"asynchronous-{request.number}"
+        if request.key is None:
+            request.key = request_id
+        repeated = self._engine.faults.occurs(TransportFault.REPEATED, "asynchronous")
+        for _ in range(2 if repeated else 1):
+            self._invoke(request.document, lambda _: None, request_id=request_id)
+            self._engine.loop.sleep(self._draws.choice((0.05, 1, 60)))
+
+    # --- HTTP ---
+
+    def _post(self, request: CallerRequest, path: str, body: Any, key: str | None) -> Reply:
+        request.attempts += 1
+        response = self._respond(
+            HttpRequest(
+                api="MessagesApi",
+                method="POST",
+                path=path,
+                headers={
+                    "content-type": "application/json",
+                    **({"Idempotency-Key": key} if key else {}),
+                },
+                body=json.dumps(body).encode(),
+            )
+        )
         if response is None:
-            return self._note(wish, _NOBODY_ANSWERED, {}, by_function=False)
-        body = json.loads(response.body) if response.body and response.by_function else {}
-        return self._note(wish, response.status, body, by_function=response.by_function)
+            return self._record(request, Reply(status=_NO_RESPONSE))
+        by_function = response.by_function
+        answer = json.loads(response.body) if response.body and by_function else {}
+        return self._record(
+            request, Reply(status=response.status, body=answer, by_function=by_function)
+        )
 
-    def _note(
-        self, wish: Wish, status: int, body: Mapping[str, Any], *, by_function: bool
-    ) -> Reply:
-        reply = Reply(at=self._loop.seconds, status=status, body=body, by_function=by_function)
-        wish.replies.append(reply)
-        self._trace.add(self._loop.seconds, f"caller {wish.number}", "hears", (status, body))
+    def _get_request(self, request: CallerRequest, reply: Reply) -> None:
+        """Ask for the state of a request; the answer is only traced, and must not be an error."""
+        self._engine.loop.sleep(self._draws.uniform(0, 30))
+        path = f"/requests/{reply.body['request_id']}"
+        response = self._respond(HttpRequest(api="MessagesApi", method="GET", path=path))
+        details = (response.status, response.body) if response else "no response"
+        self._engine.trace.add(request.caller, "gets its request", details)
+
+    def _respond(self, request: HttpRequest) -> HttpResponse | None:
+        response: HttpResponse | None = self._engine.loop.wait_for(
+            lambda resolve: self._gateway.request(request, resolve)
+        )
+        return response
+
+    def _record(self, request: CallerRequest, reply: Reply) -> Reply:
+        request.replies.append(reply)
+        self._engine.trace.add(request.caller, "receives", (reply.status, reply.body))
         return reply
 
-    def _through_queue(self, wish: Wish) -> None:
-        for _ in range(1 if self._draws.random() < 0.9 or not wish.effective_key else 2):
-            wish.tries += 1
-            wish.queue_ids.append(self._queue.send(json.dumps(wish.document), {}))
-        wish.over = True
+    def _pause(self) -> None:
+        self._engine.loop.sleep(self._draws.choice(_PAUSES))
 
-    def _in_batch(self, wish: Wish) -> None:
-        """The whole batch is asked for again until every message of it is in the queue."""
-        request = HttpRequest(
-            api="MessagesApi",
-            method="POST",
-            path="/messages/batch",
-            headers={"content-type": "application/json", "Idempotency-Key": f"batch-{wish.number}"},
-            body=json.dumps({"messages": [wish.document]}).encode(),
-        )
-        for _ in range(_MAX_TRIES):
-            wish.tries += 1
-            heard = self._loop.wait_for(lambda respond: self._gateway.request(request, respond))
-            if self._heard(wish, heard).status in {202, 400}:
-                break
-            self._loop.sleep(self._draws.choice(_PAUSES))
-        wish.over = True
 
-    def _directly(self, wish: Wish) -> None:
-        """As the API, but what fails fails without an answer."""
-        for _ in range(_MAX_TRIES):
-            wish.tries += 1
-            ended: Ended = self._loop.wait_for(
-                lambda then: self._lambda.invoke(self._function, wish.document, then)
-            )
-            if ended.error or ended.died:
-                reply = self._note(wish, _NOBODY_ANSWERED, {}, by_function=False)
-            else:
-                answer = ended.value
-                reply = self._note(wish, answer["status_code"], answer["body"], by_function=True)
-            unsure = reply.status in {_NOBODY_ANSWERED, 202}
-            if not unsure and reply.status != 503:
-                break
-            if unsure and not wish.effective_key:
-                break
-            self._loop.sleep(self._draws.choice(_PAUSES))
-        wish.over = True
-
-    def _asynchronously(self, wish: Wish) -> None:
-        """Nobody hears an answer. Lambda delivers at least once, under the same request id."""
-        wish.tries += 1
-        request_id = f"asynchronous-{wish.number}"
-        if wish.effective_key is None:
-            wish.effective_key = request_id
-        deliveries = 2 if self._faults.happens(Mishap.REPEATED, "asynchronous", 0) else 1
-        for _ in range(deliveries):
-            self._lambda.invoke(
-                self._function, wish.document, lambda _: None, request_id=request_id
-            )
-            self._loop.sleep(self._draws.choice((0.05, 1, 60)))
-        wish.over = True
+def _raise_error(result: TaskResult) -> None:
+    """Raise what a caller raised: an error of the simulation itself."""
+    if result.error is not None:
+        raise result.error

@@ -1,118 +1,106 @@
-"""The calls from functions to AWS: where they wait, fail, and where the function may die."""
+"""The calls from functions to AWS and Twilio, which wait, fail, and may crash the function."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 
+from simulation.engine import Engine
 from simulation.fakes.errors import EXCEPTIONS, client_error
-from simulation.faults import Fault, Faults
-from simulation.trace import Trace
-from simulation.virtual_time import Loop
-from simulation.words import request_in_words
+from simulation.faults import CallFault
+from simulation.trace_format import format_request
 
-_DEFAULT_TRIES: Final = 5
+# What botocore does without a Config.
+_DEFAULT_ATTEMPTS: Final = 5
 _DEFAULT_TIMEOUT: Final = 60.0
-_LATEST_EFFECT_SECONDS: Final = 20.0
-_THROTTLED: Final[Mapping[str, str]] = {
+_MAX_EFFECT_DELAY: Final = 20.0
+_PAUSE_BETWEEN_ATTEMPTS: Final = 0.05
+_ERROR_CODES: Final[Mapping[str, str]] = {
     "dynamodb": "ThrottlingException",
     "sqs": "ServiceUnavailable",
     "sns": "Throttling",
     "events": "InternalException",
     "secretsmanager": "InternalServiceError",
 }
+"""The code of each service's error response that may pass."""
 
 type Operate = Callable[[str, Mapping[str, Any], str], dict[str, Any]]
-"""Takes the operation, its arguments, and who asks."""
+"""Performs an operation of a fake: takes its name, its arguments, and the caller's name."""
+
+type Response = Mapping[str, Any] | Exception
+type Watcher = Callable[[str, str, Mapping[str, Any], Response], None]
+"""Gets the service, operation, arguments and response of each call that took effect."""
 
 
-class NotRefused(Exception):
-    """The call may have taken effect, or may still; the caller hears nothing."""
+class CallRejected(Exception):
+    """The call had no effect, and the caller got an error response."""
 
-    def __init__(self, fault: Fault) -> None:
+
+class CallTimedOut(Exception):
+    """The caller got no response; the call may have taken effect, or may still do so."""
+
+    def __init__(self, fault: CallFault) -> None:
         super().__init__(fault)
         self.fault = fault
 
 
-class WasRefused(Exception):
-    """The call took no effect, and the caller knows."""
-
-
-class Watcher(Protocol):
-    """Is told of every call that took effect."""
-
-    def __call__(
-        self,
-        service: str,
-        operation: str,
-        arguments: Mapping[str, Any],
-        answer: Mapping[str, Any] | Exception,
-    ) -> None:
-        """Takes the request and its answer or error."""
-
-
 class Calls:
-    """Performs each call in virtual time, as the faults have it."""
+    """Performs calls in virtual time, with their faults."""
 
-    def __init__(self, loop: Loop, faults: Faults, trace: Trace) -> None:
-        self.disturbed: set[str] = set()
-        """The invocations of which a call met a fault."""
-        self._loop = loop
-        self._faults = faults
-        self._trace = trace
+    def __init__(self, engine: Engine) -> None:
+        self.faulted: set[str] = set()
+        """The names of the invocations of which a call had a fault."""
+        self._engine = engine
 
     def perform[T](
         self,
         service: str,
-        what: Callable[[], str],
+        describe: Callable[[], str],
         effect: Callable[[], T],
         *,
         timeout: float,
-        fault: Fault | None,
+        fault: CallFault | None,
     ) -> T:
-        """Let a call take effect, or not; the caller waits meanwhile.
+        """Suspend the caller while the call takes effect, or does not because of its fault.
 
         Raises:
-            WasRefused, NotRefused: what the caller may know of a call that failed.
+            CallRejected, CallTimedOut: what the caller learns about a call that failed.
         """
-        loop, faults = self._loop, self._faults
-        entry = self._trace.add_call(loop.seconds, loop.who, service, what, fault=fault or "")
+        loop, faults = self._engine.loop, self._engine.faults
+        entry = self._engine.trace.add_call(loop.task_name, service, describe, fault=fault or "")
         if fault is not None:
-            self.disturbed.add(loop.who)
-        loop.sleep(faults.latency(loop.seconds))
+            self.faulted.add(loop.task_name)
+        loop.sleep(faults.latency())
         match fault:
-            case Fault.REFUSED:
-                raise WasRefused
-            case Fault.DIED_BEFORE:
-                loop.die()
-            case Fault.NEVER_ARRIVED:
-                loop.sleep(timeout)
-                raise NotRefused(fault)
-            case Fault.LATE:
-                loop.after(timeout + faults.uniform(0, _LATEST_EFFECT_SECONDS), _quietly(effect))
-                loop.sleep(timeout)
-                raise NotRefused(fault)
-        if fault is Fault.ANSWER_LOST:
-            _quietly(effect)()
+            case CallFault.ERROR:
+                raise CallRejected
+            case CallFault.CRASH_BEFORE:
+                loop.kill()
+            case CallFault.CRASH_AFTER:
+                _without_response(effect)()
+                loop.kill()
+            case CallFault.LATE_EFFECT:
+                delay = faults.uniform(0, _MAX_EFFECT_DELAY)
+                loop.after(timeout + delay, _without_response(effect))
+            case CallFault.RESPONSE_LOST:
+                _without_response(effect)()
+        if fault is not None:
             loop.sleep(timeout)
-            raise NotRefused(fault)
-        if fault is Fault.DIED_AFTER:
-            _quietly(effect)()
-            loop.die()
+            raise CallTimedOut(fault)
         try:
             return effect()
-        except ClientError as refusal:
-            entry.error = refusal.response["Error"]["Code"]
+        except ClientError as error:
+            entry.error = error.response["Error"]["Code"]
             raise
         finally:
-            loop.sleep(faults.latency(loop.seconds))
+            loop.sleep(faults.latency())
 
 
 class Client:
-    """A boto3 client, whose tries and time-outs are those of the Config that made it."""
+    """A boto3 client with the attempts and timeouts of the Config that it is made with."""
 
     exceptions = EXCEPTIONS
 
@@ -123,8 +111,7 @@ class Client:
         config: Config | None,
         *,
         calls: Calls,
-        loop: Loop,
-        faults: Faults,
+        engine: Engine,
         watch: Watcher,
         token: Callable[[], str],
     ) -> None:
@@ -132,68 +119,65 @@ class Client:
         self._operate = operate
         options: Any = config
         retries = (options.retries if options else None) or {}
-        self._tries = retries.get("total_max_attempts", _DEFAULT_TRIES)
+        self._attempts = retries.get("total_max_attempts", _DEFAULT_ATTEMPTS)
         self._timeout = float(options.read_timeout if options else _DEFAULT_TIMEOUT)
         self._calls = calls
-        self._loop = loop
-        self._faults = faults
+        self._engine = engine
         self._watch = watch
         self._token = token
 
     def __getattr__(self, operation: str) -> Callable[..., dict[str, Any]]:
         if operation.startswith("_"):
             raise AttributeError(operation)
-        return lambda **arguments: self._ask(operation, arguments)
+        return lambda **arguments: self._call(operation, arguments)
 
     def get_paginator(self, operation: str) -> "Paginator":
-        """The pages of an operation."""
+        """Return the paginator of an operation."""
         return Paginator(getattr(self, operation))
 
-    def _ask(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """As boto3 does it: the whole request again after a failure that may pass."""
-        who = self._loop.who
+    def _call(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Call as boto3 does: repeat the whole request after a failure that may pass."""
+        loop, faults = self._engine.loop, self._engine.faults
+        caller = loop.task_name
+        describe = partial(format_request, operation, arguments)
+        table = _table_of(arguments)
+        if operation == "transact_write_items":  # botocore uses one token for all attempts
+            arguments = {"ClientRequestToken": self._token(), **arguments}
 
         def effect() -> dict[str, Any]:
             try:
-                answer = self._operate(operation, arguments, who)
+                answer = self._operate(operation, arguments, caller)
             except Exception as error:
                 self._watch(self._service, operation, arguments, error)
                 raise
             self._watch(self._service, operation, arguments, answer)
             return answer
 
-        asked = partial(request_in_words, operation, arguments)
-        table = _table_of(arguments)
-        if operation == "transact_write_items":  # as botocore does: its own tries are one
-            arguments = {"ClientRequestToken": self._token(), **arguments}
-        fault = self._faults.of_call(self._service, self._loop.seconds, table)
-        for tries_left in reversed(range(self._tries)):
+        fault = faults.call_fault(self._service, table)
+        for attempts_left in reversed(range(self._attempts)):
             try:
                 return self._calls.perform(
-                    self._service, asked, effect, timeout=self._timeout, fault=fault
+                    self._service, describe, effect, timeout=self._timeout, fault=fault
                 )
-            except WasRefused:
-                if not tries_left:
-                    raise _refusal(self._service, operation, arguments) from None
-            except NotRefused as unknown:
-                if not tries_left:
-                    kind = (
-                        ConnectTimeoutError
-                        if unknown.fault is Fault.NEVER_ARRIVED
-                        else ReadTimeoutError
-                    )
+            except CallRejected:
+                if not attempts_left:
+                    raise _error_response(self._service, operation, arguments) from None
+            except CallTimedOut as timeout:
+                if not attempts_left:
+                    is_connect = timeout.fault is CallFault.REQUEST_LOST
+                    kind = ConnectTimeoutError if is_connect else ReadTimeoutError
                     raise kind(endpoint_url=f"https://{self._service}") from None
-            if not self._faults.again():
-                fault = self._faults.of_call(self._service, self._loop.seconds, table)
-            self._loop.sleep(0.05)
-        raise AssertionError("the last try returns or raises")
+            if not faults.persists():
+                fault = faults.call_fault(self._service, table)
+            loop.sleep(_PAUSE_BETWEEN_ATTEMPTS)
+        raise AssertionError("the last attempt returns or raises")
 
 
 class Paginator:
-    """As boto3's: one request for each page."""
+    """Boto3's paginator: one request for each page."""
 
-    def __init__(self, ask: Callable[..., dict[str, Any]]) -> None:
-        self._ask = ask
+    def __init__(self, call: Callable[..., dict[str, Any]]) -> None:
+        self._call = call
 
     def paginate(
         self,
@@ -201,11 +185,11 @@ class Paginator:
         PaginationConfig: Mapping[str, int] | None = None,  # noqa: N803 -- boto3's name
         **arguments: Any,
     ) -> Iterator[dict[str, Any]]:
-        """The answers, one after the other."""
+        """Yield the pages, one after the other."""
         if PaginationConfig and "PageSize" in PaginationConfig:
             arguments["Limit"] = PaginationConfig["PageSize"]
         while True:
-            page = self._ask(**arguments)
+            page = self._call(**arguments)
             yield page
             if "LastEvaluatedKey" not in page:
                 return
@@ -213,7 +197,7 @@ class Paginator:
 
 
 def _table_of(arguments: Mapping[str, Any]) -> str | None:
-    """The table that a request to DynamoDB is about: of a transaction, the first one."""
+    """Return the table that a DynamoDB request is about: of a transaction, the first one."""
     match arguments:
         case {"TableName": str(name)}:
             return name
@@ -226,21 +210,21 @@ def _table_of(arguments: Mapping[str, Any]) -> str | None:
             return None
 
 
-def _refusal(service: str, operation: str, arguments: Mapping[str, Any]) -> ClientError:
-    """As it is told to those who have tried often enough."""
+def _error_response(service: str, operation: str, arguments: Mapping[str, Any]) -> ClientError:
+    """Return the error that the caller gets after its last attempt."""
     if operation == "transact_write_items":
         reasons = [{"Code": "None"} for _ in arguments["TransactItems"]]
         reasons[-1] = {"Code": "ThrottlingError"}
         code = "TransactionCanceledException"
         return client_error(code, operation, CancellationReasons=reasons)
-    return client_error(_THROTTLED[service], operation)
+    return client_error(_ERROR_CODES[service], operation)
 
 
-def _quietly(effect: Callable[[], object]) -> Callable[[], None]:
-    """The effect, whose answer or error nobody hears."""
+def _without_response(effect: Callable[[], object]) -> Callable[[], None]:
+    """Return the effect of a call whose response or error is lost."""
 
     def run() -> None:
-        with suppress(Exception):  # a lost answer is lost whatever it was
+        with suppress(Exception):
             effect()
 
     return run

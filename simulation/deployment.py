@@ -1,4 +1,4 @@
-"""What the template says: the functions, what invokes them, and the resources that they use."""
+"""The template: its functions with their triggers, and the resources that they use."""
 
 import json
 import re
@@ -20,31 +20,31 @@ _AWS: Final = {
     "AWS::StackName": "simulated",
 }
 
-# Hours instead of days, so that a run comes to rest after a few of them.
 PARAMETERS: Final = {
     "UnconfirmedAfterHours": "5",
     "ReconcileAfterMinutes": "20",
     "OutcomeEventBusName": "outcomes",
 }
+"""The parameters that differ from their defaults: hours instead of days keep runs short."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
-    """What invokes a function: the event's type in the template, and its properties."""
+    """An event source of a function: its type in the template, and its properties."""
 
     kind: str
     properties: Mapping[str, Any]
 
     @property
     def source(self) -> str:
-        """The logical id of the queue or table that it reads."""
+        """The logical id of the queue or table of an event source mapping."""
         value = self.properties["Queue" if self.kind == "SQS" else "Stream"]
         return str(value["Fn::GetAtt"][0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionResource:
-    """A function as it is deployed; `name` is its folder's."""
+    """A deployed function; `name` is the name of its folder."""
 
     name: str
     timeout: float
@@ -53,38 +53,38 @@ class FunctionResource:
 
     @property
     def source(self) -> Path:
-        """Its app.py."""
+        """The path of its app.py."""
         return PROJECT / "functions" / self.name / "app.py"
 
 
 @cache
 def functions() -> Mapping[str, FunctionResource]:
-    """Every function of the template whose code is there."""
-    return {each.name: each for each in _functions() if each.source.exists()}
+    """Return the functions of the template, by name."""
+    return {each.name: each for each in _functions()}
 
 
 def resources(kind: str) -> dict[str, Mapping[str, Any]]:
-    """The properties of the resources of a type, by logical id."""
+    """Return the properties of all resources of a type, by logical id."""
     return {
         name: resource.get("Properties", {})
         for name, resource in load_template()["Resources"].items()
-        if resource["Type"] == kind and _is_made(resource)
+        if resource["Type"] == kind and _is_created(resource)
     }
 
 
 def queue_url(logical_id: str) -> str:
-    """The URL of a queue."""
+    """Return the URL of a queue."""
     return f"https://sqs.{REGION}.amazonaws.com/123456789012/{logical_id}"
 
 
 def parameter(name: str) -> str:
-    """The value of a parameter: ours, or its default."""
+    """Return the value of a parameter: from PARAMETERS, or its default."""
     declared = load_template()["Parameters"][name]
     return str(PARAMETERS.get(name, declared.get("Default", "")))
 
 
 def resolved(value: Any) -> str:
-    """A value of the template as CloudFormation would resolve it."""
+    """Return a value of the template as CloudFormation resolves it."""
     match value:
         case {"Ref": str(name)}:
             return _reference(name)
@@ -97,10 +97,10 @@ def resolved(value: Any) -> str:
         case str() | int() | float():
             return str(value)
         case _:
-            raise NotImplementedError(f"{value} must be taught first")
+            raise NotImplementedError(f"cannot resolve {value}")
 
 
-def _is_made(resource: Mapping[str, Any]) -> bool:
+def _is_created(resource: Mapping[str, Any]) -> bool:
     return "Condition" not in resource or _holds({"Condition": resource["Condition"]})
 
 
@@ -108,7 +108,7 @@ def _functions() -> Iterator[FunctionResource]:
     template = load_template()
     shared = template["Globals"]["Function"]["Environment"]["Variables"]
     for resource in template["Resources"].values():
-        if resource["Type"] != "AWS::Serverless::Function" or not _is_made(resource):
+        if resource["Type"] != "AWS::Serverless::Function" or not _is_created(resource):
             continue
         properties = resource["Properties"]
         own = properties.get("Environment", {}).get("Variables", {})
@@ -155,4 +155,4 @@ def _holds(condition: Any) -> bool:
         case {"Fn::Equals": [left, right]}:
             return resolved(left) == resolved(right)
         case _:
-            raise NotImplementedError(f"{json.dumps(condition)} must be taught first")
+            raise NotImplementedError(f"cannot evaluate {json.dumps(condition)}")

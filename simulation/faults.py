@@ -1,188 +1,208 @@
-"""What goes wrong, drawn from the seed: how often, for how long, and what happens to each call."""
+"""The faults of a run, drawn from its seed: which, how often, and for how long."""
 
 import random
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 
-class Fault(StrEnum):
-    """What happens to one call from a function to AWS or to Twilio."""
+class CallFault(StrEnum):
+    """A fault of one call from a function to AWS or to Twilio."""
 
-    REFUSED = "refused"
-    """It fails before it takes effect, and says so."""
-    NEVER_ARRIVED = "never arrived"
-    """It fails before it takes effect, and nobody says so."""
-    ANSWER_LOST = "answer lost"
-    """It takes effect, and the caller never learns."""
-    LATE = "took effect late"
-    """It takes effect after the caller has given up waiting."""
-    DIED_BEFORE = "died before"
-    """The function is gone before the call takes effect."""
-    DIED_AFTER = "died after"
-    """The function is gone after the call took effect."""
+    ERROR = "error response"
+    """The call has no effect, and the caller gets an error response."""
+    REQUEST_LOST = "request lost"
+    """The call has no effect, and the caller gets a timeout."""
+    RESPONSE_LOST = "response lost"
+    """The call takes effect, and the caller gets a timeout."""
+    LATE_EFFECT = "late effect"
+    """The caller gets a timeout, and the call takes effect after it."""
+    CRASH_BEFORE = "crash before"
+    """The function crashes before the call takes effect."""
+    CRASH_AFTER = "crash after"
+    """The function crashes after the call takes effect."""
 
 
-class Mishap(StrEnum):
-    """What happens between the parts: on the way of a callback, in a queue, in the stream."""
+class TransportFault(StrEnum):
+    """A fault between the parts: of a callback, an HTTP API, a queue, a stream, a schedule."""
 
     REQUEST_LOST = "request lost"
-    ANSWER_LOST = "answer lost"
+    RESPONSE_LOST = "response lost"
     DELAYED = "delayed"
     REPEATED = "repeated"
     GATEWAY_ERROR = "gateway error"
     THROTTLED = "throttled"
     NOT_STARTED = "not started"
-    """The function's environment breaks before its first line."""
-    WITHOUT_CODE = "without code"
-    """A repetition lacks the error code."""
-    IN_PART = "refused in part"
-    """The bus takes a request, and not all of its entries."""
-    GIVEN_UP = "given up"
-    """Lambda drops the record: too old, or tried too often."""
+    """The function's environment crashes before the first line of the handler."""
+    WITHOUT_CODE = "without error code"
+    """A repeated callback lacks the error code."""
+    PARTIAL = "partial failure"
+    """The bus takes a request, but not all of its entries."""
+    DROPPED = "dropped"
+    """Lambda drops the stream record: too old, or tried too often."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outage:
-    """A service, a table or all of AWS that answers nobody for so many (virtual) seconds."""
+    """A period, in seconds of virtual time, in which each call has the same fault.
 
-    service: str
+    `target` is a service, a table, `AWS` for all of AWS, or `callbacks`.
+    """
+
+    target: str
     begins: float
     ends: float
-    fault: Fault
+    fault: CallFault
 
-    def covers(self, service: str, at: float, part: str | None = None) -> bool:
-        """Whether it hits a call of that service, or of this part of it, then."""
-        everything = self.service == _EVERYTHING and service not in {"twilio", CALLBACKS}
-        hit = everything or self.service in {service, part}
-        return hit and self.begins <= at < self.ends
+    def covers(self, service: str, at: float, table: str | None = None) -> bool:
+        """Return whether a call to the service, about this table, meets the outage."""
+        all_of_aws = self.target == _AWS and service not in {"twilio", CALLBACKS}
+        return (all_of_aws or self.target in {service, table}) and self.begins <= at < self.ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Weather:
-    """How bad a run is: chances from 0 to 1, seconds."""
+class FaultProfile:
+    """How often and how long things fail in a run: rates from 0 to 1, seconds of virtual time."""
 
-    faults: float
-    worst: str | None
-    """A service that fails almost every other time."""
-    mishaps: float
-    slow: float
-    invoked_every: float
-    """What a schedule waits at least, until it is calm."""
-    sending: float
-    """The time within which messages are wanted."""
-    calm_at: float
-    outages: tuple[Outage, ...] = field(default=())
+    call_faults: float
+    """Rate of call faults."""
+    worst_service: str | None
+    """A service of which almost every other call fails."""
+    transport_faults: float
+    """Rate of transport faults, which some places multiply by a share."""
+    slow_calls: float
+    """Rate of slow calls."""
+    schedule_interval: float
+    """Interval of schedules until `ends_at`."""
+    sending_window: float
+    """The callers begin to send within this time."""
+    ends_at: float
+    """No fault occurs from here on."""
+    outages: tuple[Outage, ...] = ()
 
 
-FINE: Final = Weather(
-    faults=0, worst=None, mishaps=0, slow=0, invoked_every=1800, sending=60, calm_at=60
+NO_FAULTS: Final = FaultProfile(
+    call_faults=0,
+    worst_service=None,
+    transport_faults=0,
+    slow_calls=0,
+    schedule_interval=1800,
+    sending_window=60,
+    ends_at=60,
 )
-_WORST: Final = 0.4
-_NOBODY_TAKES_IT: Final = 0.05
-_EVERYTHING: Final = "AWS"
+_WORST_RATE: Final = 0.4
+_NOT_STORED_SHARE: Final = 0.05
+_AWS: Final = "AWS"
 CALLBACKS: Final = "callbacks"
-CALLED: Final = frozenset({"dynamodb", "sqs", "sns", "secretsmanager", "events", "twilio"})
-"""What functions call."""
-_SERVICES: Final = (
-    *(_EVERYTHING, _EVERYTHING, "dynamodb", "dynamodb", "sqs", "sns", "secretsmanager"),
+SERVICES: Final = frozenset({"dynamodb", "sqs", "sns", "secretsmanager", "events", "twilio"})
+"""The services that functions call."""
+_OUTAGE_TARGETS: Final = (
+    *(_AWS, _AWS, "dynamodb", "dynamodb", "sqs", "sns", "secretsmanager"),
     *("twilio", CALLBACKS, CALLBACKS, "MessagesTable", "SendRequestsTable", "events"),
 )
 _HOUR: Final = 3600.0
 
 
-def draw_weather(draws: random.Random) -> Weather:
-    """Mostly bad, now and then fine, with an outage or two."""
-    sending = draws.choice((2.0, 60.0, 600.0, 1800.0))
-    calm_at = sending + draws.uniform(0.1, 2.0) * _HOUR
+def draw_fault_profile(draws: random.Random) -> FaultProfile:
+    """Draw a profile: mostly bad, sometimes without call faults, with up to two outages or so."""
+    sending_window = draws.choice((2.0, 60.0, 600.0, 1800.0))
+    ends_at = sending_window + draws.uniform(0.1, 2.0) * _HOUR
     outages = []
     for _ in range(draws.choice((0, 0, 1, 1, 2))):
-        begins = draws.uniform(0, sending * 1.5)
-        ends = min(calm_at, begins + draws.choice((5, 60, 600, _HOUR, 2 * _HOUR)))
-        fault = draws.choice((Fault.REFUSED, Fault.REFUSED, Fault.ANSWER_LOST))
-        outages.append(
-            Outage(service=draws.choice(_SERVICES), begins=begins, ends=ends, fault=fault)
-        )
+        begins = draws.uniform(0, sending_window * 1.5)
+        ends = min(ends_at, begins + draws.choice((5, 60, 600, _HOUR, 2 * _HOUR)))
+        fault = draws.choice((CallFault.ERROR, CallFault.ERROR, CallFault.RESPONSE_LOST))
+        target = draws.choice(_OUTAGE_TARGETS)
+        outages.append(Outage(target=target, begins=begins, ends=ends, fault=fault))
     worst = draws.choice((*(None, None, None), *("twilio", "twilio", "dynamodb", "sqs", "sns")))
-    nobody_takes_it = draws.random() < _NOBODY_TAKES_IT
-    if nobody_takes_it:  # Twilio accepts, and neither the table nor the queue can be told
+    not_stored = draws.random() < _NOT_STORED_SHARE
+    if not_stored:  # Twilio accepts messages that neither the table nor the queue can take
         outages += [
-            Outage(service=service, begins=0, ends=sending, fault=Fault.REFUSED)
-            for service in ("MessagesTable", "sqs")
+            Outage(target=target, begins=0, ends=sending_window, fault=CallFault.ERROR)
+            for target in ("MessagesTable", "sqs")
         ]
-    # Both at once is what makes requests stay in doubt.
-    if draws.random() < (
-        0.5 if worst == "twilio" or nobody_takes_it else 0.04
-    ):  # a wrong name, a wrong certificate: nothing ever calls back
-        outages.append(Outage(service=CALLBACKS, begins=0, ends=calm_at, fault=Fault.REFUSED))
-    return Weather(
-        faults=draws.choice((0.0, 0.01, 0.04, 0.1, 0.25)),
-        worst=worst,
-        mishaps=draws.choice((0.0, 0.02, 0.1, 0.3)),
-        slow=draws.choice((0.0, 0.05, 0.3)),
-        invoked_every=draws.choice((120.0, 600.0, 1800.0, 1800.0)),
-        sending=sending,
-        calm_at=calm_at,
+    # Requests stay in doubt if Twilio's responses and all callbacks are lost in the same run.
+    without_callbacks = 0.5 if worst == "twilio" or not_stored else 0.04
+    if draws.random() < without_callbacks:  # as with a wrong name or a wrong certificate
+        outages.append(Outage(target=CALLBACKS, begins=0, ends=ends_at, fault=CallFault.ERROR))
+    return FaultProfile(
+        call_faults=draws.choice((0.0, 0.01, 0.04, 0.1, 0.25)),
+        worst_service=worst,
+        transport_faults=draws.choice((0.0, 0.02, 0.1, 0.3)),
+        slow_calls=draws.choice((0.0, 0.05, 0.3)),
+        schedule_interval=draws.choice((120.0, 600.0, 1800.0, 1800.0)),
+        sending_window=sending_window,
+        ends_at=ends_at,
         outages=tuple(outages),
     )
 
 
-def while_nobody_hears_of_notices(weather: Weather) -> Weather:
-    """The same, but that for two hours SNS takes every notice and nobody hears its answer."""
-    unheard = Outage(service="sns", begins=600, ends=600 + 2 * _HOUR, fault=Fault.ANSWER_LOST)
-    calm_at = max(weather.calm_at, unheard.ends)
-    return replace(weather, calm_at=calm_at, outages=(unheard, *weather.outages))
+def with_lost_sns_responses(profile: FaultProfile) -> FaultProfile:
+    """Return the profile with an outage: for two hours SNS publishes and its responses are lost."""
+    outage = Outage(target="sns", begins=600, ends=600 + 2 * _HOUR, fault=CallFault.RESPONSE_LOST)
+    ends_at = max(profile.ends_at, outage.ends)
+    return replace(profile, ends_at=ends_at, outages=(outage, *profile.outages))
 
 
-class Faults:
-    """Draws what goes wrong, and counts it by kind; after `calm_at` nothing does any more."""
+class FaultInjector:
+    """Draws the faults of a run by its profile, and counts them by place and kind."""
 
-    def __init__(self, weather: Weather, draws: random.Random) -> None:
-        self.weather = weather
+    def __init__(
+        self, profile: FaultProfile, draws: random.Random, clock: Callable[[], float]
+    ) -> None:
+        self.profile = profile
         self.counts: Counter[str] = Counter()
         self._draws = draws
+        self._clock = clock
 
-    def of_call(self, service: str, at: float, part: str | None = None) -> Fault | None:
-        """What happens to a call of a function; `part` is the table that it is about."""
-        if at >= self.weather.calm_at:
+    @property
+    def is_over(self) -> bool:
+        """Whether no fault occurs any more."""
+        return self._clock() >= self.profile.ends_at
+
+    def call_fault(self, service: str, table: str | None = None) -> CallFault | None:
+        """Draw the fault of a function's call; `table` is the one that a DynamoDB call is about."""
+        if self.is_over:
             return None
-        for outage in self.weather.outages:
-            if outage.covers(service, at, part):
+        for outage in self.profile.outages:
+            if outage.covers(service, self._clock(), table):
                 return self._counted(service, outage.fault)
-        chance = _WORST if service == self.weather.worst else self.weather.faults
-        if self._draws.random() >= chance:
+        is_worst = service == self.profile.worst_service
+        if self._draws.random() >= (_WORST_RATE if is_worst else self.profile.call_faults):
             return None
-        return self._counted(service, self._draws.choice(tuple(Fault)))
+        return self._counted(service, self._draws.choice(tuple(CallFault)))
 
-    def is_out(self, service: str, at: float) -> bool:
-        """Whether there is an outage, for what is no call of a function."""
-        out = any(outage.covers(service, at) for outage in self.weather.outages)
-        if out:
-            self.counts[f"{service}: out"] += 1
-        return out
-
-    def again(self) -> bool:
-        """Whether a client's next try meets the same fault."""
+    def persists(self) -> bool:
+        """Draw whether a client's next attempt meets the same fault."""
         return self._draws.random() < 0.6
 
-    def happens(self, mishap: Mishap, where: str, at: float, *, share: float = 1.0) -> bool:
-        """Whether a mishap happens here; `share` of the usual chance."""
-        if at >= self.weather.calm_at or self._draws.random() >= self.weather.mishaps * share:
+    def is_out(self, target: str) -> bool:
+        """Return whether there is an outage, for anything but a function's call."""
+        out = any(outage.covers(target, self._clock()) for outage in self.profile.outages)
+        if out:
+            self.counts[f"{target}: out"] += 1
+        return out
+
+    def occurs(self, fault: TransportFault, where: str, *, share: float = 1.0) -> bool:
+        """Draw whether a transport fault occurs, at `share` of the profile's rate."""
+        rate = self.profile.transport_faults * share
+        if self.is_over or self._draws.random() >= rate:
             return False
-        self.counts[f"{where}: {mishap}"] += 1
+        self.counts[f"{where}: {fault}"] += 1
         return True
 
-    def latency(self, at: float) -> float:
-        """The seconds of one way of a call."""
-        if at < self.weather.calm_at and self._draws.random() < self.weather.slow:
+    def latency(self) -> float:
+        """Draw the seconds that a call takes in one direction."""
+        if not self.is_over and self._draws.random() < self.profile.slow_calls:
             return self._draws.uniform(0.05, 0.45)
         return self._draws.uniform(0.001, 0.015)
 
-    def uniform(self, least: float, most: float) -> float:
-        """Seconds of anything else."""
-        return self._draws.uniform(least, most)
+    def uniform(self, low: float, high: float) -> float:
+        """Draw a number of seconds for any other purpose."""
+        return self._draws.uniform(low, high)
 
-    def _counted(self, service: str, fault: Fault) -> Fault:
+    def _counted(self, service: str, fault: CallFault) -> CallFault:
         self.counts[f"{service}: {fault}"] += 1
         return fault

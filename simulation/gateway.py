@@ -1,23 +1,24 @@
-"""API Gateway: a request becomes an event, the function's answer becomes a response."""
+"""API Gateway: a request becomes an event, the function's result becomes a response."""
 
 import base64
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
 from simulation.deployment import FunctionResource, resolved
-from simulation.faults import Faults, Mishap
-from simulation.lambda_service import Lambda
-from simulation.virtual_time import Ended, Loop
+from simulation.engine import Engine
+from simulation.faults import TransportFault
+from simulation.lambda_service import LambdaService
+from simulation.virtual_time import TaskResult
 
-_LONGEST_SECONDS: Final = 30.0
+_DEFAULT_TIMEOUT_MILLIS: Final = 30_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
-    """What a client sends; `api` is the API's logical id."""
+    """A client's request; `api` is the API's logical id."""
 
     api: str
     method: str
@@ -29,7 +30,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpResponse:
-    """What the client gets; the function's own answers are told from the gateway's."""
+    """The response that the client gets, from the function or from the gateway itself."""
 
     status: int
     body: str = ""
@@ -38,7 +39,7 @@ class HttpResponse:
 
 
 type Respond = Callable[[HttpResponse | None], object]
-"""None: the connection broke."""
+"""Takes the response, or None where the connection broke."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,67 +55,64 @@ class Gateway:
     """The HTTP APIs of the template."""
 
     def __init__(
-        self,
-        functions: Mapping[str, FunctionResource],
-        *,
-        service: Lambda,
-        loop: Loop,
-        faults: Faults,
+        self, functions: Iterable[FunctionResource], *, service: LambdaService, engine: Engine
     ) -> None:
-        self._lambda = service
-        self._loop = loop
-        self._faults = faults
+        self._service = service
+        self._engine = engine
         self._routes = [
             _Route(
                 api=resolved(trigger.properties["ApiId"]),
                 method=trigger.properties["Method"],
                 path=trigger.properties["Path"],
-                timeout=trigger.properties.get("TimeoutInMillis", _LONGEST_SECONDS * 1000) / 1000,
+                timeout=trigger.properties.get("TimeoutInMillis", _DEFAULT_TIMEOUT_MILLIS) / 1000,
                 function=function,
             )
-            for function in functions.values()
+            for function in functions
             for trigger in function.triggers
             if trigger.kind == "HttpApi"
         ]
 
     def request(self, request: HttpRequest, respond: Respond) -> None:
-        """Hand a request to its function, and answer in time whatever becomes of it."""
-        loop, faults, where = self._loop, self._faults, request.api
-        if faults.happens(Mishap.REQUEST_LOST, where, loop.seconds, share=0.5):
+        """Invoke the function of a request, and respond within the route's timeout."""
+        loop, faults, where = self._engine.loop, self._engine.faults, request.api
+        if faults.occurs(TransportFault.REQUEST_LOST, where, share=0.5):
             loop.after(faults.uniform(0.01, 3), lambda: respond(None))
             return
-        for mishap, status in ((Mishap.GATEWAY_ERROR, 503), (Mishap.THROTTLED, 429)):
-            if faults.happens(mishap, where, loop.seconds, share=0.3):
-                refusal = partial(respond, HttpResponse(status=status))
-                loop.after(faults.uniform(0.01, 0.5), refusal)
+        for fault, status in (
+            (TransportFault.GATEWAY_ERROR, 503),
+            (TransportFault.THROTTLED, 429),
+        ):
+            if faults.occurs(fault, where, share=0.3):
+                error = partial(respond, HttpResponse(status=status))
+                loop.after(faults.uniform(0.01, 0.5), error)
                 return
         route, parameters = self._route(request)
-        answered: list[HttpResponse | None] = []
+        responses: list[HttpResponse | None] = []
 
         def answer(response: HttpResponse | None) -> None:
-            if not answered:
-                answered.append(response)
+            if not responses:
+                responses.append(response)
                 respond(response)
 
-        def ended(result: Ended) -> None:
-            lost = faults.happens(Mishap.ANSWER_LOST, where, loop.seconds, share=0.5)
+        def ended(result: TaskResult) -> None:
+            lost = faults.occurs(TransportFault.RESPONSE_LOST, where, share=0.5)
             answer(None if lost else _response(result))
 
         loop.after(route.timeout, lambda: answer(HttpResponse(status=503)))
-        self._lambda.invoke(route.function, _event(request, route, parameters), ended)
+        self._service.invoke(route.function, _event(request, route, parameters), ended)
 
     def _route(self, request: HttpRequest) -> tuple[_Route, dict[str, str]]:
         for route in self._routes:
             pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.path)
             match = re.fullmatch(pattern, request.path)
-            same_api = route.api.lower() == request.api.lower()  # a host name has no case
+            same_api = route.api.lower() == request.api.lower()  # host names ignore the case
             if match and same_api and route.method == request.method:
                 return route, match.groupdict()
         raise LookupError(f"{request.api} has no {request.method} {request.path}")
 
 
 def _event(request: HttpRequest, route: _Route, parameters: Mapping[str, str]) -> dict[str, Any]:
-    """As of payload format 2.0; every body arrives in base64."""
+    """Return an event of payload format 2.0; the body is always base64."""
     return {
         "version": "2.0",
         "routeKey": f"{route.method} {route.path}",
@@ -132,8 +130,8 @@ def _event(request: HttpRequest, route: _Route, parameters: Mapping[str, str]) -
     }
 
 
-def _response(result: Ended) -> HttpResponse:
-    if result.error is not None or result.died:
+def _response(result: TaskResult) -> HttpResponse:
+    if result.error is not None or result.killed:
         return HttpResponse(status=500)
     return HttpResponse(
         status=result.value["statusCode"],

@@ -1,4 +1,4 @@
-"""Lambda: environments of a function that start, are used again, and die."""
+"""Lambda: starts environments of functions, reuses them, and loses them when they crash."""
 
 import json
 import os
@@ -10,189 +10,169 @@ from datetime import datetime
 from functools import partial
 from importlib import import_module
 from types import ModuleType
-from typing import Any, override
+from typing import Any, Final, override
 from unittest.mock import patch
 
 from botocore.config import Config
 
 from simulation.deployment import REGION, FunctionResource
+from simulation.engine import Engine
 from simulation.fakes.powertools import Logger, Metrics
-from simulation.faults import Faults, Mishap
+from simulation.faults import TransportFault
 from simulation.program import Program
-from simulation.trace import Trace
-from simulation.virtual_time import Ended, Loop
+from simulation.virtual_time import TaskResult
 
 type MakeClient = Callable[[str, Config | None], Any]
 type MakeSession = Callable[[], Any]
 
+TWILIO_CLIENT: Final = ("delivery.twilio.client", "TwilioClient")
+TWILIO_SECRETS: Final = ("delivery.twilio.credentials", "TwilioSecrets")
+_RATE_LIMITER: Final = ("functions.send_message.rate_limiter", "SenderRateLimiter")
+_SEND_QUEUE: Final = ("functions.send_message.send_queue", "SendQueue")
+_MAKE_CLIENT: Final = ("delivery.runtime.aws", "client")
+
 
 class LambdaContext:
-    """What a handler is given beside the event."""
+    """The context object that a handler gets."""
 
-    def __init__(self, function: FunctionResource, request_id: str, loop: Loop) -> None:
+    def __init__(self, function: FunctionResource, request_id: str, engine: Engine) -> None:
         self.invoked_function_arn = f"arn:aws:lambda:{REGION}:123456789012:function:{function.name}"
         self.aws_request_id = request_id
-        self._loop = loop
+        self._loop = engine.loop
 
     def get_remaining_time_in_millis(self) -> int:
-        """Until the function is killed."""
+        """Return the milliseconds until the function is killed."""
         return int(self._loop.seconds_left() * 1000)
 
 
-class OneAfterTheOther(Executor):
-    """Threads that do their work one after the other, in the thread of whoever asks."""
+class SequentialExecutor(Executor):
+    """Runs what threads would do one after the other, in the caller's thread."""
 
     def __init__(self, _number: int) -> None:
         pass
 
     @override
-    def map[T](  # type: ignore[override]  # as far as it is used
+    def map[T](  # type: ignore[override]  # only what the project uses
         self, fn: Callable[..., T], *iterables: Iterable[Any]
     ) -> Iterator[T]:
         return map(fn, *iterables)
 
 
-class Lambda:
-    """Invokes functions: each in an environment that nobody else uses meanwhile."""
+class LambdaService:
+    """Invokes functions, each invocation in an environment of its own.
+
+    Args:
+        make_client: makes a client of an AWS service.
+        make_session: makes a substitute for a `requests.Session`.
+        ids: makes request ids.
+        variables: environment variables that override those of the template.
+    """
 
     def __init__(
         self,
         program: Program,
         *,
-        loop: Loop,
-        faults: Faults,
-        trace: Trace,
+        engine: Engine,
         make_client: MakeClient,
         make_session: MakeSession,
         ids: Callable[[], str],
-        parameters: Mapping[str, str],
+        variables: Mapping[str, str],
     ) -> None:
         self.metrics: Counter[str] = Counter()
         self.invocations: Counter[str] = Counter()
         self.errors: list[tuple[str, Exception]] = []
         """What handlers raised, with the name of the invocation."""
-        self.disturbed: set[str] = set()
-        """The invocations that died."""
+        self.killed: set[str] = set()
+        """The names of the invocations that crashed or timed out."""
+        self.session = make_session
         self._program = program
-        self._loop = loop
-        self._faults = faults
-        self._trace = trace
+        self._engine = engine
         self._make_client = make_client
-        self._make_session = make_session
         self._ids = ids
-        self._parameters = parameters  # variables that are not as the template's defaults have them
+        self._variables = variables
         self._idle: defaultdict[str, list[ModuleType]] = defaultdict(list)
-        self._clock = type(
+        loop, faults = engine.loop, engine.faults
+        self._datetime = type(
             "datetime", (datetime,), {"now": classmethod(lambda _, tz: loop.now.astimezone(tz))}
         )
+        self._injections: Mapping[tuple[str, str], Mapping[str, Any]] = {
+            TWILIO_CLIENT: {"clock": loop.clock, "sleep": loop.sleep, "jitter": faults.uniform},
+            TWILIO_SECRETS: {"clock": loop.clock},
+            _RATE_LIMITER: {"sleep": loop.sleep, "chance": lambda: faults.uniform(0, 1)},
+            _SEND_QUEUE: {"threads": SequentialExecutor},
+        }
 
     def invoke(
         self,
         function: FunctionResource,
         event: Any,
-        then: Callable[[Ended], object],
+        then: Callable[[TaskResult], object],
         *,
         request_id: str | None = None,
     ) -> None:
-        """Run the handler; `then` gets what it returned, or how it failed."""
-        loop, name = self._loop, function.name
+        """Run the handler; `then` gets its result."""
+        loop, faults, name = self._engine.loop, self._engine.faults, function.name
         self.invocations[name] += 1
-        number = f"{name}#{self.invocations[name]}"
-        self._trace.add(loop.seconds, number, "invoked", event)
-        if self._faults.happens(Mishap.NOT_STARTED, name, loop.seconds, share=0.2):
-            loop.after(self._faults.uniform(0.1, 2.0), lambda: then(Ended(died=True)))
+        invocation = f"{name}#{self.invocations[name]}"
+        self._engine.trace.add(invocation, "invoked", event)
+        if faults.occurs(TransportFault.NOT_STARTED, name, share=0.2):
+            loop.after(faults.uniform(0.1, 2.0), lambda: then(TaskResult(killed=True)))
             return
-        context = LambdaContext(function, request_id or self._ids(), loop)
+        context = LambdaContext(function, request_id or self._ids(), self._engine)
         environment = self._idle[name].pop() if self._idle[name] else self._start(function)
 
         def work() -> Any:
-            # What arrives has been through JSON, and so is nobody else's.
-            answer = environment.lambda_handler(json.loads(json.dumps(event)), context)
-            return json.loads(json.dumps(answer))
+            # Through JSON, as on Lambda: no object is shared.
+            result = environment.lambda_handler(json.loads(json.dumps(event)), context)
+            return json.loads(json.dumps(result))
 
-        def ended(result: Ended) -> None:
-            self._trace.add(loop.seconds, number, "ended", result)
-            if result.died:
-                self.disturbed.add(number)
+        def ended(result: TaskResult) -> None:
+            self._engine.trace.add(invocation, "ended", result)
+            if result.killed:
+                self.killed.add(invocation)
             else:
                 self._idle[name].append(environment)
             if result.error is not None:
-                self.errors.append((number, result.error))
+                self.errors.append((invocation, result.error))
             then(result)
 
-        loop.spawn(number, work, ended, limit=function.timeout)
+        loop.spawn(invocation, work, ended, limit=function.timeout)
 
-    def _start(self, function: FunctionResource) -> ModuleType:
-        """A new environment: the function's app.py runs, with this world's clients and clock."""
-        program, loop = self._program, self._loop
-        with program.imported(), ExitStack() as stack:
-            program.import_all_but_apps()
-            twilio, credentials = map(
-                import_module, ("delivery.twilio.client", "delivery.twilio.credentials")
-            )
-            pacing, queue = (
-                import_module(f"functions.send_message.{it}")
-                for it in ("rate_limiter", "send_queue")
-            )
-            fakes: list[tuple[Any, str, Any]] = [
-                (twilio, "TwilioClient", self.in_virtual_time(twilio.TwilioClient)),
-                (
-                    credentials,
-                    "TwilioSecrets",
-                    partial(credentials.TwilioSecrets, clock=lambda: loop.seconds),
-                ),
-                (
-                    pacing,
-                    "SenderRateLimiter",
-                    partial(pacing.SenderRateLimiter, sleep=loop.sleep, chance=self._chance),
-                ),
-                (queue, "SendQueue", partial(queue.SendQueue, threads=OneAfterTheOther)),
-                (import_module("delivery.runtime.aws"), "client", self.client),
-                (import_module("requests"), "Session", self._make_session),
-                (import_module("datetime"), "datetime", self._clock),
-                (import_module("aws_lambda_powertools"), "Logger", self._logger(function)),
-                (import_module("aws_lambda_powertools"), "Metrics", partial(Metrics, self.metrics)),
-            ]
-            variables = {**_environment(function), **self._parameters}
-            stack.enter_context(patch.dict(os.environ, variables))
-            for module, name, fake in fakes:
-                stack.enter_context(patch.object(module, name, fake))
-            return program.start(function.source)
+    def client(self, service: str, *, config: Config | None = None) -> Any:
+        """Return a client of an AWS service."""
+        return self._make_client(service, config)
 
     def modules(self, *names: str) -> list[ModuleType]:
-        """Modules of the project's, for those who use them outside a function."""
+        """Import modules of this run's program, for code outside of functions."""
         with self._program.imported():
             self._program.import_all_but_apps()
             return [import_module(name) for name in names]
 
-    def client(self, service: str, *, config: Config | None = None) -> Any:
-        """A client of one of AWS's services."""
-        return self._make_client(service, config)
+    def in_virtual_time(self, module: ModuleType, name: str) -> Any:
+        """Return a class of the module with its clock, waiting and randomness replaced."""
+        return partial(getattr(module, name), **self._injections[module.__name__, name])
 
-    def session(self) -> Any:
-        """Leads to Twilio."""
-        return self._make_session()
+    def _start(self, function: FunctionResource) -> ModuleType:
+        """Start an environment: run the function's app.py with this run's clients and clock."""
+        with self._program.imported(), ExitStack() as stack:
+            self._program.import_all_but_apps()
+            replaced: dict[tuple[str, str], Any] = {
+                (module, name): self.in_virtual_time(import_module(module), name)
+                for module, name in self._injections
+            } | {
+                _MAKE_CLIENT: self.client,
+                ("requests", "Session"): self.session,
+                ("datetime", "datetime"): self._datetime,
+                ("aws_lambda_powertools", "Logger"): lambda: Logger(partial(self._log, function)),
+                ("aws_lambda_powertools", "Metrics"): partial(Metrics, self.metrics),
+            }
+            region = {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
+            variables = {**function.environment, **region, **self._variables}
+            stack.enter_context(patch.dict(os.environ, variables))
+            for (module, name), replacement in replaced.items():
+                stack.enter_context(patch.object(import_module(module), name, replacement))
+            return self._program.start(function.source)
 
-    def in_virtual_time(self, twilio_client: Any) -> Any:
-        """The class, whose clients wait without letting anybody wait."""
-        loop = self._loop
-        return partial(
-            twilio_client,
-            clock=lambda: loop.seconds,
-            sleep=loop.sleep,
-            jitter=self._faults.uniform,
-        )
-
-    def _chance(self) -> float:
-        return self._faults.uniform(0, 1)
-
-    def _logger(self, function: FunctionResource) -> Callable[[], Logger]:
-        def tell(message: str, facts: Mapping[str, Any]) -> None:
-            who = self._loop.running or function.name
-            self._trace.add(self._loop.seconds, who, f"logs {message}", facts.get("extra", facts))
-
-        return lambda: Logger(tell)
-
-
-def _environment(function: FunctionResource) -> Mapping[str, str]:
-    return {**function.environment, "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
+    def _log(self, function: FunctionResource, message: str, keys: Mapping[str, Any]) -> None:
+        actor = self._engine.loop.running_name or function.name
+        self._engine.trace.add(actor, f"logs {message}", keys.get("extra", keys))

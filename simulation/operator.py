@@ -1,88 +1,79 @@
-"""An operator who erases one person's data, again and again until nothing is left to be erased."""
+"""The operator, who erases a person's data and repeats that until nothing is left."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from simulation.deployment import parameter
-from simulation.faults import Faults
-from simulation.lambda_service import Lambda
-from simulation.trace import Trace
-from simulation.virtual_time import Ended, Loop
+from simulation.engine import Engine
+from simulation.lambda_service import TWILIO_CLIENT, TWILIO_SECRETS, LambdaService
+from simulation.virtual_time import TaskResult
 
-_AGAIN_AFTER: Final = 1800.0
-_PASSING: Final = frozenset({"StoreUnavailable", "SecretUnavailable"})
+_PAUSE: Final = 1800.0
+_RETRYABLE: Final = frozenset({"StoreUnavailable", "SecretUnavailable"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
-    """One run of the command that left nothing: whatever was there when it began is gone."""
+    """One complete erasure: nothing is left of what existed when it began."""
 
     address: str
     began: float
 
 
 class Operator:
-    """Uses the code of `delivery erase`, whose calls fail like everybody's; it may die midway."""
+    """Runs the code of `delivery erase`, which meets call faults and may crash midway."""
 
-    def __init__(
-        self,
-        *,
-        service: Lambda,
-        loop: Loop,
-        faults: Faults,
-        trace: Trace,
-    ) -> None:
+    def __init__(self, *, service: LambdaService, engine: Engine) -> None:
         self.erasures: list[Erasure] = []
-        self.left: dict[str, list[str]] = {}
-        """By address, why the last run could not erase everything; gone once one could."""
-        self._lambda = service
-        self._loop = loop
-        self._faults = faults
-        self._trace = trace
+        self.incomplete: dict[str, list[str]] = {}
+        """The reasons why the last erasure of an address was incomplete, by address."""
+        self._service = service
+        self._engine = engine
 
     def erase(self, address: str, *, at: float) -> None:
-        """Begin then, and be done with it once it is calm."""
-        self._loop.at(at, lambda: self._begin(address))
+        """Begin then, and repeat until an erasure is complete and no fault occurs any more."""
+        self._engine.loop.at(at, lambda: self._begin(address))
 
     def _begin(self, address: str) -> None:
-        def ended(result: Ended) -> None:
-            if result.error is not None and type(result.error).__name__ not in _PASSING:
-                raise result.error
-            left = result.error is not None or result.died or result.value
-            self.left[address] = result.value or [repr(result)]
-            if not left:
-                del self.left[address]
-                self.erasures.append(Erasure(address=address, began=began))
-            self._trace.add(self._loop.seconds, "operator", f"erased {address}", result)
-            if left or self._loop.seconds < self._faults.weather.calm_at + _AGAIN_AFTER:
-                self._loop.after(_AGAIN_AFTER, lambda: self._begin(address))
+        loop, faults = self._engine.loop, self._engine.faults
+        began = loop.seconds
 
-        began = self._loop.seconds
-        self._loop.spawn("operator", lambda: self._erase(address), ended)
+        def ended(result: TaskResult) -> None:
+            if result.error is not None and type(result.error).__name__ not in _RETRYABLE:
+                raise result.error
+            is_complete = result == TaskResult(value=[])
+            if is_complete:
+                self.incomplete.pop(address, None)
+                self.erasures.append(Erasure(address=address, began=began))
+            else:
+                self.incomplete[address] = result.value or [repr(result)]
+            self._engine.trace.add("operator", f"erased {address}", result)
+            if not is_complete or loop.seconds < faults.profile.ends_at + _PAUSE:
+                loop.after(_PAUSE, lambda: self._begin(address))
+
+        loop.spawn("operator", lambda: self._erase(address), ended)
 
     def _erase(self, address: str) -> list[str]:
-        """What was left."""
-        tools = self._lambda
-        erasing, store, request_store, twilio, credentials = tools.modules(
+        """Run the command, and return the reasons of what it could not erase."""
+        service, loop = self._service, self._engine.loop
+        erase, messages, requests, twilio, credentials = service.modules(
             "delivery_cli.commands.erase.eraser",
             *("delivery.storage.messages", "delivery.storage.send_requests"),
-            *("delivery.twilio.client", "delivery.twilio.credentials"),
+            *(module for module, _ in (TWILIO_CLIENT, TWILIO_SECRETS)),
         )
-        tables = tools.client("dynamodb")
-        secrets = credentials.TwilioSecrets(
-            tools.client("secretsmanager"),
-            parameter("TwilioSecretName"),
-            clock=lambda: self._loop.seconds,
+        tables = service.client("dynamodb")
+        secrets = service.in_virtual_time(credentials, TWILIO_SECRETS[1])(
+            service.client("secretsmanager"), parameter("TwilioSecretName")
         )
-        client = tools.in_virtual_time(twilio.TwilioClient)(
-            tools.session(), parameter("TwilioApiBaseUrl")
+        client = service.in_virtual_time(twilio, TWILIO_CLIENT[1])(
+            service.session(), parameter("TwilioApiBaseUrl")
         )
-        eraser = erasing.Eraser(
-            messages=store.MessageStore(tables, "MessagesTable"),
-            requests=request_store.SendRequestStore(tables, "SendRequestsTable"),
-            twilio=erasing.TwilioAccounts(client, secrets.current()),
+        eraser = erase.Eraser(
+            messages=messages.MessageStore(tables, "MessagesTable"),
+            requests=requests.SendRequestStore(tables, "SendRequestsTable"),
+            twilio=erase.TwilioAccounts(client, secrets.current()),
             key_retention=timedelta(days=float(parameter("IdempotencyKeyRetentionDays"))),
-            now=lambda: self._loop.now,
+            now=lambda: loop.now,
         )
         return [step.reason for step in eraser.erase(address) if step.is_left]

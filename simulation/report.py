@@ -1,19 +1,19 @@
-"""One life, told to the person who looks into it: what it was like, what it broke, and how."""
+"""A report of one run: its circumstances, the promises that it broke, and the trace of them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
-from simulation.callers import Wish
-from simulation.checks import violations
-from simulation.faults import Outage, Weather
+from simulation.callers import CallerRequest
+from simulation.checks.violations import violations
+from simulation.faults import FaultProfile, Outage
 from simulation.mutants import Mutant
 from simulation.program import Program
-from simulation.words import shortened
+from simulation.trace_format import shorten_ids
 from simulation.world import START, World
 
 
-class Life:
-    """The life of a seed, lived again: with a mutant, while that is in the project's code."""
+class RunReport:
+    """Runs a seed, with a mutant in the project's code if one is given."""
 
     def __init__(self, seed: int, mutant: Mutant | None = None) -> None:
         self._seed = seed
@@ -21,52 +21,51 @@ class Life:
         self._world = World(seed, Program(*mutant.edits) if mutant else None).run()
         self.violations = violations(self._world)
 
-    def told(self, about: Sequence[str] | None = None) -> Iterator[str]:
-        """What it was like, what it broke, and what happened to that.
+    def lines(self, about: Sequence[str] | None = None) -> Iterator[str]:
+        """Yield the report.
 
-        `about`: words to look for in what happened, instead of what the broken promises are about;
-        without a word everything is told.
+        `about`: words to search the trace for, instead of the subjects of the violations; an empty
+        list yields the whole trace.
         """
-        yield f"The life of seed {self._seed}, in which"
+        yield f"Seed {self._seed}:"
         yield from _indented(self._circumstances())
         yield ""
-        yield "It broke these promises:" if self.violations else "It broke no promise."
+        yield "Broken promises:" if self.violations else "No promise was broken."
         for it in self.violations:
-            yield f"  {it.promise}  {it.subject}: {shortened(it.text)}"
+            yield f"  {it.promise}  {it.subject}: {shorten_ids(it.text)}"
         words = sorted({it.subject for it in self.violations}) if about is None else about
         if words or about is not None:
             yield ""
-            yield f"What happened{' to ' if words else ''}{', '.join(words)}:"
+            yield f"Trace{' of ' if words else ''}{', '.join(words)}:"
             yield from _indented(self._world.trace.lines(*words))
 
     def _circumstances(self) -> Iterator[str]:
         if self._mutant:
-            yield f"{self._mutant.name} (a mutant)"
-        yield from _weather(self._world.weather)
-        yield from map(_wish, self._world.callers.wishes)
+            yield f"mutant: {self._mutant.name}"
+        yield from _profile(self._world.profile)
+        yield from map(_request, self._world.callers.requests)
 
 
-def _weather(weather: Weather) -> Iterator[str]:
+def _profile(profile: FaultProfile) -> Iterator[str]:
+    worst = f" (more of {profile.worst_service})" if profile.worst_service else ""
     yield (
-        f"until {_clock(weather.calm_at)} {weather.faults:.0%} of all calls fail"
-        f"{f' (many more of {weather.worst})' if weather.worst else ''}, "
-        f"{weather.slow:.0%} are slow, and mishaps befall {weather.mishaps:.0%} of what is sent"
+        f"until {_clock(profile.ends_at)} {profile.call_faults:.0%} of the calls fail{worst}, "
+        f"{profile.slow_calls:.0%} are slow, {profile.transport_faults:.0%} transport faults"
     )
-    yield from map(_outage, weather.outages)
+    yield from map(_outage, profile.outages)
 
 
 def _outage(outage: Outage) -> str:
-    span = f"from {_clock(outage.begins)} to {_clock(outage.ends)}"
-    return f"{outage.service} is out {span}: {outage.fault}"
+    period = f"from {_clock(outage.begins)} to {_clock(outage.ends)}"
+    return f"outage of {outage.target} {period}: {outage.fault}"
 
 
-def _wish(wish: Wish) -> str:
-    key = f" key={wish.effective_key}" if wish.effective_key else ""
-    heard = ", ".join(str(reply.status or "nothing") for reply in wish.replies)
-    end = f"and hears {heard}" if heard else "and waits for no answer"
+def _request(request: CallerRequest) -> str:
+    key = f" key={request.key}" if request.key else ""
+    replies = ", ".join(str(reply.status or "no response") for reply in request.replies)
     return (
-        f"caller {wish.number} wants a message to {wish.document['to']} at {_clock(wish.begins)} "
-        f"({wish.entry}{key}), {end}"
+        f"{request.caller} sends to {request.document['to']} at {_clock(request.begins)} "
+        f"({request.entry}{key}); replies: {replies or 'none'}"
     )
 
 

@@ -1,20 +1,20 @@
-"""Running seeds, and what came of them."""
+"""Runs of several seeds, and their totals."""
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
-from simulation.aftermath import Violation
-from simulation.checks import violations
+from simulation.checks.evidence import Violation
+from simulation.checks.violations import violations
 from simulation.mutants import Mutant
 from simulation.program import Program
 from simulation.world import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Broken:
-    """A seed that broke promises; report.py tells how."""
+class BrokenRun:
+    """A seed that broke promises."""
 
     seed: int
     violations: tuple[Violation, ...]
@@ -22,19 +22,19 @@ class Broken:
 
 @dataclass(slots=True, kw_only=True)
 class Totals:
-    """What several runs were made of."""
+    """What several runs consisted of."""
 
     amounts: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
-    counted: Counter[str] = field(default_factory=Counter)
-    """The functions' own metrics."""
-    broken: list[Broken] = field(default_factory=list)
+    metrics: Counter[str] = field(default_factory=Counter)
+    """The metrics of the functions."""
+    broken: list[BrokenRun] = field(default_factory=list)
 
     def add(self, other: Self) -> None:
-        """Take in the totals of other runs."""
-        self.amounts += other.amounts
-        self.faults += other.faults
-        self.counted += other.counted
+        """Add the totals of other runs."""
+        self.amounts.update(other.amounts)
+        self.faults.update(other.faults)
+        self.metrics.update(other.metrics)
         self.broken += other.broken
 
 
@@ -43,16 +43,16 @@ def run_seeds(seeds: Iterable[int]) -> Totals:
     totals = Totals()
     for seed in seeds:
         world = World(seed).run()
-        totals.amounts += world.summary()
-        totals.faults += world.faults.counts
-        totals.counted += world.lambda_service.metrics
-        if broken := violations(world):
-            totals.broken.append(Broken(seed=seed, violations=tuple(broken)))
+        totals.amounts.update(world.summary())
+        totals.faults.update(world.faults.counts)
+        totals.metrics.update(world.lambda_service.metrics)
+        if found := violations(world):
+            totals.broken.append(BrokenRun(seed=seed, violations=tuple(found)))
     return totals
 
 
 def seeds_until_caught(mutant: Mutant, seeds: Iterable[int]) -> int:
-    """How many seeds it took until the mutant broke what it can break; 0: none of them did."""
+    """Return the number of runs until the mutant broke a promise that it can break; 0 for never."""
     program = Program(*mutant.edits)
     for number, seed in enumerate(seeds, start=1):
         broken = {violation.promise for violation in violations(World(seed, program).run())}

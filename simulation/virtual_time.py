@@ -1,6 +1,6 @@
-"""Virtual time: waiting costs nothing, and what happens at once happens in the same order again.
+"""Virtual time: waiting costs nothing, and concurrent work happens in a repeatable order.
 
-Whatever waits (a function, a caller) is a task, and runs until it waits. So two tasks are
+Everything that waits (a function, a caller) is a task, and runs until it waits. So two tasks are
 interleaved at their calls and nowhere else, which is where two Lambda functions can meet.
 """
 
@@ -14,147 +14,154 @@ from greenlet import getcurrent, greenlet
 
 FOREVER: Final = float("inf")
 
-type Act = Callable[[], object]
-type Answered = Callable[[Any], None]
+type Action = Callable[[], object]
+type Resolve = Callable[[Any], None]
 
 
-class Died(BaseException):
-    """The process is gone, in the middle of what it did: nothing of it runs any more."""
+class TaskKilled(BaseException):
+    """The process of the task crashed or timed out: nothing of it runs any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """What became of a task: a value, an error of its own, or its death."""
+class TaskResult:
+    """How a task ended: with a value, with an error of its own, or killed."""
 
     value: Any = None
     error: Exception | None = None
-    died: bool = False
+    killed: bool = False
 
 
 class Task:
-    """Something that waits now and then, and is over at `deadline` at the latest."""
+    """Work that may wait, and is killed at `deadline`."""
 
-    def __init__(self, name: str, work: Act, deadline: float, loop: greenlet) -> None:
+    def __init__(self, name: str, work: Action, deadline: float, loop: greenlet) -> None:
         self.name = name
         self.greenlet = greenlet(work, loop)
         self.deadline = deadline
-        self.dead = False
+        self.killed = False
 
 
-class Loop:
-    """Everything that will happen, in order; `seconds` have passed since `start`."""
+class EventLoop:
+    """Runs what is due, in order; `seconds` have passed since `start`."""
 
     def __init__(self, start: datetime) -> None:
         self.seconds = 0.0
         self._start = start
-        self._due: list[tuple[float, int, Act]] = []
+        self._due: list[tuple[float, int, Action]] = []
         self._count = 0
         self._running: Task | None = None
         self._greenlet = getcurrent()
 
+    def clock(self) -> float:
+        """Return the seconds since the start."""
+        return self.seconds
+
     @property
     def now(self) -> datetime:
         """The time, aware and in UTC."""
-        return self._start + timedelta(seconds=self.seconds)
+        return self.time_at(self.seconds)
 
     def seconds_at(self, time: datetime) -> float:
-        """The seconds from the start to a time."""
+        """Return the seconds from the start to a time."""
         return (time - self._start).total_seconds()
 
     def time_at(self, seconds: float) -> datetime:
-        """The time so many seconds after the start."""
+        """Return the time that is so many seconds after the start."""
         return self._start + timedelta(seconds=seconds)
 
-    def at(self, seconds: float, act: Act) -> None:
-        """Do something then; now, if that is past."""
+    def at(self, seconds: float, action: Action) -> None:
+        """Schedule an action; a time that is past means now."""
         self._count += 1
-        heapq.heappush(self._due, (max(seconds, self.seconds), self._count, act))
+        heapq.heappush(self._due, (max(seconds, self.seconds), self._count, action))
 
-    def after(self, delay: float, act: Act) -> None:
-        """Do something after so many seconds."""
-        self.at(self.seconds + delay, act)
+    def after(self, delay: float, action: Action) -> None:
+        """Schedule an action after so many seconds."""
+        self.at(self.seconds + delay, action)
 
     def run_until(self, seconds: float) -> None:
-        """Let everything happen that is due until then."""
+        """Run everything that is due until then."""
         while self._due and self._due[0][0] <= seconds:
-            self.seconds, _, act = heapq.heappop(self._due)
-            act()
+            self.seconds, _, action = heapq.heappop(self._due)
+            action()
         self.seconds = max(self.seconds, seconds)
 
     def spawn(
-        self, name: str, work: Act, then: Callable[[Ended], object], *, limit: float = FOREVER
+        self,
+        name: str,
+        work: Action,
+        then: Callable[[TaskResult], object],
+        *,
+        limit: float = FOREVER,
     ) -> None:
-        """Start a task, which dies after `limit` seconds; `then` is told how it ended."""
+        """Start a task that is killed after `limit` seconds; `then` gets its result."""
 
-        def whole() -> None:
+        def run() -> None:
             try:
-                ended = Ended(value=work())
-            except Died:
-                ended = Ended(died=True)
-            except Exception as error:  # noqa: BLE001 -- whatever it is, `then` is told
-                ended = Ended(error=error)
-            self.after(0, lambda: then(ended))
+                result = TaskResult(value=work())
+            except TaskKilled:
+                result = TaskResult(killed=True)
+            except Exception as error:  # noqa: BLE001 -- `then` decides about every error
+                result = TaskResult(error=error)
+            self.after(0, lambda: then(result))
 
-        task = Task(name, whole, self.seconds + limit, self._greenlet)
-        self.after(0, lambda: self._go_on(task))
+        task = Task(name, run, self.seconds + limit, self._greenlet)
+        self.after(0, lambda: self._resume(task))
 
     def sleep(self, seconds: float) -> None:
-        """Let others go on; a task that outlives its limit dies while it waits."""
+        """Suspend the running task; one that outlives its limit is killed while it waits."""
         task = self._current()
         wake = self.seconds + seconds
         if wake > task.deadline:
-            task.dead = True
-        self.at(min(wake, task.deadline), lambda: self._go_on(task))
-        self._wait(task)
+            task.killed = True
+        self.at(min(wake, task.deadline), lambda: self._resume(task))
+        self._suspend(task)
 
-    def wait_for(self, begin: Callable[[Answered], None], *, limit: float = FOREVER) -> Any:
-        """Begin something that answers later: its answer, or None after `limit` seconds."""
+    def wait_for(self, begin: Callable[[Resolve], object]) -> Any:
+        """Begin something that calls `resolve` later, and return the value that it passes."""
         task = self._current()
-        answers: list[Any] = []
+        values: list[Any] = []
 
-        def answered(answer: Any) -> None:
-            if not answers:
-                answers.append(answer)
-                self.after(0, lambda: self._go_on(task))
+        def resolve(value: Any) -> None:
+            if not values:
+                values.append(value)
+                self.after(0, lambda: self._resume(task))
 
-        begin(answered)
-        if limit < FOREVER:
-            self.after(limit, lambda: answered(None))
-        self._wait(task)
-        return answers[0]
+        begin(resolve)
+        self._suspend(task)
+        return values[0]
 
-    def die(self) -> None:
-        """End the task that runs, here and now."""
-        self._current().dead = True
-        raise Died
+    def kill(self) -> None:
+        """Kill the running task here and now."""
+        self._current().killed = True
+        raise TaskKilled
 
     @property
-    def who(self) -> str:
-        """The name of the task that runs."""
+    def task_name(self) -> str:
+        """The name of the running task, which is alive."""
         return self._current().name
 
     @property
-    def running(self) -> str:
-        """The same; empty where none runs, whether or not it is about to die."""
+    def running_name(self) -> str:
+        """The name of the running task, also while it is being killed; empty where none runs."""
         return self._running.name if self._running else ""
 
     def seconds_left(self) -> float:
-        """Of the running task."""
+        """Return the seconds until the deadline of the running task."""
         return self._current().deadline - self.seconds
 
     def _current(self) -> Task:
         if self._running is None:
             raise RuntimeError("only a task can wait")
-        if self._running.dead:
-            raise Died
+        if self._running.killed:
+            raise TaskKilled
         return self._running
 
-    def _go_on(self, task: Task) -> None:
+    def _resume(self, task: Task) -> None:
         before, self._running = self._running, task
         task.greenlet.switch()
         self._running = before
 
-    def _wait(self, task: Task) -> None:
+    def _suspend(self, task: Task) -> None:
         self._greenlet.switch()
-        if task.dead:
-            raise Died
+        if task.killed:
+            raise TaskKilled

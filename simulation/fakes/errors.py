@@ -6,7 +6,7 @@ from botocore.exceptions import ClientError
 
 
 class ClientErrors:
-    """A client's `exceptions`: a class for every code, made when it is first asked for."""
+    """A client's `exceptions`: a class for every code, created at its first use."""
 
     def __init__(self) -> None:
         self._classes: dict[str, type[ClientError]] = {}
@@ -21,6 +21,6 @@ EXCEPTIONS = ClientErrors()
 
 
 def client_error(code: str, operation: str, message: str = "", **parts: Any) -> ClientError:
-    """The error with this code; `parts` are told beside it, as a failed condition's item is."""
+    """Return the error with this code; `parts` are further keys of the response."""
     response: Any = {"Error": {"Code": code, "Message": message or code}, **parts}
-    return getattr(EXCEPTIONS, code)(response, operation)  # type: ignore[no-any-return]  # always one
+    return getattr(EXCEPTIONS, code)(response, operation)  # type: ignore[no-any-return]  # always a ClientError

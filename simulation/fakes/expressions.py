@@ -1,4 +1,4 @@
-"""DynamoDB's expressions, as far as the handlers use them: read once, evaluated often.
+"""DynamoDB's expressions, as far as the project uses them: parsed once, evaluated often.
 
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.html
 """
@@ -29,27 +29,32 @@ _SUMS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {"+": operator.add, "-":
 _RESERVED: Final = frozenset(ReservedKeywords.get_reserved_keywords())
 
 
-class Malformed(Exception):
-    """DynamoDB would refuse the expression."""
+class InvalidExpression(Exception):
+    """DynamoDB would reject the expression."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
-    """What the placeholders of an expression stand for."""
+@dataclass(slots=True, kw_only=True)
+class Scope:
+    """An item, and the values of an expression's placeholders."""
 
+    item: Item
     names: Mapping[str, str]
     values: Mapping[str, Typed]
 
+    def name(self, token: str) -> str:
+        """Return the attribute that a token names."""
+        return self.names[token] if token.startswith("#") else token
 
-type Condition = Callable[[Item, Words], bool]
-type Operand = Callable[[Item, Words], Typed | None]
-type Change = Callable[[Item, Words], tuple[str, Typed | None]]
-"""The attribute that it changes, and its new value; None removes it."""
+
+type Condition = Callable[[Scope], bool]
+type Operand = Callable[[Scope], Typed | None]
+type Change = Callable[[Scope], tuple[str, Typed | None]]
+"""Returns the attribute that it changes, and its new value; None removes it."""
 
 
 @lru_cache(maxsize=4096)
-def condition(text: str) -> Condition:
-    """A condition or a key condition."""
+def parse_condition(text: str) -> Condition:
+    """Parse a condition or a key condition."""
     reader = _Reader(text)
     parsed = reader.condition()
     reader.expect_end()
@@ -57,8 +62,8 @@ def condition(text: str) -> Condition:
 
 
 @lru_cache(maxsize=4096)
-def update(text: str) -> tuple[Change, ...]:
-    """The changes of an update expression: SET and REMOVE of whole attributes."""
+def parse_update(text: str) -> tuple[Change, ...]:
+    """Parse the SET and REMOVE clauses of an update expression, about whole attributes."""
     reader = _Reader(text)
     changes: list[Change] = []
     while not reader.at_end():
@@ -68,18 +73,18 @@ def update(text: str) -> tuple[Change, ...]:
             case "REMOVE":
                 changes += reader.separated(reader.removal)
             case word:
-                raise Malformed(f"{word} is not understood here")
+                raise InvalidExpression(f"{word} is not supported here")
     return tuple(changes)
 
 
 @lru_cache(maxsize=4096)
 def placeholders(*texts: str) -> frozenset[str]:
-    """Every placeholder that the expressions use."""
+    """Return every placeholder that the expressions use."""
     return frozenset(word for text in texts for word in re.findall(r"[#:]\w+", text))
 
 
 class _Reader:
-    """Reads from left to right; each method takes what it names."""
+    """Reads tokens from left to right; each method consumes what it names."""
 
     def __init__(self, text: str) -> None:
         self._tokens: list[str] = []
@@ -88,7 +93,7 @@ class _Reader:
         while place < len(text):
             match = _TOKEN.match(text, place)
             if match is None:
-                raise Malformed(f"{text[place:]!r} is not understood")
+                raise InvalidExpression(f"unexpected {text[place:]!r}")
             self._tokens.append(match[1])
             place = match.end()
         self._place = 0
@@ -98,15 +103,15 @@ class _Reader:
 
     def expect_end(self) -> None:
         if not self.at_end():
-            raise Malformed(f"{self._tokens[self._place]} is left over")
+            raise InvalidExpression(f"unexpected {self._tokens[self._place]!r}")
 
     def peek(self) -> str:
         return "" if self.at_end() else self._tokens[self._place]
 
-    def take(self, wanted: str | None = None) -> str:
+    def take(self, expected: str | None = None) -> str:
         token = self.peek()
-        if not token or (wanted is not None and token.upper() != wanted):
-            raise Malformed(f"{wanted or 'more'} is expected instead of {token or 'the end'}")
+        if not token or (expected is not None and token.upper() != expected):
+            raise InvalidExpression(f"expected {expected or 'more'}, found {token or 'the end'}")
         self._place += 1
         return token
 
@@ -117,28 +122,32 @@ class _Reader:
             found.append(read())
         return found
 
+    def arguments(self) -> list[Operand]:
+        self.take("(")
+        operands = self.separated(self.operand)
+        self.take(")")
+        return operands
+
     # --- conditions ---
 
     def condition(self) -> Condition:
-        parts = [self._both()]
-        while self.peek().upper() == "OR":
-            self.take()
-            parts.append(self._both())
-        return parts[0] if len(parts) == 1 else _any_of(parts)
+        return self._joined("OR", any, lambda: self._joined("AND", all, self._one))
 
-    def _both(self) -> Condition:
-        parts = [self._one()]
-        while self.peek().upper() == "AND":
+    def _joined(
+        self, word: str, combine: Callable[[Any], bool], read: Callable[[], Condition]
+    ) -> Condition:
+        parts = [read()]
+        while self.peek().upper() == word:
             self.take()
-            parts.append(self._one())
-        return parts[0] if len(parts) == 1 else _all_of(parts)
+            parts.append(read())
+        return parts[0] if len(parts) == 1 else lambda scope: combine(it(scope) for it in parts)
 
     def _one(self) -> Condition:
         match self.peek().upper():
             case "NOT":
                 self.take()
                 negated = self._one()
-                return lambda item, words: not negated(item, words)
+                return lambda scope: not negated(scope)
             case "(":
                 self.take()
                 inner = self.condition()
@@ -151,72 +160,61 @@ class _Reader:
 
     def _function(self) -> Condition:
         name = self.take().lower()
-        self.take("(")
-        arguments = self.separated(self.operand)
-        self.take(")")
+        operands = self.arguments()
         if name == "attribute_exists":
-            return lambda item, words: arguments[0](item, words) is not None
+            return lambda scope: operands[0](scope) is not None
         if name == "attribute_not_exists":
-            return lambda item, words: arguments[0](item, words) is None
-        return lambda item, words: _begins_with(*(each(item, words) for each in arguments))
+            return lambda scope: operands[0](scope) is None
+        return lambda scope: _begins_with(*(operand(scope) for operand in operands))
 
     def _comparison(self) -> Condition:
         left = self.operand()
         sign = self.take().upper()
         if sign == "BETWEEN":
-            least = self.operand()
+            low = self.operand()
             self.take("AND")
-            most = self.operand()
-            return lambda item, words: (
-                _compare(">=", left(item, words), least(item, words))
-                and _compare("<=", left(item, words), most(item, words))
+            high = self.operand()
+            return lambda scope: (
+                _compare(">=", left(scope), low(scope)) and _compare("<=", left(scope), high(scope))
             )
         if sign == "IN":
-            self.take("(")
-            several = self.separated(self.operand)
-            self.take(")")
-            return lambda item, words: any(
-                _compare("=", left(item, words), one(item, words)) for one in several
-            )
+            several = self.arguments()
+            return lambda scope: any(_compare("=", left(scope), one(scope)) for one in several)
         if sign not in _COMPARISONS:
-            raise Malformed(f"{sign} compares nothing")
+            raise InvalidExpression(f"expected a comparison, found {sign}")
         right = self.operand()
-        return lambda item, words: _compare(sign, left(item, words), right(item, words))
+        return lambda scope: _compare(sign, left(scope), right(scope))
 
     # --- values ---
 
     def operand(self) -> Operand:
         token = self.take()
         if token.startswith(":"):
-            return lambda _, words: words.values[token]
+            return lambda scope: scope.values[token]
         match token.lower():
             case "if_not_exists":
                 return self._if_not_exists()
             case "list_append":
                 return self._list_append()
         if self.peek() in {".", "["}:
-            raise Malformed("nothing uses paths into an attribute")
-        _unreserved(token)
-        return lambda item, words: item.get(_name(token, words))
+            raise InvalidExpression("paths into an attribute are not supported")
+        _refuse_reserved(token)
+        return lambda scope: scope.item.get(scope.name(token))
 
     def _if_not_exists(self) -> Operand:
-        self.take("(")
-        path, other = self.separated(self.operand)
-        self.take(")")
+        path, default = self.arguments()
 
-        def chosen(item: Item, words: Words) -> Typed | None:
-            there = path(item, words)
-            return other(item, words) if there is None else there
+        def chosen(scope: Scope) -> Typed | None:
+            value = path(scope)
+            return default(scope) if value is None else value
 
         return chosen
 
     def _list_append(self) -> Operand:
-        self.take("(")
-        first, second = self.separated(self.operand)
-        self.take(")")
+        operands = self.arguments()
 
-        def appended(item: Item, words: Words) -> Typed:
-            lists = first(item, words), second(item, words)
+        def appended(scope: Scope) -> Typed:
+            lists = (operand(scope) for operand in operands)
             return {"L": [entry for one in lists if one is not None for entry in one["L"]]}
 
         return appended
@@ -224,29 +222,29 @@ class _Reader:
     # --- changes ---
 
     def assignment(self) -> Change:
-        token = _unreserved(self.take())
+        token = _refuse_reserved(self.take())
         self.take("=")
         value = self._value()
-        return lambda item, words: (_name(token, words), value(item, words))
+        return lambda scope: (scope.name(token), value(scope))
 
     def _value(self) -> Operand:
-        """A value, or a sum or difference of two."""
+        """Read a value, or the sum or difference of two."""
         first = self.operand()
         if self.peek() not in _SUMS:
             return first
         sign = self.take()
         second = self.operand()
-        return lambda item, words: _sum(sign, first(item, words), second(item, words))
+        return lambda scope: _sum(sign, first(scope), second(scope))
 
     def removal(self) -> Change:
-        token = _unreserved(self.take())
-        return lambda _, words: (_name(token, words), None)
+        token = _refuse_reserved(self.take())
+        return lambda scope: (scope.name(token), None)
 
 
-def _unreserved(token: str) -> str:
-    """The name of an attribute, unless it is a word that DynamoDB keeps for itself."""
+def _refuse_reserved(token: str) -> str:
+    """Return the token, unless it is one of DynamoDB's reserved words."""
     if token.upper() in _RESERVED:
-        raise Malformed(f"{token} is a reserved word")
+        raise InvalidExpression(f"{token} is a reserved word")
     return token
 
 
@@ -255,19 +253,7 @@ def _sum(sign: str, left: Typed | None, right: Typed | None) -> Typed:
         case {"N": first}, {"N": second}:
             return {"N": str(_SUMS[sign](Decimal(first), Decimal(second)))}
         case _:
-            raise Malformed("only numbers have a sum")
-
-
-def _name(token: str, words: Words) -> str:
-    return words.names[token] if token.startswith("#") else token
-
-
-def _any_of(parts: list[Condition]) -> Condition:
-    return lambda item, words: any(part(item, words) for part in parts)
-
-
-def _all_of(parts: list[Condition]) -> Condition:
-    return lambda item, words: all(part(item, words) for part in parts)
+            raise InvalidExpression("the operands of a sum must be numbers")
 
 
 def _begins_with(value: Typed | None, start: Typed | None) -> bool:
@@ -277,7 +263,7 @@ def _begins_with(value: Typed | None, start: Typed | None) -> bool:
 
 
 def _compare(sign: str, left: Typed | None, right: Typed | None) -> bool:
-    """An attribute that is not there differs from everything, and nothing else is true of it."""
+    """Compare two values; of a missing attribute only `<>` is true."""
     if left is None or right is None:
         return sign == "<>"
     if sign in {"=", "<>"}:
@@ -288,7 +274,7 @@ def _compare(sign: str, left: Typed | None, right: Typed | None) -> bool:
 
 
 def _same(left: Typed, right: Typed) -> bool:
-    """Numbers are the same however they are written, also deep inside."""
+    """Return whether two values are equal; numbers by their value, also in lists and maps."""
     match left, right:
         case {"N": one}, {"N": other}:
             return Decimal(one) == Decimal(other)
@@ -307,4 +293,4 @@ def _ordered(value: Typed) -> Any:
         case {"S": text}:
             return text.encode()
         case _:
-            raise Malformed("only numbers and texts have an order")
+            raise InvalidExpression("only numbers and strings have an order")

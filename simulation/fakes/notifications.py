@@ -1,4 +1,4 @@
-"""SNS and Secrets Manager, as far as the handlers use them."""
+"""SNS and Secrets Manager, as far as the project uses them."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -7,13 +7,13 @@ from typing import Any, Final
 
 from simulation.fakes.errors import client_error
 
-_LONGEST_SUBJECT: Final = 100
-_LARGEST_MESSAGE: Final = 256 * 1024
+_MAX_SUBJECT_LENGTH: Final = 100
+_MAX_MESSAGE_BYTES: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """A notice that reached the topic: who is told, and what of."""
+    """A notice that was published on the topic; `by` is the invocation that published it."""
 
     at: float
     by: str
@@ -22,27 +22,27 @@ class Published:
 
 
 class Sns:
-    """One topic, and everything that was ever published to it."""
+    """One topic, and every notice that was published on it."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.published: list[Published] = []
         self._clock = clock
 
     def perform(self, operation: str, arguments: Mapping[str, Any], by: str) -> dict[str, Any]:
-        """One request, made by somebody."""
+        """Perform a request of the invocation `by`.
+
+        Source: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+        """
         if operation != "publish":
-            raise NotImplementedError(f"{operation} must be taught to the fake first")
+            raise NotImplementedError(f"the fake has no {operation}")
         subject, message = arguments["Subject"], arguments["Message"]
-        if not 0 < len(subject) < _LONGEST_SUBJECT or not (
-            subject.isascii() and subject.isprintable()
-        ):
+        is_printable = subject.isascii() and subject.isprintable()
+        if not (0 < len(subject) < _MAX_SUBJECT_LENGTH and is_printable):
             raise client_error("InvalidParameter", "Publish", "Subject")
-        if len(message.encode()) > _LARGEST_MESSAGE:
+        texts = json.loads(message)
+        if len(message.encode()) > _MAX_MESSAGE_BYTES or "default" not in texts:
             raise client_error("InvalidParameter", "Publish", "Message")
-        for_each = json.loads(message)
-        if "default" not in for_each:
-            raise client_error("InvalidParameter", "Publish", "Message")
-        content = json.loads(for_each["default"])
+        content = json.loads(texts["default"])
         self.published.append(
             Published(
                 at=self._clock(),
@@ -62,7 +62,7 @@ class SecretsManager:
         self._name = name
 
     def perform(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """One request."""
+        """Perform a request."""
         if operation != "get_secret_value" or arguments != {"SecretId": self._name}:
             raise client_error("ResourceNotFoundException", "GetSecretValue")
         return {"Name": self._name, "SecretString": json.dumps(self.content)}

@@ -1,43 +1,43 @@
-"""Powertools' Logger and Metrics, which keep state for the whole process, told to one run."""
+"""Powertools' Logger and Metrics, which are global to a process, for one run instead."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-type Tell = Callable[[str, Mapping[str, Any]], None]
+type Log = Callable[[str, Mapping[str, Any]], None]
 
 
 class Logger:
-    """Every line goes to the trace."""
+    """Passes every line to `log`."""
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self, log: Log) -> None:
+        self._log = log
 
-    def info(self, message: str, **facts: Any) -> None:
-        """A line."""
-        self._tell(message, facts)
+    def info(self, message: str, **keys: Any) -> None:
+        """Log a line."""
+        self._log(message, keys)
 
     debug = warning = error = info
 
 
 class Metrics:
-    """Every count goes to the run's; the handler stays as it is."""
+    """Counts in the run's counter; handlers stay as they are."""
 
     def __init__(self, counts: Counter[str], *, provider: object = None) -> None:
         del provider
         self._counts = counts
 
     def add_metric(self, name: str, unit: object, value: float) -> None:
-        """Count something."""
+        """Add to a metric."""
         del unit
         self._counts[name] += int(value)
 
     def add_metadata(self, key: str, value: object) -> None:
-        """Facts beside the counts are for the log only."""
+        """Ignore metadata, which are in the log only."""
 
     def flush_metrics(self) -> None:
-        """There is no line to be written."""
+        """Ignore the flush: there is no log line."""
 
     def log_metrics(self, handler: Any = None, **_: Any) -> Any:
-        """The decorator, with or without arguments."""
+        """Decorate a handler, with or without arguments."""
         return handler if handler is not None else lambda decorated: decorated

@@ -1,8 +1,8 @@
-"""The fakes behave as what they stand for, as far as moto and MiniStack know.
+"""The fakes behave like the services that they stand for, as far as moto and MiniStack know.
 
-Each of the two has faults of its own, which are named here; a fault that is gone is to be taken off
-the list. Where one of them gets a request to DynamoDB wrong, the other one must confirm the fake.
-What SNS asks of subjects and of messages in several forms neither knows:
+Each of the two has faults of its own, listed here; a fault that is mended must leave the list.
+Where one of them gets a DynamoDB request wrong, the other one must confirm the fake. Neither knows
+what SNS requires of subjects and of messages for several protocols:
 https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 """
 
@@ -22,52 +22,52 @@ from moto import mock_aws
 
 from sandbox.aws.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Emulator
 from sandbox.http_server import choose_ports
-from simulation.contract import Request, differences, recorded_requests, scripted_requests
 from simulation.deployment import resources
-from simulation.edge_cases import EDGE_CASES
 from simulation.fakes.events import EventBridge
 from simulation.fakes.notifications import SecretsManager, Sns
 from simulation.fakes.queues import Queue, Sqs
-from simulation.faults import FINE
-from simulation.lambda_service import Lambda
+from simulation.faults import NO_FAULTS
+from simulation.lambda_service import LambdaService
 from simulation.world import World
 from tests.cloudformation import create_table
+from tests.simulation.contract import differences, recorded_requests, scripted_requests
+from tests.simulation.dynamodb_cases import EDGE_CASES
 
 EVENTS = Path(__file__).parents[2] / "events"
 SEEDS = (4, 8, 15, 16, 23)
 KINDS = {"version", "Records"}
 WRITES = {"update_item", "put_item", "delete_item"}
-NOBODY = "http://127.0.0.1:9"
+UNUSED_URL = "http://127.0.0.1:9"
 
 KNOWN_FAULTS = {
-    ("moto", "n < :v with S '2'"): "it compares a number with a text",
-    ("moto", "a placeholder must be given"): "it fails with a KeyError",
-    ("moto", "a placeholder must be used"): "it lets an unused one pass",
-    ("moto", "a name must be given"): "it fails with a KeyError",
-    ("moto", "an index key is of its type"): "it looks at the table's own key only",
-    ("moto", "the same transaction again does nothing"): "it knows no tokens",
-    ("moto", "another transaction under the same token is refused"): "the same",
-    ("ministack", "arithmetic on text is refused"): "it leaves the text as it is",
-    ("ministack", "an attribute cannot be set twice"): "the last one counts",
-    ("ministack", "an attribute cannot be set and removed"): "it is removed",
-    ("moto", "none to be hidden"): "it takes an empty batch",
-    ("moto", "a subject of 100 characters"): "it takes one more than SNS does",
-    ("moto", "a subject in another script"): "it takes any",
-    ("moto", "a subject of two lines"): "the same",
-    ("moto", "nothing in the subject"): "the same",
-    ("ministack", "a subject of 100 characters"): "it takes any subject",
-    ("ministack", "a subject of 101 characters"): "the same",
-    ("ministack", "a subject in another script"): "the same",
-    ("ministack", "a subject of two lines"): "the same",
-    ("ministack", "nothing in the subject"): "the same",
-    ("moto", "nothing for those of whom it does not speak"): "it looks at no part of the message",
-    ("ministack", "nothing for those of whom it does not speak"): "the same",
+    ("moto", "n < :v with S '2'"): "compares a number with a string",
+    ("moto", "a missing value placeholder is an error"): "fails with a KeyError",
+    ("moto", "an unused value placeholder is an error"): "accepts an unused one",
+    ("moto", "a missing name placeholder is an error"): "fails with a KeyError",
+    ("moto", "an index key of another type is an error"): "checks the table's own key only",
+    ("moto", "the same transaction again has no effect"): "ignores tokens",
+    ("moto", "another transaction with the same token is an error"): "as above",
+    ("ministack", "arithmetic on text is an error"): "keeps the text",
+    ("ministack", "an attribute cannot be set twice"): "uses the last one",
+    ("ministack", "an attribute cannot be set and removed"): "removes it",
+    ("moto", "no visibility to change"): "accepts an empty batch",
+    ("moto", "a subject of 100 characters"): "accepts one more than SNS",
+    ("moto", "a subject that is not ASCII"): "accepts any",
+    ("moto", "a subject of two lines"): "as above",
+    ("moto", "an empty subject"): "as above",
+    ("ministack", "a subject of 100 characters"): "accepts any subject",
+    ("ministack", "a subject of 101 characters"): "as above",
+    ("ministack", "a subject that is not ASCII"): "as above",
+    ("ministack", "a subject of two lines"): "as above",
+    ("ministack", "an empty subject"): "as above",
+    ("moto", "no text for other protocols"): "ignores the parts of the message",
+    ("ministack", "no text for other protocols"): "as above",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Other:
-    """Another implementation of AWS, which has nothing in it that a test looks at."""
+    """Another implementation of AWS, without resources of earlier tests."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -83,7 +83,7 @@ class Other:
         )
 
     def tables(self) -> dict[str, str]:
-        """A new, empty table for each of the template's: its name."""
+        """Create an empty copy of each of the template's tables; returns their names."""
         client = self.client("dynamodb")
         return {
             name: create_table(client, name, f"{name}-{secrets.token_hex(4)}")
@@ -92,7 +92,7 @@ class Other:
 
     @contextmanager
     def known_fault(self, case: str) -> Iterator[None]:
-        """What is within fails exactly where a fault of this implementation is known."""
+        """Expect a failure exactly where a fault of this implementation is known."""
         if (self.name, case) not in KNOWN_FAULTS:
             yield
             return
@@ -104,7 +104,7 @@ class Other:
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     (port,) = choose_ports({"--aws-port": None})
     folder = tmp_path_factory.mktemp("ministack")
-    with Emulator(port=port, folder=folder, mailbox_url=NOBODY) as emulator:
+    with Emulator(port=port, folder=folder, mailbox_url=UNUSED_URL) as emulator:
         emulator.wait_until_ready()
         yield emulator
 
@@ -127,9 +127,7 @@ def other(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("seed", SEEDS)
-def test_every_request_of_a_simulated_life_is_answered_as_by_the_fake(
-    other: Other, seed: int
-) -> None:
+def test_dynamodb_answers_the_requests_of_a_run_like_the_fake(other: Other, seed: int) -> None:
     found = list(differences(recorded_requests([seed]), other.client("dynamodb"), other.tables()))
 
     assert not found, "\n".join(found)
@@ -137,7 +135,7 @@ def test_every_request_of_a_simulated_life_is_answered_as_by_the_fake(
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("case", EDGE_CASES)
-def test_what_lives_hardly_ever_ask_is_answered_as_by_the_fake(other: Other, case: str) -> None:
+def test_dynamodb_answers_edge_cases_like_the_fake(other: Other, case: str) -> None:
     requests = list(scripted_requests(EDGE_CASES[case]))
     tables = other.tables()
 
@@ -147,14 +145,14 @@ def test_what_lives_hardly_ever_ask_is_answered_as_by_the_fake(other: Other, cas
         assert not found, "\n".join(found)
 
 
-def test_whatever_one_implementation_gets_wrong_the_other_one_confirms() -> None:
+def test_no_edge_case_is_a_known_fault_of_both() -> None:
     cases = [case for _, case in KNOWN_FAULTS if case in EDGE_CASES]
 
     assert len(cases) == len(set(cases))
 
 
-def test_the_requests_are_all_that_the_functions_make_and_some_of_them_fail() -> None:
-    requests: list[Request] = list(recorded_requests(SEEDS))
+def test_recorded_requests_cover_every_operation_and_a_failed_condition() -> None:
+    requests = list(recorded_requests(SEEDS))
 
     operations = {request.operation for request in requests}
     errors = {request.answer.get("error") for request in requests}
@@ -168,21 +166,21 @@ MAX_RECEIVES = 3
 VISIBILITY_SECONDS = 30
 
 type Received = list[tuple[str, int]]
-"""The bodies, each with how often it has been received."""
+"""The bodies, each with its receive count."""
 
 
 class FakeQueue:
-    """The fake with its dead letters, and a clock of its own."""
+    """The fake with a dead-letter queue and a clock."""
 
     def __init__(self) -> None:
         ids = map(str, range(100))
         self._now = 0.0
         parts: Any = {"clock": lambda: self._now, "ids": lambda: next(ids)}
-        self._dead = Queue("dead", visibility=30, most_receives=None, dead_letters=None, **parts)
+        self._dead = Queue("dead", visibility=30, max_receives=None, dead_letters=None, **parts)
         self._queue = Queue(
             "queue",
             visibility=VISIBILITY_SECONDS,
-            most_receives=MAX_RECEIVES,
+            max_receives=MAX_RECEIVES,
             dead_letters=self._dead,
             **parts,
         )
@@ -191,18 +189,18 @@ class FakeQueue:
     def send(self, body: str) -> None:
         self._ids[body] = self._queue.send(body, {})
 
-    def receive(self, most: int) -> Received:
-        return sorted((it.body, it.receive_count) for it in self._queue.receive(most))
+    def receive(self, limit: int) -> Received:
+        return sorted((it.body, it.receive_count) for it in self._queue.receive(limit))
 
     def delete(self, body: str) -> None:
         self._queue.delete(self._ids[body])
 
     def show(self, body: str) -> None:
-        """Let a message that was received be seen again at once."""
-        self._queue.hide(self._ids[body], 0)
+        """Make a received message visible again."""
+        self._queue.change_visibility(self._ids[body], 0)
 
     def become_visible(self) -> None:
-        """Let the time of all that was received pass."""
+        """Let the visibility timeout of all received messages pass."""
         self._now += VISIBILITY_SECONDS
 
     def dead_letters(self) -> list[str]:
@@ -210,15 +208,15 @@ class FakeQueue:
 
 
 class OtherQueue:
-    """The same of another implementation, whose time a test does not wait for."""
+    """The same of another implementation, without waiting for its timeouts."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
         self._receipts: dict[str, str] = {}
         self._dead = client.create_queue(QueueName=f"dead-{secrets.token_hex(4)}")["QueueUrl"]
-        asked = {"QueueUrl": self._dead, "AttributeNames": ["QueueArn"]}
+        query = {"QueueUrl": self._dead, "AttributeNames": ["QueueArn"]}
         redrive = {
-            "deadLetterTargetArn": client.get_queue_attributes(**asked)["Attributes"]["QueueArn"],
+            "deadLetterTargetArn": client.get_queue_attributes(**query)["Attributes"]["QueueArn"],
             "maxReceiveCount": MAX_RECEIVES,
         }
         self._url = client.create_queue(
@@ -232,10 +230,10 @@ class OtherQueue:
     def send(self, body: str) -> None:
         self._client.send_message(QueueUrl=self._url, MessageBody=body)
 
-    def receive(self, most: int) -> Received:
+    def receive(self, limit: int) -> Received:
         answer = self._client.receive_message(
             QueueUrl=self._url,
-            MaxNumberOfMessages=most,
+            MaxNumberOfMessages=limit,
             AttributeNames=["ApproximateReceiveCount"],
         )
         messages = answer.get("Messages", [])
@@ -265,26 +263,26 @@ class OtherQueue:
 
 
 QUEUE_SCRIPTS: Mapping[str, str] = {
-    "a message that was received is hidden for a while, and comes again": (
+    "a received message is invisible for the visibility timeout": (
         "send a, receive, receive, become_visible, receive, receive"
     ),
-    "a message that was deleted does not come again": (
+    "a deleted message is never received again": (
         "send a, send b, receive, delete a, become_visible, receive, delete b, become_visible, "
         "receive, dead_letters"
     ),
-    "a message that was received too often is a dead letter": (
+    "a message that is received too often becomes a dead letter": (
         "send a, receive, become_visible, receive, become_visible, receive, dead_letters, "
         "become_visible, receive, dead_letters, receive"
     ),
-    "each message counts for itself": (
+    "each message has a receive count of its own": (
         "send a, receive, become_visible, receive, become_visible, send b, receive, delete b, "
         "become_visible, receive, dead_letters"
     ),
-    "a message can be shown before its time": (
+    "a message can be made visible early": (
         "send a, send b, receive, show a, receive, receive, show a, receive, show a, receive, "
         "dead_letters, become_visible, receive"
     ),
-    "what is hidden does not keep others back": (
+    "an invisible message does not block others": (
         "send a, receive, send b, receive, become_visible, receive"
     ),
 }
@@ -292,7 +290,7 @@ QUEUE_SCRIPTS: Mapping[str, str] = {
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("script", QUEUE_SCRIPTS)
-def test_a_queue_hides_counts_and_gives_up_as_the_fake_does(other: Other, script: str) -> None:
+def test_sqs_receives_and_redrives_like_the_fake(other: Other, script: str) -> None:
     queues = FakeQueue(), OtherQueue(other.client("sqs"))
 
     for step in QUEUE_SCRIPTS[script].split(", "):
@@ -303,13 +301,13 @@ def test_a_queue_hides_counts_and_gives_up_as_the_fake_does(other: Other, script
 
 
 @pytest.mark.thorough
-def test_a_queue_hands_over_no_more_than_it_was_asked_for(other: Other) -> None:
+def test_sqs_returns_at_most_the_requested_number_like_the_fake(other: Other) -> None:
     queues: list[Any] = [FakeQueue(), OtherQueue(other.client("sqs"))]
     for queue in queues:
         for number in range(5):
             queue.send(str(number))
 
-    counts = [[len(queue.receive(most)) for most in (2, 2, 10, 10)] for queue in queues]
+    counts = [[len(queue.receive(limit)) for limit in (2, 2, 10, 10)] for queue in queues]
 
     assert counts == [[2, 2, 1, 0]] * 2
 
@@ -324,24 +322,24 @@ BATCHES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "none": ("send_message_batch", _put()),
     "the same id twice": ("send_message_batch", _put("1", "1")),
     "more than a MiB": ("send_message_batch", _put(*"01234", body="x" * 220_000)),
-    "none to be hidden": ("change_message_visibility_batch", {"Entries": []}),
+    "no visibility to change": ("change_message_visibility_batch", {"Entries": []}),
 }
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("case", BATCHES)
-def test_a_queue_takes_a_batch_or_refuses_it_as_the_fake_does(other: Other, case: str) -> None:
+def test_sqs_validates_batches_like_the_fake(other: Other, case: str) -> None:
     operation, entries = BATCHES[case]
     client = other.client("sqs")
     url = client.create_queue(QueueName=f"queue-{secrets.token_hex(4)}")["QueueUrl"]
     ids = map(str, range(100))
     parts: Any = {"clock": lambda: 0.0, "ids": lambda: next(ids)}
-    fake = Sqs({url: Queue(url, visibility=30, most_receives=None, dead_letters=None, **parts)})
+    fake = Sqs({url: Queue(url, visibility=30, max_receives=None, dead_letters=None, **parts)})
     given = {"QueueUrl": url, **entries}
 
     codes = [
-        str(_code_of(ask)).rpartition(".")[2]
-        for ask in (
+        str(_code_of(call)).rpartition(".")[2]
+        for call in (
             lambda: fake.perform(operation, given),
             lambda: getattr(client, operation)(**given),
         )
@@ -356,28 +354,28 @@ def test_a_queue_takes_a_batch_or_refuses_it_as_the_fake_does(other: Other, case
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("entries", [1, 10, 11])
-def test_a_bus_takes_as_many_entries_as_the_fakes(other: Other, entries: int) -> None:
+def test_eventbridge_accepts_as_many_entries_as_the_fake(other: Other, entries: int) -> None:
     client, bus = other.client("events"), f"bus-{secrets.token_hex(4)}"
     client.create_event_bus(Name=bus)
     entry = {"EventBusName": bus, "Source": "delivery", "DetailType": "Changed", "Detail": "{}"}
     given = {"Entries": [entry] * entries}
     fake = EventBridge(bus, lambda: False)
 
-    refusals = [
-        _code_of(ask)
-        for ask in (lambda: fake.perform("put_events", given), lambda: client.put_events(**given))
+    errors = [
+        _code_of(call)
+        for call in (lambda: fake.perform("put_events", given), lambda: client.put_events(**given))
     ]
 
-    assert refusals == [None if entries <= 10 else "ValidationException"] * 2
+    assert errors == [None if entries <= 10 else "ValidationException"] * 2
     if entries <= 10:
         fakes, real = fake.perform("put_events", given), client.put_events(**given)
         assert fakes["FailedEntryCount"] == real["FailedEntryCount"] == 0
         assert [it.keys() for it in fakes["Entries"]] == [it.keys() for it in real["Entries"]]
 
 
-def _code_of(ask: Callable[[], object]) -> str | None:
+def _code_of(call: Callable[[], object]) -> str | None:
     try:
-        ask()
+        call()
     except ClientError as error:
         return str(error.response["Error"]["Code"])
     return None
@@ -391,17 +389,17 @@ PUBLICATIONS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "a subject of 99 characters": ("x" * 99, MESSAGE),
     "a subject of 100 characters": ("x" * 100, MESSAGE),
     "a subject of 101 characters": ("x" * 101, MESSAGE),
-    "a subject in another script": ("Nicht zugestellt: Müller", MESSAGE),
+    "a subject that is not ASCII": ("Nicht zugestellt: Müller", MESSAGE),
     "a subject of two lines": ("a\nb", MESSAGE),
-    "nothing in the subject": ("", MESSAGE),
-    "nothing for those of whom it does not speak": ("Subject", {"email": "Hi"}),
+    "an empty subject": ("", MESSAGE),
+    "no text for other protocols": ("Subject", {"email": "Hi"}),
     "a message that is too large": ("Subject", MESSAGE | {"email": "x" * 262144}),
 }
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("case", PUBLICATIONS)
-def test_a_topic_takes_what_the_fake_takes(other: Other, case: str) -> None:
+def test_sns_accepts_what_the_fake_accepts(other: Other, case: str) -> None:
     subject, message = PUBLICATIONS[case]
     client = other.client("sns")
     topic = client.create_topic(Name=f"topic-{secrets.token_hex(4)}")["TopicArn"]
@@ -413,15 +411,15 @@ def test_a_topic_takes_what_the_fake_takes(other: Other, case: str) -> None:
     }
     fake = Sns(lambda: 0.0)
 
-    refused_by_fake = _is_refused(lambda: fake.perform("publish", arguments, "somebody"))
+    rejected_by_fake = _is_rejected(lambda: fake.perform("publish", arguments, "a test"))
 
     with other.known_fault(case):
-        assert _is_refused(lambda: client.publish(**arguments)) == refused_by_fake
-    assert bool(fake.published) is not refused_by_fake
+        assert _is_rejected(lambda: client.publish(**arguments)) == rejected_by_fake
+    assert bool(fake.published) is not rejected_by_fake
 
 
 @pytest.mark.thorough
-def test_a_secret_is_read_as_from_the_fake(other: Other) -> None:
+def test_secretsmanager_returns_a_secret_like_the_fake(other: Other) -> None:
     client = other.client("secretsmanager")
     name, content = f"secret-{secrets.token_hex(4)}", {"account_sid": "AC1", "auth_token": "t"}
     client.create_secret(Name=name, SecretString=json.dumps(content))
@@ -430,17 +428,17 @@ def test_a_secret_is_read_as_from_the_fake(other: Other) -> None:
     fake = SecretsManager(name, content).perform("get_secret_value", {"SecretId": name})
 
     assert fake.items() <= real.items()
-    for asked in (client.get_secret_value, lambda **given: _of_nobody(given)):
+    for get in (client.get_secret_value, lambda **given: _from_another_fake(given)):
         with pytest.raises(ClientError, match="ResourceNotFoundException"):
-            asked(SecretId="nobody-s")
+            get(SecretId="unknown")
 
 
-def _of_nobody(given: Mapping[str, Any]) -> Any:
+def _from_another_fake(given: Mapping[str, Any]) -> Any:
     return SecretsManager("another", {}).perform("get_secret_value", given)
 
 
-def _is_refused(ask: Callable[[], object]) -> bool:
-    code = _code_of(ask)
+def _is_rejected(call: Callable[[], object]) -> bool:
+    code = _code_of(call)
     assert code is None or code.startswith("InvalidParameter")
     return code is not None
 
@@ -456,30 +454,32 @@ def _is_refused(ask: Callable[[], object]) -> bool:
         ("status_callback", "status_callback-delivered.json"),
     ],
 )
-def test_an_event_has_nothing_that_a_real_one_lacks(
+def test_a_simulated_event_has_no_field_that_a_real_event_lacks(
     function: str, sample: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = json.loads((EVENTS / sample).read_text("utf-8"))
     events: list[Any] = []
-    invoke = Lambda.invoke
+    invoke = LambdaService.invoke
 
-    def watched(service: Lambda, resource: Any, event: Any, *rest: Any, **more: Any) -> None:
+    def recorded(
+        service: LambdaService, resource: Any, event: Any, *rest: Any, **more: Any
+    ) -> None:
         if resource.name == function:
             events.append(event)
         invoke(service, resource, event, *rest, **more)
 
-    monkeypatch.setattr(Lambda, "invoke", watched)
+    monkeypatch.setattr(LambdaService, "invoke", recorded)
     for seed in range(4):
-        World(seed, weather=FINE).run()
+        World(seed, profile=NO_FAULTS).run()
 
-    alike = [event for event in events if event.keys() & KINDS == real.keys() & KINDS]
-    assert alike
-    for event in alike:
+    same_kind = [event for event in events if event.keys() & KINDS == real.keys() & KINDS]
+    assert same_kind
+    for event in same_kind:
         assert _unknown(event, real) == []
 
 
 def _unknown(ours: Any, real: Any, path: str = "") -> list[str]:
-    """The names that our event has and the real one has not; items differ, so they may."""
+    """Return the names that the real event lacks; images, headers and parameters may differ."""
     if path.endswith(("Image.", "headers.", "pathParameters.")):
         return []
     if isinstance(ours, dict) and isinstance(real, dict):

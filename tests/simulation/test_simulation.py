@@ -1,45 +1,43 @@
-"""The promises I1 to I7 under every fault that can happen between Twilio, AWS and the project."""
+"""The guarantees I1 to I7, under all faults that can occur between Twilio, AWS and the project."""
 
 import re
 
 import pytest
 
-from simulation.checks import violations
-from simulation.command import main
-from simulation.faults import FINE
+from simulation.checks.violations import violations
+from simulation.cli import main
+from simulation.faults import NO_FAULTS
 from simulation.mutants import mutant_named
-from simulation.report import Life
+from simulation.report import RunReport
 from simulation.runs import Totals, run_seeds, seeds_until_caught
 from simulation.world import World
 
-_SEEDS_OF_A_PART = 25
+_SEEDS_PER_PART = 25
 _PARTS = 12
 
 
-def all_told(totals: Totals) -> str:
-    return "\n".join(line for it in totals.broken for line in Life(it.seed).told())
+def reports(totals: Totals) -> str:
+    return "\n".join(line for run in totals.broken for line in RunReport(run.seed).lines())
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("part", range(_PARTS))
-def test_whatever_goes_wrong_every_promise_is_kept(part: int) -> None:
-    seeds = range(part * _SEEDS_OF_A_PART, (part + 1) * _SEEDS_OF_A_PART)
+def test_no_run_breaks_a_promise(part: int) -> None:
+    seeds = range(part * _SEEDS_PER_PART, (part + 1) * _SEEDS_PER_PART)
 
     totals = run_seeds(seeds)
 
-    assert not totals.broken, all_told(totals)
-    assert totals.faults.total() > _SEEDS_OF_A_PART
+    assert not totals.broken, reports(totals)
+    assert totals.faults.total() > _SEEDS_PER_PART
 
 
-def test_a_few_lives_tell_at_once_that_a_change_breaks_the_simulation() -> None:
+def test_the_first_three_runs_break_no_promise() -> None:
     totals = run_seeds(range(3))
 
-    assert not totals.broken, all_told(totals)
+    assert not totals.broken, reports(totals)
 
 
-def test_the_command_prints_its_tables_as_the_document_has_them(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_the_command_prints_its_tables(capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["--from", "7", "--seeds", "2", "--jobs", "1"])
 
     lines = capsys.readouterr().out.splitlines()
@@ -50,15 +48,15 @@ def test_the_command_prints_its_tables_as_the_document_has_them(
 
 
 @pytest.mark.thorough
-def test_the_same_seed_is_the_same_run() -> None:
+def test_the_same_seed_repeats_the_same_run() -> None:
     first, second = World(5).run(), World(5).run()
 
     assert list(first.trace.lines()) == list(second.trace.lines())
     assert first.aws.tables["MessagesTable"].items() == second.aws.tables["MessagesTable"].items()
 
 
-def test_nothing_goes_wrong_in_fine_weather() -> None:
-    world = World(3, weather=FINE).run()
+def test_a_run_without_faults_has_none() -> None:
+    world = World(3, profile=NO_FAULTS).run()
 
     assert violations(world) == []
     assert world.faults.counts.total() == 0
@@ -67,7 +65,7 @@ def test_nothing_goes_wrong_in_fine_weather() -> None:
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("seed", [2, 8, 9])
-def test_a_campaign_of_hundreds_keeps_every_promise(seed: int) -> None:
+def test_a_campaign_of_hundreds_breaks_no_promise(seed: int) -> None:
     world = World(seed, campaign=300).run()
 
     assert violations(world) == []
@@ -75,7 +73,7 @@ def test_a_campaign_of_hundreds_keeps_every_promise(seed: int) -> None:
     assert world.disturbed
 
 
-def test_a_life_that_breaks_a_promise_is_told_with_all_that_led_to_it(
+def test_the_report_of_a_broken_run_has_the_trace_of_the_violation(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     mutant = mutant_named("a failure sets no notice")
@@ -83,17 +81,16 @@ def test_a_life_that_breaks_a_promise_is_told_with_all_that_led_to_it(
 
     code = main(["--seed", str(seed), "--mutant", "a failure sets no"])
 
-    told = capsys.readouterr().out
-    circumstances, _, rest = told.partition("It broke these promises:\n")
-    broken, _, happened = rest.partition("What happened to ")
+    circumstances, _, rest = capsys.readouterr().out.partition("Broken promises:\n")
+    broken, _, trace = rest.partition("Trace of ")
     assert code == 1
-    assert f"{mutant.name} (a mutant)" in circumstances
-    assert "caller 0 wants a message to " in circumstances
+    assert f"mutant: {mutant.name}" in circumstances
+    assert "caller 0 sends to " in circumstances
     subject = re.match(r"  I4  (SM\w{32}): notice None", broken)
     assert subject
-    assert subject[1] in happened.partition(":\n")[0]
-    for what in ("Twilio", "invoked", f"message_sid={subject[1][:8]}…", "ended"):
-        assert what in happened
+    assert subject[1] in trace.partition(":\n")[0]
+    for event in ("Twilio", "invoked", f"message_sid={subject[1][:8]}…", "ended"):
+        assert event in trace
 
 
 @pytest.mark.parametrize(
@@ -106,7 +103,7 @@ def test_a_life_that_breaks_a_promise_is_told_with_all_that_led_to_it(
     ],
     ids=" ".join,
 )
-def test_what_cannot_be_told_is_refused(
+def test_a_usage_error_exits_with_2(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -116,20 +113,20 @@ def test_what_cannot_be_told_is_refused(
     assert "--seed" in capsys.readouterr().err
 
 
-def test_a_life_without_a_broken_promise_is_told_as_far_as_somebody_asks(
+def test_about_selects_the_trace_of_a_run_that_broke_no_promise(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     code = main(["--seed", "17"])
-    told = capsys.readouterr().out
+    report = capsys.readouterr().out
     main(["--seed", "17", "--about"])
-    about_all = capsys.readouterr().out
-    main(["--seed", "17", "--about", "caller 1", "a word that nobody says"])
-    about_one = capsys.readouterr().out
+    whole = capsys.readouterr().out
+    main(["--seed", "17", "--about", "caller 1", "a word that is in no event"])
+    selected = capsys.readouterr().out
 
     assert code == 0
-    assert told.splitlines()[-1] == "It broke no promise."
-    assert about_all.startswith(told)
-    assert about_one.startswith(told)
-    happened = about_one.removeprefix(told).splitlines()[2:]
-    assert happened
-    assert set(happened) < set(about_all.splitlines())
+    assert report.splitlines()[-1] == "No promise was broken."
+    assert whole.startswith(report)
+    assert selected.startswith(report)
+    trace = selected.removeprefix(report).splitlines()[2:]
+    assert trace
+    assert set(trace) < set(whole.splitlines())

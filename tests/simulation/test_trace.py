@@ -1,4 +1,4 @@
-"""A trace is told so that a person can read it, and no more of it than they asked for."""
+"""A trace is readable, and can be reduced to what has certain words."""
 
 import base64
 from datetime import UTC, datetime
@@ -8,32 +8,32 @@ from typing import Any
 import pytest
 
 from simulation.trace import Trace
-from simulation.virtual_time import Ended
-from simulation.words import in_words, request_in_words, shortened
+from simulation.trace_format import format_request, format_value, shorten_ids
+from simulation.virtual_time import TaskResult
 
 SID = "SM" + "5ed33e363ba5d3d1cb67e38533ce8607"
 ITEM = {"message_sid": {"S": SID}, "status": {"S": "sent"}, "rank": {"N": "40"}}
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
+    ("value", "text"),
     [
         (None, ""),
         ((204, "to", b"MessageStatus=sent&SmsStatus=sent"), "204 to MessageStatus=sent"),
         ('{"to": "+1555", "context": {"a": 1, "b": 2}}', "to=+1555 context={a=1 b=2}"),
         (ITEM, f"message_sid={SID} status=sent rank=40"),
         ({"L": [{"M": {"at": {"S": "noon"}}}]}, "[{at=noon}]"),
-        (Ended(value={"statusCode": 204}), "statusCode=204"),
-        (Ended(error=ValueError("it")), "raised ValueError('it')"),
-        (Ended(died=True), "died"),
+        (TaskResult(value={"statusCode": 204}), "statusCode=204"),
+        (TaskResult(error=ValueError("it")), "raised ValueError('it')"),
+        (TaskResult(killed=True), "killed"),
     ],
 )
-def test_what_was_handed_over_is_put_into_words(value: Any, words: str) -> None:
-    assert in_words(value) == words
+def test_a_value_is_formatted_without_types(value: Any, text: str) -> None:
+    assert format_value(value) == text
 
 
 @pytest.mark.parametrize(
-    ("event", "words"),
+    ("event", "text"),
     [
         ({"Records": [{"messageId": "m1", "body": '{"to": "+1555"}'}]}, "m1 to=+1555"),
         (
@@ -50,12 +50,12 @@ def test_what_was_handed_over_is_put_into_words(value: Any, words: str) -> None:
         ),
     ],
 )
-def test_an_invocation_says_why_it_is_made(event: Any, words: str) -> None:
-    assert in_words(event) == words
+def test_an_event_is_formatted_by_its_content(event: Any, text: str) -> None:
+    assert format_value(event) == text
 
 
 @pytest.mark.parametrize(
-    ("operation", "arguments", "words"),
+    ("operation", "arguments", "text"),
     [
         (
             "update_item",
@@ -79,43 +79,46 @@ def test_an_invocation_says_why_it_is_made(event: Any, words: str) -> None:
         ),
     ],
 )
-def test_a_request_says_of_what_it_asks_what(
-    operation: str, arguments: dict[str, Any], words: str
+def test_a_request_is_formatted_with_its_target_and_values(
+    operation: str, arguments: dict[str, Any], text: str
 ) -> None:
-    assert request_in_words(operation, arguments) == words
+    assert format_request(operation, arguments) == text
 
 
 def test_long_ids_are_shortened_and_short_words_are_not() -> None:
-    assert shortened(f"{SID} c8d973ed-cb75-8222-a1f9-83d0d31ef370 deadbeef") == (
+    assert shorten_ids(f"{SID} c8d973ed-cb75-8222-a1f9-83d0d31ef370 deadbeef") == (
         "SM5ed33e… c8d973… deadbeef"
     )
 
 
 def a_trace() -> Trace:
     """Two invocations, of which the first is about SM1, and Twilio."""
-    trace = Trace(datetime(2026, 11, 23, 12, tzinfo=UTC))
-    trace.add(1, "Twilio", "calls back", "SM1")
+    now = 1.0
+    trace = Trace(datetime(2026, 11, 23, 12, tzinfo=UTC), lambda: now)
+    trace.add("Twilio", "calls back", "SM1")
     for number, sid in enumerate(("SM1", "SM2"), start=1):
-        who = f"status_callback#{number}"
-        trace.add(2, who, "invoked")
-        trace.add_call(2, who, "secretsmanager", lambda: "read", fault="")
-        trace.add_call(2.5, who, "sqs", lambda: "send", fault="answer lost")
-        trace.add_call(3, who, "dynamodb", partial(str, sid), fault="").error = "Refused"
-        trace.add(3, who, "ended")
+        actor, now = f"status_callback#{number}", 2.0
+        trace.add(actor, "invoked")
+        trace.add_call(actor, "secretsmanager", lambda: "read")
+        now = 2.5
+        trace.add_call(actor, "sqs", lambda: "send", fault="response lost")
+        now = 3.0
+        trace.add_call(actor, "dynamodb", partial(str, sid)).error = "Throttling"
+        trace.add(actor, "ended")
     return trace
 
 
-def test_what_is_about_something_is_told_with_what_led_to_it() -> None:
+def test_a_word_selects_its_events_and_what_led_to_them() -> None:
     lines = list(a_trace().lines("SM1"))
 
     assert lines == [
         "12:00:01.000  Twilio               calls back  SM1",
         "12:00:02.000  status_callback#1    invoked",
-        "12:00:02.500  status_callback#1    sqs  send  [answer lost]",
-        "12:00:03.000  status_callback#1    dynamodb  SM1  [Refused]",
+        "12:00:02.500  status_callback#1    sqs  send  [response lost]",
+        "12:00:03.000  status_callback#1    dynamodb  SM1  [Throttling]",
         "12:00:03.000  status_callback#1    ended",
     ]
 
 
-def test_without_a_word_everything_is_told() -> None:
+def test_without_a_word_the_trace_is_complete() -> None:
     assert len(list(a_trace().lines())) == 11

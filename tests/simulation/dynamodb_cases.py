@@ -1,7 +1,4 @@
-"""Requests to DynamoDB at the edges of what the fake claims to know, where runs rarely go.
-
-Each case is a script for tables as the template has them, empty at first.
-"""
+"""Scripts of DynamoDB requests that runs rarely make; each begins with empty tables."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -35,7 +32,7 @@ def _update(expression: str, *, sid: str = _SID, **more: Any) -> Step:
 
 
 def _if(condition: str, **values: Any) -> dict[str, Any]:
-    """A condition on a put; the item in its way is to be returned."""
+    """Arguments of a condition; the existing item is returned if it fails."""
     return {
         "ConditionExpression": condition,
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
@@ -43,7 +40,7 @@ def _if(condition: str, **values: Any) -> dict[str, Any]:
     }
 
 
-def _unless_there() -> dict[str, Any]:
+def _unless_exists() -> dict[str, Any]:
     return {"ConditionExpression": "attribute_not_exists(message_sid)"}
 
 
@@ -63,8 +60,8 @@ def _query(*conditions: str, **more: Any) -> Step:
     return "query", {**given, **more}
 
 
-def _watched(*times: str) -> Sequence[Step]:
-    """Messages on a list, each with its time; two at the same time are told apart by their SID."""
+def _listed(*times: str) -> Sequence[Step]:
+    """Put messages on a list, each with its time."""
     return [
         _put({"list_key": {"S": "list"}, "list_at": {"S": at}}, sid=f"SM{number}")
         for number, at in enumerate(times)
@@ -75,7 +72,6 @@ _LIST: Final = {"S": "list"}
 _ONE, _TWO = {"N": "1"}, {"N": "2"}
 _TEXT, _LATER = {"S": "a"}, {"S": "b"}
 
-# What a condition says of an item with `n` = 1 and `s` = "a", and of no item at all.
 _CONDITIONS: Final[Sequence[tuple[str, dict[str, Any]]]] = (
     ("attribute_exists(n)", {}),
     ("attribute_not_exists(n)", {}),
@@ -101,11 +97,12 @@ _CONDITIONS: Final[Sequence[tuple[str, dict[str, Any]]]] = (
     ("n BETWEEN :v AND :w", {"v": _ONE, "w": _TWO}),
     ("s BETWEEN :v AND :w", {"v": _LATER, "w": _LATER}),
 )
+"""Conditions, each for an item with `n` = 1 and `s` = "a", and for no item."""
 
 _PUT: Final = {"Put": _put({"n": _ONE})[1]}
 
 
-def _shown(value: Mapping[str, str]) -> str:
+def _text(value: Mapping[str, str]) -> str:
     ((kind, content),) = value.items()
     return f"{kind} {content!r}"
 
@@ -115,7 +112,7 @@ def _transaction(*parts: Mapping[str, Any], **more: Any) -> Step:
 
 
 def _part(kind: str, step: Step) -> dict[str, Any]:
-    """A step as a part of a transaction, which returns nothing."""
+    """Return a step as a part of a transaction."""
     given = dict(step[1])
     given.pop("ReturnValues", None)
     return {kind: given}
@@ -123,7 +120,7 @@ def _part(kind: str, step: Step) -> dict[str, Any]:
 
 EDGE_CASES: Final[Mapping[str, Sequence[Step]]] = {
     **{
-        f"{text} with {', '.join(map(_shown, values.values()))}": [
+        f"{text} with {', '.join(map(_text, values.values()))}": [
             _put(**_if(text, **values)),
             _delete(),
             _put({"n": _ONE, "s": _TEXT}),
@@ -132,7 +129,7 @@ EDGE_CASES: Final[Mapping[str, Sequence[Step]]] = {
         ]
         for text, values in _CONDITIONS
     },
-    "the item in the way of a write is returned, if there is one": [
+    "a failed condition returns the existing item": [
         _put({"n": _ONE}, **_if("attribute_exists(n)")),
         _put({"n": _ONE}),
         _put(**_if("attribute_not_exists(n)")),
@@ -140,27 +137,27 @@ EDGE_CASES: Final[Mapping[str, Sequence[Step]]] = {
         _delete(**_if("attribute_not_exists(n)")),
         _get(),
     ],
-    "what was there before is returned where that is asked for": [
+    "ALL_OLD returns the item before the write": [
         _put({"n": _ONE}, ReturnValues="ALL_OLD"),
         _put({"n": _TWO}, ReturnValues="ALL_OLD"),
         _delete(ReturnValues="ALL_OLD"),
         _delete(ReturnValues="ALL_OLD"),
         _get(),
     ],
-    "an update makes the item": [_update("SET n = :v", **_values(v=_ONE)), _get()],
-    "an update that removes makes it, too": [_update("REMOVE n"), _get()],
+    "an update creates the item": [_update("SET n = :v", **_values(v=_ONE)), _get()],
+    "an update with REMOVE only creates the item": [_update("REMOVE n"), _get()],
     "an update sets and removes whole attributes": [
         _put({"n": _ONE, "s": _TEXT}),
         _update("SET n = :v, t = :t REMOVE s, nothing", **_values(v=_TWO, t=_TEXT)),
         _update("REMOVE n SET s = :t", **_values(t=_TEXT)),
         _get(),
     ],
-    "an update sees the item as it was": [
+    "an update reads the item before the write": [
         _put({"a": _ONE, "b": _TWO}),
         _update("SET a = b, b = a"),
         _get(),
     ],
-    "what is there first stays": [
+    "if_not_exists keeps an existing value": [
         _update("SET a = if_not_exists(a, :v)", **_values(v=_ONE)),
         _update("SET a = if_not_exists(a, :v), b = if_not_exists(a, :v)", **_values(v=_TWO)),
     ],
@@ -177,8 +174,11 @@ EDGE_CASES: Final[Mapping[str, Sequence[Step]]] = {
         _update("SET n = n - :v, m = :v - n", **_values(v=_ONE)),
         _get(),
     ],
-    "arithmetic on nothing is refused": [_update("SET n = n + :v", **_values(v=_ONE)), _get()],
-    "arithmetic on text is refused": [
+    "arithmetic on a missing attribute is an error": [
+        _update("SET n = n + :v", **_values(v=_ONE)),
+        _get(),
+    ],
+    "arithmetic on text is an error": [
         _put({"n": _TEXT}),
         _update("SET n = n + :v", **_values(v=_ONE)),
     ],
@@ -194,21 +194,21 @@ EDGE_CASES: Final[Mapping[str, Sequence[Step]]] = {
     ],
     "an attribute cannot be set and removed": [_update("SET n = :v REMOVE n", **_values(v=_ONE))],
     "a key cannot be changed": [_update("SET message_sid = :v", **_values(v=_TEXT)), _get()],
-    "a placeholder must be given": [_put(**_if("n = :v AND s = :w", v=_ONE))],
-    "a placeholder must be used": [_put(**_if("n = :v", v=_ONE, w=_TWO))],
-    "a name must be given": [_update("SET #n = :v", **_values(v=_ONE))],
-    "a name must be used": [
+    "a missing value placeholder is an error": [_put(**_if("n = :v AND s = :w", v=_ONE))],
+    "an unused value placeholder is an error": [_put(**_if("n = :v", v=_ONE, w=_TWO))],
+    "a missing name placeholder is an error": [_update("SET #n = :v", **_values(v=_ONE))],
+    "an unused name placeholder is an error": [
         _update("SET n = :v", **_values(v=_ONE), ExpressionAttributeNames={"#n": "n"})
     ],
     "a reserved word needs a placeholder": [_update("SET status = :v", **_values(v=_TEXT))],
-    "an index key is of its type": [_put({"list_key": _ONE}), _get()],
-    "a key is of its type": [
+    "an index key of another type is an error": [_put({"list_key": _ONE}), _get()],
+    "a key of another type is an error": [
         ("put_item", {"TableName": _TABLE, "Item": {"message_sid": _ONE}}),
         ("put_item", {"TableName": _TABLE, "Item": {"n": _ONE}}),
     ],
-    "a key is never empty": [_put(sid="")],
+    "an empty key is an error": [_put(sid="")],
     "a list is read in order, page by page": [
-        *_watched("1", "3", "2", "2", "5", "4"),
+        *_listed("1", "3", "2", "2", "5", "4"),
         _query(Limit=3, **_values(watch=_LIST)),
         _query(Limit=3, ScanIndexForward=False, **_values(watch=_LIST)),
         *(
@@ -223,12 +223,12 @@ EDGE_CASES: Final[Mapping[str, Sequence[Step]]] = {
                 (True, "2", "SM3"),
                 (False, "2", "SM3"),
                 (True, "5", "SM4"),
-                (True, "2", "SM2b"),  # nobody has that any more
+                (True, "2", "SM2b"),  # an item that has left the index
             )
         ),
     ],
     "a list is read in part": [
-        *_watched("1", "3", "2", "2", "5"),
+        *_listed("1", "3", "2", "2", "5"),
         *(
             _query(f"list_at {sign} :at", Limit=3, **_values(watch=_LIST, at={"S": "2"}))
             for sign in ("=", "<", "<=", ">", ">=")
@@ -245,13 +245,13 @@ EDGE_CASES: Final[Mapping[str, Sequence[Step]]] = {
         _put({"list_at": {"S": "1"}}, sid="SM2"),
         _query(Limit=3, **_values(watch=_LIST)),
     ],
-    "what leaves the list is not found any more": [
-        *_watched("1", "2"),
+    "an item without its index key leaves the index": [
+        *_listed("1", "2"),
         _update("REMOVE watch"),
         _update("SET list_at = :v", sid="SM0", **_values(v={"S": "3"})),
         _query(Limit=3, **_values(watch=_LIST)),
     ],
-    "a whole table is read, and what fits is shown": [
+    "a scan filters the whole table": [
         _put({"n": _ONE}),
         _put({"n": _TWO}, sid="SM2"),
         _put(sid="SM3"),
@@ -268,7 +268,7 @@ EDGE_CASES: Final[Mapping[str, Sequence[Step]]] = {
             for condition in ("n IN (:v)", "n > :v")
         ),
     ],
-    "many items are read at once": [
+    "a batch reads several items": [
         _put({"n": _ONE}),
         (
             "batch_get_item",
@@ -276,11 +276,11 @@ EDGE_CASES: Final[Mapping[str, Sequence[Step]]] = {
         ),
         ("batch_get_item", {"RequestItems": {_TABLE: {"Keys": [_key(), _key()]}}}),
     ],
-    "a transaction does all of its parts": [
+    "a transaction applies all of its parts": [
         _put({"n": _ONE}, sid="SM2"),
         _put({"n": _ONE}, sid="SM3"),
         _transaction(
-            {"Put": _put({"n": _TWO}, **_unless_there())[1]},
+            {"Put": _put({"n": _TWO}, **_unless_exists())[1]},
             _part("Update", _update("SET n = n + :v", sid="SM2", **_values(v=_ONE))),
             _part("Delete", _delete(sid="SM3")),
             {
@@ -293,7 +293,7 @@ EDGE_CASES: Final[Mapping[str, Sequence[Step]]] = {
         ),
         *map(_get, ("SM1", "SM2", "SM3")),
     ],
-    "a transaction does nothing if one condition fails": [
+    "a transaction applies no part if one condition fails": [
         _put({"n": _ONE}, sid="SM2"),
         _transaction(
             _PUT,
@@ -303,15 +303,15 @@ EDGE_CASES: Final[Mapping[str, Sequence[Step]]] = {
         ),
         *map(_get, ("SM1", "SM2", "SM3")),
     ],
-    "a transaction has an item once": [
+    "an item is in a transaction once": [
         _transaction(_PUT, _part("Update", _update("SET n = :v", **_values(v=_TWO)))),
         _get(),
     ],
-    "a transaction has a hundred parts": [
+    "a transaction has at most a hundred parts": [
         _transaction(*({"Put": _put(sid=f"SM{number}")[1]} for number in range(parts)))
         for parts in (100, 101)
     ],
-    "the same transaction again does nothing": [
+    "the same transaction again has no effect": [
         _transaction(_PUT, ClientRequestToken="token-1"),
         _delete(),
         _transaction(_PUT, ClientRequestToken="token-1"),
@@ -319,12 +319,12 @@ EDGE_CASES: Final[Mapping[str, Sequence[Step]]] = {
         _transaction(_PUT, ClientRequestToken="token-2"),
         _get(),
     ],
-    "another transaction under the same token is refused": [
+    "another transaction with the same token is an error": [
         _transaction(_PUT, ClientRequestToken="token-3"),
         _transaction({"Put": _put({"n": _TWO})[1]}, ClientRequestToken="token-3"),
         _get(),
     ],
-    "a transaction that failed may be asked for again under its token": [
+    "a failed transaction may be repeated with its token": [
         _transaction({"Put": _put(**_if("attribute_exists(n)"))[1]}, ClientRequestToken="token-4"),
         _put({"n": _ONE}),
         _transaction({"Put": _put(**_if("attribute_exists(n)"))[1]}, ClientRequestToken="token-4"),

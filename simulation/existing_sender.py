@@ -1,0 +1,61 @@
+"""An existing sender: a program that sends without the stack, and sets its StatusCallback only."""
+
+import random
+from functools import partial
+from typing import Final
+
+from simulation.callers import SENDER
+from simulation.deployment import functions
+from simulation.engine import Engine
+from simulation.twilio import Twilio
+
+_BURST_RATE: Final = 0.08
+_MORE_THAN_ONE_TRANSACTION: Final = 110
+_SLOW_BURST: Final = (
+    *(240.0 * number for number in range(15)),
+    *(3600.0 + 1200.0 * number + later for number in range(6) for later in (0, 60)),
+)
+"""The times of failures that keep one incident open for an hour, and then open a series of them."""
+_FAILING: Final = ("+15555530003", "+15555530007", "+15555521610", "+15555550110")
+_FAILING_SLOWLY: Final = "+15555530007"
+
+
+class ExistingSender:
+    """Sends a message now and then; in some runs many messages that fail with the same code."""
+
+    def __init__(self, draws: random.Random, *, twilio: Twilio, engine: Engine) -> None:
+        self._draws = draws
+        self._twilio = twilio
+        self._loop = engine.loop
+        self._url = functions()["send_message"].environment["STATUS_CALLBACK_URL"]
+
+    def start(self, *, within: float, slow_burst: bool) -> None:
+        """Schedule the messages, beginning within so many seconds.
+
+        `slow_burst`: failures of one cause go on for hours.
+        """
+        for number in range(self._draws.choice((0, 0, 1))):
+            to = self._draws.choice((f"+1555999{number:04d}", "+15555530003"))
+            self._send_at(self._draws.uniform(0, within), number, to)
+        if self._draws.random() < _BURST_RATE:
+            self._start_burst(within)
+        if slow_burst:
+            for number, at in enumerate(_SLOW_BURST):
+                self._send_at(at, number, _FAILING_SLOWLY)
+
+    def _start_burst(self, within: float) -> None:
+        size = self._draws.choice((8, 12, 20, 40, _MORE_THAN_ONE_TRANSACTION))
+        to = self._draws.choice(_FAILING)
+        begins = self._draws.uniform(0, within)
+        duration = self._draws.choice((1.0, 60.0, 600.0, 3600.0))
+        for number in range(size):
+            self._send_at(begins + self._draws.uniform(0, duration), number, to)
+
+    def _send_at(self, seconds: float, number: int, to: str) -> None:
+        form = {
+            "To": to,
+            "From": SENDER,
+            "Body": f"From another program {number}",
+            "StatusCallback": f"{self._url}?order={number}#rc=5&rp=all&rt=5000",
+        }
+        self._loop.at(seconds, partial(self._twilio.create_message, form))
