@@ -6,7 +6,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from bench.stand_in import SECRET
-from delivery.twilio.callback import signature
+from delivery.twilio.signature import signature
 
 type Event = dict[str, Any]
 

@@ -14,7 +14,7 @@ from bench.benchmark import AllResults, Benchmark, Results, Run, Table, keep
 from bench.cost import ASSUMED, Figures, Workload, callback_time, memory_of, send_time
 from bench.lambda_runtime import LambdaRuntime, stand_in
 from bench.reconcile import deployed_seconds, reconcile
-from delivery.domain.messages import PENDING_KEYS
+from delivery.storage.index_keys import PENDING_KEYS
 from simulation.deployment import functions, parameter, resources
 
 _HEADER: Final = (

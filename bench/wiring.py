@@ -12,6 +12,7 @@ import requests
 from requests.adapters import BaseAdapter
 
 from delivery.domain.messages import Timings
+from delivery.storage.control import ControlStore
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
 from delivery.twilio.client import TwilioClient
@@ -85,7 +86,7 @@ def reconcile(client: Any, twilio: BaseAdapter, now: datetime) -> None:
         reconciler = Reconciler(
             twilio=TwilioClient(session, _TWILIO),
             store=message_store(client),
-            requests=request_store(client),
+            control=ControlStore(client, "ControlTable"),
             timings=TIMINGS,
             stores_body=False,
             now=lambda: now,
@@ -106,7 +107,7 @@ def rate_limiter(
     """Return the rate limiter of SendMessageFunction; `client` is both DynamoDB's and SQS's."""
     secrets: Any = _Secrets()
     return SenderRateLimiter(
-        store=RateLimitStore(client, "SendRequestsTable"),
+        store=RateLimitStore(client, "ControlTable"),
         queue=SendQueue(client, "url"),
         secrets=secrets,
         per_second=per_second,

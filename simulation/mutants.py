@@ -146,8 +146,8 @@ MUTANTS: Final = (
         "a recovery sets no notice",
         "I4",
         _LAYER,
-        "message.notice is NoticeState.SENT",
-        "message.notice is NoticeState.MUTED",
+        "state in {NoticeState.PUBLISHED, NoticeState.GROUPED}",
+        "state is NoticeState.MUTED",
     ),
     _mutant(
         "a notice is marked as published before it is published",
@@ -162,8 +162,8 @@ MUTANTS: Final = (
         "a notice is taken over while its lease holds",
         "I4",
         _NOTIFY,
-        "message.updated_at < abandoned_before",
-        "message.updated_at != abandoned_before",
+        "_claimed_at(message) < abandoned_before",
+        "_claimed_at(message) != abandoned_before",
     ),
     _mutant(
         "the sweep does nothing",
@@ -292,7 +292,7 @@ MUTANTS: Final = (
         "the recovery of a grouped message is published alone",
         "I4",
         _LAYER,
-        "NoticeState.RECOVERED if self.is_grouped else NoticeState.PUBLISHING",
+        "NoticeState.RECOVERED if is_grouped else NoticeState.PUBLISHING",
         "NoticeState.PUBLISHING",
     ),
     _mutant(
@@ -372,8 +372,8 @@ MUTANTS: Final = (
         "the claim of a request is unconditional",
         "I5",
         _LAYER,
-        '"attribute_not_exists(#request_id) OR #state = :refused"',
-        '"attribute_not_exists(#request_id) OR #state <> :refused"',
+        '"attribute_not_exists(#request_id) OR #state = :rejected"',
+        '"attribute_not_exists(#request_id) OR #state <> :rejected"',
     ),
     _mutant(
         "a request is sent although its claim may have failed",
@@ -481,14 +481,14 @@ MUTANTS: Final = (
         "no message becomes unconfirmed",
         "I7",
         _RECONCILE,
-        "not message.is_overdue(self._now(), self._lifetimes)",
+        "not message.is_overdue(self._now(), self._timings)",
         "message.starts_at",
     ),
     _mutant(
         "a stale message becomes unconfirmed after one check",
         "I7",
         _RECONCILE,
-        "not message.is_overdue(self._now(), self._lifetimes)",
+        "not message.is_overdue(self._now(), self._timings)",
         "not message.starts_at",
     ),
     # --- requests in doubt ---

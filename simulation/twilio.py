@@ -16,7 +16,7 @@ from urllib3.exceptions import (
     ProtocolError,
 )
 
-from delivery.twilio.callback import signature
+from delivery.twilio.signature import signature
 from sandbox.http_server import Request, Response
 from sandbox.twilio.accounts import Account
 from sandbox.twilio.callbacks import CallbackAttempt, CallbackResult, Failure

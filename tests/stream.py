@@ -4,7 +4,8 @@ from itertools import pairwise
 from typing import Any
 
 from delivery.domain.messages import Message, Timings
-from delivery.storage.table import as_item
+from delivery.storage.items import as_item
+from delivery.storage.messages import record_of
 from tests.builders import MESSAGE_SID, NOON, a_message, an_update
 
 type Image = dict[str, Any] | None
@@ -18,7 +19,7 @@ GONE: Image = None
 
 def image(message: Message) -> Image:
     """The item of a message."""
-    return as_item(message.as_record())
+    return as_item(record_of(message))
 
 
 def records(*images: Image) -> list[dict[str, Any]]:
@@ -45,8 +46,8 @@ def _lives() -> dict[str, tuple[list[Image], list[tuple[str, str]]]]:
     sent = a_message("queued", "sent")
     failure = an_update("undelivered", after=2, error_code=30003)
     failed = sent.apply(failure, timings)
-    telling = failed.told(NOON)
-    told = telling.told(NOON)
+    telling = failed.with_next_notice_state(NOON)
+    told = telling.with_next_notice_state(NOON)
     recovered = told.apply(an_update("delivered", after=9), timings)
     unconfirmed = sent.as_unconfirmed(NOON)
     delivered = sent.apply(an_update("delivered", after=2), timings)
@@ -62,7 +63,7 @@ def _lives() -> dict[str, tuple[list[Image], list[tuple[str, str]]]]:
         "heard of when it is delivered": ([delivered], [("pending", "delivered")]),
         "failed, and told": ([sent, failed, telling, told], [("pending", "failed")]),
         "failed, and delivered after all": (
-            [sent, failed, telling, told, recovered, recovered.told(NOON)],
+            [sent, failed, telling, told, recovered, recovered.with_next_notice_state(NOON)],
             [("pending", "failed"), ("failed", "delivered")],
         ),
         "canceled": (

@@ -8,16 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from delivery.domain.messages import (
-    FINAL_OUTCOME,
-    RANK,
-    Message,
-    MessageStatus,
-    NoticeState,
-    Outcome,
-    Source,
-)
+from delivery.domain.messages import Message, Source
+from delivery.domain.notices import NoticeState
 from delivery.domain.send_requests import RequestState
+from delivery.domain.statuses import STATUSES, Outcome
 from delivery.twilio.error_codes import Category
 from functions.query_messages.list_query import InvalidQuery, parse_list
 from functions.send_message.request import InvalidRequest, parse
@@ -214,7 +208,7 @@ def test_the_maximum_length_of_a_text_is_that_of_the_page(field: str, longest: i
 
 
 def test_every_field_of_a_message_is_on_the_page_and_no_other() -> None:
-    internal = {"status_rank", "list_key", "list_at", "notice_due"}
+    internal = {"status_rank", "list_key", "list_at", "notice_due", "notice_at"}
     known = {item.name.rstrip("_") for item in fields(Message)} | {"explanation"}
 
     listed = list(rows(section(page("api.md"), "Message")))
@@ -307,14 +301,7 @@ def test_every_status_has_its_rank_and_outcome_on_the_page() -> None:
                 for word, number in zip(words, numbers, strict=True)
             }
 
-    ours = dict.fromkeys(
-        (MessageStatus.REJECTED, MessageStatus.PRESUMED_UNSENT),
-        (RANK[MessageStatus.FAILED], Outcome.FAILED),
-    )
-    twilios = {
-        word: (rank, FINAL_OUTCOME.get(word, Outcome.PENDING)) for word, rank in RANK.items()
-    }
-    assert listed == twilios | ours
+    assert listed == {word: (it.rank, it.outcome) for word, it in STATUSES.items()}
 
 
 # --- docs/troubleshooting.md ---------------------------------------------------------------------

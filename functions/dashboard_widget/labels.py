@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from delivery.domain.messages import MessageStatus, NoticeState, Outcome
+from delivery.domain.notices import NoticeState
 from delivery.domain.send_requests import RequestState
+from delivery.domain.statuses import MessageStatus, Outcome
 
 STATUS_IN_WORDS: Final[Mapping[str, str]] = {
     MessageStatus.ACCEPTED: "Twilio took it and chooses a sender",
@@ -33,7 +34,8 @@ OUTCOME_IN_WORDS: Final[Mapping[Outcome, str]] = {
 NOTICE_IN_WORDS: Final[Mapping[NoticeState, str]] = {
     NoticeState.DUE: "about to be told",
     NoticeState.PUBLISHING: "being told right now",
-    NoticeState.SENT: "told",
+    NoticeState.PUBLISHED: "notice published",
+    NoticeState.GROUPED: "counted in a summary",
     NoticeState.MUTED: "counted only, its category is muted",
     NoticeState.WITHDRAWN: "not told, it was delivered in time",
     NoticeState.RECOVERY_DUE: "told of the failure, about to be told of the delivery",

@@ -5,10 +5,10 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Final, Self
 
-from delivery.domain.messages import Message, Outcome
+from delivery.domain.messages import Message
 from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.storage.cursor import Page
-from delivery.storage.message_lists import Count
+from delivery.storage.message_lists import Count, MessageList
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
 from delivery.text.identifiers import Kind, LookupCandidate, interpret
@@ -109,17 +109,17 @@ class Finder:
         """
         unresolved = list(islice(self._requests.unresolved(), _MAX_UNSETTLED))
         in_doubt = sum(it.state_at(now) is RequestState.IN_DOUBT for it in unresolved)
-        awaiting = self._store.count(Outcome.PENDING)
+        awaiting = self._store.lists.count(MessageList.pending())
         return Counts(
-            failed=self._store.count(Outcome.FAILED, now.date()),
-            unconfirmed=self._store.count(Outcome.UNCONFIRMED, now.date()),
+            failed=self._store.lists.count(MessageList.failed_on(now.date())),
+            unconfirmed=self._store.lists.count(MessageList.unconfirmed_on(now.date())),
             pending=awaiting,
             awaiting_long=self._awaiting_long(now) if awaiting.number <= _MAX_READ else None,
-            in_doubt=Count(number=in_doubt, is_all=len(unresolved) < _MAX_UNSETTLED),
+            in_doubt=Count(number=in_doubt, is_exact=len(unresolved) < _MAX_UNSETTLED),
         )
 
     def _awaiting_long(self, now: datetime) -> int:
-        listed = islice(self._store.every_pending(), _MAX_READ)
+        listed = islice(self._store.lists.every(MessageList.pending()), _MAX_READ)
         return sum(now - message.starts_at > _LONG for message in listed)
 
     def failures(self, today: date, start: Place | None = None) -> Failures:
@@ -136,8 +136,10 @@ class Finder:
             raise NoSuchPlace
         messages: list[Message] = []
         for _ in range(_DAYS):
-            page = self._store.messages_failed_on(
-                place.day, limit=_ROWS - len(messages), next_token=place.next_token
+            page = self._store.lists.page(
+                MessageList.failed_on(place.day),
+                limit=_ROWS - len(messages),
+                next_token=place.next_token,
             )
             messages += page.messages
             oldest_day = place.day
@@ -176,8 +178,8 @@ class Finder:
             StoreUnavailable: DynamoDB did not answer.
         """
         is_reference = meaning.kind is Kind.REFERENCE
-        listed = self._store.messages_with_reference if is_reference else self._store.messages_to
-        page = listed(meaning.value, limit=_ROWS, next_token=next_token)
+        of = (MessageList.with_reference if is_reference else MessageList.to)(meaning.value)
+        page = self._store.lists.page(of, limit=_ROWS, next_token=next_token)
         return Several(meaning=meaning, page=page)
 
     def _one(self, its_id: str) -> Message | SendRequest | None:

@@ -5,14 +5,8 @@ from datetime import datetime, timedelta
 from itertools import accumulate, pairwise
 from typing import Final
 
-from delivery.domain.messages import (
-    FINAL_OUTCOME,
-    Message,
-    MessageStatus,
-    Outcome,
-    Transition,
-    rank,
-)
+from delivery.domain.messages import Message, Transition
+from delivery.domain.statuses import STATUSES, MessageStatus, Outcome, rank
 from delivery.text.formatting import format_duration, source_of
 
 from .html import Child, Markup, element
@@ -34,9 +28,11 @@ _TONE_OF_OUTCOME: Final = {
 }
 _PHASE_AFTER: Final[Mapping[str, str]] = {
     MessageStatus.SENT: "carrier",
-    **dict.fromkeys(
-        (*FINAL_OUTCOME, MessageStatus.REJECTED, MessageStatus.PRESUMED_UNSENT), "after"
-    ),
+    **{
+        status: "after"
+        for status, known in STATUSES.items()
+        if known.outcome is not Outcome.PENDING
+    },
 }
 _PHASE_IN_WORDS: Final = {
     "twilio": "at Twilio",
@@ -151,10 +147,8 @@ def _sign(its_tone: str) -> list[Markup]:
 
 def tone(transition: Transition) -> str:
     """How good a status is, as the class of what shows it."""
-    outcome = FINAL_OUTCOME.get(transition.status)
-    if transition.status in {MessageStatus.REJECTED, MessageStatus.PRESUMED_UNSENT}:
-        outcome = Outcome.FAILED
-    return _TONE_OF_OUTCOME.get(outcome, "plain") if outcome else "plain"
+    known = STATUSES.get(transition.status)
+    return _TONE_OF_OUTCOME.get(known.outcome, "plain") if known else "plain"
 
 
 def _lines(message: Message, viewer: Viewer) -> Markup:

@@ -11,8 +11,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
-from delivery.domain.messages import Message, Outcome
+from delivery.domain.messages import Message
 from delivery.domain.send_requests import SendRequest
+from delivery.domain.statuses import Outcome
 from delivery.storage.message_lists import Count
 from delivery.text.formatting import CATEGORY_IN_WORDS, format_duration
 from delivery.text.identifiers import Kind
@@ -216,7 +217,7 @@ def _counts(viewer: Viewer, counts: Counts) -> Markup:
 
 
 def _tile(name: str, count: Count, tone: str) -> Markup:
-    number = f"{count.number:,}" + ("" if count.is_all else "+")
+    number = f"{count.number:,}" + ("" if count.is_exact else "+")
     tone = tone if count.number else "plain"
     return element("li", element("strong", number, class_=f"dw-{tone}"), element("span", name))
 

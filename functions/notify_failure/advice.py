@@ -6,7 +6,7 @@ Pure. What to do about a single failure depends on its error code: see the catal
 from collections.abc import Mapping
 from typing import Final
 
-from delivery.domain.messages import MessageStatus
+from delivery.domain.statuses import MessageStatus
 from delivery.twilio.error_codes import Category
 
 IMPACT: Final[Mapping[Category, str]] = {

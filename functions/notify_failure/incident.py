@@ -16,7 +16,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Self
 
-from delivery.domain.messages import INCIDENT_ID_PREFIX, Message, MessageStatus, Record
+from delivery.domain.messages import Message
+from delivery.domain.notices import INCIDENT_ID_PREFIX
+from delivery.domain.records import Record
+from delivery.domain.statuses import MessageStatus
 from delivery.twilio.error_codes import Category, explain
 
 from .policy import NoticePolicy

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
-from delivery.domain.messages import MessageStatus, iso
+from delivery.domain.records import iso
+from delivery.domain.statuses import MessageStatus
 from delivery.text.formatting import format_duration
 from delivery.twilio.error_codes import Explanation, explain
 

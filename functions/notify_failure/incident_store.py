@@ -14,18 +14,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from delivery.domain.messages import Message, iso
-from delivery.storage.table import (
-    Changes,
-    Conditions,
-    Item,
-    Part,
-    StoreUnavailable,
-    Table,
-    as_item,
-    as_record,
-    transact,
-)
+from delivery.domain.messages import Message
+from delivery.domain.records import iso
+from delivery.storage.expressions import Changes, Conditions
+from delivery.storage.items import Item, as_item, as_record
+from delivery.storage.messages import record_of
+from delivery.storage.table import StoreUnavailable, Table, TransactItem, transact
 
 from .incident import OPEN, Incident, IncidentKey
 
@@ -35,7 +29,7 @@ if TYPE_CHECKING:
 MAX_MESSAGES: Final = 99
 """How many messages one write can change with an incident: a transaction has a hundred parts."""
 
-# What decided on a message's part in an incident. Not `updated_at`: other facts may change.
+# What decided on a message's part in an incident.
 _DEPENDS_ON: Final = ("notice", "outcome", "error_code", "account_sid")
 
 
@@ -102,15 +96,15 @@ class IncidentStore:
             written, _ = self._incidents.put(record, conditions)
         return after if written else None
 
-    def _update(self, step: Step) -> Part:
-        after = step.after.as_record()
+    def _update(self, step: Step) -> TransactItem:
+        after = record_of(step.after)
         changes = Changes(message_sid=step.seen.message_sid)
-        for name in ("notice", "notice_id", "notice_due", "updated_at"):
+        for name in ("notice", "notice_id", "notice_due", "notice_at"):
             if name in after:
                 changes.set(name, after[name])
             else:
                 changes.remove(name)
-        seen = as_item(step.seen.as_record())
+        seen = as_item(record_of(step.seen))
         for name in _DEPENDS_ON:
             changes.require_unchanged(name, seen)
         return self._messages.as_update(changes)

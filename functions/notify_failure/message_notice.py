@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from delivery.domain.messages import Message, MessageStatus, Outcome, iso
+from delivery.domain.messages import Message
+from delivery.domain.records import iso
+from delivery.domain.statuses import MessageStatus, Outcome
 from delivery.text.formatting import format_duration, source_of
 from delivery.twilio.error_codes import Explanation, explain
 

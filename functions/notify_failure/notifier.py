@@ -12,10 +12,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from delivery.domain.messages import Message, NoticeState, Outcome, iso
+from delivery.domain.messages import Message
+from delivery.domain.notices import NoticeState
+from delivery.domain.records import iso
+from delivery.domain.statuses import Outcome
 from delivery.runtime.aws_errors import AWS_ERRORS
 from delivery.runtime.deadline import TimeLeft
-from delivery.storage.messages import MessageStore, StoreUnavailable
+from delivery.storage.messages import MessageStore
+from delivery.storage.table import StoreUnavailable
 
 from . import reports
 from .incident import Example, Incident, IncidentKey, NoticeKind, PendingNotice, incident_for
@@ -172,9 +176,9 @@ class Notifier:
         match message:
             case Message(notice=NoticeState.DUE | NoticeState.RECOVERY_DUE):
                 claim = self._messages.advance_notice
-            case Message(notice=NoticeState.PUBLISHING) if message.updated_at < abandoned_before:
+            case Message(notice=NoticeState.PUBLISHING) if _claimed_at(message) < abandoned_before:
                 claim = self._messages.take_over_notice
-            case Message(notice=NoticeState.PUBLISHING) if iso(message.updated_at) == own:
+            case Message(notice=NoticeState.PUBLISHING) if iso(_claimed_at(message)) == own:
                 claim = self._messages.take_over_notice
             case _:
                 return None
@@ -215,7 +219,7 @@ class Notifier:
     ) -> Work:
         """Store the new incident with the claim of its first failure, and publish that."""
         at = self._later_than(opener)
-        claimed = opener.told(at)
+        claimed = opener.with_next_notice_state(at)
         self._own_claims[opener.message_sid] = iso(at)
         stored = self._incidents.write(previous, incident, [Step(seen=opener, after=claimed)])
         if stored is None:
@@ -239,7 +243,7 @@ class Notifier:
         steps = [
             Step(
                 seen=message,
-                after=message.counted(
+                after=message.grouped_into(
                     incident.incident_id, self._later_than(message), muted=incident.is_muted
                 ),
             )
@@ -266,7 +270,10 @@ class Notifier:
                 for message in batch:
                     self._messages.advance_notice(message, self._later_than(message))
             else:
-                steps = [Step(seen=it, after=it.told(self._later_than(it))) for it in batch]
+                steps = [
+                    Step(seen=it, after=it.with_next_notice_state(self._later_than(it)))
+                    for it in batch
+                ]
                 if self._incidents.write(seen, seen.add_recoveries(len(batch)), steps) is None:
                     conflicts += batch
                     continue
@@ -275,7 +282,7 @@ class Notifier:
 
     def _later_than(self, message: Message) -> datetime:
         """Now, but later than any earlier claim of the message, so that no two are equal."""
-        return max(self._now(), message.updated_at + _ONE_TICK)
+        return max(self._now(), _claimed_at(message) + _ONE_TICK)
 
     # --- incidents ---
 
@@ -358,3 +365,8 @@ def _opening_reports(previous: Incident | None, stored: Incident) -> Iterator[No
 
 def _sids(messages: Iterable[Message]) -> list[str]:
     return [message.message_sid for message in messages]
+
+
+def _claimed_at(message: Message) -> datetime:
+    """Return when the message's notice became due or was last claimed."""
+    return message.notice_at or message.updated_at

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from delivery.domain.messages import Record, iso
+from delivery.domain.records import Record, iso
 
 _TIMES: Final = frozenset(
     {"claimed_at", "first_at", "last_at", "last_failure_at", "next_at", "opened_at"}

@@ -6,7 +6,8 @@ Pure. The fields hold ids, counts and reasons, never a phone number.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from delivery.domain.messages import Message, NoticeState
+from delivery.domain.messages import Message
+from delivery.domain.notices import NoticeState
 from delivery.runtime.reports import Level, Report
 
 from .incident import Incident, IncidentKey
@@ -25,7 +26,7 @@ class NoticeReport(Report):
 def step_taken(message: Message | None) -> NoticeReport:
     """A message after the step of its notice; None if another notifier took the step."""
     match message:
-        case Message(notice=NoticeState.SENT):
+        case Message(notice=NoticeState.PUBLISHED):
             return _of_message(message, metric="NoticePublished")
         case Message(notice=NoticeState.WITHDRAWN):
             return _of_message(message, metric="NoticeWithdrawn")

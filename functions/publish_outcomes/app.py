@@ -14,10 +14,11 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from delivery.domain.messages import Message, Outcome
+from delivery.domain.messages import Message
+from delivery.domain.statuses import Outcome
 from delivery.runtime import aws
 from delivery.runtime.reports import Level, Report, log_and_count
-from delivery.storage.table import as_record
+from delivery.storage.items import as_record
 
 from .event_bus import EventBus
 from .outcome_event import OutcomeChange

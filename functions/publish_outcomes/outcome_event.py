@@ -8,7 +8,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from delivery.domain.messages import Message, Outcome, iso
+from delivery.domain.messages import Message
+from delivery.domain.records import iso
+from delivery.domain.statuses import Outcome
 from delivery.text.formatting import mask_number
 from delivery.twilio.error_codes import explain
 

@@ -16,8 +16,10 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from delivery.domain.messages import Message, Outcome, Record
+from delivery.domain.messages import Message
+from delivery.domain.records import Record
 from delivery.domain.send_requests import RequestState, SendRequest
+from delivery.domain.statuses import Outcome
 from delivery.runtime import aws
 from delivery.runtime.deadline import TimeLeft, time_left_of
 from delivery.runtime.http_event import HttpEvent, path_parameter_of, query_of
@@ -28,8 +30,11 @@ from delivery.runtime.responses import (
     json_response,
     problem_response,
 )
-from delivery.storage.messages import MessageStore, StoreUnavailable, TokenInvalid
+from delivery.storage.cursor import TokenInvalid
+from delivery.storage.message_lists import MessageList
+from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
+from delivery.storage.table import StoreUnavailable
 from delivery.text.identifiers import normalize_message_id
 from delivery.twilio.error_codes import explain
 
@@ -102,9 +107,9 @@ def show_summary(raw_query: str, time_left: TimeLeft) -> Response:
     except InvalidQuery as invalid:
         return bad_request(invalid.problems)
     lists = Lists(
-        failed=store.every_failed_on(day),
-        unconfirmed=store.every_unconfirmed_on(day),
-        pending=store.every_pending(),
+        failed=store.lists.every(MessageList.failed_on(day)),
+        unconfirmed=store.lists.every(MessageList.unconfirmed_on(day)),
+        pending=store.lists.every(MessageList.pending()),
         unresolved=requests.unresolved(),
     )
     bounds = Bounds(most=MAX_COUNTED, out_of_time=lambda: time_left() < ANSWERS_WITHIN_SECONDS)

@@ -10,7 +10,9 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from delivery.runtime.responses import Problem
-from delivery.storage.messages import MessageStore, Page
+from delivery.storage.cursor import Page
+from delivery.storage.message_lists import MessageList
+from delivery.storage.messages import MessageStore
 from delivery.text.identifiers import InvalidAddress, normalize_recipient
 
 _USUAL_LIMIT: Final = 20
@@ -40,28 +42,25 @@ class Question:
     next_token: str | None = None
 
     def ask(self, store: MessageStore) -> Page:
-        """The part of the list that is asked for.
+        """Return the requested page of the list.
 
         Raises:
-            TokenInvalid: the token is of another question.
-            StoreUnavailable: DynamoDB did not answer.
+            TokenInvalid: the token belongs to another list.
         """
-        limit, token = self.limit, self.next_token
+        return store.lists.page(self._list(), limit=self.limit, next_token=self.next_token)
+
+    def _list(self) -> MessageList:
         match self.about:
             case "to":
-                return store.messages_to(self.value, limit=limit, next_token=token)
+                return MessageList.to(self.value)
             case "reference":
-                return store.messages_with_reference(self.value, limit=limit, next_token=token)
+                return MessageList.with_reference(self.value)
             case "failed_on":
-                return store.messages_failed_on(
-                    date.fromisoformat(self.value), limit=limit, next_token=token
-                )
+                return MessageList.failed_on(date.fromisoformat(self.value))
             case "unconfirmed_on":
-                return store.messages_unconfirmed_on(
-                    date.fromisoformat(self.value), limit=limit, next_token=token
-                )
+                return MessageList.unconfirmed_on(date.fromisoformat(self.value))
             case _:
-                return store.messages_pending(limit=limit, next_token=token)
+                return MessageList.pending()
 
 
 def parse_list(raw_query: str) -> Question:

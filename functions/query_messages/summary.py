@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from delivery.domain.messages import Message, Record, iso
+from delivery.domain.messages import Message
+from delivery.domain.records import Record, iso
 from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.twilio.error_codes import Explanation, explain
 

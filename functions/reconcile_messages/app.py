@@ -21,8 +21,10 @@ from delivery.domain.messages import Timings
 from delivery.metrics import CountedByFacts, count_apart
 from delivery.runtime import aws
 from delivery.runtime.deadline import TimeLeft, time_left_of
-from delivery.storage.messages import MessageStore, StoreUnavailable
+from delivery.storage.control import ControlStore
+from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
+from delivery.storage.table import StoreUnavailable
 from delivery.twilio.client import TwilioClient
 from delivery.twilio.credentials import SecretError, TwilioSecrets
 
@@ -65,6 +67,7 @@ twilio = TwilioClient(requests.Session(), os.environ["TWILIO_API_BASE_URL"])
 dynamodb = aws.client("dynamodb", config=BRIEF)
 store = MessageStore(dynamodb, os.environ["MESSAGES_TABLE"], TIMINGS)
 request_store = SendRequestStore(dynamodb, os.environ["SEND_REQUESTS_TABLE"])
+control = ControlStore(dynamodb, os.environ["CONTROL_TABLE"])
 
 
 def reconcile(time_left: TimeLeft) -> None:
@@ -82,7 +85,7 @@ def reconcile(time_left: TimeLeft) -> None:
     reconciler = Reconciler(
         twilio=twilio,
         store=store,
-        requests=request_store,
+        control=control,
         timings=TIMINGS,
         stores_body=STORE_MESSAGE_BODY,
         now=now,

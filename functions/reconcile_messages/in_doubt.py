@@ -17,11 +17,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from delivery.domain.messages import Effect, Message, MessageStatus, Source, StatusUpdate
+from delivery.domain.messages import Effect, Message, Source, StatusUpdate
 from delivery.domain.send_requests import RequestState, SendRequest, body_digest
+from delivery.domain.statuses import MessageStatus
 from delivery.runtime.deadline import TimeLeft
-from delivery.storage.messages import MessageStore, Recorded, StoreUnavailable
+from delivery.storage.messages import MessageStore, Recorded
 from delivery.storage.send_requests import SendRequestStore
+from delivery.storage.table import StoreUnavailable
 from delivery.twilio.client import (
     RESERVED_SECONDS,
     MessageResource,

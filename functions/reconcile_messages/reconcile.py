@@ -10,10 +10,12 @@ from datetime import date, datetime, timedelta
 from itertools import batched, count
 from typing import Final
 
-from delivery.domain.messages import Effect, Message, Outcome, Timings
+from delivery.domain.messages import Effect, Message, Timings
+from delivery.domain.statuses import Outcome
 from delivery.runtime.deadline import TimeLeft
-from delivery.storage.messages import MessageStore, StoreUnavailable
-from delivery.storage.send_requests import SendRequestStore
+from delivery.storage.control import ControlStore
+from delivery.storage.messages import MessageStore
+from delivery.storage.table import StoreUnavailable
 from delivery.twilio.client import (
     RESERVED_SECONDS,
     MessageResource,
@@ -52,15 +54,15 @@ class Reconciler:
         *,
         twilio: TwilioClient,
         store: MessageStore,
-        requests: SendRequestStore,
+        control: ControlStore,
         timings: Timings,
         stores_body: bool,
         now: Callable[[], datetime],
     ) -> None:
         self._twilio = twilio
         self._store = store
-        self._requests = requests
-        self._lifetimes = timings
+        self._control = control
+        self._timings = timings
         self._stores_body = stores_body
         self._now = now
 
@@ -222,7 +224,7 @@ class Reconciler:
                 )
         if message.outcome is not Outcome.PENDING:
             return
-        if not message.is_overdue(self._now(), self._lifetimes):
+        if not message.is_overdue(self._now(), self._timings):
             self._ask_later(message)
             return
         ended = self._store.record_unconfirmed(message, self._now())
@@ -231,20 +233,20 @@ class Reconciler:
             yield Finding(what=What.UNCONFIRMED, facts=facts)
 
     def _ask_later(self, message: Message) -> None:
-        self._store.schedule_check(message, message.next_check_at(self._now(), self._lifetimes))
+        self._store.schedule_check(message, message.next_check_at(self._now(), self._timings))
 
     def _discover(self, credentials: ApiCredentials, time_left: TimeLeft) -> Iterator[Finding]:
         """Read each day that is over since the last one; at first, the last one that is.
 
         A day counts as over when even its last message could be asked about: the list lags.
         """
-        over = (self._now() - self._lifetimes.reconcile_after).date() - _A_DAY
-        read = self._requests.day_read(credentials.account_sid) or over - _A_DAY
+        over = (self._now() - self._timings.reconcile_after).date() - _A_DAY
+        read = self._control.imported_day(credentials.account_sid) or over - _A_DAY
         while read < over:
             read += _A_DAY
             for page in self._twilio.list_messages(credentials, sent_on=read, time_left=time_left):
                 yield from self._record_unknown(page, credentials.account_sid, time_left)
-            self._requests.remember_day_read(credentials.account_sid, read)
+            self._control.save_imported_day(credentials.account_sid, read)
 
     def _record_unknown(
         self, page: Sequence[MessageResource], account_sid: str, time_left: TimeLeft

@@ -25,8 +25,9 @@ from delivery.runtime.deadline import TimeLeft, time_left_of
 from delivery.runtime.http_event import HttpEvent, body_of, header_of, path_parameter_of
 from delivery.runtime.responses import Response, problem_response
 from delivery.storage.callback_queue import CallbackQueue
-from delivery.storage.messages import MessageStore, StoreUnavailable
+from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
+from delivery.storage.table import StoreUnavailable
 from delivery.twilio.client import TwilioClient
 from delivery.twilio.credentials import SecretError, TwilioSecrets
 
@@ -88,7 +89,7 @@ send_queue = SendQueue(sqs, os.environ["SEND_QUEUE_URL"])
 queuer = RequestQueuer(secrets=secrets, queue=send_queue, now=now)
 pacer = (
     SenderRateLimiter(
-        store=RateLimitStore(dynamodb, os.environ["SEND_REQUESTS_TABLE"]),
+        store=RateLimitStore(dynamodb, os.environ["CONTROL_TABLE"]),
         queue=send_queue,
         secrets=secrets,
         per_second=SENDER_SEGMENTS_PER_SECOND,

@@ -1,8 +1,7 @@
-"""The pace of each sender, shared by all who send for it: one item of the SendRequestsTable each.
+"""The rate limit of each sender, shared by all who send for it: one item of the ControlTable each.
 
-It is in that table because it has neither a stream nor lists of all its items. No other sender's
-messages touch the item, so it carries what a key of DynamoDB carries: 1,000 writes a second, of
-which a batch of messages needs one, or three where they have to wait.
+No other sender's messages touch the item, so it carries what a key of DynamoDB carries: 1,000
+writes a second, of which a batch of messages needs one, or three where they have to wait.
 
 Errors: StoreUnavailable, as `delivery.storage.table` has it.
 """
@@ -10,7 +9,9 @@ Errors: StoreUnavailable, as `delivery.storage.table` has it.
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from delivery.storage.table import Changes, Item, StoreUnavailable, Table, as_record
+from delivery.storage.expressions import Changes
+from delivery.storage.items import Item, as_record
+from delivery.storage.table import StoreUnavailable, Table
 
 from .rate_limit import BURST, RateLimit, Reservation
 
@@ -26,7 +27,7 @@ class RateLimitStore:
 
     Args:
         client: a low-level DynamoDB client, its time-outs and retries set.
-        table_name: the SendRequestsTable.
+        table_name: the ControlTable.
     """
 
     def __init__(self, client: "DynamoDBClient", table_name: str) -> None:
@@ -86,7 +87,7 @@ class RateLimitStore:
 
 
 def _changes(sender: str, now: int) -> Changes:
-    changes = Changes(request_id=f"pace#{sender}")
+    changes = Changes(name=f"rate#{sender}")
     changes.set("expires_at", (now + _KEPT_FOR) // 1000)
     return changes
 

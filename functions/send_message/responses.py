@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final, assert_never
 
-from delivery.domain.messages import Record
+from delivery.domain.records import Record
 from delivery.domain.send_requests import RequestState
 from delivery.runtime.responses import Response, bad_request, json_response, problem_response
 from delivery.twilio.error_codes import explain

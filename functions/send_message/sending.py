@@ -9,12 +9,14 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Final
 
-from delivery.domain.messages import Message, MessageStatus, Source, StatusUpdate, Timings
+from delivery.domain.messages import Message, Source, StatusUpdate, Timings
 from delivery.domain.send_requests import RequestState, SendRequest, body_digest, content_digest
+from delivery.domain.statuses import MessageStatus
 from delivery.runtime.deadline import TimeLeft
 from delivery.storage.callback_queue import CallbackQueue, QueueUnavailable
-from delivery.storage.messages import MessageStore, Recorded, StoreUnavailable
+from delivery.storage.messages import MessageStore, Recorded
 from delivery.storage.send_requests import SendRequestStore
+from delivery.storage.table import StoreUnavailable
 from delivery.twilio.client import (
     NEEDED_SECONDS,
     CredentialsRefused,
@@ -95,7 +97,7 @@ class MessageSender:
         self._store = store
         self._requests = requests
         self._backlog = backlog
-        self._lifetimes = timings
+        self._timings = timings
         self._requests_kept_for = requests_kept_for
         self._status_callback_url = status_callback_url
         self._stores_body = stores_body
@@ -329,9 +331,9 @@ class MessageSender:
             recorded = self._store.record(update)
         except StoreUnavailable:
             message = (
-                known.apply(update, self._lifetimes)
+                known.apply(update, self._timings)
                 if known
-                else Message.from_first_update(update, self._lifetimes)
+                else Message.from_first_update(update, self._timings)
             )
         else:
             return Accepted(message=recorded.message, recorded=recorded)

@@ -23,18 +23,17 @@ from delivery.runtime import aws
 from delivery.runtime.http_event import HttpEvent, body_of, header_of, query_of
 from delivery.runtime.responses import Response, problem_response
 from delivery.storage.callback_queue import CallbackQueue, QueueUnavailable, UpdateUnreadable
-from delivery.storage.messages import MessageStore, Recorded, StoreUnavailable
+from delivery.storage.messages import MessageStore, Recorded
+from delivery.storage.table import StoreUnavailable
 from delivery.twilio.callback import (
     MAX_BODY_BYTES,
     ParameterMissing,
-    SignatureFault,
-    SignatureInvalid,
     account_of,
     parse_form,
     status_update,
-    verify,
 )
 from delivery.twilio.credentials import SecretInvalid, SecretUnavailable, TwilioSecrets
+from delivery.twilio.signature import SignatureFault, SignatureInvalid, verify
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse

@@ -11,8 +11,8 @@ from datetime import datetime
 from math import ceil
 from typing import Final
 
-from delivery.domain.messages import Outcome
 from delivery.domain.send_requests import RequestState
+from delivery.domain.statuses import Outcome
 from delivery.text.formatting import CATEGORY_IN_WORDS
 from delivery.twilio.error_codes import Category, explain
 from sandbox.aws.account import Record

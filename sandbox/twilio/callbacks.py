@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Self
 from urllib.parse import urlencode, urljoin, urlsplit
 
-from delivery.twilio.callback import signature
+from delivery.twilio.signature import signature
 from sandbox.twilio.overrides import ConnectionOverrides, RetryPolicy
 from sandbox.twilio.resource import API_VERSION, Message
 from sandbox.twilio.scenarios import Step

@@ -87,9 +87,9 @@ class _Notices:
         fits = {
             (None, False): nothing and not failed and not _had_outcome_failed(message),
             ("withdrawn", False): nothing and not failed,
-            ("sent", False): bool(failures) and not recoveries and failed,
+            ("published", False): bool(failures) and not recoveries and failed,
             ("recovered", False): bool(recoveries) and not failed,
-            ("sent", True): nothing and failed,
+            ("grouped", True): nothing and failed,
             ("recovered", True): nothing and not failed,
             ("muted", True): nothing and ever_failed(message),
         }

@@ -58,6 +58,7 @@ ENVIRONMENT = {
     "POWERTOOLS_METRICS_NAMESPACE": "Delivery",
     "MESSAGES_TABLE": "MessagesTable",
     "SEND_REQUESTS_TABLE": "SendRequestsTable",
+    "CONTROL_TABLE": "ControlTable",
     "INCIDENTS_TABLE": "IncidentsTable",
     "IDEMPOTENCY_KEY_RETENTION_DAYS": "30",
     "CALLBACK_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/123456789012/callbacks",
@@ -134,6 +135,12 @@ def store(dynamodb: DynamoDBClient, messages_table: str) -> MessageStore:
 def requests_table(dynamodb: DynamoDBClient) -> str:
     """The same for the requests to send."""
     return _made_again(dynamodb, "SendRequestsTable", ENVIRONMENT["SEND_REQUESTS_TABLE"])
+
+
+@pytest.fixture
+def control_table(dynamodb: DynamoDBClient) -> str:
+    """The table of the rate limiter's slots and of imported days."""
+    return _made_again(dynamodb, "ControlTable", ENVIRONMENT["CONTROL_TABLE"])
 
 
 @pytest.fixture
@@ -233,6 +240,7 @@ def server() -> Iterator[ScriptedTwilio]:
 def install(
     messages_table: str,
     requests_table: str,
+    control_table: str,
     callback_queue: str,
     send_queue: str,
     queue_line: Line,
@@ -246,6 +254,7 @@ def install(
     from functions.send_message import app, sending  # noqa: PLC0415 -- its clients need moto first
 
     assert messages_table
+    assert control_table
     assert twilio_secret
     with requests.Session() as session:
 
@@ -306,6 +315,7 @@ def world(
     reconcile_messages: ModuleType,  # before capsys: its logger keeps the stream that it finds
     messages_table: str,
     requests_table: str,
+    control_table: str,
     dynamodb: DynamoDBClient,
     secrets_manager: SecretsManagerClient,
     monkeypatch: pytest.MonkeyPatch,
@@ -316,6 +326,7 @@ def world(
     app = reconcile_messages
     assert messages_table
     assert requests_table
+    assert control_table
     secret = {
         "account_sid": virtual_twilio.ACCOUNT_SID,
         "auth_token": virtual_twilio.AUTH_TOKEN,

@@ -7,7 +7,8 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from delivery.domain.messages import INCIDENT_ID_PREFIX, Message, NoticeState
+from delivery.domain.messages import Message
+from delivery.domain.notices import INCIDENT_ID_PREFIX, NoticeState
 from delivery.storage.messages import MessageStore
 from tests.builders import ACCOUNT_SID, NOON, an_update
 from tests.made_once import shared_client

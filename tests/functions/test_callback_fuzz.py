@@ -19,8 +19,9 @@ from moto import mock_aws
 
 from delivery.storage.callback_queue import CallbackQueue
 from delivery.storage.messages import MessageStore
-from delivery.twilio.callback import parse_form, signature
+from delivery.twilio.callback import parse_form
 from delivery.twilio.credentials import TwilioSecrets
+from delivery.twilio.signature import signature
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.cloudformation import create_table
 from tests.made_once import shared_client

@@ -13,10 +13,14 @@ import requests
 from botocore.exceptions import ConnectTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.domain.messages import Effect, NoticeState, Outcome, Source, StatusUpdate, Timings
+from delivery.domain.messages import Effect, Source, StatusUpdate, Timings
+from delivery.domain.notices import NoticeState
 from delivery.domain.send_requests import RequestState, SendRequest
-from delivery.storage.messages import MessageStore, StoreUnavailable
+from delivery.domain.statuses import Outcome
+from delivery.storage.message_lists import MessageList
+from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
+from delivery.storage.table import StoreUnavailable
 from delivery.twilio.client import TwilioClient
 from delivery.twilio.credentials import Account, TwilioSecret
 from delivery_cli.commands.erase.eraser import Eraser, TwilioAccounts, addresses_of
@@ -140,7 +144,10 @@ class World:
 
 
 @pytest.fixture
-def world(dynamodb: DynamoDBClient, messages_table: str, requests_table: str) -> Iterator[World]:
+def world(
+    dynamodb: DynamoDBClient, messages_table: str, requests_table: str, control_table: str
+) -> Iterator[World]:
+    assert control_table
     assert messages_table
     assert requests_table
     with requests.Session() as session:
@@ -166,9 +173,9 @@ def test_a_tombstone_holds_only_the_sid_and_two_times(
     assert store.get(MESSAGE_SID) is None
     assert list(store.get_many([MESSAGE_SID])) == []
     assert erased.to
-    assert store.messages_to(erased.to, limit=9).messages == ()
-    assert store.messages_with_reference("order-1", limit=9).messages == ()
-    assert store.messages_pending(limit=9).messages == ()
+    assert store.lists.page(MessageList.to(erased.to), limit=9).messages == ()
+    assert store.lists.page(MessageList.with_reference("order-1"), limit=9).messages == ()
+    assert store.lists.page(MessageList.pending(), limit=9).messages == ()
     assert list(store.stale_messages(NOON + timedelta(days=9))) == []
     assert list(store.notices_due(NOON + timedelta(days=9))) == []
 
@@ -561,7 +568,7 @@ def test_an_erased_request_keeps_only_its_used_key(world: World, state: RequestS
     assert (request.state, request.content_digest) == (state, before.content_digest)
     assert request.expires_at == before.expires_at
     assert (request.to, request.from_, request.body_digest) == ("", None, None)
-    assert (request.reference, request.context, request.unresolved) == (None, {}, None)
+    assert (request.reference, request.context, request.is_unresolved) == (None, {}, False)
     for word in (TO, SENDER, "order-1", "shop", "b" * 64):
         assert word not in world.everything()
 
@@ -695,5 +702,5 @@ def test_reconciling_restores_nothing_that_twilio_still_has(
     assert any(it.startswith("GET Messages.json") for it in world.wire.asked)
     assert TO not in world.everything()
     assert list(world.store.notices_due(world.virtual.now)) == []
-    assert world.store.messages_failed_on(date(2026, 11, 25), limit=9).messages == ()
+    assert world.store.lists.page(MessageList.failed_on(date(2026, 11, 25)), limit=9).messages == ()
     assert NoticeState.DUE not in world.everything()

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
-from delivery.domain.messages import NoticeState, Outcome, Source, StatusUpdate
+from delivery.domain.messages import Source, StatusUpdate
+from delivery.domain.notices import NoticeState
 from delivery.domain.send_requests import RequestState
+from delivery.domain.statuses import Outcome
+from delivery.storage.index_keys import list_key_of
 from delivery.twilio import client as delivery_twilio
 from tests.embedded_metrics import data_points, total
 from tests.functions.reconciler import (
@@ -41,7 +44,7 @@ def test_a_callback_that_carries_the_requests_id_settles_it_as_sent(
 
     request = world.request()
     assert (request.state, request.message_sid) == (RequestState.SENT, sid)
-    assert request.unresolved is None
+    assert not request.is_unresolved
     assert request.expires_at == int((world.twilio.now + timedelta(days=30)).timestamp())
     assert world.asked == []
     assert counted() == {"InDoubtResolved": 1}
@@ -88,7 +91,7 @@ def test_a_message_of_which_only_its_request_knows_is_brought_in(
     assert (message.status, message.request_id) == ("delivered", REQUEST_ID)
     assert (message.reference, message.context) == ("order-1", {"shop": "7"})
     assert world.asked == [f"{sid}.json"]
-    assert (world.request().state, world.request().unresolved) == (RequestState.SENT, None)
+    assert (world.request().state, world.request().is_unresolved) == (RequestState.SENT, False)
     assert counted() == {"MessageReconciled": 1}
 
 
@@ -102,7 +105,7 @@ def test_a_message_that_was_taken_in_meanwhile_needs_no_question(
     world.run()
 
     assert world.message(sid).reference == "order-1"
-    assert (world.request().state, world.request().unresolved) == (RequestState.SENT, None)
+    assert (world.request().state, world.request().is_unresolved) == (RequestState.SENT, False)
     assert world.asked == []
     assert counted() == {}
 
@@ -120,7 +123,7 @@ def test_a_message_that_cannot_be_brought_in_yet_is_still_nobody_elses(
 
     assert world.request(OTHER_REQUEST_ID).state is RequestState.PRESUMED_UNSENT
     assert world.store.get(sid) is None
-    assert world.request().unresolved is not None
+    assert world.request().is_unresolved
     assert counted() == {"ReconcileError": 1, "InDoubtPresumedUnsent": 1}
 
 
@@ -131,7 +134,7 @@ def test_a_message_that_twilio_does_not_have_is_not_asked_for_for_ever(world: Wo
 
     world.run()
 
-    assert (world.request().state, world.request().unresolved) == (RequestState.SENT, None)
+    assert (world.request().state, world.request().is_unresolved) == (RequestState.SENT, False)
 
 
 def test_a_request_whose_function_may_still_be_at_work_is_left_alone(world: World) -> None:
@@ -261,7 +264,7 @@ def test_two_messages_that_look_alike_are_never_guessed_between(
     world.run()
 
     assert world.request().state_at(world.twilio.now) is RequestState.IN_DOUBT
-    assert world.request().unresolved
+    assert world.request().is_unresolved
     assert [world.store.get(sid) for sid in (*sids, REQUEST_ID)] == [None] * 3
     assert counted() == {"InDoubtAmbiguous": 1}
     (line,) = (json.loads(it) for it in log_output.getvalue().splitlines())
@@ -425,7 +428,7 @@ def test_without_evidence_a_request_is_told_as_probably_not_sent(
 
     request, message = world.request(), world.message(REQUEST_ID)
     assert request.state is RequestState.PRESUMED_UNSENT
-    assert request.unresolved
+    assert request.is_unresolved
     assert (message.status, message.outcome, message.notice) == (
         "presumed_unsent",
         Outcome.FAILED,
@@ -473,9 +476,9 @@ def test_a_callback_that_comes_late_still_turns_it_into_sent(
 
     request, message = world.request(), world.message(REQUEST_ID)
     assert (request.state, request.message_sid) == (RequestState.SENT, sid)
-    assert request.unresolved is None
+    assert not request.is_unresolved
     assert (message.status, message.outcome) == ("sent", Outcome.PENDING)
-    assert (message.list_key, message.list_at, message.final_at) == (None, None, None)
+    assert (list_key_of(message), message.list_at, message.final_at) == (None, None, None)
     assert [it.status for it in message.transitions] == ["presumed_unsent", "sent"]
     if message.notice is not notice:  # the notifier's step
         world.store.advance_notice(message, world.twilio.now)
@@ -505,12 +508,12 @@ def test_a_request_that_was_not_found_is_waited_for_as_long_as_a_message(world: 
 
     world.pass_by(hours=71.7)
     world.run()
-    waited_for = world.request().unresolved
+    waited_for = world.request().is_unresolved
     world.pass_by(hours=0.3)
     world.run()
 
     assert waited_for
-    assert world.request().unresolved is None
+    assert not world.request().is_unresolved
     assert world.request().state is RequestState.PRESUMED_UNSENT
     assert world.message(REQUEST_ID).outcome is Outcome.FAILED
 
@@ -581,9 +584,9 @@ def test_a_request_of_an_account_that_is_gone_ends_as_well(world: World) -> None
 def test_rivals_never_leave_one_of_them_alone_with_a_message(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("delivery.storage.messages.PENDING_KEYS", ())  # the others are empty
+    monkeypatch.setattr("delivery.storage.index_keys.PENDING_KEYS", ())  # the others are empty
     monkeypatch.setattr(
-        "delivery.storage.send_requests.UNRESOLVED_KEYS", ("unresolved#a", "unresolved#b")
+        "delivery.storage.index_keys.UNRESOLVED_KEYS", ("unresolved#a", "unresolved#b")
     )
     world.claim()
     world.pass_by(seconds=20)
@@ -597,5 +600,5 @@ def test_rivals_never_leave_one_of_them_alone_with_a_message(
 
     for request_id in (REQUEST_ID, OTHER_REQUEST_ID):
         assert world.request(request_id).state is RequestState.PRESUMED_UNSENT
-        assert world.request(request_id).unresolved is None
+        assert not world.request(request_id).is_unresolved
     assert world.store.get(sid) is None

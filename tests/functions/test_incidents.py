@@ -10,8 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.domain.messages import NoticeState
-from delivery.storage.messages import StoreUnavailable
+from delivery.domain.notices import NoticeState
+from delivery.storage.table import StoreUnavailable
 from tests.embedded_metrics import data_points, total
 from tests.functions.interleaving import Writer, every_interleaving
 from tests.functions.notifier import NotifierRig
@@ -33,11 +33,11 @@ def test_the_first_failure_is_published_alone_and_further_ones_are_counted(
 
     assert notifier.published() == [("opening", "1-1")]
     assert notifier.message(first).notice_id == f"{first}:failure"
-    assert notifier.notice_of(first) is NoticeState.SENT
+    assert notifier.notice_of(first) is NoticeState.PUBLISHED
     incident = notifier.incident()
     assert (incident.counted, incident.published) == (3, 1)
     assert {(it.notice, it.notice_id) for it in map(notifier.message, others)} == {
-        (NoticeState.SENT, incident.incident_id)
+        (NoticeState.GROUPED, incident.incident_id)
     }
     assert notifier.facts()[0]["incident_id"] == incident.incident_id
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
+from functools import partial
 from itertools import batched
 from random import Random
 from typing import Any, cast
@@ -9,10 +10,11 @@ from typing import Any, cast
 import pytest
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.domain.messages import Outcome, StatusUpdate, Timings
-from delivery.storage.message_lists import Count
-from delivery.storage.messages import MessageStore, Page, TokenInvalid
-from delivery.storage.table import as_item
+from delivery.domain.messages import StatusUpdate, Timings
+from delivery.storage.cursor import Page, TokenInvalid
+from delivery.storage.items import as_item
+from delivery.storage.message_lists import Count, MessageList
+from delivery.storage.messages import MessageStore, record_of
 from tests.builders import NOON, a_message, an_update
 
 TIMINGS = Timings()
@@ -29,7 +31,7 @@ def fill(dynamodb: DynamoDBClient, messages_table: str) -> Fill:
 
     def put(updates: Iterable[StatusUpdate]) -> None:
         for some in batched(updates, 25, strict=False):
-            items = [as_item(a_message(update).as_record()) for update in some]
+            items = [as_item(record_of(a_message(update))) for update in some]
             puts: Any = [{"PutRequest": {"Item": item}} for item in items]
             dynamodb.batch_write_item(RequestItems={messages_table: puts})
 
@@ -77,9 +79,9 @@ def test_no_message_is_on_two_pages_and_none_is_left_out_whatever_has_the_same_t
         sid(number) for number, _ in sorted(numbers, key=lambda it: (it[1], it[0]), reverse=True)
     ]
     asked: list[Ask] = [
-        lambda **page: store.messages_to(TO, **page),
-        lambda **page: store.messages_with_reference("r", **page),
-        lambda **page: store.messages_failed_on(TODAY, **page),
+        lambda **page: store.lists.page(MessageList.to(TO), **page),
+        lambda **page: store.lists.page(MessageList.with_reference("r"), **page),
+        lambda **page: store.lists.page(MessageList.failed_on(TODAY), **page),
     ]
 
     for ask in asked:
@@ -96,7 +98,9 @@ def test_what_is_awaited_is_listed_by_when_it_is_asked_about(
     )
     expected = [sid(number) for number, _ in sorted(numbers, key=lambda it: (it[1], it[0]))]
 
-    assert [it for page in pages(store.messages_pending, limit) for it in page] == expected
+    assert [
+        it for page in pages(partial(store.lists.page, MessageList.pending()), limit) for it in page
+    ] == expected
 
 
 def test_what_was_given_up_is_listed_by_its_day(store: MessageStore) -> None:
@@ -105,7 +109,10 @@ def test_what_was_given_up_is_listed_by_its_day(store: MessageStore) -> None:
         store.record_unconfirmed(message, NOON + timedelta(hours=hours))
 
     listed = [
-        [it.message_sid for it in store.messages_unconfirmed_on(day, limit=10).messages]
+        [
+            it.message_sid
+            for it in store.lists.page(MessageList.unconfirmed_on(day), limit=10).messages
+        ]
         for day in (TODAY + timedelta(days=days) for days in range(4))
     ]
 
@@ -115,9 +122,9 @@ def test_what_was_given_up_is_listed_by_its_day(store: MessageStore) -> None:
 def test_the_last_page_has_no_token_however_full_it_is(store: MessageStore, fill: Fill) -> None:
     fill(failure(number) for number in range(4))
 
-    first = store.messages_failed_on(TODAY, limit=2)
+    first = store.lists.page(MessageList.failed_on(TODAY), limit=2)
     assert first.next_token
-    last = store.messages_failed_on(TODAY, limit=2, next_token=first.next_token)
+    last = store.lists.page(MessageList.failed_on(TODAY), limit=2, next_token=first.next_token)
 
     assert (len(last.messages), last.next_token) == (2, None)
 
@@ -125,18 +132,18 @@ def test_the_last_page_has_no_token_however_full_it_is(store: MessageStore, fill
 def test_a_list_of_nothing_is_an_empty_page(store: MessageStore) -> None:
     empty = Page(messages=())
 
-    assert store.messages_to(TO, limit=20) == empty
-    assert store.messages_with_reference("none", limit=20) == empty
-    assert store.messages_failed_on(TODAY, limit=20) == empty
-    assert store.messages_unconfirmed_on(TODAY, limit=20) == empty
-    assert store.messages_pending(limit=20) == empty
+    assert store.lists.page(MessageList.to(TO), limit=20) == empty
+    assert store.lists.page(MessageList.with_reference("none"), limit=20) == empty
+    assert store.lists.page(MessageList.failed_on(TODAY), limit=20) == empty
+    assert store.lists.page(MessageList.unconfirmed_on(TODAY), limit=20) == empty
+    assert store.lists.page(MessageList.pending(), limit=20) == empty
 
 
 def test_a_page_may_be_longer_than_the_one_before(store: MessageStore, fill: Fill) -> None:
     fill(failure(number, after=number // 10) for number in range(30))
 
-    first = store.messages_to(TO, limit=5)
-    rest = store.messages_to(TO, limit=100, next_token=first.next_token)
+    first = store.lists.page(MessageList.to(TO), limit=5)
+    rest = store.lists.page(MessageList.to(TO), limit=100, next_token=first.next_token)
 
     sids = [message.message_sid for message in (*first.messages, *rest.messages)]
     assert sids == [sid(number) for number in reversed(range(30))]
@@ -144,10 +151,10 @@ def test_a_page_may_be_longer_than_the_one_before(store: MessageStore, fill: Fil
 
 def test_what_comes_meanwhile_moves_no_page(store: MessageStore, fill: Fill) -> None:
     fill(failure(number, after=number) for number in range(10))
-    first = store.messages_to(TO, limit=5)
+    first = store.lists.page(MessageList.to(TO), limit=5)
     fill([failure(10, after=10), failure(11, after=4.5)])
 
-    rest = store.messages_to(TO, limit=100, next_token=first.next_token)
+    rest = store.lists.page(MessageList.to(TO), limit=100, next_token=first.next_token)
 
     assert [message.message_sid for message in rest.messages] == [
         sid(number) for number in (11, 4, 3, 2, 1, 0)
@@ -194,7 +201,7 @@ def test_a_message_that_recovered_is_not_listed_though_the_index_lags_and_the_pa
     for number in range(10, 20):
         store.record(an_update("delivered", after=100, message_sid=sid(number)))
 
-    page = lagging.messages_failed_on(TODAY, limit=5)
+    page = lagging.lists.page(MessageList.failed_on(TODAY), limit=5)
 
     assert [message.message_sid for message in page.messages] == [
         sid(number) for number in (9, 8, 7, 6, 5)
@@ -207,12 +214,12 @@ def test_what_failed_on_another_day_or_goes_elsewhere_is_not_listed(
 ) -> None:
     fill([failure(1, after=-13 * 3600), failure(2, to="+15550000000", reference="other")])
 
-    assert store.messages_failed_on(TODAY, limit=9).messages[0].message_sid == sid(2)
-    assert len(store.messages_failed_on(TODAY, limit=9).messages) == 1
-    assert [it.message_sid for it in store.messages_to("+15550000000", limit=9).messages] == [
-        sid(2)
-    ]
-    assert store.messages_with_reference("othe", limit=9).messages == ()
+    assert store.lists.page(MessageList.failed_on(TODAY), limit=9).messages[0].message_sid == sid(2)
+    assert len(store.lists.page(MessageList.failed_on(TODAY), limit=9).messages) == 1
+    assert [
+        it.message_sid for it in store.lists.page(MessageList.to("+15550000000"), limit=9).messages
+    ] == [sid(2)]
+    assert store.lists.page(MessageList.with_reference("othe"), limit=9).messages == ()
 
 
 # --- tokens --------------------------------------------------------------------------------------
@@ -222,7 +229,7 @@ def test_what_failed_on_another_day_or_goes_elsewhere_is_not_listed(
 def token(store: MessageStore, fill: Fill) -> str:
     """Of the second page of what went to TO."""
     fill(failure(number) for number in range(3))
-    token = store.messages_to(TO, limit=1).next_token
+    token = store.lists.page(MessageList.to(TO), limit=1).next_token
     assert token
     return token
 
@@ -235,13 +242,13 @@ def test_a_token_is_short_and_safe_in_a_url_and_holds_no_number(token: str) -> N
 
 def test_a_token_of_another_question_is_refused(store: MessageStore, token: str) -> None:
     with pytest.raises(TokenInvalid):
-        store.messages_to("+15550000000", limit=1, next_token=token)
+        store.lists.page(MessageList.to("+15550000000"), limit=1, next_token=token)
     with pytest.raises(TokenInvalid):
-        store.messages_with_reference(TO, limit=1, next_token=token)
+        store.lists.page(MessageList.with_reference(TO), limit=1, next_token=token)
     with pytest.raises(TokenInvalid):
-        store.messages_failed_on(TODAY, limit=1, next_token=token)
+        store.lists.page(MessageList.failed_on(TODAY), limit=1, next_token=token)
     with pytest.raises(TokenInvalid):
-        store.messages_pending(limit=1, next_token=token)
+        store.lists.page(MessageList.pending(), limit=1, next_token=token)
 
 
 @pytest.mark.parametrize(
@@ -261,8 +268,8 @@ def test_a_token_of_another_question_is_refused(store: MessageStore, token: str)
 def test_what_is_no_token_is_refused_with_what_to_do(
     store: MessageStore, token: str, spoilt: Callable[[str], str]
 ) -> None:
-    with pytest.raises(TokenInvalid, match="leave it out to begin anew"):
-        store.messages_to(TO, limit=1, next_token=spoilt(token))
+    with pytest.raises(TokenInvalid, match="next_token"):
+        store.lists.page(MessageList.to(TO), limit=1, next_token=spoilt(token))
 
 
 # --- counting ------------------------------------------------------------------------------------
@@ -272,9 +279,9 @@ def test_a_list_is_counted_without_being_read(store: MessageStore, fill: Fill) -
     fill(failure(number) for number in range(20))
     fill([an_update("sent", message_sid=sid(20))])
 
-    assert store.count(Outcome.FAILED, TODAY) == Count(number=20)
-    assert store.count(Outcome.UNCONFIRMED, TODAY) == Count(number=0)
-    assert store.count(Outcome.PENDING) == Count(number=1)
+    assert store.lists.count(MessageList.failed_on(TODAY)) == Count(number=20)
+    assert store.lists.count(MessageList.unconfirmed_on(TODAY)) == Count(number=0)
+    assert store.lists.count(MessageList.pending()) == Count(number=1)
 
 
 class OnePerPage:
@@ -293,4 +300,4 @@ def test_a_count_that_ends_before_the_list_says_so(
     fill(failure(number) for number in range(0, 32, 16))  # of the same last digit
     store = MessageStore(cast("DynamoDBClient", OnePerPage(dynamodb)), messages_table)
 
-    assert store.count(Outcome.FAILED, TODAY) == Count(number=1, is_all=False)
+    assert store.lists.count(MessageList.failed_on(TODAY)) == Count(number=1, is_exact=False)

@@ -13,17 +13,11 @@ from botocore.config import Config
 from botocore.exceptions import ConnectTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.domain.messages import (
-    RANK,
-    Effect,
-    Message,
-    NoticeState,
-    Outcome,
-    Source,
-    StatusUpdate,
-    Timings,
-)
-from delivery.storage.messages import MessageStore, StoreUnavailable
+from delivery.domain.messages import Effect, Message, Source, StatusUpdate, Timings
+from delivery.domain.notices import NoticeState
+from delivery.domain.statuses import TWILIO_STATUSES, Outcome
+from delivery.storage.messages import MessageStore
+from delivery.storage.table import StoreUnavailable
 from tests.builders import MESSAGE_SID, NOON, a_message, an_update
 from tests.functions.interleaving import Writer, every_interleaving
 from tests.made_once import shared_client
@@ -132,7 +126,7 @@ def test_any_sequence_of_any_updates_leaves_what_the_rules_say(store: MessageSto
         expected = None
         for hours in range(choice.randint(2, 5)):
             update = an_update(
-                choice.choice([*RANK, "new_word", "another"]),
+                choice.choice([*TWILIO_STATUSES, "new_word", "another"]),
                 after=3600 * hours,
                 message_sid=message_sid,
                 **choice.choice(facts),
@@ -205,6 +199,7 @@ def test_an_item_has_the_attributes_of_the_contract_in_their_types(
         "notice": {"S": "due"},
         "notice_id": {"S": f"{MESSAGE_SID}:failure"},
         "notice_due": {"S": "due#f"},
+        "notice_at": {"S": "2026-11-23T12:00:02.000Z"},
         "expires_at": {"N": str(int((NOON + timedelta(days=400)).timestamp()))},
     }
 

@@ -11,8 +11,9 @@ from botocore.exceptions import ReadTimeoutError
 from moto.core.models import botocore_stubber
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.domain.messages import NoticeState
-from delivery.storage.messages import MessageStore, StoreUnavailable
+from delivery.domain.notices import NoticeState
+from delivery.storage.messages import MessageStore
+from delivery.storage.table import StoreUnavailable
 from delivery.twilio.error_codes import Category, categories_in
 from tests.builders import MESSAGE_SID, an_update
 from tests.embedded_metrics import data_points, total
@@ -40,7 +41,7 @@ def put_unreadable_item(dynamodb: DynamoDBClient) -> None:
         "message_sid": UNREADABLE_SID,
         "notice": "due",
         "notice_due": "due#e",
-        "updated_at": "2020-01-01T00:00:00.000Z",
+        "notice_at": "2020-01-01T00:00:00.000Z",
     }
     dynamodb.put_item(
         TableName="MessagesTable", Item={name: {"S": text} for name, text in texts.items()}
@@ -61,7 +62,7 @@ def test_a_failed_message_is_published_once(failed: NotifierRig) -> None:
     assert failed.stream(MESSAGE_SID) == []
 
     assert failed.new_events() == [FAILURE]
-    assert failed.notice_of(MESSAGE_SID) is NoticeState.SENT
+    assert failed.notice_of(MESSAGE_SID) is NoticeState.PUBLISHED
 
 
 def test_a_notice_has_the_attributes_of_filter_policies(failed: NotifierRig) -> None:
@@ -111,7 +112,7 @@ def test_an_abandoned_claim_is_taken_over_and_published_under_the_same_id(
         failed.sweep()
 
     assert failed.new_events() == [FAILURE]
-    assert failed.notice_of(MESSAGE_SID) is NoticeState.SENT
+    assert failed.notice_of(MESSAGE_SID) is NoticeState.PUBLISHED
 
 
 def test_a_claim_is_respected_while_its_lease_holds(failed: NotifierRig) -> None:
@@ -192,7 +193,7 @@ def test_a_publish_that_failed_is_repeated(
     assert failed.stream(MESSAGE_SID) == []
 
     assert set(failed.new_events()) == {FAILURE}
-    assert failed.notice_of(MESSAGE_SID) is NoticeState.SENT
+    assert failed.notice_of(MESSAGE_SID) is NoticeState.PUBLISHED
 
 
 FAILURE_CALLS = ["read", "read the incident", "claim", "mark"]
@@ -227,7 +228,7 @@ def test_a_notice_is_published_although_any_call_of_the_database_fails(
     # Twice only if it had been published and the mark was lost.
     assert len(events) == (2 if (failing, after) == ("mark", False) else 1)
     assert failed.notice_of(MESSAGE_SID) is (
-        NoticeState.RECOVERED if recovers else NoticeState.SENT
+        NoticeState.RECOVERED if recovers else NoticeState.PUBLISHED
     )
 
 
@@ -255,7 +256,7 @@ def test_the_functions_own_client_does_not_repeat_a_claim_whose_answer_was_lost(
     assert failed.stream(MESSAGE_SID) == []
 
     assert failed.new_events() == [FAILURE]
-    assert failed.notice_of(MESSAGE_SID) is NoticeState.SENT
+    assert failed.notice_of(MESSAGE_SID) is NoticeState.PUBLISHED
 
 
 @pytest.mark.parametrize("place", [0, 1, 2], ids=["first", "between", "last"])
@@ -311,7 +312,7 @@ def test_the_sweep_publishes_what_the_stream_dropped_after_five_minutes(
     notifier.sweep()
 
     assert sorted(notifier.new_events()) == [(f"{sid}:failure", "failure") for sid in message_sids]
-    assert set(map(notifier.notice_of, message_sids)) == {NoticeState.SENT}
+    assert set(map(notifier.notice_of, message_sids)) == {NoticeState.PUBLISHED}
 
 
 def test_the_sweep_withdraws_notices_and_publishes_recoveries(notifier: NotifierRig) -> None:
@@ -429,7 +430,7 @@ def test_of_two_notifiers_at_once_one_publishes(
     runs = 0
     for run in every_interleaving(dynamodb, notifiers, at_most=60):
         assert len(topic.published) == 1
-        assert notifier.notice_of(f"SM{run:032x}") in {NoticeState.SENT, NoticeState.RECOVERED}
+        assert notifier.notice_of(f"SM{run:032x}") in {NoticeState.PUBLISHED, NoticeState.RECOVERED}
         runs += 1
     assert runs > 2
 

@@ -232,7 +232,7 @@ def test_twenty_are_listed_unless_more_are_asked_for(app: ModuleType, store: Mes
         ("pending=true&limit=1e1", "limit", "from 1 to 100"),
         ("pending=true&limit=\u0661", "limit", "from 1 to 100"),
         ("pending=true&next_token=", "next_token", "leave it out"),
-        ("pending=true&next_token=abc", "next_token", "begin anew"),
+        ("pending=true&next_token=abc", "next_token", "next_token"),
         ("pending=true&page=2", "page", "known are to, reference"),
         ("pending=true&%2B15558675310=1", "?", "known are to, reference"),
         ("&".join(f"p{number}=1" for number in range(30)), "query", "more than 20"),

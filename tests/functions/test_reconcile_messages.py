@@ -7,7 +7,10 @@ from datetime import timedelta
 import pytest
 from mypy_boto3_secretsmanager import SecretsManagerClient
 
-from delivery.domain.messages import NoticeState, Outcome, Source
+from delivery.domain.messages import Source
+from delivery.domain.notices import NoticeState
+from delivery.domain.statuses import Outcome
+from delivery.storage.index_keys import list_key_of
 from delivery.twilio import client as delivery_twilio
 from tests.embedded_metrics import data_points, total
 from tests.functions.reconciler import (
@@ -93,7 +96,7 @@ def test_a_message_that_stays_quiet_is_asked_about_less_and_less_and_becomes_unc
     message = world.message(sid)
     assert ages == [1, 2, 4, 8, 16, 32, 56, 72]
     assert (message.outcome, message.status) == (Outcome.UNCONFIRMED, "sent")
-    assert message.list_key == f"unconfirmed#{world.twilio.now:%Y-%m-%d}#{sid[-1]}"
+    assert list_key_of(message) == f"unconfirmed#{world.twilio.now:%Y-%m-%d}#{sid[-1]}"
     assert message.list_at == world.twilio.now
     assert (message.final_at, message.notice) == (None, None)
     assert counted()["MessageUnconfirmed"] == 1
@@ -110,7 +113,7 @@ def test_a_final_status_still_replaces_unconfirmed(world: World, status: str) ->
 
     assert message.outcome not in {Outcome.UNCONFIRMED, Outcome.PENDING}
     assert message.final_at == world.twilio.now
-    assert (message.list_key or "failed").startswith("failed")
+    assert (list_key_of(message) or "failed").startswith("failed")
 
 
 def test_whatever_twilio_learned_last_is_asked_for_before_a_message_is_given_up(

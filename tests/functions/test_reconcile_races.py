@@ -8,8 +8,12 @@ import pytest
 from botocore.exceptions import ConnectTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.domain.messages import NoticeState, Outcome, Source, StatusUpdate
+from delivery.domain.messages import Source, StatusUpdate
+from delivery.domain.notices import NoticeState
 from delivery.domain.send_requests import RequestState
+from delivery.domain.statuses import Outcome
+from delivery.storage.control import ControlStore
+from delivery.storage.index_keys import list_key_of
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
 from tests.functions.interleaving import Writer, every_interleaving
@@ -46,7 +50,7 @@ def a_reconciler(world: World) -> Writer:
         reconciler = Reconciler(
             twilio=world.app.twilio,
             store=MessageStore(line, "MessagesTable"),
-            requests=SendRequestStore(line, "SendRequestsTable"),
+            control=ControlStore(line, "ControlTable"),
             timings=world.app.TIMINGS,
             stores_body=False,
             now=lambda: world.twilio.now,
@@ -85,7 +89,7 @@ def test_two_runs_and_a_callback_at_once_end_with_the_truth(
     def writers_of_run(_: int) -> list[Writer]:
         sids.append(world.send(To=to))
         monkeypatch.setattr(
-            "delivery.storage.messages.PENDING_KEYS", (world.message(sids[-1]).list_key,)
+            "delivery.storage.index_keys.PENDING_KEYS", (list_key_of(world.message(sids[-1])),)
         )
         world.pass_by(days=3)
         return [a_reconciler(world), a_reconciler(world), a_callback(world, sids[-1], said)]
@@ -155,8 +159,8 @@ def breaking(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Iter
 def test_a_run_that_loses_any_of_its_calls_is_made_good_by_the_next(
     world: World, breaking: Callable[[], Iterator[Breaking]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("delivery.storage.messages.PENDING_KEYS", ("pending#0", "pending#1"))
-    monkeypatch.setattr("delivery.storage.send_requests.UNRESOLVED_KEYS", ("unresolved#a",))
+    monkeypatch.setattr("delivery.storage.index_keys.PENDING_KEYS", ("pending#0", "pending#1"))
+    monkeypatch.setattr("delivery.storage.index_keys.UNRESOLVED_KEYS", ("unresolved#a",))
     whole = MessageStore(world.dynamodb, "MessagesTable", world.app.TIMINGS)
     for number, _ in enumerate(breaking()):
         sid, lost = f"SM{2 * number:031x}1", f"SM{2 * number:031x}0"
@@ -200,8 +204,8 @@ def a_settler(world: World) -> Writer:
 def test_two_runs_at_once_and_a_callback_agree_on_what_became_of_a_request(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("delivery.storage.messages.PENDING_KEYS", ())
-    monkeypatch.setattr("delivery.storage.send_requests.UNRESOLVED_KEYS", ("unresolved#a",))
+    monkeypatch.setattr("delivery.storage.index_keys.PENDING_KEYS", ())
+    monkeypatch.setattr("delivery.storage.index_keys.UNRESOLVED_KEYS", ("unresolved#a",))
     request_ids: list[str] = []
 
     def writers_of_run(number: int) -> list[Writer]:
@@ -241,8 +245,8 @@ def test_a_settlement_that_loses_any_of_its_calls_is_made_good_by_the_next_run(
     monkeypatch: pytest.MonkeyPatch,
     evidence: str,
 ) -> None:
-    monkeypatch.setattr("delivery.storage.messages.PENDING_KEYS", ())
-    monkeypatch.setattr("delivery.storage.send_requests.UNRESOLVED_KEYS", ("unresolved#a",))
+    monkeypatch.setattr("delivery.storage.index_keys.PENDING_KEYS", ())
+    monkeypatch.setattr("delivery.storage.index_keys.UNRESOLVED_KEYS", ("unresolved#a",))
     whole = MessageStore(world.dynamodb, "MessagesTable", world.app.TIMINGS)
     for number, _ in enumerate(breaking()):
         request_id, to = f"rq_{number:031x}a", f"+1555{number:07}"

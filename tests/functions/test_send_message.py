@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from delivery.domain.messages import Outcome
+from delivery.domain.statuses import Outcome
 from delivery.storage.messages import MessageStore
 from delivery.twilio import client as twilio
 from sandbox.twilio.accounts import Account

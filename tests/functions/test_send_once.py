@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from delivery.domain.messages import NoticeState, Outcome, Source, StatusUpdate
+from delivery.domain.messages import Source, StatusUpdate
+from delivery.domain.notices import NoticeState
 from delivery.domain.send_requests import RequestState
-from delivery.storage.messages import MessageStore, StoreUnavailable
+from delivery.domain.statuses import Outcome
+from delivery.storage.messages import MessageStore
+from delivery.storage.table import StoreUnavailable
 from tests.functions.sender import FROM, TO, Function, a_document
 from tests.made_once import shared_client
 from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, Reply, accepted, rejected
@@ -166,7 +169,7 @@ def test_a_callback_with_our_request_id_settles_a_doubt(function: Function) -> N
     assert (status, body["message_sid"]) == (200, MESSAGE_SID)
     request = function.request(doubt.request_id)
     assert (request.state, request.message_sid) == (RequestState.SENT, MESSAGE_SID)
-    assert request.unresolved is not None  # what only the request knows is still to be added
+    assert request.is_unresolved  # what only the request knows is still to be added
     assert posts(function) == 1
 
 
@@ -179,7 +182,7 @@ def test_a_request_that_was_not_found_and_turns_up_stays_on_the_list_until_peopl
     status, body = function.post(a_document(), key=KEY)
 
     assert (status, body["message_sid"]) == (200, MESSAGE_SID)
-    assert function.request(request.request_id).unresolved is not None
+    assert function.request(request.request_id).is_unresolved
 
 
 # --- what is remembered --------------------------------------------------------------------------
@@ -191,7 +194,7 @@ def test_a_settled_request_is_kept_for_its_time_and_stands_on_no_list(function: 
     request = function.request(message["request_id"])
     assert (request.state, request.message_sid) == (RequestState.SENT, MESSAGE_SID)
     assert (request.reference, request.context) == ("order-7", {"a": "1"})
-    assert request.unresolved is None
+    assert not request.is_unresolved
     assert request.expires_at is not None
     kept = request.expires_at - request.claimed_at.timestamp()
     assert 29.9 * 86400 < kept < 30.1 * 86400
@@ -200,7 +203,7 @@ def test_a_settled_request_is_kept_for_its_time_and_stands_on_no_list(function: 
 def test_a_request_in_doubt_is_kept_until_it_is_settled(function: Function) -> None:
     request = function.lose_the_answer()
 
-    assert request.unresolved == f"unresolved#{request.request_id[-1]}"
+    assert request.is_unresolved
     assert request.expires_at is None
 
 
@@ -387,7 +390,7 @@ def test_a_request_whose_message_the_table_did_not_take_stays_on_the_list(
     request = function.request(body["request_id"])
     assert status == 201
     assert (request.state, request.message_sid) == (RequestState.SENT, MESSAGE_SID)
-    assert request.unresolved == f"unresolved#{request.request_id[-1]}"
+    assert request.is_unresolved
     assert ("MessageNotStored" in function.metrics()) is not queue_takes_it
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from delivery.domain.messages import NoticeState, Outcome
+from delivery.domain.notices import NoticeState
+from delivery.domain.statuses import Outcome
 from tests.builders import ACCOUNT_SID
 from tests.embedded_metrics import total
 from tests.functions.sender import FROM, REQUEST_ID, SUBACCOUNT_SID, TO, Function, a_document

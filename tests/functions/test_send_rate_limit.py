@@ -76,7 +76,7 @@ def paced(
         paced = Paced(function)
         queue_line.through = SimpleNamespace(change_message_visibility_batch=paced.hide)
         pacer = SenderRateLimiter(
-            store=RateLimitStore(cast("DynamoDBClient", line), "SendRequestsTable"),
+            store=RateLimitStore(cast("DynamoDBClient", line), "ControlTable"),
             queue=SendQueue(cast("SQSClient", queue_line), "url"),
             secrets=TwilioSecrets(secrets_manager, "delivery/twilio"),
             per_second=per_second,
@@ -221,7 +221,7 @@ def test_if_the_pace_cannot_be_read_nothing_is_sent_and_all_stay(
     paced: Callable[[float], Paced],
 ) -> None:
     sender = paced(1)
-    sender.function.dynamodb.delete_table(TableName="SendRequestsTable")
+    sender.function.dynamodb.delete_table(TableName="ControlTable")
 
     stay = sender.take(*documents(2))
 
@@ -257,7 +257,7 @@ class Counting:
             return self._client.exceptions
 
         def ask(**arguments: Any) -> Any:
-            if "pace#" in str(arguments.get("Key")):
+            if "rate#" in str(arguments.get("Key")):
                 self.counts[name] += 1
             return getattr(self._client, name)(**arguments)
 

@@ -17,8 +17,8 @@ from mypy_boto3_dynamodb import DynamoDBClient
 from delivery.domain.messages import Message, Source, StatusUpdate
 from delivery.storage.callback_queue import CallbackQueue
 from delivery.storage.messages import MessageStore
-from delivery.twilio.callback import SignatureInvalid, signature, verify
 from delivery.twilio.credentials import TwilioSecrets
+from delivery.twilio.signature import SignatureInvalid, signature, verify
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN, MESSAGE_SID, NOON, an_update
 from tests.cloudformation import create_table
 from tests.embedded_metrics import data_points, total

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
-from delivery.domain.messages import MessageStatus
+from delivery.domain.statuses import MessageStatus
 from delivery.metrics import COUNTED_BY
 from delivery.twilio.error_codes import Category
 from tests.template.deployment import FUNCTIONS, PROJECT

@@ -10,15 +10,17 @@ from twilio.request_validator import RequestValidator
 
 from delivery.twilio.callback import (
     ParameterMissing,
+    account_of,
+    error_code,
+    parse_form,
+    status_update,
+)
+from delivery.twilio.signature import (
     Parameters,
     SignatureFault,
     SignatureInvalid,
     SignatureMissing,
-    account_of,
-    error_code,
-    parse_form,
     signature,
-    status_update,
     verify,
 )
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN, MESSAGE_SID, NOON
@@ -206,7 +208,7 @@ def test_each_of_our_urls_is_tried() -> None:
 
 
 def test_an_empty_token_signs_nothing() -> None:
-    with pytest.raises(ValueError, match="anybody could sign"):
+    with pytest.raises(ValueError, match="empty"):
         signature("", URL, a_callback())
 
 

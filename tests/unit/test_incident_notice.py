@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from delivery.domain.messages import Message, MessageStatus
+from delivery.domain.messages import Message
+from delivery.domain.statuses import MessageStatus
 from delivery.twilio.error_codes import Category, explain
 from functions.notify_failure.advice import (
     FIRST_STEP_FOR_MANY,

@@ -6,16 +6,17 @@ from itertools import combinations, permutations, product
 import pytest
 
 from delivery.domain.messages import (
-    RANK,
     Effect,
     Message,
-    NoticeState,
-    Outcome,
     Source,
     StatusUpdate,
     Timings,
     within_context_limits,
 )
+from delivery.domain.notices import NoticeState
+from delivery.domain.statuses import TWILIO_STATUSES, Outcome, rank
+from delivery.storage.index_keys import list_key_of, notice_due_key_of
+from delivery.storage.messages import record_of
 from tests.builders import MESSAGE_SID, NOON, a_message, an_update
 
 TIMINGS = Timings()
@@ -52,7 +53,7 @@ def by_status(message: Message) -> dict[str, int | None]:
 def test_any_order_and_repetition_ends_in_the_same_status_and_outcome(
     statuses: tuple[str, ...],
 ) -> None:
-    best = max(statuses, key=lambda status: RANK.get(status, 0))
+    best = max(statuses, key=rank)
     orders = [
         order
         for extra in statuses
@@ -107,7 +108,7 @@ def test_our_own_words_mean_nothing_when_twilio_says_them(status: str) -> None:
     assert (message.status, message.outcome, message.notice) == ("sent", "pending", None)
 
 
-@pytest.mark.parametrize("status", RANK)
+@pytest.mark.parametrize("status", TWILIO_STATUSES)
 def test_repeating_an_update_changes_nothing_at_all(status: str) -> None:
     message = a_message("queued", an_update(status, error_code=30003))
 
@@ -138,14 +139,14 @@ def test_each_status_has_its_outcome_from_the_first_write(status: str, outcome: 
 
 @pytest.mark.parametrize("status", ["queued", "sent", FUTURE])
 def test_unconfirmed_is_not_left_for_a_status_that_is_not_final(status: str) -> None:
-    message = Message.from_record(a_message("sending").as_record() | {"outcome": "unconfirmed"})
+    message = Message.from_record(record_of(a_message("sending")) | {"outcome": "unconfirmed"})
 
     assert message.apply(an_update(status), TIMINGS).outcome == Outcome.UNCONFIRMED
 
 
 @pytest.mark.parametrize("status", ["delivered", "undelivered", "canceled"])
 def test_a_late_final_status_replaces_unconfirmed(status: str) -> None:
-    message = Message.from_record(a_message("sent").as_record() | {"outcome": "unconfirmed"})
+    message = Message.from_record(record_of(a_message("sent")) | {"outcome": "unconfirmed"})
 
     assert message.apply(an_update(status), TIMINGS).outcome == a_message(status).outcome
 
@@ -212,16 +213,17 @@ def test_the_update_that_makes_a_message_failed_makes_its_notice_due(status: str
 
     assert message.notice is NoticeState.DUE
     assert message.notice_id == f"{MESSAGE_SID}:failure"
-    assert message.notice_due == "due#f"
+    assert notice_due_key_of(message) == "due#f"
+    assert message.notice_at == message.final_at
 
 
 def test_a_second_failure_owes_no_second_notice() -> None:
-    told = a_message("failed").told(NOON).told(NOON)
+    told = a_message("failed").with_next_notice_state(NOON).with_next_notice_state(NOON)
 
     after = told.apply(an_update("undelivered"), TIMINGS)
 
-    assert after.notice is NoticeState.SENT
-    assert after.notice_due is None
+    assert after.notice is NoticeState.PUBLISHED
+    assert notice_due_key_of(after) is None
 
 
 @pytest.mark.parametrize(
@@ -246,37 +248,39 @@ def test_a_second_failure_owes_no_second_notice() -> None:
 def test_a_message_that_is_delivered_after_all_ends_its_notice_as_far_as_people_know(
     steps: list[str], ends: list[NoticeState]
 ) -> None:
-    message = reduce(lambda known, _: known.told(NOON), steps, a_message("undelivered"))
+    message = reduce(
+        lambda known, _: known.with_next_notice_state(NOON), steps, a_message("undelivered")
+    )
 
     states = [message.apply(an_update("delivered"), TIMINGS)]
-    while states[-1].told(NOON) != states[-1]:
-        states.append(states[-1].told(NOON))
+    while states[-1].with_next_notice_state(NOON) != states[-1]:
+        states.append(states[-1].with_next_notice_state(NOON))
 
     assert [state.notice for state in states] == ends
-    assert states[-1].notice_due is None
+    assert notice_due_key_of(states[-1]) is None
 
 
 def test_a_recovery_has_an_id_of_its_own_and_keeps_it() -> None:
-    message = a_message("failed").told(NOON).told(NOON)
+    message = a_message("failed").with_next_notice_state(NOON).with_next_notice_state(NOON)
 
     owed = message.apply(an_update("delivered"), TIMINGS)
-    telling = owed.told(NOON)
+    telling = owed.with_next_notice_state(NOON)
     read_meanwhile = telling.apply(an_update("read"), TIMINGS)
 
     assert message.notice_id == f"{MESSAGE_SID}:failure"
     assert not message.is_recovery_notice
-    for recovered in (owed, telling, read_meanwhile, read_meanwhile.told(NOON)):
+    for recovered in (owed, telling, read_meanwhile, read_meanwhile.with_next_notice_state(NOON)):
         assert recovered.notice_id == f"{MESSAGE_SID}:recovery"
         assert recovered.is_recovery_notice
-    assert read_meanwhile.told(NOON).notice is NoticeState.RECOVERED
+    assert read_meanwhile.with_next_notice_state(NOON).notice is NoticeState.RECOVERED
 
 
-def test_an_update_that_waited_in_a_queue_does_not_make_a_claim_look_old() -> None:
-    claimed = a_message("failed").told(NOON + timedelta(hours=2))
+def test_a_status_update_does_not_touch_the_lease_of_a_claim() -> None:
+    claimed = a_message("failed").with_next_notice_state(NOON + timedelta(hours=2))
 
     learned = claimed.apply(an_update("undelivered", after=60), TIMINGS)
 
-    assert learned.updated_at == NOON + timedelta(hours=2)
+    assert learned.notice_at == claimed.notice_at == NOON + timedelta(hours=2)
     assert learned.transitions[-1].at == NOON + timedelta(seconds=60)
 
 
@@ -284,7 +288,7 @@ def test_an_update_that_waited_in_a_queue_does_not_make_a_claim_look_old() -> No
     "notice", [NoticeState.MUTED, NoticeState.WITHDRAWN, NoticeState.RECOVERED]
 )
 def test_nobody_is_told_of_a_recovery_who_was_not_told_of_a_failure(notice: NoticeState) -> None:
-    message = Message.from_record(a_message("failed").as_record() | {"notice": notice})
+    message = Message.from_record(record_of(a_message("failed")) | {"notice": notice})
 
     assert message.apply(an_update("delivered"), TIMINGS).notice is notice
 
@@ -295,7 +299,7 @@ def test_nobody_is_told_of_a_recovery_who_was_not_told_of_a_failure(notice: Noti
 def test_a_pending_message_waits_to_be_asked_about() -> None:
     message = a_message("queued", "sent", timings=Timings(reconcile_after=timedelta(hours=1)))
 
-    assert message.list_key == "pending#f"
+    assert list_key_of(message) == "pending#f"
     assert message.list_at == NOON + timedelta(hours=1)
 
 
@@ -325,7 +329,7 @@ def test_a_failed_message_stands_on_the_list_of_the_day_it_failed() -> None:
         "sent", an_update("failed", after=86400), an_update("undelivered", after=9e5)
     )
 
-    assert message.list_key == "failed#2026-11-24#f"
+    assert list_key_of(message) == "failed#2026-11-24#f"
     assert message.list_at == message.final_at == NOON + timedelta(days=1)
 
 
@@ -333,7 +337,7 @@ def test_a_failed_message_stands_on_the_list_of_the_day_it_failed() -> None:
 def test_a_message_that_needs_nobody_any_more_stands_on_no_list(status: str) -> None:
     message = a_message("sent", status)
 
-    assert (message.list_key, message.list_at) == (None, None)
+    assert (list_key_of(message), message.list_at) == (None, None)
 
 
 def test_final_at_is_of_the_transition_that_set_the_outcome() -> None:
@@ -419,7 +423,7 @@ def test_a_message_survives_being_written_down(statuses: tuple[str, ...]) -> Non
         SEND, *statuses, an_update("sending", error_code=7, carrier_time="2611231200")
     )
 
-    assert Message.from_record(message.as_record()) == message
+    assert Message.from_record(record_of(message)) == message
 
 
 @pytest.mark.parametrize(
@@ -450,7 +454,7 @@ def test_a_request_that_was_refused_is_kept_like_a_failed_message() -> None:
     message = Message.from_unsent_request(update, TIMINGS)
 
     assert (message.status, message.outcome, message.error_code) == ("rejected", "failed", 21211)
-    assert (message.notice, message.list_key) == (NoticeState.DUE, "failed#2026-11-23#a")
+    assert (message.notice, list_key_of(message)) == (NoticeState.DUE, "failed#2026-11-23#a")
     assert [entry.status for entry in message.transitions] == ["rejected"]
 
 

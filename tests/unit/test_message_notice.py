@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from delivery.domain.messages import Message, MessageStatus, Source, StatusUpdate, Timings
+from delivery.domain.messages import Message, Source, StatusUpdate, Timings
+from delivery.domain.statuses import MessageStatus
 from delivery.twilio.error_codes import explain
 from functions.notify_failure.advice import IMPACT, impact_of
 from functions.notify_failure.channels import (
@@ -250,7 +251,7 @@ def test_durations_have_at_most_two_units() -> None:
 
 
 def test_a_recovery_says_so_and_asks_for_nothing() -> None:
-    published = a_failure().told(NOON).told(NOON)
+    published = a_failure().with_next_notice_state(NOON).with_next_notice_state(NOON)
     recovered = published.apply(an_update("delivered", after=4000), Timings())
 
     notice = a_notice(recovered)
@@ -265,7 +266,9 @@ def test_a_recovery_says_so_and_asks_for_nothing() -> None:
 
 def test_a_recovery_names_the_failure_that_was_published() -> None:
     late = an_update("failed", error_code=30007, after=70)
-    published = a_failure().told(NOON).told(NOON).apply(late, Timings())
+    published = (
+        a_failure().with_next_notice_state(NOON).with_next_notice_state(NOON).apply(late, Timings())
+    )
 
     notice = a_notice(published.apply(an_update("delivered", after=4000), Timings()))
 
@@ -323,7 +326,11 @@ def test_a_rejected_request_with_a_code_is_explained_by_its_code() -> None:
 
 
 def test_a_request_that_was_sent_after_all_says_where_its_message_is_found() -> None:
-    published = an_unsent_request("presumed_unsent").told(NOON).told(NOON)
+    published = (
+        an_unsent_request("presumed_unsent")
+        .with_next_notice_state(NOON)
+        .with_next_notice_state(NOON)
+    )
 
     notice = a_notice(published.as_superseded(NOON))
 

@@ -10,24 +10,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from delivery.domain.messages import (
-    FINAL_OUTCOME,
-    RANK,
     Effect,
     Message,
-    NoticeState,
-    Outcome,
     Source,
     StatusUpdate,
     Timings,
-    rank,
     within_context_limits,
 )
+from delivery.domain.notices import NoticeState
+from delivery.domain.statuses import TWILIO_STATUSES, Outcome, outcome_of, rank
+from delivery.storage.index_keys import notice_due_key_of
+from delivery.storage.messages import record_of
 from tests.builders import MESSAGE_SID, NOON, an_update
 
 TIMINGS = Timings()
 CODES = [30003, 30005, 21610]
 
-statuses = st.sampled_from([*RANK, "paused_by_carrier", "unknown", "rejected", "presumed_unsent"])
+statuses = st.sampled_from(
+    [*TWILIO_STATUSES, "paused_by_carrier", "unknown", "rejected", "presumed_unsent"]
+)
 codes = st.none() | st.sampled_from(CODES)
 times = st.datetimes(
     datetime(2020, 1, 1),  # noqa: DTZ001 -- hypothesis adds the zone itself
@@ -112,7 +113,7 @@ def test_a_message_has_the_best_of_its_statuses_and_each_distinct_one_once_as_th
     best = max(arrived, key=rank)
     assert [entry.status for entry in message.transitions] == arrived
     assert message.status == (best if rank(best) else "unknown")
-    assert message.outcome == FINAL_OUTCOME.get(best, Outcome.PENDING)
+    assert message.outcome == outcome_of(best)
 
 
 @given(histories, updates)
@@ -166,7 +167,7 @@ def test_the_code_is_that_of_the_highest_failure_that_has_one_while_the_message_
         failures = [
             (rank(status), code)
             for status, code in codes_of(message).items()
-            if code and FINAL_OUTCOME.get(status) is Outcome.FAILED
+            if code and outcome_of(status) is Outcome.FAILED
         ]
         _, code = max(failures, default=(0, None))
 
@@ -180,10 +181,10 @@ NEXT = {
     (None, NoticeState.DUE),
     (NoticeState.DUE, NoticeState.PUBLISHING),
     (NoticeState.DUE, NoticeState.WITHDRAWN),
-    (NoticeState.PUBLISHING, NoticeState.SENT),
+    (NoticeState.PUBLISHING, NoticeState.PUBLISHED),
     (NoticeState.PUBLISHING, NoticeState.RECOVERY_DUE),
     (NoticeState.PUBLISHING, NoticeState.RECOVERED),
-    (NoticeState.SENT, NoticeState.RECOVERY_DUE),
+    (NoticeState.PUBLISHED, NoticeState.RECOVERY_DUE),
     (NoticeState.RECOVERY_DUE, NoticeState.PUBLISHING),
 }
 OWED = {NoticeState.DUE, NoticeState.PUBLISHING, NoticeState.RECOVERY_DUE}
@@ -199,25 +200,25 @@ def test_a_notice_never_skips_a_state_and_ends_as_far_as_people_know(
     for number, action in enumerate([*actions, None, None, None, None]):
         known = states[-1]
         at = NOON + timedelta(days=30, seconds=number)
-        states.append(known.apply(action, TIMINGS) if action else known.told(at))
+        states.append(known.apply(action, TIMINGS) if action else known.with_next_notice_state(at))
 
     for before, after in pairwise(states):
         step = (before.notice, after.notice)
         assert step[0] is step[1] or step in NEXT
         if step == (NoticeState.PUBLISHING, NoticeState.RECOVERED):
             assert before.is_recovery_notice
-        assert (after.notice_due is not None) == (after.notice in OWED)
+        assert (notice_due_key_of(after) is not None) == (after.notice in OWED)
         assert (after.notice_id is None) == (after.notice is None)
         assert after.outcome is not Outcome.FAILED or after.notice is not None
-        if after.notice in OWED and before.notice in OWED:
-            assert after.updated_at >= before.updated_at
+        assert (after.notice_at == before.notice_at) or after.notice is not before.notice
+        assert (after.notice_at is None) == (after.notice is None)
     passed = {state.notice for state in states}
-    told = {NoticeState.SENT, NoticeState.RECOVERED} & passed
+    published = {NoticeState.PUBLISHED, NoticeState.RECOVERED} & passed
     match states[-1].notice:
-        case NoticeState.SENT:
+        case NoticeState.PUBLISHED:
             assert states[-1].outcome is Outcome.FAILED
         case NoticeState.WITHDRAWN:
-            assert not told
+            assert not published
         case NoticeState.RECOVERED:
             assert states[-1].outcome is not Outcome.FAILED
         case end:
@@ -251,13 +252,13 @@ def test_an_update_and_its_message_survive_being_written_down(update: StatusUpda
     message = Message.from_first_update(update, TIMINGS)
 
     assert StatusUpdate.from_record(json.loads(json.dumps(update.as_record()))) == update
-    assert Message.from_record(json.loads(json.dumps(message.as_record()))) == message
+    assert Message.from_record(json.loads(json.dumps(record_of(message)))) == message
 
 
 @given(histories)
 def test_every_state_of_a_message_survives_being_written_down(history: list[StatusUpdate]) -> None:
     for message in states_of(history):
-        assert Message.from_record(message.as_record()) == message
+        assert Message.from_record(record_of(message)) == message
         assert message.message_sid == MESSAGE_SID
 
 

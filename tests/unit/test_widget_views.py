@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from delivery.domain.messages import Message, NoticeState, Outcome, Source, Timings
+from delivery.domain.messages import Message, Source, Timings
+from delivery.domain.notices import NoticeState
 from delivery.domain.send_requests import RequestState, SendRequest
+from delivery.domain.statuses import Outcome
 from delivery.storage.cursor import Page
 from delivery.storage.message_lists import Count
 from delivery.text.identifiers import Kind, LookupCandidate
@@ -146,7 +148,7 @@ def test_counts_stand_above_the_list() -> None:
     counts = Counts(
         failed=Count(number=12),
         unconfirmed=Count(number=0),
-        pending=Count(number=12345, is_all=False),
+        pending=Count(number=12345, is_exact=False),
         awaiting_long=None,
         in_doubt=Count(number=3),
     )
@@ -183,7 +185,7 @@ def test_a_message_is_shown_with_all_that_is_known_of_it() -> None:
         an_update("undelivered", after=4000, error_code=30003, carrier_time="2611231206"),
     )
 
-    screen = detail(replace(message, notice=NoticeState.SENT))
+    screen = detail(replace(message, notice=NoticeState.PUBLISHED))
 
     for fact in (
         message.message_sid,
@@ -198,7 +200,7 @@ def test_a_message_is_shown_with_all_that_is_known_of_it() -> None:
         "Today, 13:06:40 (after 1 h 6 min)",
         "2",
         "-0.0075 USD",
-        "told",
+        "notice published",
         "https://www.twilio.com/docs/api/errors/30003",
     ):
         assert fact in screen.texts, fact

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from delivery.domain.send_requests import RequestState, SendRequest
+from delivery.storage.message_lists import MessageList
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
 from delivery.text.identifiers import normalize_recipient
@@ -145,7 +146,11 @@ class Eraser:
         addresses = addresses_of(address)
         listed = self._twilio.messages_to(addresses) if self._twilio else iter(())
         return Found(
-            messages=sum(1 for to in addresses for _ in self._messages.every_to(to)),
+            messages=sum(
+                1
+                for to in addresses
+                for _ in self._messages.lists.every(MessageList.to(to, with_superseded=True))
+            ),
             requests=sum(1 for _ in self._requests.every_to(addresses)),
             at_twilio=sum(1 for it in listed if isinstance(it, MessageResource)),
         )
@@ -159,7 +164,7 @@ class Eraser:
         addresses = addresses_of(address)
         erased: dict[str, bool] = {}
         for to in addresses:
-            for message in self._messages.every_to(to):
+            for message in self._messages.lists.every(MessageList.to(to, with_superseded=True)):
                 step = self._erase_message(
                     message.message_sid, message.account_sid, message.expires_at
                 )
@@ -214,7 +219,7 @@ class Eraser:
         match request.state_at(self._now()):
             case RequestState.IN_PROGRESS:
                 return "it is in progress"
-            case RequestState.IN_DOUBT if request.unresolved:
+            case RequestState.IN_DOUBT if request.is_unresolved:
                 return "it is in doubt; its data is needed to resolve it"
             case _:
                 return ""

@@ -15,7 +15,8 @@ from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import (
     AmazonCloudWatchEMFProvider,
 )
 
-from delivery.domain.messages import Effect, MessageStatus, Outcome, Source
+from delivery.domain.messages import Effect, Source
+from delivery.domain.statuses import MessageStatus, Outcome
 from delivery.twilio.error_codes import explain
 
 if TYPE_CHECKING:

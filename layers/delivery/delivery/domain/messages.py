@@ -1,141 +1,61 @@
-"""What became of a message: its statuses, and the rules between them.
+"""A message, what can be learned about it, and what each update changes.
 
-Pure: knows no AWS, no HTTP and no clock; times and ids are passed in. Everything that is ever
-learned about a message comes as a `StatusUpdate`, and `Message.learn` is the one place that
-decides what it changes. The order in which updates arrive changes neither `status` nor `outcome`.
+Pure: knows no AWS, no HTTP, no clock and no index; times and ids are passed in. Every fact about a
+message arrives as a `StatusUpdate`, and `Message.apply` alone decides what it changes. The order in
+which updates arrive changes neither `status` nor `outcome`.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Self
 
-type Record = dict[str, Any]
-"""A Message as plain data (str, int, list, dict): what is stored, and what is answered."""
+from delivery.domain import notices
+from delivery.domain.notices import NoticeState
+from delivery.domain.records import Record, plain
+from delivery.domain.statuses import (
+    UNSENT_STATUSES,
+    MessageStatus,
+    Outcome,
+    outcome_of,
+    rank,
+)
 
-
-class MessageStatus(StrEnum):
-    """Twilio's words for an outbound message, and our two for a request that became none.
-
-    Source: https://www.twilio.com/docs/messaging/api/message-resource#message-status-values
-    """
-
-    ACCEPTED = "accepted"
-    SCHEDULED = "scheduled"
-    QUEUED = "queued"
-    SENDING = "sending"
-    SENT = "sent"
-    CANCELED = "canceled"
-    FAILED = "failed"
-    UNDELIVERED = "undelivered"
-    PARTIALLY_DELIVERED = "partially_delivered"
-    DELIVERED = "delivered"
-    READ = "read"
-
-    UNKNOWN = "unknown"
-    """Of a message that has only statuses which do not exist today."""
-
-    REJECTED = "rejected"
-    PRESUMED_UNSENT = "presumed_unsent"
-
-
-class Outcome(StrEnum):
-    """What the status means for the person who wanted the message delivered."""
-
-    PENDING = "pending"
-    DELIVERED = "delivered"
-    FAILED = "failed"
-    CANCELED = "canceled"
-    UNCONFIRMED = "unconfirmed"
+# The longest interval between two reconciliations of a message, in units of `reconcile_after`.
+_MAX_BACKOFF: Final = 24
+_MAX_CONTEXT_NAMES: Final = 20
+_MAX_CONTEXT_BYTES: Final = 1024
 
 
 class Source(StrEnum):
-    """Where a status was learned: Twilio's answer to a send, its callback, or by asking it."""
+    """Where a status was learned: Twilio's answer to a send, its callback, or a reconciliation."""
 
     SEND = "send"
     CALLBACK = "callback"
     RECONCILE = "reconcile"
 
 
-class NoticeState(StrEnum):
-    """How far people have been told of a failure: alone, or in the count of an episode.
-
-    `sent` with an episode's id as `notice_id` means counted; `muted` means counted, and not told.
-    """
-
-    DUE = "due"
-    PUBLISHING = "publishing"
-    SENT = "sent"
-    MUTED = "muted"
-    WITHDRAWN = "withdrawn"
-    RECOVERY_DUE = "recovery_due"
-    RECOVERED = "recovered"
-
-
 class Effect(StrEnum):
     """What an update did to a message."""
 
     ADVANCED = "advanced"
-    """It is the message's status now."""
+    """It set the message's status."""
     OUT_OF_ORDER = "out_of_order"
-    """It was recorded, but the message's status is a better one."""
+    """It was recorded, but the message's status has a higher rank."""
     UNKNOWN = "unknown"
-    """It was recorded, but nobody knows what it means: the status does not exist today."""
+    """It was recorded, and changes nothing else: this version does not know the status."""
     ENRICHED = "enriched"
-    """It brought a fact about what was known already."""
+    """It repeated a known status and brought a fact that was not known."""
     DUPLICATE = "duplicate"
-    """It brought nothing."""
+    """It brought nothing new."""
     ERASED = "erased"
-    """It was not recorded: the message's data was erased, and nothing brings it back."""
-
-
-RANK: Final[Mapping[str, int]] = {
-    MessageStatus.ACCEPTED: 10,
-    MessageStatus.SCHEDULED: 15,
-    MessageStatus.QUEUED: 20,
-    MessageStatus.SENDING: 30,
-    MessageStatus.SENT: 40,
-    MessageStatus.CANCELED: 50,
-    MessageStatus.FAILED: 60,
-    MessageStatus.UNDELIVERED: 70,
-    MessageStatus.PARTIALLY_DELIVERED: 75,
-    MessageStatus.DELIVERED: 80,
-    MessageStatus.READ: 90,
-}
-"""The higher rank is the truth, also over an earlier failure; a status that is not here has 0."""
-
-FINAL_OUTCOME: Final[Mapping[str, Outcome]] = {
-    MessageStatus.CANCELED: Outcome.CANCELED,
-    MessageStatus.FAILED: Outcome.FAILED,
-    MessageStatus.UNDELIVERED: Outcome.FAILED,
-    MessageStatus.PARTIALLY_DELIVERED: Outcome.FAILED,
-    MessageStatus.DELIVERED: Outcome.DELIVERED,
-    MessageStatus.READ: Outcome.DELIVERED,
-}
-
-SHARDS: Final = "0123456789abcdef"
-"""What the keys of a sparse index end with, so that none is shared by all items."""
-
-NOTICE_DUE_KEYS: Final = tuple(f"due#{shard}" for shard in SHARDS)
-"""Every value of `notice_due`: where to look for those whom people must still be told of."""
-
-PENDING_KEYS: Final = tuple(f"pending#{shard}" for shard in SHARDS)
-"""Every value of `list_key` while a message is pending."""
-
-INCIDENT_ID_PREFIX: Final = "inc_"
-"""How the id of an episode begins, and so the `notice_id` of a message that is in its count."""
-
-_OWED: Final = frozenset({NoticeState.DUE, NoticeState.PUBLISHING, NoticeState.RECOVERY_DUE})
-# However long a message has been quiet: Twilio is asked at least every 24 `reconcile_after`.
-_LONGEST_INTERVAL: Final = 24
-_MAX_CONTEXT_NAMES: Final = 20
-_MAX_CONTEXT_BYTES: Final = 1024
+    """It was not recorded: the message's data was erased (a tombstone stands in its place)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
-    """How long a message is kept, first left alone, and waited for."""
+    """How long a message is kept, when it is stale, and when it is overdue."""
 
     retention: timedelta = timedelta(days=400)
     reconcile_after: timedelta = timedelta(minutes=60)
@@ -147,9 +67,9 @@ class Timings:
         *,
         retention_days: str,
         reconcile_after_minutes: str,
-        unconfirmed_after_hours: str = "72",  # only reconciling waits for it
+        unconfirmed_after_hours: str = "72",  # only the reconciler needs it
     ) -> Self:
-        """From the stack's parameters, which are numbers as text, fractions allowed."""
+        """Read the stack's parameters: numbers as text, fractions allowed."""
         return cls(
             retention=timedelta(days=float(retention_days)),
             reconcile_after=timedelta(minutes=float(reconcile_after_minutes)),
@@ -161,7 +81,7 @@ class Timings:
 class Transition:
     """One distinct status of a message, and when it arrived here.
 
-    `carrier_time` is Twilio's RawDlrDoneDate, unchanged: YYMMDDhhmm in a zone that nobody names.
+    `carrier_time` is Twilio's RawDlrDoneDate, unchanged: YYMMDDhhmm without a time zone.
     """
 
     status: str
@@ -170,17 +90,30 @@ class Transition:
     error_code: int | None = None
     carrier_time: str | None = None
 
+    def as_record(self) -> Record:
+        """Return the transition as plain data."""
+        return {
+            item.name: plain(value)
+            for item in fields(self)
+            if (value := getattr(self, item.name)) is not None
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """Read what `as_record` returned."""
+        return cls(
+            status=record["status"],
+            at=datetime.fromisoformat(record["at"]),
+            source=Source(record["source"]),
+            error_code=record.get("error_code"),
+            carrier_time=record.get("carrier_time"),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StatusUpdate:
-    """What was learned about a message at one moment; None where the source does not say."""
+class MessageFacts:
+    """What the caller and Twilio said about a message itself; None where it is unknown."""
 
-    message_sid: str
-    status: str
-    at: datetime
-    source: Source
-    error_code: int | None = None
-    carrier_time: str | None = None
     account_sid: str | None = None
     to: str | None = None
     from_: str | None = None
@@ -193,6 +126,18 @@ class StatusUpdate:
     num_segments: str | None = None
     price: str | None = None
     price_unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusUpdate(MessageFacts):
+    """What one source said about a message at one moment."""
+
+    message_sid: str
+    status: str
+    at: datetime
+    source: Source
+    error_code: int | None = None
+    carrier_time: str | None = None
 
     @property
     def transition(self) -> Transition:
@@ -206,15 +151,15 @@ class StatusUpdate:
         )
 
     def as_record(self) -> Record:
-        """The update as plain data: absent facts left out, times ISO 8601 with milliseconds."""
+        """Return the update as plain data: unknown facts left out, times as ISO 8601."""
         return _record(self)
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """The update that `as_record` described.
+        """Read what `as_record` returned.
 
         Raises:
-            KeyError, ValueError, TypeError: the record is of something else.
+            KeyError, ValueError, TypeError: the record is not an update.
         """
         values = _known(cls, record)
         values["source"] = Source(record["source"])
@@ -222,176 +167,136 @@ class StatusUpdate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(MessageFacts):
     """Everything known about one message.
 
-    `transitions` holds every distinct status once, in the order of arrival; all the rest follows
-    from it, but for what the sender and Twilio said about the message itself.
+    `transitions` holds every distinct status once, in the order of arrival; all else follows from
+    it, except for the facts about the message itself. `list_at` is, while the message is pending,
+    when it is reconciled next; later, when its outcome was set. `notice_at` is when its notice
+    became due or was last claimed. `expires_at` is in epoch seconds.
     """
 
     message_sid: str
-    account_sid: str | None = None
-    to: str | None = None
-    from_: str | None = None
-    messaging_service_sid: str | None = None
-    request_id: str | None = None
-    reference: str | None = None
-    context: Mapping[str, str] = field(default_factory=dict)
-    body: str | None = None
-    send_at: datetime | None = None
-    num_segments: str | None = None
-    price: str | None = None
-    price_unit: str | None = None
     status: str = MessageStatus.UNKNOWN
-    status_rank: int = 0
     outcome: Outcome = Outcome.PENDING
     error_code: int | None = None
     transitions: tuple[Transition, ...] = ()
     created_at: datetime
     updated_at: datetime
     final_at: datetime | None = None
-    list_key: str | None = None
     list_at: datetime | None = None
     notice: NoticeState | None = None
     notice_id: str | None = None
-    notice_due: str | None = None
+    notice_at: datetime | None = None
     expires_at: int | None = None
 
     @classmethod
     def from_first_update(cls, update: StatusUpdate, timings: Timings) -> Self:
-        """The message of which this update is the first that anybody hears."""
+        """Return the message of which this update is the first."""
         blank = cls(message_sid=update.message_sid, created_at=update.at, updated_at=update.at)
         return blank.apply(update, timings)
 
     @classmethod
     def from_unsent_request(cls, update: StatusUpdate, timings: Timings) -> Self:
-        """A request that ended without a SID, kept like a failed message.
+        """Return a request that ended without a SID, kept like a failed message.
 
-        The update's `message_sid` is the request's id, its status `rejected` or `presumed_unsent`.
+        The update's `message_sid` is the request's id, its status one of `UNSENT_STATUSES`.
         """
         blank = cls(message_sid=update.message_sid, created_at=update.at, updated_at=update.at)
         ended = replace(
-            _filled_in(blank, update),
-            transitions=(update.transition,),
-            status=update.status,
-            status_rank=RANK[MessageStatus.FAILED],
+            _with_facts(blank, update), transitions=(update.transition,), status=update.status
         )
-        failed = _concluded(ended, Outcome.FAILED, update.at, timings)
+        failed = _with_outcome(ended, Outcome.FAILED, update.at, timings)
         return replace(failed, error_code=update.error_code)
 
     def apply(self, update: StatusUpdate, timings: Timings) -> Self:
-        """The message after this update; this very one where the update brings nothing new."""
-        transitions = _recorded(self.transitions, update.transition)
+        """Return the message after this update; this very one where the update brings nothing."""
+        transitions = _with_transition(self.transitions, update.transition)
         best = max(transitions, key=lambda transition: rank(transition.status))
-        outcome = FINAL_OUTCOME.get(best.status, Outcome.PENDING)
+        outcome = outcome_of(best.status)
         if outcome is Outcome.PENDING and self.outcome is Outcome.UNCONFIRMED:
-            outcome = Outcome.UNCONFIRMED  # only a final status is better than that
-        told = replace(
-            _filled_in(self, update),
+            outcome = Outcome.UNCONFIRMED  # only a final status replaces it
+        with_status = replace(
+            _with_facts(self, update),
             transitions=transitions,
             status=best.status if rank(best.status) else MessageStatus.UNKNOWN,
-            status_rank=rank(best.status),
         )
-        learned = _concluded(told, outcome, update.at, timings)
-        if learned == self:
-            return self
-        # While people are told of a message it never goes back, though an update that waited in a
-        # queue brings an old time: it shows since when somebody has been telling them.
-        updated_at = max(self.updated_at, update.at) if self.notice else update.at
-        return replace(learned, updated_at=updated_at)
+        after = _with_outcome(with_status, outcome, update.at, timings)
+        return self if after == self else replace(after, updated_at=update.at)
+
+    @property
+    def status_rank(self) -> int:
+        """The rank of the message's status; higher ranks replace it."""
+        unsent = UNSENT_STATUSES.get(self.status)
+        return unsent.rank if unsent else rank(self.status)
 
     @property
     def starts_at(self) -> datetime:
-        """From when on a status can be expected: the later of its creation and its `send_at`."""
+        """When a status can be expected first: the later of `created_at` and `send_at`."""
         return max(self.created_at, self.send_at or self.created_at)
 
     def is_overdue(self, now: datetime, timings: Timings) -> bool:
-        """Whether it was waited for long enough."""
+        """Whether a final status should have come by now."""
         return now >= self.starts_at + timings.unconfirmed_after
 
     def next_check_at(self, now: datetime, timings: Timings) -> datetime:
-        """When to ask Twilio again, asked at `now` in vain: as late again as it has been quiet.
+        """Return when to reconcile the message again after a check at `now` found nothing new.
 
-        So the intervals double, with nothing to remember, up to 24 times the first one; and the
-        end of the wait is not missed.
+        Exponential backoff without a counter: the next interval is the message's age so far, capped
+        at 24 `reconcile_after`. The end of `unconfirmed_after` is never missed.
+        https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/
         """
-        longest = _LONGEST_INTERVAL * timings.reconcile_after
-        quiet_for = max(now - self.starts_at, timings.reconcile_after)
-        again = max(now, self.starts_at) + min(quiet_for, longest)
+        age = max(now - self.starts_at, timings.reconcile_after)
+        again = max(now, self.starts_at) + min(age, _MAX_BACKOFF * timings.reconcile_after)
         ends_at = self.starts_at + timings.unconfirmed_after
         return min(again, ends_at) if now < ends_at else again
 
     def as_unconfirmed(self, at: datetime) -> Self:
-        """The message when it was waited for in vain; one that ended before stays as it is."""
+        """Return the message with the outcome unconfirmed; one that is not pending is unchanged."""
         if self.outcome is not Outcome.PENDING:
             return self
-        return replace(
-            self,
-            outcome=Outcome.UNCONFIRMED,
-            list_key=f"unconfirmed#{at:%Y-%m-%d}#{_shard(self.message_sid)}",
-            list_at=at,
-            updated_at=at,
-        )
+        return replace(self, outcome=Outcome.UNCONFIRMED, list_at=at, updated_at=at)
 
     def as_superseded(self, at: datetime) -> Self:
-        """A request kept as `presumed_unsent` whose message turned up under a SID of its own.
+        """Return a request kept as presumed unsent, after its message was found under its own SID.
 
-        It has failed no more, and that message tells how it goes on.
+        It is failed no longer; the message under that SID has the rest.
         """
         if self.status != MessageStatus.PRESUMED_UNSENT:
             return self
-        notice = _noticed(self, Outcome.PENDING)
         sent = Transition(status=MessageStatus.SENT, at=at, source=Source.RECONCILE)
-        return replace(
+        pending = replace(
             self,
             transitions=(*self.transitions, sent),
             status=sent.status,
-            status_rank=rank(sent.status),
             outcome=Outcome.PENDING,
             final_at=None,
-            list_key=None,
             list_at=None,
-            notice=notice,
-            notice_id=_notice_id(self, notice),
-            notice_due=_notice_due(self.message_sid, notice),
             updated_at=at,
         )
+        return pending.with_notice(notices.after_outcome(self.notice, Outcome.PENDING), at)
 
-    def told(self, at: datetime) -> Self:
-        """The message after the next step of its notice: claimed, told, withdrawn, or owed anew.
+    def with_next_notice_state(self, at: datetime) -> Self:
+        """Return the message after the notifier's next step; this very one where none is due.
 
-        Both a failure and a recovery are claimed (`publishing`) before they are published, so that
-        only one notifier does it; `notice_id` says which of the two it is. A message that is
-        delivered during the publish owes the recovery; one that is delivered before owes nothing.
-        The recovery of a message that an incident counts is counted, and not published.
+        A failure and a recovery are both claimed (`publishing`) before they are published, so that
+        only one notifier publishes them.
         """
-        failed = self.outcome is Outcome.FAILED
-        match self.notice:
-            case NoticeState.DUE:
-                notice = NoticeState.PUBLISHING if failed else NoticeState.WITHDRAWN
-            case NoticeState.PUBLISHING if self.is_recovery_notice:
-                notice = NoticeState.RECOVERED
-            case NoticeState.PUBLISHING:
-                notice = NoticeState.SENT if failed else NoticeState.RECOVERY_DUE
-            case NoticeState.RECOVERY_DUE:
-                notice = NoticeState.RECOVERED if self.is_grouped else NoticeState.PUBLISHING
-            case _:
-                return self
-        return replace(
-            self,
-            notice=notice,
-            notice_id=_notice_id(self, notice),
-            notice_due=_notice_due(self.message_sid, notice),
-            updated_at=at,
+        state = notices.next_state(
+            self.notice,
+            failed=self.outcome is Outcome.FAILED,
+            is_recovery=self.is_recovery_notice,
+            is_grouped=self.is_grouped,
         )
+        return self.with_notice(state, at)
 
-    def counted(self, episode_id: str, at: datetime, *, muted: bool) -> Self:
-        """The failed message as one of those that an episode counts; `muted`: which nobody tells.
+    def grouped_into(self, incident_id: str, at: datetime, *, muted: bool) -> Self:
+        """Return the failed message as one that an incident counts.
 
-        Its `notice_id` is the episode's from then on, also when it is delivered after all.
+        Its `notice_id` stays the incident's, also when the message is delivered later.
         """
-        notice = NoticeState.MUTED if muted else NoticeState.SENT
-        return replace(self, notice=notice, notice_id=episode_id, notice_due=None, updated_at=at)
+        state = NoticeState.MUTED if muted else NoticeState.GROUPED
+        return replace(self, notice=state, notice_id=incident_id, notice_at=at)
 
     @property
     def is_request(self) -> bool:
@@ -400,75 +305,80 @@ class Message:
 
     @property
     def is_superseded(self) -> bool:
-        """Whether it is such a request that was sent after all: that message tells all there is."""
+        """Whether it is such a request that was sent after all, under a SID of its own."""
         return self.is_request and self.outcome is not Outcome.FAILED
 
     @property
     def is_grouped(self) -> bool:
-        """Whether it is told in the count of an episode, and not alone."""
-        return self.notice_id is not None and self.notice_id.startswith(INCIDENT_ID_PREFIX)
+        """Whether an incident counts it."""
+        return notices.is_incident_id(self.notice_id)
 
     @property
     def is_recovery_notice(self) -> bool:
-        """Whether its notice is the one of its recovery, and not of its failure."""
-        return self.notice_id == f"{self.message_sid}:recovery"
+        """Whether its notice is that of its recovery, not of its failure."""
+        return self.notice_id == notices.recovery_id_of(self.message_sid)
 
     @property
     def failure_code(self) -> int | None:
-        """The code of the highest-ranked failure that carries one, whatever came after it."""
+        """The error code of the highest-ranked failure that carries one."""
         failures = [
             transition
             for transition in self.transitions
-            if transition.error_code is not None
-            and FINAL_OUTCOME.get(transition.status) is Outcome.FAILED
+            if transition.error_code is not None and outcome_of(transition.status) is Outcome.FAILED
         ]
         best = max(failures, key=lambda failure: rank(failure.status), default=None)
         return best.error_code if best else None
 
     def effect_of(self, update: StatusUpdate) -> Effect:
-        """What `update` would do to this message, for those who count."""
+        """Return what `update` would do to this message."""
         if all(known.status != update.status for known in self.transitions):
             if not rank(update.status):
                 return Effect.UNKNOWN
-            return (
-                Effect.ADVANCED if rank(update.status) > self.status_rank else Effect.OUT_OF_ORDER
-            )
-        if _recorded(self.transitions, update.transition) != self.transitions:
+            advances = rank(update.status) > self.status_rank
+            return Effect.ADVANCED if advances else Effect.OUT_OF_ORDER
+        if _with_transition(self.transitions, update.transition) != self.transitions:
             return Effect.ENRICHED
-        return Effect.DUPLICATE if _filled_in(self, update) == self else Effect.ENRICHED
+        return Effect.DUPLICATE if _with_facts(self, update) == self else Effect.ENRICHED
 
     def conflicts_with(self, update: StatusUpdate) -> bool:
-        """Whether the update brings another error code than the one that its status has here."""
+        """Whether the update brings another error code than the one known for its status."""
         known = next((t.error_code for t in self.transitions if t.status == update.status), None)
         return None not in (known, update.error_code) and known != update.error_code
 
     def as_record(self) -> Record:
-        """The message as plain data: absent facts left out, times ISO 8601 with milliseconds."""
-        return _record(self)
+        """Return the message as plain data, as answers show it.
+
+        Unknown facts are left out, times are ISO 8601 with milliseconds, and the times that only
+        the lists and the notifier need (`list_at`, `notice_at`) are left out.
+        """
+        record = _record(self)
+        record["transitions"] = [entry.as_record() for entry in self.transitions]
+        return {name: fact for name, fact in record.items() if name not in _INTERNAL}
+
+    def internal_times(self) -> Record:
+        """Return what `as_record` leaves out and an item has."""
+        return {name: fact for name, fact in _record(self).items() if name in _INTERNAL}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """The message that `as_record` described; attributes that it does not know are ignored."""
+        """Read a message from an answer or an item; attributes of neither are ignored."""
         values = _known(cls, record)
         values["outcome"] = Outcome(record["outcome"])
-        values["transitions"] = tuple(_transition(entry) for entry in record["transitions"])
+        values["transitions"] = tuple(map(Transition.from_record, record["transitions"]))
         if "notice" in values:
             values["notice"] = NoticeState(values["notice"])
         return cls(**values)
 
-
-def rank(status: str) -> int:
-    """The rank of a status of Twilio's; 0 for a status that does not exist today."""
-    return RANK.get(status, 0)
-
-
-def list_keys(outcome: Outcome, day: date) -> tuple[str, ...]:
-    """Every value of `list_key` of the messages that failed, or were given up, on a day in UTC."""
-    return tuple(f"{outcome}#{day.isoformat()}#{shard}" for shard in SHARDS)
+    def with_notice(self, state: NoticeState | None, at: datetime) -> Self:
+        """Return the message with its notice in this state since `at`."""
+        if state is self.notice:
+            return self
+        notice_id = notices.notice_id_of(self.message_sid, state, self.notice_id)
+        return replace(self, notice=state, notice_id=notice_id, notice_at=at)
 
 
 def within_context_limits(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The first value of each name, as far as 20 names and 1 KB (UTF-8) reach."""
+    """Return the first value of each name, as far as 20 names and 1 KB (UTF-8) reach."""
     context: dict[str, str] = {}
     room = _MAX_CONTEXT_BYTES
     for name, value in pairs:
@@ -479,31 +389,13 @@ def within_context_limits(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return context
 
 
-def iso(time: datetime) -> str:
-    """ISO 8601 in UTC with milliseconds, e.g. 2026-11-23T20:41:50.123Z: sorts as text."""
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def plain(value: object) -> object:
-    """A fact as a record has it: times ISO 8601 with milliseconds, words as text."""
-    match value:
-        case datetime():
-            return iso(value)
-        case StrEnum():
-            return str(value)
-        case tuple():
-            return [_plain_transition(entry) for entry in value]
-        case Mapping():
-            return dict(value)
-        case _:
-            return value
-
-
-def _recorded(transitions: tuple[Transition, ...], new: Transition) -> tuple[Transition, ...]:
-    """The transitions with the new one added, or with what it adds to the one that is there."""
+def _with_transition(
+    transitions: tuple[Transition, ...], new: Transition
+) -> tuple[Transition, ...]:
+    """Add the new transition, or what it adds to the known one of the same status."""
     for index, known in enumerate(transitions):
         if known.status == new.status:
-            # The first code learned for a status stays: a different one contradicts it.
+            # The first code learned for a status stays; a different one is counted as a conflict.
             filled = replace(
                 known,
                 error_code=known.error_code or new.error_code,
@@ -513,17 +405,17 @@ def _recorded(transitions: tuple[Transition, ...], new: Transition) -> tuple[Tra
     return (*transitions, new)
 
 
-def _filled_in[M: Message](message: M, update: StatusUpdate) -> M:
-    """Take over what was not known; what Twilio's API says of segments and price is newer."""
+def _with_facts[M: Message](message: M, update: StatusUpdate) -> M:
+    """Add the facts that were not known; of segments and price the last ones replace older ones."""
     facts: dict[str, Any] = {
         name: getattr(update, name)
-        for name in _LEARNED_ONCE
+        for name in _KEPT_FACTS
         if getattr(message, name) is None and getattr(update, name) is not None
     }
     facts |= {
-        name: getattr(update, name) for name in _SAID_LAST if getattr(update, name) is not None
+        name: getattr(update, name) for name in _REPLACED_FACTS if getattr(update, name) is not None
     }
-    if "send_at" in facts:  # how long it is kept, and left alone, counts from there
+    if "send_at" in facts:  # retention and the first check count from it
         facts["expires_at"] = None
         if message.outcome is Outcome.PENDING:
             facts["list_at"] = None
@@ -533,88 +425,44 @@ def _filled_in[M: Message](message: M, update: StatusUpdate) -> M:
     return replace(message, **facts)
 
 
-def _concluded[M: Message](message: M, outcome: Outcome, at: datetime, timings: Timings) -> M:
-    """Set everything that follows from the outcome, and from what the message knows by now."""
+def _with_outcome[M: Message](message: M, outcome: Outcome, at: datetime, timings: Timings) -> M:
+    """Set the outcome and everything that follows from it."""
     changed = outcome is not message.outcome
-    notice = _noticed(message, outcome)
-    starts = message.starts_at
-    asked_at = message.list_at or starts + timings.reconcile_after
-    list_key, list_at = _watched(message, outcome, at if changed else None, asked_at)
-    return replace(
+    after = replace(
         message,
         outcome=outcome,
         final_at=at if changed else message.final_at,
         error_code=message.failure_code if outcome is Outcome.FAILED else None,
-        list_key=list_key,
-        list_at=list_at,
-        notice=notice,
-        notice_id=_notice_id(message, notice),
-        notice_due=_notice_due(message.message_sid, notice),
-        expires_at=message.expires_at or int((starts + timings.retention).timestamp()),
+        list_at=_list_at(message, outcome, at if changed else None, timings),
+        expires_at=message.expires_at or int((message.starts_at + timings.retention).timestamp()),
     )
+    return after.with_notice(notices.after_outcome(message.notice, outcome), at)
 
 
-def _noticed(message: Message, outcome: Outcome) -> NoticeState | None:
-    if outcome is Outcome.FAILED and message.notice is None:
-        return NoticeState.DUE
-    if outcome is not Outcome.FAILED and message.notice is NoticeState.SENT:
-        return NoticeState.RECOVERY_DUE
-    return message.notice
-
-
-def _notice_id(message: Message, notice: NoticeState | None) -> str | None:
-    """One id for all repetitions of what people are told, another for the news that it is well."""
-    match notice:
-        case NoticeState.DUE:
-            return f"{message.message_sid}:failure"
-        case NoticeState.RECOVERY_DUE if not message.is_grouped:
-            return f"{message.message_sid}:recovery"
-        case _:
-            return message.notice_id
-
-
-def _notice_due(message_sid: str, notice: NoticeState | None) -> str | None:
-    return f"due#{_shard(message_sid)}" if notice in _OWED else None
-
-
-def _watched(
-    message: Message, outcome: Outcome, changed_at: datetime | None, asked_at: datetime
-) -> tuple[str | None, datetime | None]:
-    """The list that the message stands on, and since when, or until when it is left alone."""
-    shard = _shard(message.message_sid)
+def _list_at(
+    message: Message, outcome: Outcome, changed_at: datetime | None, timings: Timings
+) -> datetime | None:
     match outcome:
         case Outcome.PENDING:
-            return f"pending#{shard}", asked_at
-        case Outcome.FAILED if changed_at is not None:
-            return f"failed#{changed_at:%Y-%m-%d}#{shard}", changed_at
-        case Outcome.FAILED | Outcome.UNCONFIRMED:
-            return message.list_key, message.list_at
+            return message.list_at or message.starts_at + timings.reconcile_after
+        case Outcome.FAILED:
+            return changed_at or message.list_at
+        case Outcome.UNCONFIRMED:
+            return message.list_at
         case _:
-            return None, None
+            return None
 
 
-def _shard(key: str) -> str:
-    """The last hex digit of a key, so that no index key is shared by all messages."""
-    last = key[-1].lower()
-    # A letter can have two in lower case.
-    return last if last in SHARDS else f"{ord(last[0]) % 16:x}"
-
-
-_TIMES: Final = frozenset({"at", "send_at", "created_at", "updated_at", "final_at", "list_at"})
-_SAID_LAST: Final = ("num_segments", "price", "price_unit")
-_LEARNED_ONCE: Final = (
-    "account_sid",
-    "to",
-    "from_",
-    "messaging_service_sid",
-    "request_id",
-    "reference",
-    "body",
-    "send_at",
+_INTERNAL: Final = frozenset({"list_at", "notice_at"})
+_TIMES: Final = frozenset(
+    {"at", "send_at", "created_at", "updated_at", "final_at", "list_at", "notice_at"}
+)
+_REPLACED_FACTS: Final = ("num_segments", "price", "price_unit")
+_KEPT_FACTS: Final = tuple(
+    item.name for item in fields(MessageFacts) if item.name not in {*_REPLACED_FACTS, "context"}
 )
 
-
-# The fields by their names in a record; what Python keeps for itself loses its underscore there.
+# The fields by their names in a record: there, `from_` has no underscore.
 _NAMES: Final[Mapping[type, Mapping[str, str]]] = {
     kind: {item.name.rstrip("_"): item.name for item in fields(kind)}
     for kind in (Message, StatusUpdate)
@@ -622,38 +470,12 @@ _NAMES: Final[Mapping[type, Mapping[str, str]]] = {
 
 
 def _record(it: Message | StatusUpdate) -> Record:
-    """Absent facts are left out."""
     facts = ((name, getattr(it, field_name)) for name, field_name in _NAMES[type(it)].items())
     return {name: plain(fact) for name, fact in facts if fact is not None and fact != {}}
 
 
 def _known(kind: type[Message | StatusUpdate], record: Mapping[str, Any]) -> dict[str, Any]:
-    """What the record says of the fields of `kind`, times read."""
+    """Return the record's values of the fields of `kind`, times parsed."""
     names = _NAMES[kind]
     values = {names[name]: value for name, value in record.items() if name in names}
-    return values | {name: _time(values[name]) for name in _TIMES & values.keys()}
-
-
-def _plain_transition(entry: Transition) -> Record:
-    record: Record = {
-        "status": entry.status,
-        "at": iso(entry.at),
-        "source": str(entry.source),
-        "error_code": entry.error_code,
-        "carrier_time": entry.carrier_time,
-    }
-    return {name: value for name, value in record.items() if value is not None}
-
-
-def _transition(entry: Mapping[str, Any]) -> Transition:
-    return Transition(
-        status=entry["status"],
-        at=_time(entry["at"]),
-        source=Source(entry["source"]),
-        error_code=entry.get("error_code"),
-        carrier_time=entry.get("carrier_time"),
-    )
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+    return values | {name: datetime.fromisoformat(values[name]) for name in _TIMES & values.keys()}

@@ -1,7 +1,9 @@
-"""A request to send, as it is remembered: claimed once, posted at most once, settled by evidence.
+"""A send request: claimed once, posted at most once, resolved by evidence.
 
-Pure. Nobody takes a claim over: a claim without a result, once its lease is over, is in doubt, and
-stays so until evidence settles it. What may have left is never posted again.
+Pure. A claim is never taken over: a claim without a result, once its lease is over, is in doubt and
+stays so until evidence resolves it. A request that may have left is never posted again. Without
+evidence in time it is presumed unsent (presumed abort).
+https://en.wikipedia.org/wiki/Two-phase_commit_protocol#Presumed_abort_and_presumed_commit
 """
 
 import hashlib
@@ -12,34 +14,31 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Self
 
-from delivery.domain.messages import SHARDS, Record, plain
+from delivery.domain.records import Record, plain
 
-_CLOCKS_DIFFER: Final = timedelta(minutes=5)
+_CLOCK_SKEW: Final = timedelta(minutes=5)
 _TIMES: Final = frozenset({"send_at", "claimed_at", "lease_until"})
-
-UNRESOLVED_KEYS: Final = tuple(f"unresolved#{shard}" for shard in SHARDS)
-"""Every value of `unresolved`: where to look for requests that are to be settled."""
 
 
 class RequestState(StrEnum):
-    """What became of a request."""
+    """The state of a send request."""
 
     IN_PROGRESS = "in_progress"
     SENT = "sent"
     REJECTED = "rejected"
     IN_DOUBT = "in_doubt"
     PRESUMED_UNSENT = "presumed_unsent"
-    """Nothing speaks for its having been sent, but nothing can prove that it was not."""
+    """No evidence says that it was sent; there is no proof that it was not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendRequest:
-    """One request to send, with what settling it needs.
+    """One send request, with what resolving it needs.
 
-    `claim_id` is random for each try to claim it, so that an invocation knows its own claim when
-    its client repeated the write. `content_digest` tells another content under the same key;
-    `body_digest` is there only where Twilio shows the body as it was given. `unresolved` is the key
-    of a sparse index, gone once nothing is left to find out.
+    `claim_id` is random for each attempt to claim it, so that an invocation knows its own claim
+    when its client repeated the write. `content_digest` detects other content under the same key;
+    `body_digest` is set only where Twilio shows the body as the caller gave it. `is_unresolved`
+    puts it on the reconciler's worklist.
     """
 
     request_id: str
@@ -59,24 +58,24 @@ class SendRequest:
     lease_until: datetime
     message_sid: str | None = None
     error_code: int | None = None
-    """Of a refused request: Twilio's."""
-    unresolved: str | None = None
+    """Twilio's error code of a rejected request."""
+    is_unresolved: bool = False
     expires_at: int | None = None
 
     def state_at(self, now: datetime) -> RequestState:
-        """The state, seen at `now`: a claim whose lease is over without a result is in doubt."""
+        """Return the state at `now`: a claim without a result is in doubt after its lease."""
         if self.state is RequestState.IN_PROGRESS and now >= self.lease_until:
             return RequestState.IN_DOUBT
         return self.state
 
     @property
     def sent_since(self) -> datetime:
-        """No message of this request was heard of before; clocks may differ a little."""
-        return self.claimed_at - _CLOCKS_DIFFER
+        """The earliest `created_at` that a message of this request can have, given clock skew."""
+        return self.claimed_at - _CLOCK_SKEW
 
     def claimed(self) -> Self:
-        """As it is when it is claimed: on the list of what is to be settled."""
-        return replace(self, unresolved=f"unresolved#{self.request_id[-1]}")
+        """Return the request as it is stored when it is claimed: on the worklist."""
+        return replace(self, is_unresolved=True)
 
     def completed(
         self,
@@ -87,10 +86,9 @@ class SendRequest:
         message_sid: str | None = None,
         error_code: int | None = None,
     ) -> Self:
-        """As it is when its result is known.
+        """Return the request with its result.
 
-        A request that was not found stays on the list: a callback that comes late still turns it
-        into sent.
+        One that is presumed unsent stays on the worklist: a late callback still turns it into sent.
         """
         final = state in {RequestState.SENT, RequestState.REJECTED}
         return replace(
@@ -98,26 +96,26 @@ class SendRequest:
             state=state,
             message_sid=message_sid,
             error_code=error_code,
-            unresolved=None if final else self.unresolved,
+            is_unresolved=self.is_unresolved and not final,
             expires_at=None if state is RequestState.IN_DOUBT else int((at + kept_for).timestamp()),
         )
 
     def awaiting_message(self) -> Self:
-        """Sent, and on the list while its message is not in the table with all that it told of it.
+        """Return a sent request on the worklist, until the table has its message in full.
 
-        Perhaps nobody else will ever tell of that message.
+        Without it, nothing else might ever record that message.
         """
-        return self.claimed()
+        return replace(self, is_unresolved=True)
 
     def closed(self) -> Self:
-        """Not found, and taken from the list: nothing is expected to come any more."""
-        return replace(self, unresolved=None)
+        """Return the request off the worklist: no more evidence is expected."""
+        return replace(self, is_unresolved=False)
 
     def erased(self, *, at: datetime, kept_for: timedelta) -> Self:
-        """Without anything about its recipient: what is left keeps its key used.
+        """Return the request without its recipient's data; its key stays used.
 
-        The claim's id is another one, so that nobody who saw the request before can settle it, and
-        so write what is erased here.
+        Its claim id changes, so that an invocation that read the request before cannot complete it
+        and thereby write the erased data again.
         """
         return replace(
             self,
@@ -129,22 +127,22 @@ class SendRequest:
             send_at=None,
             reference=None,
             context={},
-            unresolved=None,
+            is_unresolved=False,
             expires_at=self.expires_at or int((at + kept_for).timestamp()),
         )
 
     def as_record(self) -> Record:
-        """The request as plain data: absent facts left out, times ISO 8601."""
+        """Return the request as plain data: unknown facts left out, times as ISO 8601."""
         record: Record = {}
         for item in fields(self):
             value = getattr(self, item.name)
-            if value not in (None, "", {}):
+            if item.name != "is_unresolved" and value not in (None, "", {}):
                 record[item.name.rstrip("_")] = plain(value)
         return record
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """The request that `as_record` described; attributes that it does not know are ignored."""
+    def from_record(cls, record: Mapping[str, Any], *, is_unresolved: bool = False) -> Self:
+        """Read what `as_record` returned; unknown attributes are ignored."""
         values: dict[str, Any] = {
             item.name: record[item.name.rstrip("_")]
             for item in fields(cls)
@@ -152,19 +150,19 @@ class SendRequest:
         }
         values |= {name: datetime.fromisoformat(values[name]) for name in _TIMES & values.keys()}
         values["state"] = RequestState(values["state"])
-        return cls(**values)
+        return cls(**values, is_unresolved=is_unresolved)
 
 
 def content_digest(
     parameters: Iterable[tuple[str, str]], reference: str | None, context: Mapping[str, str]
 ) -> str:
-    """What tells two requests under the same key apart: SHA-256 of all that the caller said."""
+    """Return the SHA-256 of everything that the caller asked for: other content has another one."""
     content = [list(parameters), reference, sorted(context.items())]
     return _sha256(json.dumps(content, ensure_ascii=True))
 
 
 def body_digest(body: str) -> str:
-    """SHA-256 of a body: enough to find it again, without keeping it."""
+    """Return the SHA-256 of a body: enough to recognize it without keeping it."""
     return _sha256(body)
 
 

@@ -1,13 +1,13 @@
 """The lists of messages that the table's indexes have, read page by page or as a whole.
 
-A list has an order of its own (`delivery.storage.cursor`), whatever order DynamoDB gives to what
-has the same time. An index lags behind the table: a message is on a list only if it belongs to it
-by now.
+A list has an order of its own (`delivery.storage.cursor`), whatever order DynamoDB gives to items
+of the same time. An index is eventually consistent: the reader returns a message only if the
+message itself still belongs to the list.
 
 Errors:
 
     StoreUnavailable    DynamoDB did not answer
-    TokenInvalid        a list was to be continued that is another one
+    TokenInvalid        the token belongs to another list
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -17,31 +17,33 @@ from heapq import merge
 from itertools import batched, groupby, islice
 from typing import Final
 
-from delivery.domain.messages import PENDING_KEYS, Message, Outcome, list_keys
+from delivery.domain.messages import Message
+from delivery.domain.statuses import Outcome
 from delivery.storage.cursor import Page, Position
-from delivery.storage.table import MAX_ITEMS_OF_A_READ, Table
+from delivery.storage.index_keys import list_key_of, list_keys
+from delivery.storage.table import MAX_BATCH_GET_ITEMS, Table
 
-# Of one key of an index, where all are wanted: a fifth of what DynamoDB gives at once, since the
-# fewest days have so many.
-_MANY_POSITIONS: Final = 1000
+# The page size of one index key when a whole list is read: a fifth of what DynamoDB returns at
+# once, since few days have more.
+_INDEX_PAGE_SIZE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
-    """How many messages are on a list; where `is_all` is false, at least so many."""
+    """How many messages a list has; at least so many where `is_exact` is false."""
 
     number: int
-    is_all: bool = True
+    is_exact: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageList:
-    """A question whose answer is a list: where an index has it, and which messages belong to it.
+    """A list: which keys of which index have it, and which messages belong to it.
 
-    A request that was sent after all is superseded by its message: a list has one of them only.
+    A superseded request is on no list: its message stands there instead.
     """
 
-    question: str
+    query: str
     index: str
     key: str
     values: tuple[str, ...]
@@ -51,12 +53,12 @@ class MessageList:
 
     @classmethod
     def to(cls, address: str, *, with_superseded: bool = False) -> "MessageList":
-        """The messages to an address, the newest first."""
+        """The messages to an address, as Twilio writes it; the newest first."""
 
         def belongs(message: Message) -> bool:
             return message.to == address and (with_superseded or not message.is_superseded)
 
-        return cls._of("to", address, belongs)
+        return cls._by_attribute("to", address, belongs)
 
     @classmethod
     def with_reference(cls, reference: str) -> "MessageList":
@@ -65,29 +67,41 @@ class MessageList:
         def belongs(message: Message) -> bool:
             return message.reference == reference and not message.is_superseded
 
-        return cls._of("reference", reference, belongs)
+        return cls._by_attribute("reference", reference, belongs)
 
     @classmethod
-    def watched(cls, outcome: Outcome, day: date | None = None) -> "MessageList":
-        """The messages that failed or were given up on a day in UTC, the newest first.
+    def pending(cls) -> "MessageList":
+        """The messages without a final status, the one that is reconciled next first."""
+        return cls._by_list_key(list_keys(Outcome.PENDING, None), newest_first=False)
 
-        Those that are pending stand under no day: the one that Twilio is asked about next first.
-        """
-        values = PENDING_KEYS if day is None else list_keys(outcome, day)
+    @classmethod
+    def failed_on(cls, day: date) -> "MessageList":
+        """The messages that failed on a day in UTC and are still failed, the newest first."""
+        return cls._by_list_key(list_keys(Outcome.FAILED, day), newest_first=True)
+
+    @classmethod
+    def unconfirmed_on(cls, day: date) -> "MessageList":
+        """The messages that became unconfirmed on a day in UTC and still are, the newest first."""
+        return cls._by_list_key(list_keys(Outcome.UNCONFIRMED, day), newest_first=True)
+
+    @classmethod
+    def _by_list_key(cls, keys: tuple[str, ...], *, newest_first: bool) -> "MessageList":
         return cls(
-            question=values[0],
+            query=keys[0],
             index="by_list",
             key="list_key",
-            values=values,
+            values=keys,
             at="list_at",
-            newest_first=day is not None,
-            belongs=lambda message: message.list_key in values,
+            newest_first=newest_first,
+            belongs=lambda message: list_key_of(message) in keys,
         )
 
     @classmethod
-    def _of(cls, key: str, value: str, belongs: Callable[[Message], bool]) -> "MessageList":
+    def _by_attribute(
+        cls, key: str, value: str, belongs: Callable[[Message], bool]
+    ) -> "MessageList":
         return cls(
-            question=f"{key}={value}",
+            query=f"{key}={value}",
             index=f"by_{key}",
             key=key,
             values=(value,),
@@ -98,80 +112,85 @@ class MessageList:
 
 
 class ListReader:
-    """Reads lists of one table.
+    """Reads lists of one table. Every method raises StoreUnavailable if DynamoDB does not answer.
 
     Args:
         table: the MessagesTable.
-        read: the messages with these SIDs as they are now, as far as there are any.
+        get_many: returns the messages with these SIDs that exist (strongly consistent).
     """
 
-    def __init__(self, table: Table, read: Callable[[Iterable[str]], Iterator[Message]]) -> None:
+    def __init__(
+        self, table: Table, get_many: Callable[[Iterable[str]], Iterator[Message]]
+    ) -> None:
         self._table = table
-        self._read = read
+        self._get_many = get_many
 
-    def page(self, listed: MessageList, limit: int, next_token: str | None) -> Page:
-        """The part of the list that the token leads to; the first one without."""
-        after = Position.from_token(next_token, listed.question) if next_token else None
-        at_once = limit + 1  # one more than is shown tells whether there is a next page
-        # Of several keys each has its part, give or take; and that nothing more has the same time
-        # shows only in the next item.
-        keys = len(listed.values)
-        share = (at_once if keys == 1 else 2 * at_once // keys + 4) + 1
-        found = list(islice(self._messages(listed, after, at_once, share), at_once))
-        shown = tuple(message for _, message in found[:limit])
+    def page(self, of: MessageList, *, limit: int, next_token: str | None = None) -> Page:
+        """Return the part of the list to which the token leads; without a token, the first part.
+
+        Raises:
+            TokenInvalid: the token belongs to another list.
+        """
+        after = Position.from_token(next_token, of.query) if next_token else None
+        wanted = limit + 1  # one more shows whether there is a next page
+        # Several keys share the page roughly evenly; and only the next item shows that no further
+        # one has the same time.
+        keys = len(of.values)
+        page_size = (wanted if keys == 1 else 2 * wanted // keys + 4) + 1
+        found = list(islice(self._messages(of, after, wanted, page_size), wanted))
+        messages = tuple(message for _, message in found[:limit])
         if len(found) <= limit:
-            return Page(messages=shown)
+            return Page(messages=messages)
         last, _ = found[limit - 1]
-        return Page(messages=shown, next_token=last.as_token(listed.question))
+        return Page(messages=messages, next_token=last.as_token(of.query))
 
-    def every(self, listed: MessageList) -> Iterator[Message]:
-        """The whole list, read as it is iterated."""
-        for _, message in self._messages(listed, None, MAX_ITEMS_OF_A_READ, _MANY_POSITIONS):
+    def every(self, of: MessageList) -> Iterator[Message]:
+        """Return the whole list, read as it is iterated."""
+        for _, message in self._messages(of, None, MAX_BATCH_GET_ITEMS, _INDEX_PAGE_SIZE):
             yield message
 
-    def count(self, listed: MessageList) -> Count:
-        """How long the list is by the index alone; of a very long one a part is counted."""
-        condition = f"#{listed.key} = :key"
-        counts = [self._table.count(listed.index, condition, key=it) for it in listed.values]
+    def count(self, of: MessageList) -> Count:
+        """Count the list in the index alone, which is cheap; of a very long list only a part."""
+        condition = f"#{of.key} = :key"
+        counts = [self._table.count(of.index, condition, key=it) for it in of.values]
         return Count(
-            number=sum(number for number, _ in counts), is_all=all(is_all for _, is_all in counts)
+            number=sum(number for number, _ in counts),
+            is_exact=all(is_exact for _, is_exact in counts),
         )
 
     def _messages(
-        self, listed: MessageList, after: Position | None, at_a_time: int, share: int
+        self, of: MessageList, after: Position | None, batch_size: int, page_size: int
     ) -> Iterator[tuple[Position, Message]]:
-        """The list from a place on, read `at_a_time` messages and `share` of each key at a time."""
-        keys = (self._positions(listed, value, after, share) for value in listed.values)
-        seen = set[str]()  # what moved while the index was read is in it twice
-        for positions in batched(
-            merge(*keys, reverse=listed.newest_first), at_a_time, strict=False
-        ):
-            places: dict[str, Position] = {}
+        """Return the list after a place; `page_size` is that of a query of one key."""
+        keys = (self._positions(of, value, after, page_size) for value in of.values)
+        seen = set[str]()  # a message that moves during a query is listed twice
+        for positions in batched(merge(*keys, reverse=of.newest_first), batch_size, strict=False):
+            by_sid: dict[str, Position] = {}
             for position in positions:
                 if position.message_sid not in seen:
                     seen.add(position.message_sid)
-                    places[position.message_sid] = position
-            for message in self._read(places):
-                if listed.belongs(message):
-                    yield places[message.message_sid], message
+                    by_sid[position.message_sid] = position
+            for message in self._get_many(by_sid):
+                if of.belongs(message):
+                    yield by_sid[message.message_sid], message
 
     def _positions(
-        self, listed: MessageList, value: str, after: Position | None, share: int
+        self, of: MessageList, value: str, after: Position | None, page_size: int
     ) -> Iterator[Position]:
-        """What the index has under one key, in the list's order, from a place on.
+        """Return what the index has under one key after a place, in the list's order.
 
-        DynamoDB says nothing of the order of what has the same time: those are read together, and
-        put into an order of ours.
+        DynamoDB does not define the order of items with the same time: they are read together and
+        sorted here.
         """
-        condition, values = f"#{listed.key} = :key", {"key": value}
+        condition, values = f"#{of.key} = :key", {"key": value}
         if after:
-            condition += f" AND #{listed.at} {'<=' if listed.newest_first else '>='} :after"
+            condition += f" AND #{of.at} {'<=' if of.newest_first else '>='} :after"
             values["after"] = after.at
         items = self._table.query(
-            listed.index, condition, newest_first=listed.newest_first, limit=share, **values
+            of.index, condition, newest_first=of.newest_first, limit=page_size, **values
         )
-        for at, together in groupby(items, key=lambda it: str(it[listed.at]["S"])):
-            positions = (Position(at, it["message_sid"]["S"]) for it in together)
-            for position in sorted(positions, reverse=listed.newest_first):
-                if not after or (position < after if listed.newest_first else position > after):
+        for at, same_time in groupby(items, key=lambda it: str(it[of.at]["S"])):
+            positions = (Position(at, it["message_sid"]["S"]) for it in same_time)
+            for position in sorted(positions, reverse=of.newest_first):
+                if not after or (position < after if of.newest_first else position > after):
                     yield position

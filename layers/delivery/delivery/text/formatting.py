@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
-from delivery.domain.messages import MessageStatus, Source, Transition
+from delivery.domain.messages import Source, Transition
+from delivery.domain.statuses import MessageStatus
 from delivery.twilio.error_codes import Category
 
 _SOURCE_IN_WORDS: Final[Mapping[Source, str]] = {

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from delivery.domain.messages import MessageStatus
+from delivery.domain.statuses import MessageStatus
 
 _CATALOGUE: Final = Path(__file__).with_suffix(".json")
 _DICTIONARY: Final = "https://www.twilio.com/docs/api/errors"
