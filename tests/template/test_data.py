@@ -98,6 +98,14 @@ def test_the_incidents_table_has_an_index_of_open_incidents_by_due_time(stack: T
     assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
 
 
+def test_the_control_table_has_a_name_as_key_and_no_index(stack: Template) -> None:
+    table = of_type(stack, "AWS::DynamoDB::Table")["ControlTable"]
+
+    assert table["KeySchema"] == [{"AttributeName": "name", "KeyType": "HASH"}]
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    assert table.keys().isdisjoint({"GlobalSecondaryIndexes", "StreamSpecification"})
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_every_key_attribute_is_a_string(name: str, stack: Template) -> None:
     table = of_type(stack, "AWS::DynamoDB::Table")[name]
