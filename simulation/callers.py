@@ -183,7 +183,7 @@ class Callers:
     def _send_to_queue(self, request: CallerRequest) -> None:
         for _ in range(1 if self._draws.random() < 0.9 or not request.key else 2):
             request.attempts += 1
-            request.queue_ids.append(self._queue.send(json.dumps(request.document), {}))
+            request.queue_ids.append(self._queue.send(json.dumps(request.document)))
 
     def _invoke_directly(self, request: CallerRequest) -> None:
         """Repeat as over the API; a function that fails gives no response."""

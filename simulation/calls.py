@@ -1,6 +1,6 @@
 """The calls from functions to AWS and Twilio, which wait, fail, and may crash the function."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -131,10 +131,6 @@ class Client:
             raise AttributeError(operation)
         return lambda **arguments: self._call(operation, arguments)
 
-    def get_paginator(self, operation: str) -> "Paginator":
-        """Return the paginator of an operation."""
-        return Paginator(getattr(self, operation))
-
     def _call(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Call as boto3 does: repeat the whole request after a failure that may pass."""
         loop, faults = self._engine.loop, self._engine.faults
@@ -171,29 +167,6 @@ class Client:
                 fault = faults.call_fault(self._service, table)
             loop.sleep(_PAUSE_BETWEEN_ATTEMPTS)
         raise AssertionError("the last attempt returns or raises")
-
-
-class Paginator:
-    """Boto3's paginator: one request for each page."""
-
-    def __init__(self, call: Callable[..., dict[str, Any]]) -> None:
-        self._call = call
-
-    def paginate(
-        self,
-        *,
-        PaginationConfig: Mapping[str, int] | None = None,  # noqa: N803 -- boto3's name
-        **arguments: Any,
-    ) -> Iterator[dict[str, Any]]:
-        """Yield the pages, one after the other."""
-        if PaginationConfig and "PageSize" in PaginationConfig:
-            arguments["Limit"] = PaginationConfig["PageSize"]
-        while True:
-            page = self._call(**arguments)
-            yield page
-            if "LastEvaluatedKey" not in page:
-                return
-            arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 
 def _table_of(arguments: Mapping[str, Any]) -> str | None:

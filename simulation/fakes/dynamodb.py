@@ -152,7 +152,6 @@ class _Write:
 
     table: Table
     key: Item
-    before: Item | None
     after: Item | None
 
     def apply(self) -> None:
@@ -213,13 +212,10 @@ class DynamoDb:
     def _write(self, given: Arguments, plan: Callable[..., _Write]) -> dict[str, Any]:
         write = plan(given, "ReturnValues")
         write.apply()
-        match given.get("ReturnValues", "NONE"):
-            case "ALL_NEW":
-                return {"Attributes": _copied(write.after)}
-            case "ALL_OLD" if write.before is not None:
-                return {"Attributes": _copied(write.before)}
-            case _:
-                return {}
+        returned = given.get("ReturnValues", "NONE")
+        if returned not in {"NONE", "ALL_NEW"}:
+            raise NotImplementedError(f"the fake does not support ReturnValues {returned}")
+        return {"Attributes": _copied(write.after)} if returned == "ALL_NEW" else {}
 
     def _transact_write_items(self, given: Arguments) -> dict[str, Any]:
         """Apply all parts or none; the same token again has no further effect.
@@ -249,8 +245,6 @@ class DynamoDb:
         plans: dict[str, Callable[[Arguments], _Write]] = {
             "Put": self._put,
             "Update": self._update,
-            "Delete": self._delete,
-            "ConditionCheck": self._check,
         }
         touched = [self._item_of(part) for part in parts]
         if not 0 < len(parts) <= _MAX_PARTS or len(set(touched)) != len(touched):
@@ -287,18 +281,13 @@ class DynamoDb:
         item = given["Item"]
         table.validate_keys(item, "PutItem")
         key = {name: item[name] for name in table.key_names}
-        scope = self._checked(given, table, key, "PutItem")
-        return _Write(table=table, key=key, before=scope.item or None, after=item)
+        self._checked(given, table, key, "PutItem")
+        return _Write(table=table, key=key, after=item)
 
     def _delete(self, given: Arguments, *more: str) -> _Write:
         table = self._table(given, "TableName", "Key", *_CONDITIONAL, *more)
-        scope = self._checked(given, table, given["Key"], "DeleteItem")
-        return _Write(table=table, key=given["Key"], before=scope.item or None, after=None)
-
-    def _check(self, given: Arguments) -> _Write:
-        table = self._table(given, "TableName", "Key", *_CONDITIONAL)
-        before = self._checked(given, table, given["Key"], "ConditionCheck").item or None
-        return _Write(table=table, key=given["Key"], before=before, after=before)
+        self._checked(given, table, given["Key"], "DeleteItem")
+        return _Write(table=table, key=given["Key"], after=None)
 
     def _update(self, given: Arguments, *more: str) -> _Write:
         table = self._table(given, "TableName", "Key", "UpdateExpression", *_CONDITIONAL, *more)
@@ -316,7 +305,7 @@ class DynamoDb:
         table.validate_keys(after, "UpdateItem")
         if len(str(after)) > _MAX_ITEM_BYTES:
             raise client_error("ValidationException", "UpdateItem", "the item is too large")
-        return _Write(table=table, key=given["Key"], before=scope.item or None, after=after)
+        return _Write(table=table, key=given["Key"], after=after)
 
     def _query(self, given: Arguments) -> dict[str, Any]:
         table = self._table(

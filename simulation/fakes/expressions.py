@@ -17,7 +17,7 @@ type Item = dict[str, Any]
 type Typed = Mapping[str, Any]
 """A typed value, e.g. {"S": "sent"}."""
 
-_TOKEN: Final = re.compile(r"\s*([#:]?[A-Za-z_][\w-]*|\d+|<=|>=|<>|[=<>(),.\[\]+-])")
+_TOKEN: Final = re.compile(r"\s*([#:]?[A-Za-z_][\w-]*|\d+|<=|>=|<>|[=<>(),.\[\]])")
 _ORDERS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -25,7 +25,6 @@ _ORDERS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     ">=": operator.ge,
 }
 _COMPARISONS: Final = frozenset({"=", "<>", *_ORDERS})
-_SUMS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {"+": operator.add, "-": operator.sub}
 _RESERVED: Final = frozenset(ReservedKeywords.get_reserved_keywords())
 
 
@@ -144,28 +143,20 @@ class _Reader:
 
     def _one(self) -> Condition:
         match self.peek().upper():
-            case "NOT":
-                self.take()
-                negated = self._one()
-                return lambda scope: not negated(scope)
             case "(":
                 self.take()
                 inner = self.condition()
                 self.take(")")
                 return inner
-            case "ATTRIBUTE_EXISTS" | "ATTRIBUTE_NOT_EXISTS" | "BEGINS_WITH":
+            case "ATTRIBUTE_EXISTS" | "ATTRIBUTE_NOT_EXISTS":
                 return self._function()
             case _:
                 return self._comparison()
 
     def _function(self) -> Condition:
-        name = self.take().lower()
-        operands = self.arguments()
-        if name == "attribute_exists":
-            return lambda scope: operands[0](scope) is not None
-        if name == "attribute_not_exists":
-            return lambda scope: operands[0](scope) is None
-        return lambda scope: _begins_with(*(operand(scope) for operand in operands))
+        exists = self.take().upper() == "ATTRIBUTE_EXISTS"
+        (path,) = self.arguments()
+        return lambda scope: (path(scope) is not None) is exists
 
     def _comparison(self) -> Condition:
         left = self.operand()
@@ -224,17 +215,8 @@ class _Reader:
     def assignment(self) -> Change:
         token = _refuse_reserved(self.take())
         self.take("=")
-        value = self._value()
+        value = self.operand()
         return lambda scope: (scope.name(token), value(scope))
-
-    def _value(self) -> Operand:
-        """Read a value, or the sum or difference of two."""
-        first = self.operand()
-        if self.peek() not in _SUMS:
-            return first
-        sign = self.take()
-        second = self.operand()
-        return lambda scope: _sum(sign, first(scope), second(scope))
 
     def removal(self) -> Change:
         token = _refuse_reserved(self.take())
@@ -246,20 +228,6 @@ def _refuse_reserved(token: str) -> str:
     if token.upper() in _RESERVED:
         raise InvalidExpression(f"{token} is a reserved word")
     return token
-
-
-def _sum(sign: str, left: Typed | None, right: Typed | None) -> Typed:
-    match left, right:
-        case {"N": first}, {"N": second}:
-            return {"N": str(_SUMS[sign](Decimal(first), Decimal(second)))}
-        case _:
-            raise InvalidExpression("the operands of a sum must be numbers")
-
-
-def _begins_with(value: Typed | None, start: Typed | None) -> bool:
-    if value is None or start is None or "S" not in value:
-        return False
-    return bool(value["S"].startswith(start["S"]))
 
 
 def _compare(sign: str, left: Typed | None, right: Typed | None) -> bool:

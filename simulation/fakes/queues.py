@@ -7,7 +7,6 @@ from typing import Any, Final
 from simulation.fakes.errors import client_error
 
 _MAX_BYTES: Final = 1024 * 1024
-_MAX_DELAY: Final = 900
 _MAX_VISIBILITY: Final = 12 * 60 * 60
 _MAX_ENTRIES: Final = 10
 
@@ -18,7 +17,6 @@ class QueuedMessage:
 
     message_id: str
     body: str
-    attributes: Mapping[str, Any]
     sent_at: float
     visible_at: float
     receive_count: int = 0
@@ -47,16 +45,10 @@ class Queue:
         self._clock = clock
         self._ids = ids
 
-    def send(self, body: str, attributes: Mapping[str, Any], *, delay: float = 0) -> str:
+    def send(self, body: str) -> str:
         """Send a message to the queue, and return its id."""
         now = self._clock()
-        message = QueuedMessage(
-            message_id=self._ids(),
-            body=body,
-            attributes=attributes,
-            sent_at=now,
-            visible_at=now + delay,
-        )
+        message = QueuedMessage(message_id=self._ids(), body=body, sent_at=now, visible_at=now)
         self.messages[message.message_id] = message
         self.on_visible(message.visible_at)
         return message.message_id
@@ -71,7 +63,7 @@ class Queue:
             if self._max_receives is not None and message.receive_count > self._max_receives:
                 self.delete(message.message_id)
                 if self._dead_letters is not None:
-                    self._dead_letters.send(message.body, message.attributes)
+                    self._dead_letters.send(message.body)
                 continue
             self._hide(message, self._visibility)
             received.append(message)
@@ -114,18 +106,17 @@ class Sqs:
         return response
 
     def _send_message(self, queue: Queue, given: dict[str, Any]) -> dict[str, Any]:
-        body, delay = given.pop("MessageBody"), given.pop("DelaySeconds", 0)
-        attributes = given.pop("MessageAttributes", {})
-        if not body or len(body.encode()) > _MAX_BYTES or delay > _MAX_DELAY:
+        body = given.pop("MessageBody")
+        if not body or len(body.encode()) > _MAX_BYTES:
             raise client_error("InvalidParameterValue", "SendMessage")
-        return {"MessageId": queue.send(body, attributes, delay=delay)}
+        return {"MessageId": queue.send(body)}
 
     def _send_message_batch(self, queue: Queue, given: dict[str, Any]) -> dict[str, Any]:
         entries = _entries(given, "SendMessageBatch")
         if sum(len(entry["MessageBody"].encode()) for entry in entries) > _MAX_BYTES:
             raise client_error("BatchRequestTooLong", "SendMessageBatch")
         for entry in entries:
-            queue.send(entry["MessageBody"], {})
+            queue.send(entry["MessageBody"])
         return {"Successful": [{"Id": entry["Id"]} for entry in entries]}
 
     def _change_message_visibility_batch(
