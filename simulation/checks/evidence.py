@@ -61,9 +61,7 @@ class Evidence:
         self.tombstones = {sid: it for sid, it in items.items() if "erased_at" in it}
         self.messages = {sid: it for sid, it in items.items() if sid not in self.tombstones}
         """The stored messages by SID or request id, without tombstones."""
-        self.requests = {
-            it["request_id"]: it for it in self.table("SendRequestsTable") if "state" in it
-        }
+        self.requests = {it["request_id"]: it for it in self.table("SendRequestsTable")}
         self.sent_under: defaultdict[str, list[TwilioMessage]] = defaultdict(list)
         """The messages at Twilio, deleted ones included, by the request that they name."""
         for message in (*self.at_twilio.values(), *world.twilio.deleted):
