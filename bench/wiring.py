@@ -19,7 +19,7 @@ from delivery.twilio.client import TwilioClient
 from delivery.twilio.credentials import TwilioSecret
 from functions.notify_failure.incident_store import IncidentStore
 from functions.notify_failure.notice import Links
-from functions.notify_failure.notifier import Notifier
+from functions.notify_failure.notifier import Limits, Notifier
 from functions.notify_failure.policy import NoticePolicy
 from functions.notify_failure.publisher import NoticePublisher
 from functions.reconcile_messages.reconcile import Reconciler
@@ -76,7 +76,7 @@ def notify(client: Any, message_sids: Sequence[str], *, now: datetime) -> None:
         policy=policy,
         now=lambda: now,
     )
-    list(notifier.notify(message_sids, abandoned_before=now, time_left=lambda: 60))
+    list(notifier.notify(message_sids, Limits(abandoned_before=now, time_left=lambda: 60)))
     assert topic.published == len(message_sids)
 
 

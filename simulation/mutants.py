@@ -169,7 +169,7 @@ MUTANTS: Final = (
         "the sweep does nothing",
         "I4",
         _NOTIFY,
-        "self.messages.notices_due(before)",
+        "self.messages.notices_due(limits.abandoned_before)",
         "()",
     ),
     _mutant(
@@ -270,8 +270,7 @@ MUTANTS: Final = (
         "a failure joins an incident that is closed",
         "I4",
         _NOTIFY,
-        "if not self.is_open or (self.is_muted and self.key.category not in policy.muted):\n"
-        "    return False",
+        "if not self.is_open:\n    return False",
         "if not self.is_open:\n    return True",
     ),
     _mutant(

@@ -29,7 +29,7 @@ from delivery.twilio.error_codes import Category, categories_in
 
 from .incident_store import IncidentStore
 from .notice import Links
-from .notifier import SECONDS_PER_NOTICE, Notifier
+from .notifier import Limits, Notifier
 from .policy import NoticePolicy
 from .publisher import NoticePublisher
 from .reports import failed
@@ -84,40 +84,37 @@ class NotifyFailure:
                 case _:
                     unhandled.append(number)
                     log_and_count(failed([], "a stream record without a key"), logger, metrics)
-        reports = self.notifier.notify(
-            numbers, abandoned_before=self.now() - LEASE, time_left=time_left
-        )
-        for report in reports:
+        limits = Limits(abandoned_before=self.now() - LEASE, time_left=time_left)
+        for report in self.notifier.notify(numbers, limits):
             log_and_count(report, logger, metrics)
             unhandled += [number for sid in report.unhandled for number in numbers[sid]]
         return unhandled
 
-    def sweep(self, *, before: datetime, time_left: TimeLeft) -> None:
-        """Publish notices that became due before that time: the stream or a notifier dropped them.
+    def sweep(self, limits: Limits) -> None:
+        """Publish the notices that the stream or a notifier dropped.
 
         Raises:
             StoreUnavailable: the list of due notices cannot be read.
         """
         swept = 0
         try:
-            for sids in batched(self.messages.notices_due(before), _SWEEP_BATCH_SIZE, strict=False):
-                reports = self.notifier.notify(sids, abandoned_before=before, time_left=time_left)
-                for report in reports:
+            due = self.messages.notices_due(limits.abandoned_before)
+            for message_sids in batched(due, _SWEEP_BATCH_SIZE, strict=False):
+                for report in self.notifier.notify(message_sids, limits):
                     log_and_count(report, logger, metrics)
                     swept += report.steps
-                if time_left() < SECONDS_PER_NOTICE:
+                if not limits.allow_notice():
                     break
         finally:
             metrics.add_metric("NoticeSwept", MetricUnit.Count, swept)
 
-    def advance_incidents(self, *, before: datetime, time_left: TimeLeft) -> None:
+    def advance_incidents(self, limits: Limits) -> None:
         """Publish the summaries that are due, and close the incidents that are over.
 
         Raises:
             StoreUnavailable: the list of due incidents cannot be read.
         """
-        reports = self.notifier.advance_incidents(abandoned_before=before, time_left=time_left)
-        for report in reports:
+        for report in self.notifier.advance_incidents(limits):
             log_and_count(report, logger, metrics)
 
     def handle(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
@@ -126,10 +123,11 @@ class NotifyFailure:
         match event:
             case {"sweep_notices_older_than_seconds": int() | float() as seconds}:
                 before = self.now() - timedelta(seconds=seconds)
+                limits = Limits(abandoned_before=before, time_left=time_left)
                 try:
-                    self.sweep(before=before, time_left=time_left)
+                    self.sweep(limits)
                 finally:
-                    self.advance_incidents(before=before, time_left=time_left)
+                    self.advance_incidents(limits)
                 return None
             case _:
                 unhandled = self.notify(event["Records"], time_left)

@@ -160,7 +160,6 @@ class Incident:
     cause: str
     incident_id: str
     is_open: bool = True
-    is_muted: bool = False
     opened_at: datetime
     opened_by: str
     counted: int
@@ -180,8 +179,8 @@ class Incident:
 
     @property
     def unpublished(self) -> int:
-        """How many failures no notice covers yet; none while it is muted."""
-        return 0 if self.is_muted else self.counted - self.published
+        """How many failures no notice covers yet."""
+        return self.counted - self.published
 
     @property
     def expires_at(self) -> int:
@@ -191,10 +190,9 @@ class Incident:
     def accepts_failure(self, at: datetime, policy: NoticePolicy) -> bool:
         """Whether a failure at `at` belongs to this incident; otherwise it opens a new one.
 
-        It opens a new one also if this one is over and was not closed yet, or if its category is
-        not muted any more.
+        It opens a new one also if this one is over and was not closed yet.
         """
-        if not self.is_open or (self.is_muted and self.key.category not in policy.muted):
+        if not self.is_open:
             return False
         is_over = at >= self.last_failure_at + policy.interval
         return not (is_over and self.unpublished == 0 and self.pending_notice is None)
@@ -225,7 +223,7 @@ class Incident:
         if self.pending_notice is not None or self.next_at is None or at < self.next_at:
             return self
         over_at = self.last_failure_at + policy.interval
-        if at < over_at and (self.is_muted or self.key.category not in policy.muted):
+        if at < over_at and self.key.category not in policy.muted:
             if self.unpublished:
                 return self._with_notice(NoticeKind.SUMMARY, at)
             return replace(self, next_at=over_at)
@@ -283,7 +281,7 @@ class Incident:
 
     def _close(self, at: datetime, *, is_over: bool) -> Self:
         """Closed; it stays in the index until its closing notice is published."""
-        if self.is_muted or (self.unpublished == 0 and self.published == 1):
+        if self.counted == 1:
             return replace(self, is_open=False, next_at=None)
         return replace(
             self._with_notice(NoticeKind.CLOSING, at, is_muted=not is_over), is_open=False
@@ -315,23 +313,20 @@ def incident_for(
 ) -> Incident:
     """The incident that a failure belongs to: the latest one of its key, or one that it opens.
 
-    A failure that opens an incident is counted as published: it gets a notice of its own. The
-    incident of a muted category has no such notice and begins with a count of 0. What is still to
-    be published about the previous incident is carried on.
+    A failure that opens an incident is counted as published: it gets a notice of its own. What is
+    still to be published about the previous incident is carried on.
     """
     if seen is not None and seen.accepts_failure(at, policy):
         return seen
     key = IncidentKey.of(failure)
-    muted = key.category in policy.muted
     return Incident(
         account_sid=key.account_sid,
         cause=key.cause,
         incident_id=incident_id_of(failure),
-        is_muted=muted,
         opened_at=at,
         opened_by=failure.message_sid,
-        counted=0 if muted else 1,
-        published=0 if muted else 1,
+        counted=1,
+        published=1,
         last_failure_at=at,
         next_at=at + policy.interval,
         since=at,

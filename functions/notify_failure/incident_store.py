@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 
 from delivery.domain.messages import Message
 from delivery.domain.records import iso
-from delivery.storage.expressions import Changes, Conditions
+from delivery.storage.expressions import Conditions
 from delivery.storage.items import Item, as_item, as_record
-from delivery.storage.messages import record_of
+from delivery.storage.messages import compare_and_set, record_of
 from delivery.storage.table import StoreUnavailable, Table, TransactItem, transact
 
 from .incident import OPEN, Incident, IncidentKey
@@ -33,7 +33,7 @@ MAX_MESSAGES: Final = 99
 _DEPENDS_ON: Final = ("notice", "outcome", "error_code", "account_sid")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Step:
     """A message as it was read, and after the next step of its notice."""
 
@@ -96,18 +96,19 @@ class IncidentStore:
             written, _ = self._incidents.put(record, conditions)
         return after if written else None
 
+    def write_steps(self, steps: Sequence[Step]) -> bool:
+        """Store the steps of at most `MAX_MESSAGES` messages that no incident counts.
+
+        Returns whether they were stored; otherwise a message has changed since it was read.
+
+        Raises:
+            StoreUnavailable: the write may or may not be stored; read again.
+        """
+        return transact(self._client, list(map(self._update, steps)))
+
     def _update(self, step: Step) -> TransactItem:
-        after = record_of(step.after)
-        changes = Changes(message_sid=step.seen.message_sid)
-        for name in ("notice", "notice_id", "notice_due", "notice_at"):
-            if name in after:
-                changes.set(name, after[name])
-            else:
-                changes.remove(name)
         seen = as_item(record_of(step.seen))
-        for name in _DEPENDS_ON:
-            changes.require_unchanged(name, seen)
-        return self._messages.as_update(changes)
+        return self._messages.as_update(compare_and_set(seen, step.seen, step.after, _DEPENDS_ON))
 
 
 def _unchanged_since(seen: Incident | None) -> Conditions:

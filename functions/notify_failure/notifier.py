@@ -9,7 +9,9 @@ Lease: https://martinfowler.com/articles/patterns-of-distributed-systems/lease.h
 
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import batched
 from typing import Final
 
 from delivery.domain.messages import Message
@@ -31,15 +33,31 @@ from .reports import NoticeReport
 type Work = Generator[NoticeReport, None, list[Message]]
 """Yields what is done; returns the messages that another writer changed, to be read again."""
 
-SECONDS_PER_NOTICE: Final = 20
-"""What publishing one notice can take while SNS hangs and DynamoDB does not."""
-
+# What publishing one notice can take while SNS hangs and DynamoDB does not.
+_SECONDS_PER_NOTICE: Final = 20
 # Fewer with each attempt: a message that cannot be counted must not hold up the others.
 _BATCH_SIZES: Final = (MAX_MESSAGES, MAX_MESSAGES, MAX_MESSAGES, 30, 10, 1)
 _MAX_ATTEMPTS: Final = 16
 _ERRORS: Final = (StoreUnavailable, *AWS_ERRORS)
 _CONFLICTS: Final = "conflicts with other writers"
 _ONE_TICK: Final = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What bounds an invocation.
+
+    Args:
+        abandoned_before: claims older than this are taken over.
+        time_left: the seconds that are left.
+    """
+
+    abandoned_before: datetime
+    time_left: TimeLeft
+
+    def allow_notice(self) -> bool:
+        """Whether there is time to publish one more notice."""
+        return self.time_left() >= _SECONDS_PER_NOTICE
 
 
 class Notifier:
@@ -71,26 +89,21 @@ class Notifier:
         # one invocation at a time, so it may take over its own claims at once.
         self._own_claims: dict[str, str] = {}
 
-    def notify(
-        self, message_sids: Iterable[str], *, abandoned_before: datetime, time_left: TimeLeft
-    ) -> Iterator[NoticeReport]:
+    def notify(self, message_sids: Iterable[str], limits: Limits) -> Iterator[NoticeReport]:
         """Take the notices of these messages as far as they go.
 
-        The messages are read again, because the stream and the index may be behind. A claim older
-        than `abandoned_before` is taken over. Messages that fail do not stop the others: they are
-        in a report whose metric is in `reports.UNHANDLED`.
+        The messages are read again, because the stream and the index may be behind. A message that
+        fails does not stop the others: it is `unhandled` in a report.
         """
         remaining = list(dict.fromkeys(message_sids))
         for batch_size in _BATCH_SIZES:
             if not remaining:
                 return
-            remaining = yield from self._attempt(remaining, batch_size, abandoned_before, time_left)
+            remaining = yield from self._attempt(remaining, batch_size, limits)
         if remaining:
             yield reports.failed(remaining, _CONFLICTS)
 
-    def advance_incidents(
-        self, *, abandoned_before: datetime, time_left: TimeLeft
-    ) -> Iterator[NoticeReport]:
+    def advance_incidents(self, limits: Limits) -> Iterator[NoticeReport]:
         """Publish the summaries that are due, and close the incidents that are over.
 
         An incident that fails does not stop the others; the next sweep finds it again.
@@ -99,22 +112,18 @@ class Notifier:
             StoreUnavailable: the list of due incidents cannot be read.
         """
         for key in self._incidents.due(self._now()):
-            if time_left() < SECONDS_PER_NOTICE:
+            if not limits.allow_notice():
                 yield reports.skipped((), **reports.key_fields(key))
                 return
             try:
-                yield from self._advance(key, abandoned_before)
+                yield from self._advance(key, limits)
             except _ERRORS as error:
                 yield reports.failed((), type(error).__name__, **reports.key_fields(key))
 
     # --- messages ---
 
     def _attempt(
-        self,
-        message_sids: Sequence[str],
-        batch_size: int,
-        abandoned_before: datetime,
-        time_left: TimeLeft,
+        self, message_sids: Sequence[str], batch_size: int, limits: Limits
     ) -> Generator[NoticeReport, None, list[str]]:
         """One attempt; returns the SIDs of the messages that another writer changed meanwhile."""
         unreadable: list[str] = []
@@ -128,8 +137,8 @@ class Notifier:
         if gone := len(message_sids) - len(messages) - len(unreadable):
             yield reports.already_handled(gone)
         conflicts: list[str] = []
-        for group, work in self._plan(messages, batch_size, abandoned_before, time_left):
-            if time_left() < SECONDS_PER_NOTICE:
+        for group, work in self._plan(messages, batch_size, limits):
+            if not limits.allow_notice():
                 yield reports.skipped(_sids(group))
                 continue
             try:
@@ -139,11 +148,7 @@ class Notifier:
         return conflicts
 
     def _plan(
-        self,
-        messages: Sequence[Message],
-        batch_size: int,
-        abandoned_before: datetime,
-        time_left: TimeLeft,
+        self, messages: Sequence[Message], batch_size: int, limits: Limits
     ) -> Iterator[tuple[list[Message], Work]]:
         """The work to be done, none of it begun, and the messages that it is done for."""
         failures: defaultdict[IncidentKey, list[Message]] = defaultdict(list)
@@ -154,15 +159,18 @@ class Notifier:
             elif message.notice is NoticeState.RECOVERY_DUE and message.is_grouped:
                 recoveries[str(message.notice_id)].append(message)
             else:
-                yield [message], self._notify_alone(message, abandoned_before)
+                yield [message], self._notify_alone(message, limits)
         for key, group in failures.items():
-            yield group, self._group_failures(key, group, batch_size, time_left)
+            if key.category in self._policy.muted:
+                yield group, self._mute(key, group, batch_size)
+            else:
+                yield group, self._group_failures(key, group, batch_size, limits)
         for incident_id, group in recoveries.items():
             yield group, self._group_recoveries(incident_id, group, batch_size)
 
-    def _notify_alone(self, message: Message, abandoned_before: datetime) -> Work:
+    def _notify_alone(self, message: Message, limits: Limits) -> Work:
         """Take the next step of a notice that is about this message only, and those after it."""
-        claimed = self._claim(message, abandoned_before)
+        claimed = self._claim(message, limits.abandoned_before)
         if claimed is None or claimed.notice is not NoticeState.PUBLISHING:
             self._own_claims.pop(message.message_sid, None)
             yield reports.step_taken(claimed)
@@ -194,21 +202,32 @@ class Notifier:
         self._own_claims.pop(claimed.message_sid, None)
         yield reports.step_taken(marked)
 
+    def _mute(self, key: IncidentKey, failures: Iterable[Message], batch_size: int) -> Work:
+        """Mark failures whose category is muted: only a metric counts them."""
+        conflicts: list[Message] = []
+        for batch in batched(failures, batch_size, strict=False):
+            muted = [it.with_notice(NoticeState.MUTED, self._later_than(it)) for it in batch]
+            if self._incidents.write_steps(list(map(Step, batch, muted))):
+                yield reports.muted(key, _sids(batch))
+            else:
+                conflicts += batch
+        return conflicts
+
     def _group_failures(
-        self, key: IncidentKey, failures: Iterable[Message], batch_size: int, time_left: TimeLeft
+        self, key: IncidentKey, failures: Iterable[Message], batch_size: int, limits: Limits
     ) -> Work:
         """Count failures in the incident of their key; one that opens it is published alone."""
         waiting = sorted(failures, key=lambda it: (it.final_at or it.updated_at, it.message_sid))
         conflicts: list[Message] = []
         while waiting:
-            if time_left() < SECONDS_PER_NOTICE:
+            if not limits.allow_notice():
                 yield reports.skipped(_sids(waiting))
                 break
             at, seen = self._now(), self._incidents.get(key)
             incident = incident_for(waiting[0], at, self._policy, seen=seen)
-            if incident is seen or incident.is_muted:
+            if incident is seen:
                 batch, waiting = waiting[:batch_size], waiting[batch_size:]
-                conflicts += yield from self._add_to_incident(seen, incident, batch, at)
+                conflicts += yield from self._add_to_incident(incident, batch, at)
             else:
                 opener, *waiting = waiting
                 conflicts += yield from self._open_incident(seen, incident, opener)
@@ -221,39 +240,30 @@ class Notifier:
         at = self._later_than(opener)
         claimed = opener.with_next_notice_state(at)
         self._own_claims[opener.message_sid] = iso(at)
-        stored = self._incidents.write(previous, incident, [Step(seen=opener, after=claimed)])
+        stored = self._incidents.write(previous, incident, [Step(opener, claimed)])
         if stored is None:
             self._own_claims.pop(opener.message_sid, None)
             return [opener]
-        yield from _opening_reports(previous, stored)
+        carried = previous.pending_notice if previous else None
+        closing = stored.pending_notice if stored.pending_notice != carried else None
+        if previous is not None and previous.is_open and closing is None:
+            yield reports.of_incident(previous, metric="IncidentClosed")
+        yield reports.of_incident(stored, metric="IncidentOpened")
         try:
-            pending = stored.pending_notice
-            if pending is not None and (previous is None or pending != previous.pending_notice):
-                yield from self._publish_pending(stored, pending)  # how the previous one ended
+            if closing is not None:
+                yield from self._publish_pending(stored, closing)
             yield from self._publish_message(claimed)
         except _ERRORS as error:  # further failures can be counted all the same
             yield reports.failed([opener.message_sid], type(error).__name__)
         return []
 
-    def _add_to_incident(
-        self, seen: Incident | None, incident: Incident, batch: list[Message], at: datetime
-    ) -> Work:
-        """Store the incident with these failures counted; a muted one may be new."""
-        after = incident.add_failures(batch, at, self._policy.mask)
-        steps = [
-            Step(
-                seen=message,
-                after=message.grouped_into(
-                    incident.incident_id, self._later_than(message), muted=incident.is_muted
-                ),
-            )
-            for message in batch
-        ]
-        stored = self._incidents.write(seen, after, steps)
+    def _add_to_incident(self, seen: Incident, batch: list[Message], at: datetime) -> Work:
+        """Store the incident with these failures counted."""
+        after = seen.add_failures(batch, at, self._policy.mask)
+        grouped = [it.grouped_into(seen.incident_id, self._later_than(it)) for it in batch]
+        stored = self._incidents.write(seen, after, list(map(Step, batch, grouped)))
         if stored is None:
             return batch
-        if incident is not seen:
-            yield from _opening_reports(seen, stored)
         yield reports.grouped(stored, _sids(batch))
         return []
 
@@ -270,10 +280,7 @@ class Notifier:
                 for message in batch:
                     self._messages.advance_notice(message, self._later_than(message))
             else:
-                steps = [
-                    Step(seen=it, after=it.with_next_notice_state(self._later_than(it)))
-                    for it in batch
-                ]
+                steps = [Step(it, it.with_next_notice_state(self._later_than(it))) for it in batch]
                 if self._incidents.write(seen, seen.add_recoveries(len(batch)), steps) is None:
                     conflicts += batch
                     continue
@@ -286,11 +293,11 @@ class Notifier:
 
     # --- incidents ---
 
-    def _advance(self, key: IncidentKey, abandoned_before: datetime) -> Iterator[NoticeReport]:
+    def _advance(self, key: IncidentKey, limits: Limits) -> Iterator[NoticeReport]:
         """Take the step that is due for an incident; a conflict with another writer repeats it."""
         for _ in range(_MAX_ATTEMPTS):
             seen = self._incidents.get(key)
-            after = self._next_step(seen, abandoned_before) if seen else None
+            after = self._next_step(seen, limits.abandoned_before) if seen else None
             if seen is None or after is None or after == seen:
                 return
             pending = after.pending_notice
@@ -353,14 +360,6 @@ class Notifier:
             yield reports.of_incident(after, metric="SummaryPublished", **ids)
         if pending.kind is NoticeKind.CLOSING:
             yield reports.of_incident(after, metric="IncidentClosed", **ids)
-
-
-def _opening_reports(previous: Incident | None, stored: Incident) -> Iterator[NoticeReport]:
-    """That an incident opened, and that the previous one closed if no notice is due about that."""
-    is_new = previous is None or stored.pending_notice != previous.pending_notice
-    if previous is not None and previous.is_open and not is_new:
-        yield reports.of_incident(previous, metric="IncidentClosed")
-    yield reports.of_incident(stored, metric="IncidentOpened")
 
 
 def _sids(messages: Iterable[Message]) -> list[str]:

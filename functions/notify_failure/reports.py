@@ -67,10 +67,20 @@ def skipped(message_sids: Iterable[str], **fields: object) -> NoticeReport:
     )
 
 
-def grouped(incident: Incident, message_sids: list[str]) -> NoticeReport:
-    """These failures were counted in the incident, whose category may be muted."""
+def muted(key: IncidentKey, message_sids: list[str]) -> NoticeReport:
+    """These failures are only counted here, because their category is muted."""
     return NoticeReport(
-        metric="NoticeMuted" if incident.is_muted else "NoticeGrouped",
+        metric="NoticeMuted",
+        fields={**key_fields(key), "message_sids": message_sids},
+        count=len(message_sids),
+        steps=len(message_sids),
+    )
+
+
+def grouped(incident: Incident, message_sids: list[str]) -> NoticeReport:
+    """These failures were counted in the incident."""
+    return NoticeReport(
+        metric="NoticeGrouped",
         fields={**incident_fields(incident), "message_sids": message_sids},
         count=len(message_sids),
         steps=len(message_sids),

@@ -91,7 +91,7 @@ class _Notices:
             ("recovered", False): bool(recoveries) and not failed,
             ("grouped", True): nothing and failed,
             ("recovered", True): nothing and not failed,
-            ("muted", True): nothing and ever_failed(message),
+            ("muted", False): nothing and ever_failed(message),
         }
         if not fits.get((notice, is_grouped), False):
             text = (
@@ -145,21 +145,17 @@ class _Notices:
             if "range_from" in notice.facts
             for number in range(int(notice.facts["range_from"]), int(notice.facts["range_to"]) + 1)
         )
-        if members:
-            muted = all(message["notice"] == "muted" for message in members)
-        else:  # all of them were erased, and only the incident has the fact
-            muted = self._incidents.get(incident_id, {}).get("is_muted", False)
         # The first message may recover before a notifier publishes the notice that it claimed.
         # An erased message stays in the count, and is not a member any more.
         first = 2 if self._notice_may_be_lost and 1 not in numbers else 1
         least = len(members) + 1
         last = max(numbers, default=least)
         adds_up = numbers == list(range(first, last + 1)) and last - least <= len(self._erased)
-        if numbers if muted else not adds_up or last < least:
+        if not adds_up or last < least:
             text = f"{len(members)} are grouped after the first, and {numbers} were published"
             yield Violation("I4", incident_id, text)
         kinds = [notice.facts["kind"] for notice in notices]
-        if members and not muted and kinds.count("closing") != 1:
+        if members and kinds.count("closing") != 1:
             yield Violation("I4", incident_id, f"not one closing notice, but {kinds}")
 
     def _closed(self, incident: Record) -> Iterator[Violation]:
@@ -168,12 +164,12 @@ class _Notices:
         members = self._grouped.get(incident_id, [])
         if incident["is_open"] or "open" in incident or "pending_notice" in incident:
             yield Violation("I4", incident_id, "it is not closed")
-        counted = len(members) + (0 if incident["is_muted"] else 1)
+        counted = len(members) + 1
         recovered = sum(message["notice"] == "recovered" for message in members)
         numbers = incident["counted"], incident["recovered"]
         if numbers != (counted, recovered) and not self._erased:
             yield Violation("I4", incident_id, f"{numbers}, and its messages {counted, recovered}")
-        if not incident["is_muted"] and incident["published"] != incident["counted"]:
+        if incident["published"] != incident["counted"]:
             text = f"{incident['published']} of {incident['counted']} are published"
             yield Violation("I4", incident_id, text)
         for message in members:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 from delivery.domain.messages import Message
 from delivery.domain.notices import INCIDENT_ID_PREFIX, NoticeState
 from delivery.storage.messages import MessageStore
+from functions.notify_failure.incident import Incident, IncidentKey
+from functions.notify_failure.incident_store import IncidentStore
+from functions.notify_failure.notifier import Limits
 from tests.builders import ACCOUNT_SID, NOON, an_update
 from tests.made_once import shared_client
 from tests.support.clock import Clock
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from functions.notify_failure.app import NotifyFailure
-    from functions.notify_failure.incident import Incident
 
 SWEEP = {"sweep_notices_older_than_seconds": 300}
 _FIRST_SEQUENCE_NUMBER = 1000
@@ -92,7 +94,6 @@ class NotifierRig:
 
     def __init__(self, dynamodb: "DynamoDBClient", environ: dict[str, str]) -> None:
         from functions.notify_failure import app  # noqa: PLC0415 -- its clients need moto first
-        from functions.notify_failure.incident_store import IncidentStore  # noqa: PLC0415 -- same
 
         self.module = app
         self.dynamodb = dynamodb
@@ -114,6 +115,10 @@ class NotifierRig:
     def restart(self, *, dynamodb: Any = None, sns: Any = None, **environ: str) -> None:
         """Go on in a new environment, which knows nothing of the claims of the one before."""
         self.function = self.build(dynamodb=dynamodb, sns=sns, **environ)
+
+    def limits(self) -> Limits:
+        """The limits of an invocation that begins now."""
+        return Limits(abandoned_before=self.clock() - timedelta(minutes=5), time_left=lambda: 60.0)
 
     # --- what happens to messages ---
 
@@ -179,10 +184,8 @@ class NotifierRig:
         """The state of the message's notice."""
         return self.message(message_sid).notice
 
-    def incident(self, cause: str = "30003") -> "Incident":
+    def incident(self, cause: str = "30003") -> Incident:
         """The latest incident of a cause."""
-        from functions.notify_failure.incident import IncidentKey  # noqa: PLC0415 -- as above
-
         incident = self.incidents.get(IncidentKey(account_sid=ACCOUNT_SID, cause=cause))
         assert incident is not None
         return incident

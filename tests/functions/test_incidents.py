@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from random import Random
 from typing import Any
 
@@ -221,19 +220,44 @@ def test_a_message_that_is_delivered_before_it_is_counted_is_withdrawn(
 # --- muted categories ----------------------------------------------------------------------------
 
 
-def test_failures_of_a_muted_category_are_counted_and_not_published(
+def test_failures_of_a_muted_category_are_counted_once_and_not_published(
     notifier: NotifierRig, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sids = notifier.fail(1, 2, 3, code=21610)
 
     assert notifier.stream(*sids) == []
+    assert notifier.stream(*sids) == []
+    notifier.deliver(sids[0])
     notifier.finish()
 
     assert notifier.published() == []
     assert set(map(notifier.notice_of, sids)) == {NoticeState.MUTED}
-    assert notifier.count_by_incident(sids) == {notifier.incident("21610").incident_id: 3}
-    assert notifier.incident("21610").counted == 3
     assert total(data_points(capsys.readouterr().out), "NoticeMuted", service="tested") == 3
+
+
+def test_muted_failures_that_conflict_with_another_writer_do_not_hold_up_the_others(
+    notifier: NotifierRig,
+) -> None:
+    sids = notifier.fail(*range(12), code=21610)
+    notifier.restart(dynamodb=ConflictingClient(notifier.dynamodb, sids[7]))
+
+    assert notifier.stream(*sids) == [sids[7]]
+
+    assert [sid for sid in sids if notifier.notice_of(sid) is NoticeState.DUE] == [sids[7]]
+
+
+def test_an_incident_whose_category_is_muted_later_publishes_what_it_counted(
+    notifier: NotifierRig,
+) -> None:
+    notifier.stream(*notifier.fail(1, 2, 3))
+    notifier.restart(MUTED_CATEGORIES="recipient_unreachable")
+    notifier.stream(*notifier.fail(4))
+    notifier.clock.advance(minutes=15)
+
+    notifier.sweep()
+
+    assert notifier.published() == [("opening", "1-1"), ("closing", "2-3")]
+    assert not notifier.incident().is_open
 
 
 # --- what fails ----------------------------------------------------------------------------------
@@ -408,22 +432,12 @@ def test_of_several_notifiers_at_once_one_counts_each_failure(
 
     def stream(sids: list[str]) -> Writer:
         def work(client: Any) -> None:
-            function = notifier.build(dynamodb=client)
-            before = notifier.clock() - timedelta(minutes=5)
-            for _ in function.notifier.notify(
-                sids, abandoned_before=before, time_left=lambda: 60.0
-            ):
-                pass
+            list(notifier.build(dynamodb=client).notifier.notify(sids, notifier.limits()))
 
         return work
 
     def advance(client: Any) -> None:
-        function = notifier.build(dynamodb=client)
-        before = notifier.clock() - timedelta(minutes=5)
-        for _ in function.notifier.advance_incidents(
-            abandoned_before=before, time_left=lambda: 60.0
-        ):
-            pass
+        list(notifier.build(dynamodb=client).notifier.advance_incidents(notifier.limits()))
 
     def notifiers(run: int) -> list[Writer]:
         code, first = 40000 + run, run * 10

@@ -3,7 +3,6 @@
 import io
 import json
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -400,11 +399,7 @@ def notifying(notifier: NotifierRig, topic: Topic, message_sid: str) -> Writer:
 
     def work(client: Any) -> None:
         function = notifier.build(dynamodb=client, sns=topic)
-        before = notifier.clock() - timedelta(minutes=5)
-        for _ in function.notifier.notify(
-            [message_sid], abandoned_before=before, time_left=lambda: 60.0
-        ):
-            pass
+        list(function.notifier.notify([message_sid], notifier.limits()))
 
     return work
 

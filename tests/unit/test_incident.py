@@ -205,25 +205,11 @@ def test_with_an_interval_of_zero_every_failure_opens_an_incident() -> None:
     assert not opened(NO_INTERVAL).accepts_failure(NOON, NO_INTERVAL)
 
 
-def test_failures_of_a_muted_category_are_counted_without_any_notice() -> None:
-    incident = with_failures(opened(MUTING), 50, minutes=1)
-
-    assert incident.counted == 50
-    waiting = advanced(incident, 15, MUTING)
-    closed = advanced(waiting, 16, MUTING)
-    assert (waiting.pending_notice, closed.pending_notice) == (None, None)
-    assert not closed.is_open
-
-
 def test_an_incident_whose_category_is_muted_later_closes_with_what_is_unpublished() -> None:
     closed = advanced(with_failures(opened(), 5, minutes=14), 15, MUTING)
 
     assert not closed.is_open
     assert (pending_of(closed).failures, pending_of(closed).is_muted) == (5, True)
-
-
-def test_a_category_that_is_not_muted_any_more_opens_a_new_incident() -> None:
-    assert not opened(MUTING).accepts_failure(NOON, POLICY)
 
 
 def test_recoveries_are_in_the_next_notice() -> None:
@@ -274,7 +260,7 @@ def test_an_incident_is_read_as_it_was_stored() -> None:
     )
     second = advanced(marked(with_failures(first, 2, minutes=16), 16), 32)
 
-    for incident in (opened(), opened(MUTING), first, second, marked(second, 32)):
+    for incident in (opened(), first, second, marked(second, 32)):
         assert Incident.from_record(incident.as_record()) == incident
 
 

@@ -290,13 +290,12 @@ class Message(MessageFacts):
         )
         return self.with_notice(state, at)
 
-    def grouped_into(self, incident_id: str, at: datetime, *, muted: bool) -> Self:
+    def grouped_into(self, incident_id: str, at: datetime) -> Self:
         """Return the failed message as one that an incident counts.
 
         Its `notice_id` stays the incident's, also when the message is delivered later.
         """
-        state = NoticeState.MUTED if muted else NoticeState.GROUPED
-        return replace(self, notice=state, notice_id=incident_id, notice_at=at)
+        return replace(self, notice=NoticeState.GROUPED, notice_id=incident_id, notice_at=at)
 
     @property
     def is_request(self) -> bool:

@@ -25,7 +25,7 @@ class NoticeState(StrEnum):
     GROUPED = "grouped"
     """Counted in an incident, and published in a summary's count."""
     MUTED = "muted"
-    """Counted in an incident of a muted category, and not published."""
+    """Only counted in a metric, because its category is muted."""
     WITHDRAWN = "withdrawn"
     """Delivered before the failure was published."""
     RECOVERY_DUE = "recovery_due"
