@@ -67,6 +67,14 @@ def docstrings(folder: str) -> Texts:
                 yield f"{path.relative_to(PROJECT)}:{name}", ast.get_docstring(node) or ""
 
 
+CLEAN_FOLDERS: Final = (
+    *("delivery_cli", "sandbox", "bench", "examples"),
+    *(f"functions/{name}" for name in ("notify_failure", "status_callback")),
+    "layers/delivery/delivery/domain",
+    *(f"tests/{name}" for name in ("bench", "simulation", "support", "template")),
+)
+"""The folders whose docstrings are checked."""
+
 CHECKED: Final[Mapping[str, Callable[[], Texts]]] = {
     **{
         name: partial(page, name)
@@ -74,14 +82,14 @@ CHECKED: Final[Mapping[str, Callable[[], Texts]]] = {
             *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
             *sorted(
                 path.relative_to(PROJECT).as_posix()
-                for path in PROJECT.glob("docs/**/*.md")
-                if path.stem != "reliability"
+                for pattern in ("docs/**/*.md", "[a-z]*/README.md")
+                for path in PROJECT.glob(pattern)
             ),
         )
     },
     **{name: partial(file, name) for name in ("template.yaml", "Makefile", "pyproject.toml")},
     "delivery --help": command_line_help,
-    **{name: partial(docstrings, name) for name in ("delivery_cli", "sandbox", "bench")},
+    **{name: partial(docstrings, name) for name in CLEAN_FOLDERS},
 }
 """The places that are checked: where a text is added for people, add its place here."""
 
