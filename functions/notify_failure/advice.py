@@ -90,7 +90,7 @@ FIRST_STEP_FOR_MANY: Final[Mapping[Category, str]] = {
 
 
 def impact_of(cause: str, category: Category, *, many: bool = False) -> str:
-    """Which messages failures affect. `cause`: their error code as text, or their status."""
+    """Return which messages failures affect. `cause`: their error code as text, or their status."""
     if cause in _IMPACT_OF_UNSENT:
         return _IMPACT_OF_UNSENT[cause]
     return IMPACT_OF_MANY.get(category, IMPACT[category]) if many else IMPACT[category]

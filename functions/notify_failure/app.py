@@ -137,7 +137,7 @@ class NotifyFailure:
 def build(
     environ: Mapping[str, str], clients: Clients, *, now: Callable[[], datetime] = utc_now
 ) -> NotifyFailure:
-    """The function in this environment. Unknown names in MutedCategories are logged and ignored."""
+    """Wire the function. Unknown names in MutedCategories are logged and ignored."""
     muted, unknown = categories_in(environ["MUTED_CATEGORIES"])
     if unknown:
         known = [str(category) for category in Category]

@@ -42,7 +42,7 @@ class FailureNotice:
 
 
 def compose(content: NoticeContent) -> FailureNotice:
-    """The notice, with a text for every protocol."""
+    """Return the notice with a text for every protocol."""
     explained = content.explained
     attributes: dict[str, str | int | None] = {
         "status": content.status,
@@ -59,7 +59,7 @@ def compose(content: NoticeContent) -> FailureNotice:
 
 
 def compose_email(content: NoticeContent) -> str:
-    """Plain text that is understood without looking anything up."""
+    """Return plain text that is understood without looking anything up."""
     urls = {name: f"GET {url} (with IAM credentials)" for name, url in content.look_at.items()}
     more = {"This error": content.error_url, "Dashboard": content.links.dashboard_url}
     sections = {
@@ -79,7 +79,7 @@ def compose_email(content: NoticeContent) -> str:
 
 
 def compose_custom_notification(content: NoticeContent) -> str:
-    """JSON in the custom-notification schema of Amazon Q Developer in chat applications.
+    """Return JSON in the custom-notification schema of Amazon Q Developer in chat applications.
 
     Slack and Teams show it, the notices of one incident as one thread. Programs find every fact in
     `metadata.additionalContext`.
@@ -118,7 +118,7 @@ COMPOSERS: Final[Mapping[Protocol, Callable[[NoticeContent], str]]] = {
 
 
 def format_subject(headline: str) -> str:
-    """The headline as SNS takes it for a subject; a long one is cut after a word."""
+    """Return the headline as SNS takes it for a subject; a long one is cut after a word."""
     plain = _UNPRINTABLE.sub("?", headline.replace("…", "..."))
     if len(plain) <= _MAX_SUBJECT_LENGTH:
         return plain
@@ -127,12 +127,12 @@ def format_subject(headline: str) -> str:
 
 
 def _table(named: Mapping[str, str | None]) -> list[str]:
-    """A line for each known value, aligned behind its name."""
+    """Return a line for each known value, aligned behind its name."""
     known = {f"{name}:": value for name, value in named.items() if value}
     width = max(map(len, known), default=0) + 1
     return [f"{name:<{width}}{value}" for name, value in known.items()]
 
 
 def _indented(lines: Iterable[str]) -> str:
-    """Each line on one line, so that a value can imitate no other."""
+    """Return the lines indented, each on one line, so that a value can imitate no other."""
     return "\n".join(f"  {on_one_line(line)}" for line in lines if line)

@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 from delivery.domain.messages import Message
 from delivery.domain.notices import INCIDENT_ID_PREFIX
 from delivery.domain.records import Record
-from delivery.domain.statuses import MessageStatus
+from delivery.domain.statuses import UNSENT_STATUSES
 from delivery.twilio.error_codes import Category, explain
 
 from .policy import NoticePolicy
@@ -31,9 +31,6 @@ KEPT_FOR: Final = timedelta(days=30)
 
 OPEN: Final = "open"
 """The value of the index key `open` while an incident has a `next_at`."""
-
-UNSENT_STATUSES: Final = frozenset({MessageStatus.REJECTED, MessageStatus.PRESUMED_UNSENT})
-"""Our own words for a request that never became a message at Twilio: causes without a code."""
 
 _UNKNOWN: Final = "unknown"
 
@@ -56,12 +53,12 @@ class IncidentKey:
 
     @classmethod
     def of(cls, message: Message) -> Self:
-        """The key of a failed message, as it is now."""
+        """Return the key of a failed message, as it is now."""
         return cls(account_sid=message.account_sid or _UNKNOWN, cause=_cause_of(message))
 
     @classmethod
     def candidates(cls, message: Message) -> list[Self]:
-        """Every key under which the message may have been counted, the likeliest first.
+        """Return every key under which the message may have been counted, the likeliest first.
 
         Its error code may have arrived after it was counted.
         """
@@ -86,7 +83,7 @@ class IncidentKey:
 
 
 def incident_id_of(opener: Message) -> str:
-    """The id of the incident that this message opens; a message opens at most one."""
+    """Return the id of the incident that this message opens; a message opens at most one."""
     digest = hashlib.sha256(f"incident:{opener.message_sid}".encode()).hexdigest()
     return f"{INCIDENT_ID_PREFIX}{digest[:32]}"
 
@@ -134,7 +131,7 @@ class PendingNotice:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """The notice that a record describes.
+        """Read a notice from a record.
 
         Raises:
             KeyError, ValueError, TypeError: the record is not one of a notice.
@@ -198,7 +195,7 @@ class Incident:
         return not (is_over and self.unpublished == 0 and self.pending_notice is None)
 
     def add_failures(self, messages: Sequence[Message], at: datetime, mask: Mask) -> Self:
-        """The incident with these failures counted."""
+        """Return the incident with these failures counted."""
         tally = self.tally
         for message in messages:
             tally = tally.add(message, mask)
@@ -210,11 +207,11 @@ class Incident:
         )
 
     def add_recoveries(self, messages: int) -> Self:
-        """The incident when so many of the messages that it counts were delivered after all."""
+        """Return the incident when so many messages that it counts were delivered after all."""
         return replace(self, recovered=self.recovered + messages)
 
     def advance(self, at: datetime, policy: NoticePolicy) -> Self:
-        """The incident after the step that is due at `at`; itself if none is due.
+        """Return the incident after the step that is due at `at`; itself if none is due.
 
         The step stores a pending notice, closes the incident, or both. The incident closes when
         nothing failed for an interval, or its category is muted now. No closing notice is published
@@ -230,21 +227,21 @@ class Incident:
         return self._close(at, is_over=at >= over_at)
 
     def closing_notice(self, at: datetime) -> PendingNotice | None:
-        """What is still to be published about it when a new incident opens at `at`."""
+        """Return what is still to be published about it when a new incident opens at `at`."""
         if self.pending_notice is not None or not self.is_open:
             return self.pending_notice
         return self._close(at, is_over=True).pending_notice
 
     def with_examples(self, examples: Sequence[Example]) -> Self:
-        """The incident when its pending notice names these messages."""
+        """Return the incident with a pending notice that names these messages."""
         return self._change_notice(examples=tuple(examples))
 
     def reclaim(self, at: datetime) -> Self:
-        """The incident when another notifier takes over the claim of its pending notice."""
+        """Return the incident after a notifier took over the claim of its pending notice."""
         return self._change_notice(claimed_at=at)
 
     def mark_published(self, notice_id: str, at: datetime, policy: NoticePolicy) -> Self:
-        """The incident when its pending notice was published; itself if that is marked already."""
+        """Return the incident after its pending notice was published; itself if that is marked."""
         pending = self.pending_notice
         if pending is None or pending.notice_id != notice_id:
             return self
@@ -254,7 +251,7 @@ class Incident:
         return replace(self, pending_notice=None, published=pending.range_to, next_at=next_at)
 
     def as_record(self) -> Record:
-        """The incident as plain data, with the keys of its table and index."""
+        """Return the incident as plain data, with the keys of its table and index."""
         record = as_record(self) | {
             "category": str(self.key.category),
             "expires_at": self.expires_at,
@@ -263,7 +260,7 @@ class Incident:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """The incident that `as_record` described; unknown attributes are ignored.
+        """Read an incident from what `as_record` returned; unknown attributes are ignored.
 
         Raises:
             KeyError, ValueError, TypeError: the record is not one of an incident.
@@ -280,7 +277,7 @@ class Incident:
         return replace(self, pending_notice=replace(self.pending_notice, **changes))
 
     def _close(self, at: datetime, *, is_over: bool) -> Self:
-        """Closed; it stays in the index until its closing notice is published."""
+        """Return it closed; it stays in the index until its closing notice is published."""
         if self.counted == 1:
             return replace(self, is_open=False, next_at=None)
         return replace(
@@ -288,7 +285,7 @@ class Incident:
         )
 
     def _with_notice(self, kind: NoticeKind, at: datetime, *, is_muted: bool = False) -> Self:
-        """With a pending notice that covers the unpublished failures, and an empty tally."""
+        """Return it with a pending notice of the unpublished failures, and an empty tally."""
         covered = f"{self.published + 1}-{self.counted}" if self.unpublished else "closed"
         pending = PendingNotice(
             kind=kind,
@@ -311,7 +308,7 @@ class Incident:
 def incident_for(
     failure: Message, at: datetime, policy: NoticePolicy, *, seen: Incident | None
 ) -> Incident:
-    """The incident that a failure belongs to: the latest one of its key, or one that it opens.
+    """Return the incident that a failure belongs to: the latest of its key, or one that it opens.
 
     A failure that opens an incident is counted as published: it gets a notice of its own. What is
     still to be published about the previous incident is carried on.

@@ -3,92 +3,105 @@
 Pure: everything it says is in the pending notice, so that a repetition says the same.
 """
 
-from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
 from delivery.domain.records import iso
-from delivery.domain.statuses import MessageStatus
+from delivery.domain.statuses import UNSENT_STATUSES, MessageStatus
 from delivery.text.formatting import format_duration
-from delivery.twilio.error_codes import Explanation, explain
+from delivery.twilio.error_codes import explain
 
 from .advice import FIRST_STEP_FOR_MANY, impact_of
-from .incident import UNSENT_STATUSES, Example, IncidentKey, NoticeKind, PendingNotice
-from .notice import Event, Links, NoticeContent, format_time, reason
+from .incident import Example, IncidentKey, NoticeKind, PendingNotice
+from .notice import Event, Links, NoticeContent, Values, failed_how, format_time, reason
 from .policy import NoticePolicy
 
 _MAX_SENDERS: Final = 5
 _MANY: Final = 5  # with fewer failures the advice for a single one still holds
 _ONE_MINUTE: Final = timedelta(minutes=1)
-_WHAT_HAPPENED: Final[Mapping[str, str]] = {
-    MessageStatus.REJECTED: "rejected and not sent",
-    MessageStatus.PRESUMED_UNSENT: "probably not sent",
-}
 
 
 def incident_content(
     key: IncidentKey, pending: PendingNotice, links: Links, policy: NoticePolicy
 ) -> NoticeContent:
-    """The content of the pending notice of the incident with this key."""
+    """Return what the pending notice of the incident with this key says."""
     explained = explain(key.error_code, key.cause)
-    is_closing = pending.kind is NoticeKind.CLOSING
+    steps = [explained.action, explained.again]
     many = pending.range_to >= _MANY
-    failed = _WHAT_HAPPENED.get(key.cause, "not delivered")
-    return NoticeContent(
+    if many and key.cause != MessageStatus.PRESUMED_UNSENT:
+        steps = [FIRST_STEP_FOR_MANY[explained.category], explained.action]
+    summary = NoticeContent(
         event=Event.FAILURE,
         notice_id=pending.notice_id,
         incident_id=pending.incident_id,
         account_sid=key.account_sid,
         status=key.cause if key.cause in UNSENT_STATUSES else MessageStatus.FAILED,
         explained=explained,
-        headline=_headline(pending, failed, explained),
-        lead=_lead(key, pending, failed, explained),
+        headline=_headline(key, pending, reason(explained)),
+        lead=_lead(key, pending, reason(explained)),
         details=_details(key, pending),
-        impact="" if is_closing else impact_of(key.cause, explained.category, many=many),
-        steps=[] if is_closing else _steps(key, explained, many=many),
+        impact=impact_of(key.cause, explained.category, many=many),
+        steps=steps,
         sections={
             "Top senders": _top_senders(pending),
             "Examples": list(map(_format_example, pending.examples)),
         },
         look_at={"Failed messages": links.api(f"messages?failed_on={pending.until:%Y-%m-%d}")},
-        follow_up=_follow_up(pending, policy),
+        follow_up=(
+            f"The next notice of this incident comes in {format_duration(policy.interval)}: a "
+            "summary, or a closing notice if nothing has failed."
+        ),
         message_sids=[example.message_sid for example in pending.examples],
         more_facts=_facts(key, pending, links),
         links=links,
     )
+    return _closing(pending, summary) if pending.kind is NoticeKind.CLOSING else summary
 
 
-def _headline(pending: PendingNotice, failed: str, explained: Explanation) -> str:
-    more = _count_messages(pending.failures, "more ")
-    code = f" ({explained.code})" if explained.code else ""
-    if pending.kind is not NoticeKind.CLOSING:
-        return f"{more} {failed}: {explained.title}{code}"
-    counted = more if pending.failures else _count_messages(pending.range_to)
-    return f"Incident closed, {counted} {failed}: {explained.title}{code}"
-
-
-def _lead(key: IncidentKey, pending: PendingNotice, failed: str, explained: Explanation) -> str:
-    sentences = []
-    if pending.kind is NoticeKind.CLOSING and not pending.is_muted:
+def _closing(pending: PendingNotice, summary: NoticeContent) -> NoticeContent:
+    """Return what the notice says if it closes the incident."""
+    if pending.is_muted:
+        lead = f"{summary.lead} This category is muted now: this is the last notice."
+        follow_up = ""
+    else:
         silence = _format_roughly(pending.until - pending.last_failure_at)
-        sentences.append(f"Incident closed: no message has failed like this for {silence}.")
-    total = f"In total, {_count_messages(pending.range_to)} failed since {_format_start(pending)}"
+        lead = f"Incident closed: no message has failed like this for {silence}. {summary.lead}"
+        follow_up = "The next failure of this kind opens a new incident and is published at once."
+    return replace(
+        summary,
+        headline=f"Incident closed, {summary.headline}",
+        lead=lead,
+        impact="",
+        steps=[],
+        follow_up=follow_up,
+    )
+
+
+def _headline(key: IncidentKey, pending: PendingNotice, why: str) -> str:
+    more = _count_messages(pending.failures, "more ")
+    counted = more if pending.failures else _count_messages(pending.range_to)
+    return f"{counted} {failed_how(key.cause)}: {why}"
+
+
+def _lead(key: IncidentKey, pending: PendingNotice, why: str) -> str:
+    same_day = pending.opened_at.date() == pending.until.date()
+    opened = f"{pending.opened_at:{'%H:%M' if same_day else '%Y-%m-%d %H:%M'}} UTC"
+    total = f"In total, {_count_messages(pending.range_to)} failed since {opened}"
     if pending.failures:
+        more = _count_messages(pending.failures, "more ")
         were = "was" if pending.failures == 1 else "were"
         window = _format_roughly(pending.until - pending.since)
-        more = f"{_count_messages(pending.failures, 'more ')} {were} {failed}"
-        sentences += [f"{more} in the last {window}: {reason(explained)}.", f"{total}."]
+        text = f"{more} {were} {failed_how(key.cause)} in the last {window}: {why}. {total}."
     else:
-        sentences.append(f"{total}: {reason(explained)}.")
+        text = f"{total}: {why}."
     if pending.recovered:
         done = "sent" if key.cause == MessageStatus.PRESUMED_UNSENT else "delivered"
-        sentences.append(f"{_format_number(pending.recovered)} of them were {done} later.")
-    if pending.is_muted:
-        sentences.append("This category is muted now: this is the last notice of the incident.")
-    return " ".join(sentences)
+        text += f" {_format_number(pending.recovered)} of them were {done} later."
+    return text
 
 
-def _details(key: IncidentKey, pending: PendingNotice) -> dict[str, str | None]:
+def _details(key: IncidentKey, pending: PendingNotice) -> Values:
     first, last = pending.tally.first_at, pending.tally.last_at
     covered = (
         f"{_format_number(pending.failures)} (numbers {_format_number(pending.range_from)} to "
@@ -106,14 +119,8 @@ def _details(key: IncidentKey, pending: PendingNotice) -> dict[str, str | None]:
     }
 
 
-def _steps(key: IncidentKey, explained: Explanation, *, many: bool) -> list[str]:
-    if many and key.cause != MessageStatus.PRESUMED_UNSENT:
-        return [FIRST_STEP_FOR_MANY[explained.category], explained.action]
-    return [explained.action, explained.again]
-
-
 def _top_senders(pending: PendingNotice) -> list[str]:
-    """The senders with the most failures, each with its count; the rest in one line."""
+    """Return the senders with the most failures, each with its count, and the rest as one line."""
     counts = sorted(pending.tally.senders.items(), key=lambda item: (-item[1], item[0]))
     lines = [f"{name}: {_format_number(count)}" for name, count in counts[:_MAX_SENDERS]]
     rest = sum(count for _, count in counts[_MAX_SENDERS:])
@@ -126,21 +133,10 @@ def _format_example(example: Example) -> str:
     return f"{example.message_sid}{to}{reference}"
 
 
-def _follow_up(pending: PendingNotice, policy: NoticePolicy) -> str:
-    if pending.is_muted:
-        return ""
-    if pending.kind is NoticeKind.CLOSING:
-        return "The next failure of this kind opens a new incident and is published at once."
-    return (
-        "The next notice of this incident comes in "
-        f"{format_duration(policy.interval)}: a summary, or a closing notice if nothing has failed."
-    )
-
-
-def _facts(key: IncidentKey, pending: PendingNotice, links: Links) -> dict[str, str | None]:
+def _facts(key: IncidentKey, pending: PendingNotice, links: Links) -> Values:
     first, last = pending.tally.first_at, pending.tally.last_at
     return {
-        "kind": str(pending.kind),
+        "kind": pending.kind,
         "range_from": str(pending.range_from) if pending.failures else None,
         "range_to": str(pending.range_to) if pending.failures else None,
         "failures": str(pending.failures),
@@ -159,21 +155,14 @@ def _facts(key: IncidentKey, pending: PendingNotice, links: Links) -> dict[str, 
     }
 
 
-def _format_start(pending: PendingNotice) -> str:
-    """When the incident opened, with the date if that is not the day of the notice."""
-    opened_at = pending.opened_at
-    same_day = opened_at.date() == pending.until.date()
-    return f"{opened_at:%H:%M} UTC" if same_day else f"{opened_at:%Y-%m-%d %H:%M} UTC"
-
-
 def _format_roughly(length: timedelta) -> str:
-    """A length of time, in whole minutes if it is longer than one."""
+    """Format a length of time in whole minutes if it is longer than one."""
     minutes = round(length / _ONE_MINUTE)
     return format_duration(timedelta(minutes=minutes) if minutes > 1 else length)
 
 
 def _count_messages(count: int, which: str = "") -> str:
-    """As in: 1 more message, 341 more messages, 342 messages."""
+    """Format a number of messages, as in: 1 more message, 341 more messages, 342 messages."""
     return f"{_format_number(count)} {which}message{'' if count == 1 else 's'}"
 
 

@@ -56,7 +56,7 @@ class IncidentStore:
         self._messages = Table(client, messages_table_name)
 
     def get(self, key: IncidentKey) -> Incident | None:
-        """The latest incident of the key, open or closed (strongly consistent).
+        """Return the latest incident of the key, open or closed (strongly consistent).
 
         Raises:
             StoreUnavailable: DynamoDB did not answer.
@@ -65,7 +65,7 @@ class IncidentStore:
         return _incident(item) if item else None
 
     def due(self, now: datetime) -> Iterator[IncidentKey]:
-        """The keys of the incidents whose `next_at` has come, the oldest first.
+        """Return the keys of the incidents whose `next_at` has come, the oldest first.
 
         The index lags a little behind: read the incident before changing it.
 
@@ -112,7 +112,7 @@ class IncidentStore:
 
 
 def _unchanged_since(seen: Incident | None) -> Conditions:
-    """The condition that the incident is as it was read, and has not expired and come back."""
+    """Return the condition that the incident is the one that was read, and has not changed."""
     conditions = Conditions()
     if seen is None:
         conditions.require("attribute_not_exists(#incident_id)")

@@ -3,102 +3,89 @@
 Pure.
 """
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Final
+from dataclasses import replace
 
 from delivery.domain.messages import Message
 from delivery.domain.records import iso
 from delivery.domain.statuses import MessageStatus, Outcome
 from delivery.text.formatting import format_duration, source_of
-from delivery.twilio.error_codes import Explanation, explain
+from delivery.twilio.error_codes import explain
 
 from .advice import impact_of
 from .incident import IncidentKey, NoticeKind, incident_id_of
-from .notice import Event, Links, NoticeContent, format_time, reason
+from .notice import Event, Links, NoticeContent, Values, failed_how, format_time, reason
 from .policy import NoticePolicy
-
-_WHAT_HAPPENED: Final[Mapping[str, str]] = {
-    MessageStatus.REJECTED: "was rejected and not sent",
-    MessageStatus.PRESUMED_UNSENT: "was probably not sent",
-}
 
 
 def message_content(message: Message, links: Links, policy: NoticePolicy) -> NoticeContent:
-    """The content of the notice that is to be published about this message now."""
-    failed = message.outcome is Outcome.FAILED
-    explained = _explanation(message)
-    recipient = policy.mask(message.to) if message.to else "an unknown recipient"
-    return NoticeContent(
-        event=Event.FAILURE if failed else Event.RECOVERY,
+    """Return what the notice says that is to be published about this message now."""
+    to = policy.mask(message.to) if message.to else None
+    recipient = to or "an unknown recipient"
+    sender = policy.mask(message.from_) if message.from_ else None
+    # Of a message that has recovered: why the earlier notice said that it failed.
+    status = MessageStatus.PRESUMED_UNSENT if _was_presumed_unsent(message) else message.status
+    explained = explain(message.error_code or message.failure_code, status)
+    failure = NoticeContent(
+        event=Event.FAILURE,
         notice_id=message.notice_id or message.message_sid,
         incident_id=incident_id_of(message),
         account_sid=message.account_sid,
         status=message.status,
         explained=explained,
-        headline=_headline(message, recipient, explained),
-        lead=_lead(message, recipient, explained),
-        details=_details(message, policy),
-        impact=impact_of(IncidentKey.of(message).cause, explained.category) if failed else "",
-        steps=[explained.action, explained.again] if failed else [],
+        headline=f"Message to {recipient} was {failed_how(status)}: {reason(explained)}",
+        lead=f"A message to {recipient} was {failed_how(status)}: {reason(explained)}.",
+        details={"To": to, "From": sender, **_details(message)},
+        impact=impact_of(IncidentKey.of(message).cause, explained.category),
+        steps=[explained.action, explained.again],
         sections={"Timeline (UTC)": _timeline(message)},
         look_at=_look_at(message, links),
-        follow_up=_follow_up(policy) if failed else "",
+        follow_up=_follow_up(policy),
         message_sids=[message.message_sid],
-        more_facts=_facts(message, links, policy),
+        more_facts={"to": to, "from": sender, **_facts(message, links)},
         links=links,
+    )
+    return failure if message.outcome is Outcome.FAILED else _recovery(message, failure, recipient)
+
+
+def _recovery(message: Message, failure: NoticeContent, recipient: str) -> NoticeContent:
+    """Return what the notice says after the message has recovered from that failure."""
+    if _was_presumed_unsent(message):
+        done = "sent"
+        more = (
+            f" Request {message.request_id} names the message; if that message fails, another "
+            "notice follows."
+        )
+    else:
+        done, more = "delivered", ""
+    return replace(
+        failure,
+        event=Event.RECOVERY,
+        headline=f"Recovered: message to {recipient} was {done}",
+        lead=(
+            f"The message to {recipient} was {done}. An earlier notice reported it as failed "
+            f"({reason(failure.explained)}). No action is needed.{more}"
+        ),
+        impact="",
+        steps=[],
+        follow_up="",
     )
 
 
-def _headline(message: Message, recipient: str, explained: Explanation) -> str:
-    if message.outcome is not Outcome.FAILED:
-        done = "sent" if _was_presumed_unsent(message) else "delivered"
-        return f"Recovered: message to {recipient} was {done}"
-    happened = _WHAT_HAPPENED.get(message.status, "was not delivered")
-    code = f" ({explained.code})" if explained.code else ""
-    return f"Message to {recipient} {happened}: {explained.title}{code}"
-
-
-def _lead(message: Message, recipient: str, explained: Explanation) -> str:
-    if message.outcome is not Outcome.FAILED:
-        if _was_presumed_unsent(message):
-            return (
-                f"The message to {recipient} was sent. An earlier notice reported it as probably "
-                f"not sent. No action is needed. Request {message.request_id} names the message; "
-                "if that message fails, another notice follows."
-            )
-        return (
-            f"The message to {recipient} was delivered. An earlier notice reported it as failed "
-            f"({reason(explained)}). No action is needed."
-        )
-    happened = _WHAT_HAPPENED.get(message.status, "was not delivered")
-    return f"A message to {recipient} {happened}: {reason(explained)}."
-
-
-def _details(message: Message, policy: NoticePolicy) -> dict[str, str | None]:
-    failed = message.outcome is Outcome.FAILED
+def _details(message: Message) -> Values:
+    ended = None
+    if message.final_at is not None:
+        after = message.final_at - message.created_at
+        later = f" ({format_duration(after)} later)" if after else ""
+        ended = f"{format_time(message.final_at)}{later}"
     return {
-        "To": policy.mask(message.to) if message.to else None,
-        "From": policy.mask(message.from_) if message.from_ else None,
         "Service": message.messaging_service_sid,
         "Reference": message.reference,
         "Message": None if message.is_request else message.message_sid,
         "Request": message.request_id,
         "Account": message.account_sid,
         "Created": format_time(message.created_at),
-        "Failed" if failed else "Delivered": _final(message.final_at, message.created_at),
+        "Failed" if message.outcome is Outcome.FAILED else "Delivered": ended,
     }
-
-
-def _final(final_at: datetime | None, created_at: datetime) -> str | None:
-    if final_at is None:
-        return None
-    after = final_at - created_at
-    return (
-        f"{format_time(final_at)} ({format_duration(after)} later)"
-        if after
-        else format_time(final_at)
-    )
 
 
 def _timeline(message: Message) -> list[str]:
@@ -125,13 +112,11 @@ def _follow_up(policy: NoticePolicy) -> str:
     )
 
 
-def _facts(message: Message, links: Links, policy: NoticePolicy) -> dict[str, str | None]:
-    facts: dict[str, str | None] = {
+def _facts(message: Message, links: Links) -> Values:
+    facts = {
         "message_sid": message.message_sid,
         "request_id": message.request_id,
         "reference": message.reference,
-        "to": policy.mask(message.to) if message.to else None,
-        "from": policy.mask(message.from_) if message.from_ else None,
         "messaging_service_sid": message.messaging_service_sid,
         "status": message.status,
         "outcome": str(message.outcome),
@@ -139,24 +124,11 @@ def _facts(message: Message, links: Links, policy: NoticePolicy) -> dict[str, st
         "final_at": iso(message.final_at) if message.final_at else None,
         "timeline": "; ".join(f"{entry.status} {iso(entry.at)}" for entry in message.transitions),
         "message_url": links.api(f"messages/{message.message_sid}"),
+        "request_url": links.api(f"requests/{message.request_id}") if message.is_request else None,
     }
-    if message.is_request:
-        facts["request_url"] = links.api(f"requests/{message.request_id}")
     if message.outcome is Outcome.FAILED:  # the first failure in the count of its incident
-        facts |= {
-            "kind": str(NoticeKind.OPENING),
-            "range_from": "1",
-            "range_to": "1",
-            "counted": "1",
-            "recovered": "0",
-        }
+        facts |= {"kind": NoticeKind.OPENING, "range_from": "1", "range_to": "1", "counted": "1"}
     return facts
-
-
-def _explanation(message: Message) -> Explanation:
-    """The explanation of the failure, also if the message has recovered since."""
-    status = MessageStatus.PRESUMED_UNSENT if _was_presumed_unsent(message) else message.status
-    return explain(message.error_code or message.failure_code, status)
 
 
 def _was_presumed_unsent(message: Message) -> bool:

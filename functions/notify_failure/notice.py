@@ -8,11 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
+from delivery.domain.statuses import MessageStatus
 from delivery.twilio.error_codes import Explanation
 
-type Facts = Mapping[str, str]
-"""The facts of a notice by name; unknown ones are omitted."""
+type Values = dict[str, str | None]
+"""Texts by name; None for an unknown one, which a notice leaves out."""
+
+_FAILED_HOW: Final[Mapping[str, str]] = {
+    MessageStatus.REJECTED: "rejected and not sent",
+    MessageStatus.PRESUMED_UNSENT: "probably not sent",
+}
 
 
 class Event(StrEnum):
@@ -30,7 +37,7 @@ class Links:
     dashboard_url: str
 
     def api(self, path: str) -> str:
-        """The URL of a path of MessagesApi."""
+        """Return the URL of a path of MessagesApi."""
         return f"{self.messages_api_url.rstrip('/')}/{path}"
 
 
@@ -38,24 +45,9 @@ class Links:
 class NoticeContent:
     """What a notice says, before a channel gives it a form.
 
-    Args:
-        event: what it is about.
-        notice_id: its id, the same for every repetition.
-        incident_id: the incident that it belongs to.
-        account_sid: the account of the messages.
-        status: the status of the messages, for filter policies.
-        explained: why the messages failed.
-        headline: the news in one line.
-        lead: the first sentences: what failed, when and why.
-        details: names and values of a table.
-        impact: what else may be affected; empty for good news.
-        steps: what to do; empty for good news.
-        sections: further lines by their titles.
-        look_at: URLs of MessagesApi by what they show.
-        follow_up: which notice comes next.
-        message_sids: the messages that it names.
-        more_facts: the facts that only notices of its kind have.
-        links: where a reader finds more.
+    `lead` says what failed, when and why. `impact`, which other messages are affected, and `steps`,
+    what to do, are empty for good news. `details` is a table, `sections` are lines by their titles,
+    `look_at` are URLs of MessagesApi by what they show, `follow_up` says which notice comes next.
     """
 
     event: Event
@@ -66,28 +58,28 @@ class NoticeContent:
     explained: Explanation
     headline: str
     lead: str
-    details: Mapping[str, str | None]
-    impact: str = ""
-    steps: Sequence[str] = ()
+    details: Values
+    impact: str
+    steps: Sequence[str]
     sections: Mapping[str, Sequence[str]] = field(default_factory=dict)
     look_at: Mapping[str, str]
     follow_up: str
     message_sids: Sequence[str]
-    more_facts: Mapping[str, str | None]
+    more_facts: Values
     links: Links
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> dict[str, str]:
         """Every fact by name, each on one line, so that no fact can imitate another."""
         explained = self.explained
-        facts: dict[str, str | None] = {
-            "event": str(self.event),
+        facts: Values = {
+            "event": self.event,
             "headline": self.headline,
             "account_sid": self.account_sid,
             "incident_id": self.incident_id,
             "error_code": str(explained.code) if explained.code else None,
             "title": explained.title,
-            "category": str(explained.category),
+            "category": explained.category,
             "retryable": str(explained.retryable).lower(),
             "action": explained.action,
             "impact": self.impact,
@@ -107,16 +99,21 @@ class NoticeContent:
         return f"https://www.twilio.com/docs/api/errors/{code}" if code else None
 
 
+def failed_how(status: str) -> str:
+    """Return what happened to a failed message instead of its delivery."""
+    return _FAILED_HOW.get(status, "not delivered")
+
+
 def reason(explained: Explanation) -> str:
-    """Why a message failed, as in: Handset unreachable (off, no signal, roaming), error 30003."""
+    """Return why a message failed, as in: Handset unreachable, error 30003."""
     return f"{explained.title}, error {explained.code}" if explained.code else explained.title
 
 
 def format_time(time: datetime) -> str:
-    """The time in UTC, to the second."""
+    """Format a time in UTC, to the second."""
     return f"{time:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def on_one_line(text: str) -> str:
-    """The text without line breaks and other control characters."""
+    """Return the text without line breaks and other control characters."""
     return "".join(letter if letter.isprintable() else " " for letter in text)

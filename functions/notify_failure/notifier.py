@@ -125,7 +125,7 @@ class Notifier:
     def _attempt(
         self, message_sids: Sequence[str], batch_size: int, limits: Limits
     ) -> Generator[NoticeReport, None, list[str]]:
-        """One attempt; returns the SIDs of the messages that another writer changed meanwhile."""
+        """Make one attempt; return the SIDs of the messages that another writer changed."""
         unreadable: list[str] = []
         try:
             messages = list(self._messages.get_many(message_sids, unreadable=unreadable.append))
@@ -150,7 +150,7 @@ class Notifier:
     def _plan(
         self, messages: Sequence[Message], batch_size: int, limits: Limits
     ) -> Iterator[tuple[list[Message], Work]]:
-        """The work to be done, none of it begun, and the messages that it is done for."""
+        """Return the work to be done, not begun yet, with the messages that it is done for."""
         failures: defaultdict[IncidentKey, list[Message]] = defaultdict(list)
         recoveries: defaultdict[str, list[Message]] = defaultdict(list)
         for message in messages:
@@ -179,7 +179,7 @@ class Notifier:
         return []
 
     def _claim(self, message: Message, abandoned_before: datetime) -> Message | None:
-        """The message with its notice claimed or withdrawn; None if there is nothing to do here."""
+        """Claim or withdraw the notice; return None if another notifier has it, or none is due."""
         own = self._own_claims.get(message.message_sid)
         match message:
             case Message(notice=NoticeState.DUE | NoticeState.RECOVERY_DUE):
@@ -208,7 +208,7 @@ class Notifier:
         for batch in batched(failures, batch_size, strict=False):
             muted = [it.with_notice(NoticeState.MUTED, self._later_than(it)) for it in batch]
             if self._incidents.write_steps(list(map(Step, batch, muted))):
-                yield reports.muted(key, _sids(batch))
+                yield reports.counted(_sids(batch), metric="NoticeMuted", **reports.key_fields(key))
             else:
                 conflicts += batch
         return conflicts
@@ -264,7 +264,9 @@ class Notifier:
         stored = self._incidents.write(seen, after, list(map(Step, batch, grouped)))
         if stored is None:
             return batch
-        yield reports.grouped(stored, _sids(batch))
+        yield reports.counted(
+            _sids(batch), metric="NoticeGrouped", **reports.incident_fields(stored)
+        )
         return []
 
     def _group_recoveries(
@@ -276,19 +278,22 @@ class Notifier:
             batch, messages = list(messages[:batch_size]), messages[batch_size:]
             known = map(self._incidents.get, IncidentKey.candidates(batch[0]))
             seen = next((it for it in known if it and it.incident_id == incident_id), None)
+            steps = [Step(it, it.with_next_notice_state(self._later_than(it))) for it in batch]
             if seen is None:  # a later incident took its place: nothing more is published about it
-                for message in batch:
-                    self._messages.advance_notice(message, self._later_than(message))
+                is_stored = self._incidents.write_steps(steps)
             else:
-                steps = [Step(it, it.with_next_notice_state(self._later_than(it))) for it in batch]
-                if self._incidents.write(seen, seen.add_recoveries(len(batch)), steps) is None:
-                    conflicts += batch
-                    continue
-            yield reports.recoveries_grouped(incident_id, _sids(batch))
+                after = seen.add_recoveries(len(batch))
+                is_stored = self._incidents.write(seen, after, steps) is not None
+            if is_stored:
+                yield reports.counted(
+                    _sids(batch), metric="RecoveryGrouped", incident_id=incident_id
+                )
+            else:
+                conflicts += batch
         return conflicts
 
     def _later_than(self, message: Message) -> datetime:
-        """Now, but later than any earlier claim of the message, so that no two are equal."""
+        """Return now, but later than any earlier claim of the message: no two are equal."""
         return max(self._now(), _claimed_at(message) + _ONE_TICK)
 
     # --- incidents ---
@@ -324,7 +329,7 @@ class Notifier:
         return seen
 
     def _with_examples(self, incident: Incident) -> Incident:
-        """The incident, the examples of its pending notice with their numbers masked."""
+        """Return the incident with the examples of its pending notice, their numbers masked."""
         pending = incident.pending_notice
         if pending is None or not pending.tally.examples:
             return incident

@@ -21,5 +21,5 @@ class NoticePolicy:
     shows_full_numbers: bool
 
     def mask(self, number: str) -> str:
-        """The phone number as notices show it."""
+        """Return the phone number as notices show it."""
         return mask_number(number, whole=self.shows_full_numbers)

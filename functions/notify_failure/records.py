@@ -6,10 +6,9 @@ Pure.
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, Final
 
-from delivery.domain.records import Record, iso
+from delivery.domain.records import Record, plain
 
 _TIMES: Final = frozenset(
     {"claimed_at", "first_at", "last_at", "last_failure_at", "next_at", "opened_at"}
@@ -18,13 +17,13 @@ _TIMES: Final = frozenset(
 
 
 def as_record(instance: Any) -> Record:
-    """The fields of a dataclass as plain data: None left out, times ISO 8601 with milliseconds."""
+    """Return the fields of a dataclass as plain data, None left out, dataclasses in it included."""
     values = {item.name: getattr(instance, item.name) for item in fields(instance)}
     return {name: _plain(value) for name, value in values.items() if value is not None}
 
 
 def field_values(kind: type, record: Mapping[str, Any]) -> dict[str, Any]:
-    """What a record says about the fields of a dataclass, times read; the rest is left out."""
+    """Return what a record has for the fields of a dataclass, times read."""
     known = {item.name for item in fields(kind)} & record.keys()
     return {
         name: datetime.fromisoformat(record[name]) if name in _TIMES else record[name]
@@ -33,14 +32,6 @@ def field_values(kind: type, record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: object) -> object:
-    match value:
-        case datetime():
-            return iso(value)
-        case StrEnum():
-            return str(value)
-        case tuple():
-            return [_plain(entry) for entry in value]
-        case Mapping():
-            return dict(value)
-        case _:
-            return as_record(value) if is_dataclass(value) else value
+    if isinstance(value, tuple):
+        return [_plain(entry) for entry in value]
+    return as_record(value) if is_dataclass(value) else plain(value)

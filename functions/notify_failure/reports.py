@@ -24,7 +24,7 @@ class NoticeReport(Report):
 
 
 def step_taken(message: Message | None) -> NoticeReport:
-    """A message after the step of its notice; None if another notifier took the step."""
+    """Report the step of a message's notice; of None, that another notifier took it."""
     match message:
         case Message(notice=NoticeState.PUBLISHED):
             return _of_message(message, metric="NoticePublished")
@@ -39,71 +39,35 @@ def step_taken(message: Message | None) -> NoticeReport:
 
 
 def already_handled(messages: int) -> NoticeReport:
-    """Another notifier took the step, or none is due."""
+    """Report that another notifier took the step, or that none is due."""
     return NoticeReport(metric="NoticeAlreadyHandled", level=Level.DEBUG, count=messages)
 
 
 def failed(message_sids: Iterable[str], reason: str, **fields: object) -> NoticeReport:
-    """A step failed; the stream or the sweep brings it again."""
-    sids = list(message_sids)
-    return NoticeReport(
-        metric="NoticeFailed",
-        level=Level.ERROR,
-        fields={"message_sids": sids, "reason": reason, **fields},
-        count=len(sids) or 1,
-        unhandled=frozenset(sids),
-    )
+    """Report a step that failed; the stream or the sweep brings it again."""
+    fields = {"reason": reason, **fields}
+    return _unhandled(message_sids, fields, metric="NoticeFailed", level=Level.ERROR)
 
 
 def skipped(message_sids: Iterable[str], **fields: object) -> NoticeReport:
-    """Too little time was left of the invocation; the stream or the sweep brings it again."""
-    sids = list(message_sids)
-    return NoticeReport(
-        metric="NoticeSkippedNoTime",
-        level=Level.WARNING,
-        fields={"message_sids": sids, **fields},
-        count=len(sids) or 1,
-        unhandled=frozenset(sids),
-    )
+    """Report a step for which too little time was left; the next invocation takes it."""
+    return _unhandled(message_sids, fields, metric="NoticeSkippedNoTime", level=Level.WARNING)
 
 
-def muted(key: IncidentKey, message_sids: list[str]) -> NoticeReport:
-    """These failures are only counted here, because their category is muted."""
-    return NoticeReport(
-        metric="NoticeMuted",
-        fields={**key_fields(key), "message_sids": message_sids},
-        count=len(message_sids),
-        steps=len(message_sids),
-    )
-
-
-def grouped(incident: Incident, message_sids: list[str]) -> NoticeReport:
-    """These failures were counted in the incident."""
-    return NoticeReport(
-        metric="NoticeGrouped",
-        fields={**incident_fields(incident), "message_sids": message_sids},
-        count=len(message_sids),
-        steps=len(message_sids),
-    )
-
-
-def recoveries_grouped(incident_id: str, message_sids: list[str]) -> NoticeReport:
-    """These messages, which the incident counts, were delivered after all."""
-    return NoticeReport(
-        metric="RecoveryGrouped",
-        fields={"incident_id": incident_id, "message_sids": message_sids},
-        count=len(message_sids),
-        steps=len(message_sids),
-    )
+def counted(message_sids: list[str], *, metric: str, **fields: object) -> NoticeReport:
+    """Report messages that were counted together."""
+    count = len(message_sids)
+    fields = {"message_sids": message_sids, **fields}
+    return NoticeReport(metric=metric, fields=fields, count=count, steps=count)
 
 
 def of_incident(incident: Incident, *, metric: str, **fields: object) -> NoticeReport:
-    """The incident opened or closed, or its pending notice was published."""
+    """Report that the incident opened or closed, or that its pending notice was published."""
     return NoticeReport(metric=metric, fields={**incident_fields(incident), **fields})
 
 
 def incident_fields(incident: Incident) -> dict[str, object]:
-    """The key, the id and the counts of an incident."""
+    """Return the key, the id and the counts of an incident as fields of a log line."""
     return {
         **key_fields(incident.key),
         "incident_id": incident.incident_id,
@@ -113,7 +77,7 @@ def incident_fields(incident: Incident) -> dict[str, object]:
 
 
 def key_fields(key: IncidentKey) -> dict[str, object]:
-    """The key of an incident."""
+    """Return the key of an incident as fields of a log line."""
     return {"account_sid": key.account_sid, "cause": key.cause}
 
 
@@ -125,3 +89,16 @@ def _of_message(message: Message, *, metric: str) -> NoticeReport:
         "error_code": message.error_code,
     }
     return NoticeReport(metric=metric, fields=fields, steps=1)
+
+
+def _unhandled(
+    message_sids: Iterable[str], fields: dict[str, object], *, metric: str, level: Level
+) -> NoticeReport:
+    sids = list(message_sids)
+    return NoticeReport(
+        metric=metric,
+        level=level,
+        fields={"message_sids": sids, **fields},
+        count=len(sids) or 1,
+        unhandled=frozenset(sids),
+    )

@@ -36,7 +36,7 @@ class Tally:
     last_at: datetime | None = None
 
     def add(self, message: Message, mask: Mask) -> Self:
-        """The tally with one more failure."""
+        """Return the tally with one more failure."""
         at = message.final_at or message.updated_at
         sender = message.messaging_service_sid or (mask(message.from_) if message.from_ else None)
         return replace(
@@ -49,7 +49,7 @@ class Tally:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """The tally that a record describes.
+        """Read a tally from a record.
 
         Raises:
             KeyError, ValueError, TypeError: the record is not one of a tally.
@@ -59,7 +59,7 @@ class Tally:
 
 
 def _count(counts: Mapping[str, int], name: str) -> dict[str, int]:
-    """The counts with one more for this name, or for `others` when there are too many names."""
+    """Return the counts with one more for this name, or for `others` if there are too many."""
     if name not in counts and len(counts) >= _MAX_SENDERS:
         name = _OTHERS
     return {**counts, name: counts.get(name, 0) + 1}

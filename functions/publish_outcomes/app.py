@@ -67,7 +67,7 @@ class PublishOutcomes:
 
 
 def changes_in(records: Iterable[dict[str, Any]]) -> tuple[list[OutcomeChange], str | None]:
-    """The changes before the first unreadable record, and the sequence number of that record."""
+    """Return the changes before the first unreadable record, and its sequence number."""
     changes: list[OutcomeChange] = []
     for record in records:
         try:
@@ -82,7 +82,7 @@ def changes_in(records: Iterable[dict[str, Any]]) -> tuple[list[OutcomeChange], 
 
 
 def change_of(record: dict[str, Any]) -> OutcomeChange | None:
-    """The change that a record of the stream shows; None if the outcome is the same.
+    """Return the change that a record of the stream shows; None if the outcome is the same.
 
     Raises:
         UnreadableImage: the record does not show a message.
@@ -104,7 +104,7 @@ def change_of(record: dict[str, Any]) -> OutcomeChange | None:
 
 
 def build(environ: Mapping[str, str], clients: Clients) -> PublishOutcomes:
-    """The function in this environment."""
+    """Wire the function."""
     return PublishOutcomes(bus=EventBus(clients.events, environ["OUTCOME_EVENT_BUS_NAME"]))
 
 

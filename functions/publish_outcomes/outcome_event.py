@@ -31,7 +31,7 @@ class OutcomeChange:
 
 
 def event_detail(change: OutcomeChange) -> dict[str, Any]:
-    """The facts of the change; unknown ones are omitted.
+    """Return the facts of the change; unknown ones are omitted.
 
     `event_id` is the same however often the change is published.
     """
@@ -60,6 +60,6 @@ def event_detail(change: OutcomeChange) -> dict[str, Any]:
 
 
 def event_id(message_sid: str, previous: Outcome, outcome: Outcome) -> str:
-    """The id of an event: a message changes from one outcome to another at most once."""
+    """Return the id of an event: a message changes from one outcome to another at most once."""
     step = f"{message_sid} {previous} {outcome}"
     return hashlib.sha256(step.encode("utf-8", "backslashreplace")).hexdigest()[:32]

@@ -158,7 +158,9 @@ Notice inc_1:2-126. A repetition of this notice has the same id.
 def test_a_closing_notice_is_short_and_asks_for_nothing() -> None:
     notice = a_notice(31, with_summary_at(15, an_incident({1: 50, 14: 9})))
 
-    assert notice.subject == f"Incident closed, 60 messages not delivered: {FILTERED.title} (30007)"
+    assert notice.subject == (
+        f"Incident closed, 60 messages not delivered: {FILTERED.title}, error 30007"
+    )
     lead, *_ = notice.texts[Protocol.EMAIL].split("\n\n")
     assert "no message has failed like this for 17 min" in lead
     assert "60 messages failed since 12:00 UTC" in lead
