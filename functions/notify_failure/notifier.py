@@ -4,7 +4,7 @@ Each notice is claimed with a conditional write, published, and marked as publis
 dies in between, another one takes over the claim when its lease is over, and publishes the notice
 with the same id and the same numbers: whether it was published before is unknown. Of several
 notifiers at once, one gets the claim.
-Lease: https://martinfowler.com/articles/patterns-of-distributed-systems/lease.html
+https://en.wikipedia.org/wiki/Lease_(computer_science)
 """
 
 from collections import defaultdict

@@ -11,9 +11,10 @@ from mypy_boto3_dynamodb import DynamoDBClient
 
 from delivery.domain.notices import NoticeState
 from delivery.storage.table import StoreUnavailable
+from tests.builders import ACCOUNT_SID
 from tests.embedded_metrics import data_points, total
 from tests.functions.interleaving import Writer, every_interleaving
-from tests.functions.notifier import NotifierRig
+from tests.functions.notifier import SWEEP, NotifierRig
 from tests.made_once import shared_client
 from tests.support.faults import FailingClient
 
@@ -395,6 +396,37 @@ def test_a_message_that_cannot_be_counted_does_not_hold_up_the_others(
 
     assert notifier.incident().counted == 11
     assert notifier.notice_of(sids[place]) is NoticeState.DUE
+
+
+def test_an_unreadable_incident_does_not_hold_up_the_others(
+    notifier: NotifierRig, dynamodb: DynamoDBClient
+) -> None:
+    texts = {"account_sid": ACCOUNT_SID, "cause": "30003", "open": "open", "next_at": "2020"}
+    dynamodb.put_item(
+        TableName="IncidentsTable", Item={name: {"S": text} for name, text in texts.items()}
+    )
+    blocked, first = *notifier.fail(1, code=30003), *notifier.fail(2, code=30005)
+
+    assert notifier.stream(blocked, first) == [blocked]
+
+    notifier.clock.advance(minutes=14)
+    notifier.stream(*notifier.fail(3, code=30005))
+    notifier.clock.advance(minutes=1)
+    notifier.sweep()
+    assert notifier.published() == [("opening", "1-1"), ("summary", "2-2")]
+
+
+def test_a_sweep_with_too_little_time_leaves_summaries_to_the_next_one(
+    notifier: NotifierRig,
+) -> None:
+    notifier.stream(*notifier.fail(1, 2))
+    notifier.clock.advance(minutes=15)
+
+    notifier.handle(SWEEP, seconds_left=lambda: 19)
+    assert notifier.published() == [("opening", "1-1")]
+    notifier.sweep()
+
+    assert notifier.published() == [("opening", "1-1"), ("closing", "2-2")]
 
 
 def test_a_batch_that_cannot_be_read_comes_again_as_a_whole(notifier: NotifierRig) -> None:
