@@ -1,7 +1,7 @@
 """Numbers and graphs of the sandbox's dashboard, computed from what tables and queues hold.
 
 The emulated AWS has no metrics. The graphs are those of the CloudWatch dashboard in template.yaml
-that tables and queues can answer.
+that can be computed from them.
 """
 
 from collections import Counter

@@ -1,5 +1,4 @@
-"""A real browser without a window, told what to do over WebDriver (https://www.w3.org/TR/webdriver2/),
-which is plain JSON over HTTP."""
+"""A headless browser, controlled over WebDriver: https://www.w3.org/TR/webdriver2/."""
 
 import os
 import re
@@ -14,14 +13,14 @@ import requests
 from sandbox.polling import wait_for
 
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_WITHIN_SECONDS: Final = 20
-_ELEMENT: Final = "element-6066-11e4-a52e-4f735466cecf"  # how WebDriver spells "an element"
+_TIMEOUT_SECONDS: Final = 20
+_ELEMENT: Final = "element-6066-11e4-a52e-4f735466cecf"  # the key of element ids in WebDriver
 _ENTER: Final = "\ue007"
 _STARTED: Final = re.compile(r"started successfully on port (\d+)")
 
 
 def missing() -> str:
-    """What is not installed here, in a sentence; empty if nothing is missing."""
+    """Say which client is not installed; empty if none is missing."""
     if not any(map(shutil.which, BROWSERS)):
         return "no Chromium is installed (Debian's package is chromium)"
     if not shutil.which("chromedriver"):
@@ -31,9 +30,9 @@ def missing() -> str:
 
 @contextmanager
 def running_browser() -> Iterator["Browser"]:
-    """A browser that knows no network but this machine, until the context ends."""
+    """Run a browser that can reach only this machine."""
     with subprocess.Popen(
-        ["chromedriver", "--port=0"],  # noqa: S607 -- wherever it is installed
+        ["chromedriver", "--port=0"],  # noqa: S607 -- its folder differs between systems
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -48,10 +47,10 @@ def running_browser() -> Iterator["Browser"]:
 
 
 class Browser:
-    """One window.
+    """A browser window.
 
     Args:
-        driver_url: chromedriver's.
+        driver_url: the URL of chromedriver.
     """
 
     def __init__(self, driver_url: str) -> None:
@@ -86,11 +85,11 @@ class Browser:
         self._ask("POST", "/url", {"url": url})
 
     def script(self, script: str, *arguments: Any) -> Any:
-        """What a piece of JavaScript returns in the page."""
+        """Run JavaScript in the page, and return its result."""
         return self._ask("POST", "/execute/sync", {"script": script, "args": arguments})
 
     def text_of(self, selector: str) -> str:
-        """The text as it is seen; empty where there is no such element."""
+        """Return the visible text of an element; empty if it does not exist."""
         text: str = self.script(
             "return document.querySelector(arguments[0])?.innerText ?? ''", selector
         )
@@ -101,32 +100,32 @@ class Browser:
         return count
 
     def wait_for_text(self, selector: str, text: str) -> str:
-        """The element's text as soon as it contains this one."""
+        """Wait until the text of an element contains this text, and return it."""
 
-        def look() -> str | None:
+        def poll() -> str | None:
             seen = self.text_of(selector)
             return seen if text in seen else None
 
-        return wait_for(look, timeout=_WITHIN_SECONDS, what=f"{text!r} in {selector}")
+        return wait_for(poll, timeout=_TIMEOUT_SECONDS, what=f"{text!r} in {selector}")
 
     def type_into(self, selector: str, text: str, *, enter: bool = False) -> None:
-        """Type as a person does, in place of what is there."""
+        """Clear a field, and type a text."""
         element = self._element(selector)
         self._ask("POST", f"/element/{element}/clear", {})
         keys = text + (_ENTER if enter else "")
         self._ask("POST", f"/element/{element}/value", {"text": keys})
 
     def click(self, selector: str, text: str = "") -> None:
-        """Click on the element, or on the first one with this text."""
+        """Click on an element; with a text, on the first that contains it."""
         self._ask("POST", f"/element/{self._element(selector, text)}/click", {})
 
-    def complaints(self) -> list[str]:
-        """What the browser wrote to its console since it was asked before."""
+    def console_messages(self) -> list[str]:
+        """Return the console messages since the last call."""
         entries = self._ask("POST", "/se/log", {"type": "browser"})
         return [entry["message"] for entry in entries]
 
     def _element(self, selector: str, text: str = "") -> str:
-        def look() -> str | None:
+        def poll() -> str | None:
             found = self.script(
                 "return [...document.querySelectorAll(arguments[0])]"
                 ".find(it => it.innerText.includes(arguments[1]) || !arguments[1]) ?? null",
@@ -135,10 +134,10 @@ class Browser:
             )
             return found[_ELEMENT] if found else None
 
-        return wait_for(look, timeout=_WITHIN_SECONDS, what=f"{selector} {text}")
+        return wait_for(poll, timeout=_TIMEOUT_SECONDS, what=f"{selector} {text}")
 
     def _ask(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> Any:
-        answer = requests.request(method, f"{self._url}{path}", json=content, timeout=60)
-        value = answer.json()["value"]
-        assert answer.ok, value["message"]
+        response = requests.request(method, f"{self._url}{path}", json=content, timeout=60)
+        value = response.json()["value"]
+        assert response.ok, value["message"]
         return value

@@ -1,4 +1,4 @@
-"""One sandbox for all end-to-end tests, and the outside programs that use it."""
+"""One sandbox for all end-to-end tests, and a client outside of it."""
 
 import io
 import json
@@ -13,7 +13,7 @@ from sandbox.console import new_console
 from sandbox.endpoints import EndpointsFile
 from sandbox.lifecycle import Sandbox, Settings, running_sandbox
 from sandbox.polling import wait_for
-from tests.e2e.outside import WITHIN_SECONDS, Inbox, Json, OutsideProgram
+from tests.e2e.external_client import TIMEOUT_SECONDS, ExternalClient, Inbox, Json
 
 HERE = Path(__file__).parent
 PACE_SECONDS = 0.1
@@ -45,56 +45,56 @@ def sandbox(emails: list[Email], endpoints_path: Path) -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="session")
-def program(sandbox: Sandbox, endpoints_path: Path) -> OutsideProgram:
-    """Knows what the endpoints file says, and nothing else."""
-    program = OutsideProgram(json.loads(endpoints_path.read_text()))
-    program.change_twilio(step_seconds=PACE_SECONDS)
-    program.send_what_never_ends()
-    assert sandbox.endpoints.region == program.endpoints["region"]
-    return program
+def client(sandbox: Sandbox, endpoints_path: Path) -> ExternalClient:
+    """Knows only what the endpoints file says."""
+    client = ExternalClient(json.loads(endpoints_path.read_text()))
+    client.configure_twilio(step_seconds=PACE_SECONDS)
+    client.send_never_final()
+    assert sandbox.endpoints.region == client.endpoints["region"]
+    return client
 
 
 @pytest.fixture(scope="session")
-def given_up(program: OutsideProgram) -> dict[str, Json]:
-    """By recipient, the messages that never end at Twilio, when they were waited for in vain."""
+def unconfirmed_messages(client: ExternalClient) -> dict[str, Json]:
+    """The messages without a final status once they are unconfirmed, by recipient."""
     return {
-        to: program.message_when(
+        to: client.wait_for_message(
             message_sid, lambda it: it["outcome"] == "unconfirmed", "unconfirmed"
         )
-        for to, message_sid in program.never_ending.items()
+        for to, message_sid in client.never_final.items()
     }
 
 
 @pytest.fixture
 def gateway(sandbox: Sandbox) -> Iterator[Gateway]:
-    """Behaves again after the test."""
+    """The gateway; its faults are removed after the test."""
     yield sandbox.gateway
     sandbox.gateway.clear_faults()
 
 
 @pytest.fixture
-def first_of_its_kind(sandbox: Sandbox) -> Callable[[str], None]:
-    """Wait until no incident of a cause is open: the next failure is published alone."""
+def no_open_incident(sandbox: Sandbox) -> Callable[[str], None]:
+    """Wait until no incident of a cause is open, so that the next failure has its own notice."""
 
     def wait(cause: str) -> None:
         table = sandbox.stack.resources["IncidentsTable"]
 
-        def is_over() -> bool:
+        def is_closed() -> bool:
             incidents = sandbox.account.scan(table)
             return not any("open" in it for it in incidents if it["cause"] == cause)
 
-        wait_for(is_over, timeout=WITHIN_SECONDS, what=f"The end of the incident of {cause}")
+        wait_for(is_closed, timeout=TIMEOUT_SECONDS, what=f"The end of the incident of {cause}")
 
     return wait
 
 
 @pytest.fixture
-def lagging_list(program: OutsideProgram) -> Iterator[None]:
-    """Twilio's list shows a message only a minute later."""
-    with program.twilios_list_lagging(60):
+def list_lag_of_a_minute(client: ExternalClient) -> Iterator[None]:
+    """New messages appear in Twilio's list after a minute."""
+    with client.list_lag(60):
         yield
 
 
 @pytest.fixture(scope="session")
-def inbox(program: OutsideProgram) -> Inbox:
-    return Inbox(program)
+def inbox(client: ExternalClient) -> Inbox:
+    return Inbox(client)

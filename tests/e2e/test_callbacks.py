@@ -1,4 +1,4 @@
-"""Signed callbacks from outside, for messages that this stack never sent."""
+"""Status callbacks for messages that this stack did not send."""
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
@@ -9,46 +9,50 @@ from twilio.request_validator import RequestValidator
 
 from sandbox.aws.gateway import Fault, FaultKind
 from sandbox.lifecycle import Sandbox
-from tests.e2e.outside import OutsideProgram, a_message_sid
+from tests.e2e.external_client import ExternalClient, a_message_sid
 
-LIFE = ("queued", "sent", "delivered", "read")
+STATUSES = ("queued", "sent", "delivered", "read")
 CALLBACKS = "/twilio/status"
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(LIFE)), ids="-".join)
+@pytest.mark.parametrize("order", list(itertools.permutations(STATUSES)), ids="-".join)
 def test_the_order_of_callbacks_does_not_matter(
-    program: OutsideProgram, order: tuple[str, ...]
+    client: ExternalClient, order: tuple[str, ...]
 ) -> None:
     message_sid = a_message_sid()
 
-    answers = [program.call_back(message_sid, status).status_code for status in order]
+    responses = [client.post_callback(message_sid, status).status_code for status in order]
 
-    assert answers == [204] * len(order)
-    item = program.item(message_sid)
+    assert responses == [204] * len(order)
+    item = client.item(message_sid)
     assert (item["status"], item["outcome"]) == ("read", "delivered")
     assert tuple(entry["status"] for entry in item["transitions"]) == order
 
 
-def test_callbacks_that_come_at_the_same_time_and_again_and_again_are_all_kept_once(
-    program: OutsideProgram,
+def test_concurrent_and_repeated_callbacks_are_recorded_once(
+    client: ExternalClient,
 ) -> None:
     message_sid = a_message_sid()
     statuses = ["sent", "undelivered", "delivered"] * 4
 
     with ThreadPoolExecutor(len(statuses)) as pool:
-        answers = list(pool.map(lambda status: program.call_back(message_sid, status), statuses))
+        responses = list(
+            pool.map(lambda status: client.post_callback(message_sid, status), statuses)
+        )
 
-    assert [answer.status_code for answer in answers] == [204] * len(statuses)
-    item = program.item(message_sid)
+    assert [response.status_code for response in responses] == [204] * len(statuses)
+    item = client.item(message_sid)
     assert (item["status"], item["outcome"]) == ("delivered", "delivered")
     recorded = sorted(entry["status"] for entry in item["transitions"])
     assert recorded == ["delivered", "sent", "undelivered"]
 
 
-def test_a_callback_of_the_future_is_kept_and_answered_well(program: OutsideProgram) -> None:
+def test_a_callback_with_an_unknown_status_is_recorded_and_acknowledged(
+    client: ExternalClient,
+) -> None:
     message_sid = a_message_sid()
 
-    answer = program.call_back(
+    response = client.post_callback(
         message_sid,
         "teleported",
         ErrorCode="not a number",
@@ -56,70 +60,70 @@ def test_a_callback_of_the_future_is_kept_and_answered_well(program: OutsideProg
         Ünïcode="Grüße & 1+1=2",
     )
 
-    assert answer.status_code == 204
-    item = program.item(message_sid)
+    assert response.status_code == 204
+    item = client.item(message_sid)
     assert (item["status"], item["outcome"]) == ("unknown", "pending")
     assert [entry["status"] for entry in item["transitions"]] == ["teleported"]
 
 
-def test_query_parameters_of_the_callback_url_come_back_as_context(
-    program: OutsideProgram,
+def test_query_parameters_of_the_callback_url_become_context(
+    client: ExternalClient,
 ) -> None:
     message_sid = a_message_sid()
 
-    answer = program.call_back(
+    response = client.post_callback(
         message_sid, "sent", query="?order=4711&note=a%20b+c&order=second&empty="
     )
 
-    assert answer.status_code == 204
-    context = program.item(message_sid)["context"]
+    assert response.status_code == 204
+    context = client.item(message_sid)["context"]
     assert (context["order"], context["note"]) == ("4711", "a b c")
 
 
 @pytest.mark.parametrize("signature", [None, "", "bm90IGEgc2lnbmF0dXJl"])
-def test_what_nobody_signed_is_refused_and_not_stored(
-    program: OutsideProgram, signature: str | None
+def test_a_callback_without_a_valid_signature_is_rejected_and_not_stored(
+    client: ExternalClient, signature: str | None
 ) -> None:
     message_sid = a_message_sid()
-    parameters = program.parameters(message_sid, "delivered")
+    parameters = client.parameters(message_sid, "delivered")
 
-    answer = program.post(program.endpoints["status_callback_url"], parameters, signature)
+    response = client.post(client.endpoints["status_callback_url"], parameters, signature)
 
-    assert answer.status_code == 403
-    assert program.item(message_sid) is None
+    assert response.status_code == 403
+    assert client.item(message_sid) is None
 
 
-def test_a_signature_counts_for_its_token_its_url_and_its_parameters_only(
-    program: OutsideProgram,
+def test_a_signature_is_valid_only_for_its_token_url_and_parameters(
+    client: ExternalClient,
 ) -> None:
     message_sid = a_message_sid()
-    url = program.endpoints["status_callback_url"]
-    parameters = program.parameters(message_sid, "delivered")
-    ours = RequestValidator(program.endpoints["twilio_auth_token"])
+    url = client.endpoints["status_callback_url"]
+    parameters = client.parameters(message_sid, "delivered")
+    ours = RequestValidator(client.endpoints["twilio_auth_token"])
     theirs = RequestValidator("another-auth-token")
 
-    answers = [
-        program.post(url, parameters, theirs.compute_signature(url, parameters)),
-        program.post(f"{url}?a=1", parameters, ours.compute_signature(url, parameters)),
-        program.post(url, parameters | {"ErrorCode": ""}, ours.compute_signature(url, parameters)),
+    responses = [
+        client.post(url, parameters, theirs.compute_signature(url, parameters)),
+        client.post(f"{url}?a=1", parameters, ours.compute_signature(url, parameters)),
+        client.post(url, parameters | {"ErrorCode": ""}, ours.compute_signature(url, parameters)),
     ]
 
-    assert [answer.status_code for answer in answers] == [403] * 3
-    assert program.item(message_sid) is None
+    assert [response.status_code for response in responses] == [403] * 3
+    assert client.item(message_sid) is None
 
 
-def test_a_callback_without_a_status_is_a_mistake_of_the_caller(
-    program: OutsideProgram,
+def test_a_callback_without_a_status_is_a_bad_request(
+    client: ExternalClient,
 ) -> None:
-    answer = program.call_back(a_message_sid(), "")
+    response = client.post_callback(a_message_sid(), "")
 
-    assert answer.status_code == 400
+    assert response.status_code == 400
 
 
-def test_what_is_no_form_or_too_large_is_refused_before_anything_else(
-    program: OutsideProgram,
+def test_a_request_that_is_not_a_form_or_too_large_is_rejected_before_its_signature_is_checked(
+    client: ExternalClient,
 ) -> None:
-    url = program.endpoints["status_callback_url"]
+    url = client.endpoints["status_callback_url"]
     form = {"Content-Type": "application/x-www-form-urlencoded"}
 
     as_json = requests.post(url, json={"MessageSid": "SM"}, timeout=35)
@@ -139,14 +143,14 @@ def test_what_is_no_form_or_too_large_is_refused_before_anything_else(
     ],
     ids=lambda fault: fault.kind,
 )
-def test_callbacks_that_fail_on_their_way_come_again_and_count_once(
-    program: OutsideProgram, sandbox: Sandbox, fault: Fault
+def test_callbacks_that_fail_on_the_way_are_retried_and_recorded_once(
+    client: ExternalClient, sandbox: Sandbox, fault: Fault
 ) -> None:
     sandbox.gateway.add_fault(fault)
 
-    message_sid = program.sent("+15551234567")
-    program.message_when(message_sid, lambda it: it["outcome"] == "delivered", "delivered")
-    message = program.quiet(message_sid)
+    message_sid = client.send_accepted("+15551234567")
+    client.wait_for_message(message_sid, lambda it: it["outcome"] == "delivered", "delivered")
+    message = client.wait_for_callbacks(message_sid)
 
     assert sorted(it["status"] for it in message["transitions"]) == ["delivered", "queued", "sent"]
     assert sandbox.gateway.faults == []

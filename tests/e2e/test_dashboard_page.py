@@ -1,4 +1,4 @@
-"""The dashboard's page in a real browser: looked at, typed into and clicked on."""
+"""The dashboard page in a real browser."""
 
 import json
 from collections.abc import Iterator
@@ -8,12 +8,14 @@ import requests
 
 from sandbox.lifecycle import Sandbox
 from tests.e2e.browser import Browser, missing, running_browser
-from tests.e2e.outside import OutsideProgram
+from tests.e2e.external_client import ExternalClient
 from tests.support.screen import Screen
 
 UNREACHABLE = "+15555530003"
 EXPLAINED = "Handset unreachable"
-HOSTILE = "\"><img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
+HTML_INJECTION = (
+    "\"><img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
+)
 
 
 @pytest.fixture(scope="module")
@@ -26,23 +28,23 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser, program: OutsideProgram) -> Browser:
-    """The page, just opened, with everything on it."""
-    browser.open(program.endpoints["dashboard_url"])
+def page(browser: Browser, client: ExternalClient) -> Browser:
+    """The page, opened and loaded."""
+    browser.open(client.endpoints["dashboard_url"])
     browser.wait_for_text("#graphs", "Failures by category")
     browser.wait_for_text("#widget", "Look up")
     return browser
 
 
 @pytest.fixture(scope="module")
-def failed(program: OutsideProgram) -> str:
+def failed(client: ExternalClient) -> str:
     """The SID of a message that failed."""
-    message_sid = program.sent(UNREACHABLE, reference="order-1", context={"lane": "3"})
-    program.message_when(message_sid, lambda it: it["outcome"] == "failed", "failed")
+    message_sid = client.send_accepted(UNREACHABLE, reference="order-1", context={"lane": "3"})
+    client.wait_for_message(message_sid, lambda it: it["outcome"] == "failed", "failed")
     return message_sid
 
 
-def test_the_page_lists_what_failed_and_what_to_do(failed: str, page: Browser) -> None:
+def test_the_page_lists_failed_messages_with_advice(failed: str, page: Browser) -> None:
     seen = page.wait_for_text("#widget", failed)
 
     assert EXPLAINED in seen
@@ -50,10 +52,10 @@ def test_the_page_lists_what_failed_and_what_to_do(failed: str, page: Browser) -
     assert "…0003" in seen
     assert UNREACHABLE not in seen
     assert page.count("#graphs .bar") > 0
-    assert page.complaints() == []
+    assert page.console_messages() == []
 
 
-def test_a_click_opens_a_message_with_its_timeline(failed: str, page: Browser) -> None:
+def test_a_click_opens_the_timeline_of_a_message(failed: str, page: Browser) -> None:
     page.click("#widget .dw-row:first-of-type .dw-button", "Details")
 
     seen = page.wait_for_text("dialog[open]", "undelivered")
@@ -65,9 +67,9 @@ def test_a_click_opens_a_message_with_its_timeline(failed: str, page: Browser) -
     assert failed in page.text_of("#widget")
 
 
-@pytest.mark.parametrize("spelling", ["{sid}", "+1 (555) 553-0003", "order-1"])
-def test_a_message_is_looked_up_with_the_form(failed: str, page: Browser, spelling: str) -> None:
-    typed = spelling.format(sid=failed)
+@pytest.mark.parametrize("identifier", ["{sid}", "+1 (555) 553-0003", "order-1"])
+def test_the_form_finds_a_message(failed: str, page: Browser, identifier: str) -> None:
+    typed = identifier.format(sid=failed)
 
     page.type_into("#widget [name=lookup]", typed)
     page.click("#widget .dw-button", "Look up")
@@ -76,7 +78,7 @@ def test_a_message_is_looked_up_with_the_form(failed: str, page: Browser, spelli
     assert page.script("return document.querySelector('[name=lookup]').value") == typed
 
 
-def test_the_enter_key_looks_up_and_the_way_back_leads_to_the_failures(
+def test_the_enter_key_looks_up_and_a_button_leads_back_to_the_failures(
     failed: str, page: Browser
 ) -> None:
     page.type_into("#widget [name=lookup]", failed, enter=True)
@@ -87,23 +89,23 @@ def test_the_enter_key_looks_up_and_the_way_back_leads_to_the_failures(
     assert EXPLAINED in page.wait_for_text("#widget", "Details")
 
 
-def test_what_somebody_wrote_is_text_and_does_nothing(
-    program: OutsideProgram, page: Browser
-) -> None:
-    message_sid = program.sent(UNREACHABLE, reference=HOSTILE, context={"<b>lane</b>": HOSTILE})
-    program.message_when(message_sid, lambda it: it["outcome"] == "failed", "failed")
+def test_html_in_a_message_is_shown_as_text(client: ExternalClient, page: Browser) -> None:
+    message_sid = client.send_accepted(
+        UNREACHABLE, reference=HTML_INJECTION, context={"<b>lane</b>": HTML_INJECTION}
+    )
+    client.wait_for_message(message_sid, lambda it: it["outcome"] == "failed", "failed")
 
-    page.type_into("#widget [name=lookup]", HOSTILE, enter=True)
+    page.type_into("#widget [name=lookup]", HTML_INJECTION, enter=True)
     seen = page.wait_for_text("#widget .dw-facts", message_sid)
 
-    assert HOSTILE in seen
+    assert HTML_INJECTION in seen
     assert "<b>lane</b>" in page.text_of("#widget .dw-facts:last-of-type")
     assert page.count("#widget img, #widget script, #widget b") == 0
     assert page.script("return document.title") == "Sandbox dashboard"
-    assert page.complaints() == []
+    assert page.console_messages() == []
 
 
-def test_numbers_and_darkness_are_the_viewers_choice(failed: str, page: Browser) -> None:
+def test_full_numbers_and_dark_mode_can_be_switched_on(failed: str, page: Browser) -> None:
     assert failed in page.wait_for_text("#widget", failed)
 
     page.click("#numbers")
@@ -111,14 +113,14 @@ def test_numbers_and_darkness_are_the_viewers_choice(failed: str, page: Browser)
     page.click("#dark")
     page.wait_for_text("#widget .dw-dark", UNREACHABLE)
 
-    assert page.complaints() == []
+    assert page.console_messages() == []
 
 
-def test_the_page_is_nobodys_elses(program: OutsideProgram) -> None:
-    url = program.endpoints["dashboard_url"]
+def test_other_hosts_and_sites_cannot_use_the_page(client: ExternalClient) -> None:
+    url = client.endpoints["dashboard_url"]
 
-    rebound = requests.get(url, headers={"Host": "evil.example.com"}, timeout=10)
-    foreign = requests.post(
+    other_host = requests.get(url, headers={"Host": "evil.example.com"}, timeout=10)
+    other_origin = requests.post(
         f"{url}widget",
         json={"endpoint": None, "event": {}},
         headers={"Origin": "http://evil.example.com"},
@@ -130,22 +132,24 @@ def test_the_page_is_nobodys_elses(program: OutsideProgram) -> None:
         timeout=10,
     )
 
-    assert (rebound.status_code, foreign.status_code, other_function.status_code) == (421, 403, 403)
-
-
-def test_the_deployed_dashboard_shows_the_deployed_widget(
-    program: OutsideProgram, sandbox: Sandbox
-) -> None:
-    dashboard = program.client("cloudwatch").get_dashboard(
-        DashboardName=program.endpoints["stack_name"]
+    assert (other_host.status_code, other_origin.status_code, other_function.status_code) == (
+        421,
+        403,
+        403,
     )
+
+
+def test_the_deployed_dashboard_contains_the_deployed_widget(
+    client: ExternalClient, sandbox: Sandbox
+) -> None:
+    dashboard = client.aws("cloudwatch").get_dashboard(DashboardName=client.endpoints["stack_name"])
     widgets = json.loads(dashboard["DashboardBody"])["widgets"]
 
     (widget,) = (it["properties"] for it in widgets if it["type"] == "custom")
     event = widget["params"] | {"widgetContext": {"params": widget["params"]}}
-    answer = program.client("lambda").invoke(
+    response = client.aws("lambda").invoke(
         FunctionName=widget["endpoint"], Payload=json.dumps(event)
     )
 
     assert sandbox.stack.resources["DashboardWidgetFunction"] in widget["endpoint"]
-    assert "Look up" in Screen(json.loads(answer["Payload"].read())).buttons
+    assert "Look up" in Screen(json.loads(response["Payload"].read())).buttons

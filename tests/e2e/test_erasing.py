@@ -1,10 +1,10 @@
-"""An operator erases a person's data in the running stack, and nothing brings it back."""
+"""Erasing a person's data with the command line, in the deployed stack."""
 
 import secrets
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.e2e.outside import OutsideProgram, a_body, a_key
+from tests.e2e.external_client import ExternalClient, a_body, a_key
 from tests.support.command_line import CommandResult, run
 
 SERVICE_SID = "MG" + "5" * 32
@@ -19,46 +19,46 @@ def erase(number: str, endpoints: Path) -> CommandResult:
     return run("erase", number, "--yes", "--json", environment={"DELIVERY_SANDBOX": str(endpoints)})
 
 
-def test_a_person_is_erased_here_and_at_twilio_and_a_late_callback_brings_nothing_back(
-    program: OutsideProgram, endpoints_path: Path
+def test_a_person_is_erased_here_and_at_twilio_and_a_late_callback_restores_nothing(
+    client: ExternalClient, endpoints_path: Path
 ) -> None:
     to, key, body = a_number(), a_key(), a_body()
-    message = program.send(to, key=key, body=body, reference="order-7").json()
+    message = client.send(to, key=key, body=body, reference="order-7").json()
     message_sid = message["message_sid"]
-    program.message_when(message_sid, lambda it: it["outcome"] == "delivered", "is delivered")
-    program.quiet(message_sid)
+    client.wait_for_message(message_sid, lambda it: it["outcome"] == "delivered", "is delivered")
+    client.wait_for_callbacks(message_sid)
 
     erased = erase(to, endpoints_path)
-    late = program.call_back(message_sid, "read", To=to)
-    again = program.send(to, key=key, body=body, reference="order-7")
+    late = client.post_callback(message_sid, "read", To=to)
+    again = client.send(to, key=key, body=body, reference="order-7")
 
     assert (erased.code, erased.json["left"]) == (0, []), erased
     assert erased.json["erased"] == 2  # the message and its request
     assert late.status_code == 204
-    assert program.message(message_sid) is None
-    assert program.asked("messages", to=to)["messages"] == []
-    marker = {"message_sid", "erased_at", "status_rank", "expires_at"}
-    assert program.item(message_sid).keys() == marker
-    assert program.all_at_twilio(body) == []
+    assert client.message(message_sid) is None
+    assert client.get("messages", to=to)["messages"] == []
+    tombstone = {"message_sid", "erased_at", "status_rank", "expires_at"}
+    assert client.item(message_sid).keys() == tombstone
+    assert client.sent_with_body(body) == []
     ids = {"message_sid": message_sid, "request_id": message["request_id"]}
     assert (again.status_code, again.json()) == (200, ids)
 
 
-def test_a_scheduled_message_is_left_without_its_text_and_erased_once_it_is_canceled(
-    program: OutsideProgram, endpoints_path: Path
+def test_a_scheduled_message_is_redacted_and_can_be_erased_once_it_is_canceled(
+    client: ExternalClient, endpoints_path: Path
 ) -> None:
     to, body = a_number(), a_body()
     in_an_hour = datetime.now(UTC) + timedelta(hours=1)
     message = {"from": None, "messaging_service_sid": SERVICE_SID, "body": body}
-    message_sid = program.sent(to, send_at=in_an_hour.isoformat(), **message)
+    message_sid = client.send_accepted(to, send_at=in_an_hour.isoformat(), **message)
 
     first = erase(to, endpoints_path)
-    texts = program.all_at_twilio(body)
-    program.cancel(message_sid)
+    texts = client.sent_with_body(body)
+    client.cancel(message_sid)
     second = erase(to, endpoints_path)
 
     assert [it["id"] for it in first.json["left"]] == [message_sid]
     assert "cancel it" in first.json["left"][0]["reason"]
     assert texts == []
     assert (first.code, second.code) == (1, 0)
-    assert program.message(message_sid) is None
+    assert client.message(message_sid) is None

@@ -1,4 +1,4 @@
-"""The examples for code that already sends with one of Twilio's SDKs, run as a reader runs them."""
+"""The examples for existing code that sends with Twilio's SDKs."""
 
 import os
 import shutil
@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.outside import SENDER, Json, OutsideProgram
+from tests.e2e.external_client import SENDER, ExternalClient, Json
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "existing_sender"
 RECIPIENT = "+15558675310"
 
 
 def environment(endpoints: Mapping[str, str]) -> dict[str, str]:
-    """What the example reads, and what a program needs to run at all."""
+    """The environment of an example."""
     return os.environ | {
         "TWILIO_ACCOUNT_SID": endpoints["twilio_account_sid"],
         "TWILIO_AUTH_TOKEN": endpoints["twilio_auth_token"],
@@ -38,16 +38,16 @@ def printed(command: Sequence[str], folder: Path, variables: Mapping[str, str]) 
     return ran.stdout.strip()
 
 
-def test_what_twilios_python_sdk_sends_is_tracked_with_its_own_parameters(
-    program: OutsideProgram,
+def test_a_message_sent_with_the_python_sdk_is_tracked_with_its_context(
+    client: ExternalClient,
 ) -> None:
     sid = printed(
         [sys.executable, "send.py", RECIPIENT, "On its way", "4711"],
         EXAMPLE,
-        environment(program.endpoints),
+        environment(client.endpoints),
     )
 
-    message = program.message_when(sid, delivered, "delivered")
+    message = client.wait_for_message(sid, delivered, "delivered")
     assert message["to"] == RECIPIENT
     assert message["context"] == {"order": "4711"}
 
@@ -55,16 +55,16 @@ def test_what_twilios_python_sdk_sends_is_tracked_with_its_own_parameters(
 @pytest.mark.skipif(
     not (shutil.which("node") and shutil.which("npm")), reason="node and npm are not installed here"
 )
-def test_what_twilios_node_sdk_sends_is_tracked_with_its_own_parameters(
-    program: OutsideProgram, tmp_path: Path
+def test_a_message_sent_with_the_node_sdk_is_tracked_with_its_context(
+    client: ExternalClient, tmp_path: Path
 ) -> None:
-    variables = environment(program.endpoints)
+    variables = environment(client.endpoints)
     for name in ("send.mjs", "package.json"):
         shutil.copy(EXAMPLE / name, tmp_path)
     printed(["npm", "install", "--no-package-lock", "--no-audit", "--no-fund"], tmp_path, variables)
 
     sid = printed(["node", "send.mjs", RECIPIENT, "On its way", "4712"], tmp_path, variables)
 
-    message = program.message_when(sid, delivered, "delivered")
+    message = client.wait_for_message(sid, delivered, "delivered")
     assert message["to"] == RECIPIENT
     assert message["context"] == {"order": "4712"}

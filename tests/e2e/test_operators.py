@@ -16,20 +16,20 @@ import pytest
 from sandbox.aws.gateway import Fault, FaultKind, Gateway
 from sandbox.lifecycle import PROJECT, Sandbox
 from sandbox.polling import wait_for
-from tests.e2e.outside import SENDER, WITHIN_SECONDS, OutsideProgram, a_body, a_key
+from tests.e2e.external_client import SENDER, TIMEOUT_SECONDS, ExternalClient, a_body, a_key
 from tests.support.command_line import CommandResult, run
 
 ARRIVES = "+15551234567"
 UNREACHABLE = "+15555530003"
-FAST = ("--every", "0.2", "--timeout", str(WITHIN_SECONDS))
+FAST = ("--every", "0.2", "--timeout", str(TIMEOUT_SECONDS))
 
 type Delivery = Callable[..., CommandResult]
 
 
 @pytest.fixture
-def delivery(program: OutsideProgram, endpoints_path: Path) -> Delivery:
+def delivery(client: ExternalClient, endpoints_path: Path) -> Delivery:
     """Run a command against the sandbox, which the environment selects."""
-    assert program.endpoints
+    assert client.endpoints
 
     def run_it(*arguments: str, **options: Any) -> CommandResult:
         return run(*arguments, environment={"DELIVERY_SANDBOX": str(endpoints_path)}, **options)
@@ -58,14 +58,14 @@ def test_a_message_is_sent_and_watched_until_it_is_delivered(delivery: Delivery)
     assert ran.out.splitlines()[-1].endswith("delivered")
 
 
-def test_the_same_key_sends_once(delivery: Delivery, program: OutsideProgram) -> None:
+def test_the_same_key_sends_once(delivery: Delivery, client: ExternalClient) -> None:
     body, key = a_body(), a_key()
     send = ("send", "--to", ARRIVES, "--from", SENDER, "--body", body, "--idempotency-key", key)
 
     first, again = delivery(*send), delivery(*send)
 
     assert (first.code, again.code) == (0, 0)
-    assert len(program.all_at_twilio(body)) == 1
+    assert len(client.sent_with_body(body)) == 1
 
 
 def test_a_rejection_is_explained(delivery: Delivery) -> None:
@@ -76,7 +76,7 @@ def test_a_rejection_is_explained(delivery: Delivery) -> None:
 
 
 def test_a_failed_message_is_watched_shown_and_found(
-    delivery: Delivery, program: OutsideProgram
+    delivery: Delivery, client: ExternalClient
 ) -> None:
     reference = a_key()
     message_sid = sent(delivery, UNREACHABLE, "--reference", reference)
@@ -94,7 +94,7 @@ def test_a_failed_message_is_watched_shown_and_found(
     assert message_sid in {it["message_sid"] for it in failed.json["messages"]}
     assert summary.json["failed"]["by_category"]["recipient_unreachable"] >= 1
     in_json = delivery("show", message_sid, "--json").json
-    assert in_json["transitions"] == program.message(message_sid)["transitions"]
+    assert in_json["transitions"] == client.message(message_sid)["transitions"]
 
 
 def test_a_recipient_s_messages_are_found(delivery: Delivery) -> None:
@@ -106,9 +106,9 @@ def test_a_recipient_s_messages_are_found(delivery: Delivery) -> None:
     assert message_sid in ran.out
 
 
-def test_a_request_is_shown_with_its_message(delivery: Delivery, program: OutsideProgram) -> None:
+def test_a_request_is_shown_with_its_message(delivery: Delivery, client: ExternalClient) -> None:
     message_sid = sent(delivery, ARRIVES)
-    message = program.message(message_sid)
+    message = client.message(message_sid)
 
     ran = delivery("show", message["request_id"], "--json")
 
@@ -169,7 +169,7 @@ def test_a_signal_ends_a_watch_without_a_traceback(
         assert process.stdout
         first = process.stdout.readline()
         process.send_signal(signum)
-        _, errors = process.communicate(timeout=WITHIN_SECONDS)
+        _, errors = process.communicate(timeout=TIMEOUT_SECONDS)
 
     assert message_sid in first
     assert process.returncode == 130
@@ -180,7 +180,7 @@ def test_a_signal_ends_a_watch_without_a_traceback(
 
 
 def test_a_csv_file_is_sent_once_however_often_the_command_is_repeated(
-    delivery: Delivery, program: OutsideProgram, tmp_path: Path
+    delivery: Delivery, client: ExternalClient, tmp_path: Path
 ) -> None:
     file, body = tmp_path / "list.csv", a_body()
     rows = [f"+1555123{number:04},r-{number}" for number in range(5)]
@@ -189,31 +189,31 @@ def test_a_csv_file_is_sent_once_however_often_the_command_is_repeated(
 
     first, again = delivery(*send), delivery(*send)
     wait_for(
-        lambda: len(program.all_at_twilio(body)) >= 5 and program.send_queue_is_empty(),
-        timeout=WITHIN_SECONDS,
+        lambda: len(client.sent_with_body(body)) >= 5 and client.send_queue_is_empty(),
+        timeout=TIMEOUT_SECONDS,
         what="Five messages at Twilio, and an empty queue",
     )
 
     assert (first.code, again.code) == (1, 1)
     assert (first.json["queued"], again.json["queued"]) == (5, 5)
     assert "nobody" in (tmp_path / "list.problems.csv").read_text()
-    assert len(program.all_at_twilio(body)) == 5
+    assert len(client.sent_with_body(body)) == 5
 
 
 # --- dead letters --------------------------------------------------------------------------------
 
 
 def test_a_redriven_request_is_sent_with_its_old_id_as_key(
-    delivery: Delivery, program: OutsideProgram, sandbox: Sandbox
+    delivery: Delivery, client: ExternalClient, sandbox: Sandbox
 ) -> None:
-    queues, reference = program.client("sqs"), a_key()
+    queues, reference = client.aws("sqs"), a_key()
     document = {"to": ARRIVES, "from": SENDER, "body": a_body(), "reference": reference}
     dead = sandbox.stack.resources["SendDeadLetterQueue"]
     old_id = queues.send_message(QueueUrl=dead, MessageBody=json.dumps(document))["MessageId"]
 
     preview = delivery("redrive", "--dry-run", "--json")
     ran = delivery("redrive", "send", "--yes")
-    (item,) = program.items_when(lambda it: it.get("reference") == reference, "The redriven one")
+    (item,) = client.wait_for_items(lambda it: it.get("reference") == reference, "The redriven one")
     same_key = delivery(
         *("send", "--to", ARRIVES, "--from", SENDER, "--body", document["body"]),
         *("--reference", reference, "--idempotency-key", old_id, "--json"),
@@ -222,7 +222,7 @@ def test_a_redriven_request_is_sent_with_its_old_id_as_key(
     assert preview.json["queues"][0]["messages"][0]["message_id"] == old_id
     assert ran.code == 0, ran.out + ran.err
     assert same_key.json["request_id"] == item["request_id"]
-    assert len(program.all_at_twilio(document["body"])) == 1
+    assert len(client.sent_with_body(document["body"])) == 1
 
 
 # --- the whole stack -----------------------------------------------------------------------------
@@ -255,9 +255,9 @@ def test_the_doctor_finds_a_callback_url_that_does_not_answer(
 
 
 def test_the_doctor_finds_an_auth_token_that_twilio_rejects(
-    delivery: Delivery, program: OutsideProgram
+    delivery: Delivery, client: ExternalClient
 ) -> None:
-    secrets, name = program.client("secretsmanager"), "delivery/twilio"
+    secrets, name = client.aws("secretsmanager"), "delivery/twilio"
     right = secrets.get_secret_value(SecretId=name)["SecretString"]
     wrong = json.loads(right) | {"auth_token": "wrong"}
     secrets.put_secret_value(SecretId=name, SecretString=json.dumps(wrong))
@@ -270,9 +270,9 @@ def test_the_doctor_finds_an_auth_token_that_twilio_rejects(
 
 
 def test_the_doctor_finds_a_disabled_event_source_and_dead_letters(
-    delivery: Delivery, program: OutsideProgram, sandbox: Sandbox
+    delivery: Delivery, client: ExternalClient, sandbox: Sandbox
 ) -> None:
-    functions, queues = program.client("lambda"), program.client("sqs")
+    functions, queues = client.aws("lambda"), client.aws("sqs")
     uuid = sandbox.stack.resources["StatusCallbackFunctionReplay"]
     dead = sandbox.stack.resources["NotifyFailureDeadLetterQueue"]
     queues.send_message(QueueUrl=dead, MessageBody="a place in the stream")

@@ -1,4 +1,4 @@
-"""Parts of the deployed stack taken away while messages are under way, and given back."""
+"""Outages of the table, the callback queue and the stream while messages are sent."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -10,22 +10,27 @@ import pytest
 
 from sandbox.lifecycle import Sandbox
 from sandbox.polling import wait_for
-from tests.e2e.outside import WITHIN_SECONDS, Inbox, OutsideProgram, a_message_sid, facts_of
+from tests.e2e.external_client import (
+    TIMEOUT_SECONDS,
+    ExternalClient,
+    Inbox,
+    a_message_sid,
+    facts_of,
+)
 
 WRITERS: Final = ("SendMessageFunction", "StatusCallbackFunction", "ReconcileMessagesFunction")
-A_CODE_OF_ITS_OWN: Final = "30011"
+UNIQUE_CODE: Final = "30011"
 
-type TakeAway = Callable[..., AbstractContextManager[None]]
+type Deny = Callable[..., AbstractContextManager[None]]
 
 
 @pytest.fixture
-def take_away(program: OutsideProgram, sandbox: Sandbox) -> TakeAway:
-    """Lets those who write messages do nothing with these resources, for as long as it is entered.
+def deny(client: ExternalClient, sandbox: Sandbox) -> Deny:
+    """Denies the functions that write messages access to a resource while its context lasts.
 
-    Their roles are denied it: AWS refuses each call, as it does when somebody broke a key or a
-    policy.
+    AWS then rejects each call, as it does after a mistake in a policy or a key.
     """
-    iam, functions = program.client("iam"), program.client("lambda")
+    iam, functions = client.aws("iam"), client.aws("lambda")
     roles = [
         functions.get_function_configuration(FunctionName=sandbox.stack.resources[name])["Role"]
         for name in WRITERS
@@ -57,85 +62,85 @@ def queue_arn(sandbox: Sandbox) -> str:
     return f"arn:aws:sqs:*:*:{name}"
 
 
-def waiting(sandbox: Sandbox) -> int:
+def queued(sandbox: Sandbox) -> int:
     return sandbox.account.count_messages(sandbox.stack.resources["CallbackQueue"])
 
 
-def wait_until_none_wait(sandbox: Sandbox) -> None:
-    wait_for(lambda: waiting(sandbox) == 0, timeout=WITHIN_SECONDS, what="An empty CallbackQueue")
+def wait_until_empty(sandbox: Sandbox) -> None:
+    wait_for(lambda: queued(sandbox) == 0, timeout=TIMEOUT_SECONDS, what="An empty CallbackQueue")
 
 
-def test_what_twilio_says_while_the_table_is_away_is_kept_and_brought_in(
-    program: OutsideProgram, sandbox: Sandbox, take_away: TakeAway
+def test_callbacks_during_an_outage_of_the_table_are_queued_and_recorded_later(
+    client: ExternalClient, sandbox: Sandbox, deny: Deny
 ) -> None:
     delivered, failed = a_message_sid(), a_message_sid()
 
-    with take_away("dynamodb:*", resource=table_arn(sandbox)):
-        answers = [
-            program.call_back(delivered, "delivered"),
-            program.call_back(delivered, "sent"),
-            program.call_back(failed, "undelivered", ErrorCode=A_CODE_OF_ITS_OWN),
-            program.call_back(failed, "sent"),
+    with deny("dynamodb:*", resource=table_arn(sandbox)):
+        responses = [
+            client.post_callback(delivered, "delivered"),
+            client.post_callback(delivered, "sent"),
+            client.post_callback(failed, "undelivered", ErrorCode=UNIQUE_CODE),
+            client.post_callback(failed, "sent"),
         ]
-        stored, kept = program.item(delivered), waiting(sandbox)
+        stored, kept = client.item(delivered), queued(sandbox)
         back_at = datetime.now(UTC)
-    ended = program.message_when(delivered, lambda it: len(it["transitions"]) == 2, "complete")
-    wait_until_none_wait(sandbox)
+    ended = client.wait_for_message(delivered, lambda it: len(it["transitions"]) == 2, "complete")
+    wait_until_empty(sandbox)
 
-    assert [answer.status_code for answer in answers] == [204] * 4
+    assert [response.status_code for response in responses] == [204] * 4
     assert (stored, kept) == (None, 4)
     assert (ended["status"], ended["outcome"]) == ("delivered", "delivered")
     assert all(datetime.fromisoformat(it["at"]) < back_at for it in ended["transitions"])
-    assert program.message(failed)["error_code"] == int(A_CODE_OF_ITS_OWN)
+    assert client.message(failed)["error_code"] == int(UNIQUE_CODE)
 
 
-def test_twilio_tries_again_while_neither_table_nor_queue_takes_what_it_says(
-    program: OutsideProgram, sandbox: Sandbox, take_away: TakeAway
+def test_twilio_retries_callbacks_during_an_outage_of_table_and_queue(
+    client: ExternalClient, sandbox: Sandbox, deny: Deny
 ) -> None:
     message_sid = a_message_sid()
 
     with (
-        take_away("dynamodb:*", resource=table_arn(sandbox)),
-        take_away("sqs:SendMessage", resource=queue_arn(sandbox)),
+        deny("dynamodb:*", resource=table_arn(sandbox)),
+        deny("sqs:SendMessage", resource=queue_arn(sandbox)),
     ):
-        refused = program.call_back(message_sid, "delivered")
-        kept = waiting(sandbox)
-    repeated = program.call_back(message_sid, "delivered")
+        rejected = client.post_callback(message_sid, "delivered")
+        kept = queued(sandbox)
+    repeated = client.post_callback(message_sid, "delivered")
 
-    assert (refused.status_code, kept) == (503, 0)
+    assert (rejected.status_code, kept) == (503, 0)
     assert repeated.status_code == 204
-    assert program.message(message_sid)["outcome"] == "delivered"
+    assert client.message(message_sid)["outcome"] == "delivered"
 
 
-@pytest.mark.parametrize("queue_takes_it", [True, False])
-def test_a_message_that_is_sent_while_the_table_is_away_is_known_with_all_that_was_said_of_it(
-    program: OutsideProgram, sandbox: Sandbox, take_away: TakeAway, *, queue_takes_it: bool
+@pytest.mark.parametrize("queue_available", [True, False])
+def test_a_message_sent_during_an_outage_of_the_table_is_recorded_later_with_its_fields(
+    client: ExternalClient, sandbox: Sandbox, deny: Deny, *, queue_available: bool
 ) -> None:
     all_callbacks_are_lost = "+15555550104"
 
-    with take_away("dynamodb:*", resource=table_arn(sandbox)):
-        if queue_takes_it:
-            answer = program.send(all_callbacks_are_lost, reference="order-4711")
+    with deny("dynamodb:*", resource=table_arn(sandbox)):
+        if queue_available:
+            response = client.send(all_callbacks_are_lost, reference="order-4711")
         else:
-            with take_away("sqs:SendMessage", resource=queue_arn(sandbox)):
-                answer = program.send(all_callbacks_are_lost, reference="order-4711")
-        stored = program.item(answer.json()["message_sid"])
-    message: Any = program.message_when(
-        answer.json()["message_sid"], lambda it: it["outcome"] == "delivered", "delivered"
+            with deny("sqs:SendMessage", resource=queue_arn(sandbox)):
+                response = client.send(all_callbacks_are_lost, reference="order-4711")
+        stored = client.item(response.json()["message_sid"])
+    message: Any = client.wait_for_message(
+        response.json()["message_sid"], lambda it: it["outcome"] == "delivered", "delivered"
     )
-    wait_until_none_wait(sandbox)
+    wait_until_empty(sandbox)
 
-    assert (answer.status_code, stored) == (201, None)
+    assert (response.status_code, stored) == (201, None)
     assert (message["reference"], message["request_id"]) == (
         "order-4711",
-        answer.json()["request_id"],
+        response.json()["request_id"],
     )
 
 
 @pytest.fixture
-def no_stream(program: OutsideProgram, sandbox: Sandbox) -> Iterator[None]:
-    """The notifier does not hear of the table's stream, until the test is over."""
-    functions = program.client("lambda")
+def no_stream(client: ExternalClient, sandbox: Sandbox) -> Iterator[None]:
+    """The notifier's event source is disabled during the test."""
+    functions = client.aws("lambda")
     notifier = sandbox.stack.resources["NotifyFailureFunction"]
     (mapping,) = functions.list_event_source_mappings(FunctionName=notifier)["EventSourceMappings"]
     functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
@@ -144,17 +149,19 @@ def no_stream(program: OutsideProgram, sandbox: Sandbox) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_stream")
-def test_people_are_told_by_the_sweep_of_what_the_stream_dropped(
-    program: OutsideProgram, inbox: Inbox, first_of_its_kind: Callable[[str], None]
+def test_the_sweep_notifies_failures_that_the_stream_dropped(
+    client: ExternalClient, inbox: Inbox, no_open_incident: Callable[[str], None]
 ) -> None:
-    first_of_its_kind(A_CODE_OF_ITS_OWN)
+    no_open_incident(UNIQUE_CODE)
     sids = [a_message_sid() for _ in range(3)]
 
     for sid in sids:
-        program.call_back(sid, "undelivered", ErrorCode=A_CODE_OF_ITS_OWN)
-    due = [program.item(sid)["notice"] for sid in sids]
-    alone, *counted = (
-        program.message_when(sid, lambda it: it["notice"] in {"published", "grouped"}, "published")
+        client.post_callback(sid, "undelivered", ErrorCode=UNIQUE_CODE)
+    due = [client.item(sid)["notice"] for sid in sids]
+    alone, *grouped = (
+        client.wait_for_message(
+            sid, lambda it: it["notice"] in {"published", "grouped"}, "notified"
+        )
         for sid in sids
     )
     (notice,) = inbox.wait_for(alone["message_sid"])
@@ -162,5 +169,5 @@ def test_people_are_told_by_the_sweep_of_what_the_stream_dropped(
     facts = facts_of(notice)
     assert due == ["due"] * 3
     assert facts["notice_id"] == alone["notice_id"]
-    assert {it["notice_id"] for it in counted} == {facts["incident_id"]}
+    assert {it["notice_id"] for it in grouped} == {facts["incident_id"]}
     assert [len(inbox.about(sid)) for sid in sids] == [1, 0, 0]

@@ -1,4 +1,4 @@
-"""Programs on the team's event bus are told what became of messages."""
+"""Outcome events on the team's event bus."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -8,13 +8,13 @@ import pytest
 
 from sandbox.lifecycle import Sandbox
 from sandbox.polling import wait_for
-from tests.e2e.outside import WITHIN_SECONDS, OutsideProgram, a_message_sid
+from tests.e2e.external_client import TIMEOUT_SECONDS, ExternalClient, a_message_sid
 
 type Json = Any
 
 
 class Subscriber:
-    """A queue that a rule fills with our events; it remembers them all."""
+    """Receives the events from a queue, and keeps all of them."""
 
     def __init__(self, take: Callable[[], list[str]]) -> None:
         self._take = take
@@ -34,12 +34,12 @@ class Subscriber:
             found = self.about(message_sid)
             return found if len(found) >= count else None
 
-        return wait_for(look, timeout=WITHIN_SECONDS, what=f"{count} events about {message_sid}")
+        return wait_for(look, timeout=TIMEOUT_SECONDS, what=f"{count} events about {message_sid}")
 
 
 @pytest.fixture(scope="module")
-def subscriber(sandbox: Sandbox, program: OutsideProgram) -> Iterator[Subscriber]:
-    sqs, bus = program.client("sqs"), program.client("events")
+def subscriber(sandbox: Sandbox, client: ExternalClient) -> Iterator[Subscriber]:
+    sqs, bus = client.aws("sqs"), client.aws("events")
     url = sqs.create_queue(QueueName="outcomes")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
     pattern = {"source": ["delivery"], "detail-type": ["Message Outcome Changed"]}
@@ -50,10 +50,10 @@ def subscriber(sandbox: Sandbox, program: OutsideProgram) -> Iterator[Subscriber
     bus.delete_rule(Name="outcomes")
 
 
-def test_a_message_that_arrives_is_one_event_with_its_reference(
-    program: OutsideProgram, subscriber: Subscriber
+def test_a_delivered_message_is_one_event_with_its_reference(
+    client: ExternalClient, subscriber: Subscriber
 ) -> None:
-    message_sid = program.sent("+15558675310", reference="order-4711")
+    message_sid = client.send_accepted("+15558675310", reference="order-4711")
 
     (event,) = subscriber.wait_for(message_sid)
 
@@ -62,27 +62,25 @@ def test_a_message_that_arrives_is_one_event_with_its_reference(
     assert "body" not in event
 
 
-def test_a_message_that_fails_and_arrives_after_all_is_two_events(
-    program: OutsideProgram, subscriber: Subscriber
+def test_a_failed_message_that_is_delivered_later_is_two_events(
+    client: ExternalClient, subscriber: Subscriber
 ) -> None:
     message_sid = a_message_sid()
 
-    program.call_back(message_sid, "undelivered", ErrorCode="30003")
+    client.post_callback(message_sid, "undelivered", ErrorCode="30003")
     subscriber.wait_for(message_sid)
-    program.call_back(message_sid, "delivered")
+    client.post_callback(message_sid, "delivered")
     failed, delivered = subscriber.wait_for(message_sid, count=2)
 
     assert (failed["outcome"], failed["category"]) == ("failed", "recipient_unreachable")
     assert (delivered["previous_outcome"], delivered["outcome"]) == ("failed", "delivered")
 
 
-def test_a_message_that_is_still_under_way_is_no_event(
-    program: OutsideProgram, subscriber: Subscriber
-) -> None:
-    under_way, delivered = a_message_sid(), a_message_sid()
+def test_a_pending_message_is_not_an_event(client: ExternalClient, subscriber: Subscriber) -> None:
+    pending, delivered = a_message_sid(), a_message_sid()
 
-    program.call_back(under_way, "sent")
-    program.call_back(delivered, "delivered")
+    client.post_callback(pending, "sent")
+    client.post_callback(delivered, "delivered")
     subscriber.wait_for(delivered)
 
-    assert subscriber.about(under_way) == []
+    assert subscriber.about(pending) == []

@@ -1,4 +1,4 @@
-"""Lists and the summary, asked over HTTP as the team's own programs do."""
+"""Lists and the summary, over HTTP."""
 
 import secrets
 from datetime import UTC, datetime
@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 import pytest
 import requests
 
-from tests.e2e.outside import NEVER_ENDING, Json, OutsideProgram, a_message_sid
+from tests.e2e.external_client import NEVER_FINAL, ExternalClient, Json, a_message_sid
 
 
 def a_number() -> str:
-    """A number that no other message goes to."""
+    """A number of no other message."""
     return f"+1557{secrets.randbelow(10**7):07}"
 
 
-def sids(answer: Json) -> list[str]:
-    return [message["message_sid"] for message in answer["messages"]]
+def sids(response: Json) -> list[str]:
+    return [message["message_sid"] for message in response["messages"]]
 
 
 def today() -> str:
@@ -23,20 +23,20 @@ def today() -> str:
 
 
 @pytest.fixture
-def to(program: OutsideProgram) -> str:
-    """A number to which five messages failed."""
+def to(client: ExternalClient) -> str:
+    """A number with five failed messages."""
     to = a_number()
     for _ in range(5):
-        answer = program.call_back(a_message_sid(), "undelivered", To=to, ErrorCode="30007")
-        assert answer.status_code == 204
+        response = client.post_callback(a_message_sid(), "undelivered", To=to, ErrorCode="30007")
+        assert response.status_code == 204
     return to
 
 
-def test_the_messages_to_a_number_are_read_page_by_page(program: OutsideProgram, to: str) -> None:
-    everything = program.asked("messages", to=to)
-    first = program.asked("messages", to=to, limit=2)
-    second = program.asked("messages", to=to, limit=2, next_token=first["next_token"])
-    third = program.asked("messages", to=to, limit=2, next_token=second["next_token"])
+def test_the_messages_to_a_number_are_read_page_by_page(client: ExternalClient, to: str) -> None:
+    everything = client.get("messages", to=to)
+    first = client.get("messages", to=to, limit=2)
+    second = client.get("messages", to=to, limit=2, next_token=first["next_token"])
+    third = client.get("messages", to=to, limit=2, next_token=second["next_token"])
 
     assert len(everything["messages"]) == 5
     assert sids(first) + sids(second) + sids(third) == sids(everything)
@@ -46,25 +46,25 @@ def test_the_messages_to_a_number_are_read_page_by_page(program: OutsideProgram,
     assert everything["messages"][0]["explanation"]["category"] == "carrier_filtering"
 
 
-def test_a_plus_that_nobody_encoded_is_understood(program: OutsideProgram, to: str) -> None:
-    url = f"{program.endpoints['messages_api_url']}/messages?to={to}"
+def test_an_unencoded_plus_sign_in_a_number_is_accepted(client: ExternalClient, to: str) -> None:
+    url = f"{client.endpoints['messages_api_url']}/messages?to={to}"
 
-    answer = requests.get(url, timeout=35)
+    response = requests.get(url, timeout=35)
 
-    assert answer.json()["question"] == {"to": to}
-    assert len(answer.json()["messages"]) == 5
+    assert response.json()["question"] == {"to": to}
+    assert len(response.json()["messages"]) == 5
 
 
-def test_what_failed_today_is_listed_and_summed_up(program: OutsideProgram, to: str) -> None:
+def test_the_failed_messages_of_today_are_listed_and_counted(
+    client: ExternalClient, to: str
+) -> None:
     failed = []
-    page = program.asked("messages", failed_on=today(), limit=100)
+    page = client.get("messages", failed_on=today(), limit=100)
     failed += page["messages"]
     while "next_token" in page:
-        page = program.asked(
-            "messages", failed_on=today(), limit=100, next_token=page["next_token"]
-        )
+        page = client.get("messages", failed_on=today(), limit=100, next_token=page["next_token"])
         failed += page["messages"]
-    summary = program.asked("summary")
+    summary = client.get("summary")
 
     listed = [message["message_sid"] for message in failed]
     assert len(listed) == len(set(listed))
@@ -75,38 +75,38 @@ def test_what_failed_today_is_listed_and_summed_up(program: OutsideProgram, to: 
     assert summary["failed"]["by_sender"]["+15005550006"] >= 5
 
 
-def test_a_message_is_found_by_its_reference_and_on_the_list_of_what_is_awaited(
-    program: OutsideProgram,
+def test_a_pending_message_is_found_by_its_reference_and_listed_as_pending(
+    client: ExternalClient,
 ) -> None:
     reference = f"order+{secrets.token_hex(8)}"
-    message_sid = program.sent(NEVER_ENDING[0], reference=reference)
+    message_sid = client.send_accepted(NEVER_FINAL[0], reference=reference)
 
-    with_reference = program.asked("messages", reference=reference)
-    awaited = program.asked("messages", awaiting="true", limit=100)
+    with_reference = client.get("messages", reference=reference)
+    awaited = client.get("messages", awaiting="true", limit=100)
 
     assert sids(with_reference) == [message_sid]
     assert message_sid in sids(awaited)
 
 
-def test_a_message_that_was_given_up_is_on_the_list_of_its_day_and_awaited_no_more(
-    program: OutsideProgram, given_up: dict[str, Json]
+def test_an_unconfirmed_message_is_listed_on_its_day_and_not_as_pending(
+    client: ExternalClient, unconfirmed_messages: dict[str, Json]
 ) -> None:
-    message_sid = given_up[NEVER_ENDING[0]]["message_sid"]
+    message_sid = unconfirmed_messages[NEVER_FINAL[0]]["message_sid"]
 
-    unconfirmed = program.asked("messages", unconfirmed_on=today(), limit=100)
-    awaited = program.asked("messages", awaiting="true", limit=100)
-    summary = program.asked("summary", date=today())
+    unconfirmed = client.get("messages", unconfirmed_on=today(), limit=100)
+    awaited = client.get("messages", awaiting="true", limit=100)
+    summary = client.get("summary", date=today())
 
     assert message_sid in sids(unconfirmed)
     assert message_sid not in sids(awaited)
     assert summary["unconfirmed"]["count"] >= 1
 
 
-def test_a_question_that_is_not_clear_is_refused_with_the_fix(program: OutsideProgram) -> None:
-    url = f"{program.endpoints['messages_api_url']}/messages?to=5558675310&limit=500"
+def test_an_invalid_query_is_rejected_with_each_problem(client: ExternalClient) -> None:
+    url = f"{client.endpoints['messages_api_url']}/messages?to=5558675310&limit=500"
 
-    answer = requests.get(url, timeout=35)
+    response = requests.get(url, timeout=35)
 
-    assert answer.status_code == 400
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert {it["field"] for it in answer.json()["problems"]} == {"to", "limit"}
+    assert response.status_code == 400
+    assert response.headers["content-type"] == "application/problem+json"
+    assert {it["field"] for it in response.json()["problems"]} == {"to", "limit"}

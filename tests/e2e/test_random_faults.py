@@ -17,7 +17,7 @@ import requests
 from sandbox.aws.gateway import MESSAGES_API_PREFIX, Fault, FaultKind, Gateway
 from sandbox.lifecycle import Sandbox
 from sandbox.polling import wait_for
-from tests.e2e.outside import SENDER, Inbox, Json, OutsideProgram, a_body, a_key, facts_of
+from tests.e2e.external_client import SENDER, ExternalClient, Inbox, Json, a_body, a_key, facts_of
 from tests.e2e.test_scenarios import SCENARIOS
 
 CALLBACKS: Final = "/twilio/status"
@@ -43,12 +43,12 @@ OUTCOMES: Final = {
 }
 """By the last status that Twilio reports, in the order of their ranks."""
 TIMES: Final = 3
-AT_REST_WITHIN_SECONDS: Final = 120
+AT_REST_TIMEOUT_SECONDS: Final = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A message that a client asks for twice under one key, over the API or through the queue."""
+    """A message that is requested twice with one key, over the API or through the queue."""
 
     to: str
     key: str
@@ -69,50 +69,50 @@ def draw_wanted() -> list[Wanted]:
     ]
 
 
-def ask(program: OutsideProgram, wanted: Wanted) -> None:
-    """Ask for the message, again and again until the API answers."""
+def request(client: ExternalClient, wanted: Wanted) -> None:
+    """Request the message; over the API, repeat it until the API responds."""
     if wanted.through_queue:
-        program.enqueue(wanted.document | {"idempotency_key": wanted.key})
+        client.enqueue(wanted.document | {"idempotency_key": wanted.key})
         return
 
-    def answered() -> bool:
+    def has_response() -> bool:
         try:
-            answer = program.send(key=wanted.key, **wanted.document)
+            response = client.send(key=wanted.key, **wanted.document)
         except requests.ConnectionError:
             return False
-        return answer.status_code not in {429, 503}
+        return response.status_code not in {429, 503}
 
-    wait_for(answered, timeout=AT_REST_WITHIN_SECONDS, what=f"An answer to {wanted.key}")
+    wait_for(has_response, timeout=AT_REST_TIMEOUT_SECONDS, what=f"A response to {wanted.key}")
 
 
 @pytest.fixture
-def failing(program: OutsideProgram, gateway: Gateway) -> Iterator[None]:
+def failing(client: ExternalClient, gateway: Gateway) -> Iterator[None]:
     """Requests and callbacks fail at random, and Twilio throttles some requests."""
     for fault in FAULTS:
         gateway.add_fault(fault)
-    program.change_twilio(list_lag_seconds=1.5, throttle_next=5)
+    client.configure_twilio(list_lag_seconds=1.5, throttle_next=5)
     yield
-    program.change_twilio(list_lag_seconds=0, throttle_next=0)
+    client.configure_twilio(list_lag_seconds=0, throttle_next=0)
 
 
-class Everything:
-    """What Twilio, the tables and the readers of notices know of these messages."""
+class Observer:
+    """The state of these messages at Twilio, in the tables and in notices."""
 
     def __init__(
-        self, program: OutsideProgram, sandbox: Sandbox, inbox: Inbox, wanted: Sequence[Wanted]
+        self, client: ExternalClient, sandbox: Sandbox, inbox: Inbox, wanted: Sequence[Wanted]
     ) -> None:
-        self._program = program
+        self._client = client
         self._sandbox = sandbox
         self._inbox = inbox
         self._bodies = {it.body for it in wanted}
         self._keys = {it.key for it in wanted}
 
     def at_twilio(self) -> list[Json]:
-        return [it for it in self._program.everything_at_twilio() if it["body"] in self._bodies]
+        return [it for it in self._client.simulator_messages() if it["body"] in self._bodies]
 
     def items(self) -> dict[str, Json]:
         """The items of the messages, and of the requests for which Twilio accepted none."""
-        sids = {it["sid"] for it in self.at_twilio()}
+        sids = {it["sid"] for it in self.simulator_message()}
         return {
             it["message_sid"]: it
             for it in self._table("MessagesTable")
@@ -122,26 +122,28 @@ class Everything:
     def requests(self) -> list[Json]:
         return [it for it in self._table("SendRequestsTable") if it.get("reference") in self._keys]
 
-    def group(self, incident_id: str) -> int:
-        """How many messages are in the count of an incident, the first one included."""
+    def incident_size(self, incident_id: str) -> int:
+        """The number of messages of an incident, the first one included."""
         grouped = [it for it in self._table("MessagesTable") if it.get("notice_id") == incident_id]
         return 1 + len(grouped)
 
     def published(self) -> list[Json]:
-        """The facts of every notice."""
+        """The fields of all notices."""
         return [facts_of(it) for it in self._inbox.all()]
 
     def is_at_rest(self) -> bool:
         items = self.items()
-        callbacks = [it["state"] for message in self.at_twilio() for it in message["callbacks"]]
+        callbacks = [
+            it["state"] for message in self.simulator_message() for it in message["callbacks"]
+        ]
         return (
-            {it["sid"] for it in self.at_twilio()} <= items.keys()
+            {it["sid"] for it in self.simulator_message()} <= items.keys()
             and not any(it["outcome"] == "pending" and is_message(it) for it in items.values())
             and not {"in_progress", "in_doubt"} & {it["state"] for it in self.requests()}
             and not any("notice_due" in it for it in items.values())
             and not any("open" in it for it in self._table("IncidentsTable"))
             and set(callbacks) <= {"answered", "failed", "lost"}
-            and self._program.send_queue_is_empty()
+            and self._client.send_queue_is_empty()
         )
 
     def _table(self, logical_id: str) -> list[Json]:
@@ -168,18 +170,18 @@ def recorded(item: Json) -> list[str]:
 
 @pytest.mark.usefixtures("failing")
 def test_under_random_faults_no_message_is_lost_or_sent_twice_and_every_failure_is_notified(
-    program: OutsideProgram, gateway: Gateway, sandbox: Sandbox, inbox: Inbox
+    client: ExternalClient, gateway: Gateway, sandbox: Sandbox, inbox: Inbox
 ) -> None:
     wanted = draw_wanted()
     twice = random.Random(1).sample(wanted * 2, 2 * len(wanted))  # noqa: S311 -- repeatable
-    everything = Everything(program, sandbox, inbox, wanted)
+    observer = Observer(client, sandbox, inbox, wanted)
 
     with ThreadPoolExecutor(6) as clients:
-        list(clients.map(partial(ask, program), twice))
+        list(clients.map(partial(request, client), twice))
     gateway.clear_faults()
-    wait_for(everything.is_at_rest, timeout=AT_REST_WITHIN_SECONDS, what="Every outcome")
+    wait_for(observer.is_at_rest, timeout=AT_REST_TIMEOUT_SECONDS, what="Every outcome")
 
-    at_twilio, items = everything.at_twilio(), everything.items()
+    at_twilio, items = observer.at_twilio(), observer.items()
     assert {FaultKind.FAIL, FaultKind.DROP, FaultKind.LOSE_RESPONSE} <= gateway.fault_counts.keys()
     sent = Counter(message["body"] for message in at_twilio)
     assert sent == {it.body: 1 for it in wanted if it.to in ACCEPTED}
@@ -189,19 +191,21 @@ def test_under_random_faults_no_message_is_lost_or_sent_twice_and_every_failure_
         assert acknowledged(message) <= set(recorded(item)), item
         assert len(recorded(item)) == len(set(recorded(item))), item
         assert (item["status"], item["outcome"]) == (best, OUTCOMES[best]), item
-    assert_every_failure_is_notified(everything, items)
+    assert_every_failure_is_notified(observer, items)
 
 
-def assert_every_failure_is_notified(everything: Everything, items: dict[str, Json]) -> None:
-    """Each has a notice of its own or is in the count of an incident whose notices add up."""
-    published = everything.published()
+def assert_every_failure_is_notified(observer: Observer, items: dict[str, Json]) -> None:
+    """Check that each has its own notice, or is in an incident whose notices add up."""
+    published = observer.published()
     notice_ids = {facts["notice_id"] for facts in published}
     for item in items.values():
         failed = item["outcome"] == "failed"
         assert failed == (item.get("notice") in {"published", "grouped"}), item
         if failed and not item["notice_id"].startswith("inc_"):
             assert item["notice_id"] in notice_ids, item
-    incidents = {it["notice_id"] for it in items.values() if it.get("notice_id", "")[:3] == "inc_"}
+    incidents = {
+        it["notice_id"] for it in items.values() if it.get("notice_id", "").startswith("inc_")
+    }
     for incident_id in incidents:
         ranges = {
             (int(facts["range_from"]), int(facts["range_to"]))
@@ -209,4 +213,4 @@ def assert_every_failure_is_notified(everything: Everything, items: dict[str, Js
             if facts.get("incident_id") == incident_id and "range_from" in facts
         }
         covered = sorted(number for first, last in ranges for number in range(first, last + 1))
-        assert covered == list(range(1, everything.group(incident_id) + 1)), incident_id
+        assert covered == list(range(1, observer.incident_size(incident_id) + 1)), incident_id

@@ -1,4 +1,4 @@
-"""The functions' own roles, enforced: what a function that was taken over could not do."""
+"""The permissions of each function's role, enforced by the emulator."""
 
 import io
 import json
@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.lifecycle import Sandbox
 from tests.cloudformation import load_template
-from tests.e2e.outside import OutsideProgram
+from tests.e2e.external_client import ExternalClient
 
 PROBE = """
 import boto3
@@ -30,35 +30,35 @@ FUNCTIONS = tuple(
 )
 READ_THE_SECRET = ("SendMessageFunction", "StatusCallbackFunction", "ReconcileMessagesFunction")
 KEY = {"message_sid": {"S": "SM-probe"}}
-REFUSALS = {"AccessDeniedException", "AccessDenied", "AuthorizationError"}
+DENIED = {"AccessDeniedException", "AccessDenied", "AuthorizationError"}
 
 
-class Burglar:
-    """Runs what it likes with the role of a function."""
+class RoleProbe:
+    """Calls AWS with the role of a function."""
 
-    def __init__(self, program: OutsideProgram, sandbox: Sandbox) -> None:
-        self._functions = program.client("lambda")
+    def __init__(self, client: ExternalClient, sandbox: Sandbox) -> None:
+        self._functions = client.aws("lambda")
         self._sandbox = sandbox
         self._probes: dict[str, str] = {}
 
     def try_to(self, role_of: str, service: str, operation: str, **parameters: Any) -> str:
         """`done`, or the code of the error."""
-        answer = self._functions.invoke(
+        response = self._functions.invoke(
             FunctionName=self._probe(role_of),
             Payload=json.dumps(
                 {"service": service, "operation": operation, "parameters": parameters}
             ),
         )
-        result: str = json.loads(answer["Payload"].read())
+        result: str = json.loads(response["Payload"].read())
         return result
 
-    def leave(self) -> None:
+    def delete_functions(self) -> None:
         for name in self._probes.values():
             self._functions.delete_function(FunctionName=name)
 
     def _probe(self, role_of: str) -> str:
         if role_of not in self._probes:
-            burgled = self._functions.get_function_configuration(
+            configuration = self._functions.get_function_configuration(
                 FunctionName=self._sandbox.stack.resources[role_of]
             )
             code = io.BytesIO()
@@ -68,7 +68,7 @@ class Burglar:
                 FunctionName=f"probe-{role_of}",
                 Runtime="python3.13",
                 Handler="probe.handler",
-                Role=burgled["Role"],
+                Role=configuration["Role"],
                 Code={"ZipFile": code.getvalue()},
                 Timeout=20,
             )
@@ -77,44 +77,46 @@ class Burglar:
 
 
 @pytest.fixture(scope="module")
-def burglar(program: OutsideProgram, sandbox: Sandbox) -> Iterator[Burglar]:
-    burglar = Burglar(program, sandbox)
-    yield burglar
-    burglar.leave()
+def probe(client: ExternalClient, sandbox: Sandbox) -> Iterator[RoleProbe]:
+    probe = RoleProbe(client, sandbox)
+    yield probe
+    probe.delete_functions()
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("operation", ["delete_table", "scan", "delete_item"])
-def test_no_function_can_delete_the_table_read_all_of_it_or_delete_a_message(
-    burglar: Burglar, sandbox: Sandbox, function: str, operation: str
+def test_no_function_can_delete_or_scan_the_table_or_delete_a_message(
+    probe: RoleProbe, sandbox: Sandbox, function: str, operation: str
 ) -> None:
     parameters: dict[str, Any] = {"TableName": sandbox.endpoints.messages_table}
     if operation == "delete_item":
         parameters["Key"] = KEY
 
-    result = burglar.try_to(function, "dynamodb", operation, **parameters)
+    result = probe.try_to(function, "dynamodb", operation, **parameters)
 
-    assert result in REFUSALS
+    assert result in DENIED
 
 
 @pytest.mark.parametrize("function", [it for it in FUNCTIONS if it not in READ_THE_SECRET])
-def test_only_those_who_need_twilios_secret_can_read_it(burglar: Burglar, function: str) -> None:
-    refused = burglar.try_to(
+def test_only_functions_that_need_the_twilio_secret_can_read_it(
+    probe: RoleProbe, function: str
+) -> None:
+    denied = probe.try_to(
         function, "secretsmanager", "get_secret_value", SecretId="delivery/twilio"
     )
-    allowed = burglar.try_to(
+    allowed = probe.try_to(
         "SendMessageFunction", "secretsmanager", "get_secret_value", SecretId="delivery/twilio"
     )
 
-    assert refused in REFUSALS
+    assert denied in DENIED
     assert allowed == "done"
 
 
 @pytest.mark.parametrize("function", [it for it in FUNCTIONS if it != "NotifyFailureFunction"])
 def test_only_the_notifier_can_publish_notices(
-    burglar: Burglar, sandbox: Sandbox, function: str
+    probe: RoleProbe, sandbox: Sandbox, function: str
 ) -> None:
-    result = burglar.try_to(
+    result = probe.try_to(
         function,
         "sns",
         "publish",
@@ -122,17 +124,17 @@ def test_only_the_notifier_can_publish_notices(
         Message="Everything is fine",
     )
 
-    assert result in REFUSALS
+    assert result in DENIED
 
 
 @pytest.mark.parametrize("function", ["QueryMessagesFunction", "DashboardWidgetFunction"])
-def test_the_ones_who_answer_questions_cannot_write(
-    burglar: Burglar, sandbox: Sandbox, function: str
+def test_functions_that_only_read_cannot_write(
+    probe: RoleProbe, sandbox: Sandbox, function: str
 ) -> None:
     table = sandbox.endpoints.messages_table
 
-    read = burglar.try_to(function, "dynamodb", "get_item", TableName=table, Key=KEY)
-    written = burglar.try_to(function, "dynamodb", "update_item", TableName=table, Key=KEY)
+    read = probe.try_to(function, "dynamodb", "get_item", TableName=table, Key=KEY)
+    written = probe.try_to(function, "dynamodb", "update_item", TableName=table, Key=KEY)
 
     assert read == "done"
-    assert written in REFUSALS
+    assert written in DENIED

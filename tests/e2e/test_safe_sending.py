@@ -9,19 +9,19 @@ import requests
 
 from sandbox.aws.gateway import MESSAGES_API_PREFIX, Fault, FaultKind, Gateway
 from sandbox.polling import wait_for
-from tests.e2e.outside import (
+from tests.e2e.external_client import (
     SENDER,
-    WITHIN_SECONDS,
+    TIMEOUT_SECONDS,
+    ExternalClient,
     Inbox,
     Json,
-    OutsideProgram,
     a_body,
     a_key,
     facts_of,
 )
 
 ARRIVES = "+15551234567"
-ACCEPTED_WITHOUT_AN_ANSWER = ("+15555550107", "+15555550108")
+ACCEPTED_WITHOUT_RESPONSE = ("+15555550107", "+15555550108")
 NEVER_ACCEPTED = "+15555550111"
 NO_CALLBACK = Fault(kind=FaultKind.DROP, times=None, path="/twilio/status")
 
@@ -30,142 +30,142 @@ def is_delivered(message: Json) -> bool:
     return bool(message["outcome"] == "delivered")
 
 
-def test_the_same_key_again_sends_nothing_and_shows_the_same_message(
-    program: OutsideProgram,
+def test_a_duplicate_request_sends_nothing_and_returns_the_same_message(
+    client: ExternalClient,
 ) -> None:
     key, body = a_key(), a_body()
 
-    first = program.send(ARRIVES, key=key, body=body)
-    again = program.send(ARRIVES, key=key, body=body)
+    first = client.send(ARRIVES, key=key, body=body)
+    again = client.send(ARRIVES, key=key, body=body)
 
     assert (first.status_code, again.status_code) == (201, 200)
     assert again.json()["message_sid"] == first.json()["message_sid"]
-    assert len(program.all_at_twilio(body)) == 1
+    assert len(client.sent_with_body(body)) == 1
 
 
-def test_the_same_key_with_other_content_is_a_conflict(program: OutsideProgram) -> None:
+def test_the_same_key_with_other_content_is_a_conflict(client: ExternalClient) -> None:
     key, other = a_key(), a_body()
-    program.sent(ARRIVES, key=key)
+    client.send_accepted(ARRIVES, key=key)
 
-    answer = program.send(ARRIVES, key=key, body=other)
+    response = client.send(ARRIVES, key=key, body=other)
 
-    assert answer.status_code == 409
-    assert program.all_at_twilio(other) == []
+    assert response.status_code == 409
+    assert client.sent_with_body(other) == []
 
 
-def test_of_many_with_the_same_key_at_the_same_time_one_sends(program: OutsideProgram) -> None:
+def test_of_concurrent_requests_with_the_same_key_one_sends(client: ExternalClient) -> None:
     key, body = a_key(), a_body()
 
     with ThreadPoolExecutor(6) as pool:
-        sends = [pool.submit(program.send, ARRIVES, key=key, body=body) for _ in range(6)]
-    answers = [it.result() for it in sends]
+        sends = [pool.submit(client.send, ARRIVES, key=key, body=body) for _ in range(6)]
+    responses = [it.result() for it in sends]
 
-    assert [answer.status_code for answer in answers].count(201) == 1
-    assert {answer.status_code for answer in answers} <= {200, 201, 202}
-    assert len(program.all_at_twilio(body)) == 1
+    assert [response.status_code for response in responses].count(201) == 1
+    assert {response.status_code for response in responses} <= {200, 201, 202}
+    assert len(client.sent_with_body(body)) == 1
 
 
-def test_a_client_whose_answer_was_lost_asks_again_and_learns_what_became_of_it(
-    program: OutsideProgram, gateway: Gateway
+def test_a_retry_after_a_lost_response_returns_the_message(
+    client: ExternalClient, gateway: Gateway
 ) -> None:
     key, body = a_key(), a_body()
     gateway.add_fault(Fault(kind=FaultKind.LOSE_RESPONSE, path=MESSAGES_API_PREFIX))
 
     with pytest.raises(requests.ConnectionError):
-        program.send(ARRIVES, key=key, body=body)
-    again = program.send(ARRIVES, key=key, body=body)
+        client.send(ARRIVES, key=key, body=body)
+    again = client.send(ARRIVES, key=key, body=body)
 
-    (sent,) = program.all_at_twilio(body)
+    (sent,) = client.sent_with_body(body)
     assert (again.status_code, again.json()["message_sid"]) == (200, sent["sid"])
 
 
-def test_a_refused_request_says_so_and_gives_its_key_free(program: OutsideProgram) -> None:
+def test_a_rejected_request_releases_its_key(client: ExternalClient) -> None:
     key = a_key()
 
-    refused = program.send("+15005550001", key=key)
-    corrected = program.send(ARRIVES, key=key)
+    rejected = client.send("+15005550001", key=key)
+    corrected = client.send(ARRIVES, key=key)
 
-    assert (refused.status_code, corrected.status_code) == (422, 201)
-
-
-def test_a_request_that_nobody_made_is_not_known(program: OutsideProgram) -> None:
-    assert program.request(f"rq_{'0' * 32}") is None
+    assert (rejected.status_code, corrected.status_code) == (422, 201)
 
 
-def test_a_message_that_is_queued_twice_is_sent_once(program: OutsideProgram) -> None:
+def test_an_unknown_request_is_not_found(client: ExternalClient) -> None:
+    assert client.request(f"rq_{'0' * 32}") is None
+
+
+def test_a_message_that_is_queued_twice_is_sent_once(client: ExternalClient) -> None:
     key, body = a_key(), a_body()
     document = {"to": ARRIVES, "from": SENDER, "body": body, "idempotency_key": key}
 
-    program.enqueue(document)
-    program.enqueue(document)
-    wait_for(program.send_queue_is_empty, timeout=WITHIN_SECONDS, what="The queue's end")
-    over_http = program.send(ARRIVES, key=key, body=body)
+    client.enqueue(document)
+    client.enqueue(document)
+    wait_for(client.send_queue_is_empty, timeout=TIMEOUT_SECONDS, what="An empty SendQueue")
+    over_http = client.send(ARRIVES, key=key, body=body)
 
-    (sent,) = program.all_at_twilio(body)
+    (sent,) = client.sent_with_body(body)
     assert (over_http.status_code, over_http.json()["message_sid"]) == (200, sent["sid"])
 
 
-@pytest.mark.parametrize("to", ACCEPTED_WITHOUT_AN_ANSWER)
-def test_a_request_in_doubt_is_settled_by_the_callback_that_carries_its_id(
-    program: OutsideProgram, to: str
+@pytest.mark.parametrize("to", ACCEPTED_WITHOUT_RESPONSE)
+def test_the_callback_with_its_id_resolves_a_request_in_doubt(
+    client: ExternalClient, to: str
 ) -> None:
     key, body = a_key(), a_body()
 
-    answer = program.send(to, key=key, body=body)
-    request_id = answer.json()["request_id"]
-    request = program.request_when(request_id, "sent")
-    again = program.send(to, key=key, body=body)
+    response = client.send(to, key=key, body=body)
+    request_id = response.json()["request_id"]
+    request = client.wait_for_request_state(request_id, "sent")
+    again = client.send(to, key=key, body=body)
 
-    assert (answer.status_code, answer.json()["state"]) == (202, "in_doubt")
-    (sent,) = program.all_at_twilio(body)
+    assert (response.status_code, response.json()["state"]) == (202, "in_doubt")
+    (sent,) = client.sent_with_body(body)
     assert request["message_sid"] == sent["sid"]
     assert (again.status_code, again.json()["message_sid"]) == (200, sent["sid"])
-    assert program.item(sent["sid"])["request_id"] == request_id
-    assert program.item(request_id) is None
+    assert client.item(sent["sid"])["request_id"] == request_id
+    assert client.item(request_id) is None
 
 
 @pytest.fixture
-def list_a_second_behind(program: OutsideProgram) -> Iterator[None]:
-    with program.twilios_list_lagging(1):
+def list_lag_of_a_second(client: ExternalClient) -> Iterator[None]:
+    with client.list_lag(1):
         yield
 
 
-@pytest.mark.usefixtures("list_a_second_behind")
+@pytest.mark.usefixtures("list_lag_of_a_second")
 @pytest.mark.parametrize("kind", [FaultKind.FAIL, FaultKind.DROP])
-def test_requests_in_doubt_are_settled_by_twilios_list_when_callbacks_are_lost(
-    program: OutsideProgram, gateway: Gateway, kind: FaultKind
+def test_the_matching_message_in_twilios_list_resolves_a_request_in_doubt_without_callbacks(
+    client: ExternalClient, gateway: Gateway, kind: FaultKind
 ) -> None:
     gateway.add_fault(replace(NO_CALLBACK, kind=kind))
-    bodies = [a_body() for _ in ACCEPTED_WITHOUT_AN_ANSWER]
+    bodies = [a_body() for _ in ACCEPTED_WITHOUT_RESPONSE]
 
-    answers = [
-        program.send(to, body=body, reference="by-its-looks")
-        for to, body in zip(ACCEPTED_WITHOUT_AN_ANSWER, bodies, strict=True)
+    responses = [
+        client.send(to, body=body, reference="by-match")
+        for to, body in zip(ACCEPTED_WITHOUT_RESPONSE, bodies, strict=True)
     ]
 
-    for answer, body in zip(answers, bodies, strict=True):
-        request = program.request_when(answer.json()["request_id"], "sent")
-        message = program.message_when(request["message_sid"], is_delivered, "delivered")
-        (sent,) = program.all_at_twilio(body)
+    for response, body in zip(responses, bodies, strict=True):
+        request = client.wait_for_request_state(response.json()["request_id"], "sent")
+        message = client.wait_for_message(request["message_sid"], is_delivered, "delivered")
+        (sent,) = client.sent_with_body(body)
         assert request["message_sid"] == sent["sid"]
-        assert message["reference"] == "by-its-looks"
+        assert message["reference"] == "by-match"
         assert {entry["source"] for entry in message["transitions"]} == {"reconcile"}
 
 
-def test_what_was_never_accepted_is_not_found_noticed_and_never_sent_again(
-    program: OutsideProgram, inbox: Inbox, first_of_its_kind: Callable[[str], None]
+def test_a_request_that_twilio_never_received_is_presumed_unsent_notified_and_not_sent_again(
+    client: ExternalClient, inbox: Inbox, no_open_incident: Callable[[str], None]
 ) -> None:
     key, body = a_key(), a_body()
-    first_of_its_kind("presumed_unsent")
+    no_open_incident("presumed_unsent")
 
-    answer = program.send(NEVER_ACCEPTED, key=key, body=body, reference="gone")
-    at_once = program.send(NEVER_ACCEPTED, key=key, body=body, reference="gone")
-    request_id = answer.json()["request_id"]
-    request = program.request_when(request_id, "presumed_unsent")
+    response = client.send(NEVER_ACCEPTED, key=key, body=body, reference="gone")
+    at_once = client.send(NEVER_ACCEPTED, key=key, body=body, reference="gone")
+    request_id = response.json()["request_id"]
+    request = client.wait_for_request_state(request_id, "presumed_unsent")
     (notice,) = inbox.wait_for(request_id)
-    later = program.send(NEVER_ACCEPTED, key=key, body=body, reference="gone")
+    later = client.send(NEVER_ACCEPTED, key=key, body=body, reference="gone")
 
-    assert [(it.status_code, it.json()["state"]) for it in (answer, at_once, later)] == [
+    assert [(it.status_code, it.json()["state"]) for it in (response, at_once, later)] == [
         (202, "in_doubt"),
         (202, "in_doubt"),
         (409, "presumed_unsent"),
@@ -173,33 +173,33 @@ def test_what_was_never_accepted_is_not_found_noticed_and_never_sent_again(
     assert "probably not sent" in request["problem"]["detail"]
     facts = facts_of(notice)
     assert (facts["status"], facts["reference"]) == ("presumed_unsent", "gone")
-    assert program.item(request_id)["outcome"] == "failed"
-    assert program.all_at_twilio(body) == []
+    assert client.item(request_id)["outcome"] == "failed"
+    assert client.sent_with_body(body) == []
 
 
-@pytest.mark.usefixtures("lagging_list")
-def test_a_late_callback_turns_not_found_into_sent_and_people_are_told(
-    program: OutsideProgram,
+@pytest.mark.usefixtures("list_lag_of_a_minute")
+def test_a_late_callback_turns_presumed_unsent_into_sent_and_publishes_a_recovery(
+    client: ExternalClient,
     gateway: Gateway,
     inbox: Inbox,
-    first_of_its_kind: Callable[[str], None],
+    no_open_incident: Callable[[str], None],
 ) -> None:
     body = a_body()
-    first_of_its_kind("presumed_unsent")
+    no_open_incident("presumed_unsent")
     gateway.add_fault(NO_CALLBACK)
-    request_id = program.send("+15555550107", body=body).json()["request_id"]
-    program.request_when(request_id, "presumed_unsent")
+    request_id = client.send("+15555550107", body=body).json()["request_id"]
+    client.wait_for_request_state(request_id, "presumed_unsent")
     inbox.wait_for(request_id)
-    (sent,) = program.all_at_twilio(body)
+    (sent,) = client.sent_with_body(body)
     gateway.clear_faults()
 
-    program.call_back(
+    client.post_callback(
         sent["sid"], "delivered", query=f"?request_id={request_id}", To="+15555550107"
     )
-    request = program.request_when(request_id, "sent")
+    request = client.wait_for_request_state(request_id, "sent")
     notices = inbox.wait_for(request_id, count=2)
 
     assert request["message_sid"] == sent["sid"]
-    assert program.message(sent["sid"])["outcome"] == "delivered"
+    assert client.message(sent["sid"])["outcome"] == "delivered"
     events = [facts_of(it)["event"] for it in notices]
     assert sorted(events) == ["failure", "recovery"]

@@ -1,11 +1,11 @@
-"""The environment that `sam local` gets, of the deployed functions."""
+"""The environments of the deployed functions for `sam local`."""
 
 from sandbox.aws.sam_local import function_environments
 from sandbox.lifecycle import Sandbox
 from tests.cloudformation import load_template
 
 
-def test_sam_local_is_told_the_whole_environment_of_every_function(sandbox: Sandbox) -> None:
+def test_sam_local_gets_the_whole_environment_of_every_function(sandbox: Sandbox) -> None:
     endpoints = sandbox.endpoints
 
     variables = function_environments(
@@ -25,7 +25,7 @@ def test_sam_local_is_told_the_whole_environment_of_every_function(sandbox: Sand
     sender = variables["SendMessageFunction"]
     assert sender["MESSAGES_TABLE"] == endpoints.messages_table
     assert sender["TWILIO_API_BASE_URL"].startswith(inside)
-    # Called from outside of the container, and the other one is signed.
+    # Twilio calls the one from outside of the container, and signs the other.
     assert sender["STATUS_CALLBACK_URL"] == endpoints.status_callback_url
     assert endpoints.status_callback_url.startswith(
         variables["StatusCallbackFunction"]["PUBLIC_BASE_URL"]

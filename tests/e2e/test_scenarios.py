@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.outside import NEVER_ENDING, Inbox, Json, OutsideProgram, facts_of
+from tests.e2e.external_client import NEVER_FINAL, ExternalClient, Inbox, Json, facts_of
 
 # recipient: final status, outcome, error code, distinct statuses in the transitions
 SCENARIOS: dict[str, tuple[str, str, int | None, set[str]]] = {
@@ -30,16 +30,16 @@ UNCONFIRMED = {
 }
 
 
-def ended(program: OutsideProgram, to: str) -> Json:
+def ended(client: ExternalClient, to: str) -> Json:
     """Send to this recipient, and return the message when its scenario is over."""
     *_, statuses = SCENARIOS[to]
-    message_sid = program.sent(to)
-    program.message_when(
+    message_sid = client.send_accepted(to)
+    client.wait_for_message(
         message_sid,
         lambda it: {entry["status"] for entry in it["transitions"]} == statuses,
         f"with {statuses}",
     )
-    return program.quiet(message_sid)
+    return client.wait_for_callbacks(message_sid)
 
 
 def ended_as_its_scenario_says(message: Json) -> bool:
@@ -52,64 +52,64 @@ def ended_as_its_scenario_says(message: Json) -> bool:
 
 
 @pytest.mark.parametrize("to", [to for to in SCENARIOS if to not in LOST])
-def test_every_scenario_ends_with_its_status_and_outcome(program: OutsideProgram, to: str) -> None:
-    message = ended(program, to)
+def test_every_scenario_ends_with_its_status_and_outcome(client: ExternalClient, to: str) -> None:
+    message = ended(client, to)
 
     assert ended_as_its_scenario_says(message), message
 
 
 @pytest.mark.parametrize("to", LOST)
-def test_lost_callbacks_are_made_up_for_by_reconciling(program: OutsideProgram, to: str) -> None:
-    message = ended(program, to)
+def test_lost_callbacks_are_made_up_for_by_reconciling(client: ExternalClient, to: str) -> None:
+    message = ended(client, to)
 
-    callbacks = program.at_twilio(message["message_sid"])["callbacks"]
+    callbacks = client.simulator_message(message["message_sid"])["callbacks"]
     assert ended_as_its_scenario_says(message), message
     assert [it["state"] for it in callbacks].count("lost") == LOST[to]
     assert message["transitions"][-1]["source"] == "reconcile"
 
 
-@pytest.mark.parametrize("to", NEVER_ENDING)
+@pytest.mark.parametrize("to", NEVER_FINAL)
 def test_a_message_without_a_final_status_becomes_unconfirmed(
-    given_up: dict[str, Json], to: str
+    unconfirmed_messages: dict[str, Json], to: str
 ) -> None:
-    message = given_up[to]
+    message = unconfirmed_messages[to]
 
     assert message["status"] == "sent"
     assert {entry["status"] for entry in message["transitions"]} == UNCONFIRMED[to]
 
 
 def test_a_late_final_status_replaces_unconfirmed(
-    program: OutsideProgram, given_up: dict[str, Json]
+    client: ExternalClient, unconfirmed_messages: dict[str, Json]
 ) -> None:
-    message_sid = given_up["+15555550113"]["message_sid"]
+    message_sid = unconfirmed_messages["+15555550113"]["message_sid"]
 
-    program.call_back(message_sid, "delivered")
+    client.post_callback(message_sid, "delivered")
 
-    assert program.message(message_sid)["outcome"] == "delivered"
+    assert client.message(message_sid)["outcome"] == "delivered"
 
 
 def test_a_duplicate_callback_adds_no_transition(
-    program: OutsideProgram,
+    client: ExternalClient,
 ) -> None:
-    message_sid = program.sent("+15555550102")
+    message_sid = client.send_accepted("+15555550102")
 
-    program.message_when(message_sid, lambda it: it["outcome"] == "delivered", "delivered")
-    message = program.quiet(message_sid)
+    client.wait_for_message(message_sid, lambda it: it["outcome"] == "delivered", "delivered")
+    message = client.wait_for_callbacks(message_sid)
 
-    answered = [it["state"] for it in program.at_twilio(message_sid)["callbacks"]]
+    answered = [it["state"] for it in client.simulator_message(message_sid)["callbacks"]]
     assert answered == ["answered"] * 4
     assert [it["status"] for it in message["transitions"]].count("delivered") == 1
     assert [it["status"] for it in message["transitions"]].count("sent") == 1
 
 
 def test_a_late_delivered_replaces_the_failure_and_publishes_a_recovery(
-    program: OutsideProgram, inbox: Inbox, first_of_its_kind: Callable[[str], None]
+    client: ExternalClient, inbox: Inbox, no_open_incident: Callable[[str], None]
 ) -> None:
-    first_of_its_kind("30003")
+    no_open_incident("30003")
 
-    message_sid = program.sent("+15555550110")
+    message_sid = client.send_accepted("+15555550110")
 
-    message = program.message_when(
+    message = client.wait_for_message(
         message_sid, lambda it: it["outcome"] == "delivered", "delivered after all"
     )
     notices = inbox.wait_for(message_sid, count=2)
@@ -121,32 +121,32 @@ def test_a_late_delivered_replaces_the_failure_and_publishes_a_recovery(
     assert sorted(events) == ["failure", "recovery"]
 
 
-def test_a_rejected_number_is_answered_with_an_explanation(program: OutsideProgram) -> None:
-    answer = program.send("+15005550001")
+def test_a_rejected_number_is_answered_with_an_explanation(client: ExternalClient) -> None:
+    response = client.send("+15005550001")
 
-    assert answer.status_code == 422
-    assert answer.headers["content-type"] == "application/problem+json"
-    problem: dict[str, Any] = answer.json()
+    assert response.status_code == 422
+    assert response.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = response.json()
     assert problem["error_code"] == 21211
     assert problem["explanation"]["retryable"] is False
-    assert "+15005550001" not in answer.text
+    assert "+15005550001" not in response.text
 
 
-def test_every_problem_of_a_request_is_reported_at_once(program: OutsideProgram) -> None:
-    answer = program.send("not a number", body="", validity_period=0)
+def test_every_problem_of_a_request_is_reported_at_once(client: ExternalClient) -> None:
+    response = client.send("not a number", body="", validity_period=0)
 
-    assert answer.status_code == 400
-    fields = {problem["field"] for problem in answer.json()["problems"]}
+    assert response.status_code == 400
+    fields = {problem["field"] for problem in response.json()["problems"]}
     assert {"to", "validity_period"} <= fields
 
 
-def test_a_scheduled_message_can_be_canceled(program: OutsideProgram) -> None:
+def test_a_scheduled_message_can_be_canceled(client: ExternalClient) -> None:
     in_an_hour = datetime.now(UTC) + timedelta(hours=1)
-    message_sid = program.sent(
+    message_sid = client.send_accepted(
         "+15551234567", messaging_service_sid=f"MG{'0' * 32}", send_at=in_an_hour.isoformat()
     )
 
-    answer = program.cancel(message_sid)
+    response = client.cancel(message_sid)
 
-    assert answer.status_code == 200, answer.text
-    assert program.message(message_sid)["outcome"] == "canceled"
+    assert response.status_code == 200, response.text
+    assert client.message(message_sid)["outcome"] == "canceled"

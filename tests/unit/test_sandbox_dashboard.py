@@ -108,14 +108,14 @@ def test_an_erased_message_is_not_counted() -> None:
 class Functions:
     """Stands in for Lambda, and records the events."""
 
-    answer: Any = "<p>widget</p>"
+    response: Any = "<p>widget</p>"
     error: str | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
 
     def invoke(self, *, FunctionName: str, Payload: str) -> dict[str, Any]:  # noqa: N803 -- boto3's
         assert FunctionName == ENDPOINT
         self.events.append(json.loads(Payload))
-        payload = io.BytesIO(json.dumps(self.answer).encode())
+        payload = io.BytesIO(json.dumps(self.response).encode())
         return {"Payload": payload} | ({"FunctionError": self.error} if self.error else {})
 
 
@@ -165,10 +165,10 @@ def ask(page: DashboardPage, *headers: tuple[str, str], method: str = "GET") -> 
     ],
 )
 def test_every_file_of_the_page_is_served(page: DashboardPage, path: str, kind: str) -> None:
-    answer = call("GET", f"{page.url}{path}")
+    response = call("GET", f"{page.url}{path}")
 
-    headers = dict(answer.headers)
-    assert (answer.status, headers["Content-Type"]) == (HTTPStatus.OK, kind)
+    headers = dict(response.headers)
+    assert (response.status, headers["Content-Type"]) == (HTTPStatus.OK, kind)
     assert "default-src 'none'; script-src 'self'" in headers["Content-Security-Policy"]
 
 
@@ -182,22 +182,22 @@ def test_the_page_loads_nothing_from_other_servers(page: DashboardPage) -> None:
 def test_the_widget_is_invoked_with_the_event(page: DashboardPage, functions: Functions) -> None:
     event = {"view": "message", "widgetContext": {"theme": "dark"}}
 
-    answer = post(page, {"endpoint": ENDPOINT, "event": event})
+    response = post(page, {"endpoint": ENDPOINT, "event": event})
 
-    assert (answer.status, answer.body) == (HTTPStatus.OK, b"<p>widget</p>")
+    assert (response.status, response.body) == (HTTPStatus.OK, b"<p>widget</p>")
     assert functions.events == [event]
 
 
 def test_the_error_of_the_widget_is_returned_as_plain_text(
     page: DashboardPage, functions: Functions
 ) -> None:
-    functions.error, functions.answer = "Unhandled", {"errorMessage": "<b>no</b>"}
+    functions.error, functions.response = "Unhandled", {"errorMessage": "<b>no</b>"}
 
-    answer = post(page, {"endpoint": None, "event": {}})
+    response = post(page, {"endpoint": None, "event": {}})
 
-    assert answer.status == HTTPStatus.BAD_GATEWAY
-    assert dict(answer.headers)["Content-Type"].startswith("text/plain")
-    assert "<b>no</b>" in answer.body.decode()
+    assert response.status == HTTPStatus.BAD_GATEWAY
+    assert dict(response.headers)["Content-Type"].startswith("text/plain")
+    assert "<b>no</b>" in response.body.decode()
 
 
 @pytest.mark.parametrize(
@@ -211,9 +211,9 @@ def test_an_invalid_call_of_the_widget_is_rejected(
 
 
 def test_another_function_cannot_be_called(page: DashboardPage, functions: Functions) -> None:
-    answer = post(page, {"endpoint": f"{ENDPOINT}-other", "event": {}})
+    response = post(page, {"endpoint": f"{ENDPOINT}-other", "event": {}})
 
-    assert answer.status == HTTPStatus.FORBIDDEN
+    assert response.status == HTTPStatus.FORBIDDEN
     assert functions.events == []
 
 
@@ -245,16 +245,16 @@ def test_a_request_with_a_host_name_of_this_machine_is_accepted(
 def test_a_page_of_another_site_cannot_call_the_widget(
     page: DashboardPage, functions: Functions, headers: dict[str, str]
 ) -> None:
-    answer = post(page, {"endpoint": None, "event": {}}, **headers)
+    response = post(page, {"endpoint": None, "event": {}}, **headers)
 
-    assert answer.status == HTTPStatus.FORBIDDEN
+    assert response.status == HTTPStatus.FORBIDDEN
     assert functions.events == []
 
 
 def test_the_page_itself_can_call_the_widget(page: DashboardPage) -> None:
-    answer = post(page, {"endpoint": None, "event": {}}, Origin=page.url)
+    response = post(page, {"endpoint": None, "event": {}}, Origin=page.url)
 
-    assert answer.status == HTTPStatus.OK
+    assert response.status == HTTPStatus.OK
 
 
 def test_no_other_file_is_served(page: DashboardPage) -> None:

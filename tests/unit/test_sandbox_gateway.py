@@ -18,12 +18,14 @@ MESSAGES_HOST = "bbbb2222.execute-api.127.0.0.1"
 class Upstream:
     """Stands in for the emulator, and records the requests."""
 
-    answer: Response | None = field(default_factory=lambda: Response(status=HTTPStatus.NO_CONTENT))
+    response: Response | None = field(
+        default_factory=lambda: Response(status=HTTPStatus.NO_CONTENT)
+    )
     requests: list[Request] = field(default_factory=list)
 
     def __call__(self, request: Request) -> Response | None:
         self.requests.append(request)
-        return self.answer
+        return self.response
 
 
 @pytest.fixture
@@ -58,9 +60,9 @@ def ask(gateway: Gateway, request: Request) -> Response:
 def test_a_callback_is_passed_on_unchanged(gateway: Gateway, upstream: Upstream) -> None:
     target = "/twilio/status?a=b%20c+d&x=%C3%A9&empty=&a=2"
 
-    answer = ask(gateway, a_callback(target, ("X-Twilio-Signature", "abc="), ("X-Twice", "1")))
+    response = ask(gateway, a_callback(target, ("X-Twilio-Signature", "abc="), ("X-Twice", "1")))
 
-    assert answer.status == HTTPStatus.NO_CONTENT
+    assert response.status == HTTPStatus.NO_CONTENT
     (request,) = upstream.requests
     headers = {name.lower(): value for name, value in request.headers}
     assert (request.method, request.target) == ("POST", target)
@@ -79,35 +81,35 @@ def test_a_repeated_header_is_passed_on_twice(gateway: Gateway, upstream: Upstre
 def test_the_messages_api_is_reached_without_its_host_header(
     gateway: Gateway, upstream: Upstream
 ) -> None:
-    upstream.answer = Response(
+    upstream.response = Response(
         status=HTTPStatus.CREATED, headers=[("Content-Type", "application/json")], body=b"{}"
     )
 
-    answer = call("POST", f"{gateway.url}/api/messages?a=1", content={"to": "+15551234567"})
+    response = call("POST", f"{gateway.url}/api/messages?a=1", content={"to": "+15551234567"})
 
     (request,) = upstream.requests
     assert request.target == "/messages?a=1"
     assert ("Host", MESSAGES_HOST) in request.headers
     assert json.loads(request.body) == {"to": "+15551234567"}
-    assert (answer.status, answer.body) == (HTTPStatus.CREATED, b"{}")
-    assert ("Content-Type", "application/json") in answer.headers
+    assert (response.status, response.body) == (HTTPStatus.CREATED, b"{}")
+    assert ("Content-Type", "application/json") in response.headers
 
 
 def test_without_a_response_from_upstream_the_caller_gets_503(
     gateway: Gateway, upstream: Upstream
 ) -> None:
-    upstream.answer = None
+    upstream.response = None
 
-    answer = ask(gateway, a_callback())
+    response = ask(gateway, a_callback())
 
-    assert answer.status == HTTPStatus.SERVICE_UNAVAILABLE
+    assert response.status == HTTPStatus.SERVICE_UNAVAILABLE
 
 
 def test_a_gateway_that_is_not_open_responds_404() -> None:
     with Gateway(port=0, upstream_port=1) as gateway:
-        answer = ask(gateway, a_callback())
+        response = ask(gateway, a_callback())
 
-    assert answer.status == HTTPStatus.NOT_FOUND
+    assert response.status == HTTPStatus.NOT_FOUND
 
 
 @pytest.mark.parametrize("status", [403, 429, 500, 503])
@@ -116,9 +118,9 @@ def test_a_failure_occurs_the_given_number_of_times_without_a_request_upstream(
 ) -> None:
     gateway.add_fault(Fault(kind=FaultKind.FAIL, status=status, times=2))
 
-    answers = [ask(gateway, a_callback()).status for _ in range(3)]
+    responses = [ask(gateway, a_callback()).status for _ in range(3)]
 
-    assert answers == [status, status, HTTPStatus.NO_CONTENT]
+    assert responses == [status, status, HTTPStatus.NO_CONTENT]
     assert len(upstream.requests) == 1
 
 
@@ -148,22 +150,22 @@ def test_a_stalled_request_is_passed_on_after_the_delay(
 def test_a_fault_affects_only_its_path(gateway: Gateway) -> None:
     gateway.add_fault(Fault(kind=FaultKind.FAIL, path="/twilio", times=None))
 
-    answers = [
+    responses = [
         call("POST", f"{gateway.url}/api/messages", content={}).status,
         ask(gateway, a_callback()).status,
         ask(gateway, a_callback()).status,
     ]
 
-    assert answers == [HTTPStatus.NO_CONTENT, 503, 503]
+    assert responses == [HTTPStatus.NO_CONTENT, 503, 503]
 
 
 def test_faults_occur_in_the_order_in_which_they_were_added(gateway: Gateway) -> None:
     gateway.add_fault(Fault(kind=FaultKind.FAIL, status=429))
     gateway.add_fault(Fault(kind=FaultKind.FAIL, status=500))
 
-    answers = [ask(gateway, a_callback()).status for _ in range(3)]
+    responses = [ask(gateway, a_callback()).status for _ in range(3)]
 
-    assert answers == [429, 500, HTTPStatus.NO_CONTENT]
+    assert responses == [429, 500, HTTPStatus.NO_CONTENT]
 
 
 def test_faults_can_be_added_and_removed_over_http(gateway: Gateway) -> None:
@@ -209,10 +211,10 @@ def test_faults_can_be_added_and_removed_over_http(gateway: Gateway) -> None:
 def test_an_invalid_fault_is_rejected_with_the_reason(
     gateway: Gateway, content: object, words: str
 ) -> None:
-    answer = call("POST", f"{gateway.url}/_gateway/faults", content=content)
+    response = call("POST", f"{gateway.url}/_gateway/faults", content=content)
 
-    assert answer.status == HTTPStatus.BAD_REQUEST
-    assert words in json.loads(answer.body)["message"]
+    assert response.status == HTTPStatus.BAD_REQUEST
+    assert words in json.loads(response.body)["message"]
     assert gateway.faults == []
 
 

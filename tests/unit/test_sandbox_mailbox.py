@@ -60,12 +60,12 @@ def test_an_email_is_sent_only_if_sns_accepts_the_call_which_is_passed_on_unchan
         HttpServer(port=0, answer=sns) as server,
         Mailbox(upstream_port=server.port, on_email=emails.append) as mailbox,
     ):
-        answer = forward(
+        response = forward(
             Request(method="POST", target="/", headers=headers, body=body),
             port=mailbox.port,
             timeout=5,
         )
 
-    assert (answer.status, answer.body) == (status, b"<PublishResponse/>")
+    assert (response.status, response.body) == (status, b"<PublishResponse/>")
     assert [email.text for email in emails] == texts
     assert (calls[0].body, ("Host", "127.0.0.1:1") in calls[0].headers) == (body, True)

@@ -26,16 +26,16 @@ def a_schedule(function: str = "ReconcileFunction", **target: Json) -> Json:
 class Functions:
     """Stands in for Lambda: returns the given responses, or raises them."""
 
-    def __init__(self, *answers: Json) -> None:
+    def __init__(self, *responses: Json) -> None:
         self.invocations: list[tuple[str, Json]] = []
-        self._answers = list(answers)
+        self._answers = list(responses)
 
     def invoke(self, *, FunctionName: str, Payload: str) -> Json:  # noqa: N803 -- boto3's names
         self.invocations.append((FunctionName, json.loads(Payload)))
-        answer = self._answers.pop(0) if self._answers else {}
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        response = self._answers.pop(0) if self._answers else {}
+        if isinstance(response, Exception):
+            raise response
+        return response
 
 
 def a_running(functions: Functions, *runs: ScheduledRun, reported: list[str]) -> Schedule:
@@ -102,7 +102,7 @@ def test_the_scheduled_functions_run_repeatedly_while_the_context_lasts() -> Non
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("response", "reason"),
     [
         (
             {"FunctionError": "Unhandled", "Payload": io.BytesIO(b'{"errorType": "KeyError"}')},
@@ -112,9 +112,11 @@ def test_the_scheduled_functions_run_repeatedly_while_the_context_lasts() -> Non
     ],
     ids=["the function fails", "no response"],
 )
-def test_a_failure_is_reported_and_the_other_functions_still_run(answer: Json, reason: str) -> None:
+def test_a_failure_is_reported_and_the_other_functions_still_run(
+    response: Json, reason: str
+) -> None:
     reported: list[str] = []
-    functions = Functions(answer)
+    functions = Functions(response)
     schedule = a_running(functions, a_run(), a_run("NotifyFunction"), reported=reported)
 
     schedule.run_once()

@@ -1,5 +1,5 @@
-"""Programs outside the project: they know its contract and the endpoints file, and use AWS's and
-Twilio's own libraries."""
+"""A client outside the project: it knows only the contract and the endpoints file, and uses the
+libraries of AWS and Twilio."""
 
 import json
 import secrets
@@ -19,13 +19,13 @@ from sandbox.polling import wait_for
 type Json = Any
 
 SENDER: Final = "+15005550006"
-NEVER_ENDING: Final = ("+15555550105", "+15555550113")
-"""Recipients of whose messages Twilio never learns the end."""
-WITHIN_SECONDS: Final = 45  # what nobody confirms takes 20 of them
+NEVER_FINAL: Final = ("+15555550105", "+15555550113")
+"""Recipients whose messages never get a final status from Twilio."""
+TIMEOUT_SECONDS: Final = 45  # of these, 20 until a message is unconfirmed
 
 
 def a_body() -> str:
-    """A text that no other message has."""
+    """A unique text."""
     return f"Hello {secrets.token_hex(8)}"
 
 
@@ -37,18 +37,18 @@ def a_message_sid() -> str:
     return f"SM{secrets.token_hex(16)}"
 
 
-class OutsideProgram:
-    """Sends, signs callbacks as Twilio does, and reads back."""
+class ExternalClient:
+    """Sends messages, posts callbacks signed as by Twilio, and reads messages."""
 
     def __init__(self, endpoints: Mapping[str, str]) -> None:
         self.endpoints = endpoints
-        self._table = self.client("dynamodb")
-        self._queues = self.client("sqs")
+        self._table = self.aws("dynamodb")
+        self._queues = self.aws("sqs")
         self._validator = RequestValidator(endpoints["twilio_auth_token"])
-        self.never_ending: dict[str, str] = {}
-        """By recipient, the SIDs of what was sent first."""
+        self.never_final: dict[str, str] = {}
+        """The SIDs of `send_never_final`, by recipient."""
 
-    def client(self, service: Any) -> Any:
+    def aws(self, service: Any) -> Any:
         return boto3.client(
             service,
             endpoint_url=self.endpoints["aws_endpoint_url"],
@@ -67,34 +67,34 @@ class OutsideProgram:
             timeout=35,
         )
 
-    def send_what_never_ends(self) -> None:
-        """Send it before all else: it is waited for long, which others may do meanwhile."""
-        self.never_ending = {to: self.sent(to, reference=f"to {to}") for to in NEVER_ENDING}
+    def send_never_final(self) -> None:
+        """Send the messages that become unconfirmed: first, so that other tests run meanwhile."""
+        self.never_final = {to: self.send_accepted(to, reference=f"to {to}") for to in NEVER_FINAL}
 
-    def sent(self, to: str, **more: Json) -> str:
-        """Send, and return the SID of the message that Twilio accepted."""
-        answer = self.send(to, **more)
-        assert answer.status_code == 201, answer.text
-        message_sid: str = answer.json()["message_sid"]
+    def send_accepted(self, to: str, **more: Json) -> str:
+        """Send a message that Twilio accepts, and return its SID."""
+        response = self.send(to, **more)
+        assert response.status_code == 201, response.text
+        message_sid: str = response.json()["message_sid"]
         return message_sid
 
     def request(self, request_id: str) -> Json:
-        """What the API says of a request to send; None for one that it does not know."""
+        """Get a send request; None if it is not found."""
         url = f"{self.endpoints['messages_api_url']}/requests/{request_id}"
-        answer = requests.get(url, timeout=35)
-        if answer.status_code == 404:
+        response = requests.get(url, timeout=35)
+        if response.status_code == 404:
             return None
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        assert response.status_code == 200, response.text
+        return response.json()
 
-    def request_when(self, request_id: str, state: str) -> Json:
-        """The request as soon as it is in that state."""
+    def wait_for_request_state(self, request_id: str, state: str) -> Json:
+        """Wait until the request is in a state, and return it."""
 
-        def look() -> Json:
+        def poll() -> Json:
             request = self.request(request_id)
             return request if request and request["state"] == state else None
 
-        return wait_for(look, timeout=WITHIN_SECONDS, what=f"{request_id} {state}")
+        return wait_for(poll, timeout=TIMEOUT_SECONDS, what=f"{request_id} {state}")
 
     def cancel(self, message_sid: str) -> requests.Response:
         url = f"{self.endpoints['messages_api_url']}/messages/{message_sid}/cancel"
@@ -106,17 +106,17 @@ class OutsideProgram:
         )
 
     def send_queue_is_empty(self) -> bool:
-        """Nothing waits there, and nobody works on anything of it."""
+        """Whether the queue has no messages, also none in flight."""
         counts = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
         attributes = self._queues.get_queue_attributes(
             QueueUrl=self.endpoints["send_queue_url"], AttributeNames=counts
         )["Attributes"]
         return all(attributes[name] == "0" for name in counts)
 
-    def call_back(
+    def post_callback(
         self, message_sid: str, status: str, *, query: str = "", **more: str
     ) -> requests.Response:
-        """A status callback, signed by Twilio's own library."""
+        """Post a status callback, signed by Twilio's library."""
         url = self.endpoints["status_callback_url"] + query
         parameters = self.parameters(message_sid, status, **more)
         return self.post(url, parameters, self._validator.compute_signature(url, parameters))
@@ -140,23 +140,23 @@ class OutsideProgram:
         return requests.post(url, data=urlencode(parameters), headers=headers, timeout=35)
 
     def message(self, message_sid: str) -> Json:
-        """What the API says; None for a message that it does not know."""
+        """Get a message; None if it is not found."""
         url = f"{self.endpoints['messages_api_url']}/messages/{message_sid}"
-        answer = requests.get(url, timeout=35)
-        if answer.status_code == 404:
+        response = requests.get(url, timeout=35)
+        if response.status_code == 404:
             return None
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        assert response.status_code == 200, response.text
+        return response.json()
 
-    def asked(self, path: str, **query: str | int) -> Json:
-        """What the API answers to a question."""
+    def get(self, path: str, **query: str | int) -> Json:
+        """Send a GET request to the messages API, and return the JSON of its response."""
         url = f"{self.endpoints['messages_api_url']}/{path}"
-        answer = requests.get(url, params=query, timeout=35)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        response = requests.get(url, params=query, timeout=35)
+        assert response.status_code == 200, response.text
+        return response.json()
 
     def item(self, message_sid: str) -> Json:
-        """What the table says."""
+        """Read an item of MessagesTable."""
         found = self._table.get_item(
             TableName=self.endpoints["messages_table"],
             Key={"message_sid": {"S": message_sid}},
@@ -165,63 +165,65 @@ class OutsideProgram:
         read = TypeDeserializer().deserialize
         return {name: read(value) for name, value in found.get("Item", {}).items()} or None
 
-    def message_when(self, message_sid: str, holds: Callable[[Json], bool], what: str) -> Json:
-        """The message as soon as something holds of it."""
+    def wait_for_message(
+        self, message_sid: str, condition: Callable[[Json], bool], what: str
+    ) -> Json:
+        """Wait until a condition is true for the message, and return it."""
 
-        def look() -> Json:
+        def poll() -> Json:
             message = self.message(message_sid)
-            return message if message and holds(message) else None
+            return message if message and condition(message) else None
 
-        return wait_for(look, timeout=WITHIN_SECONDS, what=f"{message_sid} {what}")
+        return wait_for(poll, timeout=TIMEOUT_SECONDS, what=f"{message_sid} {what}")
 
-    def items_when(self, holds: Callable[[Json], bool], what: str) -> Json:
-        """Every item of the table of which something holds, as soon as there is one."""
+    def wait_for_items(self, condition: Callable[[Json], bool], what: str) -> Json:
+        """Wait until a condition is true for any item of MessagesTable, and return these items."""
         read = TypeDeserializer().deserialize
 
-        def look() -> list[Json]:
+        def poll() -> list[Json]:
             page = self._table.scan(TableName=self.endpoints["messages_table"], ConsistentRead=True)
             items = [{n: read(v) for n, v in item.items()} for item in page["Items"]]
-            return [item for item in items if holds(item)]
+            return [item for item in items if condition(item)]
 
-        return wait_for(look, timeout=WITHIN_SECONDS, what=what)
+        return wait_for(poll, timeout=TIMEOUT_SECONDS, what=what)
 
-    def quiet(self, message_sid: str) -> Json:
-        """The message when its story at Twilio is over and every callback is settled."""
+    def wait_for_callbacks(self, message_sid: str) -> Json:
+        """Wait until no callback of a message is under way, and return the message."""
 
-        def settled() -> bool:
-            callbacks = self.at_twilio(message_sid)["callbacks"]
+        def is_done() -> bool:
+            callbacks = self.simulator_message(message_sid)["callbacks"]
             return all(it["state"] in {"answered", "failed", "lost"} for it in callbacks)
 
-        wait_for(settled, timeout=WITHIN_SECONDS, what=f"The end of {message_sid}'s callbacks")
+        wait_for(is_done, timeout=TIMEOUT_SECONDS, what=f"The last callback of {message_sid}")
         return self.message(message_sid)
 
-    def at_twilio(self, message_sid: str) -> Json:
-        """Everything that the simulator knows of a message."""
+    def simulator_message(self, message_sid: str) -> Json:
+        """Get a message with its callbacks from the simulator."""
         return self._simulator("GET", f"messages/{message_sid}")
 
-    def all_at_twilio(self, body: str) -> Sequence[Json]:
-        """Every message with this text."""
-        return [message for message in self.everything_at_twilio() if message["body"] == body]
+    def sent_with_body(self, body: str) -> Sequence[Json]:
+        """Get all messages with this text from the simulator."""
+        return [message for message in self.simulator_messages() if message["body"] == body]
 
-    def everything_at_twilio(self) -> Sequence[Json]:
-        """Every message of the simulator with its callbacks."""
+    def simulator_messages(self) -> Sequence[Json]:
+        """Get all messages with their callbacks from the simulator."""
         messages: Sequence[Json] = self._simulator("GET", "messages")["messages"]
         return messages
 
     @contextmanager
-    def twilios_list_lagging(self, seconds: float) -> Iterator[None]:
-        """Meanwhile Twilio's list shows a message only so much later."""
-        self.change_twilio(list_lag_seconds=seconds)
+    def list_lag(self, seconds: float) -> Iterator[None]:
+        """Delay new messages in Twilio's list while the context lasts."""
+        self.configure_twilio(list_lag_seconds=seconds)
         try:
             yield
         finally:
-            self.change_twilio(list_lag_seconds=0)
+            self.configure_twilio(list_lag_seconds=0)
 
-    def change_twilio(self, **settings: float) -> None:
+    def configure_twilio(self, **settings: float) -> None:
         self._simulator("POST", "settings", settings)
 
-    def take_notices(self) -> list[Json]:
-        """The notices that wait in the queue, taken out of it."""
+    def receive_notices(self) -> list[Json]:
+        """Receive and delete up to ten notices of the queue."""
         url = self.endpoints["notices_queue_url"]
         received = self._queues.receive_message(
             QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
@@ -241,48 +243,48 @@ class OutsideProgram:
 
     def _simulator(self, method: str, page: str, content: Json = None) -> Json:
         url = f"{self.endpoints['twilio_api_base_url']}/_simulator/{page}"
-        answer = requests.request(method, url, json=content, timeout=10)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        response = requests.request(method, url, json=content, timeout=10)
+        assert response.status_code == 200, response.text
+        return response.json()
 
 
 class Inbox:
-    """Every notice of the queue that was read so far, whoever waited for it."""
+    """All notices that were received from the queue, for all tests."""
 
-    def __init__(self, program: OutsideProgram) -> None:
-        self._program = program
+    def __init__(self, client: ExternalClient) -> None:
+        self._client = client
         self._notices: list[Json] = []
 
     def about(self, message_sid: str) -> list[Json]:
-        """The notices about a message that have arrived until now."""
+        """Return the notices about a message."""
         return [notice for notice in self.all() if _subject_of(notice) == message_sid]
 
-    def of_cause(self, error_code: str) -> list[Json]:
-        """The notices about failures with this code, those of their counts among them."""
+    def with_error_code(self, error_code: str) -> list[Json]:
+        """Return the notices about failures with this code, summaries included."""
         return [it for it in self.all() if facts_of(it).get("error_code") == error_code]
 
     def wait_for(self, message_sid: str, *, count: int = 1) -> list[Json]:
-        """The notices about a message, as soon as there are so many."""
+        """Wait for a number of notices about a message, and return them."""
 
-        def look() -> list[Json] | None:
+        def poll() -> list[Json] | None:
             notices = self.about(message_sid)
             return notices if len(notices) >= count else None
 
-        return wait_for(look, timeout=WITHIN_SECONDS, what=f"{count} notices about {message_sid}")
+        return wait_for(poll, timeout=TIMEOUT_SECONDS, what=f"{count} notices about {message_sid}")
 
     def all(self) -> list[Json]:
-        """Every notice that has arrived until now."""
-        self._notices += self._program.take_notices()
+        """Receive the latest notices, and return all."""
+        self._notices += self._client.receive_notices()
         return self._notices
 
 
 def request_id_of(callback_url: str) -> str:
-    """The request_id that the sender put on its callback URL."""
+    """Return the request_id in a callback URL."""
     return parse_qs(callback_url.partition("?")[2])["request_id"][0]
 
 
 def facts_of(notice: Json) -> Json:
-    """Every fact of a notice by its name."""
+    """Return the fields of a notice."""
     return notice["content"]["metadata"]["additionalContext"]
 
 
