@@ -11,13 +11,11 @@ dashboard   a page with the widget, numbers and graphs of the CloudWatch dashboa
 
 import fcntl
 import platform
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any, Final, Self
 
 from rich.console import Console
@@ -38,6 +36,7 @@ from sandbox.endpoints import Endpoints, EndpointsFile
 from sandbox.errors import SandboxError
 from sandbox.http_server import choose_ports
 from sandbox.polling import TimedOut
+from sandbox.temporary_folder import temporary_folder
 from sandbox.twilio.accounts import Account as TwilioAccount
 from sandbox.twilio.server import SimulatorServer
 
@@ -160,7 +159,7 @@ class _Servers:
 def _running_servers(ports: _Ports, on_email: Callable[[Email], None]) -> Iterator[_Servers]:
     twilio_account = TwilioAccount(sid=TWILIO_ACCOUNT_SID, auth_token=TWILIO_AUTH_TOKEN)
     with (
-        _temporary_folder() as folder,
+        temporary_folder() as folder,
         Mailbox(upstream_port=ports.aws, on_email=on_email) as mailbox,
         Emulator(port=ports.aws, folder=folder, mailbox_url=mailbox.url) as emulator,
         SimulatorServer([twilio_account], port=ports.twilio) as simulator,
@@ -173,23 +172,6 @@ def _running_servers(ports: _Ports, on_email: Callable[[Email], None]) -> Iterat
             simulator=simulator,
             gateway=gateway,
         )
-
-
-@contextmanager
-def _temporary_folder() -> Iterator[Path]:
-    """A folder for one run; its logs are kept after a SandboxError, which refers to them."""
-    folder = Path(mkdtemp(prefix="delivery-sandbox-"))
-    try:
-        yield folder
-    except SandboxError:
-        for inner in folder.iterdir():
-            if inner.is_dir():
-                shutil.rmtree(inner, ignore_errors=True)
-        raise
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _build_and_deploy(console: Console, servers: _Servers, overrides: Mapping[str, str]) -> Stack:

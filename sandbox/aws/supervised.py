@@ -7,19 +7,20 @@ and ends itself and its Lambda workers, which share its process group.
 
 import os
 import runpy
-import shutil
 import signal
 import sys
 import threading
 from time import sleep
 from typing import Final
 
+from sandbox.temporary_folder import remove
+
 _GRACE_SECONDS: Final = 3
 
 
 def _end_with_parent(folder: str) -> None:
     sys.stdin.buffer.read()
-    shutil.rmtree(folder, ignore_errors=True)
+    remove([folder])
     os.killpg(0, signal.SIGTERM)
     sleep(_GRACE_SECONDS)
     os.killpg(0, signal.SIGKILL)

@@ -274,7 +274,8 @@ class Inbox:
 
     def all(self) -> list[Json]:
         """Receive the latest notices, and return all."""
-        self._notices += self._client.receive_notices()
+        while notices := self._client.receive_notices():
+            self._notices += notices
         return self._notices
 
 

@@ -82,10 +82,10 @@ def test_a_pending_message_is_found_by_its_reference_and_listed_as_pending(
     message_sid = client.send_accepted(NEVER_FINAL[0], reference=reference)
 
     with_reference = client.get("messages", reference=reference)
-    awaited = client.get("messages", awaiting="true", limit=100)
+    pending = client.get("messages", pending="true", limit=100)
 
     assert sids(with_reference) == [message_sid]
-    assert message_sid in sids(awaited)
+    assert message_sid in sids(pending)
 
 
 def test_an_unconfirmed_message_is_listed_on_its_day_and_not_as_pending(
@@ -94,11 +94,11 @@ def test_an_unconfirmed_message_is_listed_on_its_day_and_not_as_pending(
     message_sid = unconfirmed_messages[NEVER_FINAL[0]]["message_sid"]
 
     unconfirmed = client.get("messages", unconfirmed_on=today(), limit=100)
-    awaited = client.get("messages", awaiting="true", limit=100)
+    pending = client.get("messages", pending="true", limit=100)
     summary = client.get("summary", date=today())
 
     assert message_sid in sids(unconfirmed)
-    assert message_sid not in sids(awaited)
+    assert message_sid not in sids(pending)
     assert summary["unconfirmed"]["count"] >= 1
 
 
