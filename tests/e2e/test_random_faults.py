@@ -112,7 +112,7 @@ class Observer:
 
     def items(self) -> dict[str, Json]:
         """The items of the messages, and of the requests for which Twilio accepted none."""
-        sids = {it["sid"] for it in self.simulator_message()}
+        sids = {it["sid"] for it in self.at_twilio()}
         return {
             it["message_sid"]: it
             for it in self._table("MessagesTable")
@@ -133,11 +133,9 @@ class Observer:
 
     def is_at_rest(self) -> bool:
         items = self.items()
-        callbacks = [
-            it["state"] for message in self.simulator_message() for it in message["callbacks"]
-        ]
+        callbacks = [it["state"] for message in self.at_twilio() for it in message["callbacks"]]
         return (
-            {it["sid"] for it in self.simulator_message()} <= items.keys()
+            {it["sid"] for it in self.at_twilio()} <= items.keys()
             and not any(it["outcome"] == "pending" and is_message(it) for it in items.values())
             and not {"in_progress", "in_doubt"} & {it["state"] for it in self.requests()}
             and not any("notice_due" in it for it in items.values())
