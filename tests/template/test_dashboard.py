@@ -29,12 +29,6 @@ def unconditional(stack: Template, kind: str) -> list[str]:
     ]
 
 
-def test_the_dashboard_has_the_name_of_the_stack(stack: Template) -> None:
-    (dashboard,) = of_type(stack, "AWS::CloudWatch::Dashboard").values()
-
-    assert dashboard["DashboardName"] == {"Ref": "AWS::StackName"}
-
-
 # --- graphs --------------------------------------------------------------------------------------
 
 

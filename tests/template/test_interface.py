@@ -8,6 +8,7 @@ import pytest
 from delivery.twilio.error_codes import Category
 from tests.cloudformation import Template, load_template
 from tests.template.deployment import of_type, references, target_of
+from tests.template.resolving import resolved
 
 HTTP_APIS = "AWS::ApiGatewayV2::Api"
 STAGES = "AWS::ApiGatewayV2::Stage"
@@ -366,7 +367,29 @@ def test_only_the_dashboard_has_a_physical_name(template: Template) -> None:
         if given in {"Name", "LayerName", f"{resource['Type'].rpartition('::')[2]}Name"}
     }
 
-    assert named == {"Dashboard": {"Ref": "AWS::StackName"}}
+    assert named == {"Dashboard": {"Fn::Sub": "${AWS::StackName}-${AWS::Region}"}}
+
+
+@pytest.mark.parametrize(
+    ("partition", "region", "console"),
+    [
+        ("aws", "eu-west-1", "https://eu-west-1.console.aws.amazon.com"),
+        ("aws-cn", "cn-north-1", "https://cn-north-1.console.amazonaws.cn"),
+        ("aws-us-gov", "us-gov-west-1", "https://us-gov-west-1.console.amazonaws-us-gov.com"),
+    ],
+)
+def test_the_dashboard_url_leads_to_the_dashboard_in_the_console_of_the_partition(
+    partition: str, region: str, console: str, template: Template
+) -> None:
+    given = {"AWS::Partition": partition, "AWS::Region": region, "AWS::StackName": "messages"}
+    dashboard = template["Resources"]["Dashboard"]["Properties"]["DashboardName"]
+
+    url = resolved(template["Outputs"]["DashboardUrl"]["Value"], template, given)
+
+    name = resolved(dashboard, template, given)
+    # Dashboards are global: two regions of an account need two names.
+    assert name == f"messages-{region}"
+    assert url == f"{console}/cloudwatch/home?region={region}#dashboards/dashboard/{name}"
 
 
 @pytest.mark.parametrize(
