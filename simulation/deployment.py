@@ -91,7 +91,9 @@ def resolved(value: Any) -> str:
         case {"Fn::GetAtt": [str(name), str(attribute)]}:
             return f"arn:aws:{name}:{attribute}"
         case {"Fn::Sub": str(text)}:
-            return re.sub(r"\$\{([^}]+)\}", lambda found: _substituted(found[1]), text)
+            return _substitute(text, {})
+        case {"Fn::Sub": [str(text), dict(own)]}:
+            return _substitute(text, {name: resolved(it) for name, it in own.items()})
         case {"Fn::If": [str(name), when_true, when_false]}:
             return resolved(when_true if _holds({"Condition": name}) else when_false)
         case str() | int() | float():
@@ -139,6 +141,10 @@ def _reference(name: str) -> str:
             return f"arn:aws:sns:{REGION}:123456789012:{name}"
         case _:
             return name
+
+
+def _substitute(text: str, own: Mapping[str, str]) -> str:
+    return re.sub(r"\$\{([^}]+)\}", lambda found: own.get(found[1]) or _substituted(found[1]), text)
 
 
 def _substituted(name: str) -> str:
