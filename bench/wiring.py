@@ -12,7 +12,6 @@ import requests
 from requests.adapters import BaseAdapter
 
 from delivery.domain.messages import Timings
-from delivery.storage.control import ControlStore
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
 from delivery.twilio.client import TwilioClient
@@ -22,6 +21,7 @@ from functions.notify_failure.notice import Links
 from functions.notify_failure.notifier import Limits, Notifier
 from functions.notify_failure.policy import NoticePolicy
 from functions.notify_failure.publisher import NoticePublisher
+from functions.reconcile_messages.context import ReconcileContext
 from functions.reconcile_messages.reconcile import Reconciler
 from functions.send_message.rate_limit_store import RateLimitStore
 from functions.send_message.rate_limiter import SenderRateLimiter
@@ -83,16 +83,15 @@ def notify(client: Any, message_sids: Sequence[str], *, now: datetime) -> None:
 def reconcile(client: Any, twilio: BaseAdapter, now: datetime) -> None:
     """Reconcile stale messages, as one run of ReconcileMessagesFunction does without a deadline."""
     with requests.Session() as session:
-        reconciler = Reconciler(
+        context = ReconcileContext(
             twilio=TwilioClient(session, _TWILIO),
-            store=message_store(client),
-            control=ControlStore(client, "ControlTable"),
+            messages=message_store(client),
             timings=TIMINGS,
             stores_body=False,
             now=lambda: now,
         )
         session.mount(f"{_TWILIO}/", twilio)  # after the client, which mounts its own
-        for _ in reconciler.reconcile_stale_messages(SECRET, lambda: 1e9):
+        for _ in Reconciler(context).reconcile_stale_messages(SECRET, lambda: 1e9):
             pass
 
 

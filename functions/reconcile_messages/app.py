@@ -1,15 +1,17 @@
-"""Finds out what nobody told: asks Twilio about quiet messages, and settles requests in doubt.
+"""Reconciles stale messages with Twilio, and resolves requests in doubt.
 
-Trigger: a schedule; its event says nothing.
-Effect: what Twilio knows is in the MessagesTable as if a callback had brought it; every message
-ends, as `unconfirmed` at the latest; requests in doubt are settled by evidence. Two runs at once do
-no harm, and what a run does not reach is left to the next one.
+Trigger: a schedule; its event holds nothing.
+Effect: the MessagesTable has what Twilio knows, as if callbacks had reported it. Every message gets
+a final outcome, `unconfirmed` at the latest (promise I7), and requests in doubt are resolved by
+evidence (promise I6). Concurrent runs are safe, and the next run does what a run does not reach.
 """
 
 import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import requests
 from aws_lambda_powertools import Logger, Metrics
@@ -21,6 +23,7 @@ from delivery.domain.messages import Timings
 from delivery.metrics import CountedByFacts, count_apart
 from delivery.runtime import aws
 from delivery.runtime.deadline import TimeLeft, time_left_of
+from delivery.runtime.reports import log_and_count
 from delivery.storage.control import ControlStore
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
@@ -28,103 +31,119 @@ from delivery.storage.table import StoreUnavailable
 from delivery.twilio.client import TwilioClient
 from delivery.twilio.credentials import SecretError, TwilioSecrets
 
+from . import reports
+from .context import ReconcileContext
+from .importer import MessageImporter
 from .in_doubt import InDoubtResolver
 from .reconcile import Reconciler
-from .reports import Finding, What
+from .reports import ReconcileReport
 
-RECONCILE_UNKNOWN_MESSAGES = os.environ["RECONCILE_UNKNOWN_MESSAGES"] == "true"
-STORE_MESSAGE_BODY = os.environ["STORE_MESSAGE_BODY"] == "true"
-TIMINGS = Timings.of(
-    retention_days=os.environ["MESSAGE_RETENTION_DAYS"],
-    reconcile_after_minutes=os.environ["RECONCILE_AFTER_MINUTES"],
-    unconfirmed_after_hours=os.environ["UNCONFIRMED_AFTER_HOURS"],
-)
-DOUBT = timedelta(minutes=float(os.environ["IN_DOUBT_TIMEOUT_MINUTES"]))
-REQUESTS_KEPT_FOR = timedelta(days=float(os.environ["IDEMPOTENCY_KEY_RETENTION_DAYS"]))
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
-METRIC_OF = {
-    What.RECONCILED: "MessageReconciled",
-    What.DISCOVERED: "MessageImported",
-    What.UNCONFIRMED: "MessageUnconfirmed",
-    What.SETTLED: "InDoubtResolved",
-    What.NOT_FOUND: "InDoubtPresumedUnsent",
-    What.AMBIGUOUS: "InDoubtAmbiguous",
-    What.TROUBLE: "ReconcileError",
-    What.STOPPED: "ReconcileInterrupted",
-    What.BLOCKED: "CredentialsRefused",
-}
-# Nobody waits, but what follows Twilio's answer must fit into the seconds reserved for it.
-BRIEF = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 2})
+# What follows Twilio's answer must fit into the seconds reserved for it.
+_CONFIG: Final = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 2})
 
-now = partial(datetime.now, UTC)
 logger = Logger()
 metrics = Metrics(provider=CountedByFacts())
-outcomes = Metrics(provider=CountedByFacts())  # a line of its own for each message
-secrets = TwilioSecrets(
-    aws.client("secretsmanager", config=BRIEF), os.environ["TWILIO_SECRET_NAME"]
-)
-twilio = TwilioClient(requests.Session(), os.environ["TWILIO_API_BASE_URL"])
-dynamodb = aws.client("dynamodb", config=BRIEF)
-store = MessageStore(dynamodb, os.environ["MESSAGES_TABLE"], TIMINGS)
-request_store = SendRequestStore(dynamodb, os.environ["SEND_REQUESTS_TABLE"])
-control = ControlStore(dynamodb, os.environ["CONTROL_TABLE"])
+outcome_metrics = Metrics(provider=CountedByFacts())  # one line for each message
+utc_now = partial(datetime.now, UTC)
 
 
-def reconcile(time_left: TimeLeft) -> None:
-    """Find out what there is to be found out, and count it."""
-    resolver = InDoubtResolver(
-        twilio=twilio,
-        store=store,
-        requests=request_store,
-        doubt=DOUBT,
-        search=TIMINGS.unconfirmed_after,
-        kept_for=REQUESTS_KEPT_FOR,
-        stores_body=STORE_MESSAGE_BODY,
-        now=now,
-    )
-    reconciler = Reconciler(
-        twilio=twilio,
-        store=store,
-        control=control,
-        timings=TIMINGS,
-        stores_body=STORE_MESSAGE_BODY,
-        now=now,
-    )
-    try:
-        secret = secrets.read_again()  # each run as the secret is by then: it may be rotated
-    except SecretError as error:
-        _report(Finding(what=What.BLOCKED, facts={"reason": str(error)}))
-        return
-    tasks = [resolver.resolve_requests, reconciler.reconcile_stale_messages]
-    if RECONCILE_UNKNOWN_MESSAGES:
-        tasks.append(reconciler.import_untracked_messages)
-    for task in tasks:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clients:
+    """The AWS clients of the function, and the HTTP session for Twilio."""
+
+    dynamodb: "DynamoDBClient"
+    secrets_manager: "SecretsManagerClient"
+    http: requests.Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileMessages:
+    """The function, with everything that it works with; `importer` may be switched off."""
+
+    secrets: TwilioSecrets
+    twilio: TwilioClient
+    resolver: InDoubtResolver
+    reconciler: Reconciler
+    importer: MessageImporter | None
+
+    def reconcile(self, time_left: TimeLeft) -> None:
+        """Do the work that is due, and report each step."""
         try:
-            for finding in task(secret, time_left):
-                _report(finding)
-        except StoreUnavailable as error:
-            _report(Finding(what=What.STOPPED, facts={"reason": str(error)}))
+            secret = self.secrets.read_again()  # it may have been rotated since the last run
+        except SecretError as error:
+            _report(reports.credentials_refused(error))
+            return
+        tasks = [self.resolver.resolve_requests, self.reconciler.reconcile_stale_messages]
+        if self.importer is not None:
+            tasks.append(self.importer.import_untracked_messages)
+        for task in tasks:
+            try:
+                for report in task(secret, time_left):
+                    _report(report)
+            except StoreUnavailable as error:
+                _report(reports.interrupted(str(error)))
+
+    def handle(self, _event: Any, context: LambdaContext) -> None:
+        """Run once; the event holds nothing."""
+        self.twilio.new_invocation()
+        metrics.add_metric("ReconcileRun", MetricUnit.Count, 1)  # also if there was nothing to do
+        self.reconcile(time_left_of(context))
 
 
-def _report(finding: Finding) -> None:
-    """A line and a count for each finding; the line has the ids."""
-    metric = METRIC_OF[finding.what]
-    metrics.add_metric(metric, MetricUnit.Count, 1)
-    if finding.recorded is not None:
-        count_apart(outcomes, finding.recorded)
-    match finding.what:
-        case What.BLOCKED | What.AMBIGUOUS:
-            log = logger.error
-        case What.NOT_FOUND | What.UNCONFIRMED | What.TROUBLE | What.STOPPED:
-            log = logger.warning
-        case _:
-            log = logger.info
-    log(metric, extra=dict(finding.facts))
+def build(
+    environ: Mapping[str, str], clients: Clients, *, now: Callable[[], datetime] = utc_now
+) -> ReconcileMessages:
+    """The function in this environment."""
+    timings = Timings.of(
+        retention_days=environ["MESSAGE_RETENTION_DAYS"],
+        reconcile_after_minutes=environ["RECONCILE_AFTER_MINUTES"],
+        unconfirmed_after_hours=environ["UNCONFIRMED_AFTER_HOURS"],
+    )
+    twilio = TwilioClient(clients.http, environ["TWILIO_API_BASE_URL"])
+    context = ReconcileContext(
+        twilio=twilio,
+        messages=MessageStore(clients.dynamodb, environ["MESSAGES_TABLE"], timings),
+        timings=timings,
+        stores_body=environ["STORE_MESSAGE_BODY"] == "true",
+        now=now,
+    )
+    imports = environ["RECONCILE_UNKNOWN_MESSAGES"] == "true"
+    control = ControlStore(clients.dynamodb, environ["CONTROL_TABLE"])
+    return ReconcileMessages(
+        secrets=TwilioSecrets(clients.secrets_manager, environ["TWILIO_SECRET_NAME"]),
+        twilio=twilio,
+        resolver=InDoubtResolver(
+            context,
+            SendRequestStore(clients.dynamodb, environ["SEND_REQUESTS_TABLE"]),
+            timeout=timedelta(minutes=float(environ["IN_DOUBT_TIMEOUT_MINUTES"])),
+            key_retention=timedelta(days=float(environ["IDEMPOTENCY_KEY_RETENTION_DAYS"])),
+        ),
+        reconciler=Reconciler(context),
+        importer=MessageImporter(context, control) if imports else None,
+    )
+
+
+def _report(report: ReconcileReport) -> None:
+    if report.recorded is not None:
+        count_apart(outcome_metrics, report.recorded)
+    log_and_count(report, logger, metrics)
+
+
+function = build(
+    os.environ,
+    Clients(
+        dynamodb=aws.client("dynamodb", config=_CONFIG),
+        secrets_manager=aws.client("secretsmanager", config=_CONFIG),
+        http=requests.Session(),
+    ),
+)
 
 
 @metrics.log_metrics
-def lambda_handler(_event: Any, context: LambdaContext) -> None:
-    """EventBridge Scheduler calls this every few minutes."""
-    twilio.new_invocation()
-    metrics.add_metric("ReconcileRun", MetricUnit.Count, 1)  # also where nothing is found
-    reconcile(time_left_of(context))
+def lambda_handler(event: Any, context: LambdaContext) -> None:
+    """EventBridge Scheduler invokes this every few minutes."""
+    function.handle(event, context)

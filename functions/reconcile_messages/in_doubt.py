@@ -1,27 +1,28 @@
-"""Finding out what became of requests in doubt, by evidence only.
+"""Resolving requests in doubt by evidence, with presumed abort.
 
-The evidence is a message that carries the request's id, or exactly one look-alike in Twilio's list
-that nobody else can claim, for exactly one request. Twilio's list lags by minutes, and so may what
-others know of it; it is asked once a request has been in doubt for `InDoubtTimeoutMinutes`.
+Evidence is a message that carries the request's id (`request_id`), or exactly one unclaimed message
+in Twilio's list that matches exactly one request (`match`). Twilio's list lags by minutes, so it is
+read once a request has been in doubt for `InDoubtTimeoutMinutes`. Without evidence the request is
+presumed unsent: https://en.wikipedia.org/wiki/Two-phase_commit_protocol#Presumed_abort_and_presumed_commit
 
-A request that was not found is first marked so and then told of, and the other way round if it
-turns up: whoever dies in between leaves it on the list, and the next run repeats the rest.
+A request that is presumed unsent is first marked so and then recorded as a failed message; when its
+message turns up, the other way round. A run that dies in between leaves the request on the
+worklist, and the next run repeats the rest.
 
-A request that was sent is on the list while its message is not in the table, because neither the
-table nor the CallbackQueue took it in: perhaps nobody else will ever tell of it.
+A request that was sent is on the worklist while its message is not in the table, because neither
+the table nor the CallbackQueue accepted it: no callback may ever report that message.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
 
 from delivery.domain.messages import Effect, Message, Source, StatusUpdate
-from delivery.domain.send_requests import RequestState, SendRequest, body_digest
+from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.domain.statuses import MessageStatus
 from delivery.runtime.deadline import TimeLeft
-from delivery.storage.messages import MessageStore, Recorded
+from delivery.storage.messages import Recorded
 from delivery.storage.send_requests import SendRequestStore
 from delivery.storage.table import StoreUnavailable
 from delivery.twilio.client import (
@@ -29,55 +30,49 @@ from delivery.twilio.client import (
     MessageResource,
     OutcomeUnknown,
     RequestRejected,
-    TwilioClient,
     TwilioError,
 )
-from delivery.twilio.credentials import TwilioSecret, UnknownAccount
+from delivery.twilio.credentials import ApiCredentials, TwilioSecret, UnknownAccount
 
-from .reports import Finding, What, said, stopped_by
-
-_CLOCKS_DIFFER: Final = timedelta(seconds=30)  # and Twilio's shows whole seconds
-_TRIAL_PREFIX: Final = "Sent from your Twilio trial account - "
+from . import reports
+from .context import ReconcileContext
+from .matching import CLOCK_SKEW, Ambiguous, Candidates, CarriesRequestId, OnlyMatch, evidence_for
+from .matching import matches as is_match
+from .reports import ReconcileReport
 
 
 class InDoubtResolver:
-    """Settles requests whose function left no result.
+    """Resolves the requests on the worklist.
 
     Args:
-        doubt: how long evidence is waited for.
-        search: how long after the claim a message is still claimed by its looks, and how long
-            after that, or after `send_at`, a callback is waited for.
-        kept_for: how long a settled request keeps its key.
-        stores_body: whether the text is stored with a message.
-        now: the time.
+        context: what every task of a run works with. `unconfirmed_after` of its timings is also how
+            long after its claim a request can be resolved by a match, and how long after its claim
+            or its `send_at` a callback is expected.
+        requests: the requests.
+        timeout: how long evidence is awaited before a request is presumed unsent.
+        key_retention: how long a resolved request keeps its idempotency key.
     """
 
-    def __init__(  # noqa: PLR0913 -- what it works with, named at its one call
+    def __init__(
         self,
-        *,
-        twilio: TwilioClient,
-        store: MessageStore,
+        context: ReconcileContext,
         requests: SendRequestStore,
-        doubt: timedelta,
-        search: timedelta,
-        kept_for: timedelta,
-        stores_body: bool,
-        now: Callable[[], datetime],
+        *,
+        timeout: timedelta,
+        key_retention: timedelta,
     ) -> None:
-        self._twilio = twilio
-        self._store = store
+        self._context = context
         self._requests = requests
-        self._doubt = doubt
-        self._search = search
-        self._kept_for = kept_for
-        self._stores_body = stores_body
-        self._now = now
+        self._timeout = timeout
+        self._key_retention = key_retention
 
-    def resolve_requests(self, secret: TwilioSecret, time_left: TimeLeft) -> Iterator[Finding]:
-        """Settle every request in doubt that can be; the others stay on the list.
+    def resolve_requests(
+        self, secret: TwilioSecret, time_left: TimeLeft
+    ) -> Iterator[ReconcileReport]:
+        """Resolve every request for which there is evidence; the others stay on the worklist.
 
         Raises:
-            StoreUnavailable: the list could not be read.
+            StoreUnavailable: the worklist could not be read.
         """
         groups: defaultdict[tuple[str, str], list[SendRequest]] = defaultdict(list)
         for request in self._requests.unresolved():
@@ -85,260 +80,240 @@ class InDoubtResolver:
         stopped: set[str] = set()
         for (account_sid, _), requests in groups.items():
             if time_left() <= RESERVED_SECONDS:
-                yield Finding(what=What.STOPPED, facts={"reason": "too little time is left"})
+                yield reports.interrupted("too little time is left")
                 return
             try:
                 others = yield from self._resolve_by_table(requests)
                 if account_sid not in stopped:
-                    yield from self._bring_in(secret, others, time_left)
+                    yield from self._backfill(secret, others, time_left)
                     yield from self._resolve_by_match(secret, others, time_left)
             except StoreUnavailable as error:
-                facts = {"request_ids": _ids(requests), "reason": str(error)}
-                yield Finding(what=What.TROUBLE, facts=facts)
+                yield reports.failed(error, request_ids=[it.request_id for it in requests])
             except TwilioError as error:
                 stopped.add(account_sid)
-                yield stopped_by(error, account_sid)
+                yield reports.account_stopped(error, account_sid)
 
     def _resolve_by_table(
         self, requests: Iterable[SendRequest]
-    ) -> Generator[Finding, None, list[SendRequest]]:
-        """Settle those whose message is in the table; returns the others."""
+    ) -> Generator[ReconcileReport, None, list[SendRequest]]:
+        """Resolve the requests whose message is in the table; returns the others."""
         others = []
         for request in requests:
-            state = request.state_at(self._now())
+            state = request.state_at(self._context.now())
             if state is not RequestState.IN_PROGRESS:
                 message = self._message_of(request)
                 if message is not None:
-                    yield from self._sent(request, message, evidence="its id")
+                    yield from self._resolve_as_sent(request, message, evidence="request_id")
                     continue
             if state is RequestState.PRESUMED_UNSENT:
-                # Again, if whoever found that out died before; and a callback may still come.
-                yield from self._record_never_sent(request)
-                self._give_up_in_time(request)
+                # Again, in case the run that presumed it died before it recorded the message.
+                yield from self._record_unsent(request)
+                self._expire_if_overdue(request)
             others.append(request)
         return others
 
     def _message_of(self, request: SendRequest) -> Message | None:
+        messages = self._context.messages
         if request.message_sid is not None:
-            return self._store.get(request.message_sid)
-        return self._store.sent_under(request.request_id, request.to, request.sent_since)
+            return messages.get(request.message_sid)
+        return messages.sent_under(request.request_id, request.to, request.sent_since)
 
-    def _bring_in(
+    def _backfill(
         self, secret: TwilioSecret, requests: Iterable[SendRequest], time_left: TimeLeft
-    ) -> Iterator[Finding]:
-        """Store the messages of which nothing but their requests knows.
+    ) -> Iterator[ReconcileReport]:
+        """Fetch and store the messages that only their requests know.
 
         Raises:
-            TwilioError: Twilio does not answer, or not this account.
+            TwilioError: Twilio does not answer, or not for this account.
         """
         for request in requests:
             if request.message_sid is None:
                 continue
-            facts = {"message_sid": request.message_sid, "request_id": request.request_id}
             try:
-                credentials = secret.for_account(request.account_sid)
-                resource = self._twilio.fetch(credentials, request.message_sid, time_left=time_left)
+                resource = self._context.twilio.fetch(
+                    secret.for_account(request.account_sid),
+                    request.message_sid,
+                    time_left=time_left,
+                )
             except (UnknownAccount, RequestRejected, OutcomeUnknown) as error:
-                self._give_up_in_time(request)
-                yield Finding(what=What.TROUBLE, facts=facts | {"reason": str(error)})
+                self._expire_if_overdue(request)
+                yield reports.failed(
+                    error, message_sid=request.message_sid, request_id=request.request_id
+                )
             else:
-                yield from self._claimed(request, resource)
-                yield Finding(what=What.RECONCILED, facts=facts | {"status": resource.status})
+                yield from self._record_message(request, resource)
+                yield reports.backfilled(request, resource)
 
     def _resolve_by_match(
         self, secret: TwilioSecret, requests: Sequence[SendRequest], time_left: TimeLeft
-    ) -> Iterator[Finding]:
-        """Settle those, all to the same recipient, that were in doubt long enough.
+    ) -> Iterator[ReconcileReport]:
+        """Resolve the requests to one recipient that have been in doubt for long enough.
+
+        Raises:
+            TwilioError: Twilio's list could not be read.
+        """
+        due = [it for it in requests if it.message_sid is None and self._is_due(it)]
+        if not due:
+            return
+        try:
+            credentials = secret.for_account(due[0].account_sid)
+        except UnknownAccount:  # a later version of the secret may have it
+            for request in filter(self._is_past_search, due):
+                yield from self._presume_unsent(request)
+            return
+        candidates = self._candidates(credentials, requests, time_left)
+        competing = [it for it in requests if it.message_sid is None]
+        for request in due:
+            evidence = evidence_for(
+                request, candidates, competing, is_too_old=self._is_past_search(request)
+            )
+            match evidence:
+                case CarriesRequestId(message=message):
+                    yield from self._resolve_as_sent(request, message, evidence="request_id")
+                case OnlyMatch(resource=resource):
+                    yield from self._record_message(request, resource)
+                case Ambiguous(resources=matches) if self._context.now() < self._competes_until(
+                    request
+                ):
+                    yield reports.ambiguous(request, matches)
+                case _:
+                    yield from self._presume_unsent(request)
+
+    def _candidates(
+        self, credentials: ApiCredentials, requests: Sequence[SendRequest], time_left: TimeLeft
+    ) -> Candidates:
+        """Read what Twilio's list has of these requests, which are all to the same recipient.
+
+        The sender's messages are called back with their request's id. A message that was called
+        back without one is another program's.
 
         Raises:
             TwilioError: the list could not be read.
         """
-        rivals = [request for request in requests if request.message_sid is None]
-        spoken_for = {request.message_sid for request in requests}
-        doubtful = [request for request in rivals if self._is_to_be_settled(request)]
-        if not doubtful:
-            return
-        try:
-            credentials = secret.for_account(doubtful[0].account_sid)
-        except UnknownAccount:  # nobody can be asked; there may be a new secret soon
-            for request in filter(self._is_old, doubtful):
-                yield from self._not_found(request)
-            return
-        pages = self._twilio.list_messages(credentials, to=doubtful[0].to, time_left=time_left)
-        alike = [
+        claimed_sids = {request.message_sid for request in requests}
+        pages = self._context.twilio.list_messages(
+            credentials, to=requests[0].to, time_left=time_left
+        )
+        listed = [
             resource
             for page in pages
             for resource in page
-            if resource.sid not in spoken_for
-            and any(matches(resource, request) for request in rivals)
+            if resource.sid not in claimed_sids
+            and any(is_match(resource, it) for it in requests if it.message_sid is None)
         ]
-        unclaimed, message_of = self._claims(alike)
-        for request in doubtful:
-            fitting = [resource for resource in unclaimed if matches(resource, request)]
-            contested = any(
-                matches(resource, rival)
-                for resource in fitting
-                for rival in rivals
-                if rival.request_id != request.request_id
-            )
-            if request.request_id in message_of:
-                yield from self._sent(request, message_of[request.request_id], evidence="its id")
-            elif not fitting:
-                yield from self._not_found(request)
-            elif len(fitting) > 1 or contested or self._is_old(request):
-                yield from self._ambiguous(request, fitting)
-            else:
-                yield from self._claimed(request, fitting[0])
-
-    def _claims(
-        self, resources: Iterable[MessageResource]
-    ) -> tuple[list[MessageResource], dict[str, Message]]:
-        """Those that nobody claims, and the others by the request's id that they carry.
-
-        A message of ours is called back about with its request's id. One that was called back about
-        without, another program has sent.
-        """
-        unclaimed, message_of = [], {}
-        for resource in resources:
-            message = self._store.get(resource.sid)
+        sids = [resource.sid for resource in listed]
+        known = {it.message_sid: it for it in self._context.messages.get_many(sids)}
+        unclaimed, message_by_request = [], {}
+        for resource in listed:
+            message = known.get(resource.sid)
             if message is not None and message.request_id is not None:
-                message_of[message.request_id] = message
+                message_by_request[message.request_id] = message
             elif message is None or all(
                 transition.source is not Source.CALLBACK for transition in message.transitions
             ):
                 unclaimed.append(resource)
-        return unclaimed, message_of
+        return Candidates(unclaimed=tuple(unclaimed), message_by_request=message_by_request)
 
-    def _is_to_be_settled(self, request: SendRequest) -> bool:
-        now = self._now()
+    def _is_due(self, request: SendRequest) -> bool:
+        now = self._context.now()
         in_doubt = request.state_at(now) is RequestState.IN_DOUBT
-        return in_doubt and now >= request.claimed_at + self._doubt
+        return in_doubt and now >= request.claimed_at + self._timeout
 
-    def _is_old(self, request: SendRequest) -> bool:
-        return self._now() >= request.claimed_at + self._search
+    def _is_past_search(self, request: SendRequest) -> bool:
+        return self._context.now() >= request.claimed_at + self._context.timings.unconfirmed_after
 
-    def _claimed(self, request: SendRequest, resource: MessageResource) -> Iterator[Finding]:
-        """The message becomes the request's, unless somebody else was faster."""
-        update = said(
-            resource,
-            account_sid=request.account_sid,
-            at=self._now(),
-            with_body=self._stores_body,
-        )
+    def _record_message(
+        self, request: SendRequest, resource: MessageResource
+    ) -> Iterator[ReconcileReport]:
+        """Store the message as the request's, unless another request was faster."""
         update = replace(
-            update,
+            self._context.update_from(resource, request.account_sid),
             request_id=request.request_id,
             reference=request.reference,
             context=request.context,
             send_at=request.send_at,
         )
-        recorded = self._store.record(update)
+        recorded = self._context.messages.record(update)
         if recorded.message.request_id == request.request_id:
-            yield from self._sent(
-                request, recorded.message, evidence="its looks", recorded=recorded
+            yield from self._resolve_as_sent(
+                request, recorded.message, evidence="match", recorded=recorded
             )
 
-    def _sent(
+    def _resolve_as_sent(
         self,
         request: SendRequest,
         message: Message,
         *,
         evidence: str,
         recorded: Recorded | None = None,
-    ) -> Iterator[Finding]:
+    ) -> Iterator[ReconcileReport]:
         if request.state is RequestState.PRESUMED_UNSENT:
-            self._store.record_superseded(self._never_sent(request))
-        self._complete(request, message)
-        settled = request.completed(
+            self._context.messages.record_superseded(self._unsent_update(request))
+        self._add_request_facts(request, message)
+        completed = request.completed(
             RequestState.SENT,
-            at=self._now(),
-            kept_for=self._kept_for,
+            at=self._context.now(),
+            kept_for=self._key_retention,
             message_sid=message.message_sid,
         )
-        known_before = request.state is RequestState.SENT
-        if (
-            self._requests.complete(request, settled).state is RequestState.SENT
-            and not known_before
-        ):
-            yield Finding(
-                what=What.SETTLED,
-                facts={
-                    "message_sid": message.message_sid,
-                    "request_id": request.request_id,
-                    "reference": request.reference,
-                    "evidence": evidence,
-                    "was": request.state,
-                },
-                recorded=recorded,
-            )
+        stored = self._requests.complete(request, completed)
+        was_sent = request.state is RequestState.SENT
+        if stored.state is RequestState.SENT and not was_sent:
+            yield reports.resolved(request, message, evidence=evidence, recorded=recorded)
 
-    def _complete(self, request: SendRequest, message: Message) -> None:
-        """Store what only the request knows of its message: callbacks do not tell it."""
+    def _add_request_facts(self, request: SendRequest, message: Message) -> None:
+        """Store what the request knows of its message and callbacks do not report."""
         update = StatusUpdate(
             message_sid=message.message_sid,
             status=message.transitions[0].status,
-            at=self._now(),
+            at=self._context.now(),
             source=Source.RECONCILE,
             reference=request.reference,
             context=request.context,
             send_at=request.send_at,
         )
         if message.effect_of(update) is not Effect.DUPLICATE:
-            self._store.record(update)
+            self._context.messages.record(update)
 
-    def _not_found(self, request: SendRequest) -> Iterator[Finding]:
-        """First the request, then the message: only who settles it so may tell people of it."""
-        now = self._now()
-        kept_for = max(self._kept_for, self._waits_until(request) - now)
-        settled = request.completed(RequestState.PRESUMED_UNSENT, at=now, kept_for=kept_for)
-        if self._requests.complete(request, settled).state is RequestState.PRESUMED_UNSENT:
-            yield from self._record_never_sent(request)
+    def _presume_unsent(self, request: SendRequest) -> Iterator[ReconcileReport]:
+        """Mark the request first: only the run that marked it may record the failed message."""
+        now = self._context.now()
+        kept_for = max(self._key_retention, self._expires_at(request) - now)
+        presumed = request.completed(RequestState.PRESUMED_UNSENT, at=now, kept_for=kept_for)
+        stored = self._requests.complete(request, presumed)
+        if stored.state is RequestState.PRESUMED_UNSENT:
+            yield from self._record_unsent(request)
 
-    def _record_never_sent(self, request: SendRequest) -> Iterator[Finding]:
-        """A finding only for who is the first to store it."""
-        recorded = self._store.record_unsent_request(self._never_sent(request))
+    def _record_unsent(self, request: SendRequest) -> Iterator[ReconcileReport]:
+        """Record the request as a failed message; only the first run to do so reports it."""
+        recorded = self._context.messages.record_unsent_request(self._unsent_update(request))
         if recorded.outcome_changed:
-            facts = {"request_id": request.request_id, "reference": request.reference}
-            yield Finding(what=What.NOT_FOUND, facts=facts, recorded=recorded)
+            yield reports.presumed_unsent(request, recorded)
 
-    def _ambiguous(
-        self, request: SendRequest, fitting: Sequence[MessageResource]
-    ) -> Iterator[Finding]:
-        if self._now() >= self._rivals_until(request):
-            yield from self._not_found(request)
-            return
-        yield Finding(
-            what=What.AMBIGUOUS,
-            facts={
-                "request_id": request.request_id,
-                "reference": request.reference,
-                "message_sids": [resource.sid for resource in fitting],
-            },
-        )
-
-    def _give_up_in_time(self, request: SendRequest) -> None:
-        """Take it from the list, when nothing is expected to come any more."""
-        if self._now() >= self._waits_until(request):
+    def _expire_if_overdue(self, request: SendRequest) -> None:
+        """Take the request off the worklist once no evidence is expected any more."""
+        if self._context.now() >= self._expires_at(request):
             self._requests.complete(request, request.closed())
 
-    def _rivals_until(self, request: SendRequest) -> datetime:
-        """How long another request can be settled by the looks of what may be this one's message.
+    def _competes_until(self, request: SendRequest) -> datetime:
+        """Until when a competing request may still match this request's message.
 
-        Whoever is given up before leaves that one alone with a message that may not be its own.
+        Expiring this one earlier would leave the competitor as the only candidate and could assign
+        it the wrong message.
         """
-        return request.lease_until + self._search + 2 * _CLOCKS_DIFFER
+        return request.lease_until + self._context.timings.unconfirmed_after + 2 * CLOCK_SKEW
 
-    def _waits_until(self, request: SendRequest) -> datetime:
-        """A scheduled message is first called back about when it is sent."""
+    def _expires_at(self, request: SendRequest) -> datetime:
+        # A scheduled message has its first callback when it is sent.
         sent_at = request.send_at or request.claimed_at
-        return max(self._rivals_until(request), sent_at + self._search)
+        return max(self._competes_until(request), sent_at + self._context.timings.unconfirmed_after)
 
-    def _never_sent(self, request: SendRequest) -> StatusUpdate:
+    def _unsent_update(self, request: SendRequest) -> StatusUpdate:
         return StatusUpdate(
             message_sid=request.request_id,
             request_id=request.request_id,
             status=MessageStatus.PRESUMED_UNSENT,
-            at=self._now(),
+            at=self._context.now(),
             source=Source.RECONCILE,
             account_sid=request.account_sid,
             to=request.to,
@@ -348,22 +323,3 @@ class InDoubtResolver:
             context=request.context,
             send_at=request.send_at,
         )
-
-
-def matches(resource: MessageResource, request: SendRequest) -> bool:
-    """Whether the message, one to the request's recipient, may be what the request sent."""
-    created = resource.date_created
-    body = resource.body or ""
-    return (
-        created is not None
-        and request.claimed_at - _CLOCKS_DIFFER <= created <= request.lease_until + _CLOCKS_DIFFER
-        and (resource.direction or "outbound").startswith("outbound")
-        and request.from_ in {None, resource.from_}
-        and request.messaging_service_sid in {None, resource.messaging_service_sid}
-        and request.body_digest
-        in {None, body_digest(body), body_digest(body.removeprefix(_TRIAL_PREFIX))}
-    )
-
-
-def _ids(requests: Iterable[SendRequest]) -> list[str]:
-    return [request.request_id for request in requests]

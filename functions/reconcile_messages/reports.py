@@ -1,57 +1,139 @@
-"""What a run of reconciling comes upon, for those who count; and how Twilio's word is written."""
+"""What the function logs and counts: a report for each message, request or interruption.
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from enum import StrEnum
+Pure. The fields hold ids, statuses and reasons, never a phone number or a text.
+"""
 
-from delivery.domain.messages import Source, StatusUpdate
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from delivery.domain.messages import Message
+from delivery.domain.send_requests import SendRequest
+from delivery.runtime.reports import Level, Report
 from delivery.storage.messages import Recorded
 from delivery.twilio.client import CredentialsRefused, MessageResource, TwilioError
 
 
-class What(StrEnum):
-    """The kinds of what is found."""
-
-    RECONCILED = "reconciled"
-    """Twilio knew something about a message that no callback had told."""
-    DISCOVERED = "discovered"
-    """Another program sent a message, of which nobody had told us."""
-    UNCONFIRMED = "unconfirmed"
-    """A message was waited for in vain."""
-    SETTLED = "settled"
-    """A request in doubt was sent after all."""
-    NOT_FOUND = "not_found"
-    """A request in doubt was probably not sent."""
-    AMBIGUOUS = "ambiguous"
-    """Several messages, or several requests, look alike: an operator has to look."""
-    TROUBLE = "trouble"
-    """One message or request could not be dealt with; the next run tries it again."""
-    STOPPED = "stopped"
-    """The run goes no further, or not for one account: the next one takes it up."""
-    BLOCKED = "blocked"
-    """The same, and so will the next one, until somebody puts the secret right."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One of them, with ids and reasons as facts; never a number or a text of a message."""
+class ReconcileReport(Report):
+    """A report, and the status update that was recorded, if there was one."""
 
-    what: What
-    facts: Mapping[str, object] = field(default_factory=dict)
     recorded: Recorded | None = None
-    """What was stored, where it was the status of a message."""
 
 
-def stopped_by(error: TwilioError, account_sid: str) -> Finding:
-    """That Twilio has something against going on with the account."""
-    what = What.BLOCKED if isinstance(error, CredentialsRefused) else What.STOPPED
-    return Finding(what=what, facts={"account_sid": account_sid, "reason": str(error)})
+def reconciled(recorded: Recorded) -> ReconcileReport:
+    """Twilio knew something about a stale message that no callback had reported."""
+    message, update = recorded.message, recorded.update
+    return ReconcileReport(
+        metric="MessageReconciled",
+        fields={
+            "message_sid": message.message_sid,
+            "request_id": message.request_id,
+            "status": update.status,
+            "effect": recorded.effect,
+            "outcome": message.outcome,
+            "error_code": update.error_code,
+        },
+        recorded=recorded,
+    )
 
 
-def said(
-    resource: MessageResource, *, account_sid: str, at: datetime, with_body: bool
-) -> StatusUpdate:
-    """What Twilio's API says about a message of this account, as something learned by asking."""
-    update = resource.as_update(at=at, source=Source.RECONCILE, with_body=with_body)
-    return replace(update, account_sid=update.account_sid or account_sid)
+def backfilled(request: SendRequest, resource: MessageResource) -> ReconcileReport:
+    """The message of a request that was sent is in the table now."""
+    return ReconcileReport(
+        metric="MessageReconciled",
+        fields={
+            "message_sid": resource.sid,
+            "request_id": request.request_id,
+            "status": resource.status,
+        },
+    )
+
+
+def imported(recorded: Recorded) -> ReconcileReport:
+    """A message that another program sent is in the table now."""
+    return ReconcileReport(
+        metric="MessageImported",
+        fields={
+            "message_sid": recorded.message.message_sid,
+            "status": recorded.update.status,
+        },
+        recorded=recorded,
+    )
+
+
+def unconfirmed(message: Message) -> ReconcileReport:
+    """Twilio reported no final status of the message in time."""
+    return ReconcileReport(
+        metric="MessageUnconfirmed",
+        level=Level.WARNING,
+        fields={"message_sid": message.message_sid, "status": message.status},
+    )
+
+
+def resolved(
+    request: SendRequest, message: Message, *, evidence: str, recorded: Recorded | None
+) -> ReconcileReport:
+    """Evidence showed that a request in doubt, or presumed unsent, was sent."""
+    return ReconcileReport(
+        metric="InDoubtResolved",
+        fields={
+            "message_sid": message.message_sid,
+            "request_id": request.request_id,
+            "reference": request.reference,
+            "evidence": evidence,
+            "was": request.state,
+        },
+        recorded=recorded,
+    )
+
+
+def presumed_unsent(request: SendRequest, recorded: Recorded) -> ReconcileReport:
+    """No evidence of the request was found in time."""
+    return ReconcileReport(
+        metric="InDoubtPresumedUnsent",
+        level=Level.WARNING,
+        fields=_request_fields(request),
+        recorded=recorded,
+    )
+
+
+def ambiguous(request: SendRequest, matches: Iterable[MessageResource]) -> ReconcileReport:
+    """Several messages match a request, or several requests a message: an operator has to look."""
+    sids = [resource.sid for resource in matches]
+    return ReconcileReport(
+        metric="InDoubtAmbiguous",
+        level=Level.ERROR,
+        fields={**_request_fields(request), "message_sids": sids},
+    )
+
+
+def failed(error: Exception, **fields: object) -> ReconcileReport:
+    """One message or request could not be handled; the next run tries it again."""
+    return ReconcileReport(
+        metric="ReconcileError", level=Level.WARNING, fields={**fields, "reason": str(error)}
+    )
+
+
+def interrupted(reason: str, **fields: object) -> ReconcileReport:
+    """The run left work to the next one."""
+    return ReconcileReport(
+        metric="ReconcileInterrupted", level=Level.WARNING, fields={**fields, "reason": reason}
+    )
+
+
+def credentials_refused(error: Exception, **fields: object) -> ReconcileReport:
+    """Nothing goes on, for one account or at all, until an operator corrects the secret."""
+    return ReconcileReport(
+        metric="CredentialsRefused", level=Level.ERROR, fields={**fields, "reason": str(error)}
+    )
+
+
+def account_stopped(error: TwilioError, account_sid: str) -> ReconcileReport:
+    """Twilio does not answer, or not for this account."""
+    if isinstance(error, CredentialsRefused):
+        return credentials_refused(error, account_sid=account_sid)
+    return interrupted(str(error), account_sid=account_sid)
+
+
+def _request_fields(request: SendRequest) -> dict[str, object]:
+    return {"request_id": request.request_id, "reference": request.reference}

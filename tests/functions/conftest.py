@@ -4,7 +4,6 @@ import io
 import json
 import logging
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from datetime import timedelta
@@ -22,7 +21,6 @@ from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_secretsmanager import SecretsManagerClient
 
 from delivery.domain.messages import Timings
-from delivery.metrics import COUNTED_BY
 from delivery.storage.callback_queue import CallbackQueue
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
@@ -31,13 +29,11 @@ from delivery.twilio.credentials import TwilioSecrets
 from functions.send_message.batch import RequestQueuer
 from functions.send_message.send_queue import SendQueue
 from tests.cloudformation import create_table
-from tests.embedded_metrics import data_points
-from tests.functions import reconciler
 from tests.functions.notifier import NotifierRig
+from tests.functions.reconciler import ReconcilerRig
 from tests.functions.sender import UNHEARD_OF, Clock, Function, Line
 from tests.made_once import shared_client
 from tests.moto_memory import remember
-from tests.support import virtual_twilio
 from tests.support.scripted_twilio import ScriptedTwilio
 
 if TYPE_CHECKING:
@@ -311,51 +307,24 @@ def reconcile_messages(aws: None) -> ModuleType:  # noqa: ARG001 -- the same
 
 
 @pytest.fixture
-def world(
+def reconciler(
     reconcile_messages: ModuleType,  # before capsys: its logger keeps the stream that it finds
-    messages_table: str,
-    requests_table: str,
-    control_table: str,
+    messages_table: str,  # noqa: ARG001 -- the function uses it
+    requests_table: str,  # noqa: ARG001 -- the same
+    control_table: str,  # noqa: ARG001 -- the same
     dynamodb: DynamoDBClient,
     secrets_manager: SecretsManagerClient,
-    monkeypatch: pytest.MonkeyPatch,
     log_output: io.StringIO,
     capsys: pytest.CaptureFixture[str],
-) -> Iterator[reconciler.World]:
-    """ReconcileMessagesFunction; nothing that it wrote may hold what nobody may read."""
-    app = reconcile_messages
-    assert messages_table
-    assert requests_table
-    assert control_table
-    secret = {
-        "account_sid": virtual_twilio.ACCOUNT_SID,
-        "auth_token": virtual_twilio.AUTH_TOKEN,
-        "subaccounts": {virtual_twilio.SUBACCOUNT_SID: {"auth_token": "the-subaccount-token"}},
-    }
-    secrets_manager.create_secret(Name="delivery/twilio", SecretString=json.dumps(secret))
-    virtual = virtual_twilio.VirtualTwilio()
-    wire = virtual_twilio.Wire(virtual)
-    with requests.Session() as session:
-        client = TwilioClient(session, reconciler.TWILIO)
-        session.mount(f"{reconciler.TWILIO}/", wire)
-        monkeypatch.setattr(app, "twilio", client)
-        monkeypatch.setattr(app, "secrets", TwilioSecrets(secrets_manager, "delivery/twilio"))
-        monkeypatch.setattr(app, "now", lambda: virtual.now)
-        yield reconciler.World(app, virtual, wire, dynamodb)
-    written = log_output.getvalue() + capsys.readouterr().out
-    assert [word for word in reconciler.UNHEARD_OF if word in written] == []
-
-
-@pytest.fixture
-def counted(capsys: pytest.CaptureFixture[str]) -> reconciler.Counted:
-    def metrics() -> dict[str, int]:
-        counts = Counter[str]()
-        for point in data_points(capsys.readouterr().out):
-            counts[point.name] += int(sum(point.values))
-        return {
-            name: number
-            for name, number in counts.items()
-            if name != "ReconcileRun" and name not in COUNTED_BY
-        }
-
-    return metrics
+) -> Iterator[ReconcilerRig]:
+    """ReconcileMessagesFunction; at the end it must have written nothing confidential."""
+    rig = ReconcilerRig(
+        reconcile_messages,
+        dynamodb,
+        secrets_manager,
+        ENVIRONMENT,
+        log_output=log_output,
+        capsys=capsys,
+    )
+    yield rig
+    rig.close()

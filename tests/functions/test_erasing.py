@@ -12,6 +12,7 @@ import pytest
 import requests
 from botocore.exceptions import ConnectTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
+from mypy_boto3_secretsmanager import SecretsManagerClient
 
 from delivery.domain.messages import Effect, Source, StatusUpdate, Timings
 from delivery.domain.notices import NoticeState
@@ -25,6 +26,7 @@ from delivery.twilio.client import TwilioClient
 from delivery.twilio.credentials import Account, TwilioSecret
 from delivery_cli.commands.erase.eraser import Eraser, TwilioAccounts, addresses_of
 from tests.builders import MESSAGE_SID, NOON, an_update
+from tests.functions.conftest import ENVIRONMENT
 from tests.functions.interleaving import Writer, every_interleaving
 from tests.functions.sender import FROM, TO, Function, a_document
 from tests.support.virtual_twilio import (
@@ -38,7 +40,6 @@ from tests.support.virtual_twilio import (
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 TWILIO = "https://twilio.example"
 OTHER = "+15558675311"
@@ -667,36 +668,28 @@ def test_an_erased_unsent_request_s_key_stays_used(function: Function) -> None:
 # --- reconciling ---------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def reconcile(
-    world: World, twilio_secret: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> Callable[[], None]:
-    """Run ReconcileMessagesFunction, which also records what it finds in Twilio's list."""
+@pytest.mark.usefixtures("twilio_secret")
+def test_reconciling_restores_nothing_that_twilio_still_has(
+    world: World, secrets_manager: SecretsManagerClient
+) -> None:
     from functions.reconcile_messages import app  # noqa: PLC0415 -- its clients need moto first
 
-    assert twilio_secret
-    secret = TwilioSecret(main=Account(account_sid=ACCOUNT_SID, auth_token=AUTH_TOKEN))
-    client = TwilioClient(session := requests.Session(), TWILIO)
-    session.mount(f"{TWILIO}/", world.wire)
-    monkeypatch.setattr(app, "twilio", client)
-    monkeypatch.setattr(app, "secrets", SimpleNamespace(read_again=lambda: secret))
-    monkeypatch.setattr(app, "now", lambda: world.virtual.now)
-    monkeypatch.setattr(app, "RECONCILE_UNKNOWN_MESSAGES", True)
-    context = SimpleNamespace(
-        function_name="Reconcile", get_remaining_time_in_millis=lambda: 240_000
-    )
-    return lambda: app.lambda_handler({}, cast("LambdaContext", context))
-
-
-def test_reconciling_restores_nothing_that_twilio_still_has(
-    world: World, reconcile: Callable[[], None]
-) -> None:
     sid = world.send(ended=False)
     world.claim(RequestState.PRESUMED_UNSENT)
     world.erase(twilio=False)
     world.virtual.run(seconds=2 * 86_400)
+    secret = json.dumps({"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN})
+    secrets_manager.put_secret_value(SecretId="delivery/twilio", SecretString=secret)
+    environ = {"TWILIO_API_BASE_URL": TWILIO, "RECONCILE_UNKNOWN_MESSAGES": "true"}
+    with requests.Session() as session:
+        function = app.build(
+            ENVIRONMENT | environ,
+            app.Clients(dynamodb=world.dynamodb, secrets_manager=secrets_manager, http=session),
+            now=lambda: world.virtual.now,
+        )
+        session.mount(f"{TWILIO}/", world.wire)
 
-    reconcile()
+        function.reconcile(lambda: 240)
 
     assert world.is_at_twilio(sid)
     assert any(it.startswith("GET Messages.json") for it in world.wire.asked)

@@ -1,7 +1,5 @@
-"""ReconcileMessagesFunction finds out what became of requests in doubt: the promise I6."""
+"""ReconcileMessagesFunction resolves requests in doubt by evidence: the promise I6."""
 
-import io
-import json
 from datetime import timedelta
 from typing import Any
 
@@ -13,166 +11,174 @@ from delivery.domain.send_requests import RequestState
 from delivery.domain.statuses import Outcome
 from delivery.storage.index_keys import list_key_of
 from delivery.twilio import client as delivery_twilio
-from tests.embedded_metrics import data_points, total
+from tests.embedded_metrics import total
 from tests.functions.reconciler import (
     LAGGING_LIST,
+    OTHER_ACCOUNT_SID,
     OTHER_REQUEST_ID,
     REQUEST_ID,
-    Counted,
-    World,
-    a_lost_answer,
+    ReconcilerRig,
     always,
 )
 from tests.support.virtual_twilio import RECIPIENT, SERVICE_SID, a_response
 
-# --- requests in doubt ---------------------------------------------------------------------------
+# --- evidence ------------------------------------------------------------------------------------
 
 
-def evidence_of(log_output: io.StringIO) -> list[str]:
-    lines = [json.loads(line) for line in log_output.getvalue().splitlines()]
-    return [line["evidence"] for line in lines if line["message"] == "InDoubtResolved"]
+def evidence_in(reconciler: ReconcilerRig) -> list[str]:
+    return [line["evidence"] for line in reconciler.lines("InDoubtResolved")]
 
 
-def test_a_callback_that_carries_the_requests_id_settles_it_as_sent(
-    world: World, counted: Counted
+def test_a_callback_with_the_request_id_resolves_the_request_as_sent(
+    reconciler: ReconcilerRig,
 ) -> None:
-    sid = a_lost_answer(world)
-    world.apply(sid, "sent", request_id=REQUEST_ID)
-    world.pass_by(minutes=1)
+    sid = reconciler.send_and_die()
+    reconciler.apply(sid, "sent", request_id=REQUEST_ID)
+    reconciler.pass_by(minutes=1)
 
-    world.run()
+    reconciler.run()
 
-    request = world.request()
+    request = reconciler.request()
     assert (request.state, request.message_sid) == (RequestState.SENT, sid)
     assert not request.is_unresolved
-    assert request.expires_at == int((world.twilio.now + timedelta(days=30)).timestamp())
-    assert world.asked == []
-    assert counted() == {"InDoubtResolved": 1}
+    assert request.expires_at == int((reconciler.twilio.now + timedelta(days=30)).timestamp())
+    assert reconciler.asked() == []
+    assert reconciler.counted() == {"InDoubtResolved": 1}
 
 
-def test_what_only_the_request_knows_is_added_to_a_message_that_callbacks_told_of(
-    world: World,
+def test_a_message_gets_the_facts_that_only_its_request_knows(
+    reconciler: ReconcilerRig,
 ) -> None:
-    send_at = world.twilio.now + timedelta(days=2)
-    request = world.claim(send_at=send_at)
-    sid = world.send(known=False)
-    world.apply(sid, "from_the_future", request_id=REQUEST_ID, context={"lane": "3"})
-    world.pass_by(minutes=1)
+    send_at = reconciler.twilio.now + timedelta(days=2)
+    request = reconciler.claim(send_at=send_at)
+    sid = reconciler.send(known=False)
+    reconciler.apply(sid, "from_the_future", request_id=REQUEST_ID, context={"lane": "3"})
+    reconciler.pass_by(minutes=1)
 
-    world.run()
+    reconciler.run()
 
-    message = world.message(sid)
+    message = reconciler.message(sid)
     assert (message.reference, message.send_at) == (request.reference, send_at)
     assert message.context == {"lane": "3", **request.context}
     assert [entry.status for entry in message.transitions] == ["from_the_future"]
 
 
-def a_message_that_nobody_took(world: World, request_id: str = REQUEST_ID, **form: Any) -> str:
-    """A request that was sent while table and queue took nothing: it alone knows its message."""
-    claimed = world.claim(request_id)
-    world.pass_by(seconds=1)
-    sid = world.send(known=False, **form)
+def a_message_that_only_its_request_knows(reconciler: ReconcilerRig) -> str:
+    """Send a request while neither the table nor the queue accepts its message."""
+    claimed = reconciler.claim()
+    reconciler.pass_by(seconds=1)
+    sid = reconciler.send(known=False)
     sent = claimed.completed(
-        RequestState.SENT, at=world.twilio.now, kept_for=timedelta(days=30), message_sid=sid
+        RequestState.SENT, at=reconciler.twilio.now, kept_for=timedelta(days=30), message_sid=sid
     )
-    world.requests.complete(claimed, sent.awaiting_message())
+    reconciler.requests.complete(claimed, sent.awaiting_message())
     return sid
 
 
-def test_a_message_of_which_only_its_request_knows_is_brought_in(
-    world: World, counted: Counted
+def test_a_message_that_only_its_request_knows_is_fetched_and_stored(
+    reconciler: ReconcilerRig,
 ) -> None:
-    sid = a_message_that_nobody_took(world)
-    world.pass_by(minutes=1)
+    sid = a_message_that_only_its_request_knows(reconciler)
+    reconciler.pass_by(minutes=1)
 
-    world.run()
+    reconciler.run()
 
-    message = world.message(sid)
+    message = reconciler.message(sid)
     assert (message.status, message.request_id) == ("delivered", REQUEST_ID)
     assert (message.reference, message.context) == ("order-1", {"shop": "7"})
-    assert world.asked == [f"{sid}.json"]
-    assert (world.request().state, world.request().is_unresolved) == (RequestState.SENT, False)
-    assert counted() == {"MessageReconciled": 1}
+    assert reconciler.asked() == [f"{sid}.json"]
+    assert (reconciler.request().state, reconciler.request().is_unresolved) == (
+        RequestState.SENT,
+        False,
+    )
+    assert reconciler.counted() == {"MessageReconciled": 1}
 
 
-def test_a_message_that_was_taken_in_meanwhile_needs_no_question(
-    world: World, counted: Counted
-) -> None:
-    sid = a_message_that_nobody_took(world)
-    world.apply(sid, "sent", request_id=REQUEST_ID)
-    world.pass_by(minutes=1)
+def test_a_message_that_was_stored_meanwhile_is_not_fetched(reconciler: ReconcilerRig) -> None:
+    sid = a_message_that_only_its_request_knows(reconciler)
+    reconciler.apply(sid, "sent", request_id=REQUEST_ID)
+    reconciler.pass_by(minutes=1)
 
-    world.run()
+    reconciler.run()
 
-    assert world.message(sid).reference == "order-1"
-    assert (world.request().state, world.request().is_unresolved) == (RequestState.SENT, False)
-    assert world.asked == []
-    assert counted() == {}
+    assert reconciler.message(sid).reference == "order-1"
+    assert (reconciler.request().state, reconciler.request().is_unresolved) == (
+        RequestState.SENT,
+        False,
+    )
+    assert reconciler.asked() == []
+    assert reconciler.counted() == {}
 
 
 @pytest.mark.parametrize("status", [404, 500])
 def test_a_message_that_cannot_be_brought_in_yet_is_still_nobody_elses(
-    world: World, counted: Counted, status: int
+    reconciler: ReconcilerRig, status: int
 ) -> None:
-    sid = a_message_that_nobody_took(world)
-    world.claim(OTHER_REQUEST_ID)
-    world.wire.fault = lambda it: a_response(status) if sid in str(it.url) else None
-    world.pass_by(minutes=15)
+    sid = a_message_that_only_its_request_knows(reconciler)
+    reconciler.claim(OTHER_REQUEST_ID)
+    reconciler.wire.fault = lambda it: a_response(status) if sid in str(it.url) else None
+    reconciler.pass_by(minutes=15)
 
-    world.run()
+    reconciler.run()
 
-    assert world.request(OTHER_REQUEST_ID).state is RequestState.PRESUMED_UNSENT
-    assert world.store.get(sid) is None
-    assert world.request().is_unresolved
-    assert counted() == {"ReconcileError": 1, "InDoubtPresumedUnsent": 1}
-
-
-def test_a_message_that_twilio_does_not_have_is_not_asked_for_for_ever(world: World) -> None:
-    sid = a_message_that_nobody_took(world)
-    world.wire.fault = lambda it: a_response(404) if sid in str(it.url) else None
-    world.pass_by(hours=73)
-
-    world.run()
-
-    assert (world.request().state, world.request().is_unresolved) == (RequestState.SENT, False)
+    assert reconciler.request(OTHER_REQUEST_ID).state is RequestState.PRESUMED_UNSENT
+    assert reconciler.messages.get(sid) is None
+    assert reconciler.request().is_unresolved
+    assert reconciler.counted() == {"ReconcileError": 1, "InDoubtPresumedUnsent": 1}
 
 
-def test_a_request_whose_function_may_still_be_at_work_is_left_alone(world: World) -> None:
-    sid = a_lost_answer(world)
-    world.apply(sid, "sent", request_id=REQUEST_ID)
-    world.pass_by(seconds=20)
+def test_a_message_that_twilio_does_not_have_is_not_asked_for_for_ever(
+    reconciler: ReconcilerRig,
+) -> None:
+    sid = a_message_that_only_its_request_knows(reconciler)
+    reconciler.wire.fault = lambda it: a_response(404) if sid in str(it.url) else None
+    reconciler.pass_by(hours=73)
 
-    world.run()
+    reconciler.run()
 
-    assert world.request().state is RequestState.IN_PROGRESS
+    assert (reconciler.request().state, reconciler.request().is_unresolved) == (
+        RequestState.SENT,
+        False,
+    )
 
 
-def test_twilios_list_which_lags_is_asked_when_the_doubt_is_old_enough(world: World) -> None:
-    sid = a_lost_answer(world)
+def test_a_request_in_progress_is_left_alone(reconciler: ReconcilerRig) -> None:
+    sid = reconciler.send_and_die()
+    reconciler.apply(sid, "sent", request_id=REQUEST_ID)
+    reconciler.pass_by(seconds=20)
 
-    world.pass_by(minutes=14)
-    world.run()
-    asked_early, state_early = world.asked, world.request().state_at(world.twilio.now)
-    world.pass_by(minutes=1)
-    world.run()
+    reconciler.run()
+
+    assert reconciler.request().state is RequestState.IN_PROGRESS
+
+
+def test_the_list_is_read_once_the_timeout_is_over(reconciler: ReconcilerRig) -> None:
+    sid = reconciler.send_and_die()
+
+    reconciler.pass_by(minutes=14)
+    reconciler.run()
+    asked_early, state_early = reconciler.asked(), reconciler.state()
+    reconciler.pass_by(minutes=1)
+    reconciler.run()
 
     assert (asked_early, state_early) == ([], RequestState.IN_DOUBT)
-    assert world.asked == [f"Messages.json?To={RECIPIENT}&PageSize=1000"]
-    assert world.request().message_sid == sid
+    assert reconciler.asked() == [f"Messages.json?To={RECIPIENT}&PageSize=1000"]
+    assert reconciler.request().message_sid == sid
 
 
-def test_the_only_message_that_looks_like_the_request_is_its(
-    world: World, counted: Counted, log_output: io.StringIO
-) -> None:
-    send_at = world.twilio.now + timedelta(days=2)
-    world.claim(send_at=send_at)
-    sid = world.send(known=False)
-    world.pass_by(minutes=15)
+def test_the_only_match_in_the_list_is_the_requests_message(reconciler: ReconcilerRig) -> None:
+    send_at = reconciler.twilio.now + timedelta(days=2)
+    reconciler.claim(send_at=send_at)
+    sid = reconciler.send(known=False)
+    reconciler.pass_by(minutes=15)
 
-    world.run()
+    reconciler.run()
 
-    message = world.message(sid)
-    assert (world.request().state, world.request().message_sid) == (RequestState.SENT, sid)
+    message = reconciler.message(sid)
+    assert (reconciler.request().state, reconciler.request().message_sid) == (
+        RequestState.SENT,
+        sid,
+    )
     assert message.request_id == REQUEST_ID
     assert (message.reference, message.context, message.send_at) == (
         "order-1",
@@ -180,9 +186,9 @@ def test_the_only_message_that_looks_like_the_request_is_its(
         send_at,
     )
     assert (message.status, message.transitions[0].source) == ("delivered", Source.RECONCILE)
-    assert world.store.get(REQUEST_ID) is None
-    assert counted() == {"InDoubtResolved": 1}
-    assert evidence_of(log_output) == ["its looks"]
+    assert reconciler.messages.get(REQUEST_ID) is None
+    assert reconciler.counted() == {"InDoubtResolved": 1}
+    assert evidence_in(reconciler) == ["match"]
 
 
 @pytest.mark.parametrize(
@@ -194,28 +200,30 @@ def test_the_only_message_that_looks_like_the_request_is_its(
     ],
     ids=["content template", "sender from a service", "both"],
 )
-def test_a_look_alike_needs_only_what_the_request_said(
-    world: World, claim: dict[str, Any], form: dict[str, Any]
+def test_a_match_ignores_what_the_request_did_not_name(
+    reconciler: ReconcilerRig, claim: dict[str, Any], form: dict[str, Any]
 ) -> None:
-    world.claim(**claim)
+    reconciler.claim(**claim)
     if "messaging_service_sid" in claim:
         form = form | {"MessagingServiceSid": SERVICE_SID}
-    sid = world.send(known=False, **form)
-    world.pass_by(minutes=15)
+    sid = reconciler.send(known=False, **form)
+    reconciler.pass_by(minutes=15)
 
-    world.run()
+    reconciler.run()
 
-    assert world.request().message_sid == sid
+    assert reconciler.request().message_sid == sid
 
 
-def test_a_trial_accounts_prefix_does_not_hide_a_message(world: World) -> None:
-    world.twilio.simulator.settings = world.twilio.simulator.settings.changed({"trial": True})
-    sid = a_lost_answer(world)
-    world.pass_by(minutes=15)
+def test_the_prefix_of_a_trial_account_is_ignored_by_the_match(reconciler: ReconcilerRig) -> None:
+    reconciler.twilio.simulator.settings = reconciler.twilio.simulator.settings.changed(
+        {"trial": True}
+    )
+    sid = reconciler.send_and_die()
+    reconciler.pass_by(minutes=15)
 
-    world.run()
+    reconciler.run()
 
-    assert world.request().message_sid == sid
+    assert reconciler.request().message_sid == sid
 
 
 @pytest.mark.parametrize(
@@ -229,204 +237,202 @@ def test_a_trial_accounts_prefix_does_not_hide_a_message(world: World) -> None:
     ],
     ids=["other text", "other sender", "other recipient", "other service", "too late"],
 )
-def test_a_message_that_differs_is_not_the_requests(
-    world: World, form: dict[str, Any], later: float
+def test_a_message_that_differs_is_no_match(
+    reconciler: ReconcilerRig, form: dict[str, Any], later: float
 ) -> None:
-    world.claim()
-    world.pass_by(seconds=later)
-    sid = world.send(known=False, **form)
-    world.pass_by(minutes=15)
+    reconciler.claim()
+    reconciler.pass_by(seconds=later)
+    sid = reconciler.send(known=False, **form)
+    reconciler.pass_by(minutes=15)
 
-    world.run()
+    reconciler.run()
 
-    assert world.request().state is RequestState.PRESUMED_UNSENT
-    assert world.store.get(sid) is None
-
-
-def test_a_message_from_before_the_request_is_not_its(world: World) -> None:
-    world.send(known=False)
-    world.pass_by(minutes=1)
-    world.claim()
-    world.pass_by(minutes=15)
-
-    world.run()
-
-    assert world.request().state is RequestState.PRESUMED_UNSENT
+    assert reconciler.request().state is RequestState.PRESUMED_UNSENT
+    assert reconciler.messages.get(sid) is None
 
 
-def test_two_messages_that_look_alike_are_never_guessed_between(
-    world: World, counted: Counted, log_output: io.StringIO
-) -> None:
-    world.claim()
-    sids = [world.send(known=False) for _ in range(2)]
-    world.pass_by(minutes=15)
+def test_a_message_from_before_the_request_is_no_match(reconciler: ReconcilerRig) -> None:
+    reconciler.send(known=False)
+    reconciler.pass_by(minutes=1)
+    reconciler.claim()
+    reconciler.pass_by(minutes=15)
 
-    world.run()
+    reconciler.run()
 
-    assert world.request().state_at(world.twilio.now) is RequestState.IN_DOUBT
-    assert world.request().is_unresolved
-    assert [world.store.get(sid) for sid in (*sids, REQUEST_ID)] == [None] * 3
-    assert counted() == {"InDoubtAmbiguous": 1}
-    (line,) = (json.loads(it) for it in log_output.getvalue().splitlines())
+    assert reconciler.request().state is RequestState.PRESUMED_UNSENT
+
+
+def test_two_matches_leave_the_request_in_doubt(reconciler: ReconcilerRig) -> None:
+    reconciler.claim()
+    sids = [reconciler.send(known=False) for _ in range(2)]
+    reconciler.pass_by(minutes=15)
+
+    reconciler.run()
+
+    assert reconciler.state() is RequestState.IN_DOUBT
+    assert reconciler.request().is_unresolved
+    assert [reconciler.messages.get(sid) for sid in (*sids, REQUEST_ID)] == [None] * 3
+    assert reconciler.counted() == {"InDoubtAmbiguous": 1}
+    (line,) = reconciler.lines()
     assert line["level"] == "ERROR"
     assert (line["request_id"], set(line["message_sids"])) == (REQUEST_ID, set(sids))
 
 
-def test_one_message_is_never_given_to_one_of_two_requests(world: World, counted: Counted) -> None:
-    world.claim()
-    world.claim(OTHER_REQUEST_ID)
-    sid = world.send(known=False)
-    world.pass_by(minutes=15)
+def test_a_match_of_two_requests_leaves_both_in_doubt(reconciler: ReconcilerRig) -> None:
+    reconciler.claim()
+    reconciler.claim(OTHER_REQUEST_ID)
+    sid = reconciler.send(known=False)
+    reconciler.pass_by(minutes=15)
 
-    world.run()
-
-    for request_id in (REQUEST_ID, OTHER_REQUEST_ID):
-        assert world.request(request_id).state_at(world.twilio.now) is RequestState.IN_DOUBT
-    assert world.store.get(sid) is None
-    assert counted() == {"InDoubtAmbiguous": 2}
-
-
-def test_what_stays_ambiguous_is_told_as_not_found_in_the_end(
-    world: World, counted: Counted
-) -> None:
-    world.claim()
-    world.claim(OTHER_REQUEST_ID)
-    world.send(known=False)
-    world.pass_by(hours=72)
-    world.run()
-    counted()
-
-    world.pass_by(minutes=2)
-    world.run()
+    reconciler.run()
 
     for request_id in (REQUEST_ID, OTHER_REQUEST_ID):
-        request = world.request(request_id)
+        assert reconciler.state(request_id) is RequestState.IN_DOUBT
+    assert reconciler.messages.get(sid) is None
+    assert reconciler.counted() == {"InDoubtAmbiguous": 2}
+
+
+def test_an_ambiguous_request_is_presumed_unsent_in_the_end(reconciler: ReconcilerRig) -> None:
+    reconciler.claim()
+    reconciler.claim(OTHER_REQUEST_ID)
+    reconciler.send(known=False)
+    reconciler.pass_by(hours=72)
+    reconciler.run()
+    reconciler.counted()
+
+    reconciler.pass_by(minutes=2)
+    reconciler.run()
+
+    for request_id in (REQUEST_ID, OTHER_REQUEST_ID):
+        request = reconciler.request(request_id)
         assert (request.state, request.expires_at is None) == (RequestState.PRESUMED_UNSENT, False)
-        assert world.message(request_id).notice is NoticeState.DUE
-    assert counted()["InDoubtPresumedUnsent"] == 2
+        assert reconciler.message(request_id).notice is NoticeState.DUE
+    assert reconciler.counted()["InDoubtPresumedUnsent"] == 2
 
 
-def test_a_callback_ends_the_ambiguity_of_the_other_request(world: World) -> None:
-    world.claim()
-    world.claim(OTHER_REQUEST_ID)
-    sids = [world.send(known=False) for _ in range(2)]
-    world.pass_by(minutes=15)
-    world.run()
-    world.apply(sids[1], "delivered", request_id=OTHER_REQUEST_ID)
+def test_a_callback_ends_the_ambiguity_of_the_other_request(reconciler: ReconcilerRig) -> None:
+    reconciler.claim()
+    reconciler.claim(OTHER_REQUEST_ID)
+    sids = [reconciler.send(known=False) for _ in range(2)]
+    reconciler.pass_by(minutes=15)
+    reconciler.run()
+    reconciler.apply(sids[1], "delivered", request_id=OTHER_REQUEST_ID)
 
-    world.run()
+    reconciler.run()
 
-    assert world.request(OTHER_REQUEST_ID).message_sid == sids[1]
-    assert world.request().message_sid == sids[0]
+    assert reconciler.request(OTHER_REQUEST_ID).message_sid == sids[1]
+    assert reconciler.request().message_sid == sids[0]
 
 
-@pytest.mark.parametrize("state", ["not found", "at work"])
-def test_a_request_that_may_have_sent_the_message_too_makes_it_ambiguous(
-    world: World, counted: Counted, state: str
+@pytest.mark.parametrize("state", ["presumed unsent", "in progress"])
+def test_a_competing_request_in_any_state_makes_a_match_ambiguous(
+    reconciler: ReconcilerRig, state: str
 ) -> None:
-    lease = timedelta(days=1 if state == "at work" else 0, seconds=29)
-    other = world.claim(OTHER_REQUEST_ID, lease_until=world.twilio.now + lease)
-    if state == "not found":
-        world.give_up(other)
-    a_lost_answer(world)
-    world.pass_by(minutes=15)
+    lease = timedelta(days=1 if state == "in progress" else 0, seconds=29)
+    other = reconciler.claim(OTHER_REQUEST_ID, lease_until=reconciler.twilio.now + lease)
+    if state == "presumed unsent":
+        reconciler.presume_unsent(other)
+    reconciler.send_and_die()
+    reconciler.pass_by(minutes=15)
 
-    world.run()
+    reconciler.run()
 
-    assert world.request().state_at(world.twilio.now) is RequestState.IN_DOUBT
-    assert counted()["InDoubtAmbiguous"] == 1
-
-
-def test_a_message_of_another_request_is_no_candidate(world: World) -> None:
-    world.claim()
-    sid = world.send(known=False)
-    world.apply(sid, "queued", source=Source.SEND, request_id=OTHER_REQUEST_ID)
-    world.pass_by(minutes=15)
-
-    world.run()
-
-    assert world.request().state is RequestState.PRESUMED_UNSENT
-    assert world.message(sid).request_id == OTHER_REQUEST_ID
+    assert reconciler.state() is RequestState.IN_DOUBT
+    assert reconciler.counted()["InDoubtAmbiguous"] == 1
 
 
-def test_a_message_that_was_called_back_about_without_our_id_is_another_programs(
-    world: World,
+def test_the_message_of_another_request_is_no_candidate(reconciler: ReconcilerRig) -> None:
+    reconciler.claim()
+    sid = reconciler.send(known=False)
+    reconciler.apply(sid, "queued", source=Source.SEND, request_id=OTHER_REQUEST_ID)
+    reconciler.pass_by(minutes=15)
+
+    reconciler.run()
+
+    assert reconciler.request().state is RequestState.PRESUMED_UNSENT
+    assert reconciler.message(sid).request_id == OTHER_REQUEST_ID
+
+
+def test_a_message_with_a_callback_without_request_id_is_no_candidate(
+    reconciler: ReconcilerRig,
 ) -> None:
-    world.claim()
-    sid = world.send(known=False)
-    world.apply(sid, "sent")
-    world.pass_by(minutes=15)
+    reconciler.claim()
+    sid = reconciler.send(known=False)
+    reconciler.apply(sid, "sent")
+    reconciler.pass_by(minutes=15)
 
-    world.run()
+    reconciler.run()
 
-    assert world.request().state is RequestState.PRESUMED_UNSENT
-    assert world.message(sid).request_id is None
-
-
-def test_a_message_that_is_known_from_twilios_list_only_may_be_the_requests(world: World) -> None:
-    sid = a_lost_answer(world)
-    world.apply(sid, "sent", source=Source.RECONCILE)
-    world.pass_by(minutes=15)
-
-    world.run()
-
-    assert world.request().message_sid == sid
-    assert world.message(sid).request_id == REQUEST_ID
+    assert reconciler.request().state is RequestState.PRESUMED_UNSENT
+    assert reconciler.message(sid).request_id is None
 
 
-def test_a_message_that_carries_the_id_counts_even_if_the_index_lags(
-    world: World, log_output: io.StringIO
+def test_an_imported_message_is_a_candidate(reconciler: ReconcilerRig) -> None:
+    sid = reconciler.send_and_die()
+    reconciler.apply(sid, "sent", source=Source.RECONCILE)
+    reconciler.pass_by(minutes=15)
+
+    reconciler.run()
+
+    assert reconciler.request().message_sid == sid
+    assert reconciler.message(sid).request_id == REQUEST_ID
+
+
+def test_a_message_with_the_request_id_is_found_through_the_list_if_the_index_lacks_it(
+    reconciler: ReconcilerRig,
 ) -> None:
-    sid = a_lost_answer(world)
+    sid = reconciler.send_and_die()
     # Under another number the index does not show it: as good as one that lags.
-    world.apply(sid, "sent", request_id=REQUEST_ID, to="+15550000000")
-    world.pass_by(minutes=15)
+    reconciler.apply(sid, "sent", request_id=REQUEST_ID, to="+15550000000")
+    reconciler.pass_by(minutes=15)
 
-    world.run()
+    reconciler.run()
 
-    assert world.request().message_sid == sid
-    assert evidence_of(log_output) == ["its id"]
+    assert reconciler.request().message_sid == sid
+    assert evidence_in(reconciler) == ["request_id"]
 
 
 @pytest.mark.parametrize("status", [429, 401, 500])
-def test_a_doubt_stays_a_doubt_while_twilio_does_not_say(world: World, status: int) -> None:
-    world.claim()
-    world.claim(OTHER_REQUEST_ID, to="+15558675311")
-    world.pass_by(minutes=15)
-    world.wire.fault = always(status)
-
-    world.run()
-
-    assert world.request().state_at(world.twilio.now) is RequestState.IN_DOUBT
-    assert world.store.get(REQUEST_ID) is None
-    assert len(world.asked) == (2 if status == 500 else 1)  # and not for the other recipient
-
-
-def test_every_page_of_the_list_is_looked_at(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery_twilio, "PAGE_SIZE", 3)
-    sid = a_lost_answer(world)
-    for _ in range(10):
-        world.send(known=False, Body="Something else")
-    world.pass_by(minutes=15)
-
-    world.run()
-
-    assert len(world.asked) == 4
-    assert world.request().message_sid == sid
-
-
-# --- not found -----------------------------------------------------------------------------------
-
-
-def test_without_evidence_a_request_is_told_as_probably_not_sent(
-    world: World, counted: Counted
+def test_a_request_stays_in_doubt_while_the_list_cannot_be_read(
+    reconciler: ReconcilerRig, status: int
 ) -> None:
-    world.claim()
-    world.pass_by(minutes=15)
+    reconciler.claim()
+    reconciler.claim(OTHER_REQUEST_ID, to="+15558675311")
+    reconciler.pass_by(minutes=15)
+    reconciler.wire.fault = always(status)
 
-    world.run()
+    reconciler.run()
 
-    request, message = world.request(), world.message(REQUEST_ID)
+    assert reconciler.state() is RequestState.IN_DOUBT
+    assert reconciler.messages.get(REQUEST_ID) is None
+    assert len(reconciler.asked()) == (2 if status == 500 else 1)  # and not for the other recipient
+
+
+def test_every_page_of_the_list_is_read(
+    reconciler: ReconcilerRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_twilio, "PAGE_SIZE", 3)
+    sid = reconciler.send_and_die()
+    for _ in range(10):
+        reconciler.send(known=False, Body="Something else")
+    reconciler.pass_by(minutes=15)
+
+    reconciler.run()
+
+    assert len(reconciler.asked()) == 4
+    assert reconciler.request().message_sid == sid
+
+
+# --- presumed unsent -----------------------------------------------------------------------------
+
+
+def test_a_request_without_evidence_becomes_a_failed_message(reconciler: ReconcilerRig) -> None:
+    reconciler.claim()
+    reconciler.pass_by(minutes=15)
+
+    reconciler.run()
+
+    request, message = reconciler.request(), reconciler.message(REQUEST_ID)
     assert request.state is RequestState.PRESUMED_UNSENT
     assert request.is_unresolved
     assert (message.status, message.outcome, message.notice) == (
@@ -439,166 +445,177 @@ def test_without_evidence_a_request_is_told_as_probably_not_sent(
         RECIPIENT,
         "order-1",
     )
-    assert counted() == {"InDoubtPresumedUnsent": 1}
+    assert reconciler.counted() == {"InDoubtPresumedUnsent": 1}
 
 
-def test_a_request_that_was_not_found_is_counted_as_a_failure_once(
-    world: World, capsys: pytest.CaptureFixture[str]
+def test_a_request_that_is_presumed_unsent_is_counted_as_one_failure(
+    reconciler: ReconcilerRig,
 ) -> None:
-    world.claim()
-    world.pass_by(minutes=16)
+    reconciler.claim()
+    reconciler.pass_by(minutes=16)
 
-    world.run()
-    world.run()
+    reconciler.run()
+    reconciler.run()
 
-    points = data_points(capsys.readouterr().out)
+    points = reconciler.data_points()
     assert total(points, "MessageFailed", category="unknown") == 1
     assert total(points, "InDoubtPresumedUnsent", service="tested") == 1
 
 
 @pytest.mark.parametrize(
-    ("told", "notice"),
+    ("steps", "notice"),
     [(0, NoticeState.WITHDRAWN), (1, NoticeState.RECOVERY_DUE), (2, NoticeState.RECOVERY_DUE)],
 )
-def test_a_callback_that_comes_late_still_turns_it_into_sent(
-    world: World, counted: Counted, told: int, notice: NoticeState
+def test_a_late_callback_turns_presumed_unsent_into_sent(
+    reconciler: ReconcilerRig, steps: int, notice: NoticeState
 ) -> None:
-    sid = a_lost_answer(world)
-    world.wire.fault = LAGGING_LIST  # the list lags
-    world.pass_by(minutes=15)
-    world.run()
-    counted()
-    for _ in range(told):
-        world.store.advance_notice(world.message(REQUEST_ID), world.twilio.now)
-    world.apply(sid, "delivered", request_id=REQUEST_ID)
+    sid = reconciler.send_and_die()
+    reconciler.wire.fault = LAGGING_LIST  # the list lags
+    reconciler.pass_by(minutes=15)
+    reconciler.run()
+    reconciler.counted()
+    for _ in range(steps):
+        reconciler.messages.advance_notice(reconciler.message(REQUEST_ID), reconciler.twilio.now)
+    reconciler.apply(sid, "delivered", request_id=REQUEST_ID)
 
-    world.run()
+    reconciler.run()
 
-    request, message = world.request(), world.message(REQUEST_ID)
+    request, message = reconciler.request(), reconciler.message(REQUEST_ID)
     assert (request.state, request.message_sid) == (RequestState.SENT, sid)
     assert not request.is_unresolved
     assert (message.status, message.outcome) == ("sent", Outcome.PENDING)
     assert (list_key_of(message), message.list_at, message.final_at) == (None, None, None)
     assert [it.status for it in message.transitions] == ["presumed_unsent", "sent"]
     if message.notice is not notice:  # the notifier's step
-        world.store.advance_notice(message, world.twilio.now)
-    assert world.message(REQUEST_ID).notice is notice
-    assert counted() == {"InDoubtResolved": 1}
+        reconciler.messages.advance_notice(message, reconciler.twilio.now)
+    assert reconciler.message(REQUEST_ID).notice is notice
+    assert reconciler.counted() == {"InDoubtResolved": 1}
 
 
-def test_what_was_not_found_is_not_looked_for_in_the_list_again(world: World) -> None:
-    sid = a_lost_answer(world)
-    world.wire.fault = LAGGING_LIST
-    world.pass_by(minutes=15)
-    world.run()
-    world.wire.fault = lambda _: None
-    assert world.asked
+def test_the_list_is_not_read_again_for_a_request_that_is_presumed_unsent(
+    reconciler: ReconcilerRig,
+) -> None:
+    sid = reconciler.send_and_die()
+    reconciler.wire.fault = LAGGING_LIST
+    reconciler.pass_by(minutes=15)
+    reconciler.run()
+    reconciler.wire.fault = lambda _: None
+    assert reconciler.asked()
 
-    world.run()
+    reconciler.run()
 
-    assert world.asked == []
-    assert world.request().state is RequestState.PRESUMED_UNSENT
-    assert world.store.get(sid) is None
+    assert reconciler.asked() == []
+    assert reconciler.request().state is RequestState.PRESUMED_UNSENT
+    assert reconciler.messages.get(sid) is None
 
 
-def test_a_request_that_was_not_found_is_waited_for_as_long_as_a_message(world: World) -> None:
-    world.claim()
-    world.pass_by(minutes=15)
-    world.run()
+def test_a_request_that_is_presumed_unsent_leaves_the_worklist_after_three_days(
+    reconciler: ReconcilerRig,
+) -> None:
+    reconciler.claim()
+    reconciler.pass_by(minutes=15)
+    reconciler.run()
 
-    world.pass_by(hours=71.7)
-    world.run()
-    waited_for = world.request().is_unresolved
-    world.pass_by(hours=0.3)
-    world.run()
+    reconciler.pass_by(hours=71.7)
+    reconciler.run()
+    waited_for = reconciler.request().is_unresolved
+    reconciler.pass_by(hours=0.3)
+    reconciler.run()
 
     assert waited_for
-    assert not world.request().is_unresolved
-    assert world.request().state is RequestState.PRESUMED_UNSENT
-    assert world.message(REQUEST_ID).outcome is Outcome.FAILED
+    assert not reconciler.request().is_unresolved
+    assert reconciler.request().state is RequestState.PRESUMED_UNSENT
+    assert reconciler.message(REQUEST_ID).outcome is Outcome.FAILED
 
 
-def test_a_scheduled_request_that_was_not_found_is_waited_for_from_its_time_on(
-    world: World,
+def test_a_scheduled_request_stays_on_the_worklist_until_its_callbacks_are_overdue(
+    reconciler: ReconcilerRig,
 ) -> None:
-    send_at = world.twilio.now + timedelta(days=34)
-    world.claim(send_at=send_at)
-    world.pass_by(minutes=15)
-    world.run()
-    world.pass_by(hours=34 * 24)
-    world.run()
-    assert world.request().state is RequestState.PRESUMED_UNSENT
+    send_at = reconciler.twilio.now + timedelta(days=34)
+    reconciler.claim(send_at=send_at)
+    reconciler.pass_by(minutes=15)
+    reconciler.run()
+    reconciler.pass_by(hours=34 * 24)
+    reconciler.run()
+    assert reconciler.request().state is RequestState.PRESUMED_UNSENT
     sid = "SM" + "d" * 32
-    world.apply(sid, "delivered", request_id=REQUEST_ID)
+    reconciler.apply(sid, "delivered", request_id=REQUEST_ID)
 
-    world.run()
+    reconciler.run()
 
-    assert (world.request().state, world.request().message_sid) == (RequestState.SENT, sid)
-    assert world.message(REQUEST_ID).outcome is Outcome.PENDING
-
-
-def test_whoever_found_nothing_and_died_leaves_the_notice_to_the_next_run(world: World) -> None:
-    request = world.claim()
-    world.pass_by(minutes=15)
-    world.give_up(request)
-
-    world.run()
-
-    assert world.message(REQUEST_ID).notice is NoticeState.DUE
+    assert (reconciler.request().state, reconciler.request().message_sid) == (
+        RequestState.SENT,
+        sid,
+    )
+    assert reconciler.message(REQUEST_ID).outcome is Outcome.PENDING
 
 
-def test_a_run_that_is_slow_to_tell_does_not_undo_what_was_found_since(world: World) -> None:
-    sid = a_lost_answer(world)
-    world.pass_by(minutes=16)
-    world.give_up(world.request())
-    world.apply(sid, "delivered", request_id=REQUEST_ID)
-    world.run()
-    assert world.request().state is RequestState.SENT
+def test_the_next_run_records_the_failed_message_of_a_run_that_died(
+    reconciler: ReconcilerRig,
+) -> None:
+    request = reconciler.claim()
+    reconciler.pass_by(minutes=15)
+    reconciler.presume_unsent(request)
 
-    world.store.record_unsent_request(
+    reconciler.run()
+
+    assert reconciler.message(REQUEST_ID).notice is NoticeState.DUE
+
+
+def test_a_slow_run_does_not_undo_a_later_resolution(reconciler: ReconcilerRig) -> None:
+    sid = reconciler.send_and_die()
+    reconciler.pass_by(minutes=16)
+    reconciler.presume_unsent(reconciler.request())
+    reconciler.apply(sid, "delivered", request_id=REQUEST_ID)
+    reconciler.run()
+    assert reconciler.request().state is RequestState.SENT
+
+    reconciler.messages.record_unsent_request(
         StatusUpdate(
             message_sid=REQUEST_ID,
             request_id=REQUEST_ID,
             status="presumed_unsent",
-            at=world.twilio.now,
+            at=reconciler.twilio.now,
             source=Source.RECONCILE,
         )
     )
 
-    assert world.message(REQUEST_ID).outcome is Outcome.PENDING
+    assert reconciler.message(REQUEST_ID).outcome is Outcome.PENDING
 
 
-def test_a_request_of_an_account_that_is_gone_ends_as_well(world: World) -> None:
-    world.claim(account_sid="AC" + "9" * 32)
+def test_a_request_of_an_account_that_the_secret_lacks_is_presumed_unsent(
+    reconciler: ReconcilerRig,
+) -> None:
+    reconciler.claim(account_sid=OTHER_ACCOUNT_SID)
 
-    world.pass_by(hours=71)
-    world.run()
-    waiting = world.request().state_at(world.twilio.now)
-    world.pass_by(hours=1)
-    world.run()
+    reconciler.pass_by(hours=71)
+    reconciler.run()
+    waiting = reconciler.state()
+    reconciler.pass_by(hours=1)
+    reconciler.run()
 
     assert waiting is RequestState.IN_DOUBT
-    assert world.request().state is RequestState.PRESUMED_UNSENT
+    assert reconciler.request().state is RequestState.PRESUMED_UNSENT
 
 
-def test_rivals_never_leave_one_of_them_alone_with_a_message(
-    world: World, monkeypatch: pytest.MonkeyPatch
+def test_competing_requests_expire_together(
+    reconciler: ReconcilerRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("delivery.storage.index_keys.PENDING_KEYS", ())  # the others are empty
+    monkeypatch.setattr("delivery.storage.messages.PENDING_KEYS", ())  # the others are empty
     monkeypatch.setattr(
-        "delivery.storage.index_keys.UNRESOLVED_KEYS", ("unresolved#a", "unresolved#b")
+        "delivery.storage.send_requests.UNRESOLVED_KEYS", ("unresolved#a", "unresolved#b")
     )
-    world.claim()
-    world.pass_by(seconds=20)
-    world.claim(OTHER_REQUEST_ID)
-    sid = world.send(known=False)
-    world.pass_by(hours=71.95)
+    reconciler.claim()
+    reconciler.pass_by(seconds=20)
+    reconciler.claim(OTHER_REQUEST_ID)
+    sid = reconciler.send(known=False)
+    reconciler.pass_by(hours=71.95)
 
     for _ in range(32):
-        world.run()
-        world.pass_by(seconds=10)
+        reconciler.run()
+        reconciler.pass_by(seconds=10)
 
     for request_id in (REQUEST_ID, OTHER_REQUEST_ID):
-        assert world.request(request_id).state is RequestState.PRESUMED_UNSENT
-        assert not world.request(request_id).is_unresolved
-    assert world.store.get(sid) is None
+        assert reconciler.request(request_id).state is RequestState.PRESUMED_UNSENT
+        assert not reconciler.request(request_id).is_unresolved
+    assert reconciler.messages.get(sid) is None

@@ -1,30 +1,29 @@
-"""ReconcileMessagesFunction beside others, and cut short: in every order and at every call."""
+"""ReconcileMessagesFunction with concurrent writers, and with each of its calls failing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any, cast
+from itertools import count
+from typing import Any
 
 import pytest
-from botocore.exceptions import ConnectTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from delivery.domain.messages import Source, StatusUpdate
 from delivery.domain.notices import NoticeState
 from delivery.domain.send_requests import RequestState
 from delivery.domain.statuses import Outcome
-from delivery.storage.control import ControlStore
 from delivery.storage.index_keys import list_key_of
 from delivery.storage.messages import MessageStore
-from delivery.storage.send_requests import SendRequestStore
 from tests.functions.interleaving import Writer, every_interleaving
-from tests.functions.reconciler import LAGGING_LIST, STAYS_SENT, UNDELIVERED, World, a_lost_answer
+from tests.functions.reconciler import LAGGING_LIST, STAYS_SENT, UNDELIVERED, ReconcilerRig
+from tests.support.faults import FailingClient
 from tests.support.virtual_twilio import RECIPIENT
 
-# --- others at the same time ---------------------------------------------------------------------
+# --- messages ------------------------------------------------------------------------------------
 
 
 class Gated:
-    """Stops at the gate for every write, and for the look for evidence; the rest is no choice."""
+    """A client that waits for its turn before writes and the search for evidence only."""
 
     def __init__(self, gated: Any, client: DynamoDBClient) -> None:
         self._gated = gated
@@ -34,38 +33,23 @@ class Gated:
         return getattr(self._gated if name in {"update_item", "put_item"} else self._client, name)
 
     def query(self, **arguments: Any) -> Any:
-        looks_for_evidence = arguments["IndexName"] == "by_to"
-        return (self._gated if looks_for_evidence else self._client).query(**arguments)
+        searches_evidence = arguments["IndexName"] == "by_to"
+        return (self._gated if searches_evidence else self._client).query(**arguments)
 
 
-def a_reconciler(world: World) -> Writer:
-    """A run of the function's own parts through the client that it is given."""
+def a_run(reconciler: ReconcilerRig) -> Writer:
+    """A run of the function through the client that it is given, without its shared metrics."""
 
     def run(client: Any) -> None:
-        from functions.reconcile_messages.reconcile import (  # noqa: PLC0415 -- moto first
-            Reconciler,
-        )
-
-        line = cast("DynamoDBClient", Gated(client, world.dynamodb))
-        reconciler = Reconciler(
-            twilio=world.app.twilio,
-            store=MessageStore(line, "MessagesTable"),
-            control=ControlStore(line, "ControlTable"),
-            timings=world.app.TIMINGS,
-            stores_body=False,
-            now=lambda: world.twilio.now,
-        )
-        for _ in reconciler.reconcile_stale_messages(
-            world.app.secrets.current(), lambda: world.seconds_left
-        ):
-            pass
+        function = reconciler.build(dynamodb=Gated(client, reconciler.dynamodb))
+        function.reconcile(lambda: reconciler.seconds_left)
 
     return run
 
 
-def a_callback(world: World, message_sid: str, status: str) -> Writer:
+def a_callback(reconciler: ReconcilerRig, message_sid: str, status: str) -> Writer:
     update = StatusUpdate(
-        message_sid=message_sid, status=status, at=world.twilio.now, source=Source.CALLBACK
+        message_sid=message_sid, status=status, at=reconciler.twilio.now, source=Source.CALLBACK
     )
     return lambda client: MessageStore(client, "MessagesTable").record(update)
 
@@ -81,21 +65,21 @@ def a_callback(world: World, message_sid: str, status: str) -> Writer:
         (STAYS_SENT, "sent", Outcome.UNCONFIRMED),
     ],
 )
-def test_two_runs_and_a_callback_at_once_end_with_the_truth(
-    world: World, monkeypatch: pytest.MonkeyPatch, to: str, said: str, outcome: Outcome
+def test_two_concurrent_runs_and_a_callback_end_with_the_highest_status(
+    reconciler: ReconcilerRig, monkeypatch: pytest.MonkeyPatch, to: str, said: str, outcome: Outcome
 ) -> None:
     sids: list[str] = []
 
     def writers_of_run(_: int) -> list[Writer]:
-        sids.append(world.send(To=to))
+        sids.append(reconciler.send(To=to))
         monkeypatch.setattr(
-            "delivery.storage.index_keys.PENDING_KEYS", (list_key_of(world.message(sids[-1])),)
+            "delivery.storage.messages.PENDING_KEYS", (list_key_of(reconciler.message(sids[-1])),)
         )
-        world.pass_by(days=3)
-        return [a_reconciler(world), a_reconciler(world), a_callback(world, sids[-1], said)]
+        reconciler.pass_by(days=3)
+        return [a_run(reconciler), a_run(reconciler), a_callback(reconciler, sids[-1], said)]
 
-    for _ in every_interleaving(world.dynamodb, writers_of_run, at_most=60):
-        message = world.message(sids[-1])
+    for _ in every_interleaving(reconciler.dynamodb, writers_of_run, at_most=60):
+        message = reconciler.message(sids[-1])
         statuses = [transition.status for transition in message.transitions]
         assert message.outcome is outcome
         assert len(statuses) == len(set(statuses))
@@ -103,172 +87,101 @@ def test_two_runs_and_a_callback_at_once_end_with_the_truth(
     assert len(sids) > 1
 
 
-class Breaking:
-    """A client one of whose calls fails, before or after it takes effect."""
-
-    def __init__(self, client: Any, call: int, *, after: bool) -> None:
-        self._client = client
-        self._left = call
-        self._after = after
-
-    def __getattr__(self, name: str) -> Any:
-        attribute = getattr(self._client, name)
-        if name == "exceptions":
-            return attribute
-
-        def call(**arguments: Any) -> Any:
-            self._left -= 1
-            if self._left != 0:
-                return attribute(**arguments)
-            if self._after:
-                attribute(**arguments)
-            raise ConnectTimeoutError(endpoint_url="dynamodb")
-
-        return call
-
-    @property
-    def broke(self) -> bool:
-        return self._left <= 0
-
-
-@pytest.fixture
-def breaking(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Iterator[Breaking]]:
-    """Each call of a run broken in turn, before and after it takes effect, until none is left."""
-
-    def lines() -> Iterator[Breaking]:
-        for after in (False, True):
-            call = 1
-            while True:
-                line = Breaking(world.dynamodb, call, after=after)
-                client = cast("DynamoDBClient", line)
-                messages = MessageStore(client, "MessagesTable", world.app.TIMINGS)
-                with monkeypatch.context() as patch:
-                    patch.setattr(world.app, "store", messages)
-                    patch.setattr(
-                        world.app, "request_store", SendRequestStore(client, "SendRequestsTable")
-                    )
-                    yield line
-                if not line.broke:
-                    break
-                call += 1
-
-    return lines
+def failing_clients(reconciler: ReconcilerRig) -> Iterator[FailingClient]:
+    """Fail each call of a run in turn, before and after it takes effect, until none is left."""
+    for after in (False, True):
+        for call in count(1):
+            client = FailingClient(reconciler.dynamodb, call, after=after)
+            yield client
+            if not client.has_failed:
+                break
 
 
 @pytest.mark.thorough
-def test_a_run_that_loses_any_of_its_calls_is_made_good_by_the_next(
-    world: World, breaking: Callable[[], Iterator[Breaking]], monkeypatch: pytest.MonkeyPatch
+def test_the_next_run_completes_a_run_of_which_any_call_failed(
+    reconciler: ReconcilerRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("delivery.storage.index_keys.PENDING_KEYS", ("pending#0", "pending#1"))
-    monkeypatch.setattr("delivery.storage.index_keys.UNRESOLVED_KEYS", ("unresolved#a",))
-    whole = MessageStore(world.dynamodb, "MessagesTable", world.app.TIMINGS)
-    for number, _ in enumerate(breaking()):
+    monkeypatch.setattr("delivery.storage.messages.PENDING_KEYS", ("pending#0", "pending#1"))
+    monkeypatch.setattr("delivery.storage.send_requests.UNRESOLVED_KEYS", ("unresolved#a",))
+    for number, client in enumerate(failing_clients(reconciler)):
         sid, lost = f"SM{2 * number:031x}1", f"SM{2 * number:031x}0"
-        world.apply(lost, "sent", at=world.twilio.now - timedelta(days=4))
-        world.apply(sid, "sent", at=world.twilio.now - timedelta(hours=5))
-        world.run()
+        reconciler.apply(lost, "sent", at=reconciler.twilio.now - timedelta(days=4))
+        reconciler.apply(sid, "sent", at=reconciler.twilio.now - timedelta(hours=5))
+        reconciler.run(dynamodb=client)
 
-        monkeypatch.setattr(world.app, "store", whole)
-        monkeypatch.setattr(world.app, "request_store", world.requests)
-        world.run()
+        reconciler.run()
 
-        assert world.message(lost).outcome is Outcome.UNCONFIRMED
-        assert world.message(sid).list_at == world.twilio.now + timedelta(hours=5)
+        assert reconciler.message(lost).outcome is Outcome.UNCONFIRMED
+        assert reconciler.message(sid).list_at == reconciler.twilio.now + timedelta(hours=5)
 
 
-# --- requests, and others at the same time -------------------------------------------------------
-
-
-def a_settler(world: World) -> Writer:
-    def run(client: Any) -> None:
-        from functions.reconcile_messages.in_doubt import InDoubtResolver  # noqa: PLC0415 -- moto first
-
-        line = cast("DynamoDBClient", Gated(client, world.dynamodb))
-        resolver = InDoubtResolver(
-            twilio=world.app.twilio,
-            store=MessageStore(line, "MessagesTable"),
-            requests=SendRequestStore(line, "SendRequestsTable"),
-            doubt=timedelta(minutes=15),
-            search=timedelta(hours=72),
-            kept_for=timedelta(days=30),
-            stores_body=False,
-            now=lambda: world.twilio.now,
-        )
-        for _ in resolver.resolve_requests(world.app.secrets.current(), lambda: world.seconds_left):
-            pass
-
-    return run
+# --- requests ------------------------------------------------------------------------------------
 
 
 @pytest.mark.thorough
-def test_two_runs_at_once_and_a_callback_agree_on_what_became_of_a_request(
-    world: World, monkeypatch: pytest.MonkeyPatch
+def test_two_concurrent_runs_and_a_callback_resolve_a_request_as_sent(
+    reconciler: ReconcilerRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("delivery.storage.index_keys.PENDING_KEYS", ())
-    monkeypatch.setattr("delivery.storage.index_keys.UNRESOLVED_KEYS", ("unresolved#a",))
+    monkeypatch.setattr("delivery.storage.messages.PENDING_KEYS", ())
+    monkeypatch.setattr("delivery.storage.send_requests.UNRESOLVED_KEYS", ("unresolved#a",))
     request_ids: list[str] = []
 
     def writers_of_run(number: int) -> list[Writer]:
         request_ids.append(f"rq_{number:031x}a")
-        sid = a_lost_answer(world, request_ids[-1])
-        world.pass_by(minutes=16)
-        world.wire.fault = LAGGING_LIST
+        sid = reconciler.send_and_die(request_ids[-1])
+        reconciler.pass_by(minutes=16)
+        reconciler.wire.fault = LAGGING_LIST
         callback = StatusUpdate(
             message_sid=sid,
             status="delivered",
-            at=world.twilio.now,
+            at=reconciler.twilio.now,
             source=Source.CALLBACK,
             to=RECIPIENT,
             request_id=request_ids[-1],
         )
         return [
-            a_settler(world),
-            a_settler(world),
+            a_run(reconciler),
+            a_run(reconciler),
             lambda client: MessageStore(client, "MessagesTable").record(callback),
         ]
 
-    for _ in every_interleaving(world.dynamodb, writers_of_run, at_most=60):
-        world.run()
+    for _ in every_interleaving(reconciler.dynamodb, writers_of_run, at_most=60):
+        reconciler.run()
 
-        request = world.request(request_ids[-1])
-        never_sent = world.store.get(request.request_id)
+        request = reconciler.request(request_ids[-1])
+        unsent = reconciler.messages.get(request.request_id)
         assert request.state is RequestState.SENT
-        assert never_sent is None or never_sent.outcome is Outcome.PENDING
+        assert unsent is None or unsent.outcome is Outcome.PENDING
     assert len(request_ids) > 1
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("evidence", ["none", "looks", "late"])
-def test_a_settlement_that_loses_any_of_its_calls_is_made_good_by_the_next_run(
-    world: World,
-    breaking: Callable[[], Iterator[Breaking]],
-    monkeypatch: pytest.MonkeyPatch,
-    evidence: str,
+@pytest.mark.parametrize("evidence", ["none", "match", "late"])
+def test_the_next_run_completes_a_resolution_of_which_any_call_failed(
+    reconciler: ReconcilerRig, monkeypatch: pytest.MonkeyPatch, evidence: str
 ) -> None:
-    monkeypatch.setattr("delivery.storage.index_keys.PENDING_KEYS", ())
-    monkeypatch.setattr("delivery.storage.index_keys.UNRESOLVED_KEYS", ("unresolved#a",))
-    whole = MessageStore(world.dynamodb, "MessagesTable", world.app.TIMINGS)
-    for number, _ in enumerate(breaking()):
+    monkeypatch.setattr("delivery.storage.messages.PENDING_KEYS", ())
+    monkeypatch.setattr("delivery.storage.send_requests.UNRESOLVED_KEYS", ("unresolved#a",))
+    for number, client in enumerate(failing_clients(reconciler)):
         request_id, to = f"rq_{number:031x}a", f"+1555{number:07}"
-        request = world.claim(request_id, to=to)
-        sid = None if evidence == "none" else world.send(known=False, To=to)
-        world.pass_by(minutes=16)
+        request = reconciler.claim(request_id, to=to)
+        sid = None if evidence == "none" else reconciler.send(known=False, To=to)
+        reconciler.pass_by(minutes=16)
         if evidence == "late":
-            world.give_up(request)
-            world.apply(str(sid), "sent", request_id=request_id, to=to)
-        world.run()
+            reconciler.presume_unsent(request)
+            reconciler.apply(str(sid), "sent", request_id=request_id, to=to)
+        reconciler.run(dynamodb=client)
 
-        with monkeypatch.context() as patch:
-            patch.setattr(world.app, "store", whole)
-            patch.setattr(world.app, "request_store", world.requests)
-            world.run()
+        reconciler.run()
 
-        never_sent = world.store.get(request_id)
-        assert world.request(request_id).message_sid == sid
+        unsent = reconciler.messages.get(request_id)
+        assert reconciler.request(request_id).message_sid == sid
         if sid is None:
-            assert world.request(request_id).state is RequestState.PRESUMED_UNSENT
-            assert never_sent
-            assert never_sent.notice is NoticeState.DUE
-            world.requests.complete(world.request(request_id), world.request(request_id).closed())
+            assert reconciler.request(request_id).state is RequestState.PRESUMED_UNSENT
+            assert unsent
+            assert unsent.notice is NoticeState.DUE
+            reconciler.requests.complete(
+                reconciler.request(request_id), reconciler.request(request_id).closed()
+            )
         else:
-            assert never_sent is None or never_sent.outcome is Outcome.PENDING
+            assert unsent is None or unsent.outcome is Outcome.PENDING

@@ -103,7 +103,7 @@ def test_every_function_that_records_status_updates_counts_them() -> None:
         function
         for function in FUNCTIONS
         for source in sources_of(function)
-        if re.search(r"store\.record(_unsent_request)?\(", source)
+        if re.search(r"(store|messages)\.record(_unsent_request)?\(", source)
     }
     counting = {
         function
