@@ -25,6 +25,8 @@ from simulation.fakes.errors import EXCEPTIONS
 _MESSAGES: Final = 100_000
 _QUICK_MESSAGES: Final = 2_000
 _RATES: Final = (1.0, 10.0, 40.0)
+_SEND_CONCURRENCY: Final = 10
+"""Not the default of SendConcurrency, which sends fewer than 40 messages per second."""
 
 _START: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
 # Seconds:
@@ -65,7 +67,7 @@ class Campaign:
         """To DynamoDB and SQS, by operation."""
         self.now = 0.0
         self._batch_size: int = source["BatchSize"]
-        self._idle: int = source["ScalingConfig"]["MaximumConcurrency"]
+        self._idle = _SEND_CONCURRENCY
         self._timeout = float(function["Timeout"])
         self._visibility_timeout = float(queue["VisibilityTimeout"])
         self._max_receives: int = queue["RedrivePolicy"]["maxReceiveCount"]

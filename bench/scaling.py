@@ -15,7 +15,7 @@ from bench.cost import ASSUMED, Figures, Workload, callback_time, memory_of, sen
 from bench.lambda_runtime import LambdaRuntime, stand_in
 from bench.reconcile import deployed_seconds, reconcile
 from delivery.storage.index_keys import PENDING_KEYS
-from simulation.deployment import functions, parameter, resources
+from simulation.deployment import functions, parameter
 
 _HEADER: Final = (
     "what",
@@ -101,8 +101,7 @@ def _quotas(results: AllResults) -> Iterator[tuple[str, str, float, float]]:
     writes = [it for it in results["write_units"]["delivered"] if it["table"] == "MessagesTable"]
     list_units = sum(write["index_units"].get("by_list", 0) for write in writes)
     table_units = sum(write["table_units"] for write in writes)
-    send = resources("AWS::Serverless::Function")["SendMessageFunction"]["Events"]["SendFromQueue"]
-    queue_concurrency = send["Properties"]["ScalingConfig"]["MaximumConcurrency"]
+    queue_concurrency = float(parameter("SendConcurrency"))
     executions = send_s + _LOAD.callbacks * callback_s
     rate_limit = float(parameter("CallbackRateLimit"))
     both = "messages, callbacks"

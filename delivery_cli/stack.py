@@ -34,6 +34,11 @@ class Stack:
         """Base URL of the Twilio API that the stack's functions call."""
         return self.parameters.get("TwilioApiBaseUrl", "https://api.twilio.com")
 
+    @property
+    def send_concurrency(self) -> int:
+        """Concurrent executions that SendQueue may use."""
+        return int(self.parameters.get("SendConcurrency", "5"))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:

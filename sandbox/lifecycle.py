@@ -22,6 +22,7 @@ from rich.console import Console
 
 from sandbox.aws.account import STACK_NAME, AwsAccount, Stack
 from sandbox.aws.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Emulator
+from sandbox.aws.event_sources import convert_concurrency
 from sandbox.aws.gateway import MESSAGES_API_PREFIX, Gateway
 from sandbox.aws.mailbox import Email, Mailbox
 from sandbox.aws.permissions import allow_batch_sends, restrict_topic
@@ -232,6 +233,8 @@ def _complete_deployment(account: AwsAccount, stack: Stack, template: Mapping[st
     )
     restrict_topic(account.topics, stack.outputs["FailureTopicArn"])
     allow_batch_sends(account.roles, stack.ids_of_type("AWS::IAM::Role", template))
+    mappings = stack.ids_of_type("AWS::Lambda::EventSourceMapping", template)
+    convert_concurrency(account.functions, mappings)
     for queue, seconds in VISIBILITY_TIMEOUTS.items():
         account.set_visibility_timeout(stack.resources[queue], seconds)
 

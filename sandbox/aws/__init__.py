@@ -12,6 +12,7 @@ MiniStack behaves differently from AWS in these:
 
 routes           of HTTP APIs: created after the deploy
 permissions      of topics and queues: corrected after the deploy
+event_sources    of functions: corrected after the deploy
 schedule         EventBridge Scheduler
 mailbox          email subscriptions of SNS topics
 gateway          public endpoints of API Gateway, with fault injection

@@ -170,6 +170,23 @@ def test_lambda_does_not_retry_a_failed_invocation(function: str, stack: Templat
     assert invocation["MaximumRetryAttempts"] == 0
 
 
+def test_queues_leave_concurrency_for_callbacks_in_a_new_account(template: Template) -> None:
+    # A new account may have a quota of 10 concurrent executions.
+    # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+    concurrency = template["Parameters"]["SendConcurrency"]
+
+    limits = {
+        target_of(it["EventSourceArn"]): it["ScalingConfig"]["MaximumConcurrency"]
+        for it in of_type(translate(template), READERS).values()
+        if "ScalingConfig" in it
+    }
+
+    assert limits == {"SendQueue": {"Ref": "SendConcurrency"}, "CallbackQueue": 2}
+    assert concurrency["Default"] + limits["CallbackQueue"] <= 7
+    # https://docs.aws.amazon.com/lambda/latest/api/API_ScalingConfig.html
+    assert (concurrency["MinValue"], concurrency["MaxValue"]) == (2, 1000)
+
+
 def test_the_callback_queue_survives_a_day_without_the_table(stack: Template) -> None:
     queue = of_type(stack, QUEUES)["CallbackQueue"]
     (reader,) = (

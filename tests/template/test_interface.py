@@ -27,6 +27,7 @@ DEFAULTS = {
     "CallbackBurstLimit": 1000,
     "NoticesShowFullNumbers": "false",
     "SenderSegmentsPerSecond": 0,
+    "SendConcurrency": 5,
     "InDoubtTimeoutMinutes": 15,
     "ReconcileAfterMinutes": 60,
     "UnconfirmedAfterHours": 72,

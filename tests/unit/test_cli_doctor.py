@@ -3,13 +3,15 @@
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
+from botocore.client import BaseClient
 from moto import mock_aws
 from moto.backends import get_backend
 from moto.core.models import DEFAULT_ACCOUNT_ID
@@ -51,6 +53,7 @@ class DoctorRig:
     callbacks: ScriptedApi
     twilio: ScriptedTwilio
     environment: dict[str, str] = field(default_factory=dict)
+    concurrency_quota: int = 1000
 
     def physical_id(self, logical_id: str) -> str:
         return self.stack.resources[logical_id][1]
@@ -62,17 +65,36 @@ class DoctorRig:
         )
 
     def doctor(self, *arguments: str, **options: Any) -> CommandResult:
-        return run("doctor", *arguments, environment=self.environment, **options)
+        with mock.patch("botocore.client.BaseClient._make_api_call", self._make_api_call()):
+            return run("doctor", *arguments, environment=self.environment, **options)
+
+    def _make_api_call(self) -> Callable[..., Json]:
+        """Return botocore's call of an operation, with the one that moto lacks."""
+        make_api_call: Callable[..., Json] = vars(BaseClient)["_make_api_call"]
+
+        def make(client: BaseClient, operation: str, parameters: Json) -> Json:
+            if operation == "GetAccountSettings":
+                return {"AccountLimit": {"ConcurrentExecutions": self.concurrency_quota}}
+            return make_api_call(client, operation, parameters)
+
+        return make
 
     def problems(self) -> list[Json]:
         """Run the doctor, check its exit code, and return the findings that are not ok."""
         ran = self.doctor("--json")
-        problems = [it for it in ran.json["findings"] if it["state"] != "ok"]
+        problems = [it for it in ran.json["findings"] if it["state"] not in {"ok", "advice"}]
         assert ran.code == (1 if problems else 0)
         assert ran.json["ok"] is not bool(problems)
         assert all(it["fix"] for it in problems)
         assert not [word for word in SECRETS if word in ran.out + ran.err]
         return problems
+
+    def advice(self) -> list[Json]:
+        """Run the doctor on a stack without problems, and return its advice."""
+        ran = self.doctor("--json")
+        assert ran.code == 0
+        assert ran.json["ok"] is True
+        return [it for it in ran.json["findings"] if it["state"] == "advice"]
 
 
 @pytest.fixture
@@ -410,6 +432,31 @@ def test_a_message_in_the_send_queue_is_no_problem(rig: DoctorRig) -> None:
     client("sqs").send_message(QueueUrl=rig.physical_id("SendQueue"), MessageBody="x")
 
     assert rig.problems() == []
+
+
+@pytest.mark.parametrize(("quota", "concurrency"), [(10, 8), (10, 6), (50, 1000)])
+def test_a_send_queue_that_may_use_nearly_all_executions_is_found(
+    rig: DoctorRig, quota: int, concurrency: int
+) -> None:
+    rig.concurrency_quota = quota
+    rig.stack.parameters["SendConcurrency"] = str(concurrency)
+
+    (problem,) = rig.problems()
+
+    assert (problem["check"], problem["state"]) == ("concurrency", "wrong")
+    assert f"{quota}" in problem["what"]
+    assert "SendConcurrency" in problem["fix"]
+
+
+def test_the_quota_of_a_new_account_is_enough_but_an_increase_is_advised(rig: DoctorRig) -> None:
+    rig.concurrency_quota = 10
+
+    (advice,) = rig.advice()
+
+    assert advice["check"] == "concurrency"
+    assert "10" in advice["what"]
+    assert "L-B99A9384" in advice["fix"]
+    assert "No problems found." in rig.doctor().out
 
 
 def log(*lines: Json, ago: timedelta = timedelta(minutes=5)) -> None:

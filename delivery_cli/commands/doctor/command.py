@@ -22,6 +22,7 @@ from delivery_cli.commands.doctor.reachability import (
 )
 from delivery_cli.commands.doctor.resources import (
     check_alarms,
+    check_concurrency,
     check_event_sources,
     check_functions,
     check_queues,
@@ -46,8 +47,14 @@ _CHECKS: Final[dict[str, Check]] = {
     "alarms": check_alarms,
     "queues": check_queues,
     "functions": check_functions,
+    "concurrency": check_concurrency,
 }
-_STYLES: Final = {State.OK: "green", State.WRONG: "red", State.UNKNOWN: "yellow"}
+_STYLES: Final = {
+    State.OK: "green",
+    State.ADVICE: "cyan",
+    State.WRONG: "red",
+    State.UNKNOWN: "yellow",
+}
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
@@ -57,14 +64,14 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 
 def _run(_options: argparse.Namespace, output: Output, target: Target) -> int:
-    """Run every check: returns 0 if all findings are ok."""
+    """Run every check: returns 0 if nothing is wrong or unknown."""
     findings = []
     for check, finding in _findings(target):
         findings.append({"check": check, **asdict(finding)})
         if not output.as_json:
             output.line(_render(finding))
     counts = Counter(finding["state"] for finding in findings)
-    is_ok = counts[State.OK] == len(findings)
+    is_ok = not counts[State.WRONG] and not counts[State.UNKNOWN]
     output.result(
         {
             "stack": target.stack_name,

@@ -11,6 +11,8 @@ class State(StrEnum):
     """State of what was checked."""
 
     OK = "ok"
+    ADVICE = "advice"
+    """Works, but a change is recommended."""
     WRONG = "wrong"
     UNKNOWN = "unknown"
     """Not checked, usually because a permission is missing."""
@@ -32,6 +34,11 @@ type Check = Callable[[Target], Iterator[Finding]]
 def ok(what: str) -> Finding:
     """Return a finding without a problem."""
     return Finding(state=State.OK, what=what)
+
+
+def advice(what: str, fix: str) -> Finding:
+    """Return a recommended change of something that works."""
+    return Finding(state=State.ADVICE, what=what, fix=fix)
 
 
 def wrong(what: str, fix: str) -> Finding:

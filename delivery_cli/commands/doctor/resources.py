@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from delivery_cli.commands.doctor.finding import Finding, ok, wrong
+from delivery_cli.commands.doctor.finding import Finding, advice, ok, wrong
 from delivery_cli.commands.redrive.routes import ROUTES
 from delivery_cli.target import Target
 
@@ -14,6 +14,16 @@ _ERROR_LEVELS: Final = frozenset({"ERROR", "CRITICAL"})
 _ERROR_PATTERN: Final = '{ ($.level = "ERROR") || ($.level = "CRITICAL") }'
 _ERROR_WINDOW: Final = timedelta(hours=1)
 _MAX_EVENTS: Final = 100
+_REPLAY_CONCURRENCY: Final = 2
+"""MaximumConcurrency of the replay of CallbackQueue in template.yaml."""
+_MIN_CONCURRENCY_LEFT: Final = 3
+"""A status callback, the notifier and reconciliation, at the same time."""
+_LOW_QUOTA: Final = 100
+"""Established accounts have 1,000; new ones may have 10."""
+_FIX_QUOTA: Final = (
+    "Request an increase, which is free: aws service-quotas request-service-quota-increase "
+    "--service-code lambda --quota-code L-B99A9384 --desired-value 1000."
+)
 _DEPLOY: Final = "Deploy the stack again."
 _SWEEP_ONLY: Final = "failures are notified only by the sweep, minutes late"
 
@@ -150,6 +160,28 @@ def _queue_problem(target: Target, name: str, url: str) -> Finding | None:
     if name in redrive_names:
         fix += f" After fixing the cause: delivery redrive {redrive_names[name]}"
     return wrong(f"Messages in {name}: {count}.", fix)
+
+
+def check_concurrency(target: Target) -> Iterator[Finding]:
+    """Check that the queues leave executions for callbacks, notices and reconciliation."""
+    limits = target.account.functions.get_account_settings()["AccountLimit"]
+    # Reserved concurrency of other functions is not available to this stack.
+    quota = limits.get("UnreservedConcurrentExecutions", limits["ConcurrentExecutions"])
+    sending = target.stack.send_concurrency
+    left = quota - sending - _REPLAY_CONCURRENCY
+    what = (
+        f"Lambda runs up to {quota} executions at the same time for this account: SendQueue may "
+        f"use {sending}, CallbackQueue {_REPLAY_CONCURRENCY}."
+    )
+    if left < _MIN_CONCURRENCY_LEFT:
+        yield wrong(
+            f"{what} The rest is too little for callbacks, notices and reconciliation.",
+            f"{_FIX_QUOTA} Or deploy with a smaller SendConcurrency.",
+        )
+    elif quota < _LOW_QUOTA:
+        yield advice(what, f"{_FIX_QUOTA} All functions of the account and region share the quota.")
+    else:
+        yield ok(what)
 
 
 def check_functions(target: Target) -> Iterator[Finding]:
