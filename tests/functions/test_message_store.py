@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import permutations
 from random import Random
@@ -101,7 +102,7 @@ def test_every_order_leaves_in_the_table_what_the_rules_say(
 ) -> None:
     for number, order in enumerate(permutations(updates)):
         message_sid = f"SM{number:032x}"
-        mine = [StatusUpdate(**_fields(update, message_sid=message_sid)) for update in order]
+        mine = [replace(update, message_sid=message_sid) for update in order]
 
         results = [store.record(update).message for update in mine]
 
@@ -140,10 +141,6 @@ def test_any_sequence_of_any_updates_leaves_what_the_rules_say(store: MessageSto
                 else Message.from_first_update(update, TIMINGS)
             )
             assert recorded.message == expected
-
-
-def _fields(update: StatusUpdate, **changes: Any) -> dict[str, Any]:
-    return {name: getattr(update, name) for name in update.__slots__} | changes
 
 
 def _strings(item: Any) -> list[str]:
@@ -375,7 +372,7 @@ def test_concurrent_writers_of_one_message_lose_nothing_in_any_interleaving(
             MessageStore(dynamodb, messages_table).record(
                 an_update(before, message_sid=message_sid)
             )
-        mine = [StatusUpdate(**_fields(update, message_sid=message_sid)) for update in updates]
+        mine = [replace(update, message_sid=message_sid) for update in updates]
         return [recording(update, messages_table) for update in mine]
 
     store = MessageStore(dynamodb, messages_table)
