@@ -100,7 +100,8 @@ SERVICES: Final = frozenset({"dynamodb", "sqs", "sns", "secretsmanager", "events
 """The services that functions call."""
 _OUTAGE_TARGETS: Final = (
     *(_AWS, _AWS, "dynamodb", "dynamodb", "sqs", "sns", "secretsmanager"),
-    *("twilio", CALLBACKS, CALLBACKS, "MessagesTable", "SendRequestsTable", "events"),
+    *("twilio", CALLBACKS, CALLBACKS, "events"),
+    *("MessagesTable", "SendRequestsTable", "ControlTable"),
 )
 _HOUR: Final = 3600.0
 

@@ -60,7 +60,7 @@ class World:
         draws = random.Random(seed)  # noqa: S311 -- repeatable, no secrets
         self._draws = draws
         # Draws of their own, so that all other draws of a seed do not depend on them.
-        rates = random.Random(f"pace of {seed}")  # noqa: S311 -- the same
+        rates = random.Random(f"rates of {seed}")  # noqa: S311 -- the same
         self.segments_per_second = rates.choice(("0", "0", "0.002", "0.02", "1"))
         is_campaign = rates.random() < _CAMPAIGN_RATE and self.segments_per_second != "0"
         self._slow_burst = profile is None and rates.random() < _SLOW_BURST_RATE
