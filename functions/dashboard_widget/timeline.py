@@ -7,7 +7,7 @@ from typing import Final
 
 from delivery.domain.messages import Message, Transition
 from delivery.domain.statuses import STATUSES, MessageStatus, Outcome, rank
-from delivery.text.formatting import format_duration, source_of
+from delivery.text.formatting import format_duration, source_label
 
 from .html import Child, Markup, element
 from .labels import STATUS_IN_WORDS
@@ -182,7 +182,7 @@ def _line(
 ) -> Markup:
     code = f"error {transition.error_code}" if transition.error_code else None
     facts = [
-        source_of(transition),
+        source_label(transition),
         "came after a better one, so it changes nothing" if is_late else None,
         f"carrier's own time {transition.carrier_time}" if transition.carrier_time else None,
     ]

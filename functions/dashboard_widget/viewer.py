@@ -59,7 +59,7 @@ class Viewer:
 
     def number(self, number: str | None) -> str | None:
         """A phone number as far as this viewer may see it."""
-        return None if number is None else mask_number(number, whole=self.shows_numbers)
+        return None if number is None else mask_number(number, unmasked=self.shows_numbers)
 
     def time(self, time: datetime) -> str:
         """The time of day, to the second."""

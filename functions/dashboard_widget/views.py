@@ -15,7 +15,7 @@ from delivery.domain.messages import Message
 from delivery.domain.send_requests import SendRequest
 from delivery.domain.statuses import Outcome
 from delivery.storage.message_lists import Count
-from delivery.text.formatting import CATEGORY_IN_WORDS, format_duration
+from delivery.text.formatting import CATEGORY_LABELS, format_duration
 from delivery.text.identifiers import Kind
 from delivery.twilio.error_codes import explain
 
@@ -285,10 +285,10 @@ def _explanation(message: Message) -> Markup:
             "p",
             element("strong", explanation.title),
             message.error_code and element("span", message.error_code, class_="dw-code"),
-            element("span", CATEGORY_IN_WORDS[explanation.category], class_="dw-pill"),
+            element("span", CATEGORY_LABELS[explanation.category], class_="dw-pill"),
             class_="dw-title",
         ),
-        element("p", f"{explanation.action} {explanation.again}", class_="dw-action"),
+        element("p", f"{explanation.action} {explanation.retry_advice}", class_="dw-action"),
         class_="dw-explanation",
     )
 

@@ -27,7 +27,7 @@ def incident_content(
 ) -> NoticeContent:
     """Return what the pending notice of the incident with this key says."""
     explained = explain(key.error_code, key.cause)
-    steps = [explained.action, explained.again]
+    steps = [explained.action, explained.retry_advice]
     many = pending.range_to >= _MANY
     if many and key.cause != MessageStatus.PRESUMED_UNSENT:
         steps = [FIRST_STEP_FOR_MANY[explained.category], explained.action]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from delivery.domain.messages import Message
 from delivery.domain.records import iso
 from delivery.domain.statuses import MessageStatus, Outcome
-from delivery.text.formatting import format_duration, source_of
+from delivery.text.formatting import format_duration, source_label
 from delivery.twilio.error_codes import explain
 
 from .advice import impact_of
@@ -36,7 +36,7 @@ def message_content(message: Message, links: Links, policy: NoticePolicy) -> Not
         lead=f"A message to {recipient} was {failed_how(status)}: {reason(explained)}.",
         details={"To": to, "From": sender, **_details(message)},
         impact=impact_of(IncidentKey.of(message).cause, explained.category),
-        steps=[explained.action, explained.again],
+        steps=[explained.action, explained.retry_advice],
         sections={"Timeline (UTC)": _timeline(message)},
         look_at=_look_at(message, links),
         follow_up=_follow_up(policy),
@@ -92,7 +92,7 @@ def _timeline(message: Message) -> list[str]:
     return [
         f"{entry.at:%Y-%m-%d %H:%M:%S}  {entry.status:<12}"
         + (f" error {entry.error_code}," if entry.error_code else "")
-        + f" {source_of(entry)}"
+        + f" {source_label(entry)}"
         for entry in message.transitions
     ]
 

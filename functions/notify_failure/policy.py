@@ -22,4 +22,4 @@ class NoticePolicy:
 
     def mask(self, number: str) -> str:
         """Return the phone number as notices show it."""
-        return mask_number(number, whole=self.shows_full_numbers)
+        return mask_number(number, unmasked=self.shows_full_numbers)

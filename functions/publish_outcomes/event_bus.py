@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import batched
 from typing import TYPE_CHECKING, Final
 
-from delivery.runtime.aws_errors import AWS_ERRORS, reason
+from delivery.runtime.aws_errors import AWS_ERRORS, error_name
 
 from .outcome_event import OutcomeChange, event_detail
 
@@ -50,7 +50,7 @@ class EventBus:
             try:
                 answer = self._client.put_events(Entries=[self._entry(it) for it in batch])
             except AWS_ERRORS as error:
-                return Published(accepted=accepted, rejected=batch[0], reason=reason(error))
+                return Published(accepted=accepted, rejected=batch[0], reason=error_name(error))
             for change, entry in zip(batch, answer["Entries"], strict=True):
                 if "ErrorCode" in entry:
                     return Published(accepted=accepted, rejected=change, reason=entry["ErrorCode"])

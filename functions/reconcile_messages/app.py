@@ -73,7 +73,7 @@ class ReconcileMessages:
     def reconcile(self, time_left: TimeLeft) -> None:
         """Do the work that is due, and report each step."""
         try:
-            secret = self.secrets.read_again()  # it may have been rotated since the last run
+            secret = self.secrets.refresh()  # it may have been rotated since the last run
         except SecretError as error:
             _report(reports.credentials_refused(error))
             return

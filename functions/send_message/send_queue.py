@@ -9,7 +9,7 @@ from functools import partial
 from itertools import batched
 from typing import TYPE_CHECKING, Final
 
-from delivery.runtime.aws_errors import AWS_ERRORS, reason
+from delivery.runtime.aws_errors import AWS_ERRORS, error_name
 from delivery.runtime.deadline import TimeLeft
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class SendQueue:
                 Entries=[{"Id": str(place), "MessageBody": bodies[place]} for place in places],
             )
         except AWS_ERRORS as error:
-            return set(), f"SQS did not confirm: {reason(error)}"
+            return set(), f"SQS did not confirm: {error_name(error)}"
         failed = answer.get("Failed", [])
         confirmed = {int(entry["Id"]) for entry in answer.get("Successful", [])}
         return confirmed, f"SQS refused: {failed[0]['Code']}" if failed else None

@@ -318,7 +318,7 @@ class MessageSender:
             return ask(credentials)
         except CredentialsRefused as refused:
             try:
-                newer = self._secrets.read_again().for_account(credentials.account_sid)
+                newer = self._secrets.refresh().for_account(credentials.account_sid)
             except SecretError:
                 raise refused from None
             if newer == credentials:

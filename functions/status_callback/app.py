@@ -1,26 +1,27 @@
-"""Twilio's status-callback target, and what brings a status into the table when that was down.
+"""Verifies Twilio's status callbacks and records them.
 
-Trigger: POST /twilio/status on CallbackApi; messages on CallbackQueue.
+Trigger: POST /twilio/status on CallbackApi; messages of CallbackQueue.
 Effect: a status that Twilio signed is in the MessagesTable, or else in CallbackQueue, before Twilio
-gets its 204. What neither takes is answered 503, so that Twilio sends it again.
+gets 204 (promise I1). If neither accepts it the response is 503, so that Twilio retries. Updates in
+CallbackQueue are replayed into the table.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from time import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from delivery.domain.messages import Effect, StatusUpdate, Timings
+from delivery.domain.messages import StatusUpdate, Timings
 from delivery.metrics import CountedByFacts, count_recorded
 from delivery.runtime import aws
 from delivery.runtime.http_event import HttpEvent, body_of, header_of, query_of
+from delivery.runtime.reports import Level, Report, log_and_count
 from delivery.runtime.responses import Response, problem_response
 from delivery.storage.callback_queue import CallbackQueue, QueueUnavailable, UpdateUnreadable
 from delivery.storage.messages import MessageStore, Recorded
@@ -33,129 +34,153 @@ from delivery.twilio.callback import (
     status_update,
 )
 from delivery.twilio.credentials import SecretInvalid, SecretUnavailable, TwilioSecrets
-from delivery.twilio.signature import SignatureFault, SignatureInvalid, verify
+from delivery.twilio.signature import SignatureInvalid, verify
+
+from . import reports
+from .log_limit import LogLimit
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sqs import SQSClient
 
-PATH = "/twilio/status"
-PUBLIC_BASE_URL = os.environ["PUBLIC_BASE_URL"].rstrip("/")
-LOG_A_CAUSE_EVERY_SECONDS = 60
+PATH: Final = "/twilio/status"
 
-METRIC_OF = {
-    Effect.OUT_OF_ORDER: "OutOfOrderStatusRecorded",
-    Effect.ENRICHED: "MessageEnriched",
-    Effect.DUPLICATE: "DuplicateReceived",
-    Effect.ERASED: "ErasedIgnored",
-}
+# Twilio waits five seconds (`rt` in the callback URL), so the function answers within 4.5 s or
+# fails. The secret gets one attempt, because a cached one stays in use. If the table hangs for as
+# long as it can, there is time for one failed attempt of the queue, but not for two.
+FAST_CONFIG: Final = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 2})
+SECRET_CONFIG: Final = FAST_CONFIG.merge(Config(retries={"total_max_attempts": 1}))
 
-# Twilio waits five seconds for us (`rt` in the callback URL): answer within 4.5, or die. The secret
-# gets one try, since an older one serves as well. Where the table hangs for as long as it can, the
-# queue may fail once; only if it hangs twice are we late, and then there is nothing good to answer.
-IMPATIENT = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 2})
-ONE_TRY = IMPATIENT.merge(Config(retries={"total_max_attempts": 1}))
+_STORED: Final[Response] = {"statusCode": 204}
 
-now = partial(datetime.now, UTC)
 logger = Logger()
 metrics = Metrics(provider=CountedByFacts())
-secrets = TwilioSecrets(
-    aws.client("secretsmanager", config=ONE_TRY), os.environ["TWILIO_SECRET_NAME"]
-)
-store = MessageStore(
-    aws.client("dynamodb", config=IMPATIENT),
-    os.environ["MESSAGES_TABLE"],
-    Timings.of(
-        retention_days=os.environ["MESSAGE_RETENTION_DAYS"],
-        reconcile_after_minutes=os.environ["RECONCILE_AFTER_MINUTES"],
-    ),
-)
-queue = CallbackQueue(aws.client("sqs", config=IMPATIENT), os.environ["CALLBACK_QUEUE_URL"])
-_logged_at: dict[SignatureFault, float] = {}
+utc_now = partial(datetime.now, UTC)
 
 
-def receive_status(event: HttpEvent) -> Response:
-    """Verify a status callback and keep what it says."""
-    body, given = body_of(event), header_of(event, "x-twilio-signature")
-    if turned_away := _turned_away(event, body, given):
-        return turned_away
-    parameters = parse_form(body)
-    try:
-        auth_tokens = secrets.current().signing_tokens(account_of(parameters))
-        verify(given, auth_tokens=auth_tokens, urls=_urls(event), parameters=parameters)
-        update = status_update(parameters, raw_query=query_of(event), at=now())
-    except SignatureInvalid as wrong:
-        _log_refusal(wrong.cause)
-        _count("SignatureInvalid")
-        return _refused()
-    except ParameterMissing as missing:
-        _count("CallbackMalformed", cause=f"no_{missing.parameter}")
-        return problem_response(400, str(missing))
-    except (SecretUnavailable, SecretInvalid) as error:
-        return _not_kept(error)
-    return keep(update)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clients:
+    """The AWS clients of the function."""
+
+    dynamodb: "DynamoDBClient"
+    secrets_manager: "SecretsManagerClient"
+    sqs: "SQSClient"
 
 
-def keep(update: StatusUpdate) -> Response:
-    """Record a verified update, or have it wait in the queue: with a 204 it is durable."""
-    try:
-        recorded = store.record(update)
-    except StoreUnavailable as error:
-        logger.warning("Status not stored", message_sid=update.message_sid, reason=str(error))
-    else:
-        _count_recorded(recorded)
-        return {"statusCode": 204}
-    try:
-        queue.put(update)
-    except QueueUnavailable as error:
-        return _not_kept(error)
-    _count("CallbackQueued", message_sid=update.message_sid, status=update.status)
-    return {"statusCode": 204}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusCallback:
+    """The function, with everything that it works with."""
 
+    secrets: TwilioSecrets
+    store: MessageStore
+    queue: CallbackQueue
+    public_base_url: str
+    log_limit: LogLimit
+    now: Callable[[], datetime]
 
-def replay_batch(event: dict[str, Any], context: LambdaContext) -> "PartialItemFailureResponse":
-    """Record what waited; each update that cannot be recorded is given back to the queue."""
-    # Loaded when first needed: an eighth of a start, for which no callback should wait.
-    from aws_lambda_powertools.utilities.batch import (  # noqa: PLC0415 -- only batches need it
-        BatchProcessor,
-        EventType,
-        process_partial_response,
-    )
+    def receive(self, event: HttpEvent) -> Response:
+        """Verify a status callback and store its update."""
+        body, signature = body_of(event), header_of(event, "x-twilio-signature")
+        if rejection := self._reject_early(event, body, signature):
+            return rejection
+        parameters = parse_form(body)
+        try:
+            auth_tokens = self.secrets.current().signing_tokens(account_of(parameters))
+            verify(
+                signature, auth_tokens=auth_tokens, urls=self._urls(event), parameters=parameters
+            )
+            update = status_update(parameters, raw_query=query_of(event), at=self.now())
+        except SignatureInvalid as error:
+            self._report_limited(reports.signature_invalid, error.cause)
+            return _forbidden()
+        except ParameterMissing as error:
+            _report(reports.malformed(f"no_{error.parameter}", Level.WARNING))
+            return problem_response(400, str(error))
+        except (SecretUnavailable, SecretInvalid) as error:
+            return _not_stored(error)
+        return self.store_update(update)
 
-    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    return process_partial_response(event, replay, processor, context)
+    def store_update(self, update: StatusUpdate) -> Response:
+        """Record a verified update, or else queue it: after a 204 it is durable."""
+        try:
+            recorded = self.store.record(update)
+        except StoreUnavailable as unavailable:
+            try:
+                self.queue.put(update)
+            except QueueUnavailable as error:
+                return _not_stored(error)
+            _report(reports.queued(update, unavailable))
+        else:
+            _report_recorded(recorded)
+        return _STORED
 
+    def replay_batch(
+        self, event: dict[str, Any], context: LambdaContext
+    ) -> "PartialItemFailureResponse":
+        """Record queued updates; those that fail return to the queue."""
+        # Imported on first use: it takes an eighth of a cold start, and callbacks do not need it.
+        from aws_lambda_powertools.utilities.batch import (  # noqa: PLC0415 -- only batches need it
+            BatchProcessor,
+            EventType,
+            process_partial_response,
+        )
 
-def replay(record: "SQSRecord") -> None:
-    """Record an update that waited in the queue; it stays there until that succeeds.
+        processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+        return process_partial_response(event, self.replay, processor, context)
 
-    Raises:
-        StoreUnavailable: it comes again in five minutes.
-        UpdateUnreadable: it comes again too, and ends among the dead letters.
-    """
-    try:
-        update = CallbackQueue.read(record.body)
-        recorded = store.record(update)
-    except (StoreUnavailable, UpdateUnreadable) as error:
-        logger.error("Status stays queued", queue_message_id=record.message_id, reason=str(error))
-        _count("ReplayFailed")
-        raise
-    _count_recorded(recorded)
-    _count("CallbackReplayed")
+    def replay(self, record: "SQSRecord") -> None:
+        """Record a queued update; it stays in the queue until that succeeds.
 
+        Raises:
+            StoreUnavailable: the queue delivers it again in five minutes.
+            UpdateUnreadable: likewise, and at last it moves to the dead-letter queue.
+        """
+        try:
+            update = CallbackQueue.read(record.body)
+            recorded = self.store.record(update)
+        except (StoreUnavailable, UpdateUnreadable) as error:
+            _report(reports.replay_failed(record.message_id, error))
+            raise
+        _report_recorded(recorded)
+        _report(reports.REPLAYED)
 
-def _turned_away(event: HttpEvent, body: bytes, given: str) -> Response | None:
-    """The answer to what cannot be a status callback of Twilio's, before anything is looked up."""
-    if len(body) > MAX_BODY_BYTES:
-        _count("CallbackMalformed", cause="too_large")
-        return problem_response(413, "A status callback has at most 64 KiB.")
-    if not _is_form(event):
-        _count("CallbackMalformed", cause="not_a_form")
-        return problem_response(415, "Send application/x-www-form-urlencoded, as Twilio does.")
-    if not given:
-        _count("SignatureMissing")  # Twilio always signs: a stranger, and no news
-        return _refused()
-    return None
+    def handle(
+        self, event: dict[str, Any], context: LambdaContext
+    ) -> "Response | PartialItemFailureResponse":
+        """Handle a request of CallbackApi, or a batch of CallbackQueue."""
+        match event:
+            case {"Records": [{"eventSource": "aws:sqs"}, *_]}:
+                return self.replay_batch(event, context)
+            case _:
+                return self.receive(event)
+
+    def _reject_early(self, event: HttpEvent, body: bytes, signature: str) -> Response | None:
+        """Return the response to a request that needs no look-up to be rejected."""
+        if len(body) > MAX_BODY_BYTES:
+            self._report_limited(reports.malformed, "too_large")
+            return problem_response(413, "A status callback has at most 64 KiB.")
+        if not _is_form(event):
+            self._report_limited(reports.malformed, "not_a_form")
+            return problem_response(415, "Send application/x-www-form-urlencoded, as Twilio does.")
+        if not signature:
+            _report(reports.SIGNATURE_MISSING)
+            return _forbidden()
+        return None
+
+    def _urls(self, event: HttpEvent) -> Sequence[str]:
+        """Return every URL of this endpoint that Twilio may have signed."""
+        query = f"?{query_of(event)}" if query_of(event) else ""
+        domain = (event.get("requestContext") or {}).get("domainName")
+        bases = (self.public_base_url, f"https://{domain}" if domain else "")
+        return [f"{base}{PATH}{query}" for base in bases if base]
+
+    def _report_limited(self, report_of: Callable[[Any, Level], Report], cause: str) -> None:
+        """Count what anyone can cause, and log it at most once a minute for each cause."""
+        allowed = self.log_limit.allows(f"{report_of.__name__} {cause}")
+        _report(report_of(cause, Level.WARNING if allowed else Level.DEBUG))
 
 
 def _is_form(event: HttpEvent) -> bool:
@@ -163,61 +188,56 @@ def _is_form(event: HttpEvent) -> bool:
     return media_type.strip().lower() == "application/x-www-form-urlencoded"
 
 
-def _urls(event: HttpEvent) -> Sequence[str]:
-    """Every URL that Twilio may have been given for this endpoint."""
-    query = f"?{query_of(event)}" if query_of(event) else ""
-    domain = (event.get("requestContext") or {}).get("domainName")
-    bases = (PUBLIC_BASE_URL, f"https://{domain}" if domain else "")
-    return [f"{base}{PATH}{query}" for base in bases if base]
-
-
-def _refused() -> Response:
+def _forbidden() -> Response:
     return problem_response(403, "The request is not signed by Twilio for this endpoint.")
 
 
-def _log_refusal(cause: SignatureFault) -> None:
-    """Say why, but not to everybody who knocks: strangers must not fill the log."""
-    now = time()  # a monotonic clock may stand still while the environment is frozen
-    if abs(now - _logged_at.get(cause, 0)) >= LOG_A_CAUSE_EVERY_SECONDS:
-        _logged_at[cause] = now
-        logger.warning("Signature invalid", cause=cause)
-
-
-def _not_kept(error: Exception) -> Response:
-    logger.error("Status not kept", reason=str(error), caused_by=type(error.__cause__).__name__)
-    _count("CallbackNotStored")
+def _not_stored(error: Exception) -> Response:
+    _report(reports.not_stored(error))
     return problem_response(503, "The status could not be stored; send it again.")
 
 
-def _count_recorded(recorded: Recorded) -> None:
+def _report_recorded(recorded: Recorded) -> None:
     count_recorded(metrics, recorded)
-    if recorded.effect in METRIC_OF:
-        _count(METRIC_OF[recorded.effect])
-    if recorded.error_code_conflict:
-        logger.warning(
-            "Another error code for a status that has one; the first stays",
-            message_sid=recorded.message.message_sid,
-            status=recorded.update.status,
-            error_code=recorded.update.error_code,
-        )
-        _count("ErrorCodeConflict")
+    for report in reports.of_recorded(recorded):
+        _report(report)
 
 
-def _count(metric: str, **facts: object) -> None:
-    """Count, with the facts beside it in the same line of the log."""
-    metrics.add_metric(metric, MetricUnit.Count, 1)
-    for name, fact in facts.items():
-        if fact is not None:
-            metrics.add_metadata(name, fact)
+def _report(report: Report) -> None:
+    log_and_count(report, logger, metrics)
+
+
+def build(
+    environ: Mapping[str, str], clients: Clients, *, now: Callable[[], datetime] = utc_now
+) -> StatusCallback:
+    """Return the function in this environment."""
+    timings = Timings.of(
+        retention_days=environ["MESSAGE_RETENTION_DAYS"],
+        reconcile_after_minutes=environ["RECONCILE_AFTER_MINUTES"],
+    )
+    return StatusCallback(
+        secrets=TwilioSecrets(clients.secrets_manager, environ["TWILIO_SECRET_NAME"]),
+        store=MessageStore(clients.dynamodb, environ["MESSAGES_TABLE"], timings),
+        queue=CallbackQueue(clients.sqs, environ["CALLBACK_QUEUE_URL"]),
+        public_base_url=environ["PUBLIC_BASE_URL"].rstrip("/"),
+        log_limit=LogLimit(now),
+        now=now,
+    )
+
+
+function = build(
+    os.environ,
+    Clients(
+        dynamodb=aws.client("dynamodb", config=FAST_CONFIG),
+        secrets_manager=aws.client("secretsmanager", config=SECRET_CONFIG),
+        sqs=aws.client("sqs", config=FAST_CONFIG),
+    ),
+)
 
 
 @metrics.log_metrics
 def lambda_handler(
     event: dict[str, Any], context: LambdaContext
 ) -> "Response | PartialItemFailureResponse":
-    """API Gateway calls this for each request of CallbackApi, and SQS with what waited."""
-    match event:
-        case {"Records": [{"eventSource": "aws:sqs"}, *_]}:
-            return replay_batch(event, context)
-        case _:
-            return receive_status(event)
+    """API Gateway invokes this with a request, and SQS with a batch of CallbackQueue."""
+    return function.handle(event, context)

@@ -13,7 +13,7 @@ from typing import Final
 
 from delivery.domain.send_requests import RequestState
 from delivery.domain.statuses import Outcome
-from delivery.text.formatting import CATEGORY_IN_WORDS
+from delivery.text.formatting import CATEGORY_LABELS
 from delivery.twilio.error_codes import Category, explain
 from sandbox.aws.account import Record
 
@@ -72,7 +72,7 @@ def measure(
     known = [message for message in messages if message.get("transitions")]  # not erased
     outcomes = Counter(message["outcome"] for message in known)
     failed = [message for message in known if message["outcome"] == Outcome.FAILED]
-    categories = Counter(CATEGORY_IN_WORDS[_category(message)] for message in failed)
+    categories = Counter(CATEGORY_LABELS[_category(message)] for message in failed)
     delivered = [message for message in known if message["outcome"] == Outcome.DELIVERED]
     in_doubt = sum(_is_in_doubt(request, now) for request in requests)
     return Measures(

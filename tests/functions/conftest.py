@@ -29,6 +29,7 @@ from delivery.twilio.credentials import TwilioSecrets
 from functions.send_message.batch import RequestQueuer
 from functions.send_message.send_queue import SendQueue
 from tests.cloudformation import create_table
+from tests.functions.callbacks import StatusCallbackRig
 from tests.functions.notifier import NotifierRig
 from tests.functions.reconciler import ReconcilerRig
 from tests.functions.sender import UNHEARD_OF, Clock, Function, Line
@@ -196,6 +197,19 @@ def log_output() -> Iterator[io.StringIO]:
     for handler, stream in zip(handlers, before, strict=True):
         if stream is not None:
             handler.setStream(stream)
+
+
+@pytest.fixture
+def callbacks(
+    dynamodb: DynamoDBClient,
+    messages_table: str,  # noqa: ARG001 -- the function uses it
+    twilio_secret: dict[str, str],  # noqa: ARG001 -- the same
+    callback_queue: str,
+) -> Iterator[StatusCallbackRig]:
+    """StatusCallbackFunction in a new environment."""
+    rig = StatusCallbackRig(dynamodb, ENVIRONMENT | {"CALLBACK_QUEUE_URL": callback_queue})
+    yield rig
+    rig.module.metrics.clear_metrics()
 
 
 @pytest.fixture

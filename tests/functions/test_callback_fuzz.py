@@ -1,12 +1,11 @@
-"""The public endpoint under whatever may be thrown at it (hypothesis).
+"""The public endpoint with generated requests (hypothesis).
 
-Nothing unsigned is ever stored, nothing signed is ever lost, and nobody learns anything from an
-answer.
+Nothing unsigned is stored, nothing signed is lost, and a response echoes nothing of its request.
 """
 
 import base64
 import json
-from types import ModuleType, SimpleNamespace
+import os
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -17,32 +16,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 from moto import mock_aws
 
-from delivery.storage.callback_queue import CallbackQueue
-from delivery.storage.messages import MessageStore
 from delivery.twilio.callback import parse_form
-from delivery.twilio.credentials import TwilioSecrets
-from delivery.twilio.signature import signature
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.cloudformation import create_table
+from tests.functions.callbacks import SECRET_NAME, StatusCallbackRig, a_request, an_http_event
 from tests.made_once import shared_client
 
 pytestmark = pytest.mark.thorough
 
-URL = "https://callbacks.example.com/twilio/status"
-CONTEXT = SimpleNamespace(function_name="StatusCallbackFunction", aws_request_id="1")
 ECHO = "zZechoZz"
-"""Stands in whatever is sent, and in no answer."""
-
-DETAILS = {
-    400: {
-        "MessageSid is missing, blank or none of Twilio's; every status has it",
-        "MessageStatus is missing, blank or none of Twilio's; every status has it",
-    },
-    403: {"The request is not signed by Twilio for this endpoint."},
-    413: {"A status callback has at most 64 KiB."},
-    415: {"Send application/x-www-form-urlencoded, as Twilio does."},
-    503: {"The status could not be stored; send it again."},
-}
+"""Is in requests, and in no response."""
 
 type Parameters = list[tuple[str, str]]
 
@@ -72,7 +55,7 @@ queries = st.lists(st.tuples(odd_text, odd_text), max_size=25).map(urlencode) | 
 
 @st.composite
 def callbacks(draw: st.DrawFn) -> Parameters:
-    """What Twilio could send: a SID, a status, and anything else."""
+    """What Twilio could send: a SID, a status and any other parameters."""
     others = draw(st.lists(st.tuples(names | odd_text, odd_text), max_size=8))
     others = [pair for pair in others if pair[0] not in {"MessageSid", "MessageStatus"}]
     account = [("AccountSid", ACCOUNT_SID)]
@@ -111,33 +94,12 @@ headers = st.fixed_dictionaries(
 )
 
 
-def a_request(
-    body: bytes, headers: dict[str, Any], *, raw_query: str = "", encoded: bool = True
-) -> dict[str, Any]:
-    return {
-        "version": "2.0",
-        "routeKey": "POST /twilio/status",
-        "rawPath": "/twilio/status",
-        "rawQueryString": raw_query,
-        "headers": {name: value for name, value in headers.items() if value is not None},
-        "requestContext": {"domainName": "abc.execute-api.us-east-1.amazonaws.com"},
-        "body": base64.b64encode(body).decode() if encoded else body.decode("latin-1"),
-        "isBase64Encoded": encoded,
-    }
-
-
 def a_signed_request(parameters: Parameters, raw_query: str) -> dict[str, Any]:
-    url = f"{URL}?{raw_query}" if raw_query else URL
-    body = urlencode(parameters).encode()
-    signed = {
-        "content-type": "application/x-www-form-urlencoded; charset=utf-8",
-        "x-twilio-signature": signature(AUTH_TOKEN, url, parse_form(body)),
-    }
-    return a_request(body, signed, raw_query=raw_query)
+    return a_request(parameters, raw_query=raw_query)
 
 
 class Breakable:
-    """A client that can be cut off."""
+    """A client that a test can disconnect."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -152,75 +114,65 @@ class Breakable:
         raise EndpointConnectionError(endpoint_url=ECHO)
 
 
-class Endpoint:
-    """The function with its resources, which a test can break."""
+class Endpoint(StatusCallbackRig):
+    """The function with resources that a test can break."""
 
-    def __init__(self, app: ModuleType, patches: pytest.MonkeyPatch) -> None:
-        self._app = app
-        self._dynamodb = shared_client("dynamodb")
-        self._sqs = shared_client("sqs")
-        create_table(self._dynamodb, "MessagesTable", "MessagesTable")
-        self._queue_url = self._sqs.create_queue(QueueName="callbacks")["QueueUrl"]
+    def __init__(self) -> None:
+        dynamodb, sqs = shared_client("dynamodb"), shared_client("sqs")
+        create_table(dynamodb, "MessagesTable", "MessagesTable")
+        url = sqs.create_queue(QueueName="callbacks")["QueueUrl"]
         content = {"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN}
-        secrets_manager = shared_client("secretsmanager")
-        secrets_manager.create_secret(Name="delivery/twilio", SecretString=json.dumps(content))
-        self.table, self.queue = Breakable(self._dynamodb), Breakable(self._sqs)
-        patches.setattr(app, "secrets", TwilioSecrets(secrets_manager, "delivery/twilio"))
-        patches.setattr(app, "store", MessageStore(self.table, "MessagesTable"))  # type: ignore[arg-type]  # as far as it is used
-        patches.setattr(app, "queue", CallbackQueue(self.queue, self._queue_url))  # type: ignore[arg-type]  # the same
+        shared_client("secretsmanager").create_secret(
+            Name=SECRET_NAME, SecretString=json.dumps(content)
+        )
+        super().__init__(dynamodb, {**os.environ, "CALLBACK_QUEUE_URL": url})
+        self.table, self.queue = Breakable(dynamodb), Breakable(sqs)
+        self.restart(dynamodb=self.table, sqs=self.queue)
 
     def call(self, event: dict[str, Any]) -> int:
-        """The status of the answer, which tells nothing to whoever gets it."""
-        answer = self._app.lambda_handler(event, CONTEXT)
-        status: int = answer["statusCode"]
+        """Invoke the handler; a response to a stranger holds nothing but what is written here."""
+        response = self.handle(event)
+        status: int = response["statusCode"]
         if status == 204:
-            assert answer == {"statusCode": 204}
+            assert response == {"statusCode": 204}
         else:
-            body = json.loads(answer["body"])
-            assert answer["headers"] == {"content-type": "application/problem+json"}
+            body = json.loads(response["body"])
+            assert response["headers"] == {"content-type": "application/problem+json"}
             assert body.keys() == {"title", "status", "detail"}
-            assert body["detail"] in DETAILS[status]
+            assert ECHO not in response["body"]
         return status
 
     def stored(self) -> set[tuple[str, str]]:
-        """(message_sid, status) of every status that the table has."""
-        items = self._dynamodb.scan(TableName="MessagesTable")["Items"]
+        """(message_sid, status) of every status in the table."""
         return {
             (item["message_sid"]["S"], entry["M"]["status"]["S"])
-            for item in items
+            for item in self.items()
             for entry in item["transitions"]["L"]
         }
 
     def statuses_of(self, message_sid: str) -> set[str]:
-        """The statuses that the table has of one message."""
-        message = MessageStore(self._dynamodb, "MessagesTable").get(message_sid)
+        """The statuses of one message in the table."""
+        message = self.message(message_sid)
         return {entry.status for entry in message.transitions} if message else set()
 
-    def replay(self) -> None:
-        """Have the function take what waits in the queue."""
-        while messages := self._sqs.receive_message(
-            QueueUrl=self._queue_url, MaxNumberOfMessages=10
-        ).get("Messages", []):
-            records = [
-                {"messageId": it["MessageId"], "body": it["Body"], "eventSource": "aws:sqs"}
-                for it in messages
-            ]
-            answer = self._app.lambda_handler({"Records": records}, CONTEXT)
-            assert answer == {"batchItemFailures": []}
-            for it in messages:
-                self._sqs.delete_message(
-                    QueueUrl=self._queue_url, ReceiptHandle=it["ReceiptHandle"]
+    def replay_all(self) -> None:
+        """Replay what is queued until the queue is empty."""
+        sqs = shared_client("sqs")
+        while records := self.queued():
+            assert self.replay(records) == []
+            for record in records:
+                sqs.delete_message(
+                    QueueUrl=self._environ["CALLBACK_QUEUE_URL"],
+                    ReceiptHandle=record["receiptHandle"],
                 )
 
 
 @pytest.fixture
-def endpoint(aws: None, monkeypatch: pytest.MonkeyPatch) -> Endpoint:  # noqa: ARG001 -- moto
-    from functions.status_callback import app  # noqa: PLC0415 -- its clients need moto first
-
-    return Endpoint(app, monkeypatch)
+def endpoint(aws: None) -> Endpoint:  # noqa: ARG001 -- moto
+    return Endpoint()
 
 
-# One endpoint for all examples: what each of them leaves must follow from what it says.
+# One endpoint for all examples: what each of them stores must follow from its request alone.
 QUICKLY = settings(
     max_examples=100,
     deadline=None,
@@ -230,12 +182,12 @@ QUICKLY = settings(
 
 @given(body=bodies, headers=headers, raw_query=queries, encoded=st.booleans())
 @QUICKLY
-def test_what_nobody_signed_is_refused_and_writes_nothing(
+def test_an_unsigned_request_is_rejected_and_writes_nothing(
     endpoint: Endpoint, body: bytes, headers: dict[str, Any], raw_query: str, *, encoded: bool
 ) -> None:
     before = endpoint.stored()
 
-    status = endpoint.call(a_request(body, headers, raw_query=raw_query, encoded=encoded))
+    status = endpoint.call(an_http_event(body, headers, raw_query=raw_query, encoded=encoded))
 
     assert status in {403, 413, 415}
     assert endpoint.stored() == before
@@ -251,7 +203,7 @@ def test_what_nobody_signed_is_refused_and_writes_nothing(
     blank=st.none() | st.just({}) | st.just(""),
 )
 @QUICKLY
-def test_an_event_that_lacks_what_it_always_has_is_no_accident(
+def test_an_event_without_a_usual_field_gets_a_response(
     endpoint: Endpoint, parameters: Parameters, gone: set[str], blank: Any
 ) -> None:
     event = a_signed_request(parameters, "")
@@ -273,7 +225,7 @@ def test_an_event_that_lacks_what_it_always_has_is_no_accident(
 @example([("MessageSid", "S"), ("MessageStatus", "s" * 30000)], "a=" + "b" * 9000)
 @example([("MessageSid", "S"), ("MessageStatus", "s"), *((f"n{it}", "") for it in range(5000))], "")
 @QUICKLY
-def test_whatever_twilio_signed_is_stored(
+def test_every_signed_callback_is_stored(
     endpoint: Endpoint, parameters: Parameters, raw_query: str
 ) -> None:
     account = [("AccountSid", ACCOUNT_SID)]
@@ -281,16 +233,16 @@ def test_whatever_twilio_signed_is_stored(
 
     status = endpoint.call(event)
 
-    said = dict(reversed(parameters))
+    reported = dict(reversed(parameters))
     assert status == 204
-    assert said["MessageStatus"][:64] in endpoint.statuses_of(said["MessageSid"])
+    assert reported["MessageStatus"][:64] in endpoint.statuses_of(reported["MessageSid"])
 
 
 @given(
     parameters=callbacks(), missing=st.sampled_from(["MessageSid", "MessageStatus"]), data=st.data()
 )
 @QUICKLY
-def test_signed_content_without_what_every_status_has_writes_nothing(
+def test_a_signed_request_without_a_required_parameter_writes_nothing(
     endpoint: Endpoint, parameters: Parameters, missing: str, data: st.DataObject
 ) -> None:
     blank = data.draw(st.sampled_from([None, "", " ", "\t\n"]))
@@ -307,41 +259,38 @@ def test_signed_content_without_what_every_status_has_writes_nothing(
 
 @given(parameters=callbacks(), change=st.integers(0), data=st.data())
 @QUICKLY
-def test_a_signature_is_worth_nothing_for_anything_else(
+def test_a_signature_is_invalid_for_any_other_body(
     endpoint: Endpoint, parameters: Parameters, change: int, data: st.DataObject
 ) -> None:
     event = a_signed_request(parameters, "")
     body = bytearray(base64.b64decode(event["body"]))
     place = change % len(body)
     body[place] = data.draw(st.integers(0, 255).filter(lambda byte: byte != body[place]))
-    said = set(parse_form(bytes(body)))
+    received = set(parse_form(bytes(body)))
     before = endpoint.stored()
 
     status = endpoint.call(event | {"body": base64.b64encode(body).decode()})
 
-    same = said == set(parse_qsl(urlencode(parameters), keep_blank_values=True))
+    same = received == set(parse_qsl(urlencode(parameters), keep_blank_values=True))
     assert status == (204 if same else 403)
     assert same or endpoint.stored() == before
 
 
 class CallbacksWhileThingsBreak(RuleBasedStateMachine):
-    """A 204 means that it is kept, whatever was down; anything else that Twilio sends it again."""
+    """After 204 a status is durable, whatever was down; after another response Twilio retries."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._mock, self._patches = mock_aws(), pytest.MonkeyPatch()
+        self._mock = mock_aws()
         self._mock.start()
-        from functions.status_callback import app  # noqa: PLC0415 -- its clients need moto first
-
-        self._endpoint = Endpoint(app, self._patches)
+        self._endpoint = Endpoint()
         self._promised: set[tuple[str, str]] = set()
 
     def teardown(self) -> None:
-        """Once all is well again, the table has what was promised, and nothing else."""
+        """When everything is up again, the table has exactly what was answered with 204."""
         self._endpoint.table.is_down = self._endpoint.queue.is_down = False
-        self._endpoint.replay()
+        self._endpoint.replay_all()
         assert self._endpoint.stored() == self._promised
-        self._patches.undo()
         self._mock.stop()
 
     @rule()
@@ -359,17 +308,18 @@ class CallbacksWhileThingsBreak(RuleBasedStateMachine):
         nothing_works = self._endpoint.table.is_down and self._endpoint.queue.is_down
         assert answer == (503 if nothing_works else 204)
         if answer == 204:
-            said = dict(reversed(parameters))
-            self._promised.add((said["MessageSid"], said["MessageStatus"][:64]))
+            reported = dict(reversed(parameters))
+            self._promised.add((reported["MessageSid"], reported["MessageStatus"][:64]))
 
     @rule(body=bodies, headers=headers, raw_query=queries)
     def a_stranger_calls(self, body: bytes, headers: dict[str, Any], raw_query: str) -> None:
-        assert self._endpoint.call(a_request(body, headers, raw_query=raw_query)) in {403, 413, 415}
+        status = self._endpoint.call(an_http_event(body, headers, raw_query=raw_query))
+        assert status in {403, 413, 415}
 
     @rule()
-    def what_waits_is_replayed(self) -> None:
+    def the_queue_is_replayed(self) -> None:
         if not (self._endpoint.table.is_down or self._endpoint.queue.is_down):
-            self._endpoint.replay()
+            self._endpoint.replay_all()
 
 
 CallbacksWhileThingsBreak.TestCase.settings = settings(

@@ -5,12 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
-from types import ModuleType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import pytest
 import requests
-from botocore.exceptions import ConnectTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_secretsmanager import SecretsManagerClient
 
@@ -26,9 +24,12 @@ from delivery.twilio.client import TwilioClient
 from delivery.twilio.credentials import Account, TwilioSecret
 from delivery_cli.commands.erase.eraser import Eraser, TwilioAccounts, addresses_of
 from tests.builders import MESSAGE_SID, NOON, an_update
+from tests.embedded_metrics import data_points, total
+from tests.functions.callbacks import StatusCallbackRig, a_callback, a_request
 from tests.functions.conftest import ENVIRONMENT
 from tests.functions.interleaving import Writer, every_interleaving
 from tests.functions.sender import FROM, TO, Function, a_document
+from tests.support.faults import FailingClient
 from tests.support.virtual_twilio import (
     ACCOUNT_SID,
     AUTH_TOKEN,
@@ -37,9 +38,6 @@ from tests.support.virtual_twilio import (
     VirtualTwilio,
     Wire,
 )
-
-if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 TWILIO = "https://twilio.example"
 OTHER = "+15558675311"
@@ -330,29 +328,19 @@ def test_a_message_stays_erased_in_any_interleaving_with_other_writers(
     assert runs >= 2
 
 
-@pytest.fixture
-def status_callback(erased: StatusUpdate, callback_queue: str) -> ModuleType:
-    from functions.status_callback import app  # noqa: PLC0415 -- its clients need moto first
-
-    assert erased.message_sid
-    assert callback_queue
-    return app
-
-
+@pytest.mark.usefixtures("erased")
 def test_a_callback_for_an_erased_message_gets_204_and_is_dropped(
-    status_callback: ModuleType,  # before capsys: its logger keeps the stream that it finds
+    callbacks: StatusCallbackRig,  # before capsys: its logger keeps the stream that it finds
     dynamodb: DynamoDBClient,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    update = an_update("delivered")
+    callbacks.function.queue.put(an_update("delivered"))
 
-    answer = status_callback.keep(update)
-    queued = SimpleNamespace(body=json.dumps(update.as_record()), message_id="1")
-    status_callback.replay(cast("SQSRecord", queued))
+    status = callbacks.call(a_request(a_callback("delivered")))
+    returned = callbacks.replay(callbacks.queued())
 
-    status_callback.metrics.flush_metrics()
-    assert answer == {"statusCode": 204}
-    assert "ErasedIgnored" in capsys.readouterr().out
+    ignored = total(data_points(capsys.readouterr().out), "ErasedIgnored", service="tested")
+    assert (status, returned, ignored) == (204, [], 2)
     assert raw(dynamodb) == MARKER
 
 
@@ -435,13 +423,14 @@ def test_the_next_run_completes_an_interrupted_erasure(world: World) -> None:
     assert world.erase() == {}
 
 
-@pytest.mark.parametrize("call", range(9))
+@pytest.mark.parametrize("call", range(1, 10))
 def test_after_a_crash_at_any_write_the_next_run_finds_everything(world: World, call: int) -> None:
     sid = world.send()
     world.claim(RequestState.SENT, message_sid=world.send(known=False))
 
     with suppress(StoreUnavailable):
-        list(world.eraser(dynamodb=Dying(world.dynamodb, call)).erase(TO))
+        client = FailingClient(world.dynamodb, call, after=True)
+        list(world.eraser(dynamodb=client).erase(TO))
 
     assert world.erase() == {}
     assert TO not in world.everything()
@@ -484,25 +473,6 @@ def test_a_message_in_processing_that_only_twilio_knows_is_erased_next_time(worl
     assert TO not in world.everything()
     assert world.erase() == {}
     assert not world.is_at_twilio(sid)
-
-
-class Dying:
-    """A client whose calls are answered until one is not, though it was made."""
-
-    def __init__(self, client: DynamoDBClient, calls: int) -> None:
-        self._client = client
-        self._calls = calls
-        self.exceptions = client.exceptions
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        def call(**arguments: Any) -> Any:
-            answer = getattr(self._client, name)(**arguments)
-            if self._calls == 0:
-                raise ConnectTimeoutError(endpoint_url="dynamodb")
-            self._calls -= 1
-            return answer
-
-        return call
 
 
 def test_if_twilio_does_not_answer_everything_is_left_after_one_request(

@@ -2,12 +2,12 @@
 
 import importlib
 import json
+import os
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
-from delivery.twilio.credentials import TwilioSecrets
 from tests.functions.sender import EVENTS, Function
 from tests.made_once import shared_client
 
@@ -112,8 +112,13 @@ def stack(
     assert incidents_table
     assert twilio_secret
     shared_client("sns").create_topic(Name="failures")
-    secrets = TwilioSecrets(shared_client("secretsmanager"), "delivery/twilio")
-    monkeypatch.setattr(app_of("status_callback"), "secrets", secrets)
+    app = app_of("status_callback")
+    clients = app.Clients(
+        dynamodb=shared_client("dynamodb"),
+        secrets_manager=shared_client("secretsmanager"),
+        sqs=shared_client("sqs"),
+    )
+    monkeypatch.setattr(app, "function", app.build(os.environ, clients))
 
 
 NAMES = sorted(path.stem for path in EVENTS.glob("*.json"))

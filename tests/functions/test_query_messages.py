@@ -215,9 +215,9 @@ def test_twenty_are_listed_unless_more_are_asked_for(app: ModuleType, store: Mes
     [
         ("", "to", "give it, or reference"),
         ("limit=5", "to", "give it, or reference"),
-        ("to=", "to", "country's code"),
-        ("to=5558675310", "to", "country's code"),
-        ("to=somebody", "to", "country's code"),
+        ("to=", "to", "country code"),
+        ("to=5558675310", "to", "country code"),
+        ("to=somebody", "to", "country code"),
         ("to=" + "9" * 300, "to", "too long"),
         ("to=+15558675310&to=+15558675310", "to", "give it once"),
         ("to=+15558675310&failed_on=2026-11-23", "failed_on", "one at a time"),
@@ -450,13 +450,13 @@ def test_bad_input_on_the_queue_is_a_refused_request(app: ModuleType, function: 
     _, body = request_shown(app, message.message_sid)
 
     assert (body["state"], body["reference"]) == ("rejected", "order-8")
-    assert body["problem"]["detail"].startswith("The request was not one that can be sent.")
+    assert body["problem"]["detail"].startswith("The send request was invalid.")
 
 
 @pytest.mark.parametrize(
     ("status", "title"),
     [
-        ("rejected", "The request was not one that can be sent"),
+        ("rejected", "The send request was invalid"),
         ("presumed_unsent", "No trace of it at Twilio"),
     ],
 )

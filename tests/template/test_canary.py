@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from delivery.metrics import CANARY
+from delivery.domain.canary import CANARY_REFERENCE
 from functions.send_message.request import parse
 from tests.cloudformation import Template
 from tests.template.canary import canary_request
@@ -54,7 +54,7 @@ def test_the_schedule_sends_a_valid_request(
     request = parse(document, now=NOW)
 
     assert request.to == TO
-    assert request.reference == CANARY
+    assert request.reference == CANARY_REFERENCE
     assert parameter in request.parameters
 
 

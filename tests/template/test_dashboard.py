@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from delivery.text.formatting import CATEGORY_IN_WORDS
+from delivery.text.formatting import CATEGORY_LABELS
 from delivery.twilio.error_codes import Category
 from tests.cloudformation import Template, load_template
 from tests.template.dashboard import Graph, graphs_of, lines_of, widgets_of
@@ -68,7 +68,7 @@ def test_every_failure_category_has_a_line_with_its_label() -> None:
     labels = [line[-1]["label"] for line in graph["metrics"]]
 
     assert lines == [str(category) for category in Category]
-    assert dict(zip(lines, labels, strict=True)) == CATEGORY_IN_WORDS
+    assert dict(zip(lines, labels, strict=True)) == CATEGORY_LABELS
 
 
 # --- completeness --------------------------------------------------------------------------------

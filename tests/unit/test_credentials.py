@@ -1,3 +1,5 @@
+"""The secret, and the cache of it."""
+
 import json
 import time
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from delivery.twilio.credentials import (
 )
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.made_once import shared_client
+from tests.support.clock import Clock
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -32,7 +35,7 @@ def a_secret(**changes: Any) -> str:
     return json.dumps({name: value for name, value in fields.items() if value is not None})
 
 
-def test_the_auth_token_calls_twilio_and_signs_callbacks() -> None:
+def test_the_auth_token_authenticates_calls_and_signs_callbacks() -> None:
     secret = TwilioSecret.parse(a_secret())
 
     credentials = secret.for_account(None)
@@ -41,7 +44,7 @@ def test_the_auth_token_calls_twilio_and_signs_callbacks() -> None:
     assert secret.signing_tokens(ACCOUNT_SID) == (AUTH_TOKEN,)
 
 
-def test_an_api_key_calls_twilio_while_the_auth_token_still_signs() -> None:
+def test_an_api_key_authenticates_calls_while_the_auth_token_signs() -> None:
     secret = TwilioSecret.parse(a_secret(api_key_sid=KEY_SID, api_key_secret="key-secret"))
 
     credentials = secret.for_account(ACCOUNT_SID)
@@ -50,14 +53,14 @@ def test_an_api_key_calls_twilio_while_the_auth_token_still_signs() -> None:
     assert secret.signing_tokens(None) == (AUTH_TOKEN,)
 
 
-def test_the_coming_and_the_old_token_sign_too() -> None:
+def test_accepted_auth_tokens_sign_too() -> None:
     secret = TwilioSecret.parse(a_secret(accepted_auth_tokens=["coming", "old"]))
 
     assert secret.signing_tokens(None) == (AUTH_TOKEN, "coming", "old")
     assert secret.for_account(None).password == AUTH_TOKEN
 
 
-def test_a_secret_that_is_nested_without_end_is_told_apart_from_a_fault_of_ours() -> None:
+def test_a_deeply_nested_secret_is_invalid() -> None:
     with pytest.raises(SecretInvalid, match="not JSON"):
         TwilioSecret.parse("[" * 100_000)
 
@@ -79,7 +82,7 @@ def test_a_subaccount_has_its_own_tokens() -> None:
 
 
 @pytest.mark.parametrize("unknown", ["AC" + "d" * 32, "", ACCOUNT_SID.lower()])
-def test_an_unknown_account_has_no_token_and_cannot_send(unknown: str) -> None:
+def test_an_unknown_account_has_neither_tokens_nor_credentials(unknown: str) -> None:
     secret = TwilioSecret.parse(a_secret())
 
     assert secret.signing_tokens(unknown) == ()
@@ -87,7 +90,7 @@ def test_an_unknown_account_has_no_token_and_cannot_send(unknown: str) -> None:
         secret.for_account(unknown)
 
 
-def test_fields_that_are_not_ours_are_left_alone() -> None:
+def test_unknown_fields_are_ignored() -> None:
     secret = TwilioSecret.parse(a_secret(note="rotated in May"))
 
     assert secret.main.auth_token == AUTH_TOKEN
@@ -121,7 +124,7 @@ def test_fields_that_are_not_ours_are_left_alone() -> None:
         (a_secret(subaccounts={SUBACCOUNT_SID: {}}), f"subaccounts.{SUBACCOUNT_SID}.auth_token"),
     ],
 )
-def test_a_secret_that_cannot_be_used_names_the_field_and_never_a_value(
+def test_the_error_of_an_invalid_secret_names_the_field_and_never_a_value(
     text: str, named: str
 ) -> None:
     with pytest.raises(SecretInvalid) as raised:
@@ -133,7 +136,7 @@ def test_a_secret_that_cannot_be_used_names_the_field_and_never_a_value(
     assert raised.value.__suppress_context__ or raised.value.__context__ is None
 
 
-def test_no_token_is_ever_printed() -> None:
+def test_no_repr_holds_a_token() -> None:
     tokens = ["token-1", "token-2", "token-3", "token-4"]
     own = {"auth_token": tokens[3]}
     secret = TwilioSecret.parse(
@@ -152,16 +155,8 @@ def test_no_token_is_ever_printed() -> None:
     assert "token-" not in printed
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class SecretsManager:
-    """Real Secrets Manager by moto, but for the errors that it is told to have; counts calls."""
+    """Secrets Manager by moto with injected errors; counts the reads."""
 
     def __init__(self, client: "SecretsManagerClient") -> None:
         self.client = client
@@ -194,82 +189,81 @@ def clock() -> Clock:
 
 @pytest.fixture
 def secrets(manager: Any, clock: Clock) -> TwilioSecrets:
-    return TwilioSecrets(manager, NAME, clock)
+    return TwilioSecrets(manager, NAME, clock.seconds)
 
 
 DENIED = ClientError({"Error": {"Code": "AccessDeniedException"}}, "GetSecretValue")
 SILENT = EndpointConnectionError(endpoint_url="https://secretsmanager")
 
 
-def test_the_secret_is_read_once_in_five_minutes(
+def test_the_secret_is_cached_for_five_minutes(
     secrets: TwilioSecrets, manager: SecretsManager, clock: Clock
 ) -> None:
     secrets.current()
     manager.holds(a_secret(auth_token="promoted"))
 
-    clock.now = 299
+    clock.advance(seconds=299)
     before = secrets.current()
-    clock.now = 300
+    clock.advance(seconds=1)
     after = secrets.current()
 
     assert (before.main.auth_token, after.main.auth_token) == (AUTH_TOKEN, "promoted")
     assert manager.calls == 2
 
 
-def test_a_clock_that_is_put_back_does_not_keep_an_old_secret_for_longer(
+def test_a_clock_that_goes_back_does_not_extend_the_cache(
     secrets: TwilioSecrets, manager: SecretsManager, clock: Clock
 ) -> None:
-    clock.now = 10_000
     secrets.current()
     manager.holds(a_secret(auth_token="promoted"))
 
-    clock.now = 9_000
+    clock.advance(seconds=-1_000)
 
     assert secrets.current().main.auth_token == "promoted"
 
 
-def test_five_minutes_are_those_of_the_wall_clock_which_goes_on_in_a_frozen_environment() -> None:
+def test_the_cache_uses_the_wall_clock_which_goes_on_in_a_frozen_environment() -> None:
     assert signature(TwilioSecrets).parameters["clock"].default is time.time
 
 
-def test_a_sender_whose_credentials_were_refused_sees_the_promoted_token_at_once(
+def test_a_refresh_sees_a_promoted_token_at_once(
     secrets: TwilioSecrets, manager: SecretsManager
 ) -> None:
     secrets.current()
     manager.holds(a_secret(auth_token="promoted"))
 
-    assert secrets.read_again().main.auth_token == "promoted"
+    assert secrets.refresh().main.auth_token == "promoted"
     assert secrets.current().main.auth_token == "promoted"
     assert manager.calls == 2
 
 
 @pytest.mark.parametrize("error", [DENIED, SILENT])
-def test_an_older_secret_serves_on_while_secrets_manager_fails(
+def test_the_cached_secret_stays_in_use_while_secrets_manager_fails(
     secrets: TwilioSecrets, manager: SecretsManager, clock: Clock, error: Exception
 ) -> None:
     known = secrets.current()
-    clock.now = 10_000
+    clock.advance(hours=3)
     manager.fails = error
 
     assert secrets.current() is known
-    assert secrets.read_again() is known
+    assert secrets.refresh() is known
 
 
-def test_an_older_secret_serves_on_while_the_new_one_has_a_typing_error(
+def test_the_cached_secret_stays_in_use_while_the_new_one_is_malformed(
     secrets: TwilioSecrets, manager: SecretsManager, clock: Clock
 ) -> None:
     known = secrets.current()
-    clock.now = 10_000
+    clock.advance(hours=3)
     manager.holds('{"account_sid": ')
 
     assert secrets.current() is known
 
 
-def test_a_failing_secrets_manager_does_not_delay_each_request_and_is_asked_again_soon(
+def test_a_failed_refresh_is_retried_after_thirty_seconds(
     secrets: TwilioSecrets, manager: SecretsManager, clock: Clock
 ) -> None:
     secrets.current()
-    clock.now = 10_000
+    clock.advance(hours=3)
     manager.fails = SILENT
     secrets.current()
     secrets.current()
@@ -277,13 +271,13 @@ def test_a_failing_secrets_manager_does_not_delay_each_request_and_is_asked_agai
 
     manager.fails = None
     manager.holds(a_secret(auth_token="promoted"))
-    clock.now += 30
+    clock.advance(seconds=30)
 
     assert secrets.current().main.auth_token == "promoted"
 
 
 @pytest.mark.parametrize("error", [DENIED, SILENT])
-def test_a_secret_that_was_never_read_is_unavailable(
+def test_without_a_cached_secret_a_failed_read_is_an_error(
     secrets: TwilioSecrets, manager: SecretsManager, error: Exception
 ) -> None:
     manager.fails = error
@@ -295,13 +289,13 @@ def test_a_secret_that_was_never_read_is_unavailable(
     assert secrets.current().main.account_sid == ACCOUNT_SID
 
 
-def test_a_secret_that_nobody_created_must_be_created(manager: Any) -> None:
-    with pytest.raises(SecretInvalid, match="there is no secret named other; create it"):
+def test_a_missing_secret_is_invalid_and_named(manager: Any) -> None:
+    with pytest.raises(SecretInvalid, match="other"):
         TwilioSecrets(manager, "other").current()
 
 
-def test_a_binary_secret_must_be_stored_as_text(manager: Any) -> None:
+def test_a_binary_secret_is_invalid(manager: Any) -> None:
     manager.client.create_secret(Name="binary", SecretBinary=b"{}")
 
-    with pytest.raises(SecretInvalid, match="store its JSON as text"):
+    with pytest.raises(SecretInvalid, match="binary"):
         TwilioSecrets(manager, "binary").current()

@@ -1,9 +1,11 @@
+"""Formatting of numbers, sources and durations."""
+
 from datetime import timedelta
 
 import pytest
 
 from delivery.domain.messages import Source, Transition
-from delivery.text.formatting import format_duration, mask_number, source_of
+from delivery.text.formatting import format_duration, mask_number, source_label
 from tests.builders import NOON
 
 
@@ -19,32 +21,32 @@ from tests.builders import NOON
         ("1234", "1234"),
     ],
 )
-def test_no_more_is_shown_of_a_number_than_its_end(number: str, ending: str) -> None:
+def test_a_number_is_masked_up_to_its_last_four_digits(number: str, ending: str) -> None:
     assert mask_number(number) == ending
-    assert mask_number(number, whole=True) == number
+    assert mask_number(number, unmasked=True) == number
 
 
 @pytest.mark.parametrize(
-    ("status", "source", "error_code", "words"),
+    ("status", "source", "error_code", "label"),
     [
-        ("queued", Source.SEND, None, "Twilio's answer to the request"),
+        ("queued", Source.SEND, None, "Twilio's response to the send request"),
         ("sent", Source.CALLBACK, None, "status callback"),
-        ("delivered", Source.RECONCILE, None, "found by asking Twilio"),
-        ("rejected", Source.SEND, 21211, "Twilio's answer to the request"),
-        ("rejected", Source.SEND, None, "refused here, before Twilio was asked"),
-        ("presumed_unsent", Source.RECONCILE, None, "Twilio was asked, and shows no trace of it"),
+        ("delivered", Source.RECONCILE, None, "reconciled with Twilio"),
+        ("rejected", Source.SEND, 21211, "Twilio's response to the send request"),
+        ("rejected", Source.SEND, None, "rejected before it was sent to Twilio"),
+        ("presumed_unsent", Source.RECONCILE, None, "reconciled: Twilio has no trace of it"),
     ],
 )
-def test_a_status_says_how_it_was_learned(
-    status: str, source: Source, error_code: int | None, words: str
+def test_a_status_has_a_label_for_where_it_was_learned(
+    status: str, source: Source, error_code: int | None, label: str
 ) -> None:
     transition = Transition(status=status, at=NOON, source=source, error_code=error_code)
 
-    assert source_of(transition) == words
+    assert source_label(transition) == label
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "label"),
     [
         (-3, "0 s"),
         (0, "0 s"),
@@ -59,5 +61,5 @@ def test_a_status_says_how_it_was_learned(
         (90061, "1 d 1 h"),
     ],
 )
-def test_a_length_of_time_is_told_in_its_two_largest_units(seconds: float, words: str) -> None:
-    assert format_duration(timedelta(seconds=seconds)) == words
+def test_a_duration_is_formatted_in_its_two_largest_units(seconds: float, label: str) -> None:
+    assert format_duration(timedelta(seconds=seconds)) == label

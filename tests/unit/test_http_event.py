@@ -1,4 +1,4 @@
-"""What an HTTP API hands on of a request."""
+"""Reading the event of an HTTP API."""
 
 import base64
 
@@ -21,19 +21,19 @@ FORM = b"Body=caf%C3%A9&To=%2B15558675310"
         ({}, b""),
     ],
 )
-def test_the_body_is_what_was_sent(event: HttpEvent, body: bytes) -> None:
+def test_the_body_is_decoded(event: HttpEvent, body: bytes) -> None:
     assert body_of(event) == body
 
 
-def test_a_body_that_is_no_unicode_does_not_raise() -> None:
+def test_a_body_with_a_lone_surrogate_does_not_raise() -> None:
     assert body_of({"body": "\ud800"}) == b"?"
 
 
 @pytest.mark.parametrize("name", ["x-twilio-signature", "X-Twilio-Signature"])
-def test_a_header_is_found_in_whatever_case_it_came(name: str) -> None:
+def test_a_header_is_found_in_either_case(name: str) -> None:
     assert header_of({"headers": {"accept": "*/*", name: "given"}}, "x-twilio-signature") == "given"
 
 
 @pytest.mark.parametrize("event", [{}, {"headers": None}, {"headers": {"accept": "*/*"}}])
-def test_a_header_that_did_not_come_is_empty(event: HttpEvent) -> None:
+def test_an_absent_header_is_empty(event: HttpEvent) -> None:
     assert not header_of(event, "x-twilio-signature")

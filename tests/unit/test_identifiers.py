@@ -1,4 +1,4 @@
-"""Numbers and SIDs as people write them."""
+"""Normalizing numbers, addresses and SIDs as people type them."""
 
 import pytest
 
@@ -14,7 +14,7 @@ HEX = "0123456789abcdef" * 2
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("typed", "normalized"),
     [
         ("+15558675310", "+15558675310"),
         ("+1 555 867 5310", "+15558675310"),
@@ -22,7 +22,7 @@ HEX = "0123456789abcdef" * 2
         ("+1.555.867.5310", "+15558675310"),
         ("1-555-867-5310", "+15558675310"),
         ("15558675310", "+15558675310"),
-        (" 15558675310", "+15558675310"),  # a + in a query that was not encoded
+        (" 15558675310", "+15558675310"),  # an unencoded + in a query
         (" 4930123456", "+4930123456"),
         ("0015558675310", "+15558675310"),
         ("00 1 555 867 5310", "+15558675310"),
@@ -44,12 +44,12 @@ HEX = "0123456789abcdef" * 2
         ('"+15558675310",', "+15558675310"),
     ],
 )
-def test_a_number_is_understood_in_any_usual_spelling(written: str, meant: str) -> None:
-    assert normalize_recipient(written) == meant
+def test_a_number_in_any_usual_notation_is_normalized(typed: str, normalized: str) -> None:
+    assert normalize_recipient(typed) == normalized
 
 
 @pytest.mark.parametrize(
-    "written",
+    "typed",
     [
         *(
             "",
@@ -64,20 +64,20 @@ def test_a_number_is_understood_in_any_usual_spelling(written: str, meant: str) 
         *("whatsapp:", "whatsapp:+0", "+1555#1", "order-7", "+1 555, +1 556", "\0", "+²"),
     ],
 )
-def test_what_is_no_number_with_its_countrys_code_is_said_to_be_none(written: str) -> None:
+def test_text_without_a_country_code_is_an_invalid_address_and_is_not_quoted(typed: str) -> None:
     with pytest.raises(InvalidAddress) as error:
-        normalize_recipient(written)
+        normalize_recipient(typed)
 
-    assert not written.strip() or written not in str(error.value).replace("write it as +", "")
+    assert len(typed.strip()) < 2 or typed not in str(error.value)
 
 
-def test_who_left_out_the_countrys_code_is_told_how_to_write_it() -> None:
-    with pytest.raises(InvalidAddress, match=r"country's code; write it as \+"):
+def test_the_error_for_a_missing_country_code_shows_the_expected_form() -> None:
+    with pytest.raises(InvalidAddress, match=r"\+12025550123"):
         normalize_recipient("(555) 867-5310")
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("typed", "normalized"),
     [
         ("SM" + HEX, "SM" + HEX),
         ("MM" + HEX, "MM" + HEX),
@@ -95,14 +95,14 @@ def test_who_left_out_the_countrys_code_is_told_how_to_write_it() -> None:
         ("", None),
     ],
 )
-def test_a_sid_is_understood_with_spaces_and_in_the_wrong_case(
-    written: str, meant: str | None
+def test_a_sid_with_spaces_or_in_the_wrong_case_is_normalized(
+    typed: str, normalized: str | None
 ) -> None:
-    assert normalize_message_id(written) == meant
+    assert normalize_message_id(typed) == normalized
 
 
 @pytest.mark.parametrize(
-    ("written", "kinds"),
+    ("typed", "kinds"),
     [
         ("sm" + HEX, [Kind.MESSAGE, Kind.REFERENCE]),
         (" +1 555 867 5310 ", [Kind.RECIPIENT, Kind.REFERENCE]),
@@ -113,11 +113,9 @@ def test_a_sid_is_understood_with_spaces_and_in_the_wrong_case(
         ("  ", []),
     ],
 )
-def test_whatever_somebody_looks_for_has_its_meanings_the_likeliest_first(
-    written: str, kinds: list[Kind]
-) -> None:
-    assert [meaning.kind for meaning in interpret(written)] == kinds
+def test_a_search_text_has_its_meanings_the_likeliest_first(typed: str, kinds: list[Kind]) -> None:
+    assert [candidate.kind for candidate in interpret(typed)] == kinds
 
 
-def test_a_reference_is_looked_for_as_it_was_typed() -> None:
+def test_a_reference_is_looked_up_as_typed() -> None:
     assert interpret(" Order 7 ")[-1].value == "Order 7"

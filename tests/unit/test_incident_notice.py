@@ -267,7 +267,7 @@ def test_requests_that_are_presumed_unsent_are_described_as_such() -> None:
     notice = notice_of(pending, cause="presumed_unsent")
 
     assert notice.subject == f"50 more messages probably not sent: {explained.title}"
-    assert explained.again in facts_of(notice)["advice"]
+    assert explained.retry_advice in facts_of(notice)["advice"]
     assert facts_of(notice)["impact"] == impact_of("presumed_unsent", Category.UNKNOWN)
     assert notice.attributes["status"] == "presumed_unsent"
     assert "error_code" not in notice.attributes

@@ -80,10 +80,10 @@ Impact
 
 What to do
   {UNREACHABLE.action}
-  {UNREACHABLE.again}
+  {UNREACHABLE.retry_advice}
 
 Timeline (UTC)
-  2026-11-23 12:00:00  queued       Twilio's answer to the request
+  2026-11-23 12:00:00  queued       Twilio's response to the send request
   2026-11-23 12:00:01  sent         status callback
   2026-11-23 12:01:03  undelivered  error 30003, status callback
 
@@ -217,7 +217,7 @@ def test_a_message_that_may_have_been_delivered_is_not_just_sent_again() -> None
     risky = a_message(an_update("failed", error_code=20500))
 
     assert explain(20500).duplicate_risk
-    assert explain(20500).again in email_of(a_notice(risky))
+    assert explain(20500).retry_advice in email_of(a_notice(risky))
 
 
 def test_an_empty_link_is_left_out() -> None:
@@ -312,7 +312,7 @@ def test_a_request_without_a_code_has_an_impact_and_steps_of_its_own(status: str
     facts = facts_of(a_notice(request))
 
     assert facts["title"] == explained.title
-    assert facts["advice"] == f"{explained.action} {explained.again}"
+    assert facts["advice"] == f"{explained.action} {explained.retry_advice}"
     assert facts["impact"] == impact_of(status, explained.category)
     assert facts["impact"] != impact_of("30003", explained.category)
     assert IncidentKey.of(request).cause == status

@@ -1,3 +1,5 @@
+"""The client of Twilio's API against a scripted server."""
+
 import base64
 import json
 import socket
@@ -29,6 +31,7 @@ from delivery.twilio.client import (
 )
 from delivery.twilio.credentials import ApiCredentials
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN
+from tests.support.clock import Clock
 from tests.support.scripted_twilio import (
     DROPPED,
     MESSAGE_SID,
@@ -42,25 +45,6 @@ from tests.support.scripted_twilio import (
 
 CREDENTIALS = ApiCredentials(account_sid=ACCOUNT_SID, username=ACCOUNT_SID, password=AUTH_TOKEN)
 PARAMETERS = [("To", "+15558675310"), ("From", "+15005550006"), ("Body", "Your table is ready")]
-
-
-class Clock:
-    """A clock that stands still but for sleep."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.slept: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-
-    def time_left(self, seconds: float = 29.0) -> Callable[[], float]:
-        ends_at = self.now + seconds
-        return lambda: ends_at - self.now
 
 
 @pytest.fixture
@@ -87,7 +71,11 @@ def client(server: ScriptedTwilio, session: requests.Session, clock: Clock) -> T
 
 def a_client(url: str, session: requests.Session, clock: Clock) -> TwilioClient:
     return TwilioClient(
-        session, url, clock=clock, sleep=clock.sleep, jitter=lambda low, high: (low + high) / 2
+        session,
+        url,
+        clock=clock.seconds,
+        sleep=clock.sleep,
+        jitter=lambda low, high: (low + high) / 2,
     )
 
 
@@ -116,14 +104,14 @@ def test_a_message_is_created_with_basic_authentication_and_twilios_own_paramete
     assert received.headers["Authorization"] == f"Basic {encoded}"
 
 
-def test_what_twilio_says_of_a_message_is_understood(
+def test_the_response_is_parsed_into_a_message(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
     server.will(accepted(price="-0.00750", error_code=30008))
 
-    said = send(client, clock)
+    message = send(client, clock)
 
-    assert said == MessageResource(
+    assert message == MessageResource(
         sid=MESSAGE_SID,
         status="queued",
         account_sid=ACCOUNT_SID,
@@ -146,7 +134,7 @@ def test_what_twilio_says_of_a_message_is_understood(
         {"error_code": True, "price": [], "date_created": 5, "from": ""},
     ],
 )
-def test_odd_properties_do_not_make_a_sent_message_look_unsent(
+def test_malformed_properties_do_not_hide_that_a_message_was_created(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock, properties: dict[str, Any]
 ) -> None:
     server.will(accepted(**properties))
@@ -154,14 +142,14 @@ def test_odd_properties_do_not_make_a_sent_message_look_unsent(
     assert send(client, clock).sid == MESSAGE_SID
 
 
-def test_a_message_shows_neither_numbers_nor_text_when_it_is_printed(
+def test_the_repr_of_a_message_has_neither_numbers_nor_text(
     client: TwilioClient, clock: Clock
 ) -> None:
-    shown = repr(send(client, clock))
+    printed = repr(send(client, clock))
 
-    assert MESSAGE_SID in shown
-    assert "555" not in shown
-    assert "table" not in shown
+    assert MESSAGE_SID in printed
+    assert "555" not in printed
+    assert "table" not in printed
 
 
 @pytest.mark.parametrize(
@@ -198,7 +186,7 @@ def test_a_message_shows_neither_numbers_nor_text_when_it_is_printed(
         (DROPPED, OutcomeUnknown),
     ],
 )
-def test_an_answer_says_whether_the_message_may_have_been_sent(
+def test_the_error_says_whether_the_message_may_have_been_sent(
     server: ScriptedTwilio,
     client: TwilioClient,
     clock: Clock,
@@ -215,7 +203,7 @@ def test_an_answer_says_whether_the_message_may_have_been_sent(
     assert "555" not in str(raised.value)
 
 
-def test_a_refusal_carries_twilios_code(
+def test_a_rejection_has_twilios_code(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
     server.will(rejected(400, 21610))
@@ -227,7 +215,7 @@ def test_a_refusal_carries_twilios_code(
 
 
 @pytest.mark.parametrize("code", ["21610", True, -1, None, [21610]])
-def test_a_refusal_with_an_odd_code_has_none(
+def test_a_rejection_with_a_malformed_code_has_none(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock, code: Any
 ) -> None:
     server.will(rejected(400, code))
@@ -238,7 +226,7 @@ def test_a_refusal_with_an_odd_code_has_none(
     assert raised.value.code is None
 
 
-def test_an_answer_that_does_not_come_leaves_the_outcome_unknown(
+def test_a_read_timeout_leaves_the_outcome_unknown(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(twilio, "READ_TIMEOUT_SECONDS", 0.2)
@@ -250,40 +238,40 @@ def test_an_answer_that_does_not_come_leaves_the_outcome_unknown(
     assert len(server.requests) == 1
 
 
-def test_a_throttled_request_is_tried_again_until_it_is_accepted(
+def test_a_throttled_request_is_retried_until_it_is_accepted(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
     server.will(rejected(429, 20429), rejected(429, 20429), accepted())
 
-    said = send(client, clock)
+    message = send(client, clock)
 
-    assert said.sid == MESSAGE_SID
+    assert message.sid == MESSAGE_SID
     assert len(server.requests) == 3
     assert clock.slept == pytest.approx([0.1, 0.2])
 
 
-def test_delays_grow_and_differ_by_a_tenth_so_that_callers_do_not_march_in_step(
+def test_retries_back_off_exponentially_with_jitter(
     server: ScriptedTwilio, session: requests.Session, clock: Clock
 ) -> None:
-    asked: list[tuple[float, float]] = []
+    ranges: list[tuple[float, float]] = []
 
-    def longest(low: float, high: float) -> float:
-        asked.append((low, high))
+    def upper_end(low: float, high: float) -> float:
+        ranges.append((low, high))
         return high
 
     server.will(rejected(429))
-    client = TwilioClient(session, server.url, clock=clock, sleep=clock.sleep, jitter=longest)
+    client = TwilioClient(
+        session, server.url, clock=clock.seconds, sleep=clock.sleep, jitter=upper_end
+    )
 
     with pytest.raises(Unavailable):
         send(client, clock)
 
-    assert asked == [(0.9, 1.1)] * 4
+    assert ranges == [(0.9, 1.1)] * 4
     assert clock.slept == pytest.approx([0.11, 0.22, 0.44, 0.88])
 
 
-def test_a_time_that_twilio_names_is_waited(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock
-) -> None:
+def test_retry_after_is_honored(server: ScriptedTwilio, client: TwilioClient, clock: Clock) -> None:
     server.will(rejected(429, headers={"Retry-After": "3"}), accepted())
 
     send(client, clock)
@@ -291,7 +279,7 @@ def test_a_time_that_twilio_names_is_waited(
     assert clock.slept == [3]
 
 
-def test_a_time_beyond_the_invocation_is_passed_on_instead(
+def test_a_retry_after_beyond_the_invocation_is_returned_to_the_caller(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
     server.will(rejected(429, headers={"Retry-After": "20"}))
@@ -304,7 +292,7 @@ def test_a_time_beyond_the_invocation_is_passed_on_instead(
 
 
 @pytest.mark.parametrize("named", ["soon", "-1", "", "9" * 5000, "1.5"])
-def test_an_odd_retry_after_is_ignored(
+def test_a_malformed_retry_after_is_ignored(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock, named: str
 ) -> None:
     server.will(rejected(429, headers={"Retry-After": named}), accepted())
@@ -314,7 +302,7 @@ def test_an_odd_retry_after_is_ignored(
     assert clock.slept == pytest.approx([0.1])
 
 
-def test_nothing_is_sent_with_too_little_time_left_to_learn_the_outcome(
+def test_nothing_is_sent_with_too_little_time_left_for_the_outcome(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
     with pytest.raises(Unavailable):
@@ -323,7 +311,7 @@ def test_nothing_is_sent_with_too_little_time_left_to_learn_the_outcome(
     assert server.requests == []
 
 
-def test_tries_end_when_the_time_does(
+def test_retries_end_before_the_invocation_does(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
     server.will(rejected(429))
@@ -340,7 +328,7 @@ def closed_port() -> int:
         return port
 
 
-def test_a_refused_connection_is_tried_again_and_provably_sent_nothing(
+def test_a_refused_connection_is_retried_and_sent_nothing(
     session: requests.Session, clock: Clock
 ) -> None:
     client = a_client(f"http://127.0.0.1:{closed_port()}", session, clock)
@@ -366,7 +354,7 @@ def raising(error: Exception) -> Callable[..., NoReturn]:
         ("urllib3.util.connection.create_connection", OSError(113, "No route to host")),
     ],
 )
-def test_a_connection_that_is_never_made_provably_sent_nothing(
+def test_a_connection_that_is_never_made_sent_nothing(
     session: requests.Session,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
@@ -382,7 +370,7 @@ def test_a_connection_that_is_never_made_provably_sent_nothing(
 
 @pytest.fixture(scope="session")
 def self_signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 that nobody trusts, with its key."""
+    """A self-signed certificate for 127.0.0.1, with its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
@@ -425,12 +413,12 @@ def test_nothing_is_sent_to_a_server_whose_certificate_is_not_trusted(
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """Connections are made, and nobody ever says a word."""
+    """A port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 
 
-def test_a_tls_handshake_that_never_ends_provably_sent_nothing(
+def test_a_tls_handshake_that_times_out_sent_nothing(
     silent_port: int, session: requests.Session, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(twilio, "CONNECT_TIMEOUT_SECONDS", 0.05)
@@ -440,7 +428,7 @@ def test_a_tls_handshake_that_never_ends_provably_sent_nothing(
         send(client, clock)
 
 
-def test_a_server_that_speaks_no_tls_was_provably_sent_nothing(
+def test_a_server_without_tls_was_sent_nothing(
     server: ScriptedTwilio, session: requests.Session, clock: Clock
 ) -> None:
     server.will(Reply(status=None, body=b"HTTP/1.1 400 Bad Request\r\n\r\n", closes=True))
@@ -450,29 +438,29 @@ def test_a_server_that_speaks_no_tls_was_provably_sent_nothing(
         send(client, clock)
 
 
-def test_messages_that_follow_each_other_share_a_connection(
+def test_consecutive_messages_share_a_connection(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
     send(client, clock)
-    clock.now += 4.9
+    clock.advance(seconds=4.9)
     send(client, clock)
-    clock.now += 4.9
+    clock.advance(seconds=4.9)
     send(client, clock)
 
     assert (server.connections, len(server.requests)) == (1, 3)
 
 
-def test_a_connection_unused_for_five_seconds_is_not_used_again(
+def test_a_connection_idle_for_five_seconds_is_not_reused(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
     send(client, clock)
-    clock.now += 5
+    clock.advance(seconds=5)
     send(client, clock)
 
     assert server.connections == 2
 
 
-def test_an_invocation_uses_no_connection_of_an_earlier_one(
+def test_an_invocation_does_not_reuse_an_earlier_ones_connection(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
     send(client, clock)
@@ -482,20 +470,20 @@ def test_an_invocation_uses_no_connection_of_an_earlier_one(
     assert server.connections == 2
 
 
-def test_a_connection_that_the_server_has_closed_does_not_put_a_send_in_doubt(
+def test_a_connection_that_the_server_closed_does_not_put_a_send_in_doubt(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
     server.will(Reply(body=accepted().body, closes=True), accepted())
     send(client, clock)
     assert server.closed.acquire(timeout=5)
 
-    said = send(client, clock)
+    message = send(client, clock)
 
-    assert said.sid == MESSAGE_SID
+    assert message.sid == MESSAGE_SID
     assert (server.connections, len(server.requests)) == (2, 2)
 
 
-def test_a_send_on_a_used_connection_that_breaks_is_not_repeated(
+def test_a_send_on_a_reused_connection_that_breaks_is_not_retried(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
     server.will(accepted(), DROPPED)
@@ -523,27 +511,27 @@ def test_a_scheduled_message_is_canceled_by_its_status(
 ) -> None:
     server.will(Reply(status=200, body=accepted(status="canceled").body))
 
-    said = client.cancel(CREDENTIALS, MESSAGE_SID, time_left=clock.time_left())
+    message = client.cancel(CREDENTIALS, MESSAGE_SID, time_left=clock.time_left())
 
     [received] = server.requests
-    assert said.status == "canceled"
+    assert message.status == "canceled"
     assert received.path.endswith(f"/Messages/{MESSAGE_SID}.json")
     assert received.parameters == [("Status", "canceled")]
 
 
-def test_a_message_is_looked_at_without_changing_it(
+def test_a_message_is_fetched_with_a_get(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
     server.will(Reply(status=200, body=accepted(status="delivered").body))
 
-    said = client.fetch(CREDENTIALS, MESSAGE_SID, time_left=clock.time_left())
+    message = client.fetch(CREDENTIALS, MESSAGE_SID, time_left=clock.time_left())
 
     [received] = server.requests
     assert (received.method, received.parameters) == ("GET", [])
-    assert said.status == "delivered"
+    assert message.status == "delivered"
 
 
-def test_a_sid_cannot_lead_to_another_path(
+def test_a_sid_cannot_change_the_path(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
     client.fetch(CREDENTIALS, "../../Keys?a=", time_left=clock.time_left())
@@ -552,7 +540,7 @@ def test_a_sid_cannot_lead_to_another_path(
     assert received.path.endswith("/Messages/..%2F..%2FKeys%3Fa%3D.json")
 
 
-def test_other_requests_of_the_session_keep_their_own_transport(
+def test_other_hosts_of_the_session_keep_their_transport(
     session: requests.Session, clock: Clock
 ) -> None:
     before = session.get_adapter("https://api.twilio.com.example.org/")
@@ -571,24 +559,24 @@ def a_page(*sids: str, next_page_uri: Any = None) -> Reply:
     return Reply(status=200, body=json.dumps(page).encode())
 
 
-def test_the_list_is_read_page_by_page_as_far_as_it_is_wanted(
+def test_the_list_is_read_page_by_page_on_demand(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
     server.will(a_page("SM1", "SM2", next_page_uri="/2010-04-01/next?PageToken=PA1"), a_page("SM3"))
 
     pages = client.list_messages(CREDENTIALS, to="+15558675310", time_left=clock.time_left())
     first = [it.sid for it in next(pages)]
-    asked_for_the_first = len(server.requests)
+    requests_for_the_first = len(server.requests)
     rest = [[it.sid for it in page] for page in pages]
 
-    assert (first, asked_for_the_first, rest) == (["SM1", "SM2"], 1, [["SM3"]])
+    assert (first, requests_for_the_first, rest) == (["SM1", "SM2"], 1, [["SM3"]])
     assert [request.path for request in server.requests] == [
         f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json?To=%2B15558675310&PageSize=1000",
         "/2010-04-01/next?PageToken=PA1",
     ]
 
 
-def test_the_list_of_a_day_is_asked_for_by_its_date(
+def test_the_list_of_a_day_is_requested_by_date(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
     server.will(a_page())
@@ -599,7 +587,7 @@ def test_the_list_of_a_day_is_asked_for_by_its_date(
 
 
 @pytest.mark.parametrize("next_page", ["https://evil.example/", "@evil.example/", 7, ""])
-def test_credentials_go_nowhere_but_to_twilio(
+def test_credentials_are_not_sent_to_another_host(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock, next_page: object
 ) -> None:
     server.will(a_page("SM1", next_page_uri=next_page))
@@ -621,7 +609,7 @@ def test_credentials_go_nowhere_but_to_twilio(
         (Reply(status=200, body=b"<html>"), OutcomeUnknown, 1),
     ],
 )
-def test_whoever_only_looks_gives_way_at_once_and_asks_once_more_if_unanswered(
+def test_a_read_is_retried_only_if_unanswered_and_only_once(
     server: ScriptedTwilio,
     client: TwilioClient,
     clock: Clock,
@@ -638,7 +626,7 @@ def test_whoever_only_looks_gives_way_at_once_and_asks_once_more_if_unanswered(
     assert clock.slept == []
 
 
-def test_nothing_is_looked_at_when_too_little_time_is_left(
+def test_nothing_is_fetched_with_too_little_time_left(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
     with pytest.raises(Unavailable):
@@ -667,12 +655,12 @@ def test_a_message_is_deleted_at_twilio(
 
 
 @pytest.mark.parametrize(
-    "trouble", [DROPPED, rejected(503), rejected(429, 20429), rejected(500, 20500)], ids=str
+    "failure", [DROPPED, rejected(503), rejected(429, 20429), rejected(500, 20500)], ids=str
 )
-def test_to_delete_is_tried_again_since_it_does_no_harm(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock, trouble: Reply
+def test_a_delete_is_retried(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock, failure: Reply
 ) -> None:
-    server.will(trouble, trouble, rejected(404, 20404))
+    server.will(failure, failure, rejected(404, 20404))
 
     delete(client, clock)
 
@@ -680,7 +668,7 @@ def test_to_delete_is_tried_again_since_it_does_no_harm(
     assert clock.slept == [0.1, 0.2]
 
 
-def test_a_message_that_twilio_still_works_on_is_not_deleted_and_has_a_code_of_its_own(
+def test_deleting_an_incomplete_message_is_rejected_with_its_code(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
     server.will(rejected(409, 20009))
@@ -691,7 +679,7 @@ def test_a_message_that_twilio_still_works_on_is_not_deleted_and_has_a_code_of_i
     assert error.value.code == NOT_COMPLETE
 
 
-def test_to_delete_is_given_up_when_twilio_does_not_answer_for_long_or_time_is_short(
+def test_a_delete_fails_after_five_attempts_or_with_too_little_time_left(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
     server.will(DROPPED)
@@ -704,7 +692,7 @@ def test_to_delete_is_given_up_when_twilio_does_not_answer_for_long_or_time_is_s
     assert len(server.requests) == 5
 
 
-def test_a_text_is_removed_by_emptying_it(
+def test_a_redaction_empties_the_body(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
     server.will(accepted(body=""))

@@ -14,6 +14,7 @@ from delivery.domain.statuses import Outcome
 from delivery.storage.cursor import Page
 from delivery.storage.message_lists import Count
 from delivery.text.identifiers import Kind, LookupCandidate
+from delivery.twilio.error_codes import explain
 from functions.dashboard_widget import views
 from functions.dashboard_widget.labels import STATE_IN_WORDS
 from functions.dashboard_widget.lookup import Counts, Failures, Place, Several
@@ -76,9 +77,9 @@ def test_a_failure_is_listed_with_what_it_means_and_what_to_do() -> None:
     ("status", "code", "title", "again"),
     [
         ("failed", 21610, "Recipient has opted out (STOP)", "does not help"),
-        ("failed", 99999, "Error 99999 is not in our catalogue", "is not known"),
-        ("undelivered", None, "Twilio gave no error code", "is not known"),
-        ("failed", 20500, "", "may have gone out"),
+        ("failed", 99999, "Error 99999 is not in the catalogue", "is unknown"),
+        ("undelivered", None, "Twilio gave no error code", "is unknown"),
+        ("failed", 20500, "", "may have been sent"),
     ],
 )
 def test_a_failure_says_whether_to_send_it_again(
@@ -94,11 +95,11 @@ def test_a_request_that_was_not_found_is_never_sent_again_under_its_key() -> Non
     screen = list_of_failures(never_sent("presumed_unsent"))
 
     assert "No trace of it at Twilio" in screen.texts
-    assert "Under its old key it is never sent again" in screen.text
+    assert explain(None, "presumed_unsent").retry_advice in screen.text
 
 
-def test_a_request_that_was_no_request_says_where_its_fields_are_named() -> None:
-    assert "which fields are wrong" in list_of_failures(never_sent("rejected")).text
+def test_an_invalid_request_refers_to_the_log_that_names_its_fields() -> None:
+    assert explain(None, "rejected").action in list_of_failures(never_sent("rejected")).text
 
 
 def test_a_failures_details_open_above_the_list() -> None:
@@ -218,10 +219,14 @@ def test_the_timeline_says_when_each_status_came_from_where_and_how_much_later()
     )
 
     lines = screen.text.partition("at the carrier")[2]
-    assert lines.index("12:00:00") < lines.index("queued") < lines.index("answer to the request")
+    assert (
+        lines.index("12:00:00")
+        < lines.index("queued")
+        < lines.index("response to the send request")
+    )
     assert lines.index("12:00:01") < lines.index("+1.2 s") < lines.index("status callback")
     assert lines.index("+4 min 18 s") < lines.index("error 30003")
-    assert lines.index("error 30003") < lines.index("found by asking Twilio")
+    assert lines.index("error 30003") < lines.index("reconciled with Twilio")
     assert {"1.2 s at Twilio", "4 min 18 s at the carrier"} <= set(screen.texts)
 
 

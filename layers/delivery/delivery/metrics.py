@@ -1,9 +1,8 @@
-"""Counting what becomes of messages, the same for whichever function learns it.
+"""Counts what status updates did to messages, the same way in every function.
 
-Powertools counts all that a line of its log holds by one set of dimensions. Here a function's own
-work is counted by `service`, but what becomes of a message is counted over all functions, by status
-or category. A metric is paid for by the hour in which it has values, once for each combination of
-its dimensions: so those have few values, and no number and no id is one.
+A function's own work is counted by `service`. What became of messages is counted across all
+functions, by status or category. CloudWatch charges for each metric with each combination of its
+dimensions, so a dimension has few values and is never a phone number or an id.
 """
 
 from collections.abc import Mapping
@@ -11,78 +10,43 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import (
-    AmazonCloudWatchEMFProvider,
-)
 
+from delivery.domain.canary import CANARY_REFERENCE
 from delivery.domain.messages import Effect, Source
 from delivery.domain.statuses import MessageStatus, Outcome
+from delivery.runtime.embedded_metrics import DimensionedMetrics, DimensionSets
 from delivery.twilio.error_codes import explain
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools.metrics.provider.cloudwatch_emf.types import CloudWatchEMFOutput
-
     from delivery.storage.messages import Recorded
 
-type DimensionSets = tuple[tuple[str, ...], ...]
-
 COUNTED_BY: Final[Mapping[str, DimensionSets]] = {
-    # A status that the message did not have, in whatever order it came.
+    # A status that the message did not have, in any order.
     "TransitionRecorded": (("service",), ("status",)),
-    # 1 for a message that failed and 0 for one that was delivered: the average is the failure
-    # rate, and the number of samples that of the messages that ended.
+    # 1 for a failed message and 0 for a delivered one: the average is the failure rate, and the
+    # sample count is the number of messages with either outcome.
     "MessageFailed": ((), ("category",)),
     "TimeToDelivered": ((),),
     "CanaryDelivered": ((),),
 }
 """The sets of dimensions of each metric that is not counted by `service` alone."""
 
-CANARY: Final = "canary"
-"""The reference of the message that the stack itself sends every few hours, if it is to."""
-
-_BY_SERVICE: Final[DimensionSets] = (("service",),)
 _NEW: Final = {Effect.ADVANCED, Effect.OUT_OF_ORDER, Effect.UNKNOWN}
 _KNOWN: Final = frozenset(MessageStatus) - {MessageStatus.UNKNOWN}
-_ENDED: Final = {Outcome.FAILED, Outcome.DELIVERED}
+_COUNTED_OUTCOMES: Final = {Outcome.FAILED, Outcome.DELIVERED}
 
 
-class CountedByFacts(AmazonCloudWatchEMFProvider):
-    """Powertools' lines, in which each metric has the dimensions of `COUNTED_BY`.
+class CountedByFacts(DimensionedMetrics):
+    """Powertools' provider for metrics with the dimensions of `COUNTED_BY`."""
 
-    Their values are the facts that stand beside the metrics in the line (its metadata); a set of
-    which the line lacks one is left out. An empty set counts over everything.
-    Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
-    """
-
-    def serialize_metric_set(
-        self,
-        metrics: dict[str, Any] | None = None,
-        dimensions: dict[str, Any] | None = None,
-        metadata: dict[str, Any] | None = None,
-    ) -> "CloudWatchEMFOutput":
-        """The line, with a directive for each of the sets of dimensions that its metrics have."""
-        line = super().serialize_metric_set(metrics, dimensions, metadata)
-        (directive,) = line["_aws"]["CloudWatchMetrics"]
-        alike: dict[DimensionSets, list[Any]] = {}
-        for metric in directive["Metrics"]:
-            sets = COUNTED_BY.get(metric["Name"], _BY_SERVICE)
-            present = tuple(names for names in sets if line.keys() >= set(names))
-            alike.setdefault(present, []).append(metric)
-        line["_aws"]["CloudWatchMetrics"] = [
-            {
-                "Namespace": directive["Namespace"],
-                "Dimensions": [list(names) for names in sets],
-                "Metrics": those,
-            }
-            for sets, those in alike.items()
-        ]
-        return line
+    def __init__(self, **options: Any) -> None:
+        super().__init__(COUNTED_BY, **options)
 
 
 def count_recorded(metrics: Metrics, recorded: "Recorded") -> None:
-    """Count what a status did to its message, with the ids beside it in the same line.
+    """Count what an update did to its message, with the message's ids in the same log line.
 
-    A line has room for one message; `count_apart` is for those who deal with several.
+    A log line has room for one message; `count_apart` serves callers that record several.
     """
     update, message = recorded.update, recorded.message
     facts = {
@@ -96,29 +60,29 @@ def count_recorded(metrics: Metrics, recorded: "Recorded") -> None:
         metrics.add_metric("TransitionRecorded", MetricUnit.Count, 1)
         if update.status not in _KNOWN:
             facts |= {"status": "other", "unknown_status": update.status}
-    if recorded.outcome_changed and message.outcome in _ENDED:
+    if recorded.outcome_changed and message.outcome in _COUNTED_OUTCOMES:
         failed = message.outcome is Outcome.FAILED
         metrics.add_metric("MessageFailed", MetricUnit.Count, int(failed))
         if failed:
             facts["category"] = str(explain(message.error_code, message.status).category)
         elif update.source is Source.CALLBACK:
-            _count_arrival(metrics, recorded)
+            _count_delivery(metrics, recorded)
     for name, fact in facts.items():
         if fact is not None:
             metrics.add_metadata(name, fact)
 
 
 def count_apart(metrics: Metrics, recorded: "Recorded") -> None:
-    """Count it in a line of its own, if there is anything; `metrics` must hold nothing else."""
+    """Count a new status in a log line of its own; `metrics` must hold nothing else."""
     if recorded.effect in _NEW:
         count_recorded(metrics, recorded)
         metrics.flush_metrics()
 
 
-def _count_arrival(metrics: Metrics, recorded: "Recorded") -> None:
+def _count_delivery(metrics: Metrics, recorded: "Recorded") -> None:
     update, message = recorded.update, recorded.message
-    if len(message.transitions) > 1:  # else nobody knows when it was sent
+    if len(message.transitions) > 1:  # a first update does not show when the message was sent
         seconds = (update.at - message.starts_at).total_seconds()
         metrics.add_metric("TimeToDelivered", MetricUnit.Seconds, max(seconds, 0))
-    if message.reference == CANARY:
+    if message.reference == CANARY_REFERENCE:
         metrics.add_metric("CanaryDelivered", MetricUnit.Count, 1)

@@ -1,1 +1,1 @@
-"""What every function needs of AWS and HTTP; knows nothing of messages."""
+"""What every function needs of AWS, HTTP and logging; it knows nothing of messages."""

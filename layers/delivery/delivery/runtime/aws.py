@@ -1,7 +1,7 @@
-"""Clients of AWS's services, made with botocore alone.
+"""Makes the clients of AWS services, with botocore alone.
 
-What boto3 adds to botocore (resources, transfers of files) nobody here uses, and every start would
-pay for its import: docs/performance.md has the numbers.
+boto3 adds resources and file transfers, which no function uses, and its import would slow every
+cold start: docs/performance.md has the numbers.
 """
 
 import logging
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
-# At every start botocore would say where it found its credentials.
+# botocore logs at INFO where it found its credentials, at every cold start.
 logging.getLogger("botocore").setLevel(logging.WARNING)
 
-# One for all clients: what AWS says about its regions is read once.
+# All clients share one session, which reads AWS's endpoint data once.
 _session: Final = Session()
 
-# What is asked for is made by our own typed code, and AWS refuses what is wrong: to check each
-# request here, too, takes a tenth of its time.
+# Typed code builds the requests, and AWS rejects invalid ones. Validating each of them here as well
+# would add a tenth to its time.
 _UNCHECKED: Final = Config(parameter_validation=False)
 
 
@@ -39,5 +39,5 @@ def client(service: Literal["sns"], *, config: Config) -> "SNSClient": ...
 @overload
 def client(service: Literal["sqs"], *, config: Config) -> "SQSClient": ...
 def client(service: str, *, config: Config) -> Any:
-    """A client with the time-outs and retries of `config`, in the function's own region."""
+    """Return a client with the timeouts and retries of `config`, in the function's region."""
     return _session.create_client(service, config=config.merge(_UNCHECKED))

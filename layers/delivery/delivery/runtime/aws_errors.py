@@ -1,15 +1,17 @@
-"""What can go wrong when AWS is asked, whatever the service."""
+"""The errors that botocore's clients raise, whatever the service."""
 
 from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+type AwsError = ClientError | BotoCoreError
+
 AWS_ERRORS: Final = (ClientError, BotoCoreError)
-"""Whatever a client raises: AWS said no, or no answer came."""
+"""The service answered with an error, or did not answer."""
 
 
-def reason(error: ClientError | BotoCoreError) -> str:
-    """What went wrong in one word: the rest of an error can quote what was sent."""
+def error_name(error: AwsError) -> str:
+    """Return the error's code or class: the rest of an error can quote what was sent."""
     if isinstance(error, ClientError):
         return error.response["Error"]["Code"]
     return type(error).__name__

@@ -1,4 +1,4 @@
-"""The time that remains of an invocation, for what must not begin when too little is left."""
+"""The time that is left of an invocation, so that no step starts which could not end in time."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -7,9 +7,9 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 type TimeLeft = Callable[[], float]
-"""The seconds that remain of the invocation."""
+"""Returns the seconds that are left of the invocation."""
 
 
 def time_left_of(context: "LambdaContext") -> TimeLeft:
-    """From what Lambda says about the invocation."""
+    """Return the function that reads the invocation's remaining seconds from Lambda's context."""
     return lambda: context.get_remaining_time_in_millis() / 1000

@@ -1,7 +1,7 @@
-"""What an HTTP API hands on of a request, in its payload format 2.0.
+"""Reads the events of an HTTP API, payload format 2.0.
 
-Read by hand: to import one of Powertools' event classes is to import them all, a fifteenth of every
-start (docs/performance.md).
+Importing one of Powertools' event classes imports them all, a fifteenth of every cold start
+(docs/performance.md), so this module reads the few fields that are needed.
 Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
 """
 
@@ -14,32 +14,32 @@ type HttpEvent = Mapping[str, Any]
 
 
 def body_of(event: HttpEvent) -> bytes:
-    """The body as it was sent: what is not text, a form too, is passed on in base64."""
+    """Return the body as it was sent; API Gateway encodes a form in base64."""
     body: bytes = (event.get("body") or "").encode("utf-8", "replace")
     if not event.get("isBase64Encoded"):
         return body
     try:
         return base64.b64decode(body)
     except binascii.Error:
-        return body  # no gateway sends that; nobody will be able to read it
+        return body  # API Gateway never sends this; the parser of the body rejects it
 
 
 def header_of(event: HttpEvent, name: str) -> str:
-    """A header by its name in lower case; empty where there is none.
+    """Return a header by its name in lower case; empty if it is absent.
 
-    API Gateway spells names in lower case, `sam local` does not.
+    API Gateway writes names in lower case, `sam local` does not.
     """
     headers: Mapping[str, str] = event.get("headers") or {}
     return next((value for key, value in headers.items() if key.lower() == name), "")
 
 
 def query_of(event: HttpEvent) -> str:
-    """The query as it was sent, without the question mark; empty where there is none."""
+    """Return the query as it was sent, without the question mark; empty if there is none."""
     query: str = event.get("rawQueryString") or ""
     return query
 
 
 def path_parameter_of(event: HttpEvent, name: str) -> str:
-    """What stands in the path in the place of `{name}`; empty where there is nothing."""
+    """Return the value of `{name}` in the route's path; empty if there is none."""
     parameters: Mapping[str, str] = event.get("pathParameters") or {}
     return parameters.get(name, "")

@@ -1,4 +1,4 @@
-"""Answers of the HTTP APIs, in the shape that an HTTP API's Lambda integration wants."""
+"""Builds the responses of the HTTP APIs, payload format 2.0."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -7,28 +7,29 @@ from http import HTTPStatus
 from typing import Any
 
 type Response = dict[str, Any]
-"""{"statusCode", "headers", "body"} as of API Gateway's payload format 2.0."""
+"""{"statusCode", "headers", "body"}; a 204 has the status code alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """What is wrong with a field of a body or a parameter of a query.
+    """One invalid field of a body, or parameter of a query.
 
-    `problem` goes on from the name, holds the fix, and quotes no value: it may be a phone number.
+    `problem` continues a sentence that begins with the name, and holds the fix. It quotes no value,
+    which may be a phone number.
     """
 
     field: str
     problem: str
 
     def as_record(self) -> dict[str, str]:
-        """What an answer shows of it."""
+        """Return the problem as an entry of a response."""
         return {"field": self.field, "problem": self.problem}
 
 
 def json_response(
     status: int, body: object, *, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """A JSON answer."""
+    """Return a JSON response."""
     return {
         "statusCode": status,
         "headers": {"content-type": "application/json", **(headers or {})},
@@ -43,9 +44,9 @@ def problem_response(
     headers: Mapping[str, str] | None = None,
     **members: object,
 ) -> Response:
-    """An error answer (RFC 9457, application/problem+json): `detail` says what to do about it.
+    """Return an error as application/problem+json (RFC 9457); `detail` says how to fix it.
 
-    `members` are further facts for programs. Nothing here may hold a secret, a message body or a
+    `members` are further facts for programs. No part of it may hold a secret, a message body or a
     phone number.
     """
     title = HTTPStatus(status).phrase
@@ -55,6 +56,6 @@ def problem_response(
 
 
 def bad_request(problems: Iterable[Problem]) -> Response:
-    """400 with every problem, so that all can be put right at once."""
+    """Return 400 with every problem, so that the caller can fix all of them at once."""
     listed = [it.as_record() for it in problems]
-    return problem_response(400, "Put right what `problems` lists.", problems=listed)
+    return problem_response(400, "Correct the fields that `problems` lists.", problems=listed)

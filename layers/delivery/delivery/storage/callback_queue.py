@@ -1,35 +1,35 @@
-"""Where a status update waits while the table cannot be written.
+"""CallbackQueue: keeps status updates while the MessagesTable cannot be written.
 
 Errors:
 
-    QueueUnavailable    nothing is known to be queued
-    UpdateUnreadable    a message of the queue is no status update, and never will be
+    QueueUnavailable    the update is not known to be queued
+    UpdateUnreadable    a message of the queue is not a status update
 """
 
 import json
 from typing import TYPE_CHECKING
 
 from delivery.domain.messages import StatusUpdate
-from delivery.runtime.aws_errors import AWS_ERRORS, reason
+from delivery.runtime.aws_errors import AWS_ERRORS, error_name
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 
 class QueueUnavailable(Exception):
-    """SQS did not confirm; the update may still be in the queue, where it does no harm."""
+    """SQS did not confirm; the update may be in the queue, where a second one does no harm."""
 
 
 class UpdateUnreadable(Exception):
-    """The body of a message is not what `put` writes."""
+    """The body of a queue message is not what `put` writes."""
 
 
 class CallbackQueue:
-    """The updates of one queue: of messages that Twilio accepted, in no order, perhaps repeated.
+    """The status updates of one queue, unordered, each delivered at least once.
 
     Args:
-        client: an SQS client, its time-outs and retries set.
-        url: the CallbackQueue's.
+        client: an SQS client with timeouts and retries set.
+        url: the URL of CallbackQueue.
     """
 
     def __init__(self, client: "SQSClient", url: str) -> None:
@@ -37,31 +37,31 @@ class CallbackQueue:
         self._url = url
 
     def put(self, update: StatusUpdate) -> None:
-        """Keep the update, its time of arrival included; it is durable when this returns.
+        """Queue the update with its time of arrival; it is durable when this returns.
 
         Raises:
-            QueueUnavailable: it is not known to be kept; putting it again is safe.
+            QueueUnavailable: it is not known to be queued; queueing it again is safe.
         """
-        # ASCII, because SQS takes no control characters; an update is far below its size limit.
+        # ASCII, because SQS accepts no control characters; an update is far below its size limit.
         body = json.dumps(update.as_record(), ensure_ascii=True)
         try:
             self._client.send_message(QueueUrl=self._url, MessageBody=body)
         except AWS_ERRORS as error:
-            raise QueueUnavailable(f"SQS did not confirm: {reason(error)}") from error
+            raise QueueUnavailable(f"SQS did not confirm: {error_name(error)}") from error
 
     @staticmethod
     def read(body: str) -> StatusUpdate:
-        """The update in a message's body.
+        """Return the update in the body of a queue message.
 
         Raises:
-            UpdateUnreadable: there is none; the reason quotes nothing of it.
+            UpdateUnreadable: it holds none; the error quotes nothing of the body.
         """
         try:
             update = StatusUpdate.from_record(json.loads(body))
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-            raise UpdateUnreadable(f"no status update: {type(error).__name__}") from None
+            raise UpdateUnreadable(f"not a status update: {type(error).__name__}") from None
         if not (_is_text(update.message_sid) and _is_text(update.status) and update.at.tzinfo):
-            raise UpdateUnreadable("no status update: what every update has is missing")
+            raise UpdateUnreadable("not a status update: a required field is missing")
         return update
 
 

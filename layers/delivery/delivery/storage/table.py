@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import batched
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from delivery.runtime.aws_errors import AWS_ERRORS, reason
+from delivery.runtime.aws_errors import AWS_ERRORS, AwsError, error_name
 from delivery.storage.expressions import Changes, Conditions, names_in, values_of
 from delivery.storage.items import Item, as_item
 
@@ -56,7 +56,7 @@ class Table:
                 TableName=self._name, Key=as_item(key), ConsistentRead=True
             )
         except AWS_ERRORS as error:
-            raise StoreUnavailable(f"DynamoDB did not answer a read: {reason(error)}") from error
+            raise _unanswered("a read", error) from error
         return answer.get("Item")
 
     def get_many(self, key: str, values: Iterable[str]) -> Iterator[Item]:
@@ -105,7 +105,7 @@ class Table:
                 Select="COUNT", **self._query_arguments(index, condition, values)
             )
         except AWS_ERRORS as error:
-            raise StoreUnavailable(f"DynamoDB did not answer a query: {reason(error)}") from error
+            raise _unanswered("a query", error) from error
         return page["Count"], "LastEvaluatedKey" not in page
 
     def scan(self, condition: str, **values: object) -> Iterator[Item]:
@@ -185,8 +185,7 @@ class Table:
             try:
                 answer = self._client.batch_get_item(RequestItems=requested)
             except AWS_ERRORS as error:
-                why = reason(error)
-                raise StoreUnavailable(f"DynamoDB did not answer a read: {why}") from error
+                raise _unanswered("a read", error) from error
             yield from answer["Responses"].get(self._name, [])
             requested = answer["UnprocessedKeys"]
             if not requested:
@@ -208,8 +207,7 @@ class Table:
             except errors.TransactionConflictException:
                 continue  # nothing was written; the transaction ends within milliseconds
             except AWS_ERRORS as error:
-                why = reason(error)
-                raise StoreUnavailable(f"DynamoDB did not confirm a write: {why}") from error
+                raise _unconfirmed(error) from error
             return True, answer
         raise StoreUnavailable("transactions kept the item busy")
 
@@ -228,7 +226,7 @@ def transact(client: "DynamoDBClient", parts: Sequence[TransactItem]) -> bool:
             return False
         raise StoreUnavailable(f"DynamoDB canceled a transaction: {sorted(causes)}") from error
     except AWS_ERRORS as error:
-        raise StoreUnavailable(f"DynamoDB did not confirm a write: {reason(error)}") from error
+        raise _unconfirmed(error) from error
     return True
 
 
@@ -238,11 +236,19 @@ def _pages(ask: Callable[..., Any], arguments: Mapping[str, Any]) -> Iterator[It
         try:
             page = ask(**arguments, **start)
         except AWS_ERRORS as error:
-            raise StoreUnavailable(f"DynamoDB did not answer a query: {reason(error)}") from error
+            raise _unanswered("a query", error) from error
         yield from page["Items"]
         if "LastEvaluatedKey" not in page:
             return
         start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+
+def _unanswered(operation: str, error: AwsError) -> StoreUnavailable:
+    return StoreUnavailable(f"DynamoDB did not answer {operation}: {error_name(error)}")
+
+
+def _unconfirmed(error: AwsError) -> StoreUnavailable:
+    return StoreUnavailable(f"DynamoDB did not confirm a write: {error_name(error)}")
 
 
 def _causes(canceled: Any) -> set[str]:

@@ -1,1 +1,1 @@
-"""Formatting, masking and normalizing of what people read and type."""
+"""Formats, masks and normalizes what people read and type."""

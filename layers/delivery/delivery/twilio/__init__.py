@@ -1,1 +1,1 @@
-"""Everything that is Twilio's: API, signatures, callbacks, credentials, error codes."""
+"""Twilio: API client, credentials, webhook signatures, status callbacks, error codes."""

@@ -1,16 +1,15 @@
-"""The only module that calls Twilio: sends a message, cancels it, looks at it, lists many.
+"""Calls Twilio's Messages API: create, cancel, redact, delete, fetch and list.
 
-A POST of a message is not idempotent at Twilio, so everything here turns on one question: may it
-have been sent? Only what provably was not is tried again: 429, of which Twilio says that it never
-processed the request (https://www.twilio.com/docs/api/errors/20429), and a connection that was
-never made. Errors say what the caller may do next:
+Creating a message is not idempotent at Twilio. A POST is retried only if Twilio provably did not
+process it: after 429 (https://www.twilio.com/docs/api/errors/20429), and if no connection was made.
+The class of an error says what the caller may do next:
 
     TwilioError
-    ├── RequestRejected              Twilio said no: do not try again
-    ├── CredentialsRefused   nothing was sent: put the credentials right first
-    ├── Unavailable          nothing was sent: try again later
-    │   └── Throttled        the same, and not so often
-    └── OutcomeUnknown       it may have been sent: find out, never just send again
+    ├── RequestRejected      Twilio declined it: do not retry
+    ├── CredentialsRefused   nothing was sent: correct the credentials, then retry
+    ├── Unavailable          nothing was sent: retry later
+    │   └── Throttled        nothing was sent: retry later, and less often
+    └── OutcomeUnknown       it may have been sent: resolve it first, never send it again blindly
 """
 
 import random
@@ -37,48 +36,48 @@ from delivery.twilio.credentials import ApiCredentials
 
 CONNECT_TIMEOUT_SECONDS: Final = 3.0
 READ_TIMEOUT_SECONDS: Final = 10.0
-# What the caller needs after Twilio's answer, to store and to tell what came of it.
+# The caller needs this time after Twilio's response, to record and report the result.
 RESERVED_SECONDS: Final = 5.0
 NEEDED_SECONDS: Final = CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS + RESERVED_SECONDS
-"""A request starts only if the invocation has more than this left."""
+"""A request starts only if more than this is left of the invocation."""
 
 IDLE_SECONDS: Final = 5.0
-"""A connection unused for longer may be dead at the other end, and a send on it ambiguous."""
+"""A connection that was idle for longer may be closed by Twilio; a send on it would be in doubt."""
 
-DELAYS_SECONDS: Final = (0.1, 0.2, 0.4, 0.8)
-"""What is waited, give or take a tenth, before each further try."""
+BACKOFF_SECONDS: Final = (0.1, 0.2, 0.4, 0.8)
+"""The delay before each retry (exponential backoff), varied by `JITTER`."""
 JITTER: Final = 0.1
 
 PAGE_SIZE: Final = 1000
-"""Messages on a page of the list: the most that Twilio gives."""
+"""Messages on a page of the list: Twilio's maximum."""
 
 NOT_COMPLETE: Final = 20009
-"""Twilio's code for a message that is not over yet, and so cannot be deleted."""
+"""Twilio's error code for deleting a message that has no final status yet."""
 
 _VERSION: Final = "2010-04-01"
 _AUTHENTICATION_FAILED: Final = 20003
-_NO_TIME: Final = "too little time is left to ask Twilio"
+_NO_TIME: Final = "too little time is left for a request to Twilio"
 
 
 class TwilioError(Exception):
-    """Twilio did not do what was asked, or it is not known whether it did."""
+    """Twilio did not do what was requested, or it is unknown whether it did."""
 
 
 class RequestRejected(TwilioError):
-    """Twilio will not do it, whenever it is asked. Its own text holds numbers and stays out."""
+    """Twilio declined the request (4xx). Twilio's own text holds phone numbers and is left out."""
 
     def __init__(self, status: int, code: int | None) -> None:
-        super().__init__(f"Twilio refused with HTTP {status}, error code {code}")
+        super().__init__(f"Twilio rejected the request with HTTP {status}, error code {code}")
         self.status = status
         self.code = code
 
 
 class CredentialsRefused(TwilioError):
-    """Nothing was sent: Twilio does not know the token or the key, or lets it do nothing."""
+    """Nothing was sent: the token or key is unknown to Twilio or lacks permission."""
 
 
 class Unavailable(TwilioError):
-    """Nothing was sent: try again later, after `retry_after` seconds if Twilio named a time."""
+    """Nothing was sent: retry later, after `retry_after` seconds if Twilio named a time."""
 
     def __init__(self, reason: str, *, retry_after: int | None = None) -> None:
         super().__init__(reason)
@@ -86,16 +85,16 @@ class Unavailable(TwilioError):
 
 
 class Throttled(Unavailable):
-    """Twilio is asked more often than it allows."""
+    """Twilio answered 429: more requests arrive than it allows."""
 
 
 class OutcomeUnknown(TwilioError):
-    """The request left, and what became of it is not known."""
+    """The request left, and Twilio's decision is unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageResource:
-    """What Twilio's API says about a message; None where it says nothing.
+    """A message as Twilio's API returns it; None for what it leaves out.
 
     Source: https://www.twilio.com/docs/messaging/api/message-resource
     """
@@ -116,7 +115,7 @@ class MessageResource:
 
     @classmethod
     def parse(cls, content: object) -> Self | None:
-        """Read an answer's JSON; None where it is not a message."""
+        """Parse the JSON of a response; None if it is not a message."""
         if not isinstance(content, dict):
             return None
         sid, status = _text(content, "sid"), _text(content, "status")
@@ -139,7 +138,7 @@ class MessageResource:
         )
 
     def as_update(self, *, at: datetime, source: Source, with_body: bool) -> StatusUpdate:
-        """What it says, as something learned about the message."""
+        """Return the resource as an update of the message."""
         return StatusUpdate(
             message_sid=self.sid,
             status=self.status,
@@ -161,9 +160,9 @@ class TwilioClient:
     """Twilio's Messages API over one session.
 
     Args:
-        session: it gets a transport of ours for `base_url`, which retries nothing by itself.
-        base_url: https://api.twilio.com, or another region's, or the simulator's.
-        clock: seconds that only go forward.
+        session: gets a transport for `base_url` that retries nothing by itself.
+        base_url: https://api.twilio.com, that of another region, or that of the simulator.
+        clock: returns seconds of a monotonic clock.
         sleep, jitter: `time.sleep` and `random.uniform`.
     """
 
@@ -186,7 +185,7 @@ class TwilioClient:
         session.mount(f"{self._base_url}/", self._transport)
 
     def new_invocation(self) -> None:
-        """Forget the connections of an earlier invocation: a frozen process cannot see them die."""
+        """Close old connections: a frozen process cannot see Twilio close them."""
         self._transport.close()
 
     def send(
@@ -196,22 +195,22 @@ class TwilioClient:
         *,
         time_left: TimeLeft,
     ) -> MessageResource:
-        """Create a message from Twilio's own parameters; lists repeat their name.
+        """Create a message from Twilio's parameters; a list repeats its name.
 
-        `time_left` tells the seconds that remain of the invocation.
+        `time_left` returns the seconds that are left of the invocation.
 
         Raises:
-            TwilioError: as drawn above.
+            TwilioError: see the module's table.
         """
         return self._post(credentials, "Messages.json", parameters, time_left)
 
     def cancel(
         self, credentials: ApiCredentials, message_sid: str, *, time_left: TimeLeft
     ) -> MessageResource:
-        """Cancel a scheduled message; asking twice is harmless.
+        """Cancel a scheduled message; repeating it is harmless.
 
         Raises:
-            TwilioError: as drawn above; 404 is `RequestRejected`.
+            TwilioError: see the module's table; 404 is `RequestRejected`.
         """
         path = f"Messages/{quote(message_sid, safe='')}.json"
         return self._post(credentials, path, [("Status", "canceled")], time_left)
@@ -219,31 +218,32 @@ class TwilioClient:
     def redact(
         self, credentials: ApiCredentials, message_sid: str, *, time_left: TimeLeft
     ) -> MessageResource:
-        """Remove a message's text at Twilio; doing so again is harmless.
+        """Remove a message's text at Twilio; repeating it is harmless.
 
         Raises:
-            TwilioError: as drawn above; 404 is `RequestRejected`.
+            TwilioError: see the module's table; 404 is `RequestRejected`.
         """
         path = f"Messages/{quote(message_sid, safe='')}.json"
         return self._post(credentials, path, [("Body", "")], time_left)
 
     def delete(self, credentials: ApiCredentials, message_sid: str, *, time_left: TimeLeft) -> None:
-        """Delete a message at Twilio, with its media; one that is not there counts as deleted.
+        """Delete a message and its media at Twilio; one that does not exist counts as deleted.
 
         Raises:
-            TwilioError: as above. `RequestRejected` with `NOT_COMPLETE`: Twilio still works on it.
+            TwilioError: see the module's table. `RequestRejected` with `NOT_COMPLETE`: the message
+                has no final status yet.
         """
         url = self._url(credentials, f"Messages/{quote(message_sid, safe='')}.json")
-        delays = iter(DELAYS_SECONDS)
+        delays = iter(BACKOFF_SECONDS)
         while True:
             if time_left() <= NEEDED_SECONDS:
                 raise Unavailable(_NO_TIME)
             try:
-                self._ask_once("DELETE", url, credentials)
-            except RequestRejected as refused:
-                if refused.status != HTTPStatus.NOT_FOUND:
+                self._request("DELETE", url, credentials)
+            except RequestRejected as rejection:
+                if rejection.status != HTTPStatus.NOT_FOUND:
                     raise
-            except (Unavailable, OutcomeUnknown):  # to delete again what may be deleted is harmless
+            except (Unavailable, OutcomeUnknown):  # deleting is idempotent
                 delay = next(delays, None)
                 if delay is None:
                     raise
@@ -254,13 +254,14 @@ class TwilioClient:
     def fetch(
         self, credentials: ApiCredentials, message_sid: str, *, time_left: TimeLeft
     ) -> MessageResource:
-        """The message as Twilio has it now.
+        """Return the message as Twilio has it now.
 
         Raises:
-            TwilioError: as drawn above; 404 is `RequestRejected`, no answer `OutcomeUnknown`.
+            TwilioError: see the module's table; 404 is `RequestRejected`, no response
+                `OutcomeUnknown`.
         """
         url = self._url(credentials, f"Messages/{quote(message_sid, safe='')}.json")
-        return _message(self._look(url, credentials, [], time_left))
+        return _message(self._get(url, credentials, [], time_left))
 
     def list_messages(
         self,
@@ -271,48 +272,47 @@ class TwilioClient:
         page_size: int | None = None,
         time_left: TimeLeft,
     ) -> Iterator[tuple[MessageResource, ...]]:
-        """The account's messages, page by page: each page is asked for when it is wanted.
+        """Yield the account's messages page by page, each page requested when it is needed.
 
-        The list lags behind what was sent by minutes, and with `sent_on` (a day in UTC) it need not
-        show what is still queued. A page has as many as Twilio allows unless `page_size` is said.
+        The list lags by minutes, and with `sent_on` (a day in UTC) it may lack queued messages. The
+        default page size is Twilio's maximum.
 
         Raises:
-            TwilioError: as drawn above; no answer is `OutcomeUnknown`.
+            TwilioError: see the module's table; no response is `OutcomeUnknown`.
         """
         url = self._url(credentials, "Messages.json")
         filters = {"To": to, "DateSent": sent_on.isoformat() if sent_on else None}
         query = [(name, value) for name, value in filters.items() if value is not None]
         query.append(("PageSize", str(page_size or PAGE_SIZE)))
         while True:
-            page = _page(self._look(url, credentials, query, time_left))
+            page = _page(self._get(url, credentials, query, time_left))
             resources = (MessageResource.parse(entry) for entry in page["messages"])
             yield tuple(resource for resource in resources if resource is not None)
             next_page = page.get("next_page_uri")
             if not isinstance(next_page, str) or not next_page.startswith("/"):
                 return
-            # Relative to the API's host: Twilio wants it followed, not built.
+            # Relative to the API's host. Twilio documents to follow it, not to build it.
             url, query = f"{self._base_url}{next_page}", []
 
-    def _look(
+    def _get(
         self,
         url: str,
         credentials: ApiCredentials,
         query: list[tuple[str, str]],
         time_left: TimeLeft,
     ) -> object:
-        """The JSON of a GET.
+        """Return the JSON of a GET.
 
-        Nobody waits for it, so it gives way where Twilio throttles; only a question that got no
-        answer is asked once more.
+        Reads give way when Twilio throttles; only one without a response is retried, once.
         """
         if time_left() <= NEEDED_SECONDS:
             raise Unavailable(_NO_TIME)
         try:
-            return self._ask_once("GET", url, credentials, query=query)
+            return self._request("GET", url, credentials, query=query)
         except OutcomeUnknown:
             if time_left() <= NEEDED_SECONDS:
                 raise
-        return self._ask_once("GET", url, credentials, query=query)
+        return self._request("GET", url, credentials, query=query)
 
     def _post(
         self,
@@ -321,14 +321,14 @@ class TwilioClient:
         parameters: list[tuple[str, str]],
         time_left: TimeLeft,
     ) -> MessageResource:
-        """Ask until Twilio takes the request, as long as it provably did not."""
+        """Send a POST, and retry it while Twilio provably did not process it."""
         url = self._url(credentials, path)
-        delays = iter(DELAYS_SECONDS)
+        delays = iter(BACKOFF_SECONDS)
         while True:
             if time_left() <= NEEDED_SECONDS:
                 raise Unavailable(_NO_TIME)
             try:
-                return _message(self._ask_once("POST", url, credentials, form=parameters))
+                return _message(self._request("POST", url, credentials, form=parameters))
             except Unavailable as unavailable:
                 delay = next(delays, None)
                 if delay is None:
@@ -342,7 +342,7 @@ class TwilioClient:
     def _url(self, credentials: ApiCredentials, path: str) -> str:
         return f"{self._base_url}/{_VERSION}/Accounts/{credentials.account_sid}/{path}"
 
-    def _ask_once(
+    def _request(
         self,
         method: str,
         url: str,
@@ -361,14 +361,14 @@ class TwilioClient:
                 data=form,
                 auth=(credentials.username, credentials.password),
                 timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
-                # A redirect would repeat the request elsewhere, or turn it into a GET.
+                # Following a redirect would repeat the POST elsewhere, or turn it into a GET.
                 allow_redirects=False,
             )
         except (requests.RequestException, HTTPError) as error:
             if _never_connected(error):
-                raise Unavailable("no connection to Twilio could be made") from error
+                raise Unavailable("no connection to Twilio was made") from error
             name = type(error).__name__
-            raise OutcomeUnknown(f"the request left and no answer came: {name}") from error
+            raise OutcomeUnknown(f"the request left and no response came: {name}") from error
         self._last_used_at = self._clock()
         return _read(response)
 
@@ -376,7 +376,7 @@ class TwilioClient:
 class _HTTPSConnection(HTTPSConnection):
     @override
     def connect(self) -> None:
-        with _nothing_left(self):
+        with _never_connected_errors(self):
             super().connect()
 
 
@@ -385,11 +385,11 @@ class _HTTPSConnectionPool(HTTPSConnectionPool):
 
 
 class _Transport(HTTPAdapter):
-    """Retries nothing (requests' default), and knows a connection that was never made.
+    """A transport that retries nothing and recognizes a connection that was never made.
 
-    urllib3 reports a certificate that is refused, or a handshake that times out, with the same
-    errors as a connection that breaks when the request has left. What fails before `connect`
-    returns is told apart here, where it is certain.
+    urllib3 raises the same errors for a rejected certificate or a handshake timeout as for a
+    connection that breaks after the request left. Only a failure before `connect` returns proves
+    that nothing was sent, so that is where this transport distinguishes them.
     """
 
     @override
@@ -402,10 +402,10 @@ class _Transport(HTTPAdapter):
 
 
 @contextmanager
-def _nothing_left(connection: HTTPConnection) -> Iterator[None]:
+def _never_connected_errors(connection: HTTPConnection) -> Iterator[None]:
     try:
         yield
-    except ConnectTimeoutError:  # urllib3's own word for it, as is NewConnectionError below it
+    except ConnectTimeoutError:  # urllib3's error for it; NewConnectionError is a subclass
         raise
     except (OSError, HTTPError) as error:
         name = type(error).__name__
@@ -418,18 +418,18 @@ def _never_connected(error: Exception) -> bool:
 
 
 def _read(response: requests.Response) -> object:
-    """The answer's JSON, or the error that says what the answer means for a request that sends.
+    """Return the JSON of the response, or raise the error that its status means for a send.
 
-    Whatever is not certain counts as unknown: 5xx; 408, which a proxy may give after it has passed
-    the request on; a redirect, since 303 is how a server answers a POST that it has processed.
+    Every uncertain case is `OutcomeUnknown`: 5xx; 408, which a proxy may return after it forwarded
+    the request; a redirect, because a server answers a processed POST with 303.
     """
     content = _json(response)
     code = _code(content, "code") if isinstance(content, dict) else None
     status = response.status_code
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise Throttled("Twilio throttles us", retry_after=_retry_after(response))
+        raise Throttled("Twilio answered HTTP 429", retry_after=_retry_after(response))
     if status == HTTPStatus.UNAUTHORIZED or code == _AUTHENTICATION_FAILED:
-        raise CredentialsRefused(f"Twilio refused our credentials with HTTP {status}")
+        raise CredentialsRefused(f"Twilio refused the credentials with HTTP {status}")
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return content
     if (
@@ -437,24 +437,24 @@ def _read(response: requests.Response) -> object:
         and status != HTTPStatus.REQUEST_TIMEOUT
     ):
         raise RequestRejected(status, code)
-    raise OutcomeUnknown(f"Twilio answered HTTP {status} and no message")
+    raise OutcomeUnknown(f"Twilio answered HTTP {status} without a message")
 
 
 def _message(content: object) -> MessageResource:
     resource = MessageResource.parse(content)
     if resource is None:
-        raise OutcomeUnknown("Twilio's answer shows no message")
+        raise OutcomeUnknown("Twilio's response holds no message")
     return resource
 
 
 def _page(content: object) -> dict[str, Any]:
     if not isinstance(content, dict) or not isinstance(content.get("messages"), list):
-        raise OutcomeUnknown("Twilio's answer shows no list")
+        raise OutcomeUnknown("Twilio's response holds no list")
     return content
 
 
 def _json(response: requests.Response) -> object:
-    """The answer's JSON; None where it has none, as when a proxy answers in Twilio's place."""
+    """Return the response's JSON; None if it has none, as when a proxy answers."""
     try:
         content: object = response.json()
     except (ValueError, RecursionError):
@@ -463,13 +463,13 @@ def _json(response: requests.Response) -> object:
 
 
 def _retry_after(response: requests.Response) -> int | None:
-    """Whole seconds, the one form that an API gives; the other, a date, is left to our back-off."""
+    """Return Retry-After in whole seconds; other values are left to the backoff."""
     value = response.headers.get("retry-after", "")
     return int(value) if re.fullmatch(r"[0-9]{1,6}", value) else None
 
 
 def _text(content: dict[str, Any], name: str) -> str | None:
-    """Twilio's numbers of segments and prices are text; blank is as good as absent."""
+    """Return a property as text; Twilio writes segments and prices as text. Blank is absent."""
     value = content.get(name)
     return str(value) if isinstance(value, str | int | float) and value != "" else None
 
@@ -480,7 +480,7 @@ def _code(content: dict[str, Any], name: str) -> int | None:
 
 
 def _date(content: dict[str, Any], name: str) -> datetime | None:
-    """RFC 2822 in GMT, e.g. Thu, 24 Aug 2023 05:01:45 +0000."""
+    """Parse a time in RFC 2822, e.g. Thu, 24 Aug 2023 05:01:45 +0000."""
     text = _text(content, name)
     try:
         date = parsedate_to_datetime(text) if text else None

@@ -1,13 +1,13 @@
-"""Twilio's secret: what it holds, and reading it from AWS Secrets Manager.
+"""Reads Twilio's credentials from the secret in AWS Secrets Manager, and caches them.
 
 Errors:
 
     SecretError
-    ├── SecretUnavailable   Secrets Manager did not answer: try again later
-    ├── SecretInvalid       it is missing or cannot be used: an operator must put it right
-    └── UnknownAccount      it has no such account
+    ├── SecretUnavailable   Secrets Manager did not answer: retry later
+    ├── SecretInvalid       the secret is missing or malformed: an operator must fix it
+    └── UnknownAccount      the secret does not have the account
 
-No token is ever in a message of these errors or in a repr.
+No token is ever in the text of these errors or in a repr.
 """
 
 import json
@@ -22,33 +22,33 @@ from botocore.exceptions import BotoCoreError, ClientError
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-_FRESH_FOR_SECONDS: Final = 5 * 60
-# After a failed reading an older secret serves on, and this long nobody waits for another try.
-_STALE_FOR_SECONDS: Final = 30
+_CACHE_SECONDS: Final = 5 * 60
+# After a failed refresh the cached secret stays in use, for this long without another attempt.
+_RETRY_AFTER_SECONDS: Final = 30
 
 _ACCOUNT_SID: Final = re.compile(r"AC[0-9a-fA-F]{32}")
 _API_KEY_SID: Final = re.compile(r"SK[0-9a-fA-F]{32}")
 
 
 class SecretError(Exception):
-    """Twilio's secret does not give what was asked of it."""
+    """The secret, or the account in it, cannot be used."""
 
 
 class SecretUnavailable(SecretError):
-    """Secrets Manager did not answer, and nothing older is known."""
+    """Secrets Manager did not answer, and no secret is cached."""
 
 
 class SecretInvalid(SecretError):
-    """The secret is missing, or a field of it cannot be used; the message names it and the fix."""
+    """The secret is missing or a field is malformed; the text names the field and the fix."""
 
 
 class UnknownAccount(SecretError):
-    """The secret has no such account."""
+    """The secret does not have the account."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiCredentials:
-    """What a request to Twilio's API is made with: the account, and HTTP Basic authentication."""
+    """The account of a request to Twilio's API, and its HTTP Basic authentication."""
 
     account_sid: str
     username: str
@@ -59,8 +59,8 @@ class ApiCredentials:
 class Account:
     """One account of the secret.
 
-    With an API key it is the key that calls Twilio; callbacks are signed with the auth token
-    whatever is used to call. Source: https://www.twilio.com/docs/usage/security
+    With an API key, the key authenticates calls to Twilio. Callbacks are signed with the auth token
+    in either case. Source: https://www.twilio.com/docs/usage/security
     """
 
     account_sid: str
@@ -71,7 +71,7 @@ class Account:
 
     @property
     def api_credentials(self) -> ApiCredentials:
-        """The API key where there is one, else the auth token."""
+        """The API key if the account has one, else the auth token."""
         return ApiCredentials(
             account_sid=self.account_sid,
             username=self.api_key_sid or self.account_sid,
@@ -88,14 +88,14 @@ class TwilioSecret:
 
     @classmethod
     def parse(cls, text: str) -> "TwilioSecret":
-        """Read the JSON that the operator stored; fields that it does not know are ignored.
+        """Parse the JSON that the operator stored; unknown fields are ignored.
 
         Raises:
-            SecretInvalid: it is no JSON object, or a field is missing or malformed.
+            SecretInvalid: it is not a JSON object, or a field is missing or malformed.
         """
         try:
             content = json.loads(text)
-        except (ValueError, RecursionError):  # its message would quote the secret
+        except (ValueError, RecursionError):  # the original error quotes the secret
             raise SecretInvalid("the secret is not JSON; it must be a JSON object") from None
         content = _object(content, "the secret")
         main = _account(content, path="")
@@ -108,11 +108,11 @@ class TwilioSecret:
 
     @property
     def account_sids(self) -> tuple[str, ...]:
-        """Every account that it has, the main one first."""
+        """Every account of the secret, the main one first."""
         return (self.main.account_sid, *self.subaccounts)
 
     def signing_tokens(self, account_sid: str | None) -> tuple[str, ...]:
-        """The tokens that may sign a callback of the account (None: of the main account).
+        """Return the tokens that may sign a callback of the account (None: the main account).
 
         Empty for an account that the secret does not have.
         """
@@ -120,10 +120,10 @@ class TwilioSecret:
         return (account.auth_token, *account.accepted_auth_tokens) if account else ()
 
     def for_account(self, account_sid: str | None) -> ApiCredentials:
-        """What to call Twilio with for the account (None: for the main account).
+        """Return the credentials for calls in the account (None: the main account).
 
         Raises:
-            UnknownAccount: the secret does not have it.
+            UnknownAccount: the secret does not have the account.
         """
         account = self._account(account_sid)
         if account is None:
@@ -137,16 +137,16 @@ class TwilioSecret:
 
 
 class TwilioSecrets:
-    """The secret by its name, read again when it is five minutes old.
+    """A cache of one secret, refreshed when it is five minutes old.
 
-    A secret that cannot be read, or no longer be used, does not replace one that could: rotation
-    must not lose a callback over a typing error or a bad minute of Secrets Manager's.
+    A cached secret stays in use while a newer one is malformed or Secrets Manager does not answer:
+    a rotation must not lose a callback over a typing error or a short outage.
 
     Args:
-        client: a Secrets Manager client, its time-outs and retries set.
+        client: a Secrets Manager client with timeouts and retries set.
         name: the secret's name.
-        clock: seconds of the wall clock. A monotonic one can stand still while Lambda keeps the
-            environment frozen, so that five minutes of it last for hours.
+        clock: returns seconds of wall-clock time. A monotonic clock can stand still while Lambda
+            keeps the environment frozen, and five minutes of it would last for hours.
     """
 
     def __init__(
@@ -160,22 +160,22 @@ class TwilioSecrets:
         self._clock = clock
         self._secret: TwilioSecret | None = None
         self._read_at = 0.0
-        self._good_for = 0.0
+        self._refresh_after = 0.0
 
     def current(self) -> TwilioSecret:
-        """The secret, at most five minutes old unless it cannot be read.
+        """Return the secret, at most five minutes old unless it cannot be refreshed.
 
         Raises:
-            SecretUnavailable: it was never read, and Secrets Manager does not answer.
-            SecretInvalid: it was never usable.
+            SecretUnavailable: none is cached, and Secrets Manager did not answer.
+            SecretInvalid: none is cached, and the one that was read is malformed.
         """
         age = self._clock() - self._read_at
-        if self._secret is not None and 0 <= age < self._good_for:  # a clock can be put back
+        if self._secret is not None and 0 <= age < self._refresh_after:  # a clock can go back
             return self._secret
-        return self.read_again()
+        return self.refresh()
 
-    def read_again(self) -> TwilioSecret:
-        """The secret as it is this moment, for the sender whose credentials were refused.
+    def refresh(self) -> TwilioSecret:
+        """Return the secret as it is now, whatever is cached; the cached one if that fails.
 
         Raises:
             SecretUnavailable, SecretInvalid: as `current`.
@@ -185,11 +185,13 @@ class TwilioSecrets:
         except (SecretUnavailable, SecretInvalid):
             if self._secret is None:
                 raise
-            self._good_for = _STALE_FOR_SECONDS
+            self._refresh_after = _RETRY_AFTER_SECONDS
         else:
-            self._good_for = _FRESH_FOR_SECONDS
+            self._refresh_after = _CACHE_SECONDS
         self._read_at = self._clock()
         return self._secret
+
+    read_again = refresh  # for callers that have not followed the new name yet
 
     def _read(self) -> TwilioSecret:
         try:
@@ -198,7 +200,7 @@ class TwilioSecrets:
             raise SecretInvalid(f"there is no secret named {self._name}; create it") from None
         except ClientError as error:
             code = error.response["Error"]["Code"]
-            raise SecretUnavailable(f"the secret {self._name} was not given: {code}") from error
+            raise SecretUnavailable(f"cannot read the secret {self._name}: {code}") from error
         except BotoCoreError as error:
             raise SecretUnavailable("Secrets Manager did not answer") from error
         if "SecretString" not in answer:
@@ -207,14 +209,14 @@ class TwilioSecrets:
 
 
 def _account(fields: Mapping[str, Any], *, path: str, account_sid: str | None = None) -> Account:
-    """One account's fields; a subaccount has its SID as its name, the main one as a field."""
+    """Parse one account; a subaccount's SID is its name, the main account's is a field."""
     key_sid, key_secret = fields.get("api_key_sid"), fields.get("api_key_secret")
     if (key_sid is None) is not (key_secret is None):
-        raise SecretInvalid(f"{path}api_key_sid and {path}api_key_secret belong together")
+        raise SecretInvalid(f"set both {path}api_key_sid and {path}api_key_secret, or neither")
     if key_sid is not None:
         key_secret = _token(key_secret, f"{path}api_key_secret")
         if not isinstance(key_sid, str) or not _API_KEY_SID.fullmatch(key_sid):
-            raise SecretInvalid(f"{path}api_key_sid must be an API key's SID: SK and 32 hex digits")
+            raise SecretInvalid(f"{path}api_key_sid must be an API key SID: SK and 32 hex digits")
     accepted = fields.get("accepted_auth_tokens", [])
     if not isinstance(accepted, list):
         raise SecretInvalid(f"{path}accepted_auth_tokens must be a list of auth tokens")
@@ -238,14 +240,14 @@ def _object(value: object, path: str) -> Mapping[str, Any]:
 
 def _account_sid(value: object, path: str) -> str:
     if not isinstance(value, str) or not _ACCOUNT_SID.fullmatch(value):
-        raise SecretInvalid(f"{path} must be an account's SID: AC and 32 hex digits")
+        raise SecretInvalid(f"{path} must be an account SID: AC and 32 hex digits")
     return value
 
 
 def _token(value: object, path: str) -> str:
-    """A token as it is; white space around it is a slip of whoever pasted it."""
+    """Return the token unchanged; one with surrounding whitespace was pasted wrongly."""
     if not isinstance(value, str) or not value.strip():
-        raise SecretInvalid(f"{path} is missing or blank; copy it from Twilio's Console")
+        raise SecretInvalid(f"{path} is missing or blank; copy it from the Twilio Console")
     if value != value.strip() or not value.isascii():
-        raise SecretInvalid(f"{path} has white space around it, or is not ASCII; copy it again")
+        raise SecretInvalid(f"{path} has surrounding whitespace or is not ASCII; copy it again")
     return value

@@ -1,8 +1,8 @@
-"""Why a message failed, and what to do about it: mostly what an error code of Twilio's means.
+"""Explains why a message failed and what to do, from a catalogue of Twilio's error codes.
 
-The catalogue lies beside this module. Titles, categories and what may be retried are our reading
-of https://www.twilio.com/docs/api/errors; Twilio adds, splits and renames codes, so no decision
-about a message's status hangs on them, and an unknown code has a safe answer.
+The catalogue is error_codes.json. Its titles, categories and retry advice are this project's
+reading of https://www.twilio.com/docs/api/errors. Twilio adds, splits and renames codes, so no
+decision about a status depends on them, and an unknown code has a safe explanation.
 """
 
 import json
@@ -19,7 +19,7 @@ _DICTIONARY: Final = "https://www.twilio.com/docs/api/errors"
 
 
 class Category(StrEnum):
-    """Who has to do something, so that people can subscribe to what concerns them."""
+    """What kind of failure it is, and thereby who has to act; people subscribe by category."""
 
     RECIPIENT_UNREACHABLE = "recipient_unreachable"
     OPT_OUT = "opt_out"
@@ -33,7 +33,7 @@ class Category(StrEnum):
 
 
 def categories_in(text: str) -> tuple[frozenset[Category], list[str]]:
-    """The categories that a text names, with commas between them; and the names that are none."""
+    """Parse comma-separated names of categories; return the categories and the unknown names."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     known = {name: Category(name) for name in names if name in Category}
     return frozenset(known.values()), [name for name in names if name not in known]
@@ -41,32 +41,32 @@ def categories_in(text: str) -> tuple[frozenset[Category], list[str]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """A failure in words; `title` and `action` are written for the person who is told."""
+    """Why a message failed; `title` and `action` are written for people."""
 
     code: int | None
     title: str
     category: Category
     retryable: bool
-    """A delayed resend of the same message, once or twice, is reasonable."""
+    """Whether one or two delayed resends of the same message are reasonable."""
     action: str
     duplicate_risk: bool
-    """The message may have gone out in spite of the error: look before sending it again."""
+    """Whether the message may have been sent in spite of the error."""
 
     @property
-    def again(self) -> str:
-        """Whether sending the same message again makes sense, in a sentence."""
-        if self is _NOT_FOUND:
-            return "Under its old key it is never sent again, so that nobody gets it twice."
+    def retry_advice(self) -> str:
+        """Return a sentence that says whether to send the same message again."""
+        if self is _PRESUMED_UNSENT:
+            return "It is never sent again under its old key, which prevents a duplicate."
         if self.duplicate_risk:
-            return "It may have gone out all the same: look before you send it again."
+            return "It may have been sent in spite of the error: check before you send it again."
         if self.retryable:
             return "Sending it again later can help."
         if self.category is Category.UNKNOWN:
-            return "Whether sending it again would help is not known."
+            return "It is unknown whether sending it again would help."
         return "Sending it again does not help."
 
     def as_record(self) -> dict[str, str | bool]:
-        """What an answer shows of it."""
+        """Return the explanation as responses show it."""
         return {
             "title": self.title,
             "category": str(self.category),
@@ -75,51 +75,50 @@ class Explanation:
         }
 
 
-_NOT_FOUND: Final = Explanation(
+_PRESUMED_UNSENT: Final = Explanation(
     code=None,
     title="No trace of it at Twilio",
     category=Category.UNKNOWN,
     retryable=False,
     action=(
-        "It was probably not sent. Look for it in Twilio's log, by recipient and time; if it is "
-        "not there, send it again under a new key."
+        "It was probably not sent. Search Twilio's message log by recipient and time. If it is not "
+        "there, send it again under a new key."
     ),
     duplicate_risk=True,
 )
 
-_REFUSED_HERE: Final = Explanation(
+_REJECTED_BEFORE_TWILIO: Final = Explanation(
     code=None,
-    title="The request was not one that can be sent",
+    title="The send request was invalid",
     category=Category.CONTENT,
     retryable=False,
     action=(
-        "The log of SendMessageFunction says why, by the request's id: which fields are wrong, or "
-        "that its key was used before. Correct the caller."
+        "Search the log of SendMessageFunction for the request's id: it names the invalid fields, "
+        "or says that the key was used for other content. Correct the caller."
     ),
     duplicate_risk=False,
 )
 
 
 def explain(code: int | None, status: str | None = None) -> Explanation:
-    """Why a message with this error code failed; of a code that nobody knows, where to look it up.
+    """Return why a message failed; for an unknown code, where to look it up.
 
-    A request that never became a message (its `status` is one of our two words) needs no code to be
-    explained: it was probably not sent, or was refused before Twilio saw it.
+    The two statuses of a request that became no message explain it without a code.
     """
     if status == MessageStatus.PRESUMED_UNSENT:
-        return _NOT_FOUND
+        return _PRESUMED_UNSENT
     if code is None and status == MessageStatus.REJECTED:
-        return _REFUSED_HERE
+        return _REJECTED_BEFORE_TWILIO
     if code is None:
         return _unknown(
             None,
             "Twilio gave no error code",
-            f"Look at the message in Twilio's Console. Codes are at {_DICTIONARY}.",
+            f"Open the message in the Twilio Console. Codes are explained at {_DICTIONARY}.",
         )
     entry = _catalogue().get(str(code))
     if entry is None:
         return _unknown(
-            code, f"Error {code} is not in our catalogue", f"Look it up at {_DICTIONARY}/{code}."
+            code, f"Error {code} is not in the catalogue", f"Look it up at {_DICTIONARY}/{code}."
         )
     return Explanation(
         code=code,
@@ -144,6 +143,6 @@ def _unknown(code: int | None, title: str, action: str) -> Explanation:
 
 @cache
 def _catalogue() -> dict[str, Any]:
-    """Read on first use: most invocations explain nothing."""
+    """Return the catalogue, read on first use: most invocations explain nothing."""
     catalogue: dict[str, Any] = json.loads(_CATALOGUE.read_text(encoding="utf-8"))
     return catalogue

@@ -1,0 +1,68 @@
+"""What the function logs and counts: a report for each request and each replayed update.
+
+Pure. The fields hold ids, statuses and reasons, never a phone number or a text.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from delivery.domain.messages import Effect, StatusUpdate
+from delivery.runtime.reports import Level, Report
+from delivery.storage.messages import Recorded
+from delivery.twilio.signature import SignatureFault
+
+# Twilio always signs, so a request without a signature comes from someone else and is not news.
+SIGNATURE_MISSING: Final = Report(metric="SignatureMissing", level=Level.DEBUG)
+REPLAYED: Final = Report(metric="CallbackReplayed", level=Level.DEBUG)
+
+_EFFECTS: Final = {
+    Effect.OUT_OF_ORDER: Report(metric="OutOfOrderStatusRecorded", level=Level.DEBUG),
+    Effect.ENRICHED: Report(metric="MessageEnriched", level=Level.DEBUG),
+    Effect.DUPLICATE: Report(metric="DuplicateReceived", level=Level.DEBUG),
+    Effect.ERASED: Report(metric="ErasedIgnored", level=Level.DEBUG),
+}
+
+
+def signature_invalid(cause: SignatureFault, level: Level) -> Report:
+    """The signature fits none of the account's tokens and none of the function's URLs."""
+    return Report(metric="SignatureInvalid", level=level, fields={"cause": cause})
+
+
+def malformed(cause: str, level: Level) -> Report:
+    """The request is not a status callback."""
+    return Report(metric="CallbackMalformed", level=level, fields={"cause": cause})
+
+
+def queued(update: StatusUpdate, reason: Exception) -> Report:
+    """The table cannot be written; the update waits in CallbackQueue."""
+    fields = {
+        "message_sid": update.message_sid,
+        "status": update.status,
+        "reason": str(reason),
+    }
+    return Report(metric="CallbackQueued", level=Level.WARNING, fields=fields)
+
+
+def not_stored(error: Exception) -> Report:
+    """Neither the table nor CallbackQueue accepted the update, or the secret cannot be read."""
+    fields = {"reason": str(error), "caused_by": type(error.__cause__).__name__}
+    return Report(metric="CallbackNotStored", level=Level.ERROR, fields=fields)
+
+
+def replay_failed(queue_message_id: str, error: Exception) -> Report:
+    """An update stays in CallbackQueue."""
+    fields = {"queue_message_id": queue_message_id, "reason": str(error)}
+    return Report(metric="ReplayFailed", level=Level.ERROR, fields=fields)
+
+
+def of_recorded(recorded: Recorded) -> Iterator[Report]:
+    """What an update did, beyond what the layer counts in every function."""
+    if report := _EFFECTS.get(recorded.effect):
+        yield report
+    if recorded.error_code_conflict:
+        fields = {
+            "message_sid": recorded.message.message_sid,
+            "status": recorded.update.status,
+            "error_code": recorded.update.error_code,
+        }
+        yield Report(metric="ErrorCodeConflict", level=Level.WARNING, fields=fields)
