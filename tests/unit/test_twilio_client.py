@@ -551,7 +551,7 @@ def test_other_hosts_of_the_session_keep_their_transport(
     assert session.get_adapter("https://api.twilio.com/2010-04-01/") is not before
 
 
-# --- the list ------------------------------------------------------------------------------------
+# --- the list -------------------------------------------------------------------------------------
 
 
 def a_page(*sids: str, next_page_uri: Any = None) -> Reply:
@@ -635,7 +635,7 @@ def test_nothing_is_fetched_with_too_little_time_left(
     assert server.requests == []
 
 
-# --- deleting ------------------------------------------------------------------------------------
+# --- deleting -------------------------------------------------------------------------------------
 
 
 def delete(client: TwilioClient, clock: Clock, *, seconds: float = 29.0) -> None:
