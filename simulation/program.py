@@ -15,7 +15,6 @@ from simulation.deployment import PROJECT
 from simulation.edit import Edit
 
 _OURS: Final = ("delivery", "delivery_cli", "functions")
-_WITHIN: Final = tuple(f"{name}." for name in _OURS)
 _SHARED: Final = (
     (PROJECT / "layers" / "delivery", "delivery/**/*.py"),
     (PROJECT, "functions/**/*.py"),
@@ -91,7 +90,7 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if not self._edited or fullname.partition(".")[0] not in _OURS:
+        if not self._edited or not _is_ours(fullname):
             return None
         spec = PathFinder.find_spec(fullname, path)
         if spec is not None and spec.origin is not None:
@@ -113,5 +112,9 @@ class _EditedLoader(SourceFileLoader):
 
 def _take_from_imported() -> dict[str, ModuleType]:
     """Remove the project's modules from `sys.modules`, and return them."""
-    names = [name for name in sys.modules if name in _OURS or name.startswith(_WITHIN)]
-    return {name: sys.modules.pop(name) for name in names}
+    return {name: sys.modules.pop(name) for name in filter(_is_ours, list(sys.modules))}
+
+
+@cache
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] in _OURS

@@ -5,7 +5,7 @@ compares them with other implementations.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -321,15 +321,12 @@ class DynamoDb:
             names = (*keys[1:], *table.key_names)
             return tuple(str(next(iter(item[name].values()))) for name in names)
 
-        found = sorted(
-            (
-                {name: value for name, value in item.items() if name in projected}
-                for item in _matching(table.indexed_items(), given, "KeyConditionExpression")
-                if keys[0] in item and keys[-1] in item
-            ),
-            key=place,
-            reverse=not forward,
-        )
+        indexed = (it for it in table.indexed_items() if keys[0] in it and keys[-1] in it)
+        found = [
+            {name: value for name, value in item.items() if name in projected}
+            for item in _matching(indexed, given, "KeyConditionExpression")
+        ]
+        found.sort(key=place, reverse=not forward)
         if start := given.get("ExclusiveStartKey"):
             if start in found:
                 found = found[found.index(start) + 1 :]
@@ -418,7 +415,7 @@ def _scope(given: Arguments, item: Item, *expressions: str) -> Scope:
     return Scope(item=item, names=names, values=values)
 
 
-def _matching(items: Iterator[Item] | list[Item], given: Arguments, name: str) -> Iterator[Item]:
+def _matching(items: Iterable[Item], given: Arguments, name: str) -> Iterator[Item]:
     """Yield the items that match the condition of this name."""
     scope = _scope(given, {}, name)
     condition = parse_condition(given[name])
