@@ -239,13 +239,13 @@ def test_a_table_of_values_is_complete(title: str, values: type[Outcome]) -> Non
         for parameter in named(cells[0])
     ),
 )
-def test_a_list_of_the_page_is_understood(parameter: str) -> None:
+def test_a_list_of_the_page_is_a_valid_query(parameter: str) -> None:
     name, _, value = parameter.partition("=")
     examples = {"to": "%2B15558675310", "reference": "order-4711", "pending": value}
 
-    understood = parse_list(f"{name}={examples.get(name, '2026-11-23')}")
+    query = parse_list(f"{name}={examples.get(name, '2026-11-23')}")
 
-    assert understood.about == name
+    assert query.filter == name
 
 
 def test_every_list_is_on_the_page() -> None:
@@ -253,7 +253,7 @@ def test_every_list_is_on_the_page() -> None:
         parse_list("")
 
     (missing,) = invalid.value.problems
-    others = missing.problem.partition("give it, or ")[2]
+    others = missing.problem.partition("set it, or ")[2]
     known = {"to", *re.findall(r"[a-z_]+", others)} - {"or", "true"}
     listed = rows(section(page("api.md"), "Lists"))
     assert {name.partition("=")[0] for cells in listed for name in named(cells[0])} == known

@@ -1,6 +1,6 @@
-"""What can be asked of the lists: a query becomes one question, or a list of problems.
+"""Parses the query of a list: the result is one filter, or every problem that the query has.
 
-Every problem names the parameter and the fix, and none quotes a value: it may be a phone number.
+A problem names the parameter and the fix. It never quotes a value, which may be a phone number.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,17 +15,17 @@ from delivery.storage.message_lists import MessageList
 from delivery.storage.messages import MessageStore
 from delivery.text.identifiers import InvalidAddress, normalize_recipient
 
-_USUAL_LIMIT: Final = 20
-_HIGHEST_LIMIT: Final = 100
-_LONGEST_VALUE: Final = 256
-_LONGEST_REFERENCE: Final = 128
-_LONGEST_NAME: Final = 20
+_DEFAULT_LIMIT: Final = 20
+_MAX_LIMIT: Final = 100
+_MAX_ADDRESS_LENGTH: Final = 256
+_MAX_REFERENCE_LENGTH: Final = 128
+_MAX_NAME_LENGTH: Final = 20
 _MAX_PARAMETERS: Final = 20
-_HOW_A_PLUS_IS_SENT: Final = "(in a query a + is %2B)"
+_PLUS_IN_A_QUERY: Final = "(encode + as %2B)"
 
 
 class InvalidQuery(Exception):
-    """The query asks nothing that can be answered."""
+    """The query is invalid; `problems` says why."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__(f"the query has {len(problems)} problems")
@@ -33,24 +33,25 @@ class InvalidQuery(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """A question whose answer is a list; `value` is spelled as the table has it."""
+class ListQuery:
+    """A query of a list: one filter with its normalized value, and which part of the list."""
 
-    about: str
+    filter: str
     value: str
-    limit: int = _USUAL_LIMIT
+    limit: int = _DEFAULT_LIMIT
     next_token: str | None = None
 
-    def ask(self, store: MessageStore) -> Page:
+    def page(self, messages: MessageStore) -> Page:
         """Return the requested page of the list.
 
         Raises:
             TokenInvalid: the token belongs to another list.
+            StoreUnavailable: DynamoDB did not answer.
         """
-        return store.lists.page(self._list(), limit=self.limit, next_token=self.next_token)
+        return messages.lists.page(self._list(), limit=self.limit, next_token=self.next_token)
 
     def _list(self) -> MessageList:
-        match self.about:
+        match self.filter:
             case "to":
                 return MessageList.to(self.value)
             case "reference":
@@ -63,55 +64,55 @@ class Question:
                 return MessageList.pending()
 
 
-def parse_list(raw_query: str) -> Question:
-    """Read the query of GET /messages.
+def parse_list(raw_query: str) -> ListQuery:
+    """Parse the query of GET /messages.
 
     Raises:
-        InvalidQuery: with every problem that it has.
+        InvalidQuery: the query has problems.
     """
-    given, problems = _read(raw_query, {**_QUESTIONS, "limit": _limit, "next_token": _token})
-    asked = [name for name in given if name in _QUESTIONS]
-    wrong = {it.field for it in problems}
-    if len(asked) > 1:
-        problem = f"cannot be combined with {asked[0]}; ask one at a time"
-        problems.append(Problem(field=asked[1], problem=problem))
-    if not asked and not wrong & _QUESTIONS.keys():
-        problem = "is missing; give it, or reference, failed_on, unconfirmed_on or pending=true"
+    given, problems = _parse(raw_query, {**_FILTERS, "limit": _limit, "next_token": _token})
+    filters = [name for name in given if name in _FILTERS]
+    invalid = {it.field for it in problems}
+    if len(filters) > 1:
+        problem = f"cannot be combined with {filters[0]}; send a request for each"
+        problems.append(Problem(field=filters[1], problem=problem))
+    if not filters and not invalid & _FILTERS.keys():
+        problem = "is missing; set it, or reference, failed_on, unconfirmed_on or pending=true"
         problems.append(Problem(field="to", problem=problem))
     if problems:
         raise InvalidQuery(*problems)
-    return Question(
-        about=asked[0],
-        value=given[asked[0]],
-        limit=int(given.get("limit", _USUAL_LIMIT)),
+    return ListQuery(
+        filter=filters[0],
+        value=given[filters[0]],
+        limit=int(given.get("limit", _DEFAULT_LIMIT)),
         next_token=given.get("next_token"),
     )
 
 
 def parse_day(raw_query: str) -> date | None:
-    """Read the query of GET /summary: the day in UTC, None where none is named.
+    """Parse the query of GET /summary: the day in UTC, None without a date.
 
     Raises:
-        InvalidQuery: with every problem that it has.
+        InvalidQuery: the query has problems.
     """
-    given, problems = _read(raw_query, {"date": _day})
+    given, problems = _parse(raw_query, {"date": _day})
     if problems:
         raise InvalidQuery(*problems)
     return date.fromisoformat(given["date"]) if "date" in given else None
 
 
-class _Unfit(ValueError):
-    """A value that cannot be used; the message goes on from the parameter's name."""
+class _InvalidValue(ValueError):
+    """An invalid value; the message continues the parameter's name."""
 
 
-def _read(
+def _parse(
     raw_query: str, known: Mapping[str, Callable[[str], str]]
 ) -> tuple[dict[str, str], list[Problem]]:
-    """The parameters as they are understood, and what is wrong with the others."""
+    """Return the valid parameters, normalized, and the problems of the others."""
     try:
         pairs = parse_qsl(raw_query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
     except ValueError:
-        problem = f"has more than {_MAX_PARAMETERS} parameters; leave some out"
+        problem = f"has more than {_MAX_PARAMETERS} parameters; omit some"
         return {}, [Problem(field="query", problem=problem)]
     given: dict[str, str] = {}
     problems: list[Problem] = []
@@ -119,35 +120,35 @@ def _read(
         if name not in known:
             problems.append(_unknown(name, known))
         elif name in given:
-            problems.append(Problem(field=name, problem="is there twice; give it once"))
+            problems.append(Problem(field=name, problem="occurs twice; set it once"))
         else:
             try:
                 given[name] = known[name](value)
-            except _Unfit as unfit:
-                problems.append(Problem(field=name, problem=str(unfit)))
+            except _InvalidValue as error:
+                problems.append(Problem(field=name, problem=str(error)))
     return given, problems
 
 
 def _unknown(name: str, known: Iterable[str]) -> Problem:
     names = list(known)
-    shown = name if name.isidentifier() and len(name) <= _LONGEST_NAME else "?"
+    shown = name if name.isidentifier() and len(name) <= _MAX_NAME_LENGTH else "?"
     verb = "is" if len(names) == 1 else "are"
-    return Problem(field=shown, problem=f"is not known; known {verb} {', '.join(names)}")
+    return Problem(field=shown, problem=f"is unknown; known {verb} {', '.join(names)}")
 
 
 def _to(value: str) -> str:
-    if len(value) > _LONGEST_VALUE:
-        raise _Unfit(f"is too long for a number; write it as + and digits {_HOW_A_PLUS_IS_SENT}")
+    if len(value) > _MAX_ADDRESS_LENGTH:
+        raise _InvalidValue(f"is too long; expected + and digits {_PLUS_IN_A_QUERY}")
     try:
         return normalize_recipient(value)
-    except InvalidAddress as unfit:
-        raise _Unfit(f"{unfit} {_HOW_A_PLUS_IS_SENT}") from None
+    except InvalidAddress as error:
+        raise _InvalidValue(f"{error} {_PLUS_IN_A_QUERY}") from None
 
 
 def _reference(value: str) -> str:
-    if not value.strip() or len(value) > _LONGEST_REFERENCE:
-        raise _Unfit(
-            f"must be what the message was sent with: 1 to {_LONGEST_REFERENCE} characters"
+    if not value.strip() or len(value) > _MAX_REFERENCE_LENGTH:
+        raise _InvalidValue(
+            f"must be the reference of the request: 1 to {_MAX_REFERENCE_LENGTH} characters"
         )
     return value
 
@@ -156,28 +157,28 @@ def _day(value: str) -> str:
     try:
         return date.fromisoformat(value.strip()).isoformat()
     except ValueError:
-        raise _Unfit("must be a day in UTC, such as 2026-11-23") from None
+        raise _InvalidValue("must be a day in UTC, e.g. 2026-11-23") from None
 
 
 def _true(value: str) -> str:
     if value.strip().lower() != "true":
-        raise _Unfit("can only be true; leave it out to ask another question")
+        raise _InvalidValue("must be true; omit it to use another filter")
     return "true"
 
 
 def _limit(value: str) -> str:
-    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= _HIGHEST_LIMIT):
-        raise _Unfit(f"must be a whole number from 1 to {_HIGHEST_LIMIT}")
+    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= _MAX_LIMIT):
+        raise _InvalidValue(f"must be a whole number from 1 to {_MAX_LIMIT}")
     return value
 
 
 def _token(value: str) -> str:
     if not value:
-        raise _Unfit("is blank; leave it out to begin with the first page")
+        raise _InvalidValue("is blank; omit it to get the first page")
     return value
 
 
-_QUESTIONS: Final[Mapping[str, Callable[[str], str]]] = {
+_FILTERS: Final[Mapping[str, Callable[[str], str]]] = {
     "to": _to,
     "reference": _reference,
     "failed_on": _day,

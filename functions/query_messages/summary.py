@@ -1,6 +1,6 @@
-"""A day in numbers, and what is open right now: counted from the indexes, with an end to the work.
+"""The summary of a day: counts of its failures, and of what is pending and in doubt now.
 
-Pure but for what the iterators read.
+Pure, except that the iterators read the tables. The bounds limit the work.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from delivery.twilio.error_codes import Explanation, explain
 
 _MAX_SENDERS: Final = 20
 
-# Twilio is first asked about a message after an hour, by default: until then all is as usual.
+# By default a message is stale after an hour: until then, pending is normal.
 _AGES: Final = (
     (timedelta(0), "scheduled"),
     (timedelta(hours=1), "under_1_hour"),
@@ -27,7 +27,7 @@ _AGES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lists:
-    """What is counted: of the day, and of right now; each is read as it is iterated."""
+    """The lists that are counted; each is read as it is iterated."""
 
     failed: Iterable[Message]
     unconfirmed: Iterable[Message]
@@ -37,15 +37,15 @@ class Lists:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """Where counting ends though there is more: nothing is counted wrong, but not all of it."""
+    """When counting stops before the end of a list."""
 
-    most: int
-    """Of one list."""
+    max_count: int
+    """Of each list."""
     out_of_time: Callable[[], bool]
 
 
 class _Counted[T]:
-    """What is iterated, up to the bounds; `complete` is false once there was more."""
+    """Iterates a list up to the bounds; `complete` becomes false where the list goes on."""
 
     def __init__(self, listed: Iterable[T], bounds: Bounds) -> None:
         self._listed = listed
@@ -55,7 +55,7 @@ class _Counted[T]:
 
     def __iter__(self) -> Iterator[T]:
         for it in self._listed:
-            if self.count >= self._bounds.most or self._bounds.out_of_time():
+            if self.count >= self._bounds.max_count or self._bounds.out_of_time():
                 self.complete = False
                 return
             self.count += 1
@@ -63,12 +63,12 @@ class _Counted[T]:
 
 
 def summarize(day: date, lists: Lists, *, now: datetime, bounds: Bounds) -> Record:
-    """The summary as it is answered; what is likely to be short is counted first."""
+    """Return the body of the response; lists that are likely short are counted first."""
     parts = {
         "in_doubt": _in_doubt(_Counted(lists.unresolved, bounds), now),
         "unconfirmed": _unconfirmed(_Counted(lists.unconfirmed, bounds)),
         "failed": _failed(_Counted(lists.failed, bounds)),
-        "pending": _awaiting(_Counted(lists.pending, bounds), now),
+        "pending": _pending(_Counted(lists.pending, bounds), now),
     }
     return {
         "date": day.isoformat(),
@@ -113,7 +113,7 @@ def _unconfirmed(messages: _Counted[Message]) -> Record:
     }
 
 
-def _awaiting(messages: _Counted[Message], now: datetime) -> Record:
+def _pending(messages: _Counted[Message], now: datetime) -> Record:
     ages = Counter(_age_of(message, now) for message in messages)
     return {
         "count": messages.count,
@@ -123,7 +123,7 @@ def _awaiting(messages: _Counted[Message], now: datetime) -> Record:
 
 
 def _in_doubt(requests: _Counted[SendRequest], now: datetime) -> Record:
-    """Of the requests on the list some are still at work, and some are given up but looked for."""
+    """Count the requests in doubt; the worklist also has those in progress and presumed unsent."""
     claimed = [it.claimed_at for it in requests if it.state_at(now) is RequestState.IN_DOUBT]
     shown: Record = {"count": len(claimed), "complete": requests.complete}
     return shown | ({"oldest_at": iso(min(claimed))} if claimed else {})
@@ -140,6 +140,6 @@ def _by_sender(senders: Counter[str]) -> Record:
 
 
 def _age_of(message: Message, now: datetime) -> str:
-    # One that was sent while this counts is younger than that, and not scheduled.
+    # A message that was sent while this counts is younger than `now`, and not scheduled.
     age = now - message.starts_at if message.send_at else max(now - message.created_at, timedelta())
     return next(name for limit, name in _AGES if age < limit)

@@ -51,7 +51,7 @@ def test_an_unencoded_plus_sign_in_a_number_is_accepted(client: ExternalClient, 
 
     response = requests.get(url, timeout=35)
 
-    assert response.json()["question"] == {"to": to}
+    assert response.json()["filter"] == {"to": to}
     assert len(response.json()["messages"]) == 5
 
 

@@ -1,11 +1,11 @@
-"""QueryMessagesFunction: the truth about a message in one request."""
+"""QueryMessagesFunction returns messages, lists, requests and summaries."""
 
 import io
 import json
 from dataclasses import replace
 from datetime import timedelta
-from types import ModuleType, SimpleNamespace
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from mypy_boto3_dynamodb import DynamoDBClient
@@ -14,75 +14,85 @@ from delivery.domain.messages import Source, StatusUpdate
 from delivery.domain.send_requests import RequestState
 from delivery.storage.messages import MessageStore
 from tests.builders import MESSAGE_SID, NOON, an_update
+from tests.functions.conftest import ENVIRONMENT
 from tests.functions.sender import Clock, Function, a_document
 from tests.support.scripted_twilio import rejected
 
-CONTEXT = SimpleNamespace(
-    function_name="QueryMessagesFunction",
-    aws_request_id="1",
-    get_remaining_time_in_millis=lambda: 14_000,
-)
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+UNSENT_ID = "rq_" + "a" * 32
+
+
+class QueryRig:
+    """The function, and requests of MessagesApi; each returns the HTTP status and the body."""
+
+    def __init__(self, dynamodb: DynamoDBClient, clock: Clock) -> None:
+        from functions.query_messages import app  # noqa: PLC0415 -- its client needs moto first
+
+        self.function = app.build(ENVIRONMENT, app.Clients(dynamodb=dynamodb), now=clock.now)
+        self.seconds_left = 14.0
+
+    def message(self, message_sid: str = MESSAGE_SID) -> tuple[int, dict[str, Any]]:
+        return self._get("/messages/{message_sid}", message_sid=message_sid)
+
+    def request(self, request_id: str) -> tuple[int, dict[str, Any]]:
+        return self._get("/requests/{request_id}", request_id=request_id)
+
+    def list(self, query: str) -> tuple[int, dict[str, Any]]:
+        return self._get("/messages", query)
+
+    def summary(self, query: str = "") -> tuple[int, dict[str, Any]]:
+        return self._get("/summary", query)
+
+    def _get(self, route: str, query: str = "", **parameters: str) -> tuple[int, dict[str, Any]]:
+        path = route.format(**parameters)
+        event = {
+            "version": "2.0",
+            "routeKey": f"GET {route}",
+            "rawPath": path,
+            "rawQueryString": query,
+            "headers": {},
+            "requestContext": {"http": {"method": "GET", "path": path}},
+            "isBase64Encoded": False,
+        } | ({"pathParameters": parameters} if parameters else {})
+        context = SimpleNamespace(
+            function_name="QueryMessagesFunction",
+            aws_request_id="1",
+            get_remaining_time_in_millis=lambda: int(self.seconds_left * 1000),
+        )
+        response = self.function.handle(event, cast("LambdaContext", context))
+        return response["statusCode"], json.loads(response["body"])
 
 
 @pytest.fixture
-def app(
-    messages_table: str, requests_table: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> ModuleType:
-    from functions.query_messages import app  # noqa: PLC0415 -- its client needs moto first
-
-    assert messages_table
-    assert requests_table
-    monkeypatch.setattr(app, "now", clock.now)
-    return app
+def query(
+    dynamodb: DynamoDBClient,
+    messages_table: str,  # noqa: ARG001 -- the function uses it
+    requests_table: str,  # noqa: ARG001 -- the same
+    clock: Clock,
+) -> QueryRig:
+    return QueryRig(dynamodb, clock)
 
 
-def shown(
-    app: ModuleType, key: str = MESSAGE_SID, route: str = "/messages/{message_sid}"
-) -> tuple[int, dict[str, Any]]:
-    name = route.partition("{")[2].rstrip("}")
-    return asked(app, route, path=route.replace(f"{{{name}}}", key), parameters={name: key})
+# --- messages ------------------------------------------------------------------------------------
 
 
-def listed(app: ModuleType, query: str) -> tuple[int, dict[str, Any]]:
-    return asked(app, "/messages", path="/messages", query=query)
-
-
-def asked(
-    app: ModuleType,
-    route: str,
-    *,
-    path: str,
-    query: str = "",
-    parameters: dict[str, str] | None = None,
-) -> tuple[int, dict[str, Any]]:
-    event = {
-        "version": "2.0",
-        "routeKey": f"GET {route}",
-        "rawPath": path,
-        "rawQueryString": query,
-        "headers": {},
-        "requestContext": {"http": {"method": "GET", "path": path}},
-        "isBase64Encoded": False,
-    } | ({"pathParameters": parameters} if parameters else {})
-    answer = app.lambda_handler(event, CONTEXT)
-    return answer["statusCode"], json.loads(answer["body"])
-
-
-def test_a_message_is_shown_as_it_is_stored(app: ModuleType, store: MessageStore) -> None:
+def test_a_message_is_returned_as_it_is_stored(query: QueryRig, store: MessageStore) -> None:
     store.record(an_update("queued", source=Source.SEND, reference="order-1", num_segments="1"))
     message = store.record(an_update("delivered", after=5)).message
 
-    status, body = shown(app)
+    status, body = query.message()
 
     assert status == 200
     assert body == message.as_record()
     assert [entry["status"] for entry in body["transitions"]] == ["queued", "delivered"]
 
 
-def test_a_failed_message_is_explained(app: ModuleType, store: MessageStore) -> None:
+def test_a_failed_message_has_an_explanation(query: QueryRig, store: MessageStore) -> None:
     store.record(an_update("undelivered", error_code=30003))
 
-    _, body = shown(app)
+    _, body = query.message()
 
     assert body["error_code"] == 30003
     assert body["explanation"].keys() == {"title", "category", "retryable", "action"}
@@ -91,12 +101,12 @@ def test_a_failed_message_is_explained(app: ModuleType, store: MessageStore) -> 
 
 
 @pytest.mark.parametrize("code", [None, 99999])
-def test_a_failure_that_nobody_knows_is_explained_as_such(
-    app: ModuleType, store: MessageStore, code: int | None
+def test_an_unknown_error_code_has_the_category_unknown(
+    query: QueryRig, store: MessageStore, code: int | None
 ) -> None:
     store.record(an_update("failed", error_code=code))
 
-    _, body = shown(app)
+    _, body = query.message()
 
     assert body["explanation"]["category"] == "unknown"
     assert body["explanation"]["retryable"] is False
@@ -105,30 +115,28 @@ def test_a_failure_that_nobody_knows_is_explained_as_such(
 @pytest.mark.parametrize(
     "spelled", [MESSAGE_SID.lower(), f" {MESSAGE_SID[:10]} {MESSAGE_SID[10:].upper()}\n"]
 )
-def test_a_sid_is_understood_with_spaces_and_in_the_wrong_case(
-    app: ModuleType, store: MessageStore, spelled: str
+def test_a_sid_is_accepted_with_spaces_and_in_another_case(
+    query: QueryRig, store: MessageStore, spelled: str
 ) -> None:
     store.record(an_update("sent"))
 
-    assert shown(app, spelled)[1]["message_sid"] == MESSAGE_SID
+    assert query.message(spelled)[1]["message_sid"] == MESSAGE_SID
 
 
 @pytest.mark.parametrize("unknown", ["SMnone", "+15558675310", "", "x" * 3000, "a/b", "\0"])
-def test_an_unknown_message_is_answered_404_without_what_was_asked_for(
-    app: ModuleType, log_output: io.StringIO, unknown: str
+def test_404_for_an_unknown_message_does_not_quote_the_id(
+    query: QueryRig, log_output: io.StringIO, unknown: str
 ) -> None:
-    status, body = shown(app, unknown)
+    status, body = query.message(unknown)
 
     assert status == 404
     assert not unknown or unknown not in json.dumps(body) + log_output.getvalue()
 
 
-def test_a_table_that_does_not_answer_is_answered_503(
-    app: ModuleType, dynamodb: DynamoDBClient
-) -> None:
+def test_503_if_the_table_does_not_answer(query: QueryRig, dynamodb: DynamoDBClient) -> None:
     dynamodb.delete_table(TableName="MessagesTable")
 
-    assert shown(app)[0] == 503
+    assert query.message()[0] == 503
 
 
 # --- lists ---------------------------------------------------------------------------------------
@@ -149,14 +157,14 @@ def three(store: MessageStore) -> list[str]:
     return made
 
 
-def test_the_messages_to_a_number_are_listed_the_newest_first_as_they_are_shown_alone(
-    app: ModuleType, three: list[str]
+def test_the_messages_to_a_number_are_listed_newest_first(
+    query: QueryRig, three: list[str]
 ) -> None:
-    status, body = listed(app, "to=%2B15558675310")
+    status, body = query.list("to=%2B15558675310")
 
     assert status == 200
     assert sids(body) == three
-    assert body["messages"] == [shown(app, message_sid)[1] for message_sid in three]
+    assert body["messages"] == [query.message(message_sid)[1] for message_sid in three]
     assert body["messages"][0]["explanation"]["category"] == "carrier_filtering"
     assert "next_token" not in body
 
@@ -164,17 +172,17 @@ def test_the_messages_to_a_number_are_listed_the_newest_first_as_they_are_shown_
 @pytest.mark.parametrize(
     "spelled", ["+15558675310", "%2B1+(555)+867-5310", "001.555.867.5310", "tel:+1-555-867-5310"]
 )
-def test_a_number_is_understood_in_any_usual_spelling_and_named_as_it_was_understood(
-    app: ModuleType, three: list[str], spelled: str
+def test_a_number_is_accepted_in_any_usual_format_and_returned_normalized(
+    query: QueryRig, three: list[str], spelled: str
 ) -> None:
-    _, body = listed(app, f"to={spelled}")
+    _, body = query.list(f"to={spelled}")
 
     assert sids(body) == three
-    assert body["question"] == {"to": "+15558675310"}
+    assert body["filter"] == {"to": "+15558675310"}
 
 
 @pytest.mark.parametrize(
-    ("query", "expected"),
+    ("raw_query", "expected"),
     [
         ("reference=order-7", [1]),
         ("reference=order-8", []),
@@ -184,64 +192,64 @@ def test_a_number_is_understood_in_any_usual_spelling_and_named_as_it_was_unders
         ("pending=true", [1]),
     ],
 )
-def test_each_question_has_its_list(
-    app: ModuleType, three: list[str], query: str, expected: list[int]
+def test_each_filter_has_its_list(
+    query: QueryRig, three: list[str], raw_query: str, expected: list[int]
 ) -> None:
-    status, body = listed(app, query)
+    status, body = query.list(raw_query)
 
     assert status == 200
     assert sids(body) == [three[index] for index in expected]
-    assert body["question"] == dict([query.split("=")])
+    assert body["filter"] == dict([raw_query.split("=")])
 
 
-def test_a_long_list_is_read_page_by_page(app: ModuleType, three: list[str]) -> None:
-    _, first = listed(app, "to=+15558675310&limit=2")
-    _, last = listed(app, f"to=+15558675310&limit=2&next_token={first['next_token']}")
+def test_a_long_list_has_pages(query: QueryRig, three: list[str]) -> None:
+    _, first = query.list("to=+15558675310&limit=2")
+    _, last = query.list(f"to=+15558675310&limit=2&next_token={first['next_token']}")
 
     assert sids(first) + sids(last) == three
     assert "next_token" not in last
 
 
-def test_twenty_are_listed_unless_more_are_asked_for(app: ModuleType, store: MessageStore) -> None:
+def test_a_page_has_twenty_messages_by_default(query: QueryRig, store: MessageStore) -> None:
     for number in range(21):
         store.record(an_update(message_sid=f"SM{number:032x}"))
 
-    assert len(listed(app, "to=+15558675310")[1]["messages"]) == 20
-    assert len(listed(app, "to=+15558675310&limit=100")[1]["messages"]) == 21
+    assert len(query.list("to=+15558675310")[1]["messages"]) == 20
+    assert len(query.list("to=+15558675310&limit=100")[1]["messages"]) == 21
 
 
 @pytest.mark.parametrize(
-    ("query", "field", "fix"),
+    ("raw_query", "field", "fix"),
     [
-        ("", "to", "give it, or reference"),
-        ("limit=5", "to", "give it, or reference"),
+        ("", "to", "set it, or reference"),
+        ("limit=5", "to", "set it, or reference"),
         ("to=", "to", "country code"),
         ("to=5558675310", "to", "country code"),
         ("to=somebody", "to", "country code"),
         ("to=" + "9" * 300, "to", "too long"),
-        ("to=+15558675310&to=+15558675310", "to", "give it once"),
-        ("to=+15558675310&failed_on=2026-11-23", "failed_on", "one at a time"),
+        ("to=+15558675310&to=+15558675310", "to", "set it once"),
+        ("to=+15558675310&failed_on=2026-11-23", "failed_on", "a request for each"),
         ("reference=", "reference", "1 to 128"),
         ("reference=" + "x" * 129, "reference", "1 to 128"),
-        ("failed_on=yesterday", "failed_on", "such as 2026-11-23"),
-        ("failed_on=2026-02-30", "failed_on", "such as 2026-11-23"),
-        ("unconfirmed_on=", "unconfirmed_on", "such as 2026-11-23"),
-        ("pending=false", "pending", "leave it out"),
+        ("failed_on=yesterday", "failed_on", "e.g. 2026-11-23"),
+        ("failed_on=2026-02-30", "failed_on", "e.g. 2026-11-23"),
+        ("unconfirmed_on=", "unconfirmed_on", "e.g. 2026-11-23"),
+        ("pending=false", "pending", "omit it"),
         ("pending=true&limit=0", "limit", "from 1 to 100"),
         ("pending=true&limit=101", "limit", "from 1 to 100"),
         ("pending=true&limit=1e1", "limit", "from 1 to 100"),
         ("pending=true&limit=\u0661", "limit", "from 1 to 100"),
-        ("pending=true&next_token=", "next_token", "leave it out"),
+        ("pending=true&next_token=", "next_token", "omit it"),
         ("pending=true&next_token=abc", "next_token", "next_token"),
         ("pending=true&page=2", "page", "known are to, reference"),
         ("pending=true&%2B15558675310=1", "?", "known are to, reference"),
         ("&".join(f"p{number}=1" for number in range(30)), "query", "more than 20"),
     ],
 )
-def test_a_query_that_asks_nothing_clear_is_told_which_parameter_to_change_and_how(
-    app: ModuleType, log_output: io.StringIO, query: str, field: str, fix: str
+def test_400_names_the_parameter_and_the_fix(
+    query: QueryRig, log_output: io.StringIO, raw_query: str, field: str, fix: str
 ) -> None:
-    status, body = listed(app, query)
+    status, body = query.list(raw_query)
 
     assert status == 400
     assert field in [it["field"] for it in body["problems"]]
@@ -250,38 +258,32 @@ def test_a_query_that_asks_nothing_clear_is_told_which_parameter_to_change_and_h
     assert not log_output.getvalue()
 
 
-def test_every_problem_of_a_query_is_told_at_once(app: ModuleType) -> None:
-    _, body = listed(app, "failed_on=x&limit=0&page=1")
+def test_400_lists_every_problem(query: QueryRig) -> None:
+    _, body = query.list("failed_on=x&limit=0&page=1")
 
     assert [it["field"] for it in body["problems"]] == ["failed_on", "limit", "page"]
 
 
-def test_a_token_of_another_question_is_refused(app: ModuleType, three: list[str]) -> None:
-    token = listed(app, "to=+15558675310&limit=1")[1]["next_token"]
+def test_400_for_a_token_of_another_list(query: QueryRig, three: list[str]) -> None:
+    token = query.list("to=+15558675310&limit=1")[1]["next_token"]
 
-    status, body = listed(app, f"pending=true&next_token={token}")
+    status, body = query.list(f"pending=true&next_token={token}")
 
     assert three
     assert (status, body["problems"][0]["field"]) == (400, "next_token")
 
 
-def test_a_list_that_cannot_be_read_is_answered_503(
-    app: ModuleType, dynamodb: DynamoDBClient
-) -> None:
+def test_503_if_a_list_cannot_be_read(query: QueryRig, dynamodb: DynamoDBClient) -> None:
     dynamodb.delete_table(TableName="MessagesTable")
 
-    assert listed(app, "pending=true")[0] == 503
+    assert query.list("pending=true")[0] == 503
 
 
 # --- the summary ---------------------------------------------------------------------------------
 
 
-def summed_up(app: ModuleType, query: str = "") -> tuple[int, dict[str, Any]]:
-    return asked(app, "/summary", path="/summary", query=query)
-
-
-def test_failures_are_counted_by_category_code_and_sender_the_most_first(
-    app: ModuleType, store: MessageStore
+def test_failures_are_counted_by_category_code_and_sender(
+    query: QueryRig, store: MessageStore
 ) -> None:
     failures = [(30007, "+15005550006")] * 3 + [(30003, "+15005550007")] * 2 + [(None, None)]
     for number, (code, sender) in enumerate(failures):
@@ -290,7 +292,7 @@ def test_failures_are_counted_by_category_code_and_sender_the_most_first(
     store.record(an_update("failed", message_sid="SM" + "a" * 32))
     store.record(an_update("delivered", message_sid="SM" + "a" * 32, after=1))
 
-    status, body = summed_up(app, "date=2026-11-23")
+    status, body = query.summary("date=2026-11-23")
 
     assert (status, body["date"], body["complete"]) == (200, "2026-11-23", True)
     failed = body["failed"]
@@ -313,20 +315,20 @@ def test_failures_are_counted_by_category_code_and_sender_the_most_first(
     ]
 
 
-def test_the_senders_are_named_up_to_twenty_and_the_others_counted_together(
-    app: ModuleType, store: MessageStore
+def test_failures_of_more_than_twenty_senders_are_counted_together(
+    query: QueryRig, store: MessageStore
 ) -> None:
     for number in range(23):
         sender = f"+1500555{number:04}"
         store.record(an_update("failed", message_sid=f"SM{number:032x}", from_=sender))
 
-    by_sender = summed_up(app, "date=2026-11-23")[1]["failed"]["by_sender"]
+    by_sender = query.summary("date=2026-11-23")[1]["failed"]["by_sender"]
 
     assert (len(by_sender), by_sender["others"]) == (21, 3)
 
 
-def test_what_is_awaited_is_counted_by_age_whatever_day_is_asked_about(
-    app: ModuleType, store: MessageStore, clock: Clock
+def test_pending_messages_are_counted_by_age(
+    query: QueryRig, store: MessageStore, clock: Clock
 ) -> None:
     scheduled, counted_meanwhile = -48, -0.001
     hours_old = [scheduled, counted_meanwhile, 0.5, 0.9, 1.5, 23, 25]
@@ -337,7 +339,7 @@ def test_what_is_awaited_is_counted_by_age_whatever_day_is_asked_about(
         update = an_update("queued", message_sid=f"SM{number:032x}", send_at=send_at)
         store.record(replace(update, at=heard_of))
 
-    _, body = summed_up(app, "date=2020-01-01")
+    _, body = query.summary("date=2020-01-01")
 
     assert body["pending"] == {
         "count": 7,
@@ -346,14 +348,14 @@ def test_what_is_awaited_is_counted_by_age_whatever_day_is_asked_about(
     }
 
 
-def test_what_was_given_up_is_counted_by_its_day_and_today_is_the_usual_one(
-    app: ModuleType, store: MessageStore, clock: Clock
+def test_unconfirmed_messages_are_counted_by_day_and_the_default_is_today(
+    query: QueryRig, store: MessageStore, clock: Clock
 ) -> None:
     for number, days in enumerate((0, 0, 1)):
         sent = store.record(an_update("sent", message_sid=f"SM{number:032x}")).message
         store.record_unconfirmed(sent, clock.now() - timedelta(days=days))
 
-    _, body = summed_up(app)
+    _, body = query.summary()
 
     assert body["date"] == clock.now().date().isoformat()
     assert body["unconfirmed"] == {
@@ -364,36 +366,33 @@ def test_what_was_given_up_is_counted_by_its_day_and_today_is_the_usual_one(
     assert "+15558675310" not in json.dumps(body)
 
 
-def test_a_request_in_doubt_is_counted_and_one_at_work_or_given_up_is_not(
-    app: ModuleType, function: Function
-) -> None:
+def test_only_requests_in_doubt_are_counted_as_such(query: QueryRig, function: Function) -> None:
     at_work, given_up, _ = (function.lose_the_answer() for _ in range(3))
     function.requests.complete(at_work, replace(at_work, state=RequestState.IN_PROGRESS))
     function.give_up(given_up)
 
-    _, body = summed_up(app)
+    _, body = query.summary()
 
     assert (body["in_doubt"]["count"], body["in_doubt"]["complete"]) == (1, True)
     assert body["in_doubt"]["oldest_at"]
 
 
 @pytest.mark.parametrize(
-    ("most", "milliseconds_left", "counted"), [(3, 14_000, 3), (4, 14_000, 4), (9, 100, 0)]
+    ("max_count", "seconds_left", "counted"), [(3, 14, 3), (4, 14, 4), (9, 0.1, 0)]
 )
-def test_a_summary_that_ends_before_everything_is_counted_says_so(
-    app: ModuleType,
+def test_a_summary_that_stops_early_is_not_complete(
+    query: QueryRig,
     store: MessageStore,
-    monkeypatch: pytest.MonkeyPatch,
-    most: int,
-    milliseconds_left: int,
+    max_count: int,
+    seconds_left: float,
     counted: int,
 ) -> None:
     for number in range(4):
         store.record(an_update("failed", message_sid=f"SM{number:032x}"))
-    monkeypatch.setattr(app, "MAX_COUNTED", most)
-    monkeypatch.setattr(CONTEXT, "get_remaining_time_in_millis", lambda: milliseconds_left)
+    query.function = replace(query.function, max_count=max_count)
+    query.seconds_left = seconds_left
 
-    _, body = summed_up(app, "date=2026-11-23")
+    _, body = query.summary("date=2026-11-23")
 
     assert body["complete"] is body["failed"]["complete"] is (counted == 4)
     assert body["failed"]["count"] == counted
@@ -401,12 +400,10 @@ def test_a_summary_that_ends_before_everything_is_counted_says_so(
 
 
 @pytest.mark.parametrize(
-    ("query", "field"), [("date=monday", "date"), ("date=", "date"), ("day=2026-11-23", "day")]
+    ("raw_query", "field"), [("date=monday", "date"), ("date=", "date"), ("day=2026-11-23", "day")]
 )
-def test_a_day_that_is_none_is_refused_with_what_to_write(
-    app: ModuleType, query: str, field: str
-) -> None:
-    status, body = summed_up(app, query)
+def test_400_for_an_invalid_day(query: QueryRig, raw_query: str, field: str) -> None:
+    status, body = query.summary(raw_query)
 
     assert (status, body["problems"][0]["field"]) == (400, field)
 
@@ -414,14 +411,17 @@ def test_a_day_that_is_none_is_refused_with_what_to_write(
 # --- requests ------------------------------------------------------------------------------------
 
 
-def request_shown(app: ModuleType, request_id: str) -> tuple[int, dict[str, Any]]:
-    return shown(app, request_id, "/requests/{request_id}")
+def record_unsent(store: MessageStore, status: str) -> StatusUpdate:
+    """Record a request that became no message; the request itself is not kept any more."""
+    update = an_update(status, message_sid=UNSENT_ID, request_id=UNSENT_ID, reference="order-9")
+    store.record_unsent_request(update)
+    return update
 
 
-def test_a_request_is_shown_with_what_became_of_it(app: ModuleType, function: Function) -> None:
+def test_a_sent_request_names_its_message(query: QueryRig, function: Function) -> None:
     _, message = function.post(a_document(reference="order-7"))
 
-    status, body = request_shown(app, message["request_id"])
+    status, body = query.request(message["request_id"])
 
     assert status == 200
     assert body == {
@@ -432,22 +432,24 @@ def test_a_request_is_shown_with_what_became_of_it(app: ModuleType, function: Fu
     }
 
 
-def test_a_refused_request_is_shown_with_its_problem(app: ModuleType, function: Function) -> None:
+def test_a_rejected_request_has_its_problem(query: QueryRig, function: Function) -> None:
     function.twilio.will(rejected(400, 21211))
     _, answer = function.post(a_document())
 
-    _, body = request_shown(app, answer["request_id"])
+    _, body = query.request(answer["request_id"])
 
     assert body["state"] == "rejected"
     assert body["problem"]["error_code"] == 21211
     assert body["problem"]["explanation"]["category"] == "recipient_unreachable"
 
 
-def test_bad_input_on_the_queue_is_a_refused_request(app: ModuleType, function: Function) -> None:
+def test_invalid_input_on_the_queue_is_a_rejected_request(
+    query: QueryRig, function: Function
+) -> None:
     function.take(a_document(to="nobody", reference="order-8"))
     (message,) = function.messages()
 
-    _, body = request_shown(app, message.message_sid)
+    _, body = query.request(message.message_sid)
 
     assert (body["state"], body["reference"]) == ("rejected", "order-8")
     assert body["problem"]["detail"].startswith("The send request was invalid.")
@@ -460,114 +462,99 @@ def test_bad_input_on_the_queue_is_a_refused_request(app: ModuleType, function: 
         ("presumed_unsent", "No trace of it at Twilio"),
     ],
 )
-def test_a_request_that_became_no_message_is_explained_in_its_own_words(
-    app: ModuleType, store: MessageStore, status: str, title: str
+def test_an_unsent_request_has_its_own_explanation(
+    query: QueryRig, store: MessageStore, status: str, title: str
 ) -> None:
-    request_id = "rq_" + "a" * 32
-    never_sent = an_update(status, message_sid=request_id, request_id=request_id)
-    message_sid = store.record_unsent_request(never_sent).message.message_sid
+    record_unsent(store, status)
 
-    _, body = shown(app, message_sid)
+    _, body = query.message(UNSENT_ID)
 
     assert body["explanation"]["title"] == title
 
 
-def test_a_request_that_was_not_found_was_probably_not_sent(
-    app: ModuleType, store: MessageStore
+def test_a_request_that_is_presumed_unsent_was_probably_not_sent(
+    query: QueryRig, store: MessageStore
 ) -> None:
-    request_id = "rq_" + "a" * 32
-    store.record_unsent_request(
-        an_update("presumed_unsent", message_sid=request_id, request_id=request_id)
-    )
+    record_unsent(store, "presumed_unsent")
 
-    _, body = request_shown(app, request_id)
+    _, body = query.request(UNSENT_ID)
 
     assert body["state"] == "presumed_unsent"
     assert "It was probably not sent." in body["problem"]["detail"]
 
 
-def test_a_claim_without_a_result_is_in_progress_and_then_in_doubt(
-    app: ModuleType, function: Function
+def test_a_claim_is_in_progress_and_after_its_lease_in_doubt(
+    query: QueryRig, function: Function
 ) -> None:
     request = function.lose_the_answer()
     function.requests.complete(request, replace(request, state=RequestState.IN_PROGRESS))
 
-    at_once = request_shown(app, request.request_id)[1]["state"]
+    at_once = query.request(request.request_id)[1]["state"]
     function.clock.pass_by(minutes=1)
-    later = request_shown(app, request.request_id)[1]["state"]
+    later = query.request(request.request_id)[1]["state"]
 
     assert (at_once, later) == ("in_progress", "in_doubt")
 
 
-def test_a_callback_that_carries_our_request_id_shows_a_request_in_doubt_as_sent(
-    app: ModuleType, function: Function, store: MessageStore
+def test_a_callback_with_the_request_id_shows_a_request_in_doubt_as_sent(
+    query: QueryRig, function: Function, store: MessageStore
 ) -> None:
     doubt = function.lose_the_answer()
     store.record(replace(an_update("sent", request_id=doubt.request_id), at=function.clock.now()))
 
-    _, body = request_shown(app, doubt.request_id)
+    _, body = query.request(doubt.request_id)
 
     assert (body["state"], body["message_sid"]) == ("sent", MESSAGE_SID)
 
 
-def test_a_request_that_was_not_found_says_that_it_takes_a_new_key(
-    app: ModuleType, function: Function
+def test_a_request_that_is_presumed_unsent_needs_a_new_key(
+    query: QueryRig, function: Function
 ) -> None:
     request = function.give_up(function.lose_the_answer())
 
-    _, body = request_shown(app, request.request_id)
+    _, body = query.request(request.request_id)
 
     assert body["state"] == "presumed_unsent"
     assert "new key" in body["problem"]["detail"]
 
 
-def test_a_message_is_no_request(app: ModuleType, store: MessageStore) -> None:
-    store.record(an_update("delivered", request_id="rq_" + "a" * 32))
+def test_404_for_a_message_as_a_request(query: QueryRig, store: MessageStore) -> None:
+    store.record(an_update("delivered", request_id=UNSENT_ID))
 
-    assert request_shown(app, MESSAGE_SID)[0] == 404
-
-
-def never_sent(store: MessageStore, status: str) -> StatusUpdate:
-    """What is kept of a request when the request itself is forgotten."""
-    request_id = "rq_" + "a" * 32
-    update = an_update(status, message_sid=request_id, request_id=request_id, reference="order-9")
-    store.record_unsent_request(update)
-    return update
+    assert query.request(MESSAGE_SID)[0] == 404
 
 
 @pytest.mark.parametrize("state", ["rejected", "presumed_unsent"])
-def test_a_request_that_became_no_message_is_known_for_as_long_as_messages_are(
-    app: ModuleType, store: MessageStore, state: str
+def test_an_unsent_request_is_known_as_long_as_messages_are_kept(
+    query: QueryRig, store: MessageStore, state: str
 ) -> None:
-    request_id = never_sent(store, state).message_sid
+    request_id = record_unsent(store, state).message_sid
 
-    _, body = request_shown(app, request_id)
+    _, body = query.request(request_id)
 
     assert (body["state"], body["reference"]) == (state, "order-9")
     assert body["problem"]["explanation"]["title"]
 
 
-def test_a_request_that_was_sent_after_all_was_sent_also_when_it_is_forgotten(
-    app: ModuleType, store: MessageStore
+def test_a_superseded_request_is_sent_also_when_only_its_message_is_kept(
+    query: QueryRig, store: MessageStore
 ) -> None:
-    update = never_sent(store, "presumed_unsent")
+    update = record_unsent(store, "presumed_unsent")
     store.record_superseded(update)
 
-    _, body = request_shown(app, update.message_sid)
+    _, body = query.request(update.message_sid)
 
     assert (body["state"], "problem" in body) == ("sent", False)
 
 
-def test_a_request_that_was_sent_after_all_is_listed_by_its_message_alone(
-    app: ModuleType, store: MessageStore
-) -> None:
-    update = never_sent(store, "presumed_unsent")
+def test_a_superseded_request_is_in_no_list(query: QueryRig, store: MessageStore) -> None:
+    update = record_unsent(store, "presumed_unsent")
     store.record_superseded(update)
     store.record(an_update("delivered", request_id=update.message_sid, reference="order-9"))
 
-    for query in ("to=%2B15558675310", "reference=order-9"):
-        assert sids(listed(app, query)[1]) == [MESSAGE_SID]
+    for raw_query in ("to=%2B15558675310", "reference=order-9"):
+        assert sids(query.list(raw_query)[1]) == [MESSAGE_SID]
 
 
-def test_an_unknown_request_is_answered_404(app: ModuleType) -> None:
-    assert request_shown(app, "rq_" + "0" * 32)[0] == 404
+def test_404_for_an_unknown_request(query: QueryRig) -> None:
+    assert query.request("rq_" + "0" * 32)[0] == 404
