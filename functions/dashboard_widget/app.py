@@ -1,14 +1,15 @@
-"""The page inside the CloudWatch dashboard: recent failures, and what became of any message.
+"""Renders the page inside the CloudWatch dashboard: recent failures, and what became of a message.
 
-Trigger: a custom widget of the dashboard, when it is shown or something in it is clicked on.
-Effect: none; it only reads. Returns HTML, or Markdown where it is asked to describe itself.
+Trigger: a custom widget of the dashboard, when it is shown or a button in it is clicked.
+Effect: none; it only reads. Returns HTML, or Markdown for CloudWatch's request to describe itself.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -24,13 +25,16 @@ from delivery.storage.table import StoreUnavailable
 from delivery.text.identifiers import Kind, LookupCandidate
 
 from .html import Markup
-from .lookup import Finder, NoSuchPlace, Place, Several
+from .lookup import InvalidCursor, Lookup, Matches, PageCursor
 from .viewer import Viewer
-from .views import alone, detail, failures, found, popup, problem, request, widget
+from .views import detail, failures, found, popup, problem, request, single_result, widget
 
-DOCS = """\
-## Messages that failed, and what became of any message
-Lists the messages that failed, newest first, each with what it means and what to do, and looks up
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+DESCRIPTION: Final = """\
+## Failed messages, and what became of any message
+Lists failed messages, newest first, with the meaning of each failure and what to do about it. Finds
 a message by its SID, its recipient's phone number or your reference.
 
 ### Widget parameters
@@ -44,72 +48,100 @@ showNumbers: false
 ```
 """
 
-GONE = "This message is not known here any more."
-NOTHING_TYPED = "Type a message SID, a phone number or a reference, and look it up."
-NOTHING_FOUND = (
-    "Nothing is known here by that SID, number or reference. A number needs its country's code, "
-    "such as +1 555 867 5310; a reference has to be spelled exactly as it was given."
+MESSAGE_NOT_FOUND: Final = "Message not found. It may not be kept any more."
+NOTHING_TYPED: Final = "Enter a message SID, a phone number or a reference."
+NOTHING_FOUND: Final = (
+    "Nothing found. A phone number needs its country code, e.g. +1 555 867 5310; a reference must "
+    "be exactly the one of the request."
 )
-UNAVAILABLE = "The messages could not be read just now. Try again in a moment."
-NO_SUCH_PAGE = "There is no such page any more. Begin anew with the recent failures."
+UNAVAILABLE: Final = "The messages could not be read. Retry in a moment."
+PAGE_NOT_FOUND: Final = "This page does not exist any more. Start with the recent failures."
 
-now = partial(datetime.now, UTC)
+_CONFIG: Final = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 3})
+
 logger = Logger()
-dynamodb = aws.client(
-    "dynamodb", config=Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 3})
-)
-finder = Finder(
-    MessageStore(dynamodb, os.environ["MESSAGES_TABLE"]),
-    SendRequestStore(dynamodb, os.environ["SEND_REQUESTS_TABLE"]),
-    kept_for=timedelta(days=float(os.environ["MESSAGE_RETENTION_DAYS"])),
-)
+utc_now = partial(datetime.now, UTC)
 
 
-def show(event: Mapping[str, Any], viewer: Viewer) -> str:
-    """What was clicked on, as HTML; the recent failures where nothing was."""
-    match event:
-        case {"view": "message", "message_sid": str(message_sid)}:
-            message = finder.message(message_sid)
-            return popup(viewer, detail(viewer, message) if message else problem(viewer, GONE))
-        case {
-            "view": "lookup",
-            "kind": Kind.RECIPIENT | Kind.REFERENCE as kind,
-            "value": str(value),
-            "next_token": str(token),
-        }:
-            several = finder.page(LookupCandidate(kind=Kind(kind), value=value), token)
-            return widget(viewer, found(viewer, several), asked=viewer.typed)
-        case {"view": "lookup"}:
-            return widget(viewer, _found(viewer), asked=viewer.typed)
-        case {"view": "failures", "day": str(day), "next_token": None | str() as token}:
-            listed = finder.failures(viewer.now.date(), Place.of(day, token))
-            return widget(viewer, failures(viewer, listed))
-        case _:
-            listed, counts = finder.failures(viewer.now.date()), finder.counts(viewer.now)
-            return widget(viewer, failures(viewer, listed, counts=counts))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clients:
+    """The AWS clients of the function."""
+
+    dynamodb: "DynamoDBClient"
 
 
-def _found(viewer: Viewer) -> Markup:
-    match finder.look_up(viewer.typed):
-        case Message() as message:
-            return alone(viewer, message)
-        case Several() as several:
-            return found(viewer, several)
-        case SendRequest() as sent:
-            return request(viewer, sent)
-        case None:
-            return problem(viewer, NOTHING_FOUND if viewer.typed.strip() else NOTHING_TYPED)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DashboardWidget:
+    """The function, with everything that it works with."""
+
+    lookup: Lookup
+    now: Callable[[], datetime]
+
+    def handle(self, event: Mapping[str, Any], endpoint: str) -> str:
+        """Return the widget as HTML; its buttons invoke `endpoint`, the ARN of the function."""
+        if "describe" in event:
+            return DESCRIPTION
+        viewer = Viewer.of(event.get("widgetContext"), endpoint=endpoint, now=self.now())
+        try:
+            return self._show(event, viewer)
+        except StoreUnavailable as error:
+            logger.error("Table not readable", reason=str(error))
+            return widget(viewer, problem(viewer, UNAVAILABLE), typed=viewer.typed)
+        except (InvalidCursor, TokenInvalid):
+            return widget(viewer, problem(viewer, PAGE_NOT_FOUND))
+
+    def _show(self, event: Mapping[str, Any], viewer: Viewer) -> str:
+        """Return the view that the clicked button names; without one, the recent failures."""
+        match event:
+            case {"view": "message", "message_sid": str(message_sid)}:
+                message = self.lookup.message(message_sid)
+                shown = detail(viewer, message) if message else problem(viewer, MESSAGE_NOT_FOUND)
+                return popup(viewer, shown)
+            case {
+                "view": "lookup",
+                "kind": Kind.RECIPIENT | Kind.REFERENCE as kind,
+                "value": str(value),
+                "next_token": str(token),
+            }:
+                matches = self.lookup.page(LookupCandidate(kind=Kind(kind), value=value), token)
+                return widget(viewer, found(viewer, matches), typed=viewer.typed)
+            case {"view": "lookup"}:
+                return widget(viewer, self._found(viewer), typed=viewer.typed)
+            case {"view": "failures", "day": str(day), "next_token": None | str() as token}:
+                page = self.lookup.failures(viewer.now.date(), PageCursor.of(day, token))
+                return widget(viewer, failures(viewer, page))
+            case _:
+                page = self.lookup.failures(viewer.now.date())
+                counts = self.lookup.counts(viewer.now)
+                return widget(viewer, failures(viewer, page, counts=counts))
+
+    def _found(self, viewer: Viewer) -> Markup:
+        match self.lookup.look_up(viewer.typed):
+            case Message() as message:
+                return single_result(viewer, message)
+            case Matches() as matches:
+                return found(viewer, matches)
+            case SendRequest() as claimed:
+                return request(viewer, claimed)
+            case None:
+                return problem(viewer, NOTHING_FOUND if viewer.typed.strip() else NOTHING_TYPED)
+
+
+def build(
+    environ: Mapping[str, str], clients: Clients, *, now: Callable[[], datetime] = utc_now
+) -> DashboardWidget:
+    """The function in this environment."""
+    lookup = Lookup(
+        MessageStore(clients.dynamodb, environ["MESSAGES_TABLE"]),
+        SendRequestStore(clients.dynamodb, environ["SEND_REQUESTS_TABLE"]),
+        retention=timedelta(days=float(environ["MESSAGE_RETENTION_DAYS"])),
+    )
+    return DashboardWidget(lookup=lookup, now=now)
+
+
+function = build(os.environ, Clients(dynamodb=aws.client("dynamodb", config=_CONFIG)))
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> str:
-    """CloudWatch calls this with the widget's parameters, or with those of what was clicked on."""
-    if "describe" in event:
-        return DOCS
-    viewer = Viewer.of(event.get("widgetContext"), endpoint=context.invoked_function_arn, now=now())
-    try:
-        return show(event, viewer)
-    except StoreUnavailable as error:
-        logger.error("Not read", reason=str(error))
-        return widget(viewer, problem(viewer, UNAVAILABLE), asked=viewer.typed)
-    except (NoSuchPlace, TokenInvalid):
-        return widget(viewer, problem(viewer, NO_SUCH_PAGE))
+    """CloudWatch invokes this with the widget's parameters, or with those of a button."""
+    return function.handle(event, context.invoked_function_arn)

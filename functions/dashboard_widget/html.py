@@ -1,8 +1,8 @@
-"""HTML and SVG that are safe however they are put together: text becomes markup only by `element`.
+"""HTML and SVG that are safe by construction: every `str` is escaped, only `element` makes markup.
 
-Whatever somebody else wrote (a body, a reference, a status that does not exist today) is a `str`,
-and every `str` is escaped on its way in. Tags and attributes are those that are listed here: none
-of them can run a script, load anything, or leave the page other than by a link to https.
+A text from outside (a body, a reference, an unknown status) is a `str`. Only the tags and
+attributes listed here are allowed: none of them can run a script or load anything, and links lead
+to https only.
 """
 
 import json
@@ -12,7 +12,7 @@ from html import escape
 from typing import Final, Self
 
 type Child = Markup | str | int | None
-"""What an element can hold: None is nothing, so that a condition can stand in the middle."""
+"""The content of an element; None is nothing, so that content can be conditional."""
 
 _TAGS: Final = (
     frozenset({"div", "section", "header", "footer", "h1", "h2", "h3", "p", "span", "strong"})
@@ -31,12 +31,12 @@ _SECURE: Final = "https://"
 
 
 class NotAllowed(ValueError):
-    """A tag, an attribute or a link that is not listed here."""
+    """The tag, attribute or link is not allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Markup:
-    """Text that is markup already; `element`, `joined`, `stylesheet` and `as_json` make it."""
+    """Escaped markup; `element`, `joined`, `stylesheet` and `as_json` return it."""
 
     text: str
 
@@ -48,19 +48,18 @@ class Markup:
 
 
 def element(tag: str, *children: Child, **attributes: Child) -> Markup:
-    """An element with all that it holds.
+    """Return an element.
 
     Args:
         tag: its name.
         children: its content, in order; text is escaped.
-        attributes: by name, `_` for `-` and none at the end (`class_`); one that is None is left
-            out.
+        attributes: by name, with `_` for `-` and without one at the end (`class_`); None omits one.
 
     Raises:
-        NotAllowed: there is no such tag or attribute here, or a link does not lead to https.
+        NotAllowed: the tag or an attribute is not allowed, or a link does not lead to https.
     """
     if tag not in _TAGS:
-        raise NotAllowed(f"no tag {tag}")
+        raise NotAllowed(f"tag not allowed: {tag}")
     opened = "".join([tag, *(_attribute(name, value) for name, value in attributes.items())])
     if tag in _WITHOUT_CONTENT:
         return Markup(f"<{opened}>")
@@ -68,26 +67,25 @@ def element(tag: str, *children: Child, **attributes: Child) -> Markup:
 
 
 def joined(children: Iterable[Child]) -> Markup:
-    """One after the other; text is escaped."""
+    """Return the children one after the other; text is escaped."""
     return Markup("".join(_content(child) for child in children))
 
 
 def stylesheet(css: str) -> Markup:
-    """A style element; a style sheet is not escaped, so it must be one of our own.
+    """Return a style element; the style sheet is not escaped, so it must be one of our own.
 
     Raises:
-        NotAllowed: it could end the element, or load something.
+        NotAllowed: the style sheet could end the element, or load something.
     """
     if "<" in css or "@import" in css or "url(" in css:
-        raise NotAllowed("a style sheet that does more than style")
+        raise NotAllowed("style sheet not allowed: it may end the element or load something")
     return Markup(f"<style>{css}</style>")
 
 
 def as_json(content: Mapping[str, object]) -> Markup:
-    """JSON that reads the same as text and as HTML, as whoever takes it out of an element may do.
+    """Return JSON that is the same whether it is read as text or as HTML.
 
-    What HTML gives a meaning to is written in JSON's own escapes, but for quotes: these mean
-    something only inside of a tag.
+    `&`, `<` and `>` are written as JSON escapes. Quotes have a meaning inside of a tag only.
     """
     plain = json.dumps(content)
     for letter in "&<>":
@@ -100,9 +98,9 @@ def _attribute(name: str, value: Child) -> str:
         return ""
     name = name.rstrip("_").replace("_", "-")
     if name not in _ATTRIBUTES:
-        raise NotAllowed(f"no attribute {name}")
+        raise NotAllowed(f"attribute not allowed: {name}")
     if name == "href" and not str(value).startswith(_SECURE):
-        raise NotAllowed(f"a link to something other than {_SECURE}")
+        raise NotAllowed(f"link not allowed: expected {_SECURE}…")
     return f' {name}="{escape(str(value))}"'
 
 

@@ -1,58 +1,44 @@
-"""What the widget calls things: Twilio's words stay, and beside each stands what it means."""
+"""The widget's labels for outcomes, notice states and states of a request.
+
+The labels of Twilio's statuses are in the domain's table (`label_of`).
+"""
 
 from collections.abc import Mapping
 from typing import Final
 
 from delivery.domain.notices import NoticeState
 from delivery.domain.send_requests import RequestState
-from delivery.domain.statuses import MessageStatus, Outcome
+from delivery.domain.statuses import Outcome
 
-STATUS_IN_WORDS: Final[Mapping[str, str]] = {
-    MessageStatus.ACCEPTED: "Twilio took it and chooses a sender",
-    MessageStatus.SCHEDULED: "Twilio keeps it for later",
-    MessageStatus.QUEUED: "Twilio took it; it waits for its turn",
-    MessageStatus.SENDING: "on its way to the carrier",
-    MessageStatus.SENT: "the carrier took it",
-    MessageStatus.CANCELED: "called off before it was sent",
-    MessageStatus.FAILED: "it could not be sent",
-    MessageStatus.UNDELIVERED: "the carrier says that it did not arrive",
-    MessageStatus.PARTIALLY_DELIVERED: "a part of it arrived",
-    MessageStatus.DELIVERED: "the carrier says that it arrived",
-    MessageStatus.READ: "the recipient opened it",
-    MessageStatus.REJECTED: "it was refused and never sent",
-    MessageStatus.PRESUMED_UNSENT: "no trace of it at Twilio: probably not sent",
-}
-
-OUTCOME_IN_WORDS: Final[Mapping[Outcome, str]] = {
-    Outcome.PENDING: "on its way",
+OUTCOME_LABELS: Final[Mapping[Outcome, str]] = {
+    Outcome.PENDING: "pending",
     Outcome.DELIVERED: "delivered",
     Outcome.FAILED: "failed",
     Outcome.CANCELED: "canceled",
     Outcome.UNCONFIRMED: "unconfirmed",
 }
 
-NOTICE_IN_WORDS: Final[Mapping[NoticeState, str]] = {
-    NoticeState.DUE: "about to be told",
-    NoticeState.PUBLISHING: "being told right now",
+NOTICE_LABELS: Final[Mapping[NoticeState, str]] = {
+    NoticeState.DUE: "notice pending",
+    NoticeState.PUBLISHING: "notice being published",
     NoticeState.PUBLISHED: "notice published",
     NoticeState.GROUPED: "counted in a summary",
-    NoticeState.MUTED: "counted only, its category is muted",
-    NoticeState.WITHDRAWN: "not told, it was delivered in time",
-    NoticeState.RECOVERY_DUE: "told of the failure, about to be told of the delivery",
-    NoticeState.RECOVERED: "told of the failure, and of the delivery after all",
+    NoticeState.MUTED: "counted only: its category is muted",
+    NoticeState.WITHDRAWN: "no notice: it was delivered in time",
+    NoticeState.RECOVERY_DUE: "failure published, recovery notice pending",
+    NoticeState.RECOVERED: "failure and recovery published",
 }
-"""How far people have been told."""
 
-STATE_IN_WORDS: Final[Mapping[RequestState, str]] = {
-    RequestState.IN_PROGRESS: "It is being sent right now.",
-    RequestState.SENT: "It was sent; its message is not known here any more.",
-    RequestState.REJECTED: "Twilio refused it; nothing was sent.",
+REQUEST_LABELS: Final[Mapping[RequestState, str]] = {
+    RequestState.IN_PROGRESS: "In progress.",
+    RequestState.SENT: "Sent. Its message is not kept any more.",
+    RequestState.REJECTED: "Rejected: nothing was sent.",
     RequestState.IN_DOUBT: (
-        "It may have been sent: it left, but no answer came. It is never sent again by itself; "
-        "evidence is being looked for."
+        "In doubt: the request left, but no response came, so it may have been sent. It is not "
+        "sent again automatically, and is resolved when there is evidence."
     ),
     RequestState.PRESUMED_UNSENT: (
-        "It was probably not sent, and is never sent again under its key. To send it, use a new "
-        "key."
+        "Presumed unsent: it was probably not sent, and is never sent again under its key. To "
+        "send it, use a new key."
     ),
 }

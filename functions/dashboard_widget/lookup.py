@@ -1,4 +1,4 @@
-"""Finding what the widget shows: failed messages day by day, and whatever a text may mean."""
+"""Finds what the widget shows: failed messages by day, counts, and what matches a typed text."""
 
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -13,194 +13,185 @@ from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
 from delivery.text.identifiers import Kind, LookupCandidate, interpret
 
-_ROWS: Final = 10
-_DAYS: Final = 7  # so many are looked through before somebody has to ask for more
-_MAX_UNSETTLED: Final = 200
-_MAX_READ: Final = 300
-_LONG: Final = timedelta(hours=1)  # Twilio is first asked about a message after so long, by default
-_DAY: Final = timedelta(days=1)
-_CHANNELS: Final = ("", "whatsapp:", "rcs:")  # in which a plain number can have got a message
+_PAGE_SIZE: Final = 10
+_DAYS_PER_PAGE: Final = 7
+_MAX_UNRESOLVED: Final = 200
+_MAX_PENDING: Final = 300
+_STALE_AFTER: Final = timedelta(hours=1)  # the default of ReconcileAfterMinutes
+_ONE_DAY: Final = timedelta(days=1)
+_CHANNEL_PREFIXES: Final = ("", "whatsapp:", "rcs:")
 
 
-class NoSuchPlace(Exception):
-    """The list has no such day."""
+class InvalidCursor(Exception):
+    """The list of failures does not have this day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where the list of failures goes on: a day in UTC, and where on it."""
+class PageCursor:
+    """Where a page of the failures begins: a day in UTC, and the token of that day's list."""
 
     day: date
     next_token: str | None = None
 
     @classmethod
     def of(cls, day: str, next_token: str | None) -> Self:
-        """The place that a button names.
+        """Return the cursor in the parameters of a button.
 
         Raises:
-            NoSuchPlace: it names none.
+            InvalidCursor: `day` is no date.
         """
         try:
             return cls(day=date.fromisoformat(day), next_token=next_token)
         except ValueError:
-            raise NoSuchPlace from None
+            raise InvalidCursor from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failures:
-    """Failed messages, newest first, from one day back to another one, both in UTC."""
+    """A page of failed messages, newest first; `older` is None where no older ones are kept."""
 
     messages: tuple[Message, ...]
     newest_day: date
     oldest_day: date
-    older: Place | None
-    """None where nothing older is kept."""
+    older: PageCursor | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """How much there is to worry about: on this day in UTC, and right now."""
+    """The counts above the list: of this day in UTC, and of what is pending and in doubt now.
+
+    `stale` is None where there are too many pending messages to read them all.
+    """
 
     failed: Count
     unconfirmed: Count
     pending: Count
-    awaiting_long: int | None
-    """How many of those for more than an hour; None where there are too many to read them all."""
+    stale: int | None
     in_doubt: Count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Several:
-    """The messages that a text means, newest first, or a page of them."""
+class Matches:
+    """A page of the messages that match a candidate, newest first."""
 
-    meaning: LookupCandidate
+    candidate: LookupCandidate
     page: Page
 
 
-class Finder:
-    """Looks into both tables.
+class Lookup:
+    """Reads messages and send requests.
+
+    Every method raises StoreUnavailable if DynamoDB does not answer.
 
     Args:
-        store: the messages.
-        requests: the requests to send, some of which have become no message.
-        kept_for: how long a message is kept.
+        messages: the messages.
+        send_requests: the send requests; some have no message.
+        retention: how long a message is kept.
     """
 
     def __init__(
-        self, store: MessageStore, requests: SendRequestStore, *, kept_for: timedelta
+        self, messages: MessageStore, send_requests: SendRequestStore, *, retention: timedelta
     ) -> None:
-        self._store = store
-        self._requests = requests
-        self._kept_for = kept_for
+        self._messages = messages
+        self._send_requests = send_requests
+        self._retention = retention
 
     def message(self, message_sid: str) -> Message | None:
-        """The message with this SID.
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
-        """
-        return self._store.get(message_sid)
+        """Return the message with this SID."""
+        return self._messages.get(message_sid)
 
     def counts(self, now: datetime) -> Counts:
-        """The counts of the moment, from the indexes as far as they say it.
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
-        """
-        unresolved = list(islice(self._requests.unresolved(), _MAX_UNSETTLED))
+        """Return the counts at this moment; the indexes alone give most of them."""
+        unresolved = list(islice(self._send_requests.unresolved(), _MAX_UNRESOLVED))
         in_doubt = sum(it.state_at(now) is RequestState.IN_DOUBT for it in unresolved)
-        awaiting = self._store.lists.count(MessageList.pending())
+        pending = self._messages.lists.count(MessageList.pending())
         return Counts(
-            failed=self._store.lists.count(MessageList.failed_on(now.date())),
-            unconfirmed=self._store.lists.count(MessageList.unconfirmed_on(now.date())),
-            pending=awaiting,
-            awaiting_long=self._awaiting_long(now) if awaiting.number <= _MAX_READ else None,
-            in_doubt=Count(number=in_doubt, is_exact=len(unresolved) < _MAX_UNSETTLED),
+            failed=self._messages.lists.count(MessageList.failed_on(now.date())),
+            unconfirmed=self._messages.lists.count(MessageList.unconfirmed_on(now.date())),
+            pending=pending,
+            stale=self._count_stale(now) if pending.number <= _MAX_PENDING else None,
+            in_doubt=Count(number=in_doubt, is_exact=len(unresolved) < _MAX_UNRESOLVED),
         )
 
-    def _awaiting_long(self, now: datetime) -> int:
-        listed = islice(self._store.lists.every(MessageList.pending()), _MAX_READ)
-        return sum(now - message.starts_at > _LONG for message in listed)
+    def _count_stale(self, now: datetime) -> int:
+        pending = islice(self._messages.lists.every(MessageList.pending()), _MAX_PENDING)
+        return sum(now - message.starts_at > _STALE_AFTER for message in pending)
 
-    def failures(self, today: date, start: Place | None = None) -> Failures:
-        """A page of the messages that failed, from a place on, or from today.
+    def failures(self, today: date, start: PageCursor | None = None) -> Failures:
+        """Return the page of failed messages that begins at the cursor, or today.
+
+        It ends when it is full, or after a week of days.
 
         Raises:
-            NoSuchPlace, TokenInvalid: the list has no such place.
-            StoreUnavailable: DynamoDB did not answer.
+            InvalidCursor, TokenInvalid: the list does not have this page.
         """
-        place = start or Place(day=today)
-        newest_day = oldest_day = place.day
-        last_day = today - self._kept_for
-        if not last_day <= place.day <= today:
-            raise NoSuchPlace
+        cursor = start or PageCursor(day=today)
+        newest_day = oldest_day = cursor.day
+        last_day = today - self._retention
+        if not last_day <= cursor.day <= today:
+            raise InvalidCursor
         messages: list[Message] = []
-        for _ in range(_DAYS):
-            page = self._store.lists.page(
-                MessageList.failed_on(place.day),
-                limit=_ROWS - len(messages),
-                next_token=place.next_token,
+        for _ in range(_DAYS_PER_PAGE):
+            page = self._messages.lists.page(
+                MessageList.failed_on(cursor.day),
+                limit=_PAGE_SIZE - len(messages),
+                next_token=cursor.next_token,
             )
             messages += page.messages
-            oldest_day = place.day
-            place = (
-                Place(day=place.day, next_token=page.next_token)
+            oldest_day = cursor.day
+            cursor = (
+                PageCursor(day=cursor.day, next_token=page.next_token)
                 if page.next_token
-                else Place(day=place.day - _DAY)
+                else PageCursor(day=cursor.day - _ONE_DAY)
             )
-            if len(messages) == _ROWS or place.day < last_day:
+            if len(messages) == _PAGE_SIZE or cursor.day < last_day:
                 break
         return Failures(
             messages=tuple(messages),
             newest_day=newest_day,
             oldest_day=oldest_day,
-            older=place if place.day >= last_day else None,
+            older=cursor if cursor.day >= last_day else None,
         )
 
-    def look_up(self, text: str) -> Message | SendRequest | Several | None:
-        """What a text means: the one message, several, a request that has become none, or nothing.
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
-        """
-        for meaning in interpret(text):
-            is_id = meaning.kind is Kind.MESSAGE
-            found = self._one(meaning.value) if is_id else self._several(meaning)
+    def look_up(self, text: str) -> Message | SendRequest | Matches | None:
+        """Return what matches a typed text: the only message, several, or a request without one."""
+        for candidate in interpret(text):
+            is_id = candidate.kind is Kind.MESSAGE
+            found = self._by_id(candidate.value) if is_id else self._matching(candidate)
             if found:
                 return found
         return None
 
-    def page(self, meaning: LookupCandidate, next_token: str | None = None) -> Several:
-        """A page of the messages to a recipient, or with a reference.
+    def page(self, candidate: LookupCandidate, next_token: str | None = None) -> Matches:
+        """Return a page of the messages to a recipient, or with a reference.
 
         Raises:
-            TokenInvalid: the token is of another list.
-            StoreUnavailable: DynamoDB did not answer.
+            TokenInvalid: the token belongs to another list.
         """
-        is_reference = meaning.kind is Kind.REFERENCE
-        of = (MessageList.with_reference if is_reference else MessageList.to)(meaning.value)
-        page = self._store.lists.page(of, limit=_ROWS, next_token=next_token)
-        return Several(meaning=meaning, page=page)
+        is_reference = candidate.kind is Kind.REFERENCE
+        of = (MessageList.with_reference if is_reference else MessageList.to)(candidate.value)
+        page = self._messages.lists.page(of, limit=_PAGE_SIZE, next_token=next_token)
+        return Matches(candidate=candidate, page=page)
 
-    def _one(self, its_id: str) -> Message | SendRequest | None:
-        message, request = self._store.get(its_id), self._requests.get(its_id)
+    def _by_id(self, key: str) -> Message | SendRequest | None:
+        message, request = self._messages.get(key), self._send_requests.get(key)
         if message is None and request is not None and request.message_sid is not None:
-            message = self._store.get(request.message_sid)
+            message = self._messages.get(request.message_sid)
         return message or request
 
-    def _several(self, meaning: LookupCandidate) -> Message | Several | None:
-        for spelling in _spellings(meaning):
-            several = self.page(spelling)
-            match several.page:
+    def _matching(self, candidate: LookupCandidate) -> Message | Matches | None:
+        for on_channel in _on_every_channel(candidate):
+            matches = self.page(on_channel)
+            match matches.page:
                 case Page(messages=(message,), next_token=None):
                     return message
                 case Page(messages=(_, *_)):
-                    return several
+                    return matches
         return None
 
 
-def _spellings(meaning: LookupCandidate) -> list[LookupCandidate]:
-    """Who has a number does not know in which channel it got a message."""
-    if meaning.kind is not Kind.RECIPIENT or ":" in meaning.value:
-        return [meaning]
-    return [replace(meaning, value=f"{channel}{meaning.value}") for channel in _CHANNELS]
+def _on_every_channel(candidate: LookupCandidate) -> list[LookupCandidate]:
+    """Return a plain number as the address on each channel; another candidate unchanged."""
+    if candidate.kind is not Kind.RECIPIENT or ":" in candidate.value:
+        return [candidate]
+    return [replace(candidate, value=f"{it}{candidate.value}") for it in _CHANNEL_PREFIXES]

@@ -1,4 +1,4 @@
-"""What became of a message, drawn: a track with the statuses along time, and a line for each."""
+"""The timeline of a message: a track with its statuses along time, and a line for each."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -6,20 +6,19 @@ from itertools import accumulate, pairwise
 from typing import Final
 
 from delivery.domain.messages import Message, Transition
-from delivery.domain.statuses import STATUSES, MessageStatus, Outcome, rank
+from delivery.domain.statuses import STATUSES, MessageStatus, Outcome, label_of, rank
 from delivery.text.formatting import format_duration, source_label
 
 from .html import Child, Markup, element
-from .labels import STATUS_IN_WORDS
 from .viewer import Viewer
 
 _HEIGHT: Final = 24
 _MIDDLE: Final = _HEIGHT // 2
 _RADIUS: Final = 9
 _THICK: Final = 6
-# In per cent of the track's width, whatever that is. Marks that stand closer than this are moved
-# apart: that something happened matters more than when exactly, which the lines below say.
-_APART: Final = 4.5
+# In per cent of the track's width. Marks that are closer are moved apart; the lines below the track
+# have the exact times.
+_MIN_DISTANCE: Final = 4.5
 
 _TONE_OF_OUTCOME: Final = {
     Outcome.DELIVERED: "good",
@@ -34,17 +33,17 @@ _PHASE_AFTER: Final[Mapping[str, str]] = {
         if known.outcome is not Outcome.PENDING
     },
 }
-_PHASE_IN_WORDS: Final = {
+_PHASE_LABELS: Final = {
     "twilio": "at Twilio",
     "carrier": "at the carrier",
-    "after": "until the last word",
+    "after": "until the final status",
 }
 # Drawn in a box of 18 by 18 around the middle.
-_SIGN: Final = {"good": "M-4 0.5L-1.2 3.3L4.2 -3", "bad": "M-3.2 -3.2L3.2 3.2M3.2 -3.2L-3.2 3.2"}
+_SIGNS: Final = {"good": "M-4 0.5L-1.2 3.3L4.2 -3", "bad": "M-3.2 -3.2L3.2 3.2M3.2 -3.2L-3.2 3.2"}
 
 
 def timeline(message: Message, viewer: Viewer) -> Markup:
-    """The whole of it: the track, and below it every status in words."""
+    """Return the track, and below it a line for each status."""
     return element("div", _track(message, viewer), _lines(message, viewer), class_="dw-timeline")
 
 
@@ -83,7 +82,7 @@ def _track(message: Message, viewer: Viewer) -> Markup:
 
 
 def _phases(transitions: Sequence[Transition]) -> list[str]:
-    """Who has the message after each status: the best one until then says it."""
+    """Return the phase after each status: that of the highest-ranked status so far."""
     best: Iterable[Transition] = accumulate(transitions, _better)
     return [_PHASE_AFTER.get(it.status, "twilio") for it in best]
 
@@ -97,20 +96,20 @@ def _rank(transition: Transition) -> int:
 
 
 def _places(times: Sequence[datetime]) -> list[float]:
-    """Where on the track each time is, but clear of its neighbours; in per cent."""
+    """Return the position of each time on the track in per cent, at a distance of its neighbors."""
     whole = (times[-1] - times[0]).total_seconds() or 1
     places = [100 * (time - times[0]).total_seconds() / whole for time in times]
     for place in range(1, len(places)):
-        places[place] = max(places[place], places[place - 1] + _APART)
+        places[place] = max(places[place], places[place - 1] + _MIN_DISTANCE)
     end = 100.0
-    for place in reversed(range(len(places))):  # and back from the end, if they ran over it
+    for place in reversed(range(len(places))):  # and back, if they ran over the end
         places[place] = min(places[place], end)
-        end = places[place] - _APART
+        end = places[place] - _MIN_DISTANCE
     return places
 
 
 def _legend(phases: Sequence[str], times: Sequence[datetime]) -> Markup:
-    """How long each had the message."""
+    """Return how long each phase lasted."""
     lasted: dict[str, timedelta] = {}
     for phase, (begin, until) in zip(phases, pairwise(times), strict=False):
         lasted[phase] = lasted.get(phase, timedelta()) + (until - begin)
@@ -120,33 +119,33 @@ def _legend(phases: Sequence[str], times: Sequence[datetime]) -> Markup:
             element(
                 "span", f"{format_duration(lasted[phase])} {where}", class_=f"dw-key dw-key-{phase}"
             )
-            for phase, where in _PHASE_IN_WORDS.items()
+            for phase, where in _PHASE_LABELS.items()
             if phase in lasted
         ),
         class_="dw-legend",
     )
 
 
-def _mark(place: float, its_tone: str, words: str) -> Markup:
-    # An SVG of its own, because a transformation knows no per cent.
+def _mark(place: float, tone_name: str, words: str) -> Markup:
+    # An SVG of its own, because a transformation does not accept per cent.
     drawn = element(
         "g",
         element("title", words),
-        *_sign(its_tone),
+        *_sign(tone_name),
         transform=f"translate(0 {_MIDDLE})",
-        class_=f"dw-mark dw-{its_tone}",
+        class_=f"dw-mark dw-{tone_name}",
     )
     return element("svg", drawn, x=f"{place:.2f}%", class_="dw-place")
 
 
-def _sign(its_tone: str) -> list[Markup]:
-    sign = _SIGN.get(its_tone)
+def _sign(tone_name: str) -> list[Markup]:
+    sign = _SIGNS.get(tone_name)
     circle = element("circle", r=_RADIUS if sign else _RADIUS - 3)
     return [circle, element("path", d=sign, class_="dw-sign")] if sign else [circle]
 
 
 def tone(transition: Transition) -> str:
-    """How good a status is, as the class of what shows it."""
+    """Return the CSS class suffix for the outcome of a status."""
     known = STATUSES.get(transition.status)
     return _TONE_OF_OUTCOME.get(known.outcome, "plain") if known else "plain"
 
@@ -154,7 +153,7 @@ def tone(transition: Transition) -> str:
 def _lines(message: Message, viewer: Viewer) -> Markup:
     rows, best, before, day = [], -1, None, ""
     for transition in message.transitions:
-        is_late = 0 < _rank(transition) < best
+        is_out_of_order = 0 < _rank(transition) < best
         best = max(best, _rank(transition))
         shown_day = viewer.day(transition.at, short=True)
         rows.append(
@@ -163,11 +162,11 @@ def _lines(message: Message, viewer: Viewer) -> Markup:
                 viewer,
                 day=shown_day if shown_day != day else None,
                 after=transition.at - before if before else None,
-                is_late=is_late,
+                is_out_of_order=is_out_of_order,
             )
         )
         before, day = transition.at, shown_day
-    if last := _what_is_next(message, viewer):
+    if last := _next_step(message, viewer):
         rows.append(last)
     return element("ol", *rows, class_="dw-lines")
 
@@ -178,12 +177,12 @@ def _line(
     *,
     day: str | None,
     after: timedelta | None,
-    is_late: bool,
+    is_out_of_order: bool,
 ) -> Markup:
     code = f"error {transition.error_code}" if transition.error_code else None
     facts = [
         source_label(transition),
-        "came after a better one, so it changes nothing" if is_late else None,
+        "arrived out of order; status unchanged" if is_out_of_order else None,
         f"carrier's own time {transition.carrier_time}" if transition.carrier_time else None,
     ]
     return element(
@@ -206,7 +205,7 @@ def _line(
             code and element("span", code, class_="dw-code"),
             element(
                 "span",
-                STATUS_IN_WORDS.get(transition.status, "nobody here knows what it means"),
+                label_of(transition.status) or "unknown status",
                 class_="dw-meaning",
             ),
             element("small", " · ".join(it for it in facts if it)),
@@ -224,17 +223,17 @@ def _when(time: str, day: str | None, after: str | None) -> Markup:
     )
 
 
-def _what_is_next(message: Message, viewer: Viewer) -> Markup | None:
-    """What a message that has not ended waits for."""
+def _next_step(message: Message, viewer: Viewer) -> Markup | None:
+    """Return what a message without a final status waits for."""
     waited: Child
     match message.outcome:
         case Outcome.PENDING if message.list_at is not None:
-            asked_at = f"{viewer.day(message.list_at)}, {viewer.time(message.list_at)}"
+            check_at = f"{viewer.day(message.list_at)}, {viewer.time(message.list_at)}"
             is_due = message.list_at <= viewer.now
-            title = "waiting"
-            small = f"Twilio is asked about it: {'now' if is_due else asked_at}"
+            title = "pending"
+            small = f"next check with Twilio: {'now' if is_due else check_at}"
         case Outcome.UNCONFIRMED:
-            title, small = "unconfirmed", "nothing final came in time; Twilio's last word counts"
+            title, small = "unconfirmed", "Twilio reported no final status in time"
         case _:
             return None
     waited = format_duration(max(viewer.now - message.transitions[-1].at, timedelta()))

@@ -1,6 +1,6 @@
-"""Who looks at the widget, and how: theme, time zone, what may be shown.
+"""The viewer of the widget: theme, time zone, and whether numbers are shown in full.
 
-CloudWatch says so with every call:
+CloudWatch passes them with every invocation:
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/add_custom_widget_dashboard_about.html
 """
 
@@ -13,8 +13,8 @@ from typing import Any, Final, Self
 from delivery.text.formatting import format_duration, mask_number
 
 FIELD: Final = "lookup"
-"""The form's only field. Not `search` or `query`: a name that a browser's document or form may have
-already is cleaned away.
+"""The form's only field. CloudWatch removes names that a document or a form has itself, such as
+`search` or `query`.
 """
 
 _OFFSET: Final = re.compile(r"([+-])(\d\d):(\d\d)")
@@ -24,23 +24,22 @@ _JUST_NOW: Final = timedelta(seconds=10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Viewer:
-    """What a view needs to know beside what it shows."""
+    """What a view depends on besides its content."""
 
     now: datetime
     endpoint: str
-    """The ARN that the view's buttons call: the function's own."""
+    """The ARN that buttons invoke: the function's own."""
     zone: tzinfo = UTC
     is_dark: bool = False
     shows_numbers: bool = False
     typed: str = ""
-    """What stands in the form's field."""
+    """The content of the form's field."""
 
     @classmethod
     def of(cls, widget_context: object, *, endpoint: str, now: datetime) -> Self:
-        """From CloudWatch's `widgetContext`; what it does not say has a plain default.
+        """Read CloudWatch's `widgetContext`; missing or invalid values get the defaults.
 
-        Whether numbers are shown is only what the widget itself says on its dashboard (`params`),
-        not what a button says.
+        Only the widget's own parameters on the dashboard (`params`) can show numbers, not a button.
         """
         typed = _part(widget_context, "forms", "all").get(FIELD)
         return cls(
@@ -54,19 +53,19 @@ class Viewer:
 
     @property
     def zone_name(self) -> str:
-        """The zone of all times shown, e.g. `UTC+02:00`."""
+        """The zone of all shown times, e.g. `UTC+02:00`."""
         return self.now.astimezone(self.zone).strftime("UTC%:z").removesuffix("+00:00")
 
     def number(self, number: str | None) -> str | None:
-        """A phone number as far as this viewer may see it."""
+        """Return a phone number, masked unless the viewer sees numbers in full."""
         return None if number is None else mask_number(number, unmasked=self.shows_numbers)
 
     def time(self, time: datetime) -> str:
-        """The time of day, to the second."""
+        """Return the time of day, to the second."""
         return f"{time.astimezone(self.zone):%H:%M:%S}"
 
     def day(self, time: datetime, *, short: bool = False) -> str:
-        """The day as people say it."""
+        """Return the day, relative if it is today or yesterday."""
         day, today = time.astimezone(self.zone).date(), self.now.astimezone(self.zone).date()
         match (today - day).days:
             case 0:
@@ -79,7 +78,7 @@ class Viewer:
                 return f"{day:%A, %-d %B %Y}"
 
     def ago(self, time: datetime) -> str:
-        """How long ago it was."""
+        """Return how long ago it was, in one unit."""
         since = self.now - time
         if since < _JUST_NOW:
             return "just now"
@@ -97,7 +96,7 @@ def _zone(offset: object) -> tzinfo:
 
 
 def _part(whole: object, *names: str) -> Mapping[str, Any]:
-    """What is there under the names, one inside the other; nothing where it is no object."""
+    """Return the object under nested names; an empty one where there is none."""
     part = whole
     for name in names:
         part = part.get(name) if isinstance(part, Mapping) else None

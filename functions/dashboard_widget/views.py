@@ -1,7 +1,7 @@
-"""What the widget shows: recent failures, what a look-up found, one message with its timeline.
+"""The views of the widget: recent failures, the result of a lookup, a message with its timeline.
 
-Pure: messages and who looks at them go in, HTML comes out. A button is an element with CloudWatch's
-`cwdb-action` right behind it, which says what to call with what:
+Pure: messages and a viewer go in, HTML comes out. A button is an element followed by CloudWatch's
+`cwdb-action`, which holds the function to invoke and its event:
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/add_custom_widget_dashboard_interactivity.html
 """
 
@@ -20,20 +20,16 @@ from delivery.text.identifiers import Kind
 from delivery.twilio.error_codes import explain
 
 from .html import Child, Markup, as_json, element, joined, stylesheet
-from .labels import (
-    NOTICE_IN_WORDS,
-    OUTCOME_IN_WORDS,
-    STATE_IN_WORDS,
-)
-from .lookup import Counts, Failures, Several
+from .labels import NOTICE_LABELS, OUTCOME_LABELS, REQUEST_LABELS
+from .lookup import Counts, Failures, Matches
 from .timeline import timeline
 from .viewer import FIELD, Viewer
 
 type Parameters = Mapping[str, Any]
-"""What a button hands to the function; the function's own event."""
+"""The event with which a button invokes the function."""
 
 _STYLE: Final = stylesheet(Path(__file__).with_name("widget.css").read_text(encoding="utf-8"))
-_LONGEST_QUESTION: Final = 200
+_MAX_INPUT_LENGTH: Final = 200
 _ERRORS: Final = "https://www.twilio.com/docs/api/errors"
 
 _TONE_OF: Final[Mapping[Outcome, str]] = {
@@ -43,18 +39,18 @@ _TONE_OF: Final[Mapping[Outcome, str]] = {
 }
 
 
-def widget(viewer: Viewer, *content: Child, asked: str = "") -> str:
-    """The whole widget: the form to look something up, and what is asked for below it."""
-    return _page(viewer, _form(viewer, asked), *content)
+def widget(viewer: Viewer, *content: Child, typed: str = "") -> str:
+    """Return the whole widget: the lookup form with what was typed, and the content below it."""
+    return _page(viewer, _form(viewer, typed), *content)
 
 
 def popup(viewer: Viewer, *content: Child) -> str:
-    """The same without the form, for CloudWatch's own dialog."""
+    """Return the content without the form, for CloudWatch's own dialog."""
     return _page(viewer, *content)
 
 
 def failures(viewer: Viewer, listed: Failures, *, counts: Counts | None = None) -> Markup:
-    """Failed messages, newest first, each with its explanation; above them some numbers."""
+    """Return failed messages, newest first, with their explanations, and the counts above them."""
     older = None
     if listed.older:
         day, token = listed.older.day.isoformat(), listed.older.next_token
@@ -71,33 +67,33 @@ def failures(viewer: Viewer, listed: Failures, *, counts: Counts | None = None) 
     )
 
 
-def found(viewer: Viewer, several: Several) -> Markup:
-    """Several messages that a look-up found, newest first."""
-    meaning, page = several.meaning, several.page
-    if meaning.kind is Kind.RECIPIENT:
-        what, name = "Messages to ", viewer.number(meaning.value)
+def found(viewer: Viewer, matches: Matches) -> Markup:
+    """Return the messages that a lookup found, newest first."""
+    candidate, page = matches.candidate, matches.page
+    if candidate.kind is Kind.RECIPIENT:
+        title, value = "Messages to ", viewer.number(candidate.value)
     else:
-        what, name = "Messages with reference ", meaning.value
+        title, value = "Messages with reference ", candidate.value
     older = None
     if page.next_token:
-        question = {"kind": str(meaning.kind), "value": meaning.value}
-        older = {"view": "lookup", **question, "next_token": page.next_token}
+        filters = {"kind": str(candidate.kind), "value": candidate.value}
+        older = {"view": "lookup", **filters, "next_token": page.next_token}
     return joined(
         [
-            element("h2", what, element("bdi", name)),
+            element("h2", title, element("bdi", value)),
             _by_day(viewer, page.messages, at=_created_at, shows_outcome=True),
             _foot(viewer, _back(viewer), _older(viewer, older)),
         ]
     )
 
 
-def alone(viewer: Viewer, message: Message) -> Markup:
-    """The one message that a look-up found."""
+def single_result(viewer: Viewer, message: Message) -> Markup:
+    """Return the only message that a lookup found."""
     return joined([detail(viewer, message), _foot(viewer, _back(viewer))])
 
 
 def detail(viewer: Viewer, message: Message) -> Markup:
-    """Everything known about a message, with its timeline."""
+    """Return everything known about a message, with its timeline."""
     recipient = viewer.number(message.to) or "an unknown recipient"
     return element(
         "section",
@@ -110,18 +106,18 @@ def detail(viewer: Viewer, message: Message) -> Markup:
 
 
 def request(viewer: Viewer, claimed: SendRequest) -> Markup:
-    """A request to send that has become no message, or not yet."""
+    """Return a send request that has no message, or not yet."""
     state = claimed.state_at(viewer.now)
     facts = {
         "Request": element("code", claimed.request_id),
-        "Asked for": _moment(viewer, claimed.claimed_at),
+        "Requested": _moment(viewer, claimed.claimed_at),
         "To": viewer.number(claimed.to),
         "Reference": claimed.reference and element("bdi", claimed.reference),
     }
     return joined(
         [
-            element("h2", "Request to send"),
-            element("p", STATE_IN_WORDS[state]),
+            element("h2", "Send request"),
+            element("p", REQUEST_LABELS[state]),
             _list(facts),
             _foot(viewer, _back(viewer)),
         ]
@@ -129,7 +125,7 @@ def request(viewer: Viewer, claimed: SendRequest) -> Markup:
 
 
 def problem(viewer: Viewer, sentence: str) -> Markup:
-    """Why nothing can be shown, and what to do about it."""
+    """Return why nothing is shown, and what to do about it."""
     return joined(
         [
             element("p", sentence, class_="dw-problem", role="alert"),
@@ -141,14 +137,14 @@ def problem(viewer: Viewer, sentence: str) -> Markup:
 def button(
     text: str, viewer: Viewer, parameters: Parameters, *, display: str = "widget", kind: str = ""
 ) -> Markup:
-    """Something to click on that calls this function again.
+    """Return a button that invokes this function again.
 
     Args:
-        text: what it says.
-        viewer: who looks.
-        parameters: what the function gets.
-        display: `widget` replaces what is shown, `popup` opens a dialog above it.
-        kind: one more class.
+        text: the label.
+        viewer: the viewer.
+        parameters: the event of the invocation.
+        display: `widget` replaces the content, `popup` opens a dialog above it.
+        kind: an additional CSS class.
     """
     clicked = element("a", text, class_=f"dw-button {kind}".strip(), role="button", tabindex=0)
     return clicked + element(
@@ -162,22 +158,22 @@ def button(
 
 def _page(viewer: Viewer, *content: Child) -> str:
     theme = "dw dw-dark" if viewer.is_dark else "dw"
-    # CloudWatch's own look of tables and links would mix with ours.
+    # CloudWatch's own styles of tables and links would mix with ours.
     root = element("div", *content, class_=f"cwdb-no-default-styles {theme}")
     return str(_STYLE + root)
 
 
-def _form(viewer: Viewer, asked: str) -> Markup:
+def _form(viewer: Viewer, typed: str) -> Markup:
     return element(
         "form",
         element(
             "input",
             name=FIELD,
             type="text",
-            value=asked[:_LONGEST_QUESTION],
+            value=typed[:_MAX_INPUT_LENGTH],
             placeholder="Message SID, phone number or reference",
             aria_label="Message SID, phone number or reference",
-            maxlength=_LONGEST_QUESTION,
+            maxlength=_MAX_INPUT_LENGTH,
             autocomplete="off",
         ),
         button("Look up", viewer, {"view": "lookup"}, kind="dw-primary"),
@@ -204,13 +200,11 @@ def _foot(viewer: Viewer, *buttons: Child) -> Markup:
 
 def _counts(viewer: Viewer, counts: Counts) -> Markup:
     today = "today" if viewer.zone_name == "UTC" else "today (UTC)"
-    awaiting = "on their way"
-    if counts.awaiting_long:
-        awaiting = f"on their way, {counts.awaiting_long} for over an hour"
+    pending = f"pending, {counts.stale} for over an hour" if counts.stale else "pending"
     tiles = (
         (f"failed {today}", counts.failed, "bad"),
         (f"unconfirmed {today}", counts.unconfirmed, "doubtful"),
-        (awaiting, counts.pending, "plain"),
+        (pending, counts.pending, "plain"),
         ("in doubt", counts.in_doubt, "doubtful"),
     )
     return element("ul", *(_tile(*tile) for tile in tiles), class_="dw-counts")
@@ -257,7 +251,7 @@ def _row(viewer: Viewer, message: Message, at: datetime, *, shows_outcome: bool)
                 "small",
                 *_separated(
                     to and joined(["to ", element("bdi", to)]),
-                    message.reference and _theirs(viewer, message, message.reference),
+                    message.reference and _isolated(viewer, message, message.reference),
                     element("code", message.message_sid),
                 ),
                 class_="dw-which",
@@ -295,7 +289,7 @@ def _explanation(message: Message) -> Markup:
 
 def _outcome(message: Message) -> Markup:
     tone = _TONE_OF.get(message.outcome, "plain")
-    return element("span", OUTCOME_IN_WORDS[message.outcome], class_=f"dw-outcome dw-{tone}")
+    return element("span", OUTCOME_LABELS[message.outcome], class_=f"dw-outcome dw-{tone}")
 
 
 def _facts(viewer: Viewer, message: Message) -> Markup:
@@ -307,18 +301,18 @@ def _facts(viewer: Viewer, message: Message) -> Markup:
         "Account": account and element("code", account),
         "From": viewer.number(message.from_),
         "Service": service and element("code", service),
-        "Reference": message.reference and _theirs(viewer, message, message.reference),
+        "Reference": message.reference and _isolated(viewer, message, message.reference),
         "Scheduled for": _moment(viewer, message.send_at),
         "Created": _moment(viewer, message.created_at),
-        "Ended": _ended(viewer, message),
+        "Final": _final(viewer, message),
         "Segments": message.num_segments,
         "Price": message.price and " ".join(it for it in (message.price, message.price_unit) if it),
-        "Notice": message.notice and NOTICE_IN_WORDS[message.notice],
+        "Notice": message.notice and NOTICE_LABELS[message.notice],
         "Error": code and element("a", url, href=url, target="_blank", rel="noopener"),
-        "Text": message.body
-        and element("span", _theirs(viewer, message, message.body), class_="dw-text"),
+        "Body": message.body
+        and element("span", _isolated(viewer, message, message.body), class_="dw-text"),
     }
-    context = {name: _theirs(viewer, message, it) for name, it in message.context.items()}
+    context = {name: _isolated(viewer, message, it) for name, it in message.context.items()}
     return joined(
         [
             _list(facts),
@@ -337,8 +331,8 @@ def _list(facts: Mapping[str, Child]) -> Markup:
     return element("dl", *pairs, class_="dw-facts")
 
 
-def _theirs(viewer: Viewer, message: Message, text: str) -> Markup:
-    """What somebody else wrote, kept apart from what is ours even where it runs right to left."""
+def _isolated(viewer: Viewer, message: Message, text: str) -> Markup:
+    """Return a text of the caller, isolated from ours (`bdi`), with its numbers masked."""
     for number in filter(None, (message.to, message.from_)):
         text = text.replace(number, viewer.number(number) or "")
     return element("bdi", text)
@@ -348,7 +342,7 @@ def _moment(viewer: Viewer, time: datetime | None) -> str | None:
     return f"{viewer.day(time)}, {viewer.time(time)}" if time else None
 
 
-def _ended(viewer: Viewer, message: Message) -> str | None:
+def _final(viewer: Viewer, message: Message) -> str | None:
     if message.final_at is None:
         return None
     after = format_duration(message.final_at - message.created_at)
@@ -364,6 +358,6 @@ def _created_at(message: Message) -> datetime:
 
 
 def _separated(*parts: Child) -> list[Child]:
-    """The parts that there are, with something between them."""
+    """Return the parts that are not empty, with a separator between them."""
     separated: list[Child] = [it for part in parts if part for it in (" · ", part)]
     return separated[1:]

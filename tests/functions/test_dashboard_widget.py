@@ -1,9 +1,8 @@
-"""DashboardWidgetFunction: what CloudWatch asks it, and what it shows."""
+"""DashboardWidgetFunction: its views and lookups, as CloudWatch invokes it."""
 
 import io
 from dataclasses import replace
 from datetime import timedelta
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,45 +12,53 @@ from delivery.domain.messages import Message, Source
 from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
+from functions.dashboard_widget.labels import REQUEST_LABELS
 from tests.builders import ACCOUNT_SID, MESSAGE_SID, NOON, an_update
+from tests.functions.conftest import ENVIRONMENT
 from tests.functions.sender import Clock
 from tests.support.screen import Screen
 
 ENDPOINT = "arn:aws:lambda:us-east-1:123456789012:function:widget"
-CONTEXT = SimpleNamespace(
-    function_name="DashboardWidgetFunction", aws_request_id="1", invoked_function_arn=ENDPOINT
-)
 TO = "+15558675310"
 REQUEST_ID = "rq_" + "1" * 32
 
 
-@pytest.fixture
-def app(
-    messages_table: str, requests_table: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> ModuleType:
-    from functions.dashboard_widget import app  # noqa: PLC0415 -- its client needs moto first
+class WidgetRig:
+    """The function, and what CloudWatch invokes it with."""
 
-    assert messages_table
-    assert requests_table
-    monkeypatch.setattr(app, "now", clock.now)
-    return app
+    def __init__(self, dynamodb: DynamoDBClient, clock: Clock) -> None:
+        from functions.dashboard_widget import app  # noqa: PLC0415 -- its client needs moto first
+
+        self.app = app
+        self.function = app.build(ENVIRONMENT, app.Clients(dynamodb=dynamodb), now=clock.now)
+
+    def show(
+        self, event: dict[str, Any] | None = None, *, typed: str = "", **context: Any
+    ) -> Screen:
+        """Show the widget, or click a button with this event."""
+        widget_context = {"forms": {"all": {"lookup": typed}}, "params": {}, **context}
+        return self.handle({"widgetContext": widget_context} | (event or {}))
+
+    def look_up(self, typed: str) -> Screen:
+        return self.show({"view": "lookup"}, typed=typed)
+
+    def handle(self, event: dict[str, Any]) -> Screen:
+        return Screen(self.function.handle(event, ENDPOINT))
+
+
+@pytest.fixture
+def widget(
+    dynamodb: DynamoDBClient,
+    messages_table: str,  # noqa: ARG001 -- the function uses it
+    requests_table: str,  # noqa: ARG001 -- the same
+    clock: Clock,
+) -> WidgetRig:
+    return WidgetRig(dynamodb, clock)
 
 
 @pytest.fixture
 def requests(dynamodb: DynamoDBClient, requests_table: str) -> SendRequestStore:
     return SendRequestStore(dynamodb, requests_table)
-
-
-def shown(
-    app: ModuleType, event: dict[str, Any] | None = None, *, typed: str = "", **context: Any
-) -> Screen:
-    widget_context = {"forms": {"all": {"lookup": typed}}, "params": {}, **context}
-    html: str = app.lambda_handler((event or {}) | {"widgetContext": widget_context}, CONTEXT)
-    return Screen(html)
-
-
-def looked_up(app: ModuleType, typed: str, **context: Any) -> Screen:
-    return shown(app, {"view": "lookup"}, typed=typed, **context)
 
 
 def a_sid(number: int) -> str:
@@ -76,25 +83,27 @@ def a_claim(**facts: Any) -> SendRequest:
     return SendRequest(**(defaults | facts))
 
 
-def test_it_describes_itself_in_markdown(app: ModuleType) -> None:
-    docs = app.lambda_handler({"describe": True}, CONTEXT)
+def test_the_widget_describes_itself_in_markdown(widget: WidgetRig) -> None:
+    docs = widget.function.handle({"describe": True}, ENDPOINT)
 
     assert docs.startswith("## ")
     assert "showNumbers" in docs
 
 
-def test_the_newest_failures_come_first(app: ModuleType, store: MessageStore, clock: Clock) -> None:
+def test_failures_are_listed_newest_first(
+    widget: WidgetRig, store: MessageStore, clock: Clock
+) -> None:
     for number, ago in enumerate((60, 3600, 30)):
         a_failure(store, number, clock, ago=ago)
     store.record(replace(an_update("delivered"), at=clock.now()))
 
-    screen = shown(app)
+    screen = widget.show()
 
     assert screen.sids == [a_sid(2), a_sid(0), a_sid(1)]
 
 
-def test_failures_are_paged_through_over_the_days(
-    app: ModuleType, store: MessageStore, clock: Clock
+def test_the_pages_of_failures_cover_several_days(
+    widget: WidgetRig, store: MessageStore, clock: Clock
 ) -> None:
     expected = [
         a_failure(store, day * 100 + number, clock, ago=day * 86400 + number * 60).message_sid
@@ -102,23 +111,22 @@ def test_failures_are_paged_through_over_the_days(
         for number in range(8)
     ]
 
-    screen = shown(app)
+    screen = widget.show()
     pages = [screen.sids]
     while "Older" in screen.buttons and len(pages) < 5:
-        screen = shown(app, screen.buttons["Older"]["parameters"])
+        screen = widget.show(screen.buttons["Older"]["parameters"])
         pages.append(screen.sids)
 
     assert [sid for page in pages for sid in page] == expected
     assert [len(page) for page in pages[:3]] == [10, 10, 4]
 
 
-def test_nothing_older_than_what_is_kept_is_offered(app: ModuleType, clock: Clock) -> None:
+def test_there_is_no_older_page_beyond_the_retention(widget: WidgetRig, clock: Clock) -> None:
     last = clock.now().date() - timedelta(days=400)
 
     pages = {
         days: "Older"
-        in shown(
-            app,
+        in widget.show(
             {
                 "view": "failures",
                 "day": (last + timedelta(days=days)).isoformat(),
@@ -131,8 +139,8 @@ def test_nothing_older_than_what_is_kept_is_offered(app: ModuleType, clock: Cloc
     assert pages == {0: False, 6: False, 7: True}
 
 
-def test_what_there_is_to_worry_about_is_counted_above_the_list(
-    app: ModuleType, store: MessageStore, requests: SendRequestStore, clock: Clock
+def test_the_counts_are_above_the_list(
+    widget: WidgetRig, store: MessageStore, requests: SendRequestStore, clock: Clock
 ) -> None:
     for number in range(12):
         a_failure(store, number, clock)
@@ -145,31 +153,31 @@ def test_what_there_is_to_worry_about_is_counted_above_the_list(
     store.record(an_update("delivered", message_sid=a_sid(15)))
     requests.claim(a_claim())
 
-    texts = shown(app).texts
+    texts = widget.show().texts
 
     below = texts[texts.index("Look up") + 1 :]
     assert below[:8] == [
         *("12", "failed today"),
         *("1", "unconfirmed today"),
-        *("2", "on their way, 1 for over an hour"),
+        *("2", "pending, 1 for over an hour"),
         *("1", "in doubt"),
     ]
 
 
-def test_a_message_opens_with_its_timeline(app: ModuleType, store: MessageStore) -> None:
+def test_a_message_opens_with_its_timeline(widget: WidgetRig, store: MessageStore) -> None:
     store.record(an_update("queued", source=Source.SEND))
     store.record(an_update("undelivered", after=5, error_code=30003))
 
-    screen = shown(app, {"view": "message", "message_sid": MESSAGE_SID})
+    screen = widget.show({"view": "message", "message_sid": MESSAGE_SID})
 
     assert {"queued", "undelivered", "error 30003", "+5 s"} <= set(screen.texts)
     assert "form" not in screen.tags
 
 
-def test_a_message_that_is_gone_is_said_to_be(app: ModuleType) -> None:
-    screen = shown(app, {"view": "message", "message_sid": MESSAGE_SID})
+def test_a_message_that_is_not_kept_is_not_found(widget: WidgetRig) -> None:
+    screen = widget.show({"view": "message", "message_sid": MESSAGE_SID})
 
-    assert "This message is not known here any more." in screen.texts
+    assert widget.app.MESSAGE_NOT_FOUND in screen.texts
 
 
 @pytest.mark.parametrize(
@@ -184,38 +192,36 @@ def test_a_message_that_is_gone_is_said_to_be(app: ModuleType) -> None:
         " order 4711 ",
     ],
 )
-def test_a_message_is_found_however_it_is_spelled(
-    app: ModuleType, store: MessageStore, typed: str
+def test_a_message_is_found_by_sid_number_or_reference(
+    widget: WidgetRig, store: MessageStore, typed: str
 ) -> None:
     store.record(an_update("sent", reference="order 4711"))
 
-    screen = looked_up(app, typed)
+    screen = widget.look_up(typed)
 
     assert MESSAGE_SID in screen.texts
     assert ("input", "value", typed) in screen.attributes
 
 
-def test_a_number_is_found_in_the_channel_where_it_got_its_message(
-    app: ModuleType, store: MessageStore
-) -> None:
+def test_a_number_is_found_on_another_channel(widget: WidgetRig, store: MessageStore) -> None:
     store.record(an_update("read", to=f"whatsapp:{TO}"))
 
-    assert MESSAGE_SID in looked_up(app, TO).texts
+    assert MESSAGE_SID in widget.look_up(TO).texts
 
 
-def test_the_messages_to_a_number_are_paged_through(app: ModuleType, store: MessageStore) -> None:
+def test_the_messages_to_a_number_have_pages(widget: WidgetRig, store: MessageStore) -> None:
     for number in range(13):
         store.record(an_update("sent", message_sid=a_sid(number), after=number))
 
-    first = looked_up(app, TO)
-    second = shown(app, first.buttons["Older"]["parameters"], typed=TO)
+    first = widget.look_up(TO)
+    second = widget.show(first.buttons["Older"]["parameters"], typed=TO)
 
     assert first.sids + second.sids == [a_sid(number) for number in reversed(range(13))]
     assert "Older" not in second.buttons
 
 
-def test_a_request_that_became_a_message_is_found_by_its_id(
-    app: ModuleType, store: MessageStore, requests: SendRequestStore
+def test_a_message_is_found_by_its_request_id(
+    widget: WidgetRig, store: MessageStore, requests: SendRequestStore
 ) -> None:
     store.record(an_update("sent"))
     claim = requests.claim(a_claim())
@@ -224,27 +230,29 @@ def test_a_request_that_became_a_message_is_found_by_its_id(
     )
     requests.complete(claim, sent)
 
-    assert MESSAGE_SID in looked_up(app, REQUEST_ID).texts
+    assert MESSAGE_SID in widget.look_up(REQUEST_ID).texts
 
 
-def test_a_request_in_doubt_is_found_by_its_id(app: ModuleType, requests: SendRequestStore) -> None:
+def test_a_request_in_doubt_is_found_by_its_id(
+    widget: WidgetRig, requests: SendRequestStore
+) -> None:
     requests.claim(a_claim())
 
-    screen = looked_up(app, REQUEST_ID)
+    screen = widget.look_up(REQUEST_ID)
 
     assert REQUEST_ID in screen.texts
-    assert "It may have been sent" in screen.text
+    assert REQUEST_LABELS[RequestState.IN_DOUBT] in screen.texts
 
 
 @pytest.mark.parametrize(
-    ("typed", "sentence"), [("SM-nobody", "Nothing is known here"), (" ", "Type a message SID")]
+    ("typed", "problem"), [("SM-nobody", "NOTHING_FOUND"), (" ", "NOTHING_TYPED")]
 )
-def test_what_is_not_found_is_said_in_a_sentence(
-    app: ModuleType, typed: str, sentence: str
+def test_a_lookup_without_result_says_what_to_enter(
+    widget: WidgetRig, typed: str, problem: str
 ) -> None:
-    screen = looked_up(app, typed)
+    screen = widget.look_up(typed)
 
-    assert sentence in screen.text
+    assert getattr(widget.app, problem) in screen.texts
     assert "Recent failures" in screen.buttons
 
 
@@ -258,8 +266,8 @@ def test_what_is_not_found_is_said_in_a_sentence(
         {"view": "lookup", "kind": "recipient", "value": TO, "next_token": "abc"},
     ],
 )
-def test_a_page_that_does_not_exist_is_said_not_to(app: ModuleType, event: dict[str, Any]) -> None:
-    assert "There is no such page any more." in shown(app, event).text
+def test_a_page_that_does_not_exist_is_not_found(widget: WidgetRig, event: dict[str, Any]) -> None:
+    assert widget.app.PAGE_NOT_FOUND in widget.show(event).texts
 
 
 @pytest.mark.parametrize(
@@ -273,12 +281,12 @@ def test_a_page_that_does_not_exist_is_said_not_to(app: ModuleType, event: dict[
         {"widgetContext": None},
     ],
 )
-def test_whatever_else_it_is_asked_it_shows_the_recent_failures(
-    app: ModuleType, store: MessageStore, clock: Clock, event: dict[str, Any]
+def test_an_unknown_event_shows_the_recent_failures(
+    widget: WidgetRig, store: MessageStore, clock: Clock, event: dict[str, Any]
 ) -> None:
     a_failure(store, 1, clock)
 
-    screen = Screen(app.lambda_handler(event, CONTEXT))
+    screen = widget.handle(event)
 
     assert screen.sids == [a_sid(1)]
     assert "…5310" in screen.texts
@@ -287,42 +295,44 @@ def test_whatever_else_it_is_asked_it_shows_the_recent_failures(
 @pytest.mark.parametrize(
     "event", [{}, {"view": "lookup"}, {"view": "message", "message_sid": MESSAGE_SID}]
 )
-def test_a_table_that_does_not_answer_is_told_in_a_sentence_and_logged_without_what_was_typed(
-    app: ModuleType, dynamodb: DynamoDBClient, log_output: io.StringIO, event: dict[str, Any]
+def test_an_unavailable_table_is_shown_and_logged_without_the_typed_text(
+    widget: WidgetRig, dynamodb: DynamoDBClient, log_output: io.StringIO, event: dict[str, Any]
 ) -> None:
     dynamodb.delete_table(TableName="MessagesTable")
 
-    screen = shown(app, event, typed=TO)
+    screen = widget.show(event, typed=TO)
 
-    assert "The messages could not be read just now." in screen.text
-    assert "Not read" in log_output.getvalue()
+    assert widget.app.UNAVAILABLE in screen.texts
+    assert "Table not readable" in log_output.getvalue()
     assert TO not in log_output.getvalue()
 
 
 def test_numbers_are_masked_unless_the_widget_itself_shows_them(
-    app: ModuleType, store: MessageStore
+    widget: WidgetRig, store: MessageStore
 ) -> None:
     store.record(an_update("failed", error_code=30003))
 
-    masked = shown(app, {"view": "message", "message_sid": MESSAGE_SID, "showNumbers": True})
-    full = shown(app, {"view": "message", "message_sid": MESSAGE_SID}, params={"showNumbers": True})
+    masked = widget.show({"view": "message", "message_sid": MESSAGE_SID, "showNumbers": True})
+    full = widget.show(
+        {"view": "message", "message_sid": MESSAGE_SID}, params={"showNumbers": True}
+    )
 
     assert "…5310" in masked.texts
     assert TO not in masked.text
     assert TO in full.texts
 
 
-def test_what_somebody_wrote_into_a_message_is_text(app: ModuleType, store: MessageStore) -> None:
+def test_markup_in_a_message_is_shown_as_text(widget: WidgetRig, store: MessageStore) -> None:
     hostile = '"><script>alert(1)</script>'
     store.record(an_update("sent", reference=hostile, context={hostile: hostile}, body=hostile))
 
-    screen = looked_up(app, hostile)
+    screen = widget.look_up(hostile)
 
     assert screen.texts.count(hostile) == 4
     assert "script" not in screen.tags
 
 
-def test_it_calls_itself_by_the_name_it_was_called_by(app: ModuleType) -> None:
-    buttons = looked_up(app, "nobody").buttons.values()
+def test_buttons_invoke_the_arn_of_the_invocation(widget: WidgetRig) -> None:
+    buttons = widget.look_up("nobody").buttons.values()
 
     assert {button["endpoint"] for button in buttons} == {ENDPOINT}

@@ -55,7 +55,7 @@ SHOWN = {
     "dashboard_widget-failures": "Handset unreachable",
     "dashboard_widget-lookup": "Message to ",
     "dashboard_widget-message": "error 30003",
-    "dashboard_widget-nothing-found": "Nothing is known here",
+    "dashboard_widget-nothing-found": "Nothing found",
 }
 BATCH = {
     "notify_failure-failed",

@@ -1,4 +1,4 @@
-"""Who looks at the widget: what CloudWatch says of them, and how times and numbers are shown."""
+"""The viewer of the widget: how CloudWatch's context is read, and times and numbers are shown."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ def a_viewer(**context: Any) -> Viewer:
     return Viewer.of(context, endpoint=ENDPOINT, now=NOON)
 
 
-def test_a_viewer_is_who_cloudwatch_says() -> None:
+def test_a_viewer_is_read_from_the_widget_context() -> None:
     viewer = a_viewer(
         theme="dark",
         timezone={"label": "Local", "offsetISO": "-03:30", "offsetInMinutes": 210},
@@ -40,17 +40,17 @@ def test_a_viewer_is_who_cloudwatch_says() -> None:
         {"timezone": {"offsetISO": 60}, "params": {"showNumbers": "true"}, "forms": []},
     ],
 )
-def test_a_viewer_of_whom_nothing_sensible_is_said_gets_the_defaults(context: Any) -> None:
+def test_missing_or_invalid_values_get_the_defaults(context: Any) -> None:
     assert Viewer.of(context, endpoint=ENDPOINT, now=NOON) == Viewer(now=NOON, endpoint=ENDPOINT)
 
 
-def test_only_the_widget_on_its_dashboard_says_whether_numbers_are_shown() -> None:
+def test_only_the_parameters_of_the_widget_show_numbers() -> None:
     assert not a_viewer(showNumbers=True, forms={"all": {"showNumbers": True}}).shows_numbers
     assert a_viewer(params={"showNumbers": True}).shows_numbers
 
 
 @pytest.mark.parametrize(("number", "shown"), [("+15558675310", "…5310"), (None, None)])
-def test_a_number_is_shown_as_far_as_the_viewer_may_see_it(
+def test_a_number_is_masked_unless_the_viewer_sees_numbers(
     number: str | None, shown: str | None
 ) -> None:
     assert a_viewer().number(number) == shown
@@ -67,11 +67,11 @@ def test_a_number_is_shown_as_far_as_the_viewer_may_see_it(
         (datetime(2025, 12, 31, 23, tzinfo=UTC), "Wednesday, 31 December 2025"),
     ],
 )
-def test_a_day_is_said_as_people_say_it(time: datetime, day: str) -> None:
+def test_a_recent_day_is_relative(time: datetime, day: str) -> None:
     assert a_viewer().day(time) == day
 
 
-def test_times_and_days_are_those_of_the_viewers_zone() -> None:
+def test_times_and_days_are_in_the_viewers_zone() -> None:
     viewer = a_viewer(timezone={"offsetISO": "+13:00"})
 
     assert viewer.time(NOON) == "01:00:00"
@@ -83,5 +83,5 @@ def test_times_and_days_are_those_of_the_viewers_zone() -> None:
     ("seconds", "words"),
     [(5, "just now"), (12, "12 s ago"), (61, "1 min ago"), (7300, "2 h ago"), (-5, "just now")],
 )
-def test_how_long_ago_is_told_in_one_unit(seconds: float, words: str) -> None:
+def test_an_age_has_one_unit(seconds: float, words: str) -> None:
     assert a_viewer().ago(NOON - timedelta(seconds=seconds)) == words

@@ -1,4 +1,4 @@
-"""What the widget shows: pure HTML, in which everything that somebody wrote is text."""
+"""The views of the widget: HTML in which every text from outside is escaped."""
 
 from dataclasses import replace
 from datetime import date, timedelta
@@ -10,14 +10,14 @@ import pytest
 from delivery.domain.messages import Message, Source, Timings
 from delivery.domain.notices import NoticeState
 from delivery.domain.send_requests import RequestState, SendRequest
-from delivery.domain.statuses import Outcome
+from delivery.domain.statuses import STATUSES, TWILIO_STATUSES, MessageStatus, Outcome
 from delivery.storage.cursor import Page
 from delivery.storage.message_lists import Count
 from delivery.text.identifiers import Kind, LookupCandidate
 from delivery.twilio.error_codes import explain
 from functions.dashboard_widget import views
-from functions.dashboard_widget.labels import STATE_IN_WORDS
-from functions.dashboard_widget.lookup import Counts, Failures, Place, Several
+from functions.dashboard_widget.labels import NOTICE_LABELS, OUTCOME_LABELS, REQUEST_LABELS
+from functions.dashboard_widget.lookup import Counts, Failures, Matches, PageCursor
 from functions.dashboard_widget.viewer import Viewer
 from tests.builders import ACCOUNT_SID, NOON, a_message, an_update
 from tests.support.screen import Screen
@@ -38,7 +38,7 @@ def a_viewer(**changes: Any) -> Viewer:
     return Viewer(**(defaults | changes))
 
 
-def failures(*messages: Message, older: Place | None = None) -> Failures:
+def failures(*messages: Message, older: PageCursor | None = None) -> Failures:
     week = timedelta(days=6)
     return Failures(messages=messages, newest_day=TODAY, oldest_day=TODAY - week, older=older)
 
@@ -52,7 +52,7 @@ def detail(message: Message, **viewer: Any) -> Screen:
     return Screen(views.popup(a_viewer(**viewer), views.detail(a_viewer(**viewer), message)))
 
 
-def never_sent(status: str) -> Message:
+def unsent(status: str) -> Message:
     update = an_update(status, message_sid="rq_" + "2" * 32, source=Source.SEND)
     return Message.from_unsent_request(update, Timings())
 
@@ -60,7 +60,7 @@ def never_sent(status: str) -> Message:
 # --- the list of failures ------------------------------------------------------------------------
 
 
-def test_a_failure_is_listed_with_what_it_means_and_what_to_do() -> None:
+def test_a_failure_has_its_explanation_and_advice() -> None:
     failed = a_message("queued", an_update("undelivered", after=8, error_code=30003))
 
     screen = list_of_failures(failed)
@@ -91,18 +91,18 @@ def test_a_failure_says_whether_to_send_it_again(
     assert again in screen.text
 
 
-def test_a_request_that_was_not_found_is_never_sent_again_under_its_key() -> None:
-    screen = list_of_failures(never_sent("presumed_unsent"))
+def test_a_request_that_is_presumed_unsent_needs_a_new_key() -> None:
+    screen = list_of_failures(unsent("presumed_unsent"))
 
     assert "No trace of it at Twilio" in screen.texts
     assert explain(None, "presumed_unsent").retry_advice in screen.text
 
 
 def test_an_invalid_request_refers_to_the_log_that_names_its_fields() -> None:
-    assert explain(None, "rejected").action in list_of_failures(never_sent("rejected")).text
+    assert explain(None, "rejected").action in list_of_failures(unsent("rejected")).text
 
 
-def test_a_failures_details_open_above_the_list() -> None:
+def test_the_details_of_a_failure_open_in_a_dialog() -> None:
     failed = a_message(an_update("failed", error_code=30003))
 
     details = list_of_failures(failed).buttons["Details"]
@@ -113,13 +113,13 @@ def test_a_failures_details_open_above_the_list() -> None:
     assert details["parameters"] == {"view": "message", "message_sid": failed.message_sid}
 
 
-def test_what_is_looked_up_is_shown_in_the_widget_itself() -> None:
+def test_a_lookup_replaces_the_content_of_the_widget() -> None:
     look_up = list_of_failures().buttons["Look up"]
 
     assert (look_up["display"], look_up["parameters"]) == ("widget", {"view": "lookup"})
 
 
-def test_failures_stand_under_their_days() -> None:
+def test_failures_are_grouped_by_day() -> None:
     yesterday = an_update("failed", after=-86400)
 
     texts = list_of_failures(a_message("failed"), a_message(yesterday)).texts
@@ -127,8 +127,8 @@ def test_failures_stand_under_their_days() -> None:
     assert [it for it in texts if it in {"Today", "Yesterday"}] == ["Today", "Yesterday"]
 
 
-def test_older_failures_are_a_button_as_long_as_there_are_any() -> None:
-    screen = list_of_failures(older=Place(day=TODAY, next_token="abc"))
+def test_there_is_a_button_for_older_failures() -> None:
+    screen = list_of_failures(older=PageCursor(day=TODAY, next_token="abc"))
 
     assert screen.buttons["Older"]["parameters"] == {
         "view": "failures",
@@ -138,19 +138,19 @@ def test_older_failures_are_a_button_as_long_as_there_are_any() -> None:
     assert "Older" not in list_of_failures().buttons
 
 
-def test_a_quiet_week_is_said_in_a_sentence() -> None:
+def test_a_week_without_failures_is_named() -> None:
     assert "No message failed from 17 November to 23 November 2026 (UTC)." in (
         list_of_failures().texts
     )
 
 
-def test_counts_stand_above_the_list() -> None:
+def test_the_counts_are_above_the_list() -> None:
     viewer = a_viewer()
     counts = Counts(
         failed=Count(number=12),
         unconfirmed=Count(number=0),
         pending=Count(number=12345, is_exact=False),
-        awaiting_long=None,
+        stale=None,
         in_doubt=Count(number=3),
     )
 
@@ -160,7 +160,7 @@ def test_counts_stand_above_the_list() -> None:
     assert below[:8] == [
         *("12", "failed today"),
         *("0", "unconfirmed today"),
-        *("12,345+", "on their way"),
+        *("12,345+", "pending"),
         *("3", "in doubt"),
     ]
 
@@ -168,7 +168,7 @@ def test_counts_stand_above_the_list() -> None:
 # --- one message ---------------------------------------------------------------------------------
 
 
-def test_a_message_is_shown_with_all_that_is_known_of_it() -> None:
+def test_a_message_shows_every_known_fact() -> None:
     message = a_message(
         an_update(
             "queued",
@@ -209,7 +209,7 @@ def test_a_message_is_shown_with_all_that_is_known_of_it() -> None:
     assert ("a", "href", "https://www.twilio.com/docs/api/errors/30003") in screen.attributes
 
 
-def test_the_timeline_says_when_each_status_came_from_where_and_how_much_later() -> None:
+def test_the_timeline_has_time_source_and_interval_of_each_status() -> None:
     screen = detail(
         a_message(
             an_update("queued", source=Source.SEND),
@@ -238,7 +238,7 @@ def places_of(screen: Screen) -> list[float]:
     ]
 
 
-def test_statuses_are_drawn_along_time() -> None:
+def test_the_track_shows_statuses_along_time() -> None:
     message = a_message(
         an_update("queued"), an_update("sent", after=50), an_update("delivered", after=100)
     )
@@ -246,7 +246,7 @@ def test_statuses_are_drawn_along_time() -> None:
     assert places_of(detail(message)) == [0, 50, 100]
 
 
-def test_statuses_that_came_together_are_drawn_apart_and_on_the_track() -> None:
+def test_the_track_moves_simultaneous_statuses_apart() -> None:
     begun = [an_update(status) for status in ("accepted", "queued", "sending")]
     ended = [an_update(status, after=1000) for status in ("sent", "delivered", "read")]
 
@@ -257,39 +257,39 @@ def test_statuses_that_came_together_are_drawn_apart_and_on_the_track() -> None:
     assert (places[0], places[-1]) == (0, 100)
 
 
-def test_one_status_alone_is_drawn() -> None:
+def test_the_track_shows_a_single_status() -> None:
     assert places_of(detail(a_message("delivered"))) == [0]
 
 
-def test_a_late_status_is_said_to_change_nothing() -> None:
+def test_a_status_out_of_order_is_marked() -> None:
     screen = detail(a_message("queued", "delivered", "sent"))
 
-    assert "came after a better one" in screen.text
-    assert screen.text.index("delivered") < screen.text.index("came after a better one")
+    assert "arrived out of order" in screen.text
+    assert screen.text.index("delivered") < screen.text.index("arrived out of order")
 
 
-def test_a_status_that_does_not_exist_today_is_shown_as_what_it_is() -> None:
+def test_an_unknown_status_is_shown_as_unknown() -> None:
     screen = detail(a_message("sent", "from_the_future"))
 
     assert "from_the_future" in screen.texts
-    assert "nobody here knows what it means" in screen.texts
-    assert "came after a better one" not in screen.text
+    assert "unknown status" in screen.texts
+    assert "arrived out of order" not in screen.text
 
 
-def test_a_message_on_its_way_says_what_it_waits_for() -> None:
+def test_a_pending_message_shows_its_next_check() -> None:
     screen = detail(a_message("queued", "sent"))
 
-    assert {"on its way", "waiting", "+9 min 59 s"} <= set(screen.texts)
-    assert "Twilio is asked about it: Today, 13:00:00" in screen.texts
+    assert {"pending", "+9 min 59 s"} <= set(screen.texts)
+    assert "next check with Twilio: Today, 13:00:00" in screen.texts
 
 
-def test_a_message_that_nobody_confirmed_says_so() -> None:
+def test_an_unconfirmed_message_says_why() -> None:
     message = a_message("sent").as_unconfirmed(NOON)
 
-    assert "nothing final came in time; Twilio's last word counts" in detail(message).texts
+    assert "Twilio reported no final status in time" in detail(message).texts
 
 
-def test_a_message_of_which_only_the_sid_is_left_is_shown() -> None:
+def test_a_message_with_only_a_sid_is_shown() -> None:
     marker = Message(message_sid="SM1", created_at=NOON, updated_at=NOON)
 
     assert {"an unknown recipient", "SM1"} <= set(detail(marker).texts)
@@ -298,15 +298,15 @@ def test_a_message_of_which_only_the_sid_is_left_is_shown() -> None:
 # --- what a look-up found ------------------------------------------------------------------------
 
 
-def several(*messages: Message, kind: Kind, value: str, token: str | None = None) -> Screen:
+def matching(*messages: Message, kind: Kind, value: str, token: str | None = None) -> Screen:
     viewer = a_viewer()
     page = Page(messages=messages, next_token=token)
-    listed = Several(meaning=LookupCandidate(kind=kind, value=value), page=page)
-    return Screen(views.widget(viewer, views.found(viewer, listed), asked=value))
+    listed = Matches(candidate=LookupCandidate(kind=kind, value=value), page=page)
+    return Screen(views.widget(viewer, views.found(viewer, listed), typed=value))
 
 
-def test_several_messages_are_listed_with_their_outcomes() -> None:
-    screen = several(
+def test_matches_are_listed_with_their_outcomes() -> None:
+    screen = matching(
         a_message("queued", "delivered"),
         a_message("sent"),
         a_message(an_update("failed", error_code=30003)),
@@ -314,14 +314,14 @@ def test_several_messages_are_listed_with_their_outcomes() -> None:
         value="+15558675310",
     )
 
-    assert {"delivered", "on its way", "failed"} <= set(screen.texts)
+    assert {"delivered", "pending", "failed"} <= set(screen.texts)
     assert "Handset unreachable (off, no signal, roaming)" in screen.texts
     assert screen.texts.count("…5310") == 4  # the title's, and one for each
     assert screen.buttons["Recent failures"]["parameters"] == {"view": "failures"}
 
 
-def test_a_longer_list_goes_on() -> None:
-    screen = several(a_message(), kind=Kind.REFERENCE, value="order-1", token="abc")
+def test_matches_have_a_button_for_older_ones() -> None:
+    screen = matching(a_message(), kind=Kind.REFERENCE, value="order-1", token="abc")
 
     assert screen.buttons["Older"]["parameters"] == {
         "view": "lookup",
@@ -332,7 +332,7 @@ def test_a_longer_list_goes_on() -> None:
 
 
 @pytest.mark.parametrize("state", list(RequestState))
-def test_a_request_without_a_message_is_shown_with_where_it_stands(state: RequestState) -> None:
+def test_a_request_without_a_message_shows_its_state(state: RequestState) -> None:
     viewer = a_viewer()
     claimed = SendRequest(
         request_id="rq_" + "1" * 32,
@@ -348,19 +348,19 @@ def test_a_request_without_a_message_is_shown_with_where_it_stands(state: Reques
     screen = Screen(views.widget(viewer, views.request(viewer, claimed)))
 
     assert {claimed.request_id, "…5310", "Today, 12:00:00"} <= set(screen.texts)
-    assert STATE_IN_WORDS[state] in screen.texts
+    assert REQUEST_LABELS[state] in screen.texts
 
 
 def test_what_was_typed_stays_in_the_form() -> None:
-    screen = Screen(views.widget(a_viewer(), views.problem(a_viewer(), "No."), asked='"x" <y>'))
+    screen = Screen(views.widget(a_viewer(), views.problem(a_viewer(), "No."), typed='"x" <y>'))
 
     assert ("input", "value", '"x" <y>') in screen.attributes
 
 
-# --- whoever looks -------------------------------------------------------------------------------
+# --- the viewer -------------------------------------------------------------------------------
 
 
-def test_numbers_are_masked_wherever_the_message_repeats_them() -> None:
+def test_numbers_are_masked_in_every_text_of_a_message() -> None:
     message = a_message(
         an_update(
             "failed",
@@ -378,14 +378,14 @@ def test_numbers_are_masked_wherever_the_message_repeats_them() -> None:
     assert "Call …5310" in screens[1].texts
 
 
-def test_numbers_are_shown_to_those_whose_widget_says_so() -> None:
+def test_numbers_are_shown_if_the_widget_shows_numbers() -> None:
     screen = detail(a_message(an_update("failed", body="Call +15558675310")), shows_numbers=True)
 
     assert {"+15558675310", "+15005550006", "Call +15558675310"} <= set(screen.texts)
 
 
 @pytest.mark.parametrize("is_dark", [True, False])
-def test_the_widget_is_as_dark_as_the_console(*, is_dark: bool) -> None:
+def test_the_theme_is_the_consoles(*, is_dark: bool) -> None:
     screen = list_of_failures(viewer=a_viewer(is_dark=is_dark))
 
     assert ("dw-dark" in screen.classes_of("div")) is is_dark
@@ -393,7 +393,7 @@ def test_the_widget_is_as_dark_as_the_console(*, is_dark: bool) -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_whatever_somebody_wrote_is_text(text: str) -> None:
+def test_markup_from_outside_is_text(text: str) -> None:
     update = an_update(
         "queued",
         message_sid=text,
@@ -416,13 +416,13 @@ def test_whatever_somebody_wrote_is_text(text: str) -> None:
     viewer = a_viewer(endpoint=text)
 
     screens = [
-        Screen(views.widget(viewer, views.alone(viewer, message), asked=text)),
+        Screen(views.widget(viewer, views.single_result(viewer, message), typed=text)),
         list_of_failures(failed, viewer=viewer),
-        several(message, kind=Kind.REFERENCE, value=text),
+        matching(message, kind=Kind.REFERENCE, value=text),
     ]
 
     allowed = {
-        *Screen(views.widget(viewer, views.alone(viewer, plain_failed))).tags,
+        *Screen(views.widget(viewer, views.single_result(viewer, plain_failed))).tags,
         *list_of_failures(plain_failed).tags,
         *detail(plain).tags,
     }
@@ -432,11 +432,22 @@ def test_whatever_somebody_wrote_is_text(text: str) -> None:
     assert screens[0].texts.count(text) > 10
 
 
+@pytest.mark.parametrize("status", [it for it in MessageStatus if it != MessageStatus.UNKNOWN])
+def test_every_status_has_a_label(status: MessageStatus) -> None:
+    screen = detail(a_message("queued", status) if status in TWILIO_STATUSES else unsent(status))
+
+    assert STATUSES[status].label in screen.texts
+
+
 @pytest.mark.parametrize("outcome", list(Outcome))
-def test_every_outcome_has_its_word(outcome: Outcome) -> None:
-    assert detail(replace(a_message("queued"), outcome=outcome)).texts
+def test_every_outcome_has_a_label(outcome: Outcome) -> None:
+    screen = detail(replace(a_message("queued"), outcome=outcome))
+
+    assert OUTCOME_LABELS[outcome] in screen.texts
 
 
 @pytest.mark.parametrize("notice", list(NoticeState))
-def test_how_far_people_were_told_has_its_words(notice: NoticeState) -> None:
-    assert "Notice" in detail(replace(a_message("failed"), notice=notice)).texts
+def test_every_notice_state_has_a_label(notice: NoticeState) -> None:
+    screen = detail(replace(a_message("failed"), notice=notice))
+
+    assert NOTICE_LABELS[notice] in screen.texts
