@@ -51,6 +51,7 @@ def create_table(client: DynamoDBClient, logical_id: str, name: str | None = Non
     Whatever the template says is handed on, so that boto3 refuses what is not understood here.
     """
     properties = dict(load_template()["Resources"][logical_id]["Properties"])
+    properties.pop("DeletionProtectionEnabled", None)  # depends on a parameter
     time_to_live = properties.pop("TimeToLiveSpecification", None)
     backups = properties.pop("PointInTimeRecoverySpecification", None)
     if stream := properties.get("StreamSpecification"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from botocore import xform_name
-from botocore.model import ServiceModel
+from botocore.model import ServiceModel, Shape
 from botocore.session import Session
 
 from delivery.metrics import COUNTED_BY
@@ -80,9 +80,16 @@ def operations_of(service: str) -> dict[str, set[str]]:
         for name in model.operation_names
     }
     return {
-        name: {xform_name(member, "-") for member in shape.members} if shape else set()
+        name: {option for member in shape.members.items() for option in options_of(*member)}
+        if shape
+        else set()
         for name, shape in shapes.items()
     }
+
+
+def options_of(name: str, shape: Shape) -> set[str]:
+    option = xform_name(name, "-")
+    return {option, f"no-{option}"} if shape.type_name == "boolean" else {option}
 
 
 def unknown_in(command: Command) -> set[str]:

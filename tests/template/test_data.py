@@ -6,6 +6,7 @@ from moto import mock_aws
 
 from tests.cloudformation import Template, create_table, load_template
 from tests.template.deployment import of_type
+from tests.template.resolving import resolved
 
 TABLES = [
     name
@@ -24,11 +25,22 @@ def test_the_stack_has_exactly_these_tables() -> None:
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_is_retained_on_deletion_and_replacement(name: str, stack: Template) -> None:
+def test_a_table_is_retained_unless_the_first_deploy_fails(name: str, stack: Template) -> None:
     table = stack["Resources"][name]
 
-    assert table["DeletionPolicy"] == "Retain"
+    # The rollback of a first deploy deletes the empty table.
+    assert table["DeletionPolicy"] == "RetainExceptOnCreate"
     assert table["UpdateReplacePolicy"] == "Retain"
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_deletion_protection_is_off_by_default(name: str, template: Template) -> None:
+    # DynamoDB would refuse to delete a protected table, and so the rollback of a first deploy that
+    # failed. No emulator shows this.
+    protection = template["Resources"][name]["Properties"]["DeletionProtectionEnabled"]
+
+    assert resolved(protection, template) is False
+    assert resolved(protection, template, {"TableDeletionProtection": "true"}) is True
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -1,6 +1,7 @@
 """The public interface of the stack: its APIs, parameters, outputs and names."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,12 +17,14 @@ DEFAULT_INTEGRATION_TIMEOUT = 30_000  # milliseconds, of an HTTP API
 
 DEFAULTS = {
     "TwilioSecretName": "delivery/twilio",
+    "TwilioSecretKmsKeyArn": "",
     "FailureEmail": "",
     "PublicBaseUrl": "",
     "TwilioApiBaseUrl": "https://api.twilio.com",
     "StoreMessageBody": "false",
     "MessageRetentionDays": 400,
     "IdempotencyKeyRetentionDays": 30,
+    "TableDeletionProtection": "false",
     "LogRetentionDays": 30,
     "CallbackRateLimit": 500,
     "CallbackBurstLimit": 1000,
@@ -42,8 +45,12 @@ DEFAULTS = {
     "CanaryIntervalHours": 4,
     "NoticeIntervalMinutes": 15,
     "MutedCategories": "opt_out",
+    "PermissionsBoundaryArn": "",
     "Architecture": "arm64",
 }
+
+ACCOUNT = "123456789012"
+KEY_ID = "12345678-1234-1234-1234-123456789012"
 
 PATTERNS = {
     name: parameter["AllowedPattern"]
@@ -174,6 +181,21 @@ def test_cloudformation_validates_every_parameter(name: str, template: Template)
     assert {limit, "AllowedValues"} & parameter.keys()
 
 
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_every_number_has_an_upper_bound_with_which_times_can_be_calculated(
+    name: str, template: Template
+) -> None:
+    parameter = template["Parameters"][name]
+
+    if parameter["Type"] == "Number" and "AllowedValues" not in parameter:
+        assert parameter["MinValue"] <= parameter["Default"] <= parameter["MaxValue"]
+        unit = next((it for it in ("Days", "Hours", "Minutes") if name.endswith(it)), None)
+        if unit:
+            # A date later than 9999 is an error, and would make every callback a 5xx.
+            longest = timedelta(**{unit.lower(): 1}) * parameter["MaxValue"]
+            assert longest <= timedelta(days=3653)
+
+
 def test_every_parameter_is_used(template: Template) -> None:
     sections = ("Globals", "Conditions", "Resources", "Outputs")
     used = set(references([template[section] for section in sections]))
@@ -203,7 +225,13 @@ def test_the_minimum_retention_of_a_message_is_a_week(template: Template) -> Non
 
 
 @pytest.mark.parametrize(
-    "name", ["StoreMessageBody", "NoticesShowFullNumbers", "ReconcileUnknownMessages"]
+    "name",
+    [
+        "StoreMessageBody",
+        "NoticesShowFullNumbers",
+        "ReconcileUnknownMessages",
+        "TableDeletionProtection",
+    ],
 )
 def test_a_switch_is_true_or_false_in_lower_case(name: str, template: Template) -> None:
     assert template["Parameters"][name]["AllowedValues"] == ["true", "false"]
@@ -223,8 +251,10 @@ def test_every_free_text_parameter_has_a_pattern() -> None:
         "FailureEmail",
         "MutedCategories",
         "OutcomeEventBusName",
+        "PermissionsBoundaryArn",
         "PublicBaseUrl",
         "TwilioApiBaseUrl",
+        "TwilioSecretKmsKeyArn",
         "TwilioSecretName",
     }
 
@@ -253,8 +283,17 @@ def test_a_pattern_accepts_the_default(name: str) -> None:
         ("PublicBaseUrl", "https://example.com/hooks/twilio"),
         ("PublicBaseUrl", "https://example.com:8443"),
         ("PublicBaseUrl", "http://127.0.0.1:8080"),  # the sandbox's gateway
+        ("PublicBaseUrl", "http://localhost/hooks"),
+        ("PublicBaseUrl", "http://host.docker.internal:8080"),
         ("TwilioApiBaseUrl", "https://api.dublin.ie1.twilio.com"),
         ("TwilioApiBaseUrl", "http://127.0.0.1:8081"),  # the simulator
+        ("TwilioApiBaseUrl", "http://host.docker.internal:8081"),  # seen from a container
+        ("TwilioSecretKmsKeyArn", ""),
+        ("TwilioSecretKmsKeyArn", f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/{KEY_ID}"),
+        ("TwilioSecretKmsKeyArn", f"arn:aws-cn:kms:cn-north-1:{ACCOUNT}:key/mrk-0123456789abcdef"),
+        ("PermissionsBoundaryArn", ""),
+        ("PermissionsBoundaryArn", f"arn:aws:iam::{ACCOUNT}:policy/boundaries/developer"),
+        ("PermissionsBoundaryArn", "arn:aws-us-gov:iam::aws:policy/PowerUserAccess"),
         ("TwilioSecretName", "delivery/twilio"),
         ("TwilioSecretName", "prod_Twilio+1=a.b@c-d"),
         ("MutedCategories", ""),
@@ -283,6 +322,11 @@ def test_a_parameter_accepts_a_valid_value(name: str, value: str) -> None:
         ("CanaryFrom", "a name too long"),
         ("PublicBaseUrl", "messages.example.com"),
         ("PublicBaseUrl", "ftp://example.com"),
+        ("PublicBaseUrl", "http://messages.example.com"),
+        ("PublicBaseUrl", "http://localhost.example.com"),
+        ("PublicBaseUrl", "http://127.0.0.1.example.com"),
+        ("PublicBaseUrl", "http://localhost@example.com"),
+        ("PublicBaseUrl", "http://localhost:8080@example.com"),
         ("PublicBaseUrl", "https://"),
         ("PublicBaseUrl", "https:///"),
         ("PublicBaseUrl", "https://example.com/"),
@@ -297,6 +341,12 @@ def test_a_parameter_accepts_a_valid_value(name: str, value: str) -> None:
         ("MutedCategories", "opt_out recipient_unreachable"),
         ("TwilioApiBaseUrl", ""),
         ("TwilioApiBaseUrl", "api.twilio.com"),
+        ("TwilioApiBaseUrl", "http://api.twilio.com"),
+        ("TwilioSecretKmsKeyArn", f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/*"),
+        ("TwilioSecretKmsKeyArn", f"arn:aws:kms:eu-west-1:{ACCOUNT}:alias/twilio"),
+        ("TwilioSecretKmsKeyArn", KEY_ID),
+        ("PermissionsBoundaryArn", "developer"),
+        ("PermissionsBoundaryArn", f"arn:aws:iam::{ACCOUNT}:role/developer"),
         ("TwilioApiBaseUrl", "https://api.twilio.com/"),
         ("TwilioSecretName", ""),
         ("TwilioSecretName", "delivery/*"),
@@ -325,6 +375,7 @@ def test_the_stack_has_exactly_these_outputs(template: Template) -> None:
         "MessagesTableName",
         "SendQueueUrl",
         "FailureTopicArn",
+        "AlarmTopicArn",
         "DashboardUrl",
     }
     assert all(output["Description"] for output in template["Outputs"].values())
@@ -338,6 +389,7 @@ def test_an_output_has_the_value_that_the_functions_get(template: Template) -> N
     assert outputs["MessagesTableName"] == {"Ref": "MessagesTable"}
     assert outputs["SendQueueUrl"] == {"Ref": "SendQueue"}
     assert outputs["FailureTopicArn"] == {"Ref": "FailureTopic"}
+    assert outputs["AlarmTopicArn"] == {"Ref": "AlarmTopic"}
     variables = sender["Environment"]["Variables"] | notifier["Environment"]["Variables"]
     assert outputs["StatusCallbackUrl"] == variables["STATUS_CALLBACK_URL"]
     assert outputs["MessagesApiUrl"] == variables["MESSAGES_API_URL"]

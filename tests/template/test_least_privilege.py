@@ -18,15 +18,18 @@ from tests.template.deployment import (
     translate,
     type_of,
 )
+from tests.template.resolving import resolved
 
 SECRET = (
     "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}"
-    ":secret:${TwilioSecretName}-*"
+    ":secret:${TwilioSecretName}-??????"
 )
 EVENT_BUS = (
     "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${OutcomeEventBusName}"
 )
 READS_THE_SECRET = ("secretsmanager:GetSecretValue", SECRET)
+# Only if the secret is encrypted with a customer managed key.
+DECRYPTS_THE_SECRET = ("kms:Decrypt", "TwilioSecretKmsKeyArn")
 
 # The permissions of each function. A change that widens a policy has to change this table.
 PERMISSIONS = {
@@ -67,6 +70,7 @@ PERMISSIONS = {
     },
     "reconcile_messages": {
         READS_THE_SECRET,
+        DECRYPTS_THE_SECRET,
         ("dynamodb:BatchGetItem", "MessagesTable"),
         ("dynamodb:GetItem", "MessagesTable"),
         ("dynamodb:UpdateItem", "MessagesTable"),
@@ -82,6 +86,7 @@ PERMISSIONS = {
     },
     "send_message": {
         READS_THE_SECRET,
+        DECRYPTS_THE_SECRET,
         ("dynamodb:DeleteItem", "SendRequestsTable"),
         ("dynamodb:GetItem", "SendRequestsTable"),
         ("dynamodb:PutItem", "SendRequestsTable"),
@@ -96,6 +101,7 @@ PERMISSIONS = {
     },
     "status_callback": {
         READS_THE_SECRET,
+        DECRYPTS_THE_SECRET,
         ("dynamodb:UpdateItem", "MessagesTable"),
         ("sqs:SendMessage", "CallbackQueue"),
     },
@@ -114,10 +120,11 @@ MANAGED = {
 }
 
 REF_IS_AN_ARN = {"AWS::SNS::Topic"}
+PARAMETER_IS_AN_ARN = {"TwilioSecretKmsKeyArn"}
 INDEX = re.compile(r"\$\{\w+\.Arn\}/index/[\w.-]+")
 ONE_THING = re.compile(r"arn:\w+:[\w-]+:[\w-]*:\w+:[^*?]*\w")
-# Secrets Manager appends a hyphen and random characters to a secret's ARN.
-ONE_SECRET = re.compile(r"arn:\w+:secretsmanager:[\w-]+:\w+:secret:[^*?]*\w-\*")
+# Secrets Manager appends a hyphen and six random characters to a secret's ARN.
+ONE_SECRET = re.compile(r"arn:\w+:secretsmanager:[\w-]+:\w+:secret:[^*?]*\w-\?{6}")
 
 
 def as_list(value: Any) -> list[Any]:
@@ -125,8 +132,18 @@ def as_list(value: Any) -> list[Any]:
 
 
 def statements_of(role: Properties) -> Iterator[dict[str, Any]]:
+    """Yield the statements of a role's own policies, also those with a condition."""
     for policy in role.get("Policies", []):
-        yield from as_list(policy["PolicyDocument"]["Statement"])
+        yield from unconditional(as_list(policy["PolicyDocument"]["Statement"]))
+
+
+def unconditional(statements: list[Any]) -> Iterator[dict[str, Any]]:
+    for statement in statements:
+        match statement:
+            case {"Fn::If": [str(), then, {"Ref": "AWS::NoValue"}]}:
+                yield then
+            case _:
+                yield statement
 
 
 def excess(statement: dict[str, Any], stack: Template) -> list[str]:
@@ -151,11 +168,13 @@ def excess(statement: dict[str, Any], stack: Template) -> list[str]:
 
 
 def is_named(resource: Any, stack: Template) -> bool:
-    """Return whether a value names one resource; `*` may only be a suffix that AWS chooses."""
+    """Return whether a value names one resource; `?` may only be a suffix that AWS chooses."""
     match resource:
         case {"Fn::GetAtt": [name, "Arn"]}:
             return name in stack["Resources"]
         case {"Ref": name}:
+            if name in PARAMETER_IS_AN_ARN:
+                return True
             return name in stack["Resources"] and type_of(stack, name) in REF_IS_AN_ARN
         case {"Fn::Sub": str(arn)} | str(arn):
             pass
@@ -208,7 +227,7 @@ def test_every_policy_statement_has_a_descriptive_id(template: Template) -> None
     statements = [
         statement
         for policy in policies
-        for statement in as_list(policy.get("PolicyDocument", policy)["Statement"])
+        for statement in unconditional(as_list(policy.get("PolicyDocument", policy)["Statement"]))
     ]
 
     assert len(statements) > 20
@@ -242,7 +261,8 @@ MESSAGES_TABLE_ARN = {"Fn::GetAtt": ["MessagesTable", "Arn"]}
         {"Resource": {"Fn::Sub": "arn:${AWS::Partition}:secretsmanager:*:1:secret:twilio-*"}},
         {"Resource": {"Fn::Sub": "arn:${AWS::Partition}:secretsmanager:eu-west-1:1:secret:*"}},
         {"Resource": {"Fn::Sub": "arn:${AWS::Partition}:secretsmanager:eu-west-1:1:secret:-*"}},
-        {"Resource": {"Fn::Sub": SECRET.removesuffix("-*") + "*"}},
+        {"Resource": {"Fn::Sub": SECRET.removesuffix("??????") + "*"}},
+        {"Resource": {"Fn::Sub": SECRET.removesuffix("-??????") + "*"}},
         {"Resource": {"Fn::Sub": "arn:*"}},
         {"Effect": "Deny"},
         {"Principal": "*"},
@@ -265,6 +285,7 @@ def test_a_policy_statement_that_is_too_broad_is_found(
         {"Ref": "FailureTopic"},
         {"Fn::Sub": "${MessagesTable.Arn}/index/by_to"},
         {"Fn::Sub": SECRET},
+        {"Ref": "TwilioSecretKmsKeyArn"},
     ],
 )
 def test_a_policy_statement_that_names_its_resource_is_accepted(
@@ -278,6 +299,31 @@ def test_a_function_has_exactly_its_permissions(function: str, stack: Template) 
     role = of_type(stack, "AWS::IAM::Role")[f"{logical_id(function)}Role"]
 
     assert permissions_of(role) == PERMISSIONS[function]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("key", ["", "arn:aws:kms:eu-west-1:123456789012:key/1"])
+def test_only_a_function_that_reads_the_secret_may_use_its_key(
+    function: str, key: str, stack: Template
+) -> None:
+    role = of_type(stack, "AWS::IAM::Role")[f"{logical_id(function)}Role"]
+
+    policies = resolved(role.get("Policies", []), stack, {"TwilioSecretKmsKeyArn": key})
+
+    permitted = {
+        (action, resource)
+        for action, resource in permissions_of({"Policies": policies})
+        if action.startswith("kms:")
+    }
+    needed = key and READS_THE_SECRET in PERMISSIONS[function]
+    assert permitted == ({("kms:Decrypt", key)} if needed else set())
+
+
+@pytest.mark.parametrize("boundary", ["", "arn:aws:iam::123456789012:policy/developer"])
+def test_every_role_has_the_permissions_boundary(boundary: str, stack: Template) -> None:
+    for name, role in of_type(stack, "AWS::IAM::Role").items():
+        found = resolved(role, stack, {"PermissionsBoundaryArn": boundary})
+        assert found.get("PermissionsBoundary", "") == boundary, name
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

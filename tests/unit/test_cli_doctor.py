@@ -123,6 +123,8 @@ def _deploy(api_url: str, callback_url: str, twilio_url: str) -> StackDescriptio
     resources: dict[str, tuple[str, str]] = {}
     dynamodb = client("dynamodb")
     table = create_table(dynamodb, "MessagesTable")
+    resources["MessagesTable"] = ("AWS::DynamoDB::Table", table)
+    dynamodb.update_table(TableName=table, DeletionProtectionEnabled=True)
     stream = dynamodb.describe_table(TableName=table)["Table"]["LatestStreamArn"]
     queues = client("sqs")
     for name in QUEUES:
@@ -177,6 +179,7 @@ def _deploy(api_url: str, callback_url: str, twilio_url: str) -> StackDescriptio
             "MessagesTableName": table,
             "SendQueueUrl": resources["SendQueue"][1],
             "FailureTopicArn": topic,
+            "AlarmTopicArn": topic,
             "DashboardUrl": "https://console.example.com",
         },
         parameters={"TwilioSecretName": "delivery/twilio", "TwilioApiBaseUrl": twilio_url},
@@ -346,6 +349,16 @@ def test_a_disabled_stream_is_found(rig: DoctorRig) -> None:
     assert "MessagesTable" in problem["what"]
 
 
+def test_deletion_protection_is_advised(rig: DoctorRig) -> None:
+    client("dynamodb").update_table(TableName="MessagesTable", DeletionProtectionEnabled=False)
+
+    (advice,) = rig.advice()
+
+    assert advice["check"] == "tables"
+    assert "MessagesTable" in advice["what"]
+    assert "TableDeletionProtection=true" in advice["fix"]
+
+
 def test_a_stream_without_a_reader_is_found(rig: DoctorRig) -> None:
     (mapping,) = client("lambda").list_event_source_mappings()["EventSourceMappings"]
     client("lambda").delete_event_source_mapping(UUID=mapping["UUID"])
@@ -503,7 +516,8 @@ def test_a_check_without_permission_is_unknown_not_wrong(rig: DoctorRig) -> None
 
     assert [(it["check"], it["state"]) for it in problems] == [
         ("secret", "unknown"),
+        ("tables", "unknown"),
         ("stream", "unknown"),
     ]
     assert "ada lacks a permission" in ran.out
-    assert "2 not checked" in ran.out.splitlines()[-1]
+    assert "3 not checked" in ran.out.splitlines()[-1]

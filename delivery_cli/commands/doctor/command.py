@@ -28,6 +28,7 @@ from delivery_cli.commands.doctor.resources import (
     check_queues,
     check_schedules,
     check_stream,
+    check_tables,
     check_topics,
 )
 from delivery_cli.errors import CommandError, StackNotFound, StackTooOld
@@ -40,6 +41,7 @@ _CHECKS: Final[dict[str, Check]] = {
     "credentials": check_credentials,
     "api": check_api,
     "callback": check_callback_url,
+    "tables": check_tables,
     "stream": check_stream,
     "sources": check_event_sources,
     "schedules": check_schedules,

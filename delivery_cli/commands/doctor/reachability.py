@@ -26,6 +26,7 @@ _REQUIRED_OUTPUTS: Final = (
     "MessagesTableName",
     "SendQueueUrl",
     "FailureTopicArn",
+    "AlarmTopicArn",
     "DashboardUrl",
 )
 _UNUSED_REQUEST_ID: Final = "rq_" + "0" * 32

@@ -56,6 +56,25 @@ def check_stream(target: Target) -> Iterator[Finding]:
     yield ok("MessagesTable has its stream, and NotifyFailureFunction reads it.")
 
 
+def check_tables(target: Target) -> Iterator[Finding]:
+    """Check that every table is protected from deletion."""
+    tables = _resources(target, "AWS::DynamoDB::Table")
+    unprotected = [
+        name
+        for name, physical_id in tables.items()
+        if not target.account.tables.describe_table(TableName=physical_id)["Table"].get(
+            "DeletionProtectionEnabled"
+        )
+    ]
+    if unprotected:
+        yield advice(
+            f"Not protected from deletion: {', '.join(unprotected)}.",
+            "Now that the stack exists, deploy it with TableDeletionProtection=true.",
+        )
+    else:
+        yield ok(f"Tables protected from deletion: {len(tables)}.")
+
+
 def check_event_sources(target: Target) -> Iterator[Finding]:
     """Check that every event source mapping is enabled and its last batch succeeded."""
     mappings = _resources(target, "AWS::Lambda::EventSourceMapping")
