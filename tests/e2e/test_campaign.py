@@ -61,8 +61,8 @@ def queue_campaign(sandbox: Sandbox) -> list[str]:
     )
     request_ids: list[str] = []
     for number, batch in enumerate(batched(documents, BATCH_SIZE, strict=False)):
-        ask = partial(send_batch, sandbox, batch, f"campaign-{number}")
-        results = wait_for(ask, timeout=TIMEOUT_SECONDS, what=f"A response to batch {number}")
+        send = partial(send_batch, sandbox, batch, f"campaign-{number}")
+        results = wait_for(send, timeout=TIMEOUT_SECONDS, what=f"A response to batch {number}")
         request_ids += [result["request_id"] for result in results]
     return request_ids
 
@@ -78,7 +78,7 @@ def have_arrived(sandbox: Sandbox, number: int) -> bool:
 
 def known_requests(sandbox: Sandbox) -> dict[str, dict[str, Any]]:
     items = sandbox.account.scan(sandbox.stack.resources["SendRequestsTable"])
-    return {item["request_id"]: item for item in items if "state" in item}
+    return {item["request_id"]: item for item in items}
 
 
 def is_final(sandbox: Sandbox) -> bool:
@@ -100,9 +100,8 @@ def test_killing_functions_during_a_campaign_neither_loses_nor_repeats_a_message
             what=f"{number} messages",
         )
         killed += sandbox.emulator.kill_workers()
-    queued_again = queue_campaign(
-        sandbox
-    )  # as a caller that is not sure whether the batches were queued
+    # As a caller that does not know whether the batches were queued.
+    queued_again = queue_campaign(sandbox)
     wait_for(
         partial(is_final, sandbox), timeout=TIMEOUT_SECONDS, what="A final state of every request"
     )

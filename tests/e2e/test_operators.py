@@ -19,7 +19,7 @@ from sandbox.polling import wait_for
 from tests.e2e.external_client import SENDER, TIMEOUT_SECONDS, ExternalClient, a_body, a_key
 from tests.support.command_line import CommandResult, run
 
-ARRIVES = "+15551234567"
+DELIVERED = "+15551234567"
 UNREACHABLE = "+15555530003"
 FAST = ("--every", "0.2", "--timeout", str(TIMEOUT_SECONDS))
 
@@ -52,7 +52,7 @@ def sent(delivery: Delivery, to: str, *more: str) -> str:
 
 
 def test_a_message_is_sent_and_watched_until_it_is_delivered(delivery: Delivery) -> None:
-    ran = delivery(*a_send(ARRIVES, "--watch", *FAST))
+    ran = delivery(*a_send(DELIVERED, "--watch", *FAST))
 
     assert ran.code == 0, ran.out + ran.err
     assert ran.out.splitlines()[-1].endswith("delivered")
@@ -60,7 +60,7 @@ def test_a_message_is_sent_and_watched_until_it_is_delivered(delivery: Delivery)
 
 def test_the_same_key_sends_once(delivery: Delivery, client: ExternalClient) -> None:
     body, key = a_body(), a_key()
-    send = ("send", "--to", ARRIVES, "--from", SENDER, "--body", body, "--idempotency-key", key)
+    send = ("send", "--to", DELIVERED, "--from", SENDER, "--body", body, "--idempotency-key", key)
 
     first, again = delivery(*send), delivery(*send)
 
@@ -107,7 +107,7 @@ def test_a_recipient_s_messages_are_found(delivery: Delivery) -> None:
 
 
 def test_a_request_is_shown_with_its_message(delivery: Delivery, client: ExternalClient) -> None:
-    message_sid = sent(delivery, ARRIVES)
+    message_sid = sent(delivery, DELIVERED)
     message = client.message(message_sid)
 
     ran = delivery("show", message["request_id"], "--json")
@@ -119,14 +119,14 @@ def scheduled(delivery: Delivery) -> str:
     """A message that is not due for an hour."""
     at = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     service = ("--messaging-service-sid", "MG" + "0" * 32, "--send-at", at)
-    ran = delivery("send", "--to", ARRIVES, "--body", "Later", *service, "--json")
+    ran = delivery("send", "--to", DELIVERED, "--body", "Later", *service, "--json")
     message_sid: str = ran.json["message_sid"]
     return message_sid
 
 
 def test_a_scheduled_message_is_canceled(delivery: Delivery) -> None:
     canceled = delivery("cancel", scheduled(delivery))
-    again = delivery("cancel", sent(delivery, ARRIVES))
+    again = delivery("cancel", sent(delivery, DELIVERED))
 
     assert canceled.code == 0, canceled.err
     assert "outcome canceled" in canceled.out
@@ -207,7 +207,7 @@ def test_a_redriven_request_is_sent_with_its_old_id_as_key(
     delivery: Delivery, client: ExternalClient, sandbox: Sandbox
 ) -> None:
     queues, reference = client.aws("sqs"), a_key()
-    document = {"to": ARRIVES, "from": SENDER, "body": a_body(), "reference": reference}
+    document = {"to": DELIVERED, "from": SENDER, "body": a_body(), "reference": reference}
     dead = sandbox.stack.resources["SendDeadLetterQueue"]
     old_id = queues.send_message(QueueUrl=dead, MessageBody=json.dumps(document))["MessageId"]
 
@@ -215,7 +215,7 @@ def test_a_redriven_request_is_sent_with_its_old_id_as_key(
     ran = delivery("redrive", "send", "--yes")
     (item,) = client.wait_for_items(lambda it: it.get("reference") == reference, "The redriven one")
     same_key = delivery(
-        *("send", "--to", ARRIVES, "--from", SENDER, "--body", document["body"]),
+        *("send", "--to", DELIVERED, "--from", SENDER, "--body", document["body"]),
         *("--reference", reference, "--idempotency-key", old_id, "--json"),
     )
 

@@ -38,10 +38,10 @@ def deny(client: ExternalClient, sandbox: Sandbox) -> Deny:
     names = [role.rpartition("/")[2] for role in roles]
 
     @contextmanager
-    def without(*actions: str, resource: str) -> Iterator[None]:
-        denied = {"Effect": "Deny", "Action": list(actions), "Resource": resource}
-        policy = {"PolicyName": "TakenAway" + resource.rpartition(":")[2].replace("/", "-")}
-        document = json.dumps({"Version": "2012-10-17", "Statement": [denied]})
+    def denied(*actions: str, resource: str) -> Iterator[None]:
+        statement = {"Effect": "Deny", "Action": list(actions), "Resource": resource}
+        policy = {"PolicyName": "Denied" + resource.rpartition(":")[2].replace("/", "-")}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         for name in names:
             iam.put_role_policy(RoleName=name, PolicyDocument=document, **policy)
         try:
@@ -50,7 +50,7 @@ def deny(client: ExternalClient, sandbox: Sandbox) -> Deny:
             for name in names:
                 iam.delete_role_policy(RoleName=name, **policy)
 
-    return without
+    return denied
 
 
 def table_arn(sandbox: Sandbox) -> str:
