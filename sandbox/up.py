@@ -59,7 +59,7 @@ def _sam_local_file(sandbox: Sandbox) -> AbstractContextManager[None]:
 
 def _print_endpoints(console: Console, endpoints: Endpoints, settings: Settings) -> None:
     console.print()
-    console.print("The sandbox is running.", style="green")
+    console.print("The sandbox is up.", style="green")
     file = settings.endpoints_file.path if settings.endpoints_file else "-"
     for name, place in (
         ("Dashboard", endpoints.dashboard_url),
