@@ -149,13 +149,13 @@ class Campaign:
     def _send(self, batch: Sequence[int], ends_by: float) -> list[int]:
         """Return the messages to delete: none if the invocation is killed before its answer."""
         records = [self._record(number) for number in batch]
-        turns = self._limiter.turns(
+        reservations = self._limiter.reserve(
             (SQSRecord(record) for record in records), time_left=lambda: ends_by - self.now
         )
         done = []
-        for record in turns.in_order(records):
+        for record in reservations.in_order(records):
             number = int(str(record["messageId"]))
-            if turns.wait_for(str(number)):
+            if reservations.wait_for_slot(str(number)):
                 self.now += self._draws.uniform(*_SEND_TAKES)
                 if self.now >= ends_by:
                     return []

@@ -112,5 +112,5 @@ def rate_limiter(
         per_second=per_second,
         now=now,
         sleep=sleep,
-        chance=jitter,
+        jitter=jitter,
     )

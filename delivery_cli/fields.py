@@ -3,38 +3,15 @@
 import argparse
 from typing import Final
 
+from delivery.domain.send_fields import SEND_FIELDS, Kind
 from delivery_cli.messages_api import Json
 
 KEY_FIELD: Final = "idempotency_key"
 """In a batch a field of each message; for one message it is a header."""
 
-_TEXTS: Final = (
-    "to",
-    "from",
-    "messaging_service_sid",
-    "body",
-    "content_sid",
-    "content_variables",
-    "send_at",
-    "account_sid",
-    "reference",
-    KEY_FIELD,
-    "content_retention",
-    "address_retention",
-    "risk_check",
-    "fallback_from",
-)
-_LISTS: Final = ("media_url", "persistent_action")
-_NUMBERS: Final = ("validity_period", "attempt")
-_BOOLEANS: Final = (
-    "smart_encoded",
-    "shorten_urls",
-    "provide_feedback",
-    "send_as_mms",
-    "force_delivery",
-)
+_MAX_DIGITS: Final = 9  # no field allows a larger number
 
-NAMES: Final = (*_TEXTS, *_LISTS, *_NUMBERS, *_BOOLEANS)
+NAMES: Final = tuple(name for name, it in SEND_FIELDS.items() if it.kind is not Kind.MAP)
 """Every field of the API except `context`."""
 
 
@@ -44,13 +21,15 @@ def parse_field(name: str, text: str) -> object:
     The items of a list are separated by spaces. Text that cannot be parsed is returned unchanged,
     and the API reports it.
     """
-    if name in _LISTS:
-        return text.split()
-    if name in _NUMBERS and text.isascii() and text.isdigit():
-        return int(text)
-    if name in _BOOLEANS and text.lower() in {"true", "false"}:
-        return text.lower() == "true"
-    return text
+    match SEND_FIELDS[name].kind:
+        case Kind.LIST:
+            return text.split()
+        case Kind.NUMBER if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS:
+            return int(text)
+        case Kind.BOOLEAN if text.lower() in {"true", "false"}:
+            return text.lower() == "true"
+        case _:
+            return text
 
 
 def read_fields(options: argparse.Namespace, body: str | None = None) -> Json:

@@ -98,7 +98,7 @@ class LambdaService:
         self._injections: Mapping[tuple[str, str], Mapping[str, Any]] = {
             TWILIO_CLIENT: {"clock": loop.clock, "sleep": loop.sleep, "jitter": faults.uniform},
             TWILIO_SECRETS: {"clock": loop.clock},
-            _RATE_LIMITER: {"sleep": loop.sleep, "chance": lambda: faults.uniform(0, 1)},
+            _RATE_LIMITER: {"sleep": loop.sleep, "jitter": lambda: faults.uniform(0, 1)},
             _SEND_QUEUE: {"threads": SequentialExecutor},
         }
 

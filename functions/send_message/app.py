@@ -1,19 +1,21 @@
 """Sends messages through Twilio, and cancels scheduled ones.
 
 Trigger: POST /messages, POST /messages/batch and POST /messages/{message_sid}/cancel on
-MessagesApi; messages on SendQueue; direct invocation with the bare request.
-Effect: a message at Twilio, whose status callbacks come to this stack, and its first status in the
-MessagesTable. What may have been sent is never sent again. A batch is only put into SendQueue.
+MessagesApi; messages on SendQueue; direct invocations with the JSON of one request.
+Effect: a message at Twilio whose status callbacks come to this stack, and its first status in the
+MessagesTable. A request that may have been sent is never sent again (promise I5). A batch is put
+into SendQueue.
 """
 
 import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import requests
 from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
@@ -23,7 +25,8 @@ from delivery.metrics import CountedByFacts, count_apart
 from delivery.runtime import aws
 from delivery.runtime.deadline import TimeLeft, time_left_of
 from delivery.runtime.http_event import HttpEvent, body_of, header_of, path_parameter_of
-from delivery.runtime.responses import Response, problem_response
+from delivery.runtime.reports import Report, log_and_count
+from delivery.runtime.responses import Response
 from delivery.storage.callback_queue import CallbackQueue
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
@@ -31,11 +34,13 @@ from delivery.storage.table import StoreUnavailable
 from delivery.twilio.client import TwilioClient
 from delivery.twilio.credentials import SecretError, TwilioSecrets
 
+from . import reports, responses
 from .batch import MAX_BATCH_BYTES, RequestQueuer
+from .cancellation import MessageCanceler
 from .rate_limit_store import RateLimitStore
 from .rate_limiter import Reservations, SenderRateLimiter
-from .reports import Report, report_of, report_of_batch, report_of_cancel
-from .responses import answer_for, answer_for_batch, answer_for_cancel, direct_answer
+from .recorder import MessageRecorder
+from .request_ids import unsent_request_id
 from .results import (
     Accepted,
     Batch,
@@ -48,226 +53,256 @@ from .results import (
     Unresolved,
 )
 from .send_queue import SendQueue
-from .sending import MessageSender, unsent_request_id
+from .sending import MessageSender
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch import BatchProcessor
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sqs import SQSClient
 
-TIMINGS = Timings.of(
-    retention_days=os.environ["MESSAGE_RETENTION_DAYS"],
-    reconcile_after_minutes=os.environ["RECONCILE_AFTER_MINUTES"],
-)
-SENDER_SEGMENTS_PER_SECOND = float(os.environ["SENDER_SEGMENTS_PER_SECOND"])
 # What follows Twilio's answer must fit into the seconds that TwilioClient reserves for it.
-BRIEF = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 2})
+_CONFIG: Final = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 2})
 
-now = partial(datetime.now, UTC)
 logger = Logger()
 metrics = Metrics()
-outcomes = Metrics(provider=CountedByFacts())  # a line of its own for each message
-dynamodb = aws.client("dynamodb", config=BRIEF)
-sqs = aws.client("sqs", config=BRIEF)
-twilio = TwilioClient(requests.Session(), os.environ["TWILIO_API_BASE_URL"])
-secrets = TwilioSecrets(
-    aws.client("secretsmanager", config=BRIEF), os.environ["TWILIO_SECRET_NAME"]
-)
-sender = MessageSender(
-    secrets=secrets,
-    twilio=twilio,
-    store=MessageStore(dynamodb, os.environ["MESSAGES_TABLE"], TIMINGS),
-    requests=SendRequestStore(dynamodb, os.environ["SEND_REQUESTS_TABLE"]),
-    backlog=CallbackQueue(sqs, os.environ["CALLBACK_QUEUE_URL"]),
-    timings=TIMINGS,
-    requests_kept_for=timedelta(days=float(os.environ["IDEMPOTENCY_KEY_RETENTION_DAYS"])),
-    status_callback_url=os.environ["STATUS_CALLBACK_URL"],
-    stores_body=os.environ["STORE_MESSAGE_BODY"] == "true",
-    now=now,
-)
-send_queue = SendQueue(sqs, os.environ["SEND_QUEUE_URL"])
-queuer = RequestQueuer(secrets=secrets, queue=send_queue, now=now)
-pacer = (
-    SenderRateLimiter(
-        store=RateLimitStore(dynamodb, os.environ["CONTROL_TABLE"]),
-        queue=send_queue,
-        secrets=secrets,
-        per_second=SENDER_SEGMENTS_PER_SECOND,
-        now=now,
-    )
-    if SENDER_SEGMENTS_PER_SECOND
-    else None
-)
+outcomes = Metrics(provider=CountedByFacts())  # writes one line for each message
+utc_now = partial(datetime.now, UTC)
 
 
-class StaysQueued(Exception):
-    """Nothing was sent: SQS delivers the queue's message again."""
+class RequestNotSent(Exception):
+    """Nothing was sent: SQS delivers the queue message again."""
 
 
-def answer_request(event: HttpEvent, time_left: TimeLeft) -> Response:
-    """Do what a request of MessagesApi asks for."""
-    match event["routeKey"]:
-        case "POST /messages":
-            sent = sender.send_json(body_of(event), key=_key(event), time_left=time_left)
-            _report_sent(sent)
-            return answer_for(sent)
-        case "POST /messages/batch":
-            return answer_batch(event, time_left)
-        case "POST /messages/{message_sid}/cancel":
-            message_sid = path_parameter_of(event, "message_sid")
-            canceled = sender.cancel(message_sid, time_left=time_left)
-            _report(report_of_cancel(canceled, message_sid))
-            _count_end(canceled)
-            return answer_for_cancel(canceled)
-        case _:
-            _count("RequestInvalid")
-            return problem_response(
-                404,
-                "There is POST /messages, POST /messages/batch and "
-                "POST /messages/{message_sid}/cancel.",
-            )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clients:
+    """The AWS clients of the function, and Twilio's."""
+
+    dynamodb: "DynamoDBClient"
+    sqs: "SQSClient"
+    secrets_manager: "SecretsManagerClient"
+    twilio: TwilioClient
 
 
-def answer_batch(event: HttpEvent, time_left: TimeLeft) -> Response:
-    """Put each message of `{"messages": [...]}` into SendQueue that can be sent.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendMessage:
+    """The function, with everything that it works with."""
 
-    202 with `{"results": [...], "queued": n, "invalid": m}`; for each message, in their order,
-    `{"request_id", "queued": true}` or `{"problems": [{"field", "problem"}, ...]}`. 503 with the
-    same and `not_queued` where some may not be in the queue: their results have `queued` false, and
-    the `idempotency_key` under which it is safe to ask for them again.
-    """
-    body = body_of(event)
-    if len(body) > MAX_BATCH_BYTES:
-        _count("RequestInvalid")
-        most = f"{MAX_BATCH_BYTES // 1024**2} MiB"
-        return problem_response(
-            413, f"The batch is too large: {most} is the most. Make several of it."
+    sender: MessageSender
+    canceler: MessageCanceler
+    queuer: RequestQueuer
+    recorder: MessageRecorder
+    rate_limiter: "SenderRateLimiter | None"
+    twilio: TwilioClient
+
+    def handle(
+        self, event: Any, context: LambdaContext
+    ) -> "Response | dict[str, Any] | PartialItemFailureResponse":
+        """Handle an event of API Gateway, of SQS, or of a direct invocation."""
+        self.twilio.new_invocation()
+        match event:
+            case {"version": "2.0", "routeKey": str()}:
+                return self.answer_request(event, time_left_of(context))
+            case {"Records": [{"eventSource": "aws:sqs"}, *_]}:
+                return self.send_queued(event, context)
+            case _:
+                return self.send_directly(event, context)
+
+    def answer_request(self, event: HttpEvent, time_left: TimeLeft) -> Response:
+        """Return the response to a request of MessagesApi."""
+        match event["routeKey"]:
+            case "POST /messages":
+                sent = self.sender.send_json(body_of(event), key=_key(event), time_left=time_left)
+                _report(sent, reports.of_send(sent))
+                return responses.send_response(sent)
+            case "POST /messages/batch":
+                return self.queue_batch(event, time_left)
+            case "POST /messages/{message_sid}/cancel":
+                message_sid = path_parameter_of(event, "message_sid")
+                canceled = self.canceler.cancel(message_sid, time_left=time_left)
+                _report(canceled, [reports.of_cancel(canceled, message_sid)])
+                return responses.cancel_response(canceled)
+            case _:
+                log_and_count(reports.invalid_request(["route"]), logger, metrics)
+                return responses.route_not_found()
+
+    def queue_batch(self, event: HttpEvent, time_left: TimeLeft) -> Response:
+        """Put the valid messages of `{"messages": [...]}` into SendQueue.
+
+        Returns 202 with `{"results": [...], "queued": n, "invalid": m}`. The results are in the
+        order of the messages: `{"request_id", "queued": true}` or
+        `{"problems": [{"field", "problem"}, ...]}`. If SQS did not confirm some messages, returns
+        503 with `not_queued` too: their results have `"queued": false`, and the `idempotency_key`
+        under which it is safe to send them again.
+        """
+        body = body_of(event)
+        if len(body) > MAX_BATCH_BYTES:
+            log_and_count(reports.invalid_request(["request"]), logger, metrics)
+            return responses.batch_too_large()
+        queued = self.queuer.queue_json(body, key=_key(event), time_left=time_left)
+        found = reports.of_batch(queued) if isinstance(queued, Batch) else reports.of_send(queued)
+        for report in found:
+            log_and_count(report, logger, metrics)
+        return responses.batch_response(queued)
+
+    def send_directly(self, document: object, context: LambdaContext) -> dict[str, Any]:
+        """Return the response to a direct invocation."""
+        # Lambda retries a failed asynchronous invocation under the same request id.
+        key = context.aws_request_id
+        sent = self.sender.send(document, key=key, time_left=time_left_of(context))
+        _report(sent, reports.of_send(sent))
+        return responses.direct_response(responses.send_response(sent))
+
+    def send_queued(
+        self, event: dict[str, Any], context: LambdaContext
+    ) -> "PartialItemFailureResponse":
+        """Send the messages of a batch of SendQueue; return those that stay in the queue."""
+        # Imported when first needed: callers of the API should not wait for it.
+        from aws_lambda_powertools.utilities.batch import (  # noqa: PLC0415 -- only batches need it
+            BatchProcessor,
+            EventType,
+            process_partial_response,
         )
-    queued = queuer.queue_json(body, key=_key(event), time_left=time_left)
-    if isinstance(queued, Batch):
-        _report(report_of_batch(queued))
-        _count("RequestInvalid", queued.invalid)
-        _count("RequestNotQueued", queued.not_queued)
-    else:
-        _report_sent(queued)
-    return answer_for_batch(queued)
+        from aws_lambda_powertools.utilities.data_classes import SQSEvent  # noqa: PLC0415 -- only batches need it
 
+        reservations = None
+        records = event["Records"]
+        if self.rate_limiter is not None:
+            try:
+                reservations = self.rate_limiter.reserve(
+                    SQSEvent(event).records, time_left=time_left_of(context)
+                )
+            except (StoreUnavailable, SecretError) as error:
+                report = reports.queue_batch_unavailable(len(records), str(error))
+                log_and_count(report, logger, metrics)
+                return {
+                    "batchItemFailures": [{"itemIdentifier": it["messageId"]} for it in records]
+                }
+            records = reservations.in_order(records)
+        processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+        send = partial(self.send_queue_message, reservations=reservations)
+        failures = process_partial_response({"Records": records}, send, processor, context)
+        _log_unexpected(processor)
+        return failures
 
-def answer_directly(document: object, context: LambdaContext) -> dict[str, Any]:
-    """Do what somebody asks who invoked the function, without an API between."""
-    # Lambda repeats a failed asynchronous invocation under the same request id.
-    key = context.aws_request_id
-    sent = sender.send(document, key=key, time_left=time_left_of(context))
-    _report_sent(sent)
-    return direct_answer(answer_for(sent))
+    def send_queue_message(
+        self,
+        record: "SQSRecord",
+        lambda_context: LambdaContext,
+        *,
+        reservations: Reservations | None,
+    ) -> None:
+        """Send what a message of SendQueue asks for, at its slot.
 
-
-def take_batch(event: dict[str, Any], context: LambdaContext) -> "PartialItemFailureResponse":
-    """Send what the messages of SendQueue ask for; those that were not sent stay there."""
-    # Loaded when first needed: no caller of the API should wait for it.
-    from aws_lambda_powertools.utilities.batch import (  # noqa: PLC0415 -- only batches need it
-        BatchProcessor,
-        EventType,
-        process_partial_response,
-    )
-    from aws_lambda_powertools.utilities.data_classes import SQSEvent  # noqa: PLC0415 -- only batches need it
-
-    turns = None
-    records = event["Records"]
-    if pacer is not None:
-        try:
-            turns = pacer.turns(SQSEvent(event).records, time_left=time_left_of(context))
-        except (StoreUnavailable, SecretError) as error:
-            _count("SendUnavailable", len(records))
-            logger.warning("SendUnavailable", reason=str(error))
-            return {"batchItemFailures": [{"itemIdentifier": it["messageId"]} for it in records]}
-        records = turns.in_order(records)
-    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    take = partial(take_from_queue, turns=turns)
-    failures = process_partial_response({"Records": records}, take, processor, context)
-    _report_unforeseen(processor)
-    return failures
-
-
-def take_from_queue(
-    record: "SQSRecord", lambda_context: LambdaContext, *, turns: Reservations | None
-) -> None:
-    """Send what a message of SendQueue asks for, when it is its turn.
-
-    It stays there only if nothing was sent.
-
-    Raises:
-        StaysQueued: it may be tried again, or somebody is posting it right now.
-        StoreUnavailable: it was refused, and nobody would ever learn of that.
-    """
-    key = record.message_id
-    if turns and not turns.wait_for(key):
-        _count("SendDeferred")
-        raise StaysQueued("it waits for its turn")
-    sent = sender.send_json(record.body, key=key, time_left=time_left_of(lambda_context))
-    facts = {"queue_message_id": key}
-    if isinstance(sent, Invalid | IdempotencyConflict | Rejected):
-        facts["request_id"] = unsent_request_id(sent, key)
-    _report_sent(sent, **facts)
-    match sent:
-        case ServiceUnavailable():
-            if sent.throttled and turns:
-                turns.throttled(key, sent.retry_after)
-            raise StaysQueued(sent.reason)
-        case Unresolved(state=RequestState.IN_PROGRESS):
-            raise StaysQueued("it is being sent right now")
-        case Invalid() | IdempotencyConflict() | Rejected():
-            count_apart(outcomes, sender.record_unsent_request(sent, key=key))
+        Raises:
+            RequestNotSent: nothing was sent, or the request is in progress; it can be tried again.
+            StoreUnavailable: it was rejected, and the rejection is not known to be stored.
+        """
+        key = record.message_id
+        if reservations and not reservations.wait_for_slot(key):
+            log_and_count(reports.deferred(key), logger, metrics)
+            raise RequestNotSent("the rate limiter deferred it")
+        sent = self.sender.send_json(record.body, key=key, time_left=time_left_of(lambda_context))
+        fields = {"queue_message_id": key}
+        if isinstance(sent, Invalid | IdempotencyConflict | Rejected):
+            fields["request_id"] = unsent_request_id(sent, key)
+        _report(sent, reports.of_send(sent, **fields))
+        match sent:
+            case ServiceUnavailable():
+                if sent.throttled and reservations:
+                    reservations.pause_sender_of(key, sent.retry_after)
+                raise RequestNotSent(sent.reason)
+            case Unresolved(state=RequestState.IN_PROGRESS):
+                raise RequestNotSent("another invocation is sending it")
+            case Invalid() | IdempotencyConflict() | Rejected():
+                count_apart(outcomes, self.recorder.record_unsent_request(sent, key=key))
 
 
 def _key(event: HttpEvent) -> str | None:
     return header_of(event, "idempotency-key").strip() or None
 
 
-def _report_sent(sent: SendResult, **facts: object) -> None:
-    report = report_of(sent)
-    if isinstance(sent, Accepted) and not (sent.stored or sent.queued):
-        _count("MessageNotStored")
-        logger.error("Message sent, but not stored", extra=dict(report.facts))
-    _report(report, **facts)
-    _count_end(sent)
-
-
-def _report(report: Report, **facts: object) -> None:
-    """A line for each unit of work, and a count."""
-    log = logger.info if report.is_good else logger.warning
-    _count(report.metric, report.number)
-    log(report.metric, extra={**report.facts, **facts})
-
-
-def _report_unforeseen(processor: "BatchProcessor") -> None:
-    """Say what Powertools keeps to itself: an error of ours, by whose fault a message stays."""
-    for kind, _, _ in processor.exceptions:
-        if kind not in {StaysQueued, StoreUnavailable}:
-            logger.error("Queue message not handled", error=str(kind))
-
-
-def _count_end(result: SendResult | CancelResult) -> None:
-    """Count a message that ends with Twilio's answer; callbacks tell what becomes of the others."""
+def _report(result: SendResult | CancelResult, found: Iterable[Report]) -> None:
+    for report in found:
+        log_and_count(report, logger, metrics)
+    # A message may reach its outcome with Twilio's answer; otherwise callbacks bring it.
     if isinstance(result, Accepted) and result.recorded and result.recorded.outcome_changed:
         count_apart(outcomes, result.recorded)
 
 
-def _count(metric: str, number: int = 1) -> None:
-    if number:
-        metrics.add_metric(metric, MetricUnit.Count, number)
+def _log_unexpected(processor: "BatchProcessor") -> None:
+    """Log the defects that Powertools keeps to itself: they keep their messages in the queue."""
+    for kind, _, _ in processor.exceptions:
+        if kind not in {RequestNotSent, StoreUnavailable}:
+            logger.error("Queue message not handled", error=str(kind))
+
+
+def build(
+    environ: Mapping[str, str], clients: Clients, *, now: Callable[[], datetime] = utc_now
+) -> SendMessage:
+    """Return the function in this environment."""
+    timings = Timings.of(
+        retention_days=environ["MESSAGE_RETENTION_DAYS"],
+        reconcile_after_minutes=environ["RECONCILE_AFTER_MINUTES"],
+    )
+    secrets = TwilioSecrets(clients.secrets_manager, environ["TWILIO_SECRET_NAME"])
+    store = MessageStore(clients.dynamodb, environ["MESSAGES_TABLE"], timings)
+    queue = SendQueue(clients.sqs, environ["SEND_QUEUE_URL"])
+    recorder = MessageRecorder(
+        store=store,
+        backlog=CallbackQueue(clients.sqs, environ["CALLBACK_QUEUE_URL"]),
+        timings=timings,
+        stores_body=environ["STORE_MESSAGE_BODY"] == "true",
+        secrets=secrets,
+        now=now,
+    )
+    sender = MessageSender(
+        secrets=secrets,
+        twilio=clients.twilio,
+        store=store,
+        requests=SendRequestStore(clients.dynamodb, environ["SEND_REQUESTS_TABLE"]),
+        recorder=recorder,
+        requests_kept_for=timedelta(days=float(environ["IDEMPOTENCY_KEY_RETENTION_DAYS"])),
+        status_callback_url=environ["STATUS_CALLBACK_URL"],
+        now=now,
+    )
+    canceler = MessageCanceler(
+        secrets=secrets, twilio=clients.twilio, store=store, recorder=recorder, now=now
+    )
+    per_second = float(environ["SENDER_SEGMENTS_PER_SECOND"])
+    rate_limiter = SenderRateLimiter(
+        store=RateLimitStore(clients.dynamodb, environ["CONTROL_TABLE"]),
+        queue=queue,
+        secrets=secrets,
+        per_second=per_second,
+        now=now,
+    )
+    return SendMessage(
+        sender=sender,
+        canceler=canceler,
+        queuer=RequestQueuer(secrets=secrets, queue=queue, now=now),
+        recorder=recorder,
+        rate_limiter=rate_limiter if per_second else None,
+        twilio=clients.twilio,
+    )
+
+
+function = build(
+    os.environ,
+    Clients(
+        dynamodb=aws.client("dynamodb", config=_CONFIG),
+        sqs=aws.client("sqs", config=_CONFIG),
+        secrets_manager=aws.client("secretsmanager", config=_CONFIG),
+        twilio=TwilioClient(requests.Session(), os.environ["TWILIO_API_BASE_URL"]),
+    ),
+)
 
 
 @metrics.log_metrics(raise_on_empty_metrics=False)
 def lambda_handler(
     event: Any, context: LambdaContext
 ) -> "Response | dict[str, Any] | PartialItemFailureResponse":
-    """API Gateway calls this, SQS with a batch, and whoever invokes the function itself."""
-    twilio.new_invocation()
-    match event:
-        case {"version": "2.0", "routeKey": str()}:
-            return answer_request(event, time_left_of(context))
-        case {"Records": [{"eventSource": "aws:sqs"}, *_]}:
-            return take_batch(event, context)
-        case _:
-            return answer_directly(event, context)
+    """API Gateway, SQS, and direct invocations call this."""
+    return function.handle(event, context)

@@ -1,71 +1,72 @@
-"""When each message of a sender may go, at a rate that all invocations share.
+"""GCRA: when each message of a sender may be sent, at a rate that all invocations share.
 
-Pure. A pace is two moments, and each message takes some time of it: its length, a second divided by
-the rate for each segment. `free_at` is when the next message may go; whoever reserves moves it on.
-Who cannot go soon is not kept waiting: it is given a moment at which to come back, and `return_at`
-is that of the next such message. That is only a hint, which nobody has to keep: whoever comes first
-while there is room goes first. So nothing is lost if a message never comes back, and none can take
-a turn away for longer than its length.
+Pure. The theoretical arrival time of the algorithm is `next_slot_at`: when the next message may be
+sent. A message reserves a slot by moving it on by the message's cost, which is a second divided by
+the rate, for each segment. A message without a slot soon is deferred: `retry_at` is when the next
+such message should ask again, so that deferred messages come back one after the other. That is only
+a hint: slots go to the messages that ask first, a message that never comes back costs nothing, and
+no message can delay the others for longer than its cost.
+https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm
 
-Times are milliseconds since 1970, lengths milliseconds.
+Times are milliseconds since 1970, costs milliseconds.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-BURST: Final = 1000
-"""What a sender did not use of this much time, it may make up for at once."""
+BURST_MS: Final = 1000
+"""Unused time that a sender may use up at once (the tolerance of GCRA)."""
 
-IDLE: Final = 60_000
-"""Who has not sent for so long has nobody who comes back, or they would have gone."""
+IDLE_MS: Final = 60_000
+"""A sender that was idle for so long has no deferred messages: they would have been sent."""
 
-HORIZON: Final = 2 * 60 * 60 * 1000
-"""Nobody is told to come back later than in so long: the rate may be raised, or a message gone."""
+MAX_DEFERRAL_MS: Final = 2 * 60 * 60 * 1000
+"""Messages ask again within this time: the rate may be raised, or the messages before be gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """The moment at which a message goes, or if it may not go soon, comes back to ask again."""
+    """When a message may be sent; or if it is not `immediate`, when it should ask again."""
 
     at: int
-    goes: bool
+    immediate: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimit:
-    """How far a sender's time is given away."""
+    """The state of one sender's limit."""
 
-    free_at: int = 0
-    return_at: int = 0
+    next_slot_at: int = 0
+    retry_at: int = 0
 
-    def reserved(
-        self, lengths: Iterable[int], *, now: int, until: int, chance: float
+    def reserve(
+        self, costs_ms: Iterable[int], *, now: int, until: int, jitter: float
     ) -> tuple["RateLimit", list[Reservation]]:
-        """The pace after as many of the messages as can go until then, and each one's turn.
+        """Return the state after reserving the slots up to `until`, and each message's reservation.
 
-        `chance`, from 0 to 1, spreads those that come back beyond the horizon: half of it lets them
-        ask often enough, and the other half keeps them from coming all at once.
+        `jitter`, from 0 to 1, spreads what is deferred beyond MAX_DEFERRAL_MS over its second half.
         """
-        free_at = max(self.free_at, now - BURST)
-        return_at = self.return_at if self.free_at > now - IDLE else 0
-        turns = []
-        goes = True
-        for length in lengths:
-            goes = goes and free_at <= until
-            if goes:
-                turns.append(Reservation(at=max(free_at, now), goes=True))
-                free_at += length
+        next_slot_at = max(self.next_slot_at, now - BURST_MS)
+        retry_at = self.retry_at if self.next_slot_at > now - IDLE_MS else 0
+        reservations = []
+        immediate = True
+        for cost_ms in costs_ms:
+            immediate = immediate and next_slot_at <= until
+            if immediate:
+                reservations.append(Reservation(at=max(next_slot_at, now), immediate=True))
+                next_slot_at += cost_ms
                 continue
-            return_at = max(return_at, free_at)
-            if return_at - now <= HORIZON:
-                turns.append(Reservation(at=return_at, goes=False))
-                return_at += length
+            retry_at = max(retry_at, next_slot_at)
+            if retry_at - now <= MAX_DEFERRAL_MS:
+                reservations.append(Reservation(at=retry_at, immediate=False))
+                retry_at += cost_ms
             else:
-                turns.append(Reservation(at=now + int(HORIZON * (1 + chance) / 2), goes=False))
-        return RateLimit(free_at=free_at, return_at=return_at), turns
+                spread = now + int(MAX_DEFERRAL_MS * (1 + jitter) / 2)
+                reservations.append(Reservation(at=spread, immediate=False))
+        return RateLimit(next_slot_at=next_slot_at, retry_at=retry_at), reservations
 
 
-def length(units: int, per_second: float) -> int:
-    """How long the sender is taken by so many segments, at this rate."""
-    return max(1, round(units * 1000 / per_second))
+def cost_ms(segments: int, per_second: float) -> int:
+    """Return the time that so many segments take at this rate."""
+    return max(1, round(segments * 1000 / per_second))

@@ -1,9 +1,9 @@
-"""The rate limit of each sender, shared by all who send for it: one item of the ControlTable each.
+"""The rate limit of each sender, shared by all invocations: one item of the ControlTable each.
 
-No other sender's messages touch the item, so it carries what a key of DynamoDB carries: 1,000
-writes a second, of which a batch of messages needs one, or three where they have to wait.
+An item carries what a key of DynamoDB carries: 1,000 writes a second. A batch of messages needs one
+write, or three if some are deferred.
 
-Errors: StoreUnavailable, as `delivery.storage.table` has it.
+Errors: StoreUnavailable, as in `delivery.storage.table`.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,20 +13,20 @@ from delivery.storage.expressions import Changes
 from delivery.storage.items import Item, as_record
 from delivery.storage.table import StoreUnavailable, Table
 
-from .rate_limit import BURST, RateLimit, Reservation
+from .rate_limit import BURST_MS, RateLimit, Reservation
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-_MAX_TRIES: Final = 16
-_KEPT_FOR: Final = 7 * 24 * 60 * 60 * 1000  # milliseconds; by then it says nothing any more
+_MAX_ATTEMPTS: Final = 16
+_KEPT_FOR_MS: Final = 7 * 24 * 60 * 60 * 1000  # much longer than an item matters
 
 
 class RateLimitStore:
-    """The paces of one table; a sender is a number, or whatever sends, of one account.
+    """The rate limits of one table. A sender is a number or a messaging service of one account.
 
     Args:
-        client: a low-level DynamoDB client, its time-outs and retries set.
+        client: a low-level DynamoDB client with timeouts and retries set.
         table_name: the ControlTable.
     """
 
@@ -36,62 +36,65 @@ class RateLimitStore:
     def reserve(
         self,
         sender: str,
-        lengths: Sequence[int],
+        costs_ms: Sequence[int],
         *,
         now: int,
         until: int,
-        chance: Callable[[], float],
+        jitter: Callable[[], float],
     ) -> list[Reservation]:
-        """A turn for each message: those that can go until then go, the others come back.
+        """Return a reservation for each message: immediate up to `until`, otherwise deferred.
 
-        One write where all can go and others went just before; else it is seen first how it is.
+        It takes one write if all are immediate and the sender was active just before. Otherwise the
+        state is read first, and changed by compare-and-set.
 
         Raises:
-            StoreUnavailable: nothing is known to be reserved; what may be is lost to the sender.
+            StoreUnavailable: no reservation is known; slots may be lost to the sender.
         """
-        total = sum(lengths)
-        earliest, latest = now - BURST, until - total + lengths[-1]
+        total_ms = sum(costs_ms)
+        earliest, latest = now - BURST_MS, until - total_ms + costs_ms[-1]
         item: Item = {}
         if earliest <= latest:
             changes = _changes(sender, now)
-            changes.add("free_at", total)
+            changes.add("next_slot_at", total_ms)
             changes.require(
-                "#free_at BETWEEN :earliest AND :latest", earliest=earliest, latest=latest
+                "#next_slot_at BETWEEN :earliest AND :latest", earliest=earliest, latest=latest
             )
             written, item = self._table.update(changes)
             if written:
-                before = RateLimit(free_at=_pace(item).free_at - total)
-                return before.reserved(lengths, now=now, until=until, chance=0)[1]
-        for _ in range(_MAX_TRIES):
-            pace, turns = _pace(item).reserved(lengths, now=now, until=until, chance=chance())
+                before = RateLimit(next_slot_at=_limit(item).next_slot_at - total_ms)
+                return before.reserve(costs_ms, now=now, until=until, jitter=0)[1]
+        for _ in range(_MAX_ATTEMPTS):
+            limit, reservations = _limit(item).reserve(
+                costs_ms, now=now, until=until, jitter=jitter()
+            )
             changes = _changes(sender, now)
-            changes.set("free_at", pace.free_at)
-            changes.set("return_at", pace.return_at)
-            changes.require_unchanged("free_at", item)
-            changes.require_unchanged("return_at", item)
+            changes.set("next_slot_at", limit.next_slot_at)
+            changes.set("retry_at", limit.retry_at)
+            changes.require_unchanged("next_slot_at", item)
+            changes.require_unchanged("retry_at", item)
             written, item = self._table.update(changes)
             if written:
-                return turns
-        raise StoreUnavailable("others kept reserving at the same time")
+                return reservations
+        raise StoreUnavailable("other invocations kept reserving at the same time")
 
     def pause(self, sender: str, *, now: int, until: int) -> None:
-        """Let nobody go before then who has no turn yet.
+        """Give the sender no slot before `until`; reservations that exist stay valid.
 
         Raises:
             StoreUnavailable: it is not known to be stored.
         """
         changes = _changes(sender, now)
-        changes.set("free_at", until)
-        changes.require("attribute_not_exists(#free_at) OR #free_at < :free_at")
+        changes.set("next_slot_at", until)
+        changes.require("attribute_not_exists(#next_slot_at) OR #next_slot_at < :next_slot_at")
         self._table.update(changes)
 
 
 def _changes(sender: str, now: int) -> Changes:
     changes = Changes(name=f"rate#{sender}")
-    changes.set("expires_at", (now + _KEPT_FOR) // 1000)
+    changes.set("expires_at", (now + _KEPT_FOR_MS) // 1000)
     return changes
 
 
-def _pace(item: Item) -> RateLimit:
+def _limit(item: Item) -> RateLimit:
     record = as_record(item)
-    return RateLimit(free_at=record.get("free_at", 0), return_at=record.get("return_at", 0))
+    return RateLimit(next_slot_at=record.get("next_slot_at", 0), retry_at=record.get("retry_at", 0))

@@ -1,14 +1,14 @@
-"""Letting the messages of SendQueue go at the rate that Twilio gives their sender.
+"""Sends the messages of SendQueue at the rate of their sender.
 
-Whoever has to wait for seconds only is waited for; who has to wait longer goes back to the queue
-and stays out of sight until its turn may have come. That wastes neither the function's time nor the
-times that the queue hands a message out before it takes it for dead: see `_away_for`.
+A short wait sleeps inside the invocation. A longer one returns the message to the queue with a
+visibility timeout that ends near its slot. That wastes neither the function's time nor the receives
+after which the queue moves a message to the dead-letter queue: see `_visibility_timeout`.
 """
 
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -17,7 +17,7 @@ from delivery.runtime.deadline import TimeLeft
 from delivery.twilio.client import NEEDED_SECONDS
 from delivery.twilio.credentials import TwilioSecrets
 
-from .rate_limit import Reservation, length
+from .rate_limit import Reservation, cost_ms
 from .rate_limit_store import RateLimitStore
 from .request import InvalidRequest, MessageRequest, parse, read_json
 from .segments import segments_of
@@ -26,31 +26,31 @@ from .send_queue import SendQueue
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-_LONGEST_WAIT_SECONDS: Final = 2.0
+_MAX_WAIT_SECONDS: Final = 2.0
 _MARGIN_SECONDS: Final = 1.0
-_LONGEST_AWAY_SECONDS: Final = 11 * 60 * 60  # SQS hides a message for twelve hours at the most
-_AFTER_THROTTLING_SECONDS: Final = 5
+_MAX_VISIBILITY_TIMEOUT_SECONDS: Final = 11 * 60 * 60  # SQS allows twelve hours
+_MIN_PAUSE_SECONDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Paced:
-    """A message that takes its turn with the others of its sender."""
+class _QueuedMessage:
+    """A message of the queue that counts towards its sender's rate."""
 
     record: "SQSRecord"
     sender: str
-    length: int
+    cost_ms: int
 
 
 class SenderRateLimiter:
-    """Gives turns to the messages of one batch after the other.
+    """Reserves slots for batches of queue messages.
 
     Args:
-        store: the paces that all invocations share.
-        queue: where messages wait.
-        secrets: names the account of those that name none.
-        per_second: the segments (or messages that have none) that a sender may send each second.
-        now, sleep: the time, and `time.sleep`.
-        chance: `random.random`.
+        store: the rate limits that all invocations share.
+        queue: takes back the messages that are deferred.
+        secrets: names the account of a message that names none.
+        per_second: the segments (or messages that are no SMS) of a sender in a second.
+        now: returns the time.
+        sleep, jitter: `time.sleep` and `random.random`.
     """
 
     def __init__(  # noqa: PLR0913 -- what it works with, named at its one call
@@ -62,7 +62,7 @@ class SenderRateLimiter:
         per_second: float,
         now: Callable[[], datetime],
         sleep: Callable[[float], None] = time.sleep,
-        chance: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -70,130 +70,134 @@ class SenderRateLimiter:
         self._per_second = per_second
         self._now = now
         self._sleep = sleep
-        self._chance = chance
+        self._jitter = jitter
 
-    def turns(self, records: Iterable["SQSRecord"], *, time_left: TimeLeft) -> "Reservations":
-        """Reserve for a batch; who cannot go soon is hidden in the queue.
+    def reserve(self, records: Iterable["SQSRecord"], *, time_left: TimeLeft) -> "Reservations":
+        """Reserve slots for a batch, and defer the messages that have none soon.
 
         Raises:
-            StoreUnavailable, SecretError: nobody knows whose turn it is: nothing may be sent.
+            StoreUnavailable, SecretError: no reservation is known; send nothing.
         """
-        groups: defaultdict[str, list[_Paced]] = defaultdict(list)
-        for paced in filter(None, map(self._paced, records)):
-            groups[paced.sender].append(paced)
-        turns: dict[str, tuple[_Paced, Reservation]] = {}
-        for sender, members in groups.items():
-            now = self.milliseconds()
-            wait = min(_LONGEST_WAIT_SECONDS, time_left() - NEEDED_SECONDS - _MARGIN_SECONDS)
-            reserved = self._store.reserve(
+        groups: defaultdict[str, list[_QueuedMessage]] = defaultdict(list)
+        for message in filter(None, map(self._queued_message, records)):
+            groups[message.sender].append(message)
+        reserved: dict[str, tuple[_QueuedMessage, Reservation]] = {}
+        for sender, messages in groups.items():
+            now = self._milliseconds()
+            wait = min(_MAX_WAIT_SECONDS, time_left() - NEEDED_SECONDS - _MARGIN_SECONDS)
+            reservations = self._store.reserve(
                 sender,
-                [paced.length for paced in members],
+                [message.cost_ms for message in messages],
                 now=now,
                 until=now + int(wait * 1000),
-                chance=self._chance,
+                jitter=self._jitter,
             )
-            for paced, turn in zip(members, reserved, strict=True):
-                turns[paced.record.message_id] = paced, turn
-        self.hide([(paced, turn.at) for paced, turn in turns.values() if not turn.goes])
-        return Reservations(self, turns)
+            for message, reservation in zip(messages, reservations, strict=True):
+                reserved[message.record.message_id] = message, reservation
+        self.defer([(message, it.at) for message, it in reserved.values() if not it.immediate])
+        return Reservations(self, reserved)
 
-    def wait_until(self, moment: int) -> None:
-        """Return then."""
-        self._sleep(max(0, moment - self.milliseconds()) / 1000)
+    def wait_until(self, at: int) -> None:
+        """Sleep until a slot."""
+        self._sleep(max(0, at - self._milliseconds()) / 1000)
 
-    def pause(self, paced: _Paced, seconds: int) -> int:
-        """Hold its sender back for so long: until when."""
-        now = self.milliseconds()
+    def pause(self, message: _QueuedMessage, seconds: int) -> int:
+        """Pause the message's sender for all invocations; return when the pause ends."""
+        now = self._milliseconds()
         until = now + seconds * 1000
-        self._store.pause(paced.sender, now=now, until=until)
+        self._store.pause(message.sender, now=now, until=until)
         return until
 
-    def hide(self, moments: Iterable[tuple[_Paced, int]]) -> None:
-        """Let the queue hand each message out again at its moment."""
-        now = self.milliseconds()
-        self._queue.hide(
+    def defer(self, messages: Iterable[tuple[_QueuedMessage, int]]) -> None:
+        """Make the queue deliver each message again at its time."""
+        now = self._milliseconds()
+        self._queue.defer(
             {
-                paced.record.receipt_handle: _away_for(paced.record, (moment - now) // 1000)
-                for paced, moment in moments
+                message.record.receipt_handle: _visibility_timeout(
+                    message.record, (at - now) // 1000
+                )
+                for message, at in messages
             }
         )
 
-    def milliseconds(self) -> int:
-        """Since 1970."""
+    def _milliseconds(self) -> int:
         return int(self._now().timestamp() * 1000)
 
-    def _paced(self, record: "SQSRecord") -> _Paced | None:
-        """None for what cannot be sent, and is not kept waiting for being told so."""
+    def _queued_message(self, record: "SQSRecord") -> _QueuedMessage | None:
+        """Return None for an invalid request: its rejection needs no slot."""
         try:
-            wanted = parse(read_json(record.body), now=self._now())
+            request = parse(read_json(record.body), now=self._now())
         except InvalidRequest:
             return None
-        account_sid = wanted.account_sid or self._secrets.current().main.account_sid
-        return _Paced(
+        account_sid = request.account_sid or self._secrets.current().main.account_sid
+        return _QueuedMessage(
             record=record,
-            sender=f"{account_sid}#{wanted.messaging_service_sid or wanted.from_}",
-            length=length(_units(wanted), self._per_second),
+            sender=f"{account_sid}#{request.messaging_service_sid or request.from_}",
+            cost_ms=cost_ms(_segments(request), self._per_second),
         )
 
 
 class Reservations:
-    """The turns of one batch, by the messages' ids."""
+    """The reservations of one batch, by the ids of the queue messages."""
 
     def __init__(
-        self, pacer: SenderRateLimiter, turns: dict[str, tuple[_Paced, Reservation]]
+        self,
+        limiter: SenderRateLimiter,
+        reserved: Mapping[str, tuple[_QueuedMessage, Reservation]],
     ) -> None:
-        self._pacer = pacer
-        self._turns = turns
-        self._held_back: dict[str, int] = {}
+        self._limiter = limiter
+        self._reserved = reserved
+        self._paused_until: dict[str, int] = {}
 
     def in_order(self, records: Sequence[dict[str, object]]) -> list[dict[str, object]]:
-        """The records of an event, those first whose turn comes first."""
+        """Return the records of an event in the order of their slots."""
 
         def at(record: dict[str, object]) -> int:
-            found = self._turns.get(str(record["messageId"]))
+            found = self._reserved.get(str(record["messageId"]))
             return found[1].at if found else 0
 
         return sorted(records, key=at)
 
-    def wait_for(self, message_id: str) -> bool:
-        """Return when it is the message's turn; False where it has to come back for that."""
-        if message_id not in self._turns:
+    def wait_for_slot(self, message_id: str) -> bool:
+        """Return True at the message's slot; False if it was deferred."""
+        if message_id not in self._reserved:
             return True
-        paced, turn = self._turns[message_id]
-        if not turn.goes:
+        message, reservation = self._reserved[message_id]
+        if not reservation.immediate:
             return False
-        if paced.sender in self._held_back:
-            self._pacer.hide([(paced, self._held_back[paced.sender])])
+        if message.sender in self._paused_until:
+            self._limiter.defer([(message, self._paused_until[message.sender])])
             return False
-        self._pacer.wait_until(turn.at)
+        self._limiter.wait_until(reservation.at)
         return True
 
-    def throttled(self, message_id: str, retry_after: int) -> None:
-        """Twilio refuses to be asked so often: hold the message and its sender back.
+    def pause_sender_of(self, message_id: str, retry_after: int) -> None:
+        """Pause the sender that Twilio throttles, and defer the message.
 
         Raises:
-            StoreUnavailable: others may not know of it.
+            StoreUnavailable: other invocations may not pause.
         """
-        if message_id not in self._turns:
+        if message_id not in self._reserved:
             return
-        paced, _ = self._turns[message_id]
-        until = self._pacer.pause(paced, max(retry_after, _AFTER_THROTTLING_SECONDS))
-        self._held_back[paced.sender] = until
-        self._pacer.hide([(paced, until)])
+        message, _ = self._reserved[message_id]
+        until = self._limiter.pause(message, max(retry_after, _MIN_PAUSE_SECONDS))
+        self._paused_until[message.sender] = until
+        self._limiter.defer([(message, until)])
 
 
-def _units(wanted: MessageRequest) -> int:
-    """Segments of an SMS; anything else is one message at Twilio, however long it is."""
-    parameters = dict(wanted.parameters)
-    if ":" in wanted.to or "MediaUrl" in parameters or wanted.body is None:
+def _segments(request: MessageRequest) -> int:
+    """Return the segments of an SMS; 1 for other messages, whatever their length."""
+    parameters = dict(request.parameters)
+    if ":" in request.to or "MediaUrl" in parameters or request.body is None:
         return 1
-    return segments_of(wanted.body)
+    return segments_of(request.body)
 
 
-def _away_for(record: "SQSRecord", seconds: int) -> int:
-    """For how long the queue hides it: one second at least for each time that it was handed out.
+def _visibility_timeout(record: "SQSRecord", seconds: int) -> int:
+    """Return the seconds until the queue delivers the message again.
 
-    That alone makes it last 480 * 481 / 2 seconds, 32 hours, until the queue takes it for dead.
+    They grow by at least one with each receive. So even without a slot it takes 480 * 481 / 2
+    seconds, 32 hours, until the queue moves the message to the dead-letter queue.
     """
-    received = int(record.attributes.approximate_receive_count)
-    return min(max(seconds, received, 1), _LONGEST_AWAY_SECONDS)
+    receives = int(record.attributes.approximate_receive_count)
+    return min(max(seconds, receives, 1), _MAX_VISIBILITY_TIMEOUT_SECONDS)

@@ -1,11 +1,12 @@
-"""What is logged and counted of each result.
+"""What the function logs and counts of each result.
 
-Pure. Never a number, a text or a token: ids, states and reasons.
+Pure. The fields hold ids, states and reasons, never a phone number, a text or a token.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import assert_never
+
+from delivery.runtime.reports import Level, Report
 
 from .results import (
     Accepted,
@@ -22,96 +23,115 @@ from .results import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """A line of the log and the metric that it is named after."""
-
-    metric: str
-    number: int = 1
-    facts: Mapping[str, object]
-    is_good: bool = False
-
-
-def report_of(sent: SendResult) -> Report:  # noqa: PLR0911 -- one for each result
-    """What came of a request to send."""
-    match sent:
-        case Accepted(message=message):
-            # Nobody expects a callback about a scheduled one yet.
-            return Report(
-                metric="MessageScheduled" if message.send_at else "MessageSent",
-                facts={
-                    "message_sid": message.message_sid,
-                    "request_id": message.request_id,
-                    "reference": message.reference,
-                },
-                is_good=True,
-            )
-        case DuplicateRequest():
-            return Report(
-                metric="SendDeduplicated",
-                facts={"request_id": sent.request_id, "message_sid": sent.message_sid},
-            )
-        case Unresolved():
-            return Report(
-                metric="SendInDoubt" if sent.reason else "SendDeduplicated",
-                facts={
-                    "request_id": sent.request_id,
-                    "state": sent.state,
-                    "reason": sent.reason,
-                },
-            )
-        case IdempotencyConflict():
-            return Report(metric="IdempotencyConflict", facts={"key_of": sent.request_id})
-        case Invalid():
-            fields = [it.field for it in sent.problems]
-            return Report(metric="RequestInvalid", facts={"fields": fields})
-        case Rejected():
-            return Report(
-                metric="SendRejected",
-                facts={"request_id": sent.request_id, "error_code": sent.code},
-            )
-        case ServiceUnavailable():
-            return _not_done(sent, metric="SendUnavailable")
-        case _:
-            assert_never(sent)
-
-
-def report_of_cancel(canceled: CancelResult, message_sid: str) -> Report:
-    """What came of a request to cancel a message."""
-    known = {"message_sid": message_sid}
-    match canceled:
+def of_send(  # noqa: PLR0911 -- one for each result
+    result: SendResult, **fields: object
+) -> list[Report]:
+    """Return the reports of a request to send; `fields` are added to each."""
+    match result:
         case Accepted():
-            facts = {**known, "stored": canceled.stored or canceled.queued}
-            return Report(metric="MessageCanceled", facts=facts, is_good=True)
+            return _accepted(result, fields)
+        case DuplicateRequest():
+            ids = {"request_id": result.request_id, "message_sid": result.message_sid}
+            return [_warning("SendDeduplicated", ids, fields)]
+        case Unresolved():
+            facts = {
+                "request_id": result.request_id,
+                "state": result.state,
+                "reason": result.reason,
+            }
+            metric = "SendInDoubt" if result.reason else "SendDeduplicated"
+            return [_warning(metric, facts, fields)]
+        case IdempotencyConflict():
+            return [_warning("IdempotencyConflict", {"used_by": result.request_id}, fields)]
+        case Invalid():
+            names = {"fields": [it.field for it in result.problems]}
+            return [_warning("RequestInvalid", names, fields)]
         case Rejected():
-            return Report(metric="CancelRejected", facts={**known, "error_code": canceled.code})
-        case MessageNotFound():  # whatever stands in the SID's place may be somebody's number
-            return Report(metric="CancelRejected", facts={})
+            ids_and_code = {"request_id": result.request_id, "error_code": result.code}
+            return [_warning("SendRejected", ids_and_code, fields)]
         case ServiceUnavailable():
-            return _not_done(canceled, metric="CancelUnavailable", **known)
+            return [_unavailable(result, "SendUnavailable", fields)]
         case _:
-            assert_never(canceled)
+            assert_never(result)
 
 
-def report_of_batch(batch: Batch) -> Report:
-    """What came of the messages of a batch together."""
+def of_cancel(result: CancelResult, message_sid: str) -> Report:
+    """Return the report of a request to cancel a message."""
+    ids = {"message_sid": message_sid}
+    match result:
+        case Accepted():
+            fields = {**ids, "stored": result.stored or result.queued}
+            return Report(metric="MessageCanceled", fields=fields)
+        case Rejected():
+            return _warning("CancelRejected", ids, {"error_code": result.code})
+        case MessageNotFound():  # the text in the place of the SID may be a phone number
+            return _warning("CancelRejected", {})
+        case ServiceUnavailable():
+            return _unavailable(result, "CancelUnavailable", ids)
+        case _:
+            assert_never(result)
+
+
+def of_batch(batch: Batch) -> list[Report]:
+    """Return the reports of a batch: its messages that are queued, invalid, and not queued."""
     problems = [it.problems for it in batch.results if isinstance(it, Invalid)]
+    names = sorted({problem.field for each in problems for problem in each})
+    reports = [
+        Report(metric="RequestQueued", count=batch.queued),
+        invalid_request(names, count=batch.invalid),
+        Report(
+            metric="RequestNotQueued",
+            level=Level.WARNING,
+            fields={"reason": batch.reason},
+            count=batch.not_queued,
+        ),
+    ]
+    return [report for report in reports if report.count]
+
+
+def invalid_request(names: list[str], *, count: int = 1) -> Report:
+    """Return the report of requests that are invalid in these fields."""
+    fields = {"fields": names}
+    return Report(metric="RequestInvalid", level=Level.WARNING, fields=fields, count=count)
+
+
+def queue_batch_unavailable(messages: int, reason: str) -> Report:
+    """Return the report of queue messages for which the rate limiter could not reserve slots."""
     return Report(
-        metric="RequestQueued",
-        number=batch.queued,
-        facts={
-            "queued": batch.queued,
-            "invalid": batch.invalid,
-            "not_queued": batch.not_queued,
-            "fields": sorted({problem.field for each in problems for problem in each}),
-            "reason": batch.reason,
-        },
-        is_good=not (batch.invalid or batch.not_queued),
+        metric="SendUnavailable", level=Level.WARNING, fields={"reason": reason}, count=messages
     )
 
 
-def _not_done(result: ServiceUnavailable, *, metric: str, **facts: object) -> Report:
+def deferred(queue_message_id: str) -> Report:
+    """Return the report of a queue message that the rate limiter returned to the queue."""
     return Report(
-        metric="CredentialsRefused" if result.credentials_refused else metric,
-        facts={**facts, "reason": result.reason},
+        metric="SendDeferred", level=Level.DEBUG, fields={"queue_message_id": queue_message_id}
     )
+
+
+def _accepted(accepted: Accepted, fields: Mapping[str, object]) -> list[Report]:
+    message = accepted.message
+    facts = {
+        "message_sid": message.message_sid,
+        "request_id": message.request_id,
+        "reference": message.reference,
+        **fields,
+    }
+    # Twilio reports nothing about a scheduled message until it sends it.
+    metric = "MessageScheduled" if message.send_at else "MessageSent"
+    reports = [Report(metric=metric, fields=facts)]
+    if not (accepted.stored or accepted.queued):
+        reports.append(Report(metric="MessageNotStored", level=Level.ERROR, fields=facts))
+    return reports
+
+
+def _unavailable(result: ServiceUnavailable, metric: str, fields: Mapping[str, object]) -> Report:
+    if result.credentials_refused:
+        metric = "CredentialsRefused"
+    return _warning(metric, fields, {"reason": result.reason})
+
+
+def _warning(
+    metric: str, fields: Mapping[str, object], more: Mapping[str, object] | None = None
+) -> Report:
+    return Report(metric=metric, level=Level.WARNING, fields={**fields, **(more or {})})

@@ -1,4 +1,4 @@
-"""What a caller is told about its request; nothing in it is Twilio's own text."""
+"""The responses to the callers of the API. They never hold Twilio's own error text."""
 
 import json
 from typing import Any, Final, assert_never
@@ -8,6 +8,7 @@ from delivery.domain.send_requests import RequestState
 from delivery.runtime.responses import Response, bad_request, json_response, problem_response
 from delivery.twilio.error_codes import explain
 
+from .batch import MAX_BATCH_BYTES
 from .results import (
     RETRY_AFTER_SECONDS,
     Accepted,
@@ -24,23 +25,23 @@ from .results import (
     Unresolved,
 )
 
-# Of one message of a batch: an answer must fit into the 6 MB that Lambda gives.
+# For each message of a batch: a response must fit into the 6 MB that Lambda allows.
 _MAX_PROBLEMS: Final = 10
 
 
-def answer_for(result: SendResult) -> Response:  # noqa: PLR0911 -- one for each result
-    """What came of a request to send."""
+def send_response(result: SendResult) -> Response:  # noqa: PLR0911 -- one for each result
+    """Return the response to a request to send."""
     match result:
         case Accepted():
             return json_response(201, result.message.as_record())
         case DuplicateRequest():
-            return json_response(200, _sent_before(result))
+            return json_response(200, _duplicate(result))
         case Invalid():
             return bad_request(result.problems)
         case IdempotencyConflict():
             return problem_response(
                 409,
-                "The idempotency key was used for another request; use a new key for a new one.",
+                "The idempotency key was used with other content. Use a new key.",
                 request_id=result.request_id,
             )
         case Rejected():
@@ -48,7 +49,7 @@ def answer_for(result: SendResult) -> Response:  # noqa: PLR0911 -- one for each
         case Unresolved(state=RequestState.PRESUMED_UNSENT):
             return problem_response(
                 409,
-                "The request of this key was probably not sent, and is never sent again under it. "
+                "The request of this key is presumed unsent and is never sent again under the key. "
                 "To send it, use a new key.",
                 request_id=result.request_id,
                 state=str(result.state),
@@ -56,42 +57,44 @@ def answer_for(result: SendResult) -> Response:  # noqa: PLR0911 -- one for each
         case Unresolved():
             return json_response(202, {"request_id": result.request_id, "state": str(result.state)})
         case ServiceUnavailable():
-            return _not_done(result, f"No message was sent: {result.reason}. Try again later.")
-        case _:
-            assert_never(result)
-
-
-def answer_for_cancel(result: CancelResult) -> Response:
-    """What came of a request to cancel."""
-    match result:
-        case Accepted():
-            return json_response(200, result.message.as_record())
-        case MessageNotFound():
-            return problem_response(404, "Twilio has no such message.")
-        case Rejected():
-            return _rejected(result)
-        case ServiceUnavailable():
-            return _not_done(
-                result,
-                f"It is not known to be canceled: {result.reason}. Cancel it again; doing so twice "
-                "is harmless.",
+            return _service_unavailable(
+                result, f"No message was sent: {result.reason}. Retry later."
             )
         case _:
             assert_never(result)
 
 
-def answer_for_batch(result: Batch | Invalid | ServiceUnavailable) -> Response:
-    """202 with what became of each message; 503 with the same where some are not in the queue."""
+def cancel_response(result: CancelResult) -> Response:
+    """Return the response to a request to cancel."""
+    match result:
+        case Accepted():
+            return json_response(200, result.message.as_record())
+        case MessageNotFound():
+            return problem_response(404, "Message not found at Twilio.")
+        case Rejected():
+            return _rejected(result)
+        case ServiceUnavailable():
+            return _service_unavailable(
+                result,
+                f"The message may not be canceled: {result.reason}. Cancel it again; canceling "
+                "twice is safe.",
+            )
+        case _:
+            assert_never(result)
+
+
+def batch_response(result: Batch | Invalid | ServiceUnavailable) -> Response:
+    """Return the response to a batch: 503 if some messages are not confirmed to be queued."""
     if not isinstance(result, Batch):
-        return answer_for(result)
+        return send_response(result)
     counts = {"queued": result.queued, "invalid": result.invalid}
-    results = [_queued_or_not(it) for it in result.results]
+    results = [_message_result(it) for it in result.results]
     if not result.not_queued:
         return json_response(202, {"results": results, **counts})
     return problem_response(
         503,
-        "Some messages may not wait to be sent: ask again for those with `queued` false, each "
-        "under the `idempotency_key` that is given, or for the whole batch if it had a key.",
+        'Some messages may not have been queued. Retry each result with `"queued": false` using '
+        "its `idempotency_key`, or retry the whole batch if it had an Idempotency-Key.",
         headers={"retry-after": str(RETRY_AFTER_SECONDS)},
         results=results,
         not_queued=result.not_queued,
@@ -99,26 +102,41 @@ def answer_for_batch(result: Batch | Invalid | ServiceUnavailable) -> Response:
     )
 
 
-def direct_answer(http: Response) -> dict[str, Any]:
-    """The same for a caller who invoked the function itself: the body is an object."""
-    return {"status_code": http["statusCode"], "body": json.loads(http["body"])}
+def batch_too_large() -> Response:
+    """Return the response to a batch over the limit."""
+    limit = f"{MAX_BATCH_BYTES // 1024**2} MiB"
+    return problem_response(413, f"The batch is larger than {limit}. Split it.")
 
 
-def _queued_or_not(result: Queued | Invalid) -> dict[str, object]:
+def route_not_found() -> Response:
+    """Return the response to a route that does not exist."""
+    return problem_response(
+        404,
+        "Not found. Available: POST /messages, POST /messages/batch, "
+        "POST /messages/{message_sid}/cancel.",
+    )
+
+
+def direct_response(response: Response) -> dict[str, Any]:
+    """Return a response as a direct invocation gets it: the body is an object."""
+    return {"status_code": response["statusCode"], "body": json.loads(response["body"])}
+
+
+def _message_result(result: Queued | Invalid) -> dict[str, object]:
     if isinstance(result, Invalid):
         return {"problems": [it.as_record() for it in result.problems[:_MAX_PROBLEMS]]}
     shown: dict[str, object] = {"request_id": result.request_id, "queued": result.confirmed}
     return shown if result.confirmed else shown | {"idempotency_key": result.key}
 
 
-def _sent_before(sent: DuplicateRequest) -> Record:
-    """The same message again; its id where it is kept no more."""
-    if sent.message is not None:
-        return sent.message.as_record()
-    return {"message_sid": sent.message_sid, "request_id": sent.request_id}
+def _duplicate(duplicate: DuplicateRequest) -> Record:
+    """Return the message, or its ids if it is no longer kept."""
+    if duplicate.message is not None:
+        return duplicate.message.as_record()
+    return {"message_sid": duplicate.message_sid, "request_id": duplicate.request_id}
 
 
-def _not_done(result: ServiceUnavailable, detail: str) -> Response:
+def _service_unavailable(result: ServiceUnavailable, detail: str) -> Response:
     return problem_response(503, detail, headers={"retry-after": str(result.retry_after)})
 
 
@@ -127,7 +145,7 @@ def _rejected(rejected: Rejected) -> Response:
     facts = {"error_code": rejected.code, "request_id": rejected.request_id}
     return problem_response(
         422,
-        f"Twilio refused it: {explained.title}. {explained.action}",
+        f"Twilio rejected the request: {explained.title}. {explained.action}",
         explanation=explained.as_record(),
         headers=None,
         **{name: fact for name, fact in facts.items() if fact is not None},

@@ -1,43 +1,44 @@
-"""What may come of a request to send, or to cancel."""
+"""The results of sending, canceling, and queueing."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from delivery.domain.messages import Message
 from delivery.domain.send_requests import RequestState
 from delivery.runtime.responses import Problem
 from delivery.storage.messages import Recorded
 
-RETRY_AFTER_SECONDS = 5
-RETRY_AFTER_REPAIR_SECONDS = 60
-"""Somebody must put the secret right first."""
+RETRY_AFTER_SECONDS: Final = 5
+RETRY_AFTER_REPAIR_SECONDS: Final = 60
+"""For what an operator must repair first, such as the secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """Twilio took it."""
+    """Twilio accepted the message, or its cancellation."""
 
     message: Message
     stored: bool = True
-    """False: the table did not take it, and the request has to bring it in."""
+    """Whether the table holds it. If not, the request brings the message into the table later."""
     queued: bool = False
-    """True: it waits in the CallbackQueue for the table."""
+    """Whether it waits in the CallbackQueue for the table."""
     recorded: Recorded | None = None
-    """What Twilio's answer did to the message in the table, where that took it."""
+    """What Twilio's answer changed in the table; None if the table is unavailable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicateRequest:
-    """The same key again, and its request was sent: nothing was sent now."""
+    """The key was used before, and its request was sent. This call sent nothing."""
 
     request_id: str
     message_sid: str
     message: Message | None
-    """None where it is not kept any more."""
+    """None if it is no longer kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invalid:
-    """The request cannot be sent as it is; nothing left."""
+    """The request is invalid, and nothing was sent."""
 
     problems: tuple[Problem, ...]
     document: object = field(default=None, repr=False)
@@ -45,7 +46,7 @@ class Invalid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdempotencyConflict:
-    """The key was used for other content; nothing was sent."""
+    """The key was used with other content. This call sent nothing."""
 
     request_id: str
     document: object = field(default=None, repr=False)
@@ -53,7 +54,7 @@ class IdempotencyConflict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """Twilio will not do it, whenever it is asked."""
+    """Twilio rejected the request, and rejects it again if it is repeated."""
 
     code: int | None
     request_id: str | None = None
@@ -67,17 +68,17 @@ class MessageNotFound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unresolved:
-    """It is being sent right now, or may have been sent, or probably was not: never sent again."""
+    """The request is in progress, in doubt, or presumed unsent, and is never sent again."""
 
     request_id: str
     state: RequestState
     reason: str | None = None
-    """Why nobody knows, where it was this very try that met it."""
+    """Why it is in doubt, if this very call has made it so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceUnavailable:
-    """No message was sent, and it may be tried again."""
+    """This call sent nothing, and can be repeated later."""
 
     reason: str
     retry_after: int = RETRY_AFTER_SECONDS
@@ -87,9 +88,9 @@ class ServiceUnavailable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queued:
-    """A message of a batch that can be sent; it waits in SendQueue if that is `confirmed`.
+    """A valid message of a batch. `confirmed` if it is in SendQueue for certain.
 
-    Otherwise it may be there all the same: it can be asked for again under its `key` only.
+    If not, it may be in the queue all the same, and is safe to repeat only under its `key`.
     """
 
     request_id: str
@@ -99,24 +100,24 @@ class Queued:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What became of each message, in their order, and why not all are known to be queued."""
+    """The result of each message, in their order, and why SQS did not confirm all of them."""
 
     results: tuple[Queued | Invalid, ...]
     reason: str | None = None
 
     @property
     def queued(self) -> int:
-        """How many wait in SendQueue for certain."""
+        """The number of messages that are in SendQueue for certain."""
         return sum(isinstance(it, Queued) and it.confirmed for it in self.results)
 
     @property
     def invalid(self) -> int:
-        """How many cannot be sent as they are."""
+        """The number of invalid messages."""
         return sum(isinstance(it, Invalid) for it in self.results)
 
     @property
     def not_queued(self) -> int:
-        """How many have to be asked for again."""
+        """The number of messages to repeat."""
         return len(self.results) - self.queued - self.invalid
 
 
@@ -130,5 +131,5 @@ type SendResult = (
     | ServiceUnavailable
 )
 type Unsent = Invalid | IdempotencyConflict | Rejected
-"""What is final: nothing of it was sent, and nothing will be."""
+"""The final results under which nothing was sent."""
 type CancelResult = Accepted | Rejected | MessageNotFound | ServiceUnavailable

@@ -1,6 +1,6 @@
-"""How many segments a text will take: what Twilio counts a sender's rate in.
+"""Estimates the segments of a text, in which Twilio counts a sender's rate.
 
-An estimate, which may be one less than Twilio's count where a character would have to be split.
+The estimate may be one less than Twilio's count if a character would have to be split.
 Source: https://www.twilio.com/docs/glossary/what-is-gsm-7-character-encoding and GSM 03.38.
 """
 
@@ -14,7 +14,7 @@ _GSM_EXTENSION: Final = frozenset("\f^{}\\[~]|€")  # two units each
 
 
 def segments_of(text: str) -> int:
-    """The segments, at least one."""
+    """Return the number of segments, at least 1."""
     extended = sum(character in _GSM_EXTENSION for character in text)
     if all(character in _GSM or character in _GSM_EXTENSION for character in text):
         return _parts(len(text) + extended, single=160, joined=153)

@@ -1,6 +1,6 @@
-"""SendQueue, as those see it who put requests into it, and who let them wait there.
+"""The SendQueue: puts requests into it, and defers its messages.
 
-Nothing is raised for what SQS does not take: whoever asked must be told of each request.
+An SQS error is part of the result and not raised: the caller needs the result of each request.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import ChangeMessageVisibilityBatchRequestEntryTypeDef
 
-# Of one SQS request. A MiB would be allowed, but was 256 KiB until 2025, and other implementations
-# still say so. Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
+# Of one SQS request. SQS allows 1 MiB, but allowed 256 KiB until 2025, as some emulators still do.
+# Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
 _MAX_ENTRIES: Final = 10
 _MAX_BYTES: Final = 256 * 1024
 
-_AT_ONCE: Final = 8
-_ROUNDS: Final = 2  # SQS may refuse some entries of a request that it answers
+_MAX_THREADS: Final = 8
+_MAX_ROUNDS: Final = 2  # SQS may reject single entries of a request
 _NEEDED_SECONDS: Final = 5.0
-"""For a request and its second try, and to tell the caller."""
+"""For a request, its retry, and the response to the caller."""
 
 
 class SendQueue:
     """The queue of requests to send.
 
     Args:
-        client: an SQS client, its time-outs and retries set.
-        url: the SendQueue's.
-        threads: makes so many of them.
+        client: an SQS client with timeouts and retries set.
+        url: the URL of SendQueue.
+        threads: makes an executor with so many threads.
     """
 
     def __init__(
@@ -48,63 +48,63 @@ class SendQueue:
         self._threads = threads
 
     def put(self, bodies: Sequence[str], *, time_left: TimeLeft) -> tuple[set[int], str | None]:
-        """Put the bodies, all ASCII; several requests are under way at a time.
+        """Put the bodies (ASCII) into the queue, with several SQS requests at a time.
 
-        Returns the places of those that are in the queue for certain, and why others are not: they
-        may be in it, too.
+        Returns the indexes of those that are in the queue for certain, and the reason why others
+        may not be.
         """
-        put: set[int] = set()
+        confirmed: set[int] = set()
         reason = None
-        put_some = partial(self._put_some, bodies, time_left)
-        with self._threads(_AT_ONCE) as pool:
-            for _ in range(_ROUNDS):
-                missing = [place for place in range(len(bodies)) if place not in put]
-                for confirmed, trouble in pool.map(put_some, _groups(missing, bodies)):
-                    put |= confirmed
-                    reason = trouble or reason
-        return put, reason
+        put_group = partial(self._put_group, bodies, time_left)
+        with self._threads(_MAX_THREADS) as pool:
+            for _ in range(_MAX_ROUNDS):
+                missing = [index for index in range(len(bodies)) if index not in confirmed]
+                for indexes, failure in pool.map(put_group, _groups(missing, bodies)):
+                    confirmed |= indexes
+                    reason = failure or reason
+        return confirmed, reason
 
-    def hide(self, seconds: Mapping[str, int]) -> None:
-        """Hand these messages, known by their receipt handles, out again after so many seconds.
+    def defer(self, seconds: Mapping[str, int]) -> None:
+        """Set the visibility timeout of messages, by their receipt handles.
 
-        Those for which it fails come again as the queue has it, which does no harm.
+        A message for which it fails comes back after the queue's own timeout, which is safe.
         """
-        for some in batched(seconds.items(), _MAX_ENTRIES, strict=False):
+        for batch in batched(seconds.items(), _MAX_ENTRIES, strict=False):
             entries: list[ChangeMessageVisibilityBatchRequestEntryTypeDef] = [
-                {"Id": str(number), "ReceiptHandle": handle, "VisibilityTimeout": time}
-                for number, (handle, time) in enumerate(some)
+                {"Id": str(number), "ReceiptHandle": handle, "VisibilityTimeout": timeout}
+                for number, (handle, timeout) in enumerate(batch)
             ]
             try:
                 self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
             except AWS_ERRORS:
                 continue
 
-    def _put_some(
-        self, bodies: Sequence[str], time_left: TimeLeft, places: Sequence[int]
+    def _put_group(
+        self, bodies: Sequence[str], time_left: TimeLeft, indexes: Sequence[int]
     ) -> tuple[set[int], str | None]:
         if time_left() <= _NEEDED_SECONDS:
             return set(), "too little time is left"
         try:
             answer = self._client.send_message_batch(
                 QueueUrl=self._url,
-                Entries=[{"Id": str(place), "MessageBody": bodies[place]} for place in places],
+                Entries=[{"Id": str(index), "MessageBody": bodies[index]} for index in indexes],
             )
         except AWS_ERRORS as error:
             return set(), f"SQS did not confirm: {error_name(error)}"
         failed = answer.get("Failed", [])
         confirmed = {int(entry["Id"]) for entry in answer.get("Successful", [])}
-        return confirmed, f"SQS refused: {failed[0]['Code']}" if failed else None
+        return confirmed, f"SQS rejected: {failed[0]['Code']}" if failed else None
 
 
-def _groups(places: Iterable[int], bodies: Sequence[str]) -> Iterator[list[int]]:
-    """The places, in groups that each fit into one request."""
+def _groups(indexes: Iterable[int], bodies: Sequence[str]) -> Iterator[list[int]]:
+    """Yield the indexes in groups that each fit into one SQS request."""
     group: list[int] = []
     size = 0
-    for place in places:
-        if group and (len(group) == _MAX_ENTRIES or size + len(bodies[place]) > _MAX_BYTES):
+    for index in indexes:
+        if group and (len(group) == _MAX_ENTRIES or size + len(bodies[index]) > _MAX_BYTES):
             yield group
             group, size = [], 0
-        group.append(place)
-        size += len(bodies[place])
+        group.append(index)
+        size += len(bodies[index])
     if group:
         yield group

@@ -4,15 +4,13 @@ import io
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import deepcopy
-from datetime import timedelta
+from datetime import UTC, datetime
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, cast
 
 # moto before any client is made: the functions make theirs when they are imported.
 import pytest
-import requests
 from moto import mock_aws
 from moto.backends import get_backend
 from moto.core.models import DEFAULT_ACCOUNT_ID
@@ -20,25 +18,16 @@ from moto.dynamodb.models.table import Table
 from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_secretsmanager import SecretsManagerClient
 
-from delivery.domain.messages import Timings
-from delivery.storage.callback_queue import CallbackQueue
 from delivery.storage.messages import MessageStore
-from delivery.storage.send_requests import SendRequestStore
-from delivery.twilio.client import TwilioClient
-from delivery.twilio.credentials import TwilioSecrets
-from functions.send_message.batch import RequestQueuer
-from functions.send_message.send_queue import SendQueue
 from tests.cloudformation import create_table
 from tests.functions.callbacks import StatusCallbackRig
 from tests.functions.notifier import NotifierRig
 from tests.functions.reconciler import ReconcilerRig
-from tests.functions.sender import UNHEARD_OF, Clock, Function, Line
+from tests.functions.sender import SENSITIVE_WORDS, SenderRig
 from tests.made_once import shared_client
 from tests.moto_memory import remember
+from tests.support.clock import Clock
 from tests.support.scripted_twilio import ScriptedTwilio
-
-if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
 
 REGION = "us-east-1"
 ENVIRONMENT = {
@@ -226,18 +215,7 @@ def notifier(
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def line(dynamodb: DynamoDBClient) -> Line:
-    return Line(dynamodb)
-
-
-@pytest.fixture
-def queue_line(aws: None) -> Line:  # noqa: ARG001 -- the same
-    """The function's line to SendQueue."""
-    return Line(shared_client("sqs"))
+    return Clock(datetime.now(UTC))
 
 
 @pytest.fixture
@@ -247,70 +225,36 @@ def server() -> Iterator[ScriptedTwilio]:
 
 
 @pytest.fixture
-def install(
-    messages_table: str,
-    requests_table: str,
-    control_table: str,
-    callback_queue: str,
-    send_queue: str,
-    queue_line: Line,
-    clock: Clock,
-    line: Line,
-    twilio_secret: dict[str, Any],
-    secrets_manager: SecretsManagerClient,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Callable[..., ModuleType]]:
-    """Wire the function to a Twilio of the test's, as in a new environment."""
-    from functions.send_message import app, sending  # noqa: PLC0415 -- its clients need moto first
+def send_message(aws: None) -> ModuleType:  # noqa: ARG001 -- its clients need moto first
+    from functions.send_message import app  # noqa: PLC0415 -- the same
 
-    assert messages_table
-    assert control_table
-    assert twilio_secret
-    with requests.Session() as session:
-
-        def wire(url: str, *, stores_body: bool = False, callback_url: str | None = None) -> Any:
-            client = TwilioClient(session, url, sleep=lambda _: None)
-            sender = sending.MessageSender(
-                secrets=TwilioSecrets(secrets_manager, "delivery/twilio"),
-                twilio=client,
-                store=MessageStore(cast("DynamoDBClient", line), messages_table),
-                requests=SendRequestStore(cast("DynamoDBClient", line), requests_table),
-                backlog=CallbackQueue(shared_client("sqs"), callback_queue),
-                timings=Timings(),
-                requests_kept_for=timedelta(days=30),
-                status_callback_url=callback_url or "https://callbacks.example.com/twilio/status",
-                stores_body=stores_body,
-                now=clock.now,
-            )
-            monkeypatch.setattr(app, "twilio", client)
-            monkeypatch.setattr(app, "sender", sender)
-            queuer = RequestQueuer(
-                secrets=TwilioSecrets(secrets_manager, "delivery/twilio"),
-                queue=SendQueue(cast("SQSClient", queue_line), send_queue),
-                now=clock.now,
-            )
-            monkeypatch.setattr(app, "queuer", queuer)
-            return app
-
-        yield wire
+    return app
 
 
 @pytest.fixture
-def function(
-    install: Callable[..., ModuleType],
+def sender(
+    send_message: ModuleType,  # before capsys: its logger keeps the stream that it finds
     server: ScriptedTwilio,
     clients: tuple[DynamoDBClient, SecretsManagerClient],
+    messages_table: str,  # noqa: ARG001 -- the function uses it
+    requests_table: str,  # noqa: ARG001 -- the same
+    control_table: str,  # noqa: ARG001 -- the same
+    callback_queue: str,
+    send_queue: str,
+    twilio_secret: dict[str, str],  # noqa: ARG001 -- the same
     clock: Clock,
-    line: Line,
     log_output: io.StringIO,
     capsys: pytest.CaptureFixture[str],
-) -> Iterator[Function]:
-    """The function; when a test is over, nothing that it wrote may hold what nobody may read."""
-    made = Function(install(server.url), server, *clients, capsys=capsys, clock=clock, line=line)
-    yield made
-    made.metrics()
-    written = [log_output.getvalue(), *made.printed, *made.errors]
-    assert [(word, text) for word in UNHEARD_OF for text in written if word in text] == []
+) -> Iterator[SenderRig]:
+    """SendMessageFunction in a new environment; nothing that it writes may be sensitive (I8)."""
+    queues = {"CALLBACK_QUEUE_URL": callback_queue, "SEND_QUEUE_URL": send_queue}
+    environ = ENVIRONMENT | queues
+    rig = SenderRig(send_message, server, *clients, environ=environ, clock=clock, capsys=capsys)
+    yield rig
+    rig.metrics()
+    rig.close()
+    written = [log_output.getvalue(), *rig.printed, *rig.errors]
+    assert [(word, text) for word in SENSITIVE_WORDS for text in written if word in text] == []
 
 
 @pytest.fixture

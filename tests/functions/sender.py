@@ -1,15 +1,16 @@
-"""SendMessageFunction with its resources, as its tests use it."""
+"""The rig of the tests of SendMessageFunction: its environment, its callers, its Twilio."""
 
 import base64
 import json
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 import pytest
+import requests
 from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_secretsmanager import SecretsManagerClient
 
@@ -17,12 +18,17 @@ from delivery.domain.messages import Message
 from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
+from delivery.twilio.client import TwilioClient
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.embedded_metrics import DataPoint, data_points
+from tests.made_once import shared_client
+from tests.support.clock import Clock
 from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, ScriptedTwilio
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from functions.send_message.app import SendMessage
 
 SERVICE_SID = "MG" + "5" * 32
 CONTENT_SID = "HX" + "6" * 32
@@ -31,7 +37,7 @@ NEW_TOKEN = "promoted-auth-token"
 BODY = "Your table is ready"
 TO = "+15558675310"
 FROM = "+15005550006"
-UNHEARD_OF = (
+SENSITIVE_WORDS = (
     AUTH_TOKEN,
     NEW_TOKEN,
     BODY,
@@ -68,31 +74,12 @@ def an_http_event(
     }
 
 
-class Clock:
-    """The time of the functions; a test can let some of it pass."""
+class SenderRig:
+    """The function in an environment, its callers, and the Twilio that it sends to.
 
-    def __init__(self) -> None:
-        self._ahead = timedelta()
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + self._ahead
-
-    def pass_by(self, **time: float) -> None:
-        self._ahead += timedelta(**time)
-
-
-class Line:
-    """The function's line to DynamoDB or SQS, which a test can lead through something else."""
-
-    def __init__(self, client: Any) -> None:
-        self.through = client
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.through, name)
-
-
-class Function:
-    """The deployed function with its resources; remembers whatever left it but a success."""
+    It remembers everything that the function wrote, and every answer that was no success: at the
+    end of a test, none of it may hold a number, a text or a token (I8).
+    """
 
     def __init__(
         self,
@@ -101,21 +88,48 @@ class Function:
         dynamodb: DynamoDBClient,
         secrets_manager: SecretsManagerClient,
         *,
-        capsys: pytest.CaptureFixture[str],
+        environ: dict[str, str],
         clock: Clock,
-        line: Line,
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
-        self.app = app
+        self.module = app
         self.clock = clock
-        self.line = line
         self.dynamodb = dynamodb
+        self.secrets_manager = secrets_manager
         self.twilio = server
         self.requests = SendRequestStore(dynamodb, "SendRequestsTable")
         self.seconds_left = 29.0
         self.errors: list[str] = []
-        self.secrets_manager = secrets_manager
         self.printed: list[str] = []
+        self._environ = environ
         self._capsys = capsys
+        self._sessions: list[requests.Session] = []
+        self.function = self.build()
+
+    def build(
+        self, *, dynamodb: Any = None, sqs: Any = None, twilio_url: str = "", **environ: str
+    ) -> "SendMessage":
+        """Return the function in an environment of its own, with these clients and variables."""
+        session = requests.Session()
+        self._sessions.append(session)
+        clients = self.module.Clients(
+            dynamodb=dynamodb or self.dynamodb,
+            sqs=sqs or shared_client("sqs"),
+            secrets_manager=self.secrets_manager,
+            twilio=TwilioClient(session, twilio_url or self.twilio.url, sleep=lambda _: None),
+        )
+        function: SendMessage = self.module.build(self._environ | environ, clients, now=self.clock)
+        return function
+
+    def restart(self, **changes: Any) -> None:
+        """Go on in a new environment, made as `build` makes it."""
+        self.function = self.build(**changes)
+
+    def close(self) -> None:
+        """Close the connections, and forget what was counted and not printed."""
+        for session in self._sessions:
+            session.close()
+        self.module.metrics.clear_metrics()
 
     def invoke(self, event: Any) -> Any:
         context = SimpleNamespace(
@@ -123,7 +137,8 @@ class Function:
             aws_request_id=str(uuid4()),
             get_remaining_time_in_millis=lambda: self.seconds_left * 1000,
         )
-        answer = self.app.lambda_handler(event, cast("LambdaContext", context))
+        handle = self.module.metrics.log_metrics(self.function.handle, raise_on_empty_metrics=False)
+        answer: Any = handle(event, cast("LambdaContext", context))
         if (answer.get("statusCode") or answer.get("status_code") or 200) > 201:
             self.errors.append(json.dumps(answer))
         return answer
@@ -152,30 +167,30 @@ class Function:
         assert request is not None
         return request
 
-    def lose_the_answer(self, *, key: str | None = None, **changes: Any) -> SendRequest:
-        """Send a message whose answer is lost: the request, in doubt."""
+    def send_in_doubt(self, *, key: str | None = None, **changes: Any) -> SendRequest:
+        """Send a message for which Twilio's answer is lost; return its request, in doubt."""
         self.twilio.will(DROPPED)
-        _, doubt = self.post(a_document(**changes), key=key)
-        return self.request(doubt["request_id"])
+        _, answer = self.post(a_document(**changes), key=key)
+        return self.request(answer["request_id"])
 
-    def give_up(self, request: SendRequest) -> SendRequest:
-        """Settle it as not found, as reconciling does."""
-        not_found = request.completed(
-            RequestState.PRESUMED_UNSENT, at=self.clock.now(), kept_for=timedelta(days=30)
+    def presume_unsent(self, request: SendRequest) -> SendRequest:
+        """Complete a request as presumed unsent, as reconciling does."""
+        completed = request.completed(
+            RequestState.PRESUMED_UNSENT, at=self.clock(), kept_for=timedelta(days=30)
         )
-        return self.requests.complete(request, not_found)
+        return self.requests.complete(request, completed)
 
-    def take(self, *bodies: object, received: int = 1) -> list[str]:
-        """The queue's message ids that stay queued, of messages that are named by their place."""
+    def receive(self, *bodies: object, received: int = 1) -> list[str]:
+        """Hand over a batch of SendQueue; return the indexes of the messages that stay there."""
         records = [
             {
-                "messageId": f"{QUEUE_MESSAGE_ID}-{place}",
-                "receiptHandle": f"handle-{place}",
+                "messageId": f"{QUEUE_MESSAGE_ID}-{index}",
+                "receiptHandle": f"handle-{index}",
                 "body": body if isinstance(body, str) else json.dumps(body),
                 "attributes": {"ApproximateReceiveCount": str(received)},
                 "eventSource": "aws:sqs",
             }
-            for place, body in enumerate(bodies)
+            for index, body in enumerate(bodies)
         ]
         answer = self.invoke({"Records": records})
         return [failure["itemIdentifier"][-1] for failure in answer["batchItemFailures"]]
@@ -188,14 +203,14 @@ class Function:
         found = [self.message(item["message_sid"]["S"]) for item in items]
         return [message for message in found if message]
 
-    def secret_holds(self, **fields: Any) -> None:
+    def put_secret(self, **fields: Any) -> None:
         content = {"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN} | fields
         self.secrets_manager.put_secret_value(
             SecretId="delivery/twilio", SecretString=json.dumps(content)
         )
 
     def metrics(self) -> dict[str, float]:
-        """What was counted since this was last asked."""
+        """What was counted since the last call."""
         return {it.name: sum(it.values) for it in self.data_points()}
 
     def data_points(self) -> list[DataPoint]:
@@ -204,13 +219,13 @@ class Function:
         self.printed += output
         return data_points(output.out)
 
-    def lose_the_table(self) -> None:
+    def delete_messages_table(self) -> None:
         self.dynamodb.delete_table(TableName="MessagesTable")
 
-    def parameters(self, place: int = 0) -> dict[str, str]:
-        return dict(self.twilio.requests[place].parameters)
+    def parameters(self, index: int = 0) -> dict[str, str]:
+        return dict(self.twilio.requests[index].parameters)
 
-    def password(self, place: int = 0) -> str:
-        """What a request to Twilio was authorized with."""
-        encoded = self.twilio.requests[place].headers["Authorization"].removeprefix("Basic ")
+    def password(self, index: int = 0) -> str:
+        """The token or secret of a request to Twilio."""
+        encoded = self.twilio.requests[index].headers["Authorization"].removeprefix("Basic ")
         return base64.b64decode(encoded).decode().partition(":")[2]

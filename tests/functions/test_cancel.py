@@ -6,7 +6,7 @@ import pytest
 
 from delivery.storage.messages import MessageStore
 from tests.builders import an_update
-from tests.functions.sender import NEW_TOKEN, SUBACCOUNT_SID, TO, Function, a_document
+from tests.functions.sender import NEW_TOKEN, SUBACCOUNT_SID, TO, SenderRig, a_document
 from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, Reply, accepted, rejected
 
 
@@ -14,38 +14,38 @@ def canceled(**properties: Any) -> Reply:
     return Reply(status=200, body=accepted(status="canceled", **properties).body)
 
 
-def test_a_canceled_message_is_answered_as_it_is_stored(function: Function) -> None:
-    function.twilio.will(accepted(status="scheduled"), canceled())
-    function.post(a_document(reference="order-7"))
+def test_the_response_to_a_cancellation_is_the_stored_message(sender: SenderRig) -> None:
+    sender.twilio.will(accepted(status="scheduled"), canceled())
+    sender.post(a_document(reference="order-7"))
 
-    status, answer = function.cancel()
+    status, answer = sender.cancel()
 
     assert status == 200
     assert (answer["status"], answer["outcome"]) == ("canceled", "canceled")
     assert answer["reference"] == "order-7"
-    assert function.parameters(1) == {"Status": "canceled"}
+    assert sender.parameters(1) == {"Status": "canceled"}
 
 
-def test_a_message_that_another_program_scheduled_can_be_canceled(function: Function) -> None:
-    function.twilio.will(canceled())
+def test_a_message_that_another_program_scheduled_can_be_canceled(sender: SenderRig) -> None:
+    sender.twilio.will(canceled())
 
-    status, answer = function.cancel()
+    status, answer = sender.cancel()
 
     assert (status, answer["status"]) == (200, "canceled")
-    assert function.message() is not None
+    assert sender.message() is not None
 
 
-def test_a_subaccounts_message_is_canceled_with_its_token(function: Function) -> None:
-    function.secret_holds(subaccounts={SUBACCOUNT_SID: {"auth_token": NEW_TOKEN}})
-    store = MessageStore(function.dynamodb, "MessagesTable")
+def test_a_subaccounts_message_is_canceled_with_its_token(sender: SenderRig) -> None:
+    sender.put_secret(subaccounts={SUBACCOUNT_SID: {"auth_token": NEW_TOKEN}})
+    store = MessageStore(sender.dynamodb, "MessagesTable")
     store.record(an_update("scheduled", message_sid=MESSAGE_SID, account_sid=SUBACCOUNT_SID))
-    function.twilio.will(canceled(account_sid=SUBACCOUNT_SID))
+    sender.twilio.will(canceled(account_sid=SUBACCOUNT_SID))
 
-    status, _ = function.cancel()
+    status, _ = sender.cancel()
 
     assert status == 200
-    assert SUBACCOUNT_SID in function.twilio.requests[0].path
-    assert function.password(0) == NEW_TOKEN
+    assert SUBACCOUNT_SID in sender.twilio.requests[0].path
+    assert sender.password(0) == NEW_TOKEN
 
 
 @pytest.mark.parametrize(
@@ -59,83 +59,84 @@ def test_a_subaccounts_message_is_canceled_with_its_token(function: Function) ->
         (DROPPED, 503),
     ],
 )
-def test_a_cancellation_that_fails_says_what_to_do(
-    function: Function, reply: Reply, expected: int
+def test_a_failed_cancellation_says_what_to_do(
+    sender: SenderRig, reply: Reply, expected: int
 ) -> None:
-    function.twilio.will(reply)
+    sender.twilio.will(reply)
 
-    status, answer = function.cancel()
+    status, answer = sender.cancel()
 
     assert status == expected
     assert answer["detail"]
-    assert function.messages() == []
+    assert sender.messages() == []
 
 
 @pytest.mark.parametrize(
     "reply", [rejected(401, 20003), rejected(429, 20429), rejected(500), DROPPED]
 )
-def test_a_cancellation_that_fails_does_not_say_that_no_message_was_sent(
-    function: Function, reply: Reply
+def test_a_failed_cancellation_does_not_say_that_no_message_was_sent(
+    sender: SenderRig, reply: Reply
 ) -> None:
-    function.twilio.will(reply)
+    sender.twilio.will(reply)
 
-    _, answer = function.cancel()
+    _, answer = sender.cancel()
 
-    assert answer["detail"].startswith("It is not known to be canceled: ")
+    assert "may not be canceled" in answer["detail"]
+    assert "sent" not in answer["detail"].partition(":")[0]
 
 
-def test_a_message_that_is_final_cannot_be_canceled_and_twilios_code_says_so(
-    function: Function,
+def test_a_final_message_cannot_be_canceled(
+    sender: SenderRig,
 ) -> None:
-    function.twilio.will(rejected(400, 30409))
+    sender.twilio.will(rejected(400, 30409))
 
-    _, answer = function.cancel()
+    _, answer = sender.cancel()
 
     assert answer["error_code"] == 30409
 
 
 @pytest.mark.parametrize("message_sid", ["none", "SM1", f"{MESSAGE_SID}/Media", "../Keys", TO])
-def test_what_is_no_message_sid_is_not_found_without_asking_twilio(
-    function: Function, message_sid: str
+def test_an_invalid_message_sid_is_not_found_without_calling_twilio(
+    sender: SenderRig, message_sid: str
 ) -> None:
-    status, _ = function.cancel(message_sid)
+    status, _ = sender.cancel(message_sid)
 
     assert status == 404
-    assert function.twilio.requests == []
+    assert sender.twilio.requests == []
 
 
-def test_nothing_is_canceled_while_nobody_knows_whose_message_it_is(function: Function) -> None:
-    function.lose_the_table()
+def test_nothing_is_canceled_while_the_account_of_the_message_is_unknown(sender: SenderRig) -> None:
+    sender.delete_messages_table()
 
-    status, _ = function.cancel()
+    status, _ = sender.cancel()
 
     assert status == 503
-    assert function.twilio.requests == []
+    assert sender.twilio.requests == []
 
 
-def test_a_cancellation_that_cannot_be_stored_has_happened_all_the_same(
-    function: Function, monkeypatch: pytest.MonkeyPatch
+def test_a_cancellation_that_cannot_be_stored_is_successful(
+    sender: SenderRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    function.twilio.will(accepted(status="scheduled"), canceled())
-    function.post(a_document(reference="order-7"))
+    sender.twilio.will(accepted(status="scheduled"), canceled())
+    sender.post(a_document(reference="order-7"))
     monkeypatch.setattr(
-        function.dynamodb,
+        sender.dynamodb,
         "update_item",
-        lambda **_: function.dynamodb.get_item(TableName="none", Key={}),
+        lambda **_: sender.dynamodb.get_item(TableName="none", Key={}),
     )
 
-    status, answer = function.cancel()
+    status, answer = sender.cancel()
 
     assert status == 200
     assert (answer["status"], answer["reference"]) == ("canceled", "order-7")
 
 
-def test_canceling_twice_is_harmless(function: Function) -> None:
-    function.twilio.will(accepted(status="scheduled"), canceled())
-    function.post(a_document())
-    _, first = function.cancel()
+def test_canceling_twice_returns_the_same_message(sender: SenderRig) -> None:
+    sender.twilio.will(accepted(status="scheduled"), canceled())
+    sender.post(a_document())
+    _, first = sender.cancel()
 
-    status, second = function.cancel()
+    status, second = sender.cancel()
 
     assert status == 200
     assert second == first

@@ -15,7 +15,7 @@ from delivery.storage.send_requests import SendRequestStore
 from functions.dashboard_widget.labels import REQUEST_LABELS
 from tests.builders import ACCOUNT_SID, MESSAGE_SID, NOON, an_update
 from tests.functions.conftest import ENVIRONMENT
-from tests.functions.sender import Clock
+from tests.support.clock import Clock
 from tests.support.screen import Screen
 
 ENDPOINT = "arn:aws:lambda:us-east-1:123456789012:function:widget"
@@ -30,7 +30,7 @@ class WidgetRig:
         from functions.dashboard_widget import app  # noqa: PLC0415 -- its client needs moto first
 
         self.app = app
-        self.function = app.build(ENVIRONMENT, app.Clients(dynamodb=dynamodb), now=clock.now)
+        self.function = app.build(ENVIRONMENT, app.Clients(dynamodb=dynamodb), now=clock)
 
     def show(
         self, event: dict[str, Any] | None = None, *, typed: str = "", **context: Any
@@ -67,7 +67,7 @@ def a_sid(number: int) -> str:
 
 def a_failure(store: MessageStore, number: int, clock: Clock, *, ago: float = 0) -> Message:
     update = an_update("failed", message_sid=a_sid(number), error_code=30003)
-    return store.record(replace(update, at=clock.now() - timedelta(seconds=ago))).message
+    return store.record(replace(update, at=clock() - timedelta(seconds=ago))).message
 
 
 def a_claim(**facts: Any) -> SendRequest:
@@ -95,7 +95,7 @@ def test_failures_are_listed_newest_first(
 ) -> None:
     for number, ago in enumerate((60, 3600, 30)):
         a_failure(store, number, clock, ago=ago)
-    store.record(replace(an_update("delivered"), at=clock.now()))
+    store.record(replace(an_update("delivered"), at=clock()))
 
     screen = widget.show()
 
@@ -122,7 +122,7 @@ def test_the_pages_of_failures_cover_several_days(
 
 
 def test_there_is_no_older_page_beyond_the_retention(widget: WidgetRig, clock: Clock) -> None:
-    last = clock.now().date() - timedelta(days=400)
+    last = clock().date() - timedelta(days=400)
 
     pages = {
         days: "Older"
@@ -146,10 +146,10 @@ def test_the_counts_are_above_the_list(
         a_failure(store, number, clock)
     a_failure(store, 12, clock, ago=86400)
     given_up = store.record(an_update("sent", message_sid=a_sid(13))).message
-    store.record_unconfirmed(given_up, clock.now())
-    store.record(replace(an_update("sent", message_sid=a_sid(14)), at=clock.now()))
+    store.record_unconfirmed(given_up, clock())
+    store.record(replace(an_update("sent", message_sid=a_sid(14)), at=clock()))
     quiet = an_update("sent", message_sid=a_sid(16))
-    store.record(replace(quiet, at=clock.now() - timedelta(hours=2)))
+    store.record(replace(quiet, at=clock() - timedelta(hours=2)))
     store.record(an_update("delivered", message_sid=a_sid(15)))
     requests.claim(a_claim())
 

@@ -28,7 +28,7 @@ from tests.embedded_metrics import data_points, total
 from tests.functions.callbacks import StatusCallbackRig, a_callback, a_request
 from tests.functions.conftest import ENVIRONMENT
 from tests.functions.interleaving import Writer, every_interleaving
-from tests.functions.sender import FROM, TO, Function, a_document
+from tests.functions.sender import FROM, TO, SenderRig, a_document
 from tests.support.faults import FailingClient
 from tests.support.virtual_twilio import (
     ACCOUNT_SID,
@@ -599,40 +599,40 @@ def test_a_message_that_only_its_request_names_is_erased_with_it(world: World) -
 
 @pytest.mark.usefixtures("world")
 def test_an_erased_request_s_key_never_sends_again(
-    function: Function, dynamodb: DynamoDBClient
+    sender: SenderRig, dynamodb: DynamoDBClient
 ) -> None:
-    _, message = function.post(a_document(reference="order-7"), key="key-1")
+    _, message = sender.post(a_document(reference="order-7"), key="key-1")
     eraser = Eraser(
         messages=MessageStore(dynamodb, "MessagesTable"),
         requests=SendRequestStore(dynamodb, "SendRequestsTable"),
         twilio=None,
         key_retention=timedelta(days=30),
-        now=function.clock.now,
+        now=sender.clock,
     )
 
     assert not any(step.is_left for step in eraser.erase(TO))
-    again = function.post(a_document(reference="order-7"), key="key-1")
-    other = function.post(a_document(body="Another"), key="key-1")
+    again = sender.post(a_document(reference="order-7"), key="key-1")
+    other = sender.post(a_document(body="Another"), key="key-1")
 
     ids = {name: message[name] for name in ("message_sid", "request_id")}
     assert again == (200, ids)
     assert other[0] == 409
-    assert len(function.twilio.requests) == 1
+    assert len(sender.twilio.requests) == 1
     tables = [dynamodb.scan(TableName=it)["Items"] for it in ("MessagesTable", "SendRequestsTable")]
     assert not any(word in str(tables) for word in (TO, FROM, "order-7"))
 
 
 @pytest.mark.usefixtures("world")
-def test_an_erased_unsent_request_s_key_stays_used(function: Function) -> None:
-    _, message = function.post(a_document(), key="key-1")
-    not_found = function.give_up(function.request(message["request_id"]))
+def test_an_erased_unsent_request_s_key_stays_used(sender: SenderRig) -> None:
+    _, message = sender.post(a_document(), key="key-1")
+    not_found = sender.presume_unsent(sender.request(message["request_id"]))
     erased = not_found.erased(at=NOON, kept_for=timedelta(days=30))
-    function.requests.complete(not_found, erased)
+    sender.requests.complete(not_found, erased)
 
-    status, problem = function.post(a_document(), key="key-1")
+    status, problem = sender.post(a_document(), key="key-1")
 
     assert (status, problem["state"]) == (409, "presumed_unsent")
-    assert len(function.twilio.requests) == 1
+    assert len(sender.twilio.requests) == 1
 
 
 # --- reconciling ---------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.functions.sender import EVENTS, Function
+from tests.functions.sender import EVENTS, SenderRig
 from tests.made_once import shared_client
 
 CONTEXT = SimpleNamespace(
@@ -145,9 +145,9 @@ def test_an_event_gets_the_answer_that_its_name_promises(name: str) -> None:
 
 @pytest.mark.parametrize("name", [it for it in NAMES if it.startswith("send_message")])
 def test_an_event_of_the_sender_gets_its_answer_when_twilio_accepts(
-    function: Function, name: str
+    sender: SenderRig, name: str
 ) -> None:
-    answer = function.invoke(event_of(name))
+    answer = sender.invoke(event_of(name))
 
     assert answer.items() >= SENT[name].items()
 

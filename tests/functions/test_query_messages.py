@@ -15,7 +15,8 @@ from delivery.domain.send_requests import RequestState
 from delivery.storage.messages import MessageStore
 from tests.builders import MESSAGE_SID, NOON, an_update
 from tests.functions.conftest import ENVIRONMENT
-from tests.functions.sender import Clock, Function, a_document
+from tests.functions.sender import SenderRig, a_document
+from tests.support.clock import Clock
 from tests.support.scripted_twilio import rejected
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class QueryRig:
     def __init__(self, dynamodb: DynamoDBClient, clock: Clock) -> None:
         from functions.query_messages import app  # noqa: PLC0415 -- its client needs moto first
 
-        self.function = app.build(ENVIRONMENT, app.Clients(dynamodb=dynamodb), now=clock.now)
+        self.function = app.build(ENVIRONMENT, app.Clients(dynamodb=dynamodb), now=clock)
         self.seconds_left = 14.0
 
     def message(self, message_sid: str = MESSAGE_SID) -> tuple[int, dict[str, Any]]:
@@ -334,8 +335,8 @@ def test_pending_messages_are_counted_by_age(
     hours_old = [scheduled, counted_meanwhile, 0.5, 0.9, 1.5, 23, 25]
     for number, hours in enumerate(hours_old):
         is_scheduled = hours == scheduled
-        heard_of = clock.now() - timedelta(hours=0 if is_scheduled else hours)
-        send_at = clock.now() - timedelta(hours=hours) if is_scheduled else None
+        heard_of = clock() - timedelta(hours=0 if is_scheduled else hours)
+        send_at = clock() - timedelta(hours=hours) if is_scheduled else None
         update = an_update("queued", message_sid=f"SM{number:032x}", send_at=send_at)
         store.record(replace(update, at=heard_of))
 
@@ -353,11 +354,11 @@ def test_unconfirmed_messages_are_counted_by_day_and_the_default_is_today(
 ) -> None:
     for number, days in enumerate((0, 0, 1)):
         sent = store.record(an_update("sent", message_sid=f"SM{number:032x}")).message
-        store.record_unconfirmed(sent, clock.now() - timedelta(days=days))
+        store.record_unconfirmed(sent, clock() - timedelta(days=days))
 
     _, body = query.summary()
 
-    assert body["date"] == clock.now().date().isoformat()
+    assert body["date"] == clock().date().isoformat()
     assert body["unconfirmed"] == {
         "count": 2,
         "complete": True,
@@ -366,10 +367,10 @@ def test_unconfirmed_messages_are_counted_by_day_and_the_default_is_today(
     assert "+15558675310" not in json.dumps(body)
 
 
-def test_only_requests_in_doubt_are_counted_as_such(query: QueryRig, function: Function) -> None:
-    at_work, given_up, _ = (function.lose_the_answer() for _ in range(3))
-    function.requests.complete(at_work, replace(at_work, state=RequestState.IN_PROGRESS))
-    function.give_up(given_up)
+def test_only_requests_in_doubt_are_counted_as_such(query: QueryRig, sender: SenderRig) -> None:
+    at_work, given_up, _ = (sender.send_in_doubt() for _ in range(3))
+    sender.requests.complete(at_work, replace(at_work, state=RequestState.IN_PROGRESS))
+    sender.presume_unsent(given_up)
 
     _, body = query.summary()
 
@@ -418,8 +419,8 @@ def record_unsent(store: MessageStore, status: str) -> StatusUpdate:
     return update
 
 
-def test_a_sent_request_names_its_message(query: QueryRig, function: Function) -> None:
-    _, message = function.post(a_document(reference="order-7"))
+def test_a_sent_request_names_its_message(query: QueryRig, sender: SenderRig) -> None:
+    _, message = sender.post(a_document(reference="order-7"))
 
     status, body = query.request(message["request_id"])
 
@@ -432,9 +433,9 @@ def test_a_sent_request_names_its_message(query: QueryRig, function: Function) -
     }
 
 
-def test_a_rejected_request_has_its_problem(query: QueryRig, function: Function) -> None:
-    function.twilio.will(rejected(400, 21211))
-    _, answer = function.post(a_document())
+def test_a_rejected_request_has_its_problem(query: QueryRig, sender: SenderRig) -> None:
+    sender.twilio.will(rejected(400, 21211))
+    _, answer = sender.post(a_document())
 
     _, body = query.request(answer["request_id"])
 
@@ -444,10 +445,10 @@ def test_a_rejected_request_has_its_problem(query: QueryRig, function: Function)
 
 
 def test_invalid_input_on_the_queue_is_a_rejected_request(
-    query: QueryRig, function: Function
+    query: QueryRig, sender: SenderRig
 ) -> None:
-    function.take(a_document(to="nobody", reference="order-8"))
-    (message,) = function.messages()
+    sender.receive(a_document(to="nobody", reference="order-8"))
+    (message,) = sender.messages()
 
     _, body = query.request(message.message_sid)
 
@@ -484,23 +485,23 @@ def test_a_request_that_is_presumed_unsent_was_probably_not_sent(
 
 
 def test_a_claim_is_in_progress_and_after_its_lease_in_doubt(
-    query: QueryRig, function: Function
+    query: QueryRig, sender: SenderRig
 ) -> None:
-    request = function.lose_the_answer()
-    function.requests.complete(request, replace(request, state=RequestState.IN_PROGRESS))
+    request = sender.send_in_doubt()
+    sender.requests.complete(request, replace(request, state=RequestState.IN_PROGRESS))
 
     at_once = query.request(request.request_id)[1]["state"]
-    function.clock.pass_by(minutes=1)
+    sender.clock.advance(minutes=1)
     later = query.request(request.request_id)[1]["state"]
 
     assert (at_once, later) == ("in_progress", "in_doubt")
 
 
 def test_a_callback_with_the_request_id_shows_a_request_in_doubt_as_sent(
-    query: QueryRig, function: Function, store: MessageStore
+    query: QueryRig, sender: SenderRig, store: MessageStore
 ) -> None:
-    doubt = function.lose_the_answer()
-    store.record(replace(an_update("sent", request_id=doubt.request_id), at=function.clock.now()))
+    doubt = sender.send_in_doubt()
+    store.record(replace(an_update("sent", request_id=doubt.request_id), at=sender.clock()))
 
     _, body = query.request(doubt.request_id)
 
@@ -508,9 +509,9 @@ def test_a_callback_with_the_request_id_shows_a_request_in_doubt_as_sent(
 
 
 def test_a_request_that_is_presumed_unsent_needs_a_new_key(
-    query: QueryRig, function: Function
+    query: QueryRig, sender: SenderRig
 ) -> None:
-    request = function.give_up(function.lose_the_answer())
+    request = sender.presume_unsent(sender.send_in_doubt())
 
     _, body = query.request(request.request_id)
 

@@ -1,48 +1,70 @@
-"""SendMessageFunction: what a request may say, and how it is told what is wrong with it."""
+"""SendMessageFunction: the fields of a request, and the problems of an invalid one."""
 
 import base64
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from delivery.domain.send_fields import SEND_FIELDS
 from functions.send_message.request import InvalidRequest, parse
-from tests.builders import NOON
+from tests.builders import ACCOUNT_SID, NOON
 from tests.functions.sender import (
     BODY,
     CONTENT_SID,
     FROM,
+    SENSITIVE_WORDS,
     SERVICE_SID,
     TO,
-    UNHEARD_OF,
-    Function,
+    SenderRig,
     a_document,
     an_http_event,
 )
 
+SAMPLES: dict[str, Any] = {
+    "to": TO,
+    "from": FROM,
+    "messaging_service_sid": SERVICE_SID,
+    "body": BODY,
+    "media_url": ["https://example.com/1.jpg", "https://example.com/2.jpg"],
+    "content_sid": CONTENT_SID,
+    "content_variables": {"1": "Ada"},
+    "send_at": "2099-12-24T18:00:00Z",
+    "validity_period": 36_000,
+    "smart_encoded": True,
+    "shorten_urls": False,
+    "provide_feedback": True,
+    "attempt": 2,
+    "send_as_mms": True,
+    "content_retention": "discard",
+    "address_retention": "obfuscate",
+    "persistent_action": ["geo:37.78,-122.39"],
+    "risk_check": "disable",
+    "force_delivery": True,
+    "fallback_from": FROM,
+    "account_sid": ACCOUNT_SID,
+    "reference": "order-7",
+    "context": {"tenant": "blue"},
+    "idempotency_key": "order-7",
+}
+"""A valid value of each field."""
 
-def test_every_twilio_parameter_of_a_sender_is_passed_on(function: Function) -> None:
-    document = a_document(
-        messaging_service_sid=SERVICE_SID,
-        media_url=["https://example.com/1.jpg", "https://example.com/2.jpg"],
-        content_sid=CONTENT_SID,
-        content_variables={"1": "Ada"},
-        validity_period=36_000,
-        smart_encoded=True,
-        shorten_urls=False,
-        provide_feedback=True,
-        attempt=2,
-        send_as_mms=True,
-        content_retention="discard",
-        address_retention="obfuscate",
-        persistent_action=["geo:37.78,-122.39"],
-        risk_check="disable",
-        force_delivery=True,
-    )
 
-    status, _ = function.post(document)
+def test_every_field_has_a_sample() -> None:
+    assert SAMPLES.keys() == SEND_FIELDS.keys()
 
-    [request] = function.twilio.requests
+
+def test_every_field_of_twilio_is_passed_on(sender: SenderRig) -> None:
+    document = {
+        name: value
+        for name, value in SAMPLES.items()
+        if SEND_FIELDS[name].parameter and name not in {"send_at", "fallback_from"}
+    }
+
+    status, _ = sender.post(document)
+
+    [request] = sender.twilio.requests
     assert status == 201
     assert request.parameters[:-1] == [
         ("To", TO),
@@ -67,6 +89,21 @@ def test_every_twilio_parameter_of_a_sender_is_passed_on(function: Function) -> 
     ]
 
 
+@pytest.mark.parametrize("name", SEND_FIELDS)
+def test_the_digest_of_a_body_is_stored_only_if_no_field_alters_the_body(
+    sender: SenderRig, name: str
+) -> None:
+    others = {"content_sid": CONTENT_SID} if name == "content_variables" else {}
+    samples = SAMPLES | {"send_at": (sender.clock() + timedelta(days=1)).isoformat()}
+    document = {"to": TO, "messaging_service_sid": SERVICE_SID, "body": BODY, **others}
+
+    request = parse(document | {name: samples[name]}, now=sender.clock())
+    in_doubt = sender.send_in_doubt(**{"from": None} | document | {name: samples[name]})
+
+    assert request.alters_body is SEND_FIELDS[name].alters_body
+    assert (in_doubt.body_digest is None) is SEND_FIELDS[name].alters_body
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -84,14 +121,14 @@ def test_every_twilio_parameter_of_a_sender_is_passed_on(function: Function) -> 
         {"send_at": None, "context": {}},
     ],
 )
-def test_what_twilio_allows_is_allowed(changes: dict[str, Any]) -> None:
+def test_values_that_twilio_accepts_are_valid(changes: dict[str, Any]) -> None:
     request = parse(a_document(**changes), now=NOON)
 
     assert request.to
 
 
-def test_a_null_is_as_good_as_a_missing_field(function: Function) -> None:
-    status, _ = function.post(a_document() | {"media_url": None, "reference": None, "odd": None})
+def test_a_null_is_the_same_as_a_missing_field(sender: SenderRig) -> None:
+    status, _ = sender.post(a_document() | {"media_url": None, "reference": None, "odd": None})
 
     assert status == 201
 
@@ -166,11 +203,11 @@ def test_a_null_is_as_good_as_a_missing_field(function: Function) -> None:
         ({"To": TO}, "To", "did you mean to?"),
         ({"statuscallback": ""}, "statuscallback", "did you mean status_callback?"),
         ({"qwerty": 1}, "qwerty", "not a known field"),
-        ({TO: 1}, "?", "no field"),
-        ({"": 1}, "?", "no field"),
+        ({TO: 1}, "?", "not a known field"),
+        ({"": 1}, "?", "not a known field"),
     ],
 )
-def test_bad_input_is_refused_with_its_field_and_the_fix(
+def test_invalid_input_is_reported_with_its_field_and_the_fix(
     changes: dict[str, Any], field: str, fix: str
 ) -> None:
     with pytest.raises(InvalidRequest) as raised:
@@ -178,11 +215,11 @@ def test_bad_input_is_refused_with_its_field_and_the_fix(
 
     said = " ".join(it.problem for it in raised.value.problems if it.field == field)
     assert fix in said
-    assert [word for word in UNHEARD_OF if word in said] == []
+    assert [word for word in SENSITIVE_WORDS if word in said] == []
 
 
-def test_all_problems_are_listed_at_once(function: Function) -> None:
-    status, answer = function.post(
+def test_all_problems_are_reported_at_once(sender: SenderRig) -> None:
+    status, answer = sender.post(
         {"to": "5558675310", "media_url": "x", "attempt": 0, "status_callback": "", "Form": "a"}
     )
 
@@ -195,7 +232,7 @@ def test_all_problems_are_listed_at_once(function: Function) -> None:
         "status_callback",
         "to",
     ]
-    assert function.metrics() == {"RequestInvalid": 1}
+    assert sender.metrics() == {"RequestInvalid": 1}
 
 
 @pytest.mark.parametrize(
@@ -213,27 +250,27 @@ def test_all_problems_are_listed_at_once(function: Function) -> None:
         (json.dumps({"body": "x" * 70_000}), "64 KiB"),
     ],
 )
-def test_a_body_that_is_no_request_is_refused_with_a_sentence(
-    function: Function, body: str | None, fix: str
+def test_a_body_that_is_not_a_request_is_invalid(
+    sender: SenderRig, body: str | None, fix: str
 ) -> None:
-    answer = function.invoke(an_http_event(body))
+    answer = sender.invoke(an_http_event(body))
 
     [problem] = json.loads(answer["body"])["problems"]
     assert answer["statusCode"] == 400
     assert fix in problem["problem"]
 
 
-def test_a_body_in_base64_is_understood(function: Function) -> None:
+def test_a_body_in_base64_is_decoded(sender: SenderRig) -> None:
     encoded = base64.b64encode(json.dumps(a_document()).encode()).decode()
 
-    answer = function.invoke(an_http_event(encoded, isBase64Encoded=True))
+    answer = sender.invoke(an_http_event(encoded, isBase64Encoded=True))
 
     assert answer["statusCode"] == 201
 
 
-def test_bytes_that_are_no_text_are_refused(function: Function) -> None:
+def test_bytes_that_are_not_utf_8_are_invalid(sender: SenderRig) -> None:
     encoded = base64.b64encode(b'{"to": "\xff\xfe"}').decode()
 
-    answer = function.invoke(an_http_event(encoded, isBase64Encoded=True))
+    answer = sender.invoke(an_http_event(encoded, isBase64Encoded=True))
 
     assert answer["statusCode"] == 400

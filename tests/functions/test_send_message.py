@@ -1,10 +1,9 @@
-"""SendMessageFunction: each answer of POST /messages, and of a direct invocation."""
+"""SendMessageFunction: each response of POST /messages and of a direct invocation."""
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -25,20 +24,20 @@ from tests.functions.sender import (
     SERVICE_SID,
     SUBACCOUNT_SID,
     TO,
-    Function,
+    SenderRig,
     a_document,
     an_http_event,
 )
 from tests.made_once import shared_client
 from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, STALLED, Reply, accepted, rejected
 
-# --- what Twilio says ----------------------------------------------------------------------------
+# --- answers of Twilio ---------------------------------------------------------------------------
 
 
-def test_an_accepted_message_is_answered_as_it_is_stored(function: Function) -> None:
-    status, answer = function.post(a_document(reference="order-7", context={"tenant": "blue"}))
+def test_the_response_to_an_accepted_message_is_the_stored_message(sender: SenderRig) -> None:
+    status, answer = sender.post(a_document(reference="order-7", context={"tenant": "blue"}))
 
-    stored = function.message()
+    stored = sender.message()
     assert status == 201
     assert stored is not None
     assert answer == stored.as_record()
@@ -49,12 +48,12 @@ def test_an_accepted_message_is_answered_as_it_is_stored(function: Function) -> 
     assert REQUEST_ID.fullmatch(stored.request_id or "")
 
 
-def test_twilio_is_told_to_report_to_this_stack_and_to_repeat_lost_reports(
-    function: Function,
+def test_twilio_gets_the_callback_url_of_this_stack_with_retries(
+    sender: SenderRig,
 ) -> None:
-    _, answer = function.post(a_document())
+    _, answer = sender.post(a_document())
 
-    assert function.parameters() == {
+    assert sender.parameters() == {
         "To": TO,
         "From": FROM,
         "Body": BODY,
@@ -63,29 +62,27 @@ def test_twilio_is_told_to_report_to_this_stack_and_to_repeat_lost_reports(
     }
 
 
-def test_the_text_is_not_stored(function: Function) -> None:
-    _, answer = function.post(a_document())
+def test_the_body_is_not_stored_by_default(sender: SenderRig) -> None:
+    _, answer = sender.post(a_document())
 
     assert "body" not in answer
-    assert BODY not in str(function.dynamodb.scan(TableName="MessagesTable"))
+    assert BODY not in str(sender.dynamodb.scan(TableName="MessagesTable"))
 
 
-def test_the_text_is_stored_where_the_stack_says_so(
-    function: Function, install: Callable[..., ModuleType]
-) -> None:
-    install(function.twilio.url, stores_body=True)
-    function.twilio.will(accepted(body="Sent from your Twilio trial account - " + BODY))
+def test_the_body_is_stored_if_the_stack_is_configured_so(sender: SenderRig) -> None:
+    sender.restart(STORE_MESSAGE_BODY="true")
+    sender.twilio.will(accepted(body="Sent from your Twilio trial account - " + BODY))
 
-    _, answer = function.post(a_document())
+    _, answer = sender.post(a_document())
 
     assert answer["body"].endswith(BODY)
 
 
-def test_a_send_that_is_stored_after_its_callbacks_undoes_nothing(function: Function) -> None:
-    store = MessageStore(function.dynamodb, "MessagesTable")
+def test_a_send_that_is_recorded_after_its_callbacks_changes_no_status(sender: SenderRig) -> None:
+    store = MessageStore(sender.dynamodb, "MessagesTable")
     store.record(an_update("delivered", message_sid=MESSAGE_SID))
 
-    status, answer = function.post(a_document(reference="order-7"))
+    status, answer = sender.post(a_document(reference="order-7"))
 
     assert status == 201
     assert (answer["status"], answer["outcome"]) == ("delivered", "delivered")
@@ -93,33 +90,33 @@ def test_a_send_that_is_stored_after_its_callbacks_undoes_nothing(function: Func
     assert [entry["status"] for entry in answer["transitions"]] == ["delivered", "queued"]
 
 
-def test_a_scheduled_message_is_kept_with_its_time(function: Function) -> None:
+def test_a_scheduled_message_is_stored_with_its_time(sender: SenderRig) -> None:
     send_at = (datetime.now(UTC) + timedelta(days=2)).replace(microsecond=0)
-    function.twilio.will(accepted(status="scheduled", messaging_service_sid=SERVICE_SID))
+    sender.twilio.will(accepted(status="scheduled", messaging_service_sid=SERVICE_SID))
 
-    _, answer = function.post(
+    _, answer = sender.post(
         a_document(messaging_service_sid=SERVICE_SID, send_at=send_at.isoformat())
     )
 
-    assert function.parameters()["SendAt"] == send_at.strftime("%Y-%m-%dT%H:%M:%SZ")
-    assert function.parameters()["ScheduleType"] == "fixed"
+    assert sender.parameters()["SendAt"] == send_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert sender.parameters()["ScheduleType"] == "fixed"
     assert datetime.fromisoformat(answer["send_at"]) == send_at
 
 
-def test_a_message_that_twilio_accepted_is_sent_even_if_neither_table_nor_queue_takes_it(
-    function: Function, callback_queue: str, log_output: io.StringIO
+def test_an_accepted_message_is_sent_even_if_neither_table_nor_queue_can_store_it(
+    sender: SenderRig, callback_queue: str, log_output: io.StringIO
 ) -> None:
-    function.lose_the_table()
+    sender.delete_messages_table()
     shared_client("sqs").delete_queue(QueueUrl=callback_queue)
 
-    status, answer = function.post(a_document(reference="order-7"))
+    status, answer = sender.post(a_document(reference="order-7"))
 
     assert status == 201
     assert (answer["message_sid"], answer["status"]) == (MESSAGE_SID, "queued")
     assert answer["reference"] == "order-7"
-    assert len(function.twilio.requests) == 1
-    assert "not stored" in log_output.getvalue()
-    assert function.metrics() == {"MessageSent": 1, "MessageNotStored": 1}
+    assert len(sender.twilio.requests) == 1
+    assert "MessageNotStored" in log_output.getvalue()
+    assert sender.metrics() == {"MessageSent": 1, "MessageNotStored": 1}
 
 
 @pytest.mark.parametrize(
@@ -132,15 +129,15 @@ def test_a_message_that_twilio_accepted_is_sent_even_if_neither_table_nor_queue_
         (None, "unknown", False),
     ],
 )
-def test_a_refusal_is_explained_in_our_words(
-    function: Function,
+def test_a_rejection_is_explained_without_the_text_of_twilio(
+    sender: SenderRig,
     code: int | None,
     category: str,
     retryable: bool,  # noqa: FBT001 -- a column of the table
 ) -> None:
-    function.twilio.will(rejected(400, code))
+    sender.twilio.will(rejected(400, code))
 
-    status, answer = function.post(a_document())
+    status, answer = sender.post(a_document())
 
     assert status == 422
     assert answer.get("error_code") == code
@@ -148,12 +145,12 @@ def test_a_refusal_is_explained_in_our_words(
     assert answer["explanation"]["retryable"] is retryable
     assert answer["explanation"]["title"]
     assert answer["explanation"]["action"]
-    assert function.messages() == []
-    assert function.metrics() == {"SendRejected": 1}
+    assert sender.messages() == []
+    assert sender.metrics() == {"SendRejected": 1}
 
 
-def test_errors_are_problems_as_of_rfc_9457(function: Function) -> None:
-    answer = function.invoke(an_http_event("{}"))
+def test_errors_have_the_format_of_rfc_9457(sender: SenderRig) -> None:
+    answer = sender.invoke(an_http_event("{}"))
 
     body = json.loads(answer["body"])
     assert answer["headers"]["content-type"] == "application/problem+json"
@@ -172,90 +169,90 @@ def test_errors_are_problems_as_of_rfc_9457(function: Function) -> None:
     ],
 )
 def test_a_message_that_may_have_been_sent_is_in_doubt_and_not_sent_again(
-    function: Function, reply: Reply
+    sender: SenderRig, reply: Reply
 ) -> None:
-    function.twilio.will(reply)
+    sender.twilio.will(reply)
 
-    status, answer = function.post(a_document())
+    status, answer = sender.post(a_document())
 
     assert status == 202
     assert answer.keys() == {"request_id", "state"}
     assert answer["state"] == "in_doubt"
-    assert answer["request_id"] in function.parameters()["StatusCallback"]
-    assert len(function.twilio.requests) == 1
-    assert function.metrics() == {"SendInDoubt": 1}
+    assert answer["request_id"] in sender.parameters()["StatusCallback"]
+    assert len(sender.twilio.requests) == 1
+    assert sender.metrics() == {"SendInDoubt": 1}
 
 
-def test_a_message_whose_answer_does_not_come_is_in_doubt(
-    function: Function, monkeypatch: pytest.MonkeyPatch
+def test_a_message_without_an_answer_is_in_doubt(
+    sender: SenderRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(twilio, "READ_TIMEOUT_SECONDS", 0.1)
-    function.twilio.will(STALLED)
+    sender.twilio.will(STALLED)
 
-    status, answer = function.post(a_document())
+    status, answer = sender.post(a_document())
 
     assert (status, answer["state"]) == (202, "in_doubt")
-    assert len(function.twilio.requests) == 1
+    assert len(sender.twilio.requests) == 1
 
 
-def test_a_throttled_message_is_sent_once_twilio_takes_it(function: Function) -> None:
-    function.twilio.will(rejected(429, 20429), rejected(429, 20429), accepted())
+def test_a_throttled_message_is_retried_until_twilio_accepts_it(sender: SenderRig) -> None:
+    sender.twilio.will(rejected(429, 20429), rejected(429, 20429), accepted())
 
-    status, _ = function.post(a_document())
+    status, _ = sender.post(a_document())
 
     assert status == 201
-    assert len({str(request.parameters) for request in function.twilio.requests}) == 1
+    assert len({str(request.parameters) for request in sender.twilio.requests}) == 1
 
 
-def test_a_message_that_twilio_keeps_throttling_may_be_tried_later(function: Function) -> None:
-    function.twilio.will(rejected(429, 20429, {"Retry-After": "17"}))
+def test_a_message_that_twilio_keeps_throttling_is_unavailable(sender: SenderRig) -> None:
+    sender.twilio.will(rejected(429, 20429, {"Retry-After": "17"}))
 
-    answer = function.invoke(an_http_event(json.dumps(a_document())))
+    answer = sender.invoke(an_http_event(json.dumps(a_document())))
 
     assert (answer["statusCode"], answer["headers"]["retry-after"]) == (503, "17")
-    assert function.messages() == []
-    assert function.metrics() == {"SendUnavailable": 1}
+    assert sender.messages() == []
+    assert sender.metrics() == {"SendUnavailable": 1}
 
 
-def test_a_message_that_never_reached_twilio_may_be_tried_later(
-    function: Function, install: Callable[..., ModuleType]
-) -> None:
-    install("http://127.0.0.1:9")
+def test_a_message_that_never_reached_twilio_is_unavailable(sender: SenderRig) -> None:
+    sender.restart(twilio_url="http://127.0.0.1:9")
 
-    answer = function.invoke(an_http_event(json.dumps(a_document())))
+    answer = sender.invoke(an_http_event(json.dumps(a_document())))
 
     assert answer["statusCode"] == 503
     assert int(answer["headers"]["retry-after"]) > 0
 
 
-def test_nothing_is_sent_in_the_last_seconds_of_an_invocation(function: Function) -> None:
-    function.seconds_left = 18
+def test_nothing_is_sent_in_the_last_seconds_of_an_invocation(sender: SenderRig) -> None:
+    sender.seconds_left = 18
 
-    status, _ = function.post(a_document())
+    status, _ = sender.post(a_document())
 
     assert status == 503
-    assert function.twilio.requests == []
+    assert sender.twilio.requests == []
 
 
-def test_an_invocation_uses_no_connection_of_an_earlier_one(function: Function) -> None:
-    function.post(a_document())
-    function.post(a_document())
+def test_an_invocation_reuses_no_connection_of_an_earlier_one(sender: SenderRig) -> None:
+    sender.post(a_document())
+    sender.post(a_document())
 
-    assert function.twilio.connections == 2
+    assert sender.twilio.connections == 2
 
 
-def test_a_message_that_ends_with_twilios_answer_is_counted_as_ended(function: Function) -> None:
-    function.twilio.will(accepted(status="failed", error_code=30003))
+def test_a_message_that_fails_with_the_answer_of_twilio_is_counted_as_failed(
+    sender: SenderRig,
+) -> None:
+    sender.twilio.will(accepted(status="failed", error_code=30003))
 
-    function.post(a_document())
+    sender.post(a_document())
 
-    points = function.data_points()
+    points = sender.data_points()
     assert total(points, "MessageSent", service="tested") == 1
     assert total(points, "MessageFailed", category="recipient_unreachable") == 1
 
 
-def test_an_unknown_route_is_not_found(function: Function) -> None:
-    answer = function.invoke(an_http_event("{}", route="GET /messages"))
+def test_an_unknown_route_is_not_found(sender: SenderRig) -> None:
+    answer = sender.invoke(an_http_event("{}", route="GET /messages"))
 
     assert answer["statusCode"] == 404
 
@@ -263,111 +260,109 @@ def test_an_unknown_route_is_not_found(function: Function) -> None:
 # --- the secret ----------------------------------------------------------------------------------
 
 
-def test_a_promoted_token_is_found_without_a_deploy_and_without_an_error(
-    function: Function,
+def test_a_rotated_token_is_used_without_a_deploy_and_without_an_error(
+    sender: SenderRig,
 ) -> None:
-    function.post(a_document())
-    function.secret_holds(auth_token=NEW_TOKEN)
-    function.twilio.will(rejected(401, 20003), accepted())
+    sender.post(a_document())
+    sender.put_secret(auth_token=NEW_TOKEN)
+    sender.twilio.will(rejected(401, 20003), accepted())
 
-    status, _ = function.post(a_document())
+    status, _ = sender.post(a_document())
 
     assert status == 201
-    assert [function.password(place) for place in (1, 2)] == [AUTH_TOKEN, NEW_TOKEN]
+    assert [sender.password(place) for place in (1, 2)] == [AUTH_TOKEN, NEW_TOKEN]
 
 
 @pytest.mark.parametrize("reply", [rejected(401, 20003), rejected(401), rejected(403, 20003)])
-def test_credentials_that_twilio_refuses_send_nothing_and_are_counted(
-    function: Function, reply: Reply
-) -> None:
-    function.twilio.will(reply)
+def test_refused_credentials_send_nothing_and_are_counted(sender: SenderRig, reply: Reply) -> None:
+    sender.twilio.will(reply)
 
-    answer = function.invoke(an_http_event(json.dumps(a_document())))
+    answer = sender.invoke(an_http_event(json.dumps(a_document())))
 
     assert answer["statusCode"] == 503
     assert int(answer["headers"]["retry-after"]) > 0
-    assert len(function.twilio.requests) == 1
-    assert function.metrics() == {"CredentialsRefused": 1}
+    assert len(sender.twilio.requests) == 1
+    assert sender.metrics() == {"CredentialsRefused": 1}
 
 
-def test_a_new_token_that_is_refused_too_is_not_tried_for_ever(function: Function) -> None:
-    function.post(a_document())
-    function.secret_holds(auth_token=NEW_TOKEN)
-    function.twilio.will(rejected(401, 20003))
+def test_a_new_token_that_is_refused_too_is_tried_once(sender: SenderRig) -> None:
+    sender.post(a_document())
+    sender.put_secret(auth_token=NEW_TOKEN)
+    sender.twilio.will(rejected(401, 20003))
 
-    status, _ = function.post(a_document())
+    status, _ = sender.post(a_document())
 
     assert status == 503
-    assert len(function.twilio.requests) == 3
+    assert len(sender.twilio.requests) == 3
 
 
 @pytest.mark.parametrize(
     ("fields", "named"),
     [({"auth_token": ""}, "auth_token"), ({"account_sid": "AC1"}, "account_sid")],
 )
-def test_a_broken_secret_sends_nothing_and_names_the_field(
-    function: Function, fields: dict[str, str], named: str
+def test_an_invalid_secret_sends_nothing_and_the_response_names_the_field(
+    sender: SenderRig, fields: dict[str, str], named: str
 ) -> None:
-    function.secret_holds(**fields)
+    sender.put_secret(**fields)
 
-    status, answer = function.post(a_document())
+    status, answer = sender.post(a_document())
 
     assert status == 503
     assert named in answer["detail"]
-    assert function.twilio.requests == []
+    assert sender.twilio.requests == []
 
 
-def test_a_missing_secret_sends_nothing(function: Function) -> None:
-    function.secrets_manager.delete_secret(
+def test_a_missing_secret_sends_nothing(sender: SenderRig) -> None:
+    sender.secrets_manager.delete_secret(
         SecretId="delivery/twilio", ForceDeleteWithoutRecovery=True
     )
 
-    status, _ = function.post(a_document())
+    status, _ = sender.post(a_document())
 
     assert status == 503
-    assert function.twilio.requests == []
+    assert sender.twilio.requests == []
 
 
-def test_a_subaccount_sends_with_its_own_token(function: Function) -> None:
-    function.secret_holds(subaccounts={SUBACCOUNT_SID: {"auth_token": NEW_TOKEN}})
-    function.twilio.will(accepted(account_sid=SUBACCOUNT_SID))
+def test_a_subaccount_sends_with_its_own_token(sender: SenderRig) -> None:
+    sender.put_secret(subaccounts={SUBACCOUNT_SID: {"auth_token": NEW_TOKEN}})
+    sender.twilio.will(accepted(account_sid=SUBACCOUNT_SID))
 
-    status, answer = function.post(a_document(account_sid=SUBACCOUNT_SID))
+    status, answer = sender.post(a_document(account_sid=SUBACCOUNT_SID))
 
-    [request] = function.twilio.requests
+    [request] = sender.twilio.requests
     assert (status, answer["account_sid"]) == (201, SUBACCOUNT_SID)
     assert request.path == f"/2010-04-01/Accounts/{SUBACCOUNT_SID}/Messages.json"
-    assert function.password(0) == NEW_TOKEN
+    assert sender.password(0) == NEW_TOKEN
 
 
-def test_an_account_that_the_secret_does_not_have_is_a_problem_of_the_request(
-    function: Function,
+def test_an_account_that_the_secret_lacks_is_a_problem_of_the_request(
+    sender: SenderRig,
 ) -> None:
-    status, answer = function.post(a_document(account_sid=SUBACCOUNT_SID))
+    status, answer = sender.post(a_document(account_sid=SUBACCOUNT_SID))
 
     assert status == 400
     assert [problem["field"] for problem in answer["problems"]] == ["account_sid"]
-    assert function.twilio.requests == []
+    assert sender.twilio.requests == []
 
 
 # --- request ids -----------------------------------------------------------------------------
 
 
-def test_the_same_key_is_the_same_request_id_whichever_way_it_is_given(function: Function) -> None:
-    _, by_header = function.post(a_document(), key="order-7")
-    _, by_field = function.post(a_document(idempotency_key="order-7"))
-    direct = function.invoke(a_document(idempotency_key="order-7", account_sid=ACCOUNT_SID))
+def test_the_same_key_gives_the_same_request_id_however_it_is_passed(sender: SenderRig) -> None:
+    _, by_header = sender.post(a_document(), key="order-7")
+    _, by_field = sender.post(a_document(idempotency_key="order-7"))
+    direct = sender.invoke(a_document(idempotency_key="order-7", account_sid=ACCOUNT_SID))
 
     assert by_header["request_id"] == by_field["request_id"] == direct["body"]["request_id"]
 
 
-def test_another_key_or_account_or_none_is_another_request_id(function: Function) -> None:
-    function.secret_holds(subaccounts={SUBACCOUNT_SID: {"auth_token": NEW_TOKEN}})
+def test_another_key_or_account_gives_another_request_id(sender: SenderRig) -> None:
+    sender.put_secret(subaccounts={SUBACCOUNT_SID: {"auth_token": NEW_TOKEN}})
     sids = iter(range(5))
 
     def request_id(document: dict[str, Any], key: str | None) -> str:
-        function.twilio.will(accepted(sid=f"SM{next(sids):032x}"))
-        _, answer = function.post(document, key=key)
+        sender.twilio.will(accepted(sid=f"SM{next(sids):032x}"))
+        _, answer = sender.post(document, key=key)
         found: str = answer["request_id"]
         return found
 
@@ -385,30 +380,30 @@ def test_another_key_or_account_or_none_is_another_request_id(function: Function
 # --- direct invocation -----------------------------------------------------------------------
 
 
-def test_a_direct_invocation_returns_what_the_api_answers(function: Function) -> None:
-    answer = function.invoke(a_document())
+def test_a_direct_invocation_returns_the_response_of_the_api(sender: SenderRig) -> None:
+    answer = sender.invoke(a_document())
 
     assert answer["status_code"] == 201
     assert answer["body"]["message_sid"] == MESSAGE_SID
 
 
 @pytest.mark.parametrize("event", [{}, {"to": TO}, [], [1], "hello", None, 7, {"Records": []}])
-def test_a_direct_invocation_with_bad_input_is_told_all_problems(
-    function: Function, event: Any
+def test_a_direct_invocation_with_invalid_input_returns_all_problems(
+    sender: SenderRig, event: Any
 ) -> None:
-    answer = function.invoke(event)
+    answer = sender.invoke(event)
 
     assert answer["status_code"] == 400
     assert answer["body"]["problems"]
 
 
-# --- what is written -------------------------------------------------------------------------
+# --- log -------------------------------------------------------------------------------------
 
 
-def test_a_line_of_the_log_finds_the_message_by_its_ids(
-    function: Function, log_output: io.StringIO
+def test_the_log_line_of_a_sent_message_has_its_ids(
+    sender: SenderRig, log_output: io.StringIO
 ) -> None:
-    _, answer = function.post(a_document(reference="order-7"))
+    _, answer = sender.post(a_document(reference="order-7"))
 
     [line] = map(json.loads, log_output.getvalue().splitlines())
     assert line["message_sid"] == MESSAGE_SID
@@ -420,17 +415,19 @@ def test_a_line_of_the_log_finds_the_message_by_its_ids(
 
 
 @pytest.fixture
-def simulator(function: Function, install: Callable[..., ModuleType]) -> Iterator[SimulatorServer]:
-    """The function's Twilio, whose callbacks go to the scripted server instead of the stack."""
-    function.twilio.will(Reply(status=204))
+def simulator(sender: SenderRig) -> Iterator[SimulatorServer]:
+    """The function's Twilio. Its callbacks go to the scripted server."""
+    sender.twilio.will(Reply(status=204))
     account = Account(sid=ACCOUNT_SID, auth_token=AUTH_TOKEN)
     with SimulatorServer([account], settings=Settings(step_seconds=0.01)) as running:
-        install(running.url, callback_url=f"{function.twilio.url}/twilio/status")
+        sender.restart(
+            twilio_url=running.url, STATUS_CALLBACK_URL=f"{sender.twilio.url}/twilio/status"
+        )
         yield running
 
 
 @pytest.mark.parametrize(
-    ("to", "expected", "told"),
+    ("to", "expected", "calls_back"),
     [
         ("+15557654321", 201, True),
         ("+15555550106", 201, True),
@@ -442,29 +439,29 @@ def simulator(function: Function, install: Callable[..., ModuleType]) -> Iterato
     ],
 )
 def test_every_callback_of_a_message_carries_the_request_id_of_its_send(
-    function: Function,
+    sender: SenderRig,
     simulator: SimulatorServer,
     to: str,
     expected: int,
-    told: bool,  # noqa: FBT001 -- a column of the table
+    calls_back: bool,  # noqa: FBT001 -- a column of the table
 ) -> None:
-    receiver = function.twilio
+    receiver = sender.twilio
 
-    status, answer = function.post(a_document(to=to))
+    status, answer = sender.post(a_document(to=to))
 
     assert status == expected
-    if told:
+    if calls_back:
         assert simulator.wait_until(lambda _: len(receiver.requests) > 0, timeout=5)
         assert receiver.requests[0].path == f"/twilio/status?request_id={answer['request_id']}"
         assert dict(receiver.requests[0].parameters)["To"] == to
 
 
 @pytest.mark.usefixtures("simulator")
-def test_a_simulated_message_is_scheduled_and_canceled(function: Function) -> None:
+def test_a_simulated_message_is_scheduled_and_canceled(sender: SenderRig) -> None:
     send_at = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-    _, scheduled = function.post(a_document(messaging_service_sid=SERVICE_SID, send_at=send_at))
+    _, scheduled = sender.post(a_document(messaging_service_sid=SERVICE_SID, send_at=send_at))
 
-    status, answer = function.cancel(scheduled["message_sid"])
+    status, answer = sender.cancel(scheduled["message_sid"])
 
     assert scheduled["status"] == "scheduled"
     assert (status, answer["status"]) == (200, "canceled")

@@ -1,4 +1,4 @@
-"""SendMessageFunction: at most one Twilio message for each key, whatever dies when (I5)."""
+"""SendMessageFunction: at most one Twilio message for each idempotency key (I5)."""
 
 import json
 import warnings
@@ -14,26 +14,27 @@ from delivery.domain.send_requests import RequestState
 from delivery.domain.statuses import Outcome
 from delivery.storage.messages import MessageStore
 from delivery.storage.table import StoreUnavailable
-from tests.functions.sender import FROM, TO, Function, a_document
+from tests.functions.sender import FROM, TO, SenderRig, a_document
 from tests.made_once import shared_client
+from tests.support.faults import FailingClient
 from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, Reply, accepted, rejected
 
 KEY = "order-4711"
 OTHER_SID = "SM" + "b" * 32
 
 
-def posts(function: Function) -> int:
-    """How many requests to send have reached Twilio."""
-    return len(function.twilio.requests)
+def posts(sender: SenderRig) -> int:
+    """Return the number of requests to send that have reached Twilio."""
+    return len(sender.twilio.requests)
 
 
-def callback_arrives(function: Function, request_id: str, status: str = "sent") -> None:
-    store = MessageStore(function.dynamodb, "MessagesTable")
+def callback_arrives(sender: SenderRig, request_id: str, status: str = "sent") -> None:
+    store = MessageStore(sender.dynamodb, "MessagesTable")
     store.record(
         StatusUpdate(
             message_sid=MESSAGE_SID,
             status=status,
-            at=function.clock.now(),
+            at=sender.clock(),
             source=Source.CALLBACK,
             to=TO,
             from_=FROM,
@@ -42,156 +43,154 @@ def callback_arrives(function: Function, request_id: str, status: str = "sent") 
     )
 
 
-# --- the same key again --------------------------------------------------------------------------
+# --- duplicate requests --------------------------------------------------------------------------
 
 
-def test_the_same_key_again_gets_the_same_message_and_sends_nothing(function: Function) -> None:
-    first = function.post(a_document(), key=KEY)
-    second = function.post(a_document(), key=KEY)
+def test_a_duplicate_request_returns_the_same_message_and_sends_nothing(sender: SenderRig) -> None:
+    first = sender.post(a_document(), key=KEY)
+    second = sender.post(a_document(), key=KEY)
 
     assert first[0] == 201
     assert second == (200, first[1])
-    assert posts(function) == 1
+    assert posts(sender) == 1
 
 
-def test_a_key_may_be_a_header_or_a_field(function: Function) -> None:
-    function.post(a_document(), key=KEY)
+def test_a_key_can_be_a_header_or_a_field(sender: SenderRig) -> None:
+    sender.post(a_document(), key=KEY)
 
-    by_field = function.post(a_document(idempotency_key=KEY))
-    directly = function.invoke_directly(a_document(idempotency_key=KEY))
+    by_field = sender.post(a_document(idempotency_key=KEY))
+    directly = sender.invoke_directly(a_document(idempotency_key=KEY))
 
     assert by_field[0] == directly[0] == 200
-    assert posts(function) == 1
+    assert posts(sender) == 1
 
 
-def test_the_message_is_shown_as_it_is_by_now(function: Function) -> None:
-    _, first = function.post(a_document(), key=KEY)
-    callback_arrives(function, first["request_id"], "delivered")
+def test_a_duplicate_request_returns_the_current_status(sender: SenderRig) -> None:
+    _, first = sender.post(a_document(), key=KEY)
+    callback_arrives(sender, first["request_id"], "delivered")
 
-    _, second = function.post(a_document(), key=KEY)
+    _, second = sender.post(a_document(), key=KEY)
 
     assert second["status"] == "delivered"
 
 
-def test_a_message_that_is_kept_no_more_is_still_not_sent_again(function: Function) -> None:
-    _, first = function.post(a_document(), key=KEY)
-    function.dynamodb.delete_item(
-        TableName="MessagesTable", Key={"message_sid": {"S": MESSAGE_SID}}
-    )
+def test_a_message_that_is_no_longer_kept_is_not_sent_again(sender: SenderRig) -> None:
+    _, first = sender.post(a_document(), key=KEY)
+    sender.dynamodb.delete_item(TableName="MessagesTable", Key={"message_sid": {"S": MESSAGE_SID}})
 
-    second = function.post(a_document(), key=KEY)
+    second = sender.post(a_document(), key=KEY)
 
     assert second == (200, {"message_sid": MESSAGE_SID, "request_id": first["request_id"]})
-    assert posts(function) == 1
+    assert posts(sender) == 1
 
 
 @pytest.mark.parametrize(
     "changes",
     [{"to": "+15558675311"}, {"body": "Other"}, {"reference": "r"}, {"context": {"a": "1"}}],
 )
-def test_the_same_key_for_other_content_is_answered_409(
-    function: Function, changes: dict[str, Any]
+def test_the_same_key_with_other_content_is_a_conflict(
+    sender: SenderRig, changes: dict[str, Any]
 ) -> None:
-    function.post(a_document(), key=KEY)
+    sender.post(a_document(), key=KEY)
 
-    status, body = function.post(a_document(**changes), key=KEY)
+    status, body = sender.post(a_document(**changes), key=KEY)
 
     assert status == 409
     assert body["request_id"].startswith("rq_")
-    assert posts(function) == 1
+    assert posts(sender) == 1
 
 
-def test_without_a_key_every_call_is_a_request_of_its_own(function: Function) -> None:
-    function.twilio.will(accepted(), accepted(sid=OTHER_SID))
+def test_without_a_key_every_call_is_a_new_request(sender: SenderRig) -> None:
+    sender.twilio.will(accepted(), accepted(sid=OTHER_SID))
 
-    assert [function.post(a_document())[0] for _ in range(2)] == [201, 201]
-    assert posts(function) == 2
+    assert [sender.post(a_document())[0] for _ in range(2)] == [201, 201]
+    assert posts(sender) == 2
 
 
-# --- what gives the key free, and what does not --------------------------------------------------
+# --- keys that are free again, and keys that are not ----------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("reply", "status"),
     [(rejected(400, 21211), 422), (rejected(401, 20003), 503), (rejected(429, 20429), 503)],
 )
-def test_a_key_under_which_nothing_left_is_free_again(
-    function: Function, reply: Reply, status: int
+def test_a_key_under_which_nothing_was_sent_is_free_again(
+    sender: SenderRig, reply: Reply, status: int
 ) -> None:
-    function.twilio.will(*[reply] * 5)
-    first = function.post(a_document(), key=KEY)
-    function.twilio.requests.clear()
-    function.twilio.will(accepted())
+    sender.twilio.will(*[reply] * 5)
+    first = sender.post(a_document(), key=KEY)
+    sender.twilio.requests.clear()
+    sender.twilio.will(accepted())
 
-    second = function.post(a_document(body="Corrected"), key=KEY)
+    second = sender.post(a_document(body="Corrected"), key=KEY)
 
     assert (first[0], second[0]) == (status, 201)
-    assert posts(function) == 1
+    assert posts(sender) == 1
 
 
-def test_bad_input_does_not_use_the_key(function: Function) -> None:
-    first = function.post(a_document(to="nobody"), key=KEY)
-    second = function.post(a_document(), key=KEY)
+def test_invalid_input_does_not_use_the_key(sender: SenderRig) -> None:
+    first = sender.post(a_document(to="nobody"), key=KEY)
+    second = sender.post(a_document(), key=KEY)
 
     assert (first[0], second[0]) == (400, 201)
 
 
 @pytest.mark.parametrize("reply", [DROPPED, Reply(status=500), Reply(status=503)])
-def test_a_key_whose_request_may_have_left_is_never_posted_again(
-    function: Function, reply: Reply
+def test_a_request_that_may_have_been_sent_is_never_posted_again_under_its_key(
+    sender: SenderRig, reply: Reply
 ) -> None:
-    function.twilio.will(reply)
+    sender.twilio.will(reply)
 
-    first = function.post(a_document(), key=KEY)
-    function.clock.pass_by(days=20)
-    second = function.post(a_document(), key=KEY)
+    first = sender.post(a_document(), key=KEY)
+    sender.clock.advance(days=20)
+    second = sender.post(a_document(), key=KEY)
 
     assert first == second == (202, {"request_id": first[1]["request_id"], "state": "in_doubt"})
-    assert posts(function) == 1
+    assert posts(sender) == 1
 
 
-def test_a_request_that_was_not_found_takes_a_new_key(function: Function) -> None:
-    function.give_up(function.lose_the_answer(key=KEY))
+def test_a_request_that_is_presumed_unsent_needs_a_new_key(sender: SenderRig) -> None:
+    sender.presume_unsent(sender.send_in_doubt(key=KEY))
 
-    status, body = function.post(a_document(), key=KEY)
+    status, body = sender.post(a_document(), key=KEY)
 
     assert status == 409
     assert (body["state"], "new key" in body["detail"]) == ("presumed_unsent", True)
-    assert posts(function) == 1
+    assert posts(sender) == 1
 
 
-def test_a_callback_with_our_request_id_settles_a_doubt(function: Function) -> None:
-    doubt = function.lose_the_answer(key=KEY)
-    callback_arrives(function, doubt.request_id)
+def test_a_callback_with_our_request_id_resolves_a_request_in_doubt(sender: SenderRig) -> None:
+    in_doubt = sender.send_in_doubt(key=KEY)
+    callback_arrives(sender, in_doubt.request_id)
 
-    status, body = function.post(a_document(), key=KEY)
+    status, body = sender.post(a_document(), key=KEY)
 
     assert (status, body["message_sid"]) == (200, MESSAGE_SID)
-    request = function.request(doubt.request_id)
+    request = sender.request(in_doubt.request_id)
     assert (request.state, request.message_sid) == (RequestState.SENT, MESSAGE_SID)
     assert request.is_unresolved  # what only the request knows is still to be added
-    assert posts(function) == 1
+    assert posts(sender) == 1
 
 
-def test_a_request_that_was_not_found_and_turns_up_stays_on_the_list_until_people_know(
-    function: Function,
+def test_a_presumed_unsent_request_that_turns_up_stays_on_the_worklist_of_the_reconciler(
+    sender: SenderRig,
 ) -> None:
-    request = function.give_up(function.lose_the_answer(key=KEY))
-    callback_arrives(function, request.request_id)
+    request = sender.presume_unsent(sender.send_in_doubt(key=KEY))
+    callback_arrives(sender, request.request_id)
 
-    status, body = function.post(a_document(), key=KEY)
+    status, body = sender.post(a_document(), key=KEY)
 
     assert (status, body["message_sid"]) == (200, MESSAGE_SID)
-    assert function.request(request.request_id).is_unresolved
+    assert sender.request(request.request_id).is_unresolved
 
 
-# --- what is remembered --------------------------------------------------------------------------
+# --- stored requests -----------------------------------------------------------------------------
 
 
-def test_a_settled_request_is_kept_for_its_time_and_stands_on_no_list(function: Function) -> None:
-    _, message = function.post(a_document(reference="order-7", context={"a": "1"}), key=KEY)
+def test_a_completed_request_is_kept_for_its_time_and_is_on_no_worklist(sender: SenderRig) -> None:
+    _, message = sender.post(a_document(reference="order-7", context={"a": "1"}), key=KEY)
 
-    request = function.request(message["request_id"])
+    request = sender.request(message["request_id"])
     assert (request.state, request.message_sid) == (RequestState.SENT, MESSAGE_SID)
     assert (request.reference, request.context) == ("order-7", {"a": "1"})
     assert not request.is_unresolved
@@ -200,175 +199,136 @@ def test_a_settled_request_is_kept_for_its_time_and_stands_on_no_list(function: 
     assert 29.9 * 86400 < kept < 30.1 * 86400
 
 
-def test_a_request_in_doubt_is_kept_until_it_is_settled(function: Function) -> None:
-    request = function.lose_the_answer()
+def test_a_request_in_doubt_is_kept_until_it_is_resolved(sender: SenderRig) -> None:
+    request = sender.send_in_doubt()
 
     assert request.is_unresolved
     assert request.expires_at is None
 
 
-def test_neither_the_body_nor_its_length_is_remembered_in_the_clear(function: Function) -> None:
-    function.lose_the_answer()
+def test_the_body_is_not_stored_with_the_request(sender: SenderRig) -> None:
+    sender.send_in_doubt()
 
-    assert a_document()["body"] not in str(function.dynamodb.scan(TableName="SendRequestsTable"))
-
-
-@pytest.mark.parametrize(
-    ("changes", "comparable"),
-    [
-        ({}, True),
-        ({"smart_encoded": True}, False),
-        ({"shorten_urls": True, "messaging_service_sid": "MG" + "5" * 32}, False),
-        ({"content_sid": "HX" + "6" * 32, "body": None}, False),
-    ],
-)
-def test_a_body_is_remembered_for_comparing_only_where_twilio_leaves_it_as_it_is(
-    function: Function, changes: dict[str, Any], *, comparable: bool
-) -> None:
-    request = function.lose_the_answer(**changes)
-
-    assert (request.body_digest is not None) is comparable
+    assert a_document()["body"] not in str(sender.dynamodb.scan(TableName="SendRequestsTable"))
 
 
 # --- the queue, and direct invocations -----------------------------------------------------------
 
 
-def test_a_queue_message_that_comes_twice_is_sent_once(function: Function) -> None:
-    assert function.take(a_document()) == []
-    assert function.take(a_document()) == []
+def test_a_queue_message_that_is_delivered_twice_is_sent_once(sender: SenderRig) -> None:
+    assert sender.receive(a_document()) == []
+    assert sender.receive(a_document()) == []
 
-    assert posts(function) == 1
-
-
-def test_a_queue_message_in_doubt_leaves_the_queue(function: Function) -> None:
-    function.twilio.will(DROPPED)
-
-    assert function.take(a_document()) == []
-    assert function.take(a_document()) == []
-
-    assert posts(function) == 1
+    assert posts(sender) == 1
 
 
-def test_a_queue_message_that_somebody_is_posting_right_now_stays(function: Function) -> None:
-    dies(function, lambda: function.take(a_document()), 1, after=True)
+def test_a_queue_message_in_doubt_is_removed_from_the_queue(sender: SenderRig) -> None:
+    sender.twilio.will(DROPPED)
 
-    assert function.take(a_document()) == ["0"]
-    function.clock.pass_by(minutes=3)
-    assert function.take(a_document()) == []
-    assert posts(function) == 0
+    assert sender.receive(a_document()) == []
+    assert sender.receive(a_document()) == []
+
+    assert posts(sender) == 1
 
 
-def test_a_key_that_was_used_for_something_else_is_final_on_the_queue_and_told(
-    function: Function,
+def test_a_queue_message_that_another_invocation_is_sending_stays_queued(sender: SenderRig) -> None:
+    die(sender, lambda: sender.receive(a_document()), 1, after=True)
+
+    assert sender.receive(a_document()) == ["0"]
+    sender.clock.advance(minutes=3)
+    assert sender.receive(a_document()) == []
+    assert posts(sender) == 0
+
+
+def test_an_idempotency_conflict_on_the_queue_is_final_and_becomes_a_failed_message(
+    sender: SenderRig,
 ) -> None:
-    _, first = function.post(a_document(), key=KEY)
+    _, first = sender.post(a_document(), key=KEY)
 
-    left = function.take(a_document(body="Other", idempotency_key=KEY, reference="order-8"))
+    kept = sender.receive(a_document(body="Other", idempotency_key=KEY, reference="order-8"))
 
-    (told,) = [message for message in function.messages() if message.reference == "order-8"]
-    assert left == []
-    assert (told.outcome, told.notice) == (Outcome.FAILED, NoticeState.DUE)
-    assert told.message_sid != first["request_id"]
+    (failed,) = [message for message in sender.messages() if message.reference == "order-8"]
+    assert kept == []
+    assert (failed.outcome, failed.notice) == (Outcome.FAILED, NoticeState.DUE)
+    assert failed.message_sid != first["request_id"]
 
 
-# --- whatever dies when --------------------------------------------------------------------------
+# --- crashes --------------------------------------------------------------------------------------
 
 
 class Died(BaseException):
-    """The function's process, in the middle of what it did."""
+    """The process of the function dies."""
 
 
-class Dying:
-    """A DynamoDB client that breaks at one call, before or after it takes effect."""
-
-    def __init__(self, client: Any, call: int, *, after: bool, error: BaseException) -> None:
-        self._client = client
-        self._left = call
-        self._after = after
-        self._error = error
-        self.exceptions = client.exceptions
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        def call(**arguments: Any) -> Any:
-            self._left -= 1
-            if self._left != 0:
-                return getattr(self._client, name)(**arguments)
-            if self._after:
-                getattr(self._client, name)(**arguments)
-            raise self._error
-
-        return call
-
-
-def dies(function: Function, act: Callable[[], Any], call: int, *, after: bool) -> None:
-    """Let the function die at its n-th call of DynamoDB."""
-    function.line.through = Dying(function.dynamodb, call, after=after, error=Died())
+def die(sender: SenderRig, act: Callable[[], Any], call: int, *, after: bool) -> None:
+    """Let the function die at its n-th call of DynamoDB, and start it again."""
+    sender.restart(dynamodb=FailingClient(sender.dynamodb, call, after=after, error=Died()))
     with warnings.catch_warnings():
-        # Powertools has nothing to count then, and says so: a process that dies says nothing.
+        # Powertools warns that nothing was counted: a process that dies counts nothing.
         warnings.simplefilter("ignore", UserWarning)
         with pytest.raises(Died):
             act()
-    function.line.through = function.dynamodb
+    sender.restart()
 
 
-@pytest.mark.parametrize("call", [1, 2, 3], ids=["claiming", "recording", "settling"])
+@pytest.mark.parametrize("call", [1, 2, 3], ids=["claim", "record", "complete"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("wait", [{}, {"minutes": 1}], ids=["at once", "later"])
 def test_a_function_that_dies_at_any_of_its_calls_sends_at_most_once(
-    function: Function, *, call: int, after: bool, wait: dict[str, float]
+    sender: SenderRig, *, call: int, after: bool, wait: dict[str, float]
 ) -> None:
-    dies(function, lambda: function.post(a_document(), key=KEY), call, after=after)
-    died_before_posting = posts(function) == 0
+    die(sender, lambda: sender.post(a_document(), key=KEY), call, after=after)
+    died_before_posting = posts(sender) == 0
 
-    function.clock.pass_by(**wait)
-    status, _ = function.post(a_document(), key=KEY)
+    sender.clock.advance(**wait)
+    status, _ = sender.post(a_document(), key=KEY)
 
     never_claimed = call == 1 and not after
-    assert posts(function) == (1 if never_claimed or not died_before_posting else 0)
+    assert posts(sender) == (1 if never_claimed or not died_before_posting else 0)
     assert status in ({201} if never_claimed else {200, 202})
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("call", [1, 2, 3, 4], ids=["claiming", "recording", "settling", "later"])
+@pytest.mark.parametrize("call", [1, 2, 3, 4], ids=["claim", "record", "complete", "later"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
     "reply",
     [accepted(), rejected(400, 21211), rejected(401), DROPPED],
     ids=["201", "400", "401", "-"],
 )
-def test_a_table_that_fails_at_any_call_never_makes_a_second_message(
-    function: Function, *, call: int, after: bool, reply: Reply
+def test_a_failing_table_never_leads_to_a_second_message(
+    sender: SenderRig, *, call: int, after: bool, reply: Reply
 ) -> None:
-    function.twilio.will(reply, *([reply] if reply.status == 401 else []))
-    function.line.through = Dying(function.dynamodb, call, after=after, error=unreachable())
-    first, _ = function.post(a_document(), key=KEY)
-    function.line.through = function.dynamodb
-    function.twilio.will(accepted(sid=OTHER_SID))
+    sender.twilio.will(reply, *([reply] if reply.status == 401 else []))
+    sender.restart(dynamodb=FailingClient(sender.dynamodb, call, after=after, error=unreachable()))
+    first, _ = sender.post(a_document(), key=KEY)
+    sender.restart()
+    sender.twilio.will(accepted(sid=OTHER_SID))
 
-    function.clock.pass_by(minutes=1)
-    function.post(a_document(), key=KEY)
+    sender.clock.advance(minutes=1)
+    sender.post(a_document(), key=KEY)
 
-    taken = posts_that_may_have_been_taken(function, reply)
+    taken = posts_that_may_have_been_taken(sender, reply)
     assert taken <= 1
     assert first in {201, 202, 422, 503}
 
 
-def posts_that_may_have_been_taken(function: Function, reply: Reply) -> int:
+def posts_that_may_have_been_taken(sender: SenderRig, reply: Reply) -> int:
     refusals = {400, 401}
     first_ones = 1 if reply.status in refusals else 0
-    return posts(function) - first_ones
+    return posts(sender) - first_ones
 
 
 def unreachable() -> Exception:
     return ClientError({"Error": {"Code": "InternalServerError", "Message": "try again"}}, "Any")
 
 
-def test_a_message_that_no_table_can_take_is_kept_in_the_callback_queue(
-    function: Function, callback_queue: str
+def test_a_message_that_the_table_cannot_take_is_put_into_the_callback_queue(
+    sender: SenderRig, callback_queue: str
 ) -> None:
-    function.lose_the_table()
+    sender.delete_messages_table()
 
-    status, body = function.post(a_document(reference="order-7"), key=KEY)
+    status, body = sender.post(a_document(reference="order-7"), key=KEY)
 
     (message,) = shared_client("sqs").receive_message(QueueUrl=callback_queue)["Messages"]
     kept = json.loads(message["Body"])
@@ -378,33 +338,33 @@ def test_a_message_that_no_table_can_take_is_kept_in_the_callback_queue(
 
 
 @pytest.mark.parametrize("queue_takes_it", [True, False])
-def test_a_request_whose_message_the_table_did_not_take_stays_on_the_list(
-    function: Function, callback_queue: str, *, queue_takes_it: bool
+def test_a_request_whose_message_was_not_stored_stays_on_the_worklist(
+    sender: SenderRig, callback_queue: str, *, queue_takes_it: bool
 ) -> None:
-    function.lose_the_table()
+    sender.delete_messages_table()
     if not queue_takes_it:
         shared_client("sqs").delete_queue(QueueUrl=callback_queue)
 
-    status, body = function.post(a_document(reference="order-7"), key=KEY)
+    status, body = sender.post(a_document(reference="order-7"), key=KEY)
 
-    request = function.request(body["request_id"])
+    request = sender.request(body["request_id"])
     assert status == 201
     assert (request.state, request.message_sid) == (RequestState.SENT, MESSAGE_SID)
     assert request.is_unresolved
-    assert ("MessageNotStored" in function.metrics()) is not queue_takes_it
+    assert ("MessageNotStored" in sender.metrics()) is not queue_takes_it
 
 
-def test_a_claim_that_cannot_be_stored_posts_nothing(function: Function) -> None:
-    function.dynamodb.delete_table(TableName="SendRequestsTable")
+def test_a_claim_that_cannot_be_stored_posts_nothing(sender: SenderRig) -> None:
+    sender.dynamodb.delete_table(TableName="SendRequestsTable")
 
-    status, _ = function.post(a_document(), key=KEY)
+    status, _ = sender.post(a_document(), key=KEY)
 
     assert status == 503
-    assert posts(function) == 0
+    assert posts(sender) == 0
 
 
-def test_the_store_says_when_it_is_not_there(function: Function) -> None:
-    function.dynamodb.delete_table(TableName="SendRequestsTable")
+def test_a_missing_table_is_reported_as_unavailable(sender: SenderRig) -> None:
+    sender.dynamodb.delete_table(TableName="SendRequestsTable")
 
     with pytest.raises(StoreUnavailable):
-        function.request("rq_" + "0" * 32)
+        sender.request("rq_" + "0" * 32)

@@ -1,10 +1,11 @@
-"""SendMessageFunction: the messages of SendQueue go at each sender's rate."""
+"""SendMessageFunction: the rate limit of each sender of SendQueue."""
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import pytest
 
@@ -12,137 +13,126 @@ from delivery.twilio.credentials import TwilioSecrets
 from functions.send_message.rate_limit_store import RateLimitStore
 from functions.send_message.rate_limiter import SenderRateLimiter
 from functions.send_message.send_queue import SendQueue
-from tests.builders import NOON
 from tests.functions.sender import (
     SERVICE_SID,
     SUBACCOUNT_SID,
-    Function,
-    Line,
+    SenderRig,
     a_document,
 )
+from tests.support.clock import Clock
 from tests.support.scripted_twilio import accepted, rejected
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_sqs import SQSClient
 
 FROM_OTHER = "+15005550007"
 
 
-class Paced:
-    """The function with a rate; time passes for it only where it waits, and that is remembered."""
+class RateLimitedRig:
+    """The function with a rate limit. Time passes only while it waits, and the waits are kept."""
 
-    def __init__(self, function: Function) -> None:
-        self.function = function
-        self.waited: list[float] = []
-        self.hidden: dict[str, int] = {}
-        self._now = NOON
+    def __init__(self, sender: SenderRig, per_second: float) -> None:
+        self.sender = sender
+        self.waits: list[float] = []
+        self.deferred: dict[str, int] = {}
+        self.clock = Clock()
+        self._per_second = per_second
+        self.restart(sender.dynamodb)
 
-    def now(self) -> datetime:
-        return self._now
+    def restart(self, dynamodb: Any) -> None:
+        """Go on in a new environment with this client of DynamoDB."""
+        self.sender.restart(dynamodb=dynamodb)
+        sqs: Any = SimpleNamespace(change_message_visibility_batch=self._defer)
+        limiter = SenderRateLimiter(
+            store=RateLimitStore(dynamodb, "ControlTable"),
+            queue=SendQueue(sqs, "url"),
+            secrets=TwilioSecrets(self.sender.secrets_manager, "delivery/twilio"),
+            per_second=self._per_second,
+            now=self.clock,
+            sleep=self._sleep,
+            jitter=lambda: 0.5,
+        )
+        self.function = replace(self.sender.function, rate_limiter=limiter)
 
-    def pass_by(self, seconds: float) -> None:
-        self._now += timedelta(seconds=seconds)
+    def receive(self, *documents: Any, received: int = 1) -> list[str]:
+        """Hand over a batch of SendQueue; return the indexes of the messages that stay there."""
+        self.sender.function = self.function
+        return self.sender.receive(*documents, received=received)
 
-    def sleep(self, seconds: float) -> None:
-        self.waited.append(seconds)
-        self.pass_by(seconds)
+    @property
+    def posts(self) -> int:
+        return len(self.sender.twilio.requests)
 
-    def hide(self, **arguments: Any) -> dict[str, Any]:
-        self.hidden |= {
+    def _sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.clock.advance(seconds=seconds)
+
+    def _defer(self, **arguments: Any) -> dict[str, Any]:
+        self.deferred |= {
             entry["ReceiptHandle"].removeprefix("handle-"): entry["VisibilityTimeout"]
             for entry in arguments["Entries"]
         }
         return {}
 
-    def take(self, *documents: Any, received: int = 1) -> list[str]:
-        """As Function.take, each message of a key of its own."""
-        return self.function.take(*documents, received=received)
 
-    @property
-    def posts(self) -> int:
-        return len(self.function.twilio.requests)
+type Limited = Callable[[float], RateLimitedRig]
 
 
 @pytest.fixture
-def paced(
-    function: Function,
-    line: Line,
-    queue_line: Line,
-    secrets_manager: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Callable[[float], Paced]:
-    def at_rate(per_second: float) -> Paced:
-        paced = Paced(function)
-        queue_line.through = SimpleNamespace(change_message_visibility_batch=paced.hide)
-        pacer = SenderRateLimiter(
-            store=RateLimitStore(cast("DynamoDBClient", line), "ControlTable"),
-            queue=SendQueue(cast("SQSClient", queue_line), "url"),
-            secrets=TwilioSecrets(secrets_manager, "delivery/twilio"),
-            per_second=per_second,
-            now=paced.now,
-            sleep=paced.sleep,
-            chance=lambda: 0.5,
-        )
-        monkeypatch.setattr(function.app, "pacer", pacer)
-        return paced
-
-    return at_rate
+def limited(sender: SenderRig) -> Limited:
+    return partial(RateLimitedRig, sender)
 
 
 def documents(count: int, *, of: str = "a", **fields: Any) -> list[dict[str, Any]]:
     return [a_document(idempotency_key=f"{of}-{n}", **fields) for n in range(count)]
 
 
-# --- turns ---------------------------------------------------------------------------------------
+# --- slots ---------------------------------------------------------------------------------------
 
 
-def test_the_messages_of_a_batch_go_at_the_rate(paced: Callable[[float], Paced]) -> None:
-    sender = paced(2)
+def test_the_messages_of_a_batch_are_sent_at_the_rate(limited: Limited) -> None:
+    rig = limited(2)
 
-    stay = sender.take(*documents(6))
+    stay = rig.receive(*documents(6))
 
     assert stay == []
-    assert sender.posts == 6
-    # A second's worth goes at once with the first.
-    assert sum(sender.waited) == 1.5
+    assert rig.posts == 6
+    # The burst of one second is sent at once, with the first message.
+    assert sum(rig.waits) == 1.5
 
 
-def test_who_would_wait_for_long_goes_back_and_is_hidden_until_its_turn_may_have_come(
-    paced: Callable[[float], Paced],
+def test_a_message_with_a_long_wait_is_deferred_until_near_its_slot(
+    limited: Limited,
 ) -> None:
-    sender = paced(0.5)
+    rig = limited(0.5)
 
-    stay = sender.take(*documents(10))
+    stay = rig.receive(*documents(10))
 
     assert stay == ["2", "3", "4", "5", "6", "7", "8", "9"]
-    assert sender.posts == 2
-    assert sender.hidden == {str(place): 2 * place - 1 for place in range(2, 10)}
-    assert sender.function.metrics() == {"MessageSent": 2, "SendDeferred": 8}
+    assert rig.posts == 2
+    assert rig.deferred == {str(place): 2 * place - 1 for place in range(2, 10)}
+    assert rig.sender.metrics() == {"MessageSent": 2, "SendDeferred": 8}
 
 
-def test_who_comes_back_goes(paced: Callable[[float], Paced]) -> None:
-    sender = paced(0.5)
+def test_a_deferred_message_is_sent_when_it_comes_back(limited: Limited) -> None:
+    rig = limited(0.5)
     first = documents(10)
-    sender.take(*first)
-    sender.pass_by(2)
+    rig.receive(*first)
+    rig.clock.advance(seconds=2)
 
-    stay = sender.take(*first[2:4])
+    stay = rig.receive(*first[2:4])
 
     assert stay == []
-    assert sender.posts == 4
+    assert rig.posts == 4
 
 
-def test_every_invocation_respects_what_others_have_reserved(
-    paced: Callable[[float], Paced],
+def test_invocations_respect_the_reservations_of_each_other(
+    limited: Limited,
 ) -> None:
-    sender, other = paced(2), paced(2)
-    sender.take(*documents(3))
+    rig, other = limited(2), limited(2)
+    rig.receive(*documents(3))
 
-    stay = other.take(*documents(3, of="b"))
+    stay = other.receive(*documents(3, of="b"))
 
     assert stay == []
-    assert sum(other.waited) == 1.5
+    assert sum(other.waits) == 1.5
 
 
 @pytest.mark.parametrize(
@@ -153,16 +143,16 @@ def test_every_invocation_respects_what_others_have_reserved(
         {"account_sid": SUBACCOUNT_SID},
     ],
 )
-def test_each_sender_of_each_account_has_a_pace_of_its_own(
-    paced: Callable[[float], Paced], fields: dict[str, Any]
+def test_each_sender_of_each_account_has_its_own_limit(
+    limited: Limited, fields: dict[str, Any]
 ) -> None:
-    sender = paced(0.1)
-    sender.function.secret_holds(subaccounts={SUBACCOUNT_SID: {"auth_token": "t"}})
+    rig = limited(0.1)
+    rig.sender.put_secret(subaccounts={SUBACCOUNT_SID: {"auth_token": "t"}})
 
-    stay = sender.take(*documents(1), *documents(1, of="b", **fields))
+    stay = rig.receive(*documents(1), *documents(1, of="b", **fields))
 
     assert stay == []
-    assert sum(sender.waited) == 0
+    assert sum(rig.waits) == 0
 
 
 @pytest.mark.parametrize(
@@ -175,78 +165,78 @@ def test_each_sender_of_each_account_has_a_pace_of_its_own(
         ({"body": None, "content_sid": "HX" + "6" * 32}, 1),
     ],
 )
-def test_an_sms_takes_its_segments_and_all_else_one_turn(
-    paced: Callable[[float], Paced], fields: dict[str, Any], segments: int
+def test_an_sms_counts_by_its_segments_and_another_message_as_one(
+    limited: Limited, fields: dict[str, Any], segments: int
 ) -> None:
-    sender = paced(4)
-    sender.take(*documents(4, of="before"))
+    rig = limited(4)
+    rig.receive(*documents(4, of="before"))
 
-    sender.take(*documents(1, **fields))
-    sender.take(*documents(1, of="after"))
+    rig.receive(*documents(1, **fields))
+    rig.receive(*documents(1, of="after"))
 
-    assert sum(sender.waited) == segments / 4
+    assert sum(rig.waits) == segments / 4
 
 
-def test_bad_input_is_not_kept_waiting_for_its_refusal(paced: Callable[[float], Paced]) -> None:
-    sender = paced(0.01)
-    sender.take(*documents(2))
+def test_invalid_input_is_rejected_without_waiting(limited: Limited) -> None:
+    rig = limited(0.01)
+    rig.receive(*documents(2))
 
-    stay = sender.take(*documents(1, of="b"), a_document(to="nobody"), "not JSON")
+    stay = rig.receive(*documents(1, of="b"), a_document(to="nobody"), "not JSON")
 
     assert stay == ["0"]
-    assert [message.status for message in sender.function.messages()].count("rejected") == 2
+    assert [message.status for message in rig.sender.messages()].count("rejected") == 2
 
 
-def test_what_comes_over_the_api_is_not_kept_waiting(paced: Callable[[float], Paced]) -> None:
-    sender = paced(0.01)
-    sender.take(*documents(2))
+def test_requests_of_the_api_are_not_limited(limited: Limited) -> None:
+    rig = limited(0.01)
+    rig.receive(*documents(2))
 
-    status, _ = sender.function.post(a_document())
+    status, _ = rig.sender.post(a_document())
 
     assert status == 201
 
 
-def test_a_message_is_hidden_a_second_at_least_for_each_time_that_it_was_handed_out(
-    paced: Callable[[float], Paced],
+def test_the_visibility_timeout_grows_with_each_receive(
+    limited: Limited,
 ) -> None:
-    sender = paced(0.1)
-    sender.take(*documents(2))
+    rig = limited(0.1)
+    rig.receive(*documents(2))
 
-    sender.take(*documents(1, of="b"), received=200)
+    rig.receive(*documents(1, of="b"), received=200)
 
-    assert sender.hidden["0"] == 200
+    assert rig.deferred["0"] == 200
 
 
-def test_if_the_pace_cannot_be_read_nothing_is_sent_and_all_stay(
-    paced: Callable[[float], Paced],
+def test_nothing_is_sent_while_the_rate_limit_cannot_be_read(
+    limited: Limited,
 ) -> None:
-    sender = paced(1)
-    sender.function.dynamodb.delete_table(TableName="ControlTable")
+    rig = limited(1)
+    rig.sender.dynamodb.delete_table(TableName="ControlTable")
 
-    stay = sender.take(*documents(2))
+    stay = rig.receive(*documents(2))
 
     assert stay == ["0", "1"]
-    assert sender.posts == 0
-    assert sender.function.metrics() == {"SendUnavailable": 2}
+    assert rig.posts == 0
+    assert rig.sender.metrics() == {"SendUnavailable": 2}
 
 
-def test_if_nobody_knows_whose_pace_it_is_nothing_is_sent_and_all_stay(
-    paced: Callable[[float], Paced],
+def test_nothing_is_sent_while_the_secret_is_invalid(
+    limited: Limited,
 ) -> None:
-    sender = paced(1)
-    sender.function.secrets_manager.put_secret_value(SecretId="delivery/twilio", SecretString="{")
+    rig = limited(1)
+    rig.sender.secrets_manager.put_secret_value(SecretId="delivery/twilio", SecretString="{")
 
-    stay = sender.take(*documents(2))
+    stay = rig.receive(*documents(2))
 
     assert stay == ["0", "1"]
-    assert sender.function.metrics() == {"SendUnavailable": 2}
+    assert rig.sender.metrics() == {"SendUnavailable": 2}
 
 
-# --- what it costs -------------------------------------------------------------------------------
+# --- write units ---------------------------------------------------------------------------------
 
 
-class Counting:
-    """Counts the requests to DynamoDB."""
+class CountingClient:
+    """Counts the calls for items of the rate limiter."""
 
     def __init__(self, client: Any) -> None:
         self.counts: Counter[str] = Counter()
@@ -264,66 +254,61 @@ class Counting:
         return ask
 
 
-def test_a_batch_reserves_with_one_write_while_others_do(
-    paced: Callable[[float], Paced], line: Line
-) -> None:
-    sender = paced(10)
-    sender.take(*documents(2))
-    counting = Counting(line.through)
-    line.through = counting
+def test_a_batch_of_an_active_sender_reserves_with_one_write(limited: Limited) -> None:
+    rig = limited(10)
+    rig.receive(*documents(2))
+    counting = CountingClient(rig.sender.dynamodb)
+    rig.restart(counting)
 
-    sender.take(*documents(5, of="b"))
+    rig.receive(*documents(5, of="b"))
 
     assert counting.counts == {"update_item": 1}
 
 
-def test_without_a_rate_nothing_is_asked_or_waited_for(
-    function: Function, line: Line, queue_line: Line
-) -> None:
-    counting = Counting(line.through)
-    line.through = counting
-    queue_line.through = SimpleNamespace()
+def test_without_a_rate_limit_nothing_is_reserved(sender: SenderRig) -> None:
+    counting = CountingClient(sender.dynamodb)
+    sender.restart(dynamodb=counting, sqs=SimpleNamespace())
 
-    stay = function.take(*documents(5))
+    stay = sender.receive(*documents(5))
 
     assert stay == []
     assert counting.counts == {}
 
 
-# --- 429 -----------------------------------------------------------------------------------------
+# --- throttling ----------------------------------------------------------------------------------
 
 
-def test_throttling_holds_back_the_message_its_batch_and_its_sender(
-    paced: Callable[[float], Paced],
+def test_throttling_defers_the_message_its_batch_and_later_messages_of_its_sender(
+    limited: Limited,
 ) -> None:
-    sender = paced(10)
-    sender.function.twilio.will(rejected(429, 20429, {"Retry-After": "17"}))
+    rig = limited(10)
+    rig.sender.twilio.will(rejected(429, 20429, {"Retry-After": "17"}))
 
-    stay = sender.take(*documents(3))
-    tried = sender.posts
-    later = sender.take(*documents(1, of="b"))
+    stay = rig.receive(*documents(3))
+    tried = rig.posts
+    later = rig.receive(*documents(1, of="b"))
 
     assert (stay, later) == (["0", "1", "2"], ["0"])
-    assert sender.hidden == dict.fromkeys(("0", "1", "2"), 17)
-    assert sender.posts == tried
+    assert rig.deferred == dict.fromkeys(("0", "1", "2"), 17)
+    assert rig.posts == tried
 
 
-def test_a_throttled_sender_goes_on_when_it_may(paced: Callable[[float], Paced]) -> None:
-    sender = paced(10)
-    sender.function.twilio.will(rejected(429, 20429, {"Retry-After": "17"}))
-    sender.take(*documents(1))
-    sender.function.twilio.will(accepted())
-    sender.pass_by(17)
+def test_a_throttled_sender_continues_after_the_pause(limited: Limited) -> None:
+    rig = limited(10)
+    rig.sender.twilio.will(rejected(429, 20429, {"Retry-After": "17"}))
+    rig.receive(*documents(1))
+    rig.sender.twilio.will(accepted())
+    rig.clock.advance(seconds=17)
 
-    stay = sender.take(*documents(1))
+    stay = rig.receive(*documents(1))
 
     assert stay == []
 
 
-def test_throttling_does_not_hold_back_other_senders(paced: Callable[[float], Paced]) -> None:
-    sender = paced(10)
-    sender.function.twilio.will(*[rejected(429, 20429)] * 5, accepted())
+def test_throttling_does_not_defer_other_senders(limited: Limited) -> None:
+    rig = limited(10)
+    rig.sender.twilio.will(*[rejected(429, 20429)] * 5, accepted())
 
-    stay = sender.take(*documents(2), *documents(1, of="b", **{"from": FROM_OTHER}))
+    stay = rig.receive(*documents(2), *documents(1, of="b", **{"from": FROM_OTHER}))
 
     assert stay == ["0", "1"]

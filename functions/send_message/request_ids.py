@@ -1,0 +1,28 @@
+"""The ids of send requests, which follow from their idempotency keys."""
+
+import hashlib
+from secrets import token_hex
+
+from .request import idempotency_key_of, valid_facts
+from .results import Invalid, Rejected, Unsent
+
+
+def request_id_of(account_sid: str, key: str | None) -> str:
+    """Return the id of a request: the same for one key of one account, random without a key."""
+    if key is None:
+        return f"rq_{token_hex(16)}"
+    name = f"{account_sid} {key}".encode("utf-8", "backslashreplace")
+    return f"rq_{hashlib.sha256(name).hexdigest()[:32]}"
+
+
+def unsent_request_id(result: Unsent, key: str) -> str:
+    """Return the id under which a request that was not sent is kept as a failed message.
+
+    `key` is the idempotency key of a request that names none.
+    """
+    if isinstance(result, Rejected) and result.request_id is not None:
+        return result.request_id
+    if isinstance(result, Invalid):  # the id that the response to a batch has promised
+        key = idempotency_key_of(result.document) or key
+    account_sid = valid_facts(result.document).get("account_sid", "")
+    return request_id_of(account_sid, key)

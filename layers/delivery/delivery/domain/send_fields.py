@@ -1,0 +1,234 @@
+"""The fields of a send request: one row for each, with its reader and what depends on it.
+
+Pure. The validator, the sender, the command line and the tests of the documentation read this
+table, so that a new field is one row.
+Source: https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import partial
+from typing import Any, Final
+
+from delivery.domain.messages import within_context_limits
+
+_MAX_BODY_LENGTH: Final = 1600  # Twilio rejects a longer one with 21617
+_MAX_VALUE_LENGTH: Final = 256
+_MAX_URL_LENGTH: Final = 2048
+_MAX_REFERENCE_LENGTH: Final = 128
+_MAX_LIST_ITEMS: Final = 10
+_MAX_VALIDITY_SECONDS: Final = 36_000
+_MAX_ATTEMPT: Final = 1_000_000
+
+_ADDRESS: Final = re.compile(r"\+[1-9][0-9]{1,14}|[a-z][a-z0-9]*:[!-~]+")
+
+type Values = list[str]
+"""The values of one Twilio parameter, which is repeated for each."""
+
+
+class Kind(StrEnum):
+    """How a field's value is written on a command line or in a CSV cell."""
+
+    TEXT = "text"
+    LIST = "list"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    MAP = "map"
+
+
+class InvalidValue(ValueError):
+    """A value that cannot be used. The text follows the field's name, and quotes no value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendField:
+    """One field of a send request.
+
+    Args:
+        parameter: Twilio's parameter; None for a field of this project.
+        read: checks the value of a JSON document, and returns Twilio's values.
+        kind: how the command line reads the value.
+        is_stored: whether the message in the table has it, under the same name.
+        alters_body: whether Twilio then makes or changes the body, so that the body in its list of
+            messages differs from the request's.
+    """
+
+    parameter: str | None
+    read: Callable[[Any], Values]
+    kind: Kind = Kind.TEXT
+    is_stored: bool = False
+    alters_body: bool = False
+
+
+def read_text(value: object, *, max_length: int = _MAX_VALUE_LENGTH) -> Values:
+    """Return text that is not blank."""
+    if not isinstance(value, str):
+        raise InvalidValue("must be text")
+    if not value.strip():
+        raise InvalidValue("is blank; give a value or omit it")
+    if len(value) > max_length:
+        raise InvalidValue(f"is longer than {max_length} characters")
+    if _has_surrogate(value):
+        raise InvalidValue("holds half a character (a lone surrogate); encode the text as UTF-8")
+    return [value]
+
+
+def _read_address(value: object) -> Values:
+    if not _ADDRESS.fullmatch(read_text(value)[0]):
+        raise InvalidValue(
+            "must be a number in E.164 form (+, country code, digits only) "
+            "or a channel address such as whatsapp:+ and the number"
+        )
+    return read_text(value)
+
+
+def _read_sid(value: object, *, prefix: str) -> Values:
+    if not isinstance(value, str) or not re.fullmatch(prefix + "[0-9a-fA-F]{32}", value):
+        raise InvalidValue(f"must be a SID: {prefix} and 32 hex digits")
+    return [value]
+
+
+def _read_boolean(value: object) -> Values:
+    if not isinstance(value, bool):
+        raise InvalidValue("must be true or false")
+    return [str(value).lower()]
+
+
+def _read_number(value: object, *, maximum: int) -> Values:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= maximum:
+        raise InvalidValue(f"must be a whole number from 1 to {maximum}")
+    return [str(value)]
+
+
+def _read_choice(value: object, *, choices: tuple[str, ...]) -> Values:
+    if value not in choices:
+        raise InvalidValue(f"must be {' or '.join(choices)}")
+    return [str(value)]
+
+
+def _read_list(value: object, *, read: Callable[[object], Values]) -> Values:
+    if not isinstance(value, list) or not 1 <= len(value) <= _MAX_LIST_ITEMS:
+        raise InvalidValue(f"must be a list of 1 to {_MAX_LIST_ITEMS} items")
+    return [text for item in value for text in read(item)]
+
+
+def _read_url(value: object) -> Values:
+    if not isinstance(value, str) or not re.fullmatch(r"https?://[^\s/]\S*", value):
+        raise InvalidValue("must hold full URLs, http:// or https://")
+    return read_text(value, max_length=_MAX_URL_LENGTH)
+
+
+def _read_variables(value: object) -> Values:
+    """Return the JSON text of an object, which may be given as JSON text."""
+    try:
+        content = json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        raise InvalidValue("is text but not JSON; give a JSON object") from None
+    if not isinstance(content, dict):
+        raise InvalidValue('must be an object such as {"1": "Ada"}')
+    return [json.dumps(content)]
+
+
+def _read_time(value: object) -> Values:
+    """Return a time in UTC and whole seconds, as Twilio expects it."""
+    try:
+        time = datetime.fromisoformat(value) if isinstance(value, str) else None
+        in_utc = time.astimezone(UTC) if time and time.tzinfo else None
+    except (ValueError, OverflowError):
+        in_utc = None
+    if in_utc is None:
+        raise InvalidValue("must be an ISO 8601 time with its zone, such as 2026-12-24T18:00:00Z")
+    return [in_utc.strftime("%Y-%m-%dT%H:%M:%SZ")]
+
+
+def read_context(value: object) -> Values:
+    """Check a context. It is stored as it is, and none of it becomes a parameter."""
+    if not isinstance(value, dict):
+        raise InvalidValue("must be an object of names and texts")
+    for text in (*value, *value.values()):
+        if not isinstance(text, str) or _has_surrogate(text):
+            raise InvalidValue("must be flat: each value a text")
+    if within_context_limits(value.items()) != value:
+        raise InvalidValue("has a blank name, more than 20 names, or more than 1 KB in all")
+    return []
+
+
+def _has_surrogate(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+SEND_FIELDS: Final[Mapping[str, SendField]] = {
+    "to": SendField(parameter="To", read=_read_address, is_stored=True),
+    "from": SendField(parameter="From", read=read_text, is_stored=True),
+    "messaging_service_sid": SendField(
+        parameter="MessagingServiceSid", read=partial(_read_sid, prefix="MG"), is_stored=True
+    ),
+    "body": SendField(
+        parameter="Body", read=partial(read_text, max_length=_MAX_BODY_LENGTH), is_stored=True
+    ),
+    "media_url": SendField(
+        parameter="MediaUrl", read=partial(_read_list, read=_read_url), kind=Kind.LIST
+    ),
+    "content_sid": SendField(
+        parameter="ContentSid", read=partial(_read_sid, prefix="HX"), alters_body=True
+    ),
+    "content_variables": SendField(
+        parameter="ContentVariables", read=_read_variables, alters_body=True
+    ),
+    "send_at": SendField(parameter="SendAt", read=_read_time, is_stored=True),
+    "validity_period": SendField(
+        parameter="ValidityPeriod",
+        read=partial(_read_number, maximum=_MAX_VALIDITY_SECONDS),
+        kind=Kind.NUMBER,
+    ),
+    "smart_encoded": SendField(
+        parameter="SmartEncoded", read=_read_boolean, kind=Kind.BOOLEAN, alters_body=True
+    ),
+    "shorten_urls": SendField(
+        parameter="ShortenUrls", read=_read_boolean, kind=Kind.BOOLEAN, alters_body=True
+    ),
+    "provide_feedback": SendField(
+        parameter="ProvideFeedback", read=_read_boolean, kind=Kind.BOOLEAN
+    ),
+    "attempt": SendField(
+        parameter="Attempt", read=partial(_read_number, maximum=_MAX_ATTEMPT), kind=Kind.NUMBER
+    ),
+    "send_as_mms": SendField(parameter="SendAsMms", read=_read_boolean, kind=Kind.BOOLEAN),
+    "content_retention": SendField(
+        parameter="ContentRetention", read=partial(_read_choice, choices=("retain", "discard"))
+    ),
+    "address_retention": SendField(
+        parameter="AddressRetention", read=partial(_read_choice, choices=("retain", "obfuscate"))
+    ),
+    "persistent_action": SendField(
+        parameter="PersistentAction", read=partial(_read_list, read=read_text), kind=Kind.LIST
+    ),
+    "risk_check": SendField(
+        parameter="RiskCheck", read=partial(_read_choice, choices=("enable", "disable"))
+    ),
+    "force_delivery": SendField(parameter="ForceDelivery", read=_read_boolean, kind=Kind.BOOLEAN),
+    "fallback_from": SendField(parameter="FallbackFrom", read=read_text),
+    "account_sid": SendField(parameter=None, read=partial(_read_sid, prefix="AC"), is_stored=True),
+    "reference": SendField(
+        parameter=None, read=partial(read_text, max_length=_MAX_REFERENCE_LENGTH), is_stored=True
+    ),
+    "context": SendField(parameter=None, read=read_context, kind=Kind.MAP, is_stored=True),
+    "idempotency_key": SendField(parameter=None, read=read_text),
+}
+"""Every field by its name, in the order of Twilio's parameters."""
+
+REFUSED_FIELDS: Final[Mapping[str, str]] = {
+    "status_callback": "is set by this stack, which needs every status; omit it",
+    "status_callback_method": "is always POST; omit it",
+    "application_sid": "would send the status callbacks elsewhere; omit it",
+    "schedule_type": "follows from send_at; omit it",
+    "max_price": "has had no effect at Twilio since June 2024; omit it",
+    "traffic_type": "is not documented by Twilio; omit it",
+    "tags": "is not a documented parameter of Twilio's; use context",
+    "request_id": "is assigned by this stack; use reference for an id of your own",
+}
+"""Parameters that Twilio or this stack knows and a request cannot set, each with the reason."""
