@@ -17,7 +17,7 @@ type Item = dict[str, Any]
 type Typed = Mapping[str, Any]
 """A typed value, e.g. {"S": "sent"}."""
 
-_TOKEN: Final = re.compile(r"\s*([#:]?[A-Za-z_][\w-]*|\d+|<=|>=|<>|[=<>(),.\[\]])")
+_TOKEN: Final = re.compile(r"\s*([#:]?[A-Za-z_][\w-]*|\d+|<=|>=|<>|[=<>(),.\[\]+])")
 _ORDERS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -215,8 +215,17 @@ class _Reader:
     def assignment(self) -> Change:
         token = _refuse_reserved(self.take())
         self.take("=")
-        value = self.operand()
+        value = self._value()
         return lambda scope: (scope.name(token), value(scope))
+
+    def _value(self) -> Operand:
+        """Read a value, or the sum of two."""
+        first = self.operand()
+        if self.peek() != "+":
+            return first
+        self.take()
+        second = self.operand()
+        return lambda scope: _sum(first(scope), second(scope))
 
     def removal(self) -> Change:
         token = _refuse_reserved(self.take())
@@ -228,6 +237,14 @@ def _refuse_reserved(token: str) -> str:
     if token.upper() in _RESERVED:
         raise InvalidExpression(f"{token} is a reserved word")
     return token
+
+
+def _sum(left: Typed | None, right: Typed | None) -> Typed:
+    match left, right:
+        case {"N": first}, {"N": second}:
+            return {"N": str(Decimal(first) + Decimal(second))}
+        case _:
+            raise InvalidExpression("the operands of a sum must be numbers")
 
 
 def _compare(sign: str, left: Typed | None, right: Typed | None) -> bool:
