@@ -1,7 +1,5 @@
 """The template: its functions with their triggers, and the resources that they use."""
 
-import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -9,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.cloudformation import load_template
+from tests.template.resolving import resolved as resolve
 
 PROJECT: Final = Path(__file__).parents[1]
 REGION: Final = "us-east-1"
@@ -84,26 +83,30 @@ def parameter(name: str) -> str:
 
 
 def resolved(value: Any) -> str:
-    """Return a value of the template as CloudFormation resolves it."""
-    match value:
-        case {"Ref": str(name)}:
-            return _reference(name)
-        case {"Fn::GetAtt": [str(name), str(attribute)]}:
-            return f"arn:aws:{name}:{attribute}"
-        case {"Fn::Sub": str(text)}:
-            return _substitute(text, {})
-        case {"Fn::Sub": [str(text), dict(own)]}:
-            return _substitute(text, {name: resolved(it) for name, it in own.items()})
-        case {"Fn::If": [str(name), when_true, when_false]}:
-            return resolved(when_true if _holds({"Condition": name}) else when_false)
-        case str() | int() | float():
-            return str(value)
-        case _:
-            raise NotImplementedError(f"cannot resolve {value}")
+    """Return a value of the template as CloudFormation resolves it, as text."""
+    found = resolve(value, load_template(), _known())
+    if not isinstance(found, str | int | float):
+        raise NotImplementedError(f"cannot resolve {value}")
+    return str(found)
 
 
 def _is_created(resource: Mapping[str, Any]) -> bool:
-    return "Condition" not in resource or _holds({"Condition": resource["Condition"]})
+    choice = {"Fn::If": [resource.get("Condition"), True, False]}
+    return "Condition" not in resource or bool(resolve(choice, load_template(), _known()))
+
+
+@cache
+def _known() -> Mapping[str, str]:
+    """Return what a reference to a parameter, a queue or a topic becomes."""
+    template = load_template()
+    types = {name: resource["Type"] for name, resource in template["Resources"].items()}
+    topic = f"arn:aws:sns:{REGION}:123456789012:"
+    return {
+        **_AWS,
+        **{name: parameter(name) for name in template["Parameters"]},
+        **{name: queue_url(name) for name, kind in types.items() if kind == "AWS::SQS::Queue"},
+        **{name: topic + name for name, kind in types.items() if kind == "AWS::SNS::Topic"},
+    }
 
 
 def _functions() -> Iterator[FunctionResource]:
@@ -127,38 +130,3 @@ def _functions() -> Iterator[FunctionResource]:
                 for event in properties.get("Events", {}).values()
             ),
         )
-
-
-def _reference(name: str) -> str:
-    if name in _AWS:
-        return _AWS[name]
-    if name in load_template()["Parameters"]:
-        return parameter(name)
-    match load_template()["Resources"][name]["Type"]:
-        case "AWS::SQS::Queue":
-            return queue_url(name)
-        case "AWS::SNS::Topic":
-            return f"arn:aws:sns:{REGION}:123456789012:{name}"
-        case _:
-            return name
-
-
-def _substitute(text: str, own: Mapping[str, str]) -> str:
-    return re.sub(r"\$\{([^}]+)\}", lambda found: own.get(found[1]) or _substituted(found[1]), text)
-
-
-def _substituted(name: str) -> str:
-    resource, dot, attribute = name.partition(".")
-    return resolved({"Fn::GetAtt": [resource, attribute]}) if dot else _reference(resource)
-
-
-def _holds(condition: Any) -> bool:
-    match condition:
-        case {"Condition": str(name)}:
-            return _holds(load_template()["Conditions"][name])
-        case {"Fn::Not": [inner]}:
-            return not _holds(inner)
-        case {"Fn::Equals": [left, right]}:
-            return resolved(left) == resolved(right)
-        case _:
-            raise NotImplementedError(f"cannot evaluate {json.dumps(condition)}")
