@@ -30,7 +30,7 @@ async function call(parameters, endpoint) {
   const event = {
     ...parameters,
     widgetContext: {
-      dashboardName: "delivery",
+      dashboardName: "delivery-us-east-1",
       widgetId: "widget-1",
       accountId: "000000000000",
       locale: "en",

@@ -145,7 +145,8 @@ def test_other_hosts_and_sites_cannot_use_the_page(client: ExternalClient) -> No
 def test_the_deployed_dashboard_contains_the_deployed_widget(
     client: ExternalClient, sandbox: Sandbox
 ) -> None:
-    dashboard = client.aws("cloudwatch").get_dashboard(DashboardName=client.endpoints["stack_name"])
+    name = f"{client.endpoints['stack_name']}-{client.endpoints['region']}"
+    dashboard = client.aws("cloudwatch").get_dashboard(DashboardName=name)
     widgets = json.loads(dashboard["DashboardBody"])["widgets"]
 
     (widget,) = (it["properties"] for it in widgets if it["type"] == "custom")
