@@ -11,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
 from delivery.domain.messages import Message
 from delivery.domain.send_requests import SendRequest
 from delivery.runtime import aws
+from delivery.runtime.reports import Level, Report, log_and_count
 from delivery.storage.cursor import TokenInvalid
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
@@ -60,6 +61,7 @@ PAGE_NOT_FOUND: Final = "This page does not exist any more. Start with the recen
 _CONFIG: Final = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 3})
 
 logger = Logger()
+metrics = Metrics()
 utc_now = partial(datetime.now, UTC)
 
 
@@ -132,11 +134,20 @@ def build(
 ) -> DashboardWidget:
     """The function in this environment."""
     lookup = Lookup(
-        MessageStore(clients.dynamodb, environ["MESSAGES_TABLE"]),
-        SendRequestStore(clients.dynamodb, environ["SEND_REQUESTS_TABLE"]),
+        MessageStore(clients.dynamodb, environ["MESSAGES_TABLE"], unreadable=_report_unreadable),
+        SendRequestStore(
+            clients.dynamodb, environ["SEND_REQUESTS_TABLE"], unreadable=_report_unreadable
+        ),
         retention=timedelta(days=float(environ["MESSAGE_RETENTION_DAYS"])),
     )
     return DashboardWidget(lookup=lookup, now=now)
+
+
+def _report_unreadable(key: str) -> None:
+    """Log and count an item that a list skips because this version cannot read it."""
+    report = Report(metric="ItemUnreadable", level=Level.ERROR, fields={"key": key})
+    log_and_count(report, logger, metrics)
+    metrics.flush_metrics()
 
 
 function = build(os.environ, Clients(dynamodb=aws.client("dynamodb", config=_CONFIG)))

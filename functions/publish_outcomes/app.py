@@ -52,11 +52,10 @@ class PublishOutcomes:
 
     def handle(self, event: dict[str, Any]) -> "PartialItemFailureResponse":
         """Publish the changes of a batch; returns the record that the stream continues from."""
-        changes, unreadable = changes_in(event["Records"])
-        published = self.bus.publish(changes)
+        published = self.bus.publish(changes_in(event["Records"]))
         counted = Report(metric="OutcomePublished", level=Level.DEBUG, count=published.accepted)
         log_and_count(counted, logger, metrics)
-        retry_from = unreadable
+        retry_from = None
         if published.rejected is not None:
             retry_from = published.rejected.sequence_number
             message_sid = published.rejected.message.message_sid
@@ -66,19 +65,28 @@ class PublishOutcomes:
         return {"batchItemFailures": [{"itemIdentifier": retry_from}] if retry_from else []}
 
 
-def changes_in(records: Iterable[dict[str, Any]]) -> tuple[list[OutcomeChange], str | None]:
-    """Return the changes before the first unreadable record, and its sequence number."""
+def changes_in(records: Iterable[dict[str, Any]]) -> list[OutcomeChange]:
+    """Return the changes that the records show.
+
+    An unreadable record is reported and skipped: to repeat it would hold up its shard.
+    """
     changes: list[OutcomeChange] = []
     for record in records:
         try:
             change = change_of(record)
         except UnreadableImage as error:
-            number: str = record["dynamodb"]["SequenceNumber"]
-            logger.error("Unreadable stream record", sequence_number=number, reason=str(error))
-            return changes, number
+            image = record["dynamodb"]
+            fields = {
+                "key": image.get("Keys", {}).get("message_sid", {}).get("S"),
+                "sequence_number": image["SequenceNumber"],
+                "reason": str(error),
+            }
+            unreadable = Report(metric="ItemUnreadable", level=Level.ERROR, fields=fields)
+            log_and_count(unreadable, logger, metrics)
+            continue
         if change is not None:
             changes.append(change)
-    return changes, None
+    return changes
 
 
 def change_of(record: dict[str, Any]) -> OutcomeChange | None:

@@ -14,7 +14,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
@@ -25,6 +25,7 @@ from delivery.domain.statuses import Outcome
 from delivery.runtime import aws
 from delivery.runtime.deadline import TimeLeft, time_left_of
 from delivery.runtime.http_event import HttpEvent, path_parameter_of, query_of
+from delivery.runtime.reports import Level, Report, log_and_count
 from delivery.runtime.responses import (
     Problem,
     Response,
@@ -54,6 +55,7 @@ _RESERVED_SECONDS: Final = 5
 _CONFIG: Final = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 3})
 
 logger = Logger()
+metrics = Metrics()
 utc_now = partial(datetime.now, UTC)
 
 
@@ -190,8 +192,12 @@ def build(
 ) -> QueryMessages:
     """The function in this environment."""
     return QueryMessages(
-        messages=MessageStore(clients.dynamodb, environ["MESSAGES_TABLE"]),
-        send_requests=SendRequestStore(clients.dynamodb, environ["SEND_REQUESTS_TABLE"]),
+        messages=MessageStore(
+            clients.dynamodb, environ["MESSAGES_TABLE"], unreadable=_report_unreadable
+        ),
+        send_requests=SendRequestStore(
+            clients.dynamodb, environ["SEND_REQUESTS_TABLE"], unreadable=_report_unreadable
+        ),
         now=now,
     )
 
@@ -245,6 +251,13 @@ def _by_id(show: Callable[[str], Response], typed: str) -> Response:
         if response["statusCode"] == HTTPStatus.OK:
             break
     return response
+
+
+def _report_unreadable(key: str) -> None:
+    """Log and count an item that a list skips because this version cannot read it."""
+    report = Report(metric="ItemUnreadable", level=Level.ERROR, fields={"key": key})
+    log_and_count(report, logger, metrics)
+    metrics.flush_metrics()
 
 
 function = build(os.environ, Clients(dynamodb=aws.client("dynamodb", config=_CONFIG)))

@@ -167,7 +167,9 @@ def _true(value: str) -> str:
 
 
 def _limit(value: str) -> str:
-    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= _MAX_LIMIT):
+    # Python does not parse a number of more than 4,300 digits.
+    is_short = len(value) <= len(str(_MAX_LIMIT))
+    if not (is_short and value.isascii() and value.isdigit() and 1 <= int(value) <= _MAX_LIMIT):
         raise _InvalidValue(f"must be a whole number from 1 to {_MAX_LIMIT}")
     return value
 

@@ -106,7 +106,9 @@ def build(
     twilio = TwilioClient(clients.http, environ["TWILIO_API_BASE_URL"])
     context = ReconcileContext(
         twilio=twilio,
-        messages=MessageStore(clients.dynamodb, environ["MESSAGES_TABLE"], timings),
+        messages=MessageStore(
+            clients.dynamodb, environ["MESSAGES_TABLE"], timings, unreadable=_report_unreadable
+        ),
         timings=timings,
         stores_body=environ["STORE_MESSAGE_BODY"] == "true",
         now=now,
@@ -118,7 +120,9 @@ def build(
         twilio=twilio,
         resolver=InDoubtResolver(
             context,
-            SendRequestStore(clients.dynamodb, environ["SEND_REQUESTS_TABLE"]),
+            SendRequestStore(
+                clients.dynamodb, environ["SEND_REQUESTS_TABLE"], unreadable=_report_unreadable
+            ),
             timeout=timedelta(minutes=float(environ["IN_DOUBT_TIMEOUT_MINUTES"])),
             key_retention=timedelta(days=float(environ["IDEMPOTENCY_KEY_RETENTION_DAYS"])),
         ),
@@ -131,6 +135,10 @@ def _report(report: ReconcileReport) -> None:
     if report.recorded is not None:
         count_apart(outcome_metrics, report.recorded)
     log_and_count(report, logger, metrics)
+
+
+def _report_unreadable(key: str) -> None:
+    _report(reports.unreadable(key))
 
 
 function = build(

@@ -60,9 +60,10 @@ class MessageImporter:
         self, page: Sequence[MessageResource], account_sid: str, time_left: TimeLeft
     ) -> Iterator[ReconcileReport]:
         outbound = {it.sid: it for it in page if (it.direction or "").startswith("outbound")}
-        known = {message.message_sid for message in self._context.messages.get_many(outbound)}
-        for sid in outbound.keys() - known:
+        messages, unreadable = self._context.messages, set[str]()
+        known = {it.message_sid for it in messages.get_many(outbound, unreadable=unreadable.add)}
+        for sid in outbound.keys() - known - unreadable:
             if time_left() <= RESERVED_SECONDS:
                 raise Unavailable("too little time is left")
             update = self._context.update_from(outbound[sid], account_sid)
-            yield reports.imported(self._context.messages.record(update))
+            yield reports.imported(messages.record(update))

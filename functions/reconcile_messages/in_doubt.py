@@ -24,7 +24,7 @@ from delivery.domain.statuses import MessageStatus
 from delivery.runtime.deadline import TimeLeft
 from delivery.storage.messages import Recorded
 from delivery.storage.send_requests import SendRequestStore
-from delivery.storage.table import StoreUnavailable
+from delivery.storage.table import ItemUnreadable, StoreUnavailable
 from delivery.twilio.client import (
     RESERVED_SECONDS,
     MessageResource,
@@ -189,6 +189,7 @@ class InDoubtResolver:
 
         Raises:
             TwilioError: the list could not be read.
+            ItemUnreadable: this version cannot read the item of a candidate.
         """
         claimed_sids = {request.message_sid for request in requests}
         pages = self._context.twilio.list_messages(
@@ -202,7 +203,11 @@ class InDoubtResolver:
             and any(is_match(resource, it) for it in requests if it.message_sid is None)
         ]
         sids = [resource.sid for resource in listed]
-        known = {it.message_sid: it for it in self._context.messages.get_many(sids)}
+        unreadable: list[str] = []
+        messages = self._context.messages.get_many(sids, unreadable=unreadable.append)
+        known = {it.message_sid: it for it in messages}
+        if unreadable:  # it may carry the id of one of the requests
+            raise ItemUnreadable(f"an item is no message: {unreadable[0]}")
         unclaimed, message_by_request = [], {}
         for resource in listed:
             message = known.get(resource.sid)

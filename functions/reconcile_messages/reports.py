@@ -114,6 +114,11 @@ def failed(error: Exception, **fields: object) -> ReconcileReport:
     )
 
 
+def unreadable(key: str) -> ReconcileReport:
+    """An item was skipped because this version cannot read it."""
+    return ReconcileReport(metric="ItemUnreadable", level=Level.ERROR, fields={"key": key})
+
+
 def interrupted(reason: str, **fields: object) -> ReconcileReport:
     """The run left work to the next one."""
     return ReconcileReport(

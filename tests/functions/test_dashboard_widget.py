@@ -16,6 +16,7 @@ from functions.dashboard_widget.labels import REQUEST_LABELS
 from tests.builders import ACCOUNT_SID, MESSAGE_SID, NOON, an_update
 from tests.functions.conftest import ENVIRONMENT
 from tests.support.clock import Clock
+from tests.support.faults import make_unreadable
 from tests.support.screen import Screen
 
 ENDPOINT = "arn:aws:lambda:us-east-1:123456789012:function:widget"
@@ -305,6 +306,21 @@ def test_an_unavailable_table_is_shown_and_logged_without_the_typed_text(
     assert widget.app.UNAVAILABLE in screen.texts
     assert "Table not readable" in log_output.getvalue()
     assert TO not in log_output.getvalue()
+
+
+def test_an_unreadable_message_is_reported_and_missing_in_the_list(
+    widget: WidgetRig,
+    store: MessageStore,
+    dynamodb: DynamoDBClient,
+    clock: Clock,
+    log_output: io.StringIO,
+) -> None:
+    for number in (1, 2):
+        a_failure(store, number, clock)
+    make_unreadable(dynamodb, "MessagesTable", message_sid=a_sid(1))
+
+    assert widget.show().sids == [a_sid(2)]
+    assert "ItemUnreadable" in log_output.getvalue()
 
 
 def test_numbers_are_masked_unless_the_widget_itself_shows_them(

@@ -20,6 +20,7 @@ from tests.functions.reconciler import (
     ReconcilerRig,
     always,
 )
+from tests.support.faults import make_unreadable
 from tests.support.virtual_twilio import RECIPIENT, SERVICE_SID, a_response
 
 # --- evidence ------------------------------------------------------------------------------------
@@ -421,6 +422,32 @@ def test_every_page_of_the_list_is_read(
 
     assert len(reconciler.asked()) == 4
     assert reconciler.request().message_sid == sid
+
+
+def test_an_unreadable_request_does_not_stop_the_others(reconciler: ReconcilerRig) -> None:
+    reconciler.claim(OTHER_REQUEST_ID)
+    make_unreadable(reconciler.dynamodb, "SendRequestsTable", request_id=OTHER_REQUEST_ID)
+    sid = reconciler.send_and_die()
+    reconciler.pass_by(minutes=15)
+
+    reconciler.run()
+
+    assert reconciler.request().message_sid == sid
+    assert reconciler.counted() == {"ItemUnreadable": 1, "InDoubtResolved": 1}
+
+
+def test_an_unreadable_candidate_leaves_the_request_in_doubt(reconciler: ReconcilerRig) -> None:
+    sid = reconciler.send_and_die()
+    reconciler.apply(sid, "sent", source=Source.RECONCILE)
+    make_unreadable(reconciler.dynamodb, "MessagesTable", message_sid=sid)
+    reconciler.claim(OTHER_REQUEST_ID, to="+15558675311")
+    reconciler.pass_by(minutes=15)
+
+    reconciler.run()
+
+    assert reconciler.state() is RequestState.IN_DOUBT
+    assert reconciler.state(OTHER_REQUEST_ID) is RequestState.PRESUMED_UNSENT
+    assert reconciler.counted()["ReconcileError"] == 1
 
 
 # --- presumed unsent -----------------------------------------------------------------------------

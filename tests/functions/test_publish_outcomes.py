@@ -224,15 +224,20 @@ def test_a_bus_that_does_not_exist_repeats_the_stream(aws: None) -> None:  # noq
         {"message_sid": {"S": "x"}, "outcome": {"N": "1"}},
     ],
 )
-def test_the_stream_is_repeated_from_an_unreadable_record(
-    outcomes: OutcomesRig, log_output: io.StringIO, item: dict[str, Any]
+def test_an_unreadable_record_is_reported_and_skipped(
+    outcomes: OutcomesRig,
+    log_output: io.StringIO,
+    capsys: pytest.CaptureFixture[str],
+    item: dict[str, Any],
 ) -> None:
     first, last = batch(2)
     (unreadable,) = records(item)
 
-    assert outcomes.handle(first, unreadable, last) == ["100"]
+    assert outcomes.handle(first, unreadable, last) == []
 
-    assert [it["message_sid"] for it in outcomes.events.details] == [delivered(0).message_sid]
+    sids = [it["message_sid"] for it in outcomes.events.details]
+    assert sids == [delivered(0).message_sid, delivered(1).message_sid]
+    assert total(data_points(capsys.readouterr().out), "ItemUnreadable", service="tested") == 1
     line = json.loads(log_output.getvalue())
     assert (line["level"], line["sequence_number"]) == ("ERROR", "100")
 

@@ -17,6 +17,7 @@ from tests.builders import MESSAGE_SID, NOON, an_update
 from tests.functions.conftest import ENVIRONMENT
 from tests.functions.sender import SenderRig, a_document
 from tests.support.clock import Clock
+from tests.support.faults import make_unreadable
 from tests.support.scripted_twilio import rejected
 
 if TYPE_CHECKING:
@@ -239,6 +240,7 @@ def test_a_page_has_twenty_messages_by_default(query: QueryRig, store: MessageSt
         ("pending=true&limit=0", "limit", "from 1 to 100"),
         ("pending=true&limit=101", "limit", "from 1 to 100"),
         ("pending=true&limit=1e1", "limit", "from 1 to 100"),
+        ("pending=true&limit=" + "1" * 4301, "limit", "from 1 to 100"),
         ("pending=true&limit=\u0661", "limit", "from 1 to 100"),
         ("pending=true&next_token=", "next_token", "omit it"),
         ("pending=true&next_token=abc", "next_token", "next_token"),
@@ -278,6 +280,21 @@ def test_503_if_a_list_cannot_be_read(query: QueryRig, dynamodb: DynamoDBClient)
     dynamodb.delete_table(TableName="MessagesTable")
 
     assert query.list("pending=true")[0] == 503
+
+
+def test_an_unreadable_message_is_reported_and_missing_in_lists(
+    query: QueryRig,
+    three: list[str],
+    dynamodb: DynamoDBClient,
+    log_output: io.StringIO,
+) -> None:
+    make_unreadable(dynamodb, "MessagesTable", message_sid=three[1])
+
+    status, body = query.list("to=+15558675310")
+
+    assert (status, sids(body)) == (200, [three[0], three[2]])
+    (line,) = map(json.loads, log_output.getvalue().splitlines())
+    assert (line["message"], line["key"]) == ("ItemUnreadable", three[1])
 
 
 # --- the summary ---------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from tests.functions.reconciler import (
     ReconcilerRig,
     always,
 )
+from tests.support.faults import make_unreadable
 from tests.support.virtual_twilio import (
     ACCOUNT_SID,
     RECIPIENT,
@@ -409,6 +410,18 @@ def test_a_table_that_cannot_be_read_interrupts_the_run(reconciler: ReconcilerRi
     assert reconciler.counted() == {"ReconcileInterrupted": 1}
 
 
+def test_an_unreadable_message_does_not_stop_the_others(reconciler: ReconcilerRig) -> None:
+    first, second = reconciler.send(), reconciler.send()
+    make_unreadable(reconciler.dynamodb, "MessagesTable", message_sid=first)
+    reconciler.pass_by(minutes=60)
+
+    reconciler.run()
+
+    assert reconciler.message(second).outcome is Outcome.DELIVERED
+    assert reconciler.counted() == {"ItemUnreadable": 1, "MessageReconciled": 1}
+    assert [line["key"] for line in reconciler.lines("ItemUnreadable")] == [first]
+
+
 # --- untracked messages --------------------------------------------------------------------------
 
 
@@ -480,6 +493,17 @@ def test_a_day_whose_import_was_interrupted_is_read_again(importer: ReconcilerRi
     importer.run()
 
     assert importer.message(sid).outcome is Outcome.DELIVERED
+
+
+def test_an_unreadable_message_does_not_stop_the_import(importer: ReconcilerRig) -> None:
+    unreadable, untracked = importer.send(), importer.send(known=False)
+    make_unreadable(importer.dynamodb, "MessagesTable", message_sid=unreadable)
+    importer.pass_by(days=1)
+
+    importer.run()
+
+    assert importer.message(untracked).outcome is Outcome.DELIVERED
+    assert importer.counted()["MessageImported"] == 1
 
 
 def test_inbound_messages_are_not_imported(importer: ReconcilerRig) -> None:

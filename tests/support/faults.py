@@ -6,6 +6,17 @@ from typing import Any
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 
+def make_unreadable(client: Any, table_name: str, **key: str) -> None:
+    """Give an item a status that this version does not know, as after a rollback."""
+    client.update_item(
+        TableName=table_name,
+        Key={name: {"S": value} for name, value in key.items()},
+        UpdateExpression="SET outcome = :new, #state = :new",
+        ExpressionAttributeNames={"#state": "state"},
+        ExpressionAttributeValues={":new": {"S": "from_the_future"}},
+    )
+
+
 class FailingClient:
     """A client one of whose calls fails, before or after it takes effect; the others work.
 

@@ -31,7 +31,7 @@ from delivery.storage.index_keys import (
 )
 from delivery.storage.items import Item, as_item, as_record
 from delivery.storage.message_lists import ListReader
-from delivery.storage.table import StoreUnavailable, Table
+from delivery.storage.table import ItemUnreadable, StoreUnavailable, Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -89,13 +89,21 @@ class MessageStore:
         client: a low-level DynamoDB client with timeouts and retries set.
         table_name: the MessagesTable.
         timings: the basis of a new message's `expires_at` and `list_at`.
+        unreadable: called with the SID of each item that a list or a batch skips because this
+            version cannot read it; without it, such an item raises ItemUnreadable.
     """
 
     def __init__(
-        self, client: "DynamoDBClient", table_name: str, timings: Timings | None = None
+        self,
+        client: "DynamoDBClient",
+        table_name: str,
+        timings: Timings | None = None,
+        *,
+        unreadable: Callable[[str], object] | None = None,
     ) -> None:
         self._table = Table(client, table_name)
         self._timings = timings or Timings()
+        self._unreadable = unreadable
         self.lists = ListReader(self._table, self.get_many)
 
     def get(self, message_sid: str) -> Message | None:
@@ -112,17 +120,18 @@ class MessageStore:
     ) -> Iterator[Message]:
         """Return the messages that exist (strongly consistent).
 
-        `unreadable` is called with the SID of an item that is no message; the item is skipped.
+        `unreadable` is as in the constructor, for this call.
 
         Raises:
-            StoreUnavailable: DynamoDB did not answer, or an item is no message.
+            StoreUnavailable: DynamoDB did not answer.
         """
+        unreadable = unreadable or self._unreadable
         for item in self._table.get_many("message_sid", message_sids):
             if _is_tombstone(item):
                 continue
             try:
                 message = message_of(item)
-            except StoreUnavailable:
+            except ItemUnreadable:
                 if unreadable is None:
                     raise
                 unreadable(item["message_sid"]["S"])
@@ -362,12 +371,12 @@ def message_of(item: Item) -> Message:
     """Return the message that an item holds.
 
     Raises:
-        StoreUnavailable: the item is no message.
+        ItemUnreadable: the item is no message.
     """
     try:
         return Message.from_record(as_record(item))
-    except (KeyError, TypeError, ValueError) as error:  # another program wrote it
-        raise StoreUnavailable(f"an item is no message: {type(error).__name__}") from error
+    except (KeyError, TypeError, ValueError) as error:  # another version or program wrote it
+        raise ItemUnreadable(f"an item is no message: {type(error).__name__}") from error
 
 
 def record_of(message: Message) -> Record:

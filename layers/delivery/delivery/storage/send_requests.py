@@ -5,7 +5,7 @@ Errors:
     StoreUnavailable    a read failed, or a write is not known to be stored: retry later
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from heapq import merge
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.storage.expressions import Conditions
 from delivery.storage.index_keys import UNRESOLVED_KEYS, unresolved_key_of
 from delivery.storage.items import Item, as_record
-from delivery.storage.table import StoreUnavailable, Table
+from delivery.storage.table import ItemUnreadable, StoreUnavailable, Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -26,10 +26,19 @@ class SendRequestStore:
     Args:
         client: a low-level DynamoDB client with timeouts and retries set.
         table_name: the SendRequestsTable.
+        unreadable: called with the id of each item that the worklist skips because this version
+            cannot read it; without it, such an item raises ItemUnreadable.
     """
 
-    def __init__(self, client: "DynamoDBClient", table_name: str) -> None:
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        table_name: str,
+        *,
+        unreadable: Callable[[str], object] | None = None,
+    ) -> None:
         self._table = Table(client, table_name)
+        self._unreadable = unreadable
 
     def get(self, request_id: str) -> SendRequest | None:
         """Return the request (strongly consistent); None where there is none.
@@ -55,8 +64,16 @@ class SendRequestStore:
         listed = merge(*shards, key=lambda it: str(it["claimed_at"]["S"]))
         request_ids = (it["request_id"]["S"] for it in listed)
         for item in self._table.get_many("request_id", request_ids):
-            if "unresolved" in item:  # the index is eventually consistent
-                yield _request(item)
+            if "unresolved" not in item:  # the index is eventually consistent
+                continue
+            try:
+                request = _request(item)
+            except ItemUnreadable:
+                if self._unreadable is None:
+                    raise
+                self._unreadable(item["request_id"]["S"])
+            else:
+                yield request
 
     def claim(self, request: SendRequest) -> SendRequest:
         """Store the request if its key is free, and return it; else the one that has the key.
@@ -129,4 +146,12 @@ def _record(request: SendRequest) -> Record:
 
 
 def _request(item: Item) -> SendRequest:
-    return SendRequest.from_record(as_record(item), is_unresolved="unresolved" in item)
+    """Return the request that an item holds.
+
+    Raises:
+        ItemUnreadable: the item is no request.
+    """
+    try:
+        return SendRequest.from_record(as_record(item), is_unresolved="unresolved" in item)
+    except (KeyError, TypeError, ValueError) as error:  # another version or program wrote it
+        raise ItemUnreadable(f"an item is no request: {type(error).__name__}") from error

@@ -3,6 +3,7 @@
 Errors:
 
     StoreUnavailable    a read failed, or a write is not known to be stored: retry later
+    ItemUnreadable      one item cannot be read by this version: skip it and report it
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,10 @@ _CONFLICT_CODES: Final = frozenset({"None", "ConditionalCheckFailed", "Transacti
 
 class StoreUnavailable(Exception):
     """DynamoDB did not confirm a read or a write; the write may still have happened."""
+
+
+class ItemUnreadable(StoreUnavailable):
+    """An item holds what this version does not know, as after a rollback; other items are fine."""
 
 
 class Table:
