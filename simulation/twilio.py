@@ -66,7 +66,7 @@ class Twilio:
         return TwilioSession(self, self._calls, self._engine)
 
     def create_message(self, form: Mapping[str, str]) -> None:
-        """Create a message as another program does, which is no call of a function."""
+        """Create a message as another program does, not as a call of a function."""
         request = Request(
             method="POST",
             target=f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json",

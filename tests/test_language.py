@@ -67,11 +67,17 @@ def docstrings(folder: str) -> Texts:
                 yield f"{path.relative_to(PROJECT)}:{name}", ast.get_docstring(node) or ""
 
 
+FUNCTIONS: Final = (
+    *("dashboard_widget", "notify_failure", "publish_outcomes", "query_messages"),
+    *("reconcile_messages", "status_callback"),
+)
+LAYER: Final = ("domain", "runtime", "text", "twilio")
+TESTS: Final = ("bench", "e2e", "simulation", "support", "template", "unit")
 CLEAN_FOLDERS: Final = (
-    *("delivery_cli", "sandbox", "bench", "examples"),
-    *(f"functions/{name}" for name in ("notify_failure", "status_callback")),
-    "layers/delivery/delivery/domain",
-    *(f"tests/{name}" for name in ("bench", "simulation", "support", "template")),
+    *("delivery_cli", "sandbox", "simulation", "bench", "examples"),
+    *(f"functions/{name}" for name in FUNCTIONS),
+    *(f"layers/delivery/delivery/{name}" for name in LAYER),
+    *(f"tests/{name}" for name in TESTS),
 )
 """The folders whose docstrings are checked."""
 

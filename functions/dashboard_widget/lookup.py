@@ -38,7 +38,7 @@ class PageCursor:
         """Return the cursor in the parameters of a button.
 
         Raises:
-            InvalidCursor: `day` is no date.
+            InvalidCursor: `day` is not a date.
         """
         try:
             return cls(day=date.fromisoformat(day), next_token=next_token)

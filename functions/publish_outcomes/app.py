@@ -2,7 +2,7 @@
 
 Trigger: the stream of the MessagesTable, filtered to messages that have an outcome or lost it.
 Effect: a `Message Outcome Changed` on the event bus of the team, at least once, and for one message
-in the order of its changes. That a message expires or is erased is no change of its outcome.
+in the order of its changes. The expiry or erasure of a message does not change its outcome.
 """
 
 import os

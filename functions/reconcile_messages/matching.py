@@ -70,7 +70,7 @@ def evidence_for(
         competing_requests: every request to this recipient that may have sent a candidate; the
             request itself may be among them.
         is_too_old: the request is so old that a competing one may be off the worklist already,
-            so a match is no evidence any more.
+            so a match does not count as evidence.
     """
     if request.request_id in candidates.message_by_request:
         return CarriesRequestId(message=candidates.message_by_request[request.request_id])

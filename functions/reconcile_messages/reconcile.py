@@ -164,7 +164,7 @@ class Reconciler:
     def _record(
         self, message: Message, resource: MessageResource | None, account_sid: str
     ) -> Iterator[ReconcileReport]:
-        """Record what Twilio showed; then schedule the next check, or give up on the message."""
+        """Record what Twilio showed; then schedule the next check, or record it unconfirmed."""
         if resource is not None:
             update = self._context.update_from(resource, account_sid)
             if message.effect_of(update) is not Effect.DUPLICATE:

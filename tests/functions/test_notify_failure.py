@@ -1,4 +1,4 @@
-"""NotifyFailureFunction: the notice of each message, whatever fails and whoever competes."""
+"""NotifyFailureFunction: the notice of each message, under failures and concurrency."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What a function loads when it starts: nothing that a caller would wait for in vain.
+"""What a function loads when it starts: nothing that a request does not need.
 
 docs/performance.md has what each of these costs.
 """

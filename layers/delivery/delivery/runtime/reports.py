@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Level(StrEnum):
-    """The level of the log line. Lambda's loggers show `INFO` and above unless told otherwise."""
+    """The level of the log line. Lambda's loggers show `INFO` and above by default."""
 
     DEBUG = "debug"
     INFO = "info"

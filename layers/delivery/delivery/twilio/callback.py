@@ -83,7 +83,7 @@ def status_update(parameters: Parameters, *, raw_query: str, at: datetime) -> St
 def error_code(text: str | None) -> int | None:
     """Return Twilio's error code as a number; None where there is none or it is malformed.
 
-    Zero means "no error" in Twilio's older products and is no code.
+    Zero means "no error" in Twilio's older products and does not count as a code.
     """
     if text is None or not re.fullmatch(rf"[0-9]{{1,{_MAX_ERROR_CODE_DIGITS}}}", text.strip()):
         return None
