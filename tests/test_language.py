@@ -69,10 +69,10 @@ def docstrings(folder: str) -> Texts:
 
 FUNCTIONS: Final = (
     *("dashboard_widget", "notify_failure", "publish_outcomes", "query_messages"),
-    *("reconcile_messages", "status_callback"),
+    *("reconcile_messages", "send_message", "status_callback"),
 )
 LAYER: Final = ("domain", "runtime", "text", "twilio")
-TESTS: Final = ("bench", "e2e", "simulation", "support", "template", "unit")
+TESTS: Final = ("bench", "e2e", "functions", "simulation", "support", "template", "unit")
 CLEAN_FOLDERS: Final = (
     *("delivery_cli", "sandbox", "simulation", "bench", "examples"),
     *(f"functions/{name}" for name in FUNCTIONS),

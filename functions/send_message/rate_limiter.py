@@ -48,7 +48,7 @@ class SenderRateLimiter:
         store: the rate limits that all invocations share.
         queue: takes back the messages that are deferred.
         secrets: names the account of a message that names none.
-        per_second: the segments (or messages that are no SMS) of a sender in a second.
+        per_second: the segments of an SMS, or messages of other kinds, of a sender in a second.
         now: returns the time.
         sleep, jitter: `time.sleep` and `random.random`.
     """
