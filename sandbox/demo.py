@@ -10,6 +10,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
+from delivery.text.formatting import SOURCE_LABELS
 from sandbox.aws.mailbox import Email
 from sandbox.console import step
 from sandbox.http_server import Response, call
@@ -21,11 +22,6 @@ type Json = Any
 
 _SENDER: Final = "+15005550006"
 _TIMEOUT_SECONDS: Final = 30
-_SOURCES: Final = {
-    "send": "response to the send",
-    "callback": "status callback",
-    "reconcile": "asked Twilio",
-}
 _STYLES: Final = {"delivered": "green", "failed": "red"}
 
 
@@ -247,7 +243,7 @@ def _print_timeline(console: Console, message: Json) -> None:
         seconds = (datetime.fromisoformat(transition["at"]) - start).total_seconds()
         code = f" (error {transition['error_code']})" if "error_code" in transition else ""
         status = transition["status"] + code
-        console.print(f"   {seconds:5.2f} s  {status:<25}  {_SOURCES[transition['source']]}")
+        console.print(f"   {seconds:5.2f} s  {status:<25}  {SOURCE_LABELS[transition['source']]}")
     outcome = message["outcome"]
     console.print(Text.assemble("   Outcome: ", (outcome, _STYLES.get(outcome, "yellow"))))
     if explanation := message.get("explanation"):

@@ -9,11 +9,12 @@ from delivery.domain.messages import Source, Transition
 from delivery.domain.statuses import MessageStatus
 from delivery.twilio.error_codes import Category
 
-_SOURCE_LABELS: Final[Mapping[Source, str]] = {
+SOURCE_LABELS: Final[Mapping[Source, str]] = {
     Source.SEND: "Twilio's response to the send request",
     Source.CALLBACK: "status callback",
     Source.RECONCILE: "reconciled with Twilio",
 }
+"""The label of each source of a status."""
 
 CATEGORY_LABELS: Final[Mapping[Category, str]] = {
     Category.RECIPIENT_UNREACHABLE: "recipient unreachable",
@@ -44,7 +45,7 @@ def source_label(transition: Transition) -> str:
         case Transition(status=MessageStatus.PRESUMED_UNSENT):
             return "reconciled: Twilio has no trace of it"
         case _:
-            return _SOURCE_LABELS[transition.source]
+            return SOURCE_LABELS[transition.source]
 
 
 def mask_number(number: str, *, unmasked: bool = False) -> str:
