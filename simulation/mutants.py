@@ -419,6 +419,12 @@ MUTANTS: Final = (
         ),
         ("the message of another request is a candidate", "I6", "known.get(resource.sid)", "None"),
         (
+            "a rejected creation is a candidate",
+            "I6",
+            "message is None and resource.may_be_rejected_creation",
+            "False",
+        ),
+        (
             "a request that is presumed unsent is not recorded",
             "I6",
             """yield from self._record_unsent(request)

@@ -175,7 +175,7 @@ class QueryMessages:
     def _state_of(self, request: SendRequest) -> Record:
         state, message_sid = request.state_at(self.now()), request.message_sid
         if state in {RequestState.IN_DOUBT, RequestState.PRESUMED_UNSENT}:
-            message = self.messages.sent_under(request.request_id, request.to, request.sent_since)
+            message = self.messages.sent_under(request)
             if message is not None:
                 state, message_sid = RequestState.SENT, message.message_sid
         return _request_record(

@@ -63,6 +63,8 @@ class MessageImporter:
         messages, unreadable = self._context.messages, set[str]()
         known = {it.message_sid for it in messages.get_many(outbound, unreadable=unreadable.add)}
         for sid in outbound.keys() - known - unreadable:
+            if outbound[sid].may_be_rejected_creation:
+                continue
             if time_left() <= RESERVED_SECONDS:
                 raise Unavailable("too little time is left")
             update = self._context.update_from(outbound[sid], account_sid)

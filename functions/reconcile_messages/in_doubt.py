@@ -116,7 +116,7 @@ class InDoubtResolver:
         messages = self._context.messages
         if request.message_sid is not None:
             return messages.get(request.message_sid)
-        return messages.sent_under(request.request_id, request.to, request.sent_since)
+        return messages.sent_under(request)
 
     def _backfill(
         self, secret: TwilioSecret, requests: Iterable[SendRequest], time_left: TimeLeft
@@ -211,6 +211,8 @@ class InDoubtResolver:
         unclaimed, message_by_request = [], {}
         for resource in listed:
             message = known.get(resource.sid)
+            if message is None and resource.may_be_rejected_creation:
+                continue
             if message is not None and message.request_id is not None:
                 message_by_request[message.request_id] = message
             elif message is None or all(

@@ -72,8 +72,9 @@ def evidence_for(
         is_too_old: the request is so old that a competing one may be off the worklist already,
             so a match does not count as evidence.
     """
-    if request.request_id in candidates.message_by_request:
-        return CarriesRequestId(message=candidates.message_by_request[request.request_id])
+    message = candidates.message_by_request.get(request.request_id)
+    if message is not None and request.is_sent_as(message):
+        return CarriesRequestId(message=message)
     matching = tuple(it for it in candidates.unclaimed if matches(it, request))
     if not matching:
         return None

@@ -155,7 +155,7 @@ class MessageSender:
         """Return the result of the request that holds the key; nothing is sent."""
         state = held.state_at(self._now())
         if state in {RequestState.IN_DOUBT, RequestState.PRESUMED_UNSENT}:
-            message = self._store.sent_under(held.request_id, held.to, held.sent_since)
+            message = self._store.sent_under(held)
             if message is not None:
                 if state is RequestState.IN_DOUBT:
                     # The reconciler resolves a request that is presumed unsent: its failure may

@@ -53,6 +53,7 @@ class Engine:
         self.debugger: list[DebuggerEntry] = []
         self.callbacks: dict[int, Callback] = {}
         self._messages: dict[str, Message] = {}
+        self._rejected: dict[str, Message] = {}
         self._deleted: set[str] = set()
         self._runs: dict[str, _Run] = {}
         self._held: dict[str, list[int]] = {}
@@ -69,13 +70,27 @@ class Engine:
             if message.sid not in self._deleted and account_sid in {None, message.account_sid}
         ]
 
+    def listed(self, account_sid: str) -> list[Message]:
+        """Return what Twilio lists of an account: its messages and its rejected creations."""
+        rejected = [
+            creation
+            for creation in self._rejected.values()
+            if creation.sid not in self._deleted and creation.account_sid == account_sid
+        ]
+        return sorted((*self.messages(account_sid), *rejected), key=lambda it: it.created)
+
+    def add_rejected(self, creation: Message) -> None:
+        """Keep a rejected creation, which Twilio shows as a failed message."""
+        self._rejected[creation.sid] = creation
+
     def message(self, sid: str) -> Message | None:
         """Return the current state of a message; None if it is unknown or deleted."""
-        return None if sid in self._deleted else self._messages.get(sid)
+        return None if sid in self._deleted else self._messages.get(sid) or self._rejected.get(sid)
 
     def update(self, message: Message) -> None:
         """Replace a message by a new version."""
-        self._messages[message.sid] = message
+        kept = self._rejected if message.sid in self._rejected else self._messages
+        kept[message.sid] = message
 
     def delete(self, sid: str) -> None:
         """Hide a message from the REST API; its scenario continues."""

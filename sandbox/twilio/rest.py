@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from http import HTTPStatus
 
 from sandbox.http_server import Request, Response
 from sandbox.twilio.accounts import Account, Accounts
@@ -131,14 +132,19 @@ class RestApi:
             raise _too_many_requests()
 
     def _create(self, call: _Call) -> _Result | None:
-        message = parse_create_request(
-            call.form,
-            account=call.account,
-            accounts=self._accounts,
-            settings=self._engine.settings,
-            sid_hex=call.hex_id,
-            now=call.now,
-        )
+        try:
+            message = parse_create_request(
+                call.form,
+                account=call.account,
+                accounts=self._accounts,
+                settings=self._engine.settings,
+                sid_hex=call.hex_id,
+                now=call.now,
+            )
+        except ApiError as error:
+            if error.status == HTTPStatus.BAD_REQUEST and not call.account.is_test:
+                self._engine.add_rejected(_rejected_creation(call, error.code))
+            raise
         created = _Result(status=201, document=message_document(message))
         if call.account.is_test:
             return created
@@ -174,7 +180,7 @@ class RestApi:
         visible_since = call.now - timedelta(seconds=self._engine.settings.list_lag_seconds)
         messages = [
             message
-            for message in reversed(self._engine.messages(call.account.sid))
+            for message in reversed(self._engine.listed(call.account.sid))
             if message.created <= visible_since
         ]
         page = page_document(messages, Parameters.parse(call.request.query), uri=call.path)
@@ -263,6 +269,27 @@ def _route(path: str) -> re.Pattern[str]:
 
 def _not_found(path: str) -> ApiError:
     return ApiError(20404, f"The requested resource {path} was not found")
+
+
+def _rejected_creation(call: _Call, code: int) -> Message:
+    """Return a request that was answered with HTTP 400 as Twilio lists it: as a failed message.
+
+    Source: https://support.twilio.com/hc/en-us/articles/21923437804315 (since April 2024)
+    """
+    form = call.form
+    return Message(
+        sid=f"SM{call.hex_id}",
+        account_sid=call.account.sid,
+        to=form.one("To") or "",
+        sender=form.one("From"),
+        messaging_service_sid=form.one("MessagingServiceSid"),
+        body=form.one("Body") or "",
+        status="failed",
+        created=call.now,
+        updated=call.now,
+        num_segments=0,
+        error_code=code,
+    )
 
 
 def _too_many_requests() -> ApiError:

@@ -21,7 +21,7 @@ from tests.functions.reconciler import (
     always,
 )
 from tests.support.faults import make_unreadable
-from tests.support.virtual_twilio import RECIPIENT, SERVICE_SID, a_response
+from tests.support.virtual_twilio import RECIPIENT, SERVICE_SID, SUBACCOUNT_SID, a_response
 
 # --- evidence ------------------------------------------------------------------------------------
 
@@ -421,6 +421,47 @@ def test_every_page_of_the_list_is_read(
     reconciler.run()
 
     assert len(reconciler.asked()) == 4
+    assert reconciler.request().message_sid == sid
+
+
+def test_a_rejected_creation_is_no_candidate(reconciler: ReconcilerRig) -> None:
+    reconciler.claim(to="+15005550001")
+    reconciler.twilio.post(To="+15005550001")  # the answer, HTTP 400, is lost
+    reconciler.pass_by(minutes=15)
+
+    reconciler.run()
+
+    assert reconciler.state() is RequestState.PRESUMED_UNSENT
+    assert reconciler.counted() == {"InDoubtPresumedUnsent": 1}
+
+
+def test_a_failed_message_with_such_a_code_is_evidence_if_the_table_knows_it(
+    reconciler: ReconcilerRig,
+) -> None:
+    sid = "SM" + "d" * 32
+    reconciler.claim()
+    reconciler.apply(sid, "failed", request_id=REQUEST_ID, error_code=21610)
+    reconciler.pass_by(minutes=15)
+
+    reconciler.run()
+
+    assert reconciler.request().message_sid == sid
+
+
+@pytest.mark.parametrize("account_sid", [SUBACCOUNT_SID, OTHER_ACCOUNT_SID])
+def test_a_callback_of_another_account_is_no_evidence(
+    reconciler: ReconcilerRig, account_sid: str
+) -> None:
+    sid = reconciler.send_and_die()
+    reconciler.apply("SM" + "d" * 32, "delivered", request_id=REQUEST_ID, account_sid=account_sid)
+
+    reconciler.pass_by(minutes=1)
+    reconciler.run()
+    early = reconciler.state()
+    reconciler.pass_by(minutes=14)
+    reconciler.run()
+
+    assert early is RequestState.IN_DOUBT
     assert reconciler.request().message_sid == sid
 
 

@@ -506,6 +506,15 @@ def test_an_unreadable_message_does_not_stop_the_import(importer: ReconcilerRig)
     assert importer.counted()["MessageImported"] == 1
 
 
+def test_rejected_creations_are_not_imported(importer: ReconcilerRig) -> None:
+    importer.twilio.post(To="+15005550001")
+    importer.pass_by(days=1)
+
+    importer.run()
+
+    assert importer.counted() == {}
+
+
 def test_inbound_messages_are_not_imported(importer: ReconcilerRig) -> None:
     page = {"messages": [{"sid": "SM" + "1" * 32, "status": "received", "direction": "inbound"}]}
     importer.pass_by(days=1)

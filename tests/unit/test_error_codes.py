@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from delivery.twilio import error_codes
-from delivery.twilio.error_codes import Category, explain
+from delivery.twilio.error_codes import Category, can_answer_create, explain
 
 CODES = [
     int(code)
@@ -95,3 +95,10 @@ def test_a_failure_without_a_code_is_not_retryable_and_links_to_the_list_of_code
     assert (explanation.code, explanation.category) == (None, Category.UNKNOWN)
     assert not explanation.retryable
     assert "https://www.twilio.com/docs/api/errors" in explanation.action
+
+
+@pytest.mark.parametrize(
+    ("code", "can"), [(21211, True), (35118, True), (30003, False), (99999, False), (None, False)]
+)
+def test_some_codes_can_answer_a_create(code: int | None, *, can: bool) -> None:
+    assert can_answer_create(code) is can

@@ -17,7 +17,7 @@ from functions.reconcile_messages.matching import (
     evidence_for,
     matches,
 )
-from tests.builders import ACCOUNT_SID, NOON, a_message
+from tests.builders import ACCOUNT_SID, NOON, a_message, an_update
 
 REQUEST = SendRequest(
     request_id="rq_" + "a" * 32,
@@ -54,7 +54,7 @@ def evidence(
 
 
 def test_a_message_with_the_request_id_is_evidence_whatever_else_matches() -> None:
-    message = a_message("sent")
+    message = a_message(an_update("sent", request_id=REQUEST.request_id))
     candidates = Candidates(
         unclaimed=(a_resource(1), a_resource(2)), message_by_request={REQUEST.request_id: message}
     )
@@ -62,6 +62,15 @@ def test_a_message_with_the_request_id_is_evidence_whatever_else_matches() -> No
     found = evidence_for(REQUEST, candidates, [REQUEST, OTHER], is_too_old=True)
 
     assert found == CarriesRequestId(message=message)
+
+
+def test_a_message_of_another_account_with_the_request_id_is_no_evidence() -> None:
+    update = an_update("sent", request_id=REQUEST.request_id, account_sid="AC" + "9" * 32)
+    candidates = Candidates(
+        unclaimed=(), message_by_request={REQUEST.request_id: a_message(update)}
+    )
+
+    assert evidence_for(REQUEST, candidates, [REQUEST], is_too_old=False) is None
 
 
 def test_the_only_match_of_the_only_request_is_evidence() -> None:

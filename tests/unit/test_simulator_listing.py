@@ -117,3 +117,15 @@ def test_a_lagging_list_shows_a_message_later_than_a_fetch() -> None:
 
     assert twilio.fetch(sid)["sid"] == sid
     assert listed == [0, 0, 1]
+
+
+def test_a_rejected_creation_is_listed_as_a_failed_message() -> None:
+    twilio = VirtualTwilio()
+    rejected = twilio.post(To="+15005550001")
+
+    (listed,) = twilio.json("GET", f"{MESSAGES}.json")["messages"]
+
+    assert error_of(rejected) == (400, 21211)
+    assert (listed["status"], listed["error_code"], listed["price"]) == ("failed", 21211, None)
+    assert (listed["to"], listed["date_sent"]) == ("+15005550001", None)
+    assert twilio.simulator.messages() == []

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Self
 
+from delivery.domain.messages import Message
 from delivery.domain.records import Record, plain
 
 _CLOCK_SKEW: Final = timedelta(minutes=5)
@@ -72,6 +73,17 @@ class SendRequest:
     def sent_since(self) -> datetime:
         """The earliest `created_at` that a message of this request can have, given clock skew."""
         return self.claimed_at - _CLOCK_SKEW
+
+    def is_sent_as(self, message: Message) -> bool:
+        """Return whether the message carries the request's id, and is of the request's account.
+
+        A callback of another account that carries the id is no evidence.
+        """
+        return (
+            message.request_id == self.request_id
+            and not message.is_request
+            and message.account_sid in {None, self.account_sid}
+        )
 
     def claimed(self) -> Self:
         """Return the request as it is stored when it is claimed: on the worklist."""

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from delivery.domain.messages import Effect, Message, StatusUpdate, Timings
 from delivery.domain.records import Record, iso
+from delivery.domain.send_requests import SendRequest
 from delivery.domain.statuses import Outcome, outcome_of, rank
 from delivery.storage.expressions import Changes, Conditions
 from delivery.storage.index_keys import (
@@ -297,22 +298,25 @@ class MessageStore:
         for item in merge(*shards, key=lambda it: str(it["notice_at"]["S"])):
             yield item["message_sid"]["S"]
 
-    def sent_under(self, request_id: str, to: str, since: datetime) -> Message | None:
-        """Return the message to `to`, created after `since`, that carries our request's id.
+    def sent_under(self, request: SendRequest) -> Message | None:
+        """Return the message of the request's account that carries the request's id.
 
         The index is eventually consistent, so None proves nothing. An erased request has no `to`.
 
         Raises:
             StoreUnavailable: DynamoDB did not answer.
         """
-        if not to:
+        if not request.to:
             return None
         found = self._table.query(
-            "by_to", "#to = :to AND #created_at >= :since", to=to, since=iso(since)
+            "by_to",
+            "#to = :to AND #created_at >= :since",
+            to=request.to,
+            since=iso(request.sent_since),
         )
         for item in found:
             message = self.get(item["message_sid"]["S"])
-            if message and message.request_id == request_id and not message.is_request:
+            if message and request.is_sent_as(message):
                 return message
         return None
 

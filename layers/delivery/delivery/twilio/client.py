@@ -31,8 +31,10 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, NewConnectionError
 
 from delivery.domain.messages import Source, StatusUpdate
+from delivery.domain.statuses import MessageStatus
 from delivery.runtime.deadline import TimeLeft
 from delivery.twilio.credentials import ApiCredentials
+from delivery.twilio.error_codes import can_answer_create
 
 CONNECT_TIMEOUT_SECONDS: Final = 3.0
 READ_TIMEOUT_SECONDS: Final = 10.0
@@ -112,6 +114,19 @@ class MessageResource:
     error_code: int | None = None
     direction: str | None = None
     date_created: datetime | None = None
+
+    @property
+    def may_be_rejected_creation(self) -> bool:
+        """Whether it may be a request that Twilio answered with HTTP 400, not a message.
+
+        Twilio lists such requests as failed messages since 2024. A message that the table knows is
+        none: https://support.twilio.com/hc/en-us/articles/21923437804315
+        """
+        return (
+            self.status == MessageStatus.FAILED
+            and self.price is None
+            and can_answer_create(self.error_code)
+        )
 
     @classmethod
     def parse(cls, content: object) -> Self | None:

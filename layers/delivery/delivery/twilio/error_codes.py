@@ -130,6 +130,12 @@ def explain(code: int | None, status: str | None = None) -> Explanation:
     )
 
 
+def can_answer_create(code: int | None) -> bool:
+    """Return whether Twilio can answer a request to create a message with this error code."""
+    entry = _catalogue().get(str(code), {})
+    return bool(entry.get("answers_create", False))
+
+
 def _unknown(code: int | None, title: str, action: str) -> Explanation:
     return Explanation(
         code=code,
