@@ -200,6 +200,8 @@ class DynamoDb:
             "batch_get_item": self._batch_get_item,
             "transact_write_items": self._transact_write_items,
         }
+        if operation not in operations:
+            raise NotImplementedError(f"the fake has no {operation}")
         try:
             return operations[operation](arguments)
         except InvalidExpression as invalid:

@@ -1,5 +1,7 @@
 """DynamoDB's expressions, as far as the project uses them: parsed once, evaluated often.
 
+Syntax that the project does not use is a NotImplementedError, which ends a run.
+
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.html
 """
 
@@ -72,7 +74,7 @@ def parse_update(text: str) -> tuple[Change, ...]:
             case "REMOVE":
                 changes += reader.separated(reader.removal)
             case word:
-                raise InvalidExpression(f"{word} is not supported here")
+                raise NotImplementedError(f"the fake does not support {word}")
     return tuple(changes)
 
 
@@ -92,7 +94,7 @@ class _Reader:
         while place < len(text):
             match = _TOKEN.match(text, place)
             if match is None:
-                raise InvalidExpression(f"unexpected {text[place:]!r}")
+                raise NotImplementedError(f"the fake does not support {text[place:]!r}")
             self._tokens.append(match[1])
             place = match.end()
         self._place = 0
@@ -102,7 +104,7 @@ class _Reader:
 
     def expect_end(self) -> None:
         if not self.at_end():
-            raise InvalidExpression(f"unexpected {self._tokens[self._place]!r}")
+            raise NotImplementedError(f"the fake does not support {self.peek()!r} here")
 
     def peek(self) -> str:
         return "" if self.at_end() else self._tokens[self._place]
@@ -110,7 +112,7 @@ class _Reader:
     def take(self, expected: str | None = None) -> str:
         token = self.peek()
         if not token or (expected is not None and token.upper() != expected):
-            raise InvalidExpression(f"expected {expected or 'more'}, found {token or 'the end'}")
+            raise NotImplementedError(f"expected {expected or 'more'}, found {token!r}")
         self._place += 1
         return token
 
@@ -143,6 +145,8 @@ class _Reader:
 
     def _one(self) -> Condition:
         match self.peek().upper():
+            case "NOT":
+                raise NotImplementedError("the fake does not support NOT")
             case "(":
                 self.take()
                 inner = self.condition()
@@ -172,7 +176,7 @@ class _Reader:
             several = self.arguments()
             return lambda scope: any(_compare("=", left(scope), one(scope)) for one in several)
         if sign not in _COMPARISONS:
-            raise InvalidExpression(f"expected a comparison, found {sign}")
+            raise NotImplementedError(f"the fake does not support {sign!r} as a comparison")
         right = self.operand()
         return lambda scope: _compare(sign, left(scope), right(scope))
 
@@ -187,8 +191,8 @@ class _Reader:
                 return self._if_not_exists()
             case "list_append":
                 return self._list_append()
-        if self.peek() in {".", "["}:
-            raise InvalidExpression("paths into an attribute are not supported")
+        if self.peek() in {".", "[", "("}:
+            raise NotImplementedError(f"the fake does not support {token}{self.peek()}")
         _refuse_reserved(token)
         return lambda scope: scope.item.get(scope.name(token))
 

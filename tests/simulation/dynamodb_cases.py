@@ -157,6 +157,17 @@ EDGE_CASES: Final[Mapping[str, Sequence[Step]]] = {
         )
         for entries in ([_ONE], [_TWO, {"M": {"x": _TEXT, "yes": {"BOOL": True}}}], [])
     ],
+    "a number is added to another": [
+        _update("SET n = if_not_exists(n, :zero) + :v", **_values(zero={"N": "0"}, v=_TWO)),
+        _update("SET n = n + :v", **_values(v={"N": "0.5"})),
+        _update("SET n = n + :v", **_values(v={"N": "-1"})),
+        _get(),
+    ],
+    "a sum with a missing attribute is an error": [_update("SET n = n + :v", **_values(v=_ONE))],
+    "a sum with text is an error": [
+        _put({"n": _TEXT}),
+        _update("SET n = n + :v", **_values(v=_ONE)),
+    ],
     "a list is compared as a whole": [
         _put({"l": {"L": [_ONE, {"M": {"s": _TEXT, "n": {"N": "1.0"}}}]}}),
         _put(**_if("l <> :v", v={"L": [_ONE, {"M": {"n": _ONE, "s": _TEXT}}]})),

@@ -6,6 +6,7 @@ import pytest
 
 from simulation.checks.violations import violations
 from simulation.cli import main
+from simulation.fakes.expressions import parse_condition, parse_update
 from simulation.faults import NO_FAULTS
 from simulation.mutants import mutant_named
 from simulation.report import RunReport
@@ -130,3 +131,19 @@ def test_about_selects_the_trace_of_a_run_that_broke_no_promise(
     trace = selected.removeprefix(report).splitlines()[2:]
     assert trace
     assert set(trace) < set(whole.splitlines())
+
+
+@pytest.mark.parametrize(
+    "expression", ["ADD n :v", "SET n = n * :v", "SET a.b = :v", "SET n = :v DELETE s :v"]
+)
+def test_an_update_that_the_fake_does_not_support_ends_the_run(expression: str) -> None:
+    with pytest.raises(NotImplementedError):
+        parse_update(expression)
+
+
+@pytest.mark.parametrize(
+    "expression", ["NOT n = :v", "begins_with(s, :v)", "size(s) > :v", "a[0] = :v", "n = :v )"]
+)
+def test_a_condition_that_the_fake_does_not_support_ends_the_run(expression: str) -> None:
+    with pytest.raises(NotImplementedError):
+        parse_condition(expression)
