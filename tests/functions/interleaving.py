@@ -15,7 +15,8 @@ from typing import Any
 type Writer = Callable[[Any], object]
 """Gets a client, and does its work with it."""
 
-_STUCK_AFTER_SECONDS = 20
+_STUCK_AFTER_SECONDS = 60
+_MAX_CALLS = 1000
 
 
 def every_interleaving(
@@ -46,30 +47,44 @@ def _run(
     """One run: follows the prefix, then always takes the first; returns the choices it passed."""
     arrived: SimpleQueue[int | None] = SimpleQueue()
     gates = [threading.Semaphore(0) for _ in writers]
-    choices = []
     with ThreadPoolExecutor(len(writers)) as threads:
-        futures: dict[int, Future[object]] = {}
+        futures: list[Future[object]] = []
         for index, writer in enumerate(writers):
-            futures[index] = threads.submit(_work, writer, _Stopping(client, index, arrived, gates))
-            futures[index].add_done_callback(lambda _: arrived.put(None))
-        running, waiting, depth = len(writers), set[int](), 0
-        while running or waiting:
-            for _ in range(running):
-                who = arrived.get(timeout=_STUCK_AFTER_SECONDS)
-                running -= 1
-                if who is not None:
-                    waiting.add(who)
-            if not waiting:
-                break
-            order = sorted(waiting)
-            choice = prefix[depth] if depth < len(prefix) else 0
-            if depth >= len(prefix):
-                choices.append((depth, range(1, len(order))))
-            waiting.remove(order[choice])
-            gates[order[choice]].release()
-            running, depth = 1, depth + 1
-        for future in futures.values():
+            stopping = _Stopping(client, index, arrived, gates)
+            futures.append(threads.submit(_work, writer, stopping))
+            futures[-1].add_done_callback(lambda _: arrived.put(None))
+        try:
+            choices = _choose(arrived, gates, prefix)
+        except BaseException:
+            for gate in gates:  # or the writers would wait for ever, and this for them
+                gate.release(_MAX_CALLS)
+            raise
+        for future in futures:
             future.result()
+    return choices
+
+
+def _choose(
+    arrived: "SimpleQueue[int | None]", gates: Sequence[threading.Semaphore], prefix: Sequence[int]
+) -> list[tuple[int, range]]:
+    """Let one writer at a time make one call, until all have ended."""
+    choices = []
+    running, waiting, depth = len(gates), set[int](), 0
+    while running or waiting:
+        for _ in range(running):
+            who = arrived.get(timeout=_STUCK_AFTER_SECONDS)
+            running -= 1
+            if who is not None:
+                waiting.add(who)
+        if not waiting:
+            break
+        order = sorted(waiting)
+        choice = prefix[depth] if depth < len(prefix) else 0
+        if depth >= len(prefix):
+            choices.append((depth, range(1, len(order))))
+        waiting.remove(order[choice])
+        gates[order[choice]].release()
+        running, depth = 1, depth + 1
     return choices
 
 
