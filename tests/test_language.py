@@ -71,7 +71,7 @@ FUNCTIONS: Final = (
     *("dashboard_widget", "notify_failure", "publish_outcomes", "query_messages"),
     *("reconcile_messages", "send_message", "status_callback"),
 )
-LAYER: Final = ("domain", "runtime", "text", "twilio")
+LAYER: Final = ("domain", "runtime", "storage", "text", "twilio")
 TESTS: Final = ("bench", "e2e", "functions", "simulation", "support", "template", "unit")
 CLEAN_FOLDERS: Final = (
     *("delivery_cli", "sandbox", "simulation", "bench", "examples"),

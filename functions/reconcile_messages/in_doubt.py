@@ -207,7 +207,7 @@ class InDoubtResolver:
         messages = self._context.messages.get_many(sids, unreadable=unreadable.append)
         known = {it.message_sid: it for it in messages}
         if unreadable:  # it may carry the id of one of the requests
-            raise ItemUnreadable(f"an item is no message: {unreadable[0]}")
+            raise ItemUnreadable(f"the item is not a message: {unreadable[0]}")
         unclaimed, message_by_request = [], {}
         for resource in listed:
             message = known.get(resource.sid)

@@ -375,12 +375,12 @@ def message_of(item: Item) -> Message:
     """Return the message that an item holds.
 
     Raises:
-        ItemUnreadable: the item is no message.
+        ItemUnreadable: the item is not a message.
     """
     try:
         return Message.from_record(as_record(item))
     except (KeyError, TypeError, ValueError) as error:  # another version or program wrote it
-        raise ItemUnreadable(f"an item is no message: {type(error).__name__}") from error
+        raise ItemUnreadable(f"the item is not a message: {type(error).__name__}") from error
 
 
 def record_of(message: Message) -> Record:

@@ -149,9 +149,9 @@ def _request(item: Item) -> SendRequest:
     """Return the request that an item holds.
 
     Raises:
-        ItemUnreadable: the item is no request.
+        ItemUnreadable: the item is not a send request.
     """
     try:
         return SendRequest.from_record(as_record(item), is_unresolved="unresolved" in item)
     except (KeyError, TypeError, ValueError) as error:  # another version or program wrote it
-        raise ItemUnreadable(f"an item is no request: {type(error).__name__}") from error
+        raise ItemUnreadable(f"the item is not a send request: {type(error).__name__}") from error
