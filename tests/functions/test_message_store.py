@@ -514,13 +514,13 @@ def test_notices_that_are_due_are_found_on_every_list_and_page_the_oldest_first(
     assert client.calls.count("query") > 16
 
 
-def test_an_item_that_is_no_message_is_unavailable_and_no_accident(
+def test_an_item_that_is_not_a_message_is_reported_as_such(
     dynamodb: DynamoDBClient, store: MessageStore
 ) -> None:
     item = {"message_sid": {"S": MESSAGE_SID}, "status_rank": {"N": "40"}, "notice": {"S": "new"}}
     dynamodb.put_item(TableName="MessagesTable", Item=item)
 
-    with pytest.raises(StoreUnavailable, match="no message"):
+    with pytest.raises(StoreUnavailable, match="not a message"):
         store.get(MESSAGE_SID)
-    with pytest.raises(StoreUnavailable, match="no message"):
+    with pytest.raises(StoreUnavailable, match="not a message"):
         store.record(an_update("failed"))

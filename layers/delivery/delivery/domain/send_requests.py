@@ -77,7 +77,7 @@ class SendRequest:
     def is_sent_as(self, message: Message) -> bool:
         """Return whether the message carries the request's id, and is of the request's account.
 
-        A callback of another account that carries the id is no evidence.
+        A callback of another account that carries the id proves nothing.
         """
         return (
             message.request_id == self.request_id
