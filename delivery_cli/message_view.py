@@ -155,7 +155,10 @@ def _render_explanation(message: Json) -> Iterator[RenderableType]:
 def _explanation_of(message: Json) -> Json:
     """Return the API's explanation, or for a list item, which has none, our own."""
     explanation: Json | None = message.get("explanation")
-    return explanation or explain(message.get("error_code"), message["status"]).as_record()
+    if explanation:
+        return explanation
+    detail = message.get("error_detail")
+    return explain(message.get("error_code"), message["status"], detail).as_record()
 
 
 def _render_timeline(transitions: Sequence[Json]) -> Iterator[Text]:

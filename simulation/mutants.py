@@ -158,7 +158,7 @@ MUTANTS: Final = (
         (
             "204 although neither table nor queue took the callback",
             "I1",
-            "except QueueUnavailable as error:\n    return _not_stored(error)",
+            "except QueueUnavailable as error:\n    _report(reports.not_stored(error))\n    return _try_again()",
             "except QueueUnavailable:\n    return _STORED",
         ),
         (

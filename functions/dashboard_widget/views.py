@@ -272,7 +272,7 @@ def _row(viewer: Viewer, message: Message, at: datetime, *, shows_outcome: bool)
 
 
 def _explanation(message: Message) -> Markup:
-    explanation = explain(message.error_code, message.status)
+    explanation = explain(message.error_code, message.status, message.error_detail)
     return element(
         "div",
         element(

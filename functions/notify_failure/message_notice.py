@@ -24,7 +24,7 @@ def message_content(message: Message, links: Links, policy: NoticePolicy) -> Not
     sender = policy.mask(message.from_) if message.from_ else None
     # Of a message that has recovered: why the earlier notice said that it failed.
     status = MessageStatus.PRESUMED_UNSENT if _was_presumed_unsent(message) else message.status
-    explained = explain(message.error_code or message.failure_code, status)
+    explained = explain(message.error_code or message.failure_code, status, message.error_detail)
     failure = NoticeContent(
         event=Event.FAILURE,
         notice_id=message.notice_id or message.message_sid,

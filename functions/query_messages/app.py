@@ -205,7 +205,8 @@ def build(
 def _with_explanation(message: Message) -> Record:
     record = message.as_record()
     if message.outcome is Outcome.FAILED:
-        record["explanation"] = explain(message.error_code, message.status).as_record()
+        explanation = explain(message.error_code, message.status, message.error_detail)
+        record["explanation"] = explanation.as_record()
     return record
 
 

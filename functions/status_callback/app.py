@@ -7,8 +7,8 @@ CallbackQueue are replayed into the table.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -26,18 +26,13 @@ from delivery.runtime.responses import Response, problem_response
 from delivery.storage.callback_queue import CallbackQueue, QueueUnavailable, UpdateUnreadable
 from delivery.storage.messages import MessageStore, Recorded
 from delivery.storage.table import StoreUnavailable
-from delivery.twilio.callback import (
-    MAX_BODY_BYTES,
-    ParameterMissing,
-    account_of,
-    parse_form,
-    status_update,
-)
+from delivery.twilio.callback import MAX_BODY_BYTES, Callback, ParameterMissing, parse_form
 from delivery.twilio.credentials import SecretInvalid, SecretUnavailable, TwilioSecrets
-from delivery.twilio.signature import SignatureInvalid, verify
+from delivery.twilio.signature import SignatureInvalid
 
 from . import reports
-from .log_limit import LogLimit
+from .limit import OncePerMinute
+from .verification import CallbackVerifier
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
@@ -45,8 +40,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
-
-PATH: Final = "/twilio/status"
 
 # Twilio waits five seconds (`rt` in the callback URL), so the function answers within 4.5 s or
 # fails. The secret gets one attempt, because a cached one stays in use. If the table hangs for as
@@ -74,11 +67,10 @@ class Clients:
 class StatusCallback:
     """The function, with everything that it works with."""
 
-    secrets: TwilioSecrets
+    verifier: CallbackVerifier
     store: MessageStore
     queue: CallbackQueue
-    public_base_url: str
-    log_limit: LogLimit
+    log_limit: OncePerMinute
     now: Callable[[], datetime]
 
     def receive(self, event: HttpEvent) -> Response:
@@ -88,20 +80,23 @@ class StatusCallback:
             return rejection
         parameters = parse_form(body)
         try:
-            auth_tokens = self.secrets.current().signing_tokens(account_of(parameters))
-            verify(
-                signature, auth_tokens=auth_tokens, urls=self._urls(event), parameters=parameters
-            )
-            update = status_update(parameters, raw_query=query_of(event), at=self.now())
+            self.verifier.verify(event, signature, parameters)
+            callback = Callback.parse(parameters, raw_query=query_of(event), at=self.now())
         except SignatureInvalid as error:
-            self._report_limited(reports.signature_invalid, error.cause)
+            self._report_limited(reports.signature_invalid(error), error.cause)
             return _forbidden()
         except ParameterMissing as error:
-            _report(reports.malformed(f"no_{error.parameter}", Level.WARNING))
+            _report(reports.malformed(f"no_{error.parameter}"))
             return problem_response(400, str(error))
         except (SecretUnavailable, SecretInvalid) as error:
-            return _not_stored(error)
-        return self.store_update(update)
+            self._report_limited(reports.not_stored(error), type(error).__name__)
+            return _try_again()
+        if callback.is_inbound:
+            _report(reports.INBOUND)
+            return _STORED
+        if callback.dropped_names:
+            _report(reports.context_truncated(callback))
+        return self.store_update(callback.update)
 
     def store_update(self, update: StatusUpdate) -> Response:
         """Record a verified update, or else queue it: after a 204 it is durable."""
@@ -111,7 +106,8 @@ class StatusCallback:
             try:
                 self.queue.put(update)
             except QueueUnavailable as error:
-                return _not_stored(error)
+                _report(reports.not_stored(error))
+                return _try_again()
             _report(reports.queued(update, unavailable))
         else:
             _report_recorded(recorded)
@@ -160,27 +156,19 @@ class StatusCallback:
     def _reject_early(self, event: HttpEvent, body: bytes, signature: str) -> Response | None:
         """Return the response to a request that needs no look-up to be rejected."""
         if len(body) > MAX_BODY_BYTES:
-            self._report_limited(reports.malformed, "too_large")
+            self._report_limited(reports.malformed("too_large"), "too_large")
             return problem_response(413, "A status callback has at most 64 KiB.")
         if not _is_form(event):
-            self._report_limited(reports.malformed, "not_a_form")
+            self._report_limited(reports.malformed("not_a_form"), "not_a_form")
             return problem_response(415, "Send application/x-www-form-urlencoded, as Twilio does.")
         if not signature:
             _report(reports.SIGNATURE_MISSING)
             return _forbidden()
         return None
 
-    def _urls(self, event: HttpEvent) -> Sequence[str]:
-        """Return every URL of this endpoint that Twilio may have signed."""
-        query = f"?{query_of(event)}" if query_of(event) else ""
-        domain = (event.get("requestContext") or {}).get("domainName")
-        bases = (self.public_base_url, f"https://{domain}" if domain else "")
-        return [f"{base}{PATH}{query}" for base in bases if base]
-
-    def _report_limited(self, report_of: Callable[[Any, Level], Report], cause: str) -> None:
+    def _report_limited(self, report: Report, cause: str) -> None:
         """Count what anyone can cause, and log it at most once a minute for each cause."""
-        allowed = self.log_limit.allows(f"{report_of.__name__} {cause}")
-        _report(report_of(cause, Level.WARNING if allowed else Level.DEBUG))
+        _report(report if self.log_limit.take(cause) else replace(report, level=Level.DEBUG))
 
 
 def _is_form(event: HttpEvent) -> bool:
@@ -192,8 +180,7 @@ def _forbidden() -> Response:
     return problem_response(403, "The request is not signed by Twilio for this endpoint.")
 
 
-def _not_stored(error: Exception) -> Response:
-    _report(reports.not_stored(error))
+def _try_again() -> Response:
     return problem_response(503, "The status could not be stored; send it again.")
 
 
@@ -215,12 +202,23 @@ def build(
         retention_days=environ["MESSAGE_RETENTION_DAYS"],
         reconcile_after_minutes=environ["RECONCILE_AFTER_MINUTES"],
     )
+    secrets = TwilioSecrets(
+        clients.secrets_manager,
+        environ["TWILIO_SECRET_NAME"],
+        clock=lambda: now().timestamp(),
+        on_invalid=lambda error: _report(reports.secret_invalid(error)),
+    )
+    log_limit = OncePerMinute(now)
     return StatusCallback(
-        secrets=TwilioSecrets(clients.secrets_manager, environ["TWILIO_SECRET_NAME"]),
+        verifier=CallbackVerifier(
+            secrets=secrets,
+            public_base_url=environ["PUBLIC_BASE_URL"].rstrip("/"),
+            log_limit=log_limit,
+            refresh_limit=OncePerMinute(now),
+        ),
         store=MessageStore(clients.dynamodb, environ["MESSAGES_TABLE"], timings),
         queue=CallbackQueue(clients.sqs, environ["CALLBACK_QUEUE_URL"]),
-        public_base_url=environ["PUBLIC_BASE_URL"].rstrip("/"),
-        log_limit=LogLimit(now),
+        log_limit=log_limit,
         now=now,
     )
 

@@ -3,18 +3,23 @@
 Pure. The fields hold ids, statuses and reasons, never a phone number or a text.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
 from delivery.domain.messages import Effect, StatusUpdate
 from delivery.runtime.reports import Level, Report
 from delivery.storage.messages import Recorded
-from delivery.twilio.signature import SignatureFault
+from delivery.twilio.callback import Callback
+from delivery.twilio.credentials import SecretInvalid
+from delivery.twilio.signature import SignatureInvalid
 
 # Twilio always signs, so a request without a signature comes from someone else and is not news.
 SIGNATURE_MISSING: Final = Report(metric="SignatureMissing", level=Level.DEBUG)
+INBOUND: Final = Report(metric="InboundIgnored", level=Level.DEBUG)
 REPLAYED: Final = Report(metric="CallbackReplayed", level=Level.DEBUG)
 
+_KEY_ID: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
 _EFFECTS: Final = {
     Effect.OUT_OF_ORDER: Report(metric="OutOfOrderStatusRecorded", level=Level.DEBUG),
     Effect.ENRICHED: Report(metric="MessageEnriched", level=Level.DEBUG),
@@ -23,14 +28,31 @@ _EFFECTS: Final = {
 }
 
 
-def signature_invalid(cause: SignatureFault, level: Level) -> Report:
-    """The signature fits none of the account's tokens and none of the function's URLs."""
-    return Report(metric="SignatureInvalid", level=level, fields={"cause": cause})
+def signature_invalid(error: SignatureInvalid) -> Report:
+    """The signature fits none of the keys of the account and none of the function's URLs."""
+    fields = {"cause": str(error.cause)}
+    if error.key_id and _KEY_ID.fullmatch(error.key_id):  # it comes from the request
+        fields["key_id"] = error.key_id
+    return Report(metric="SignatureInvalid", level=Level.WARNING, fields=fields)
 
 
-def malformed(cause: str, level: Level) -> Report:
+def secret_invalid(error: SecretInvalid) -> Report:
+    """The secret cannot be used any more; the cached one stays in use in this environment."""
+    return Report(metric="SecretInvalid", level=Level.ERROR, fields={"reason": str(error)})
+
+
+def malformed(cause: str) -> Report:
     """The request is not a status callback."""
-    return Report(metric="CallbackMalformed", level=level, fields={"cause": cause})
+    return Report(metric="CallbackMalformed", level=Level.WARNING, fields={"cause": cause})
+
+
+def context_truncated(callback: Callback) -> Report:
+    """The callback URL has more parameters than a context holds."""
+    fields = {
+        "message_sid": callback.update.message_sid,
+        "dropped_names": callback.dropped_names,
+    }
+    return Report(metric="ContextTruncated", level=Level.WARNING, fields=fields)
 
 
 def queued(update: StatusUpdate, reason: Exception) -> Report:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from delivery.domain.messages import Message
 from delivery.storage.messages import MessageStore
-from delivery.twilio.signature import signature
+from delivery.twilio.signature import Algorithm, signature
 from tests.builders import ACCOUNT_SID, AUTH_TOKEN, MESSAGE_SID
 from tests.made_once import shared_client
 from tests.support.clock import Clock
@@ -72,7 +72,10 @@ def a_request(
     url: str = URL,
     token: str = AUTH_TOKEN,
     body: bytes | None = None,
+    algorithm: Algorithm = Algorithm.HMAC_SHA1,
     raw_query: str = "",
+    path: str = PATH,
+    domain: str = DOMAIN,
     encoded: bool = True,
     **headers: str | None,
 ) -> dict[str, Any]:
@@ -82,11 +85,13 @@ def a_request(
     query = f"?{raw_query}" if raw_query else ""
     signed: dict[str, str | None] = {
         "content-type": "application/x-www-form-urlencoded; charset=utf-8",
-        "x-twilio-signature": signature(token, url + query, pairs),
+        "x-twilio-signature": signature(token, url + query, pairs, algorithm),
     }
     all_headers = signed | {name.replace("_", "-"): value for name, value in headers.items()}
     body = urlencode(pairs).encode() if body is None else body
-    return an_http_event(body, all_headers, raw_query=raw_query, encoded=encoded)
+    return an_http_event(
+        body, all_headers, raw_query=raw_query, path=path, domain=domain, encoded=encoded
+    )
 
 
 class StatusCallbackRig:

@@ -36,6 +36,8 @@ HTTP_STATUS = {
     "status_callback-query-parameters": 204,
     "status_callback-whatsapp-read": 204,
     "status_callback-unknown-status": 204,
+    "status_callback-legacy-names": 204,
+    "status_callback-inbound": 204,
     "status_callback-unsigned": 403,
     "status_callback-json": 415,
     "status_callback-no-sid": 400,

@@ -13,14 +13,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from delivery.domain.messages import Source, StatusUpdate
 from delivery.storage.callback_queue import CallbackQueue
-from tests.builders import ACCOUNT_SID, AUTH_TOKEN, MESSAGE_SID, NOON, an_update
+from tests.builders import ACCOUNT_SID, MESSAGE_SID, NOON, an_update
 from tests.cloudformation import create_table
 from tests.embedded_metrics import data_points, total
 from tests.functions.callbacks import (
     CALLBACK,
-    DOMAIN,
-    PATH,
-    SECRET_NAME,
     URL,
     StatusCallbackRig,
     a_callback,
@@ -95,21 +92,6 @@ def test_unknown_statuses_parameters_and_codes_are_stored_and_never_an_error(
     assert (CALLBACK | unexpected)["MessageStatus"].startswith(message.transitions[0].status)
 
 
-@pytest.mark.parametrize(
-    "signed_url", [URL, f"https://{DOMAIN}{PATH}", f"https://{DOMAIN}:443{PATH}"]
-)
-def test_twilio_may_call_the_public_url_or_the_apis_own(
-    callbacks: StatusCallbackRig, signed_url: str
-) -> None:
-    assert callbacks.call(a_request(url=signed_url)) == 204
-
-
-def test_a_public_base_url_may_have_a_path(callbacks: StatusCallbackRig) -> None:
-    callbacks.restart(PUBLIC_BASE_URL="https://example.com/hooks/")
-
-    assert callbacks.call(a_request(url=f"https://example.com/hooks{PATH}")) == 204
-
-
 def test_header_names_and_the_media_type_are_case_insensitive(
     callbacks: StatusCallbackRig,
 ) -> None:
@@ -181,42 +163,60 @@ def test_a_request_that_twilio_did_not_sign_is_answered_with_403_and_not_stored(
 def test_a_signed_request_without_sid_or_status_is_answered_with_400(
     callbacks: StatusCallbackRig, parameter: str
 ) -> None:
-    incomplete = {name: it for name, it in CALLBACK.items() if name != f"Message{parameter}"}
+    incomplete = {name: it for name, it in CALLBACK.items() if not name.endswith(parameter)}
 
-    response = callbacks.handle(a_request(incomplete))
+    response = callbacks.handle(a_request(incomplete | {"AccountSid": ACCOUNT_SID}))
 
     assert response["statusCode"] == 400
     assert f"Message{parameter}" in json.loads(response["body"])["detail"]
     assert callbacks.items() == []
 
 
-def test_the_log_names_each_likely_cause_once_a_minute_and_holds_no_secret(
-    callbacks: StatusCallbackRig, log_output: io.StringIO
+def test_a_callback_with_legacy_names_only_is_stored(callbacks: StatusCallbackRig) -> None:
+    legacy = {name: it for name, it in CALLBACK.items() if not name.startswith("Message")}
+
+    assert callbacks.call(a_request(legacy)) == 204
+    assert callbacks.message() is not None
+
+
+@pytest.mark.parametrize("status", ["receiving", "received"])
+def test_the_status_of_an_inbound_message_is_counted_and_not_stored(
+    callbacks: StatusCallbackRig, capsys: pytest.CaptureFixture[str], status: str
 ) -> None:
-    for _ in range(5):
-        callbacks.call(a_request(token="another-token"))
-        callbacks.call(a_request(url=URL + "/"))
-        callbacks.call(a_request(CALLBACK | {"AccountSid": SUBACCOUNT}))
-        callbacks.call(a_request(x_twilio_signature=None))
-    causes = [line["cause"] for line in log_lines(log_output)]
-    callbacks.clock.advance(minutes=1)
-    callbacks.call(a_request(token="another-token"))
+    assert callbacks.call(a_request(a_callback(status))) == 204
 
-    assert sorted(causes) == ["unknown_account", "url_differs", "wrong_token"]
-    assert len(log_lines(log_output)) == len(causes) + 1
-    assert not any(secret in log_output.getvalue() for secret in (AUTH_TOKEN, "8675310"))
+    assert callbacks.items() == []
+    assert total(data_points(capsys.readouterr().out), "InboundIgnored", service="tested") == 1
 
 
-def test_invalid_and_missing_signatures_are_counted_separately(
+def test_parameters_that_do_not_fit_in_the_context_are_counted(
     callbacks: StatusCallbackRig, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    callbacks.call(a_request(x_twilio_signature=None))
-    callbacks.call(a_request(token="another-token"))
-    callbacks.call(a_request(CALLBACK | {"AccountSid": SUBACCOUNT}))
+    raw_query = "&".join(f"n{number}=x" for number in range(21))
 
-    counted = data_points(capsys.readouterr().out)
-    assert total(counted, "SignatureMissing", service="tested") == 1
-    assert total(counted, "SignatureInvalid", service="tested") == 2
+    assert callbacks.call(a_request(raw_query=raw_query)) == 204
+
+    message = callbacks.message()
+    assert message is not None
+    assert len(message.context) == 20
+    assert total(data_points(capsys.readouterr().out), "ContextTruncated", service="tested") == 1
+
+
+def test_the_words_of_a_failure_are_stored_masked_and_gone_after_a_delivery(
+    callbacks: StatusCallbackRig, log_output: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failure = a_callback("undelivered", ChannelStatusMessage="not allowed for +15558675310")
+
+    callbacks.call(a_request(failure))
+    failed = callbacks.message()
+    callbacks.call(a_request(a_callback("delivered")))
+    delivered = callbacks.message()
+
+    assert failed is not None
+    assert delivered is not None
+    assert failed.error_detail == "not allowed for …5310"
+    assert delivered.error_detail is None
+    assert "not allowed" not in log_output.getvalue() + capsys.readouterr().out
 
 
 @pytest.mark.parametrize("absent", ["rawQueryString", "requestContext", "body", "headers"])
@@ -228,41 +228,6 @@ def test_an_event_with_a_field_missing_gets_a_response(
 
     expected = {"body": 403, "headers": 415}
     assert callbacks.call(event) == expected.get(absent, 204)
-
-
-# --- tokens --------------------------------------------------------------------------------------
-
-
-def test_an_accepted_auth_token_signs_beside_the_present_one(callbacks: StatusCallbackRig) -> None:
-    callbacks.put_secret(accepted_auth_tokens=["next-token"])
-
-    assert callbacks.call(a_request(token="next-token")) == 204
-    assert callbacks.call(a_request(token=AUTH_TOKEN)) == 204
-    assert callbacks.call(a_request(token="third-token")) == 403
-
-
-def test_a_subaccount_signs_with_its_own_token_only(callbacks: StatusCallbackRig) -> None:
-    callbacks.put_secret(subaccounts={SUBACCOUNT: {"auth_token": "sub-token"}})
-    callback = CALLBACK | {"AccountSid": SUBACCOUNT}
-
-    assert callbacks.call(a_request(callback, token="sub-token")) == 204
-    assert callbacks.call(a_request(callback, token=AUTH_TOKEN)) == 403
-    assert callbacks.call(a_request(token="sub-token")) == 403
-
-
-def test_an_api_key_secret_signs_nothing(callbacks: StatusCallbackRig) -> None:
-    callbacks.put_secret(api_key_sid="SK" + "0" * 32, api_key_secret="key-secret")
-
-    assert callbacks.call(a_request(token="key-secret")) == 403
-    assert callbacks.call(a_request(token=AUTH_TOKEN)) == 204
-
-
-def test_without_the_secret_a_callback_is_answered_with_503(callbacks: StatusCallbackRig) -> None:
-    shared_client("secretsmanager").delete_secret(
-        SecretId=SECRET_NAME, ForceDeleteWithoutRecovery=True
-    )
-
-    assert callbacks.call(a_request()) == 503
 
 
 # --- the table or the queue is unavailable -------------------------------------------------------

@@ -90,6 +90,22 @@ def test_an_unknown_account_has_neither_tokens_nor_credentials(unknown: str) -> 
         secret.for_account(unknown)
 
 
+def test_a_shared_key_belongs_to_the_entry_of_its_account() -> None:
+    own = {"auth_token": "sub-token", "shared_keys": {"k2": "sub-key"}}
+    secret = TwilioSecret.parse(
+        a_secret(shared_keys={"k1": "main-key"}, subaccounts={SUBACCOUNT_SID: own})
+    )
+
+    assert secret.shared_key(ACCOUNT_SID, "k1") == secret.shared_key(None, "k1") == "main-key"
+    assert secret.shared_key(SUBACCOUNT_SID, "k2") == "sub-key"
+    assert secret.shared_key(ACCOUNT_SID, "k2") is None
+    assert secret.shared_key("AC" + "d" * 32, "k1") is None
+
+
+def test_a_byte_order_mark_is_ignored() -> None:
+    assert TwilioSecret.parse("\ufeff" + a_secret()).main.auth_token == AUTH_TOKEN
+
+
 def test_unknown_fields_are_ignored() -> None:
     secret = TwilioSecret.parse(a_secret(note="rotated in May"))
 
@@ -118,6 +134,10 @@ def test_unknown_fields_are_ignored() -> None:
         (a_secret(api_key_sid=AUTH_TOKEN, api_key_secret="x"), "api_key_sid"),
         (a_secret(accepted_auth_tokens=AUTH_TOKEN), "accepted_auth_tokens"),
         (a_secret(accepted_auth_tokens=["ok", ""]), "accepted_auth_tokens[1]"),
+        (a_secret(shared_keys=[AUTH_TOKEN]), "shared_keys"),
+        (a_secret(shared_keys={"": "x"}), "shared_keys"),
+        (a_secret(shared_keys={"k1": "x", AUTH_TOKEN: ""}), "shared_keys[1]"),
+        (a_secret(shared_keys={"k1": 7}), "shared_keys[0]"),
         (a_secret(subaccounts=[AUTH_TOKEN]), "subaccounts"),
         (a_secret(subaccounts={AUTH_TOKEN: {}}), "subaccounts"),
         (a_secret(subaccounts={SUBACCOUNT_SID: AUTH_TOKEN}), f"subaccounts.{SUBACCOUNT_SID}"),
@@ -142,6 +162,7 @@ def test_no_repr_holds_a_token() -> None:
     secret = TwilioSecret.parse(
         a_secret(
             auth_token=tokens[0],
+            shared_keys={"k1": "token-5"},
             accepted_auth_tokens=[tokens[1]],
             api_key_sid=KEY_SID,
             api_key_secret=tokens[2],
@@ -299,3 +320,35 @@ def test_a_binary_secret_is_invalid(manager: Any) -> None:
 
     with pytest.raises(SecretInvalid, match="binary"):
         TwilioSecrets(manager, "binary").current()
+
+
+@pytest.mark.parametrize("text", [None, '{"account_sid": '], ids=["missing", "malformed"])
+def test_without_a_cached_secret_an_invalid_one_is_read_once_a_minute(
+    manager: SecretsManager, clock: Clock, text: str | None
+) -> None:
+    if text is not None:
+        manager.holds(text)
+    secrets = TwilioSecrets(manager, NAME if text else "other", clock.seconds)  # type: ignore[arg-type]  # as far as used
+
+    for _ in range(3):
+        with pytest.raises(SecretInvalid):
+            secrets.current()
+    reads_in_the_first_minute = manager.calls
+    clock.advance(minutes=1)
+    with pytest.raises(SecretInvalid):
+        secrets.current()
+
+    assert (reads_in_the_first_minute, manager.calls) == (1, 2)
+
+
+def test_a_refresh_that_finds_the_secret_invalid_reports_it_if_a_cached_one_stays_in_use(
+    manager: SecretsManager, clock: Clock
+) -> None:
+    reported: list[SecretInvalid] = []
+    secrets = TwilioSecrets(manager, NAME, clock.seconds, on_invalid=reported.append)  # type: ignore[arg-type]  # as far as used
+    known = secrets.current()
+    manager.holds("not JSON")
+    clock.advance(minutes=5)
+
+    assert [secrets.current() for _ in range(3)] == [known] * 3
+    assert len(reported) == 1

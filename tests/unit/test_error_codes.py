@@ -89,6 +89,16 @@ def test_retry_advice_distinguishes_retryable_final_risky_and_unknown_failures()
     assert len(set(advice)) == len(advice)
 
 
+@pytest.mark.parametrize(("code", "is_quoted"), [(99999, True), (None, True), (30003, False)])
+def test_reported_words_are_quoted_where_the_code_explains_nothing(
+    code: int | None, *, is_quoted: bool
+) -> None:
+    explanation = explain(code, "failed", "Not opted in")
+
+    assert ("Not opted in" in explanation.action) is is_quoted
+    assert (explanation == explain(code, "failed")) is not is_quoted
+
+
 def test_a_failure_without_a_code_is_not_retryable_and_links_to_the_list_of_codes() -> None:
     explanation = explain(None)
 

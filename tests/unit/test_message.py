@@ -176,6 +176,35 @@ def test_a_code_of_a_pending_status_stays_in_its_transition() -> None:
     assert by_status(message)["sent"] == 30008
 
 
+# --- the words of a failure -----------------------------------------------------------------------
+
+WORDS_A = an_update("failed", error_detail="A")
+WORDS_B = an_update("undelivered", error_detail="B")
+
+
+@pytest.mark.parametrize(
+    ("updates", "detail"),
+    [
+        ([WORDS_A], "A"),
+        ([WORDS_A, WORDS_B], "B"),
+        ([WORDS_B, WORDS_A], "B"),
+        ([an_update("undelivered"), WORDS_A], "A"),
+        ([WORDS_A, an_update("undelivered")], "A"),
+        ([an_update("undelivered"), WORDS_B], "B"),
+        ([WORDS_B, an_update("undelivered", error_detail="C")], "B"),
+        ([an_update("sent", error_detail="no failure")], None),
+        ([an_update("sent", error_detail="no failure"), an_update("failed")], None),
+        ([WORDS_B, an_update("delivered")], None),
+        ([an_update("delivered"), WORDS_B], None),
+        ([WORDS_B, an_update("queued", error_detail="no failure")], "B"),
+    ],
+)
+def test_a_failed_message_has_the_words_of_its_highest_failure_and_no_other_message_has_any(
+    updates: list[StatusUpdate], detail: str | None
+) -> None:
+    assert a_message(*updates).error_detail == detail
+
+
 # --- I4: notices ----------------------------------------------------------------------------------
 
 
@@ -380,6 +409,7 @@ def test_a_context_keeps_first_values_twenty_names_and_a_kilobyte() -> None:
         (an_update("sent"), Effect.DUPLICATE),
         (an_update("sent", error_code=1), Effect.ENRICHED),
         (an_update("sent", reference="order-1"), Effect.ENRICHED),
+        (an_update("sent", error_detail="no failure"), Effect.DUPLICATE),
         (an_update(FUTURE), Effect.UNKNOWN),
     ],
 )

@@ -368,6 +368,41 @@ def test_a_connection_that_is_never_made_sent_nothing(
         send(client, clock)
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_is_down_was_sent_nothing(
+    session: requests.Session, clock: Clock, scheme: str
+) -> None:
+    proxy = f"http://127.0.0.1:{closed_port()}"
+    session.proxies = {"http": proxy, "https": proxy}
+    client = a_client(f"{scheme}://twilio.example", session, clock)
+
+    with pytest.raises(Unavailable):
+        send(client, clock)
+
+
+def test_a_proxy_that_refuses_to_connect_was_sent_nothing(
+    server: ScriptedTwilio, session: requests.Session, clock: Clock
+) -> None:
+    refusal = b"HTTP/1.1 503 Service Unavailable\r\n\r\n"
+    server.will(Reply(status=None, body=refusal, closes=True))
+    session.proxies = {"https": server.url}
+    client = a_client("https://twilio.example", session, clock)
+
+    with pytest.raises(Unavailable):
+        send(client, clock)
+
+
+def test_a_proxy_that_drops_a_forwarded_request_leaves_the_outcome_unknown(
+    server: ScriptedTwilio, session: requests.Session, clock: Clock
+) -> None:
+    server.will(DROPPED)
+    session.proxies = {"http": server.url}
+    client = a_client("http://twilio.example", session, clock)
+
+    with pytest.raises(OutcomeUnknown):
+        send(client, clock)
+
+
 @pytest.fixture(scope="session")
 def self_signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A self-signed certificate for 127.0.0.1, with its key."""
@@ -633,6 +668,20 @@ def test_nothing_is_fetched_with_too_little_time_left(
         client.fetch(CREDENTIALS, MESSAGE_SID, time_left=clock.time_left(NEEDED_SECONDS))
 
     assert server.requests == []
+
+
+def test_a_recipients_number_is_not_logged_when_a_response_has_malformed_headers(
+    server: ScriptedTwilio, client: TwilioClient, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = a_page("SM1").body
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(page)}\r\nX-Bad\r\nX-Fine: 1\r\n\r\n"
+    server.will(Reply(status=None, body=head.encode() + page, closes=True))
+
+    with caplog.at_level("DEBUG"):
+        pages = client.list_messages(CREDENTIALS, to="+15558675310", time_left=clock.time_left())
+        assert len(list(pages)) == 1
+
+    assert "5558675310" not in caplog.text
 
 
 # --- deleting -------------------------------------------------------------------------------------

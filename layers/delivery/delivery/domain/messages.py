@@ -137,6 +137,7 @@ class StatusUpdate(MessageFacts):
     at: datetime
     source: Source
     error_code: int | None = None
+    error_detail: str | None = None
     carrier_time: str | None = None
 
     @property
@@ -180,6 +181,7 @@ class Message(MessageFacts):
     status: str = MessageStatus.UNKNOWN
     outcome: Outcome = Outcome.PENDING
     error_code: int | None = None
+    error_detail: str | None = None
     transitions: tuple[Transition, ...] = ()
     created_at: datetime
     updated_at: datetime
@@ -207,7 +209,7 @@ class Message(MessageFacts):
             _with_facts(blank, update), transitions=(update.transition,), status=update.status
         )
         failed = _with_outcome(ended, Outcome.FAILED, update.at, timings)
-        return replace(failed, error_code=update.error_code)
+        return replace(failed, error_code=update.error_code, error_detail=update.error_detail)
 
     def apply(self, update: StatusUpdate, timings: Timings) -> Self:
         """Return the message after this update; this very one where the update brings nothing."""
@@ -222,6 +224,7 @@ class Message(MessageFacts):
             status=best.status if rank(best.status) else MessageStatus.UNKNOWN,
         )
         after = _with_outcome(with_status, outcome, update.at, timings)
+        after = replace(after, error_detail=_error_detail(self, update, after))
         return self if after == self else replace(after, updated_at=update.at)
 
     @property
@@ -337,7 +340,10 @@ class Message(MessageFacts):
             return Effect.ADVANCED if advances else Effect.OUT_OF_ORDER
         if _with_transition(self.transitions, update.transition) != self.transitions:
             return Effect.ENRICHED
-        return Effect.DUPLICATE if _with_facts(self, update) == self else Effect.ENRICHED
+        repeated = replace(
+            _with_facts(self, update), error_detail=_error_detail(self, update, self)
+        )
+        return Effect.DUPLICATE if repeated == self else Effect.ENRICHED
 
     def conflicts_with(self, update: StatusUpdate) -> bool:
         """Whether the update brings another error code than the one known for its status."""
@@ -436,6 +442,17 @@ def _with_outcome[M: Message](message: M, outcome: Outcome, at: datetime, timing
         expires_at=message.expires_at or int((message.starts_at + timings.retention).timestamp()),
     )
     return after.with_notice(notices.after_outcome(message.notice, outcome), at)
+
+
+def _error_detail(known: Message, update: StatusUpdate, after: Message) -> str | None:
+    """Return the words of the highest-ranked failure that has some, while the message is failed."""
+    if after.outcome is not Outcome.FAILED:
+        return None
+    if outcome_of(update.status) is not Outcome.FAILED:
+        return known.error_detail
+    if update.status == after.status != known.status:
+        return update.error_detail or known.error_detail
+    return known.error_detail or update.error_detail
 
 
 def _list_at(

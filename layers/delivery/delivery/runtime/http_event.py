@@ -25,12 +25,23 @@ def body_of(event: HttpEvent) -> bytes:
 
 
 def header_of(event: HttpEvent, name: str) -> str:
-    """Return a header by its name in lower case; empty if it is absent.
+    """Return a header by its name in lower case; empty if it is absent."""
+    return optional_header_of(event, name) or ""
+
+
+def optional_header_of(event: HttpEvent, name: str) -> str | None:
+    """Return a header by its name in lower case; None if it is absent.
 
     API Gateway writes names in lower case, `sam local` does not.
     """
     headers: Mapping[str, str] = event.get("headers") or {}
-    return next((value for key, value in headers.items() if key.lower() == name), "")
+    return next((value for key, value in headers.items() if key.lower() == name), None)
+
+
+def path_of(event: HttpEvent) -> str:
+    """Return the path as it was sent, with the base path of a custom domain."""
+    path: str = event.get("rawPath") or ""
+    return path
 
 
 def query_of(event: HttpEvent) -> str:

@@ -42,7 +42,7 @@ _MAX_ATTEMPTS: Final = 16
 
 # The plain advance replaces these attributes; it sets others only where the item lacks them.
 _REPLACED: Final = frozenset(
-    {"status", "status_rank", "outcome", "error_code", "updated_at", "list_key"}
+    {"status", "status_rank", "outcome", "error_code", "error_detail", "updated_at", "list_key"}
     | {"notice", "notice_id", "notice_due", "notice_at", "num_segments", "price", "price_unit"}
 )
 _REPLACED_BY_OUTCOME: Final = {

@@ -1,4 +1,4 @@
-"""Twilio's status callback: parse a form body, and read it as a `StatusUpdate`.
+"""Parses Twilio's status callbacks.
 
 Pure.
 
@@ -8,10 +8,13 @@ Errors:
 """
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 from urllib.parse import parse_qsl
 
 from delivery.domain.messages import Source, StatusUpdate, within_context_limits
+from delivery.twilio.error_detail import clean_error_detail
 from delivery.twilio.signature import Parameters
 
 MAX_BODY_BYTES = 64 * 1024
@@ -23,6 +26,7 @@ _MAX_SID_LENGTH = 128
 _MAX_VALUE_LENGTH = 256
 _MAX_STATUS_LENGTH = 64
 _MAX_ERROR_CODE_DIGITS = 9
+_INBOUND_STATUSES = frozenset({"receiving", "received"})
 
 
 class ParameterMissing(Exception):
@@ -47,37 +51,56 @@ def account_of(parameters: Parameters) -> str | None:
     return _first(parameters, "AccountSid")
 
 
-def status_update(parameters: Parameters, *, raw_query: str, at: datetime) -> StatusUpdate:
-    """Read a verified status callback that arrived at `at`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callback:
+    """A verified status callback; `dropped_names` of its query do not fit in a context."""
 
-    Query parameters that the sender put on its callback URL become the update's context, except for
-    a `request_id` of our own form. Unknown parameters, unknown statuses and malformed error codes
-    are not errors: Twilio adds new ones without notice.
+    update: StatusUpdate
+    dropped_names: int = 0
 
-    Raises:
-        ParameterMissing: there is no MessageSid or no MessageStatus.
-    """
-    message_sid = _first(parameters, "MessageSid")
-    if message_sid is None or len(message_sid) > _MAX_SID_LENGTH:
-        raise ParameterMissing("MessageSid")
-    status = _first(parameters, "MessageStatus")
-    if status is None:
-        raise ParameterMissing("MessageStatus")
-    request_id, context = _query(raw_query)
-    return StatusUpdate(
-        message_sid=message_sid,
-        status=status[:_MAX_STATUS_LENGTH],
-        at=at,
-        source=Source.CALLBACK,
-        error_code=error_code(_first(parameters, "ErrorCode")),
-        carrier_time=_clipped(parameters, "RawDlrDoneDate"),
-        account_sid=_clipped(parameters, "AccountSid"),
-        to=_clipped(parameters, "To"),
-        from_=_clipped(parameters, "From"),
-        messaging_service_sid=_clipped(parameters, "MessagingServiceSid"),
-        request_id=request_id,
-        context=context,
-    )
+    @classmethod
+    def parse(cls, parameters: Parameters, *, raw_query: str, at: datetime) -> Self:
+        """Read a verified status callback that arrived at `at`.
+
+        Query parameters that the sender put on its callback URL become the update's context, except
+        for a `request_id` of our own form. Unknown parameters, unknown statuses and malformed error
+        codes are not errors: Twilio adds new ones without notice.
+
+        Raises:
+            ParameterMissing: there is no SID or no status, under neither name.
+        """
+        message_sid = _first(parameters, "MessageSid", "SmsSid")
+        if message_sid is None or len(message_sid) > _MAX_SID_LENGTH:
+            raise ParameterMissing("MessageSid")
+        status = _first(parameters, "MessageStatus", "SmsStatus")
+        if status is None:
+            raise ParameterMissing("MessageStatus")
+        request_id, pairs = _query(raw_query)
+        context = within_context_limits(pairs)
+        update = StatusUpdate(
+            message_sid=message_sid,
+            status=status[:_MAX_STATUS_LENGTH],
+            at=at,
+            source=Source.CALLBACK,
+            error_code=error_code(_first(parameters, "ErrorCode")),
+            error_detail=clean_error_detail(
+                _first(parameters, "ErrorMessage"), _first(parameters, "ChannelStatusMessage")
+            ),
+            carrier_time=_clipped(parameters, "RawDlrDoneDate"),
+            account_sid=_clipped(parameters, "AccountSid"),
+            to=_clipped(parameters, "To"),
+            from_=_clipped(parameters, "From"),
+            messaging_service_sid=_clipped(parameters, "MessagingServiceSid"),
+            request_id=request_id,
+            context=context,
+        )
+        names = {name for name, _ in pairs if name}
+        return cls(update=update, dropped_names=len(names - context.keys()))
+
+    @property
+    def is_inbound(self) -> bool:
+        """Whether it reports a message that someone sent to the account."""
+        return self.update.status in _INBOUND_STATUSES
 
 
 def error_code(text: str | None) -> int | None:
@@ -90,9 +113,10 @@ def error_code(text: str | None) -> int | None:
     return int(text) or None
 
 
-def _first(parameters: Parameters, name: str) -> str | None:
-    """Return the first value of a name that is not blank."""
-    return next((value for key, value in parameters if key == name and value.strip()), None)
+def _first(parameters: Parameters, *names: str) -> str | None:
+    """Return the first value that is not blank, of the first name that has one."""
+    values = (value for name in names for key, value in parameters if key == name)
+    return next((value for value in values if value.strip()), None)
 
 
 def _clipped(parameters: Parameters, name: str) -> str | None:
@@ -100,7 +124,8 @@ def _clipped(parameters: Parameters, name: str) -> str | None:
     return value[:_MAX_VALUE_LENGTH] if value else None
 
 
-def _query(raw_query: str) -> tuple[str | None, dict[str, str]]:
+def _query(raw_query: str) -> tuple[str | None, list[tuple[str, str]]]:
+    """Return our request id, and the parameters that the sender put on its callback URL."""
     request_id = None
     pairs = []
     for name, value in parse_qsl(raw_query, keep_blank_values=True):
@@ -108,4 +133,4 @@ def _query(raw_query: str) -> tuple[str | None, dict[str, str]]:
             request_id = request_id or value
         else:
             pairs.append((name, value))
-    return request_id, within_context_limits(pairs)
+    return request_id, pairs

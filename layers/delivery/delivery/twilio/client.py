@@ -12,6 +12,7 @@ The class of an error says what the caller may do next:
     └── OutcomeUnknown       it may have been sent: resolve it first, never send it again blindly
 """
 
+import logging
 import random
 import re
 import time
@@ -28,13 +29,23 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, NewConnectionError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    MaxRetryError,
+    NewConnectionError,
+    ProxyError,
+)
 
 from delivery.domain.messages import Source, StatusUpdate
 from delivery.domain.statuses import MessageStatus
 from delivery.runtime.deadline import TimeLeft
 from delivery.twilio.credentials import ApiCredentials
 from delivery.twilio.error_codes import can_answer_create
+from delivery.twilio.error_detail import clean_error_detail
+
+# urllib3 logs URLs in its warnings, and the URL of a list holds a recipient's number.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 CONNECT_TIMEOUT_SECONDS: Final = 3.0
 READ_TIMEOUT_SECONDS: Final = 10.0
@@ -112,6 +123,7 @@ class MessageResource:
     price: str | None = None
     price_unit: str | None = None
     error_code: int | None = None
+    error_message: str | None = field(default=None, repr=False)
     direction: str | None = None
     date_created: datetime | None = None
 
@@ -148,6 +160,7 @@ class MessageResource:
             price=_text(content, "price"),
             price_unit=_text(content, "price_unit"),
             error_code=_code(content, "error_code"),
+            error_message=_text(content, "error_message"),
             direction=_text(content, "direction"),
             date_created=_date(content, "date_created"),
         )
@@ -160,6 +173,7 @@ class MessageResource:
             at=at,
             source=source,
             error_code=self.error_code,
+            error_detail=clean_error_detail(self.error_message),
             account_sid=self.account_sid,
             to=self.to,
             from_=self.from_,
@@ -399,6 +413,9 @@ class _HTTPSConnectionPool(HTTPSConnectionPool):
     ConnectionCls = _HTTPSConnection
 
 
+_POOL_CLASSES: Final = {"http": HTTPConnectionPool, "https": _HTTPSConnectionPool}
+
+
 class _Transport(HTTPAdapter):
     """A transport that retries nothing and recognizes a connection that was never made.
 
@@ -410,10 +427,13 @@ class _Transport(HTTPAdapter):
     @override
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {
-            "http": HTTPConnectionPool,
-            "https": _HTTPSConnectionPool,
-        }
+        self.poolmanager.pool_classes_by_scheme = _POOL_CLASSES
+
+    @override
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = _POOL_CLASSES
+        return manager
 
 
 @contextmanager
@@ -428,8 +448,12 @@ def _never_connected_errors(connection: HTTPConnection) -> Iterator[None]:
 
 
 def _never_connected(error: Exception) -> bool:
+    """Return whether the connection was never made, to Twilio or to the proxy on the way."""
     cause = error.args[0] if error.args else None
-    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, ConnectTimeoutError)
+    reason = cause.reason if isinstance(cause, MaxRetryError) else None
+    if isinstance(reason, ProxyError):
+        reason = reason.original_error
+    return isinstance(reason, ConnectTimeoutError)
 
 
 def _read(response: requests.Response) -> object:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _CACHE_SECONDS: Final = 5 * 60
 # After a failed refresh the cached secret stays in use, for this long without another attempt.
 _RETRY_AFTER_SECONDS: Final = 30
+# A missing or malformed secret is not read again for this long, whoever causes it.
+_INVALID_FOR_SECONDS: Final = 60
 
 _ACCOUNT_SID: Final = re.compile(r"AC[0-9a-fA-F]{32}")
 _API_KEY_SID: Final = re.compile(r"SK[0-9a-fA-F]{32}")
@@ -68,6 +70,8 @@ class Account:
     api_key_sid: str | None = None
     api_key_secret: str | None = field(default=None, repr=False)
     accepted_auth_tokens: tuple[str, ...] = field(default=(), repr=False)
+    shared_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Keys of Twilio's webhook rules by id: they sign instead of the auth token."""
 
     @property
     def api_credentials(self) -> ApiCredentials:
@@ -94,7 +98,7 @@ class TwilioSecret:
             SecretInvalid: it is not a JSON object, or a field is missing or malformed.
         """
         try:
-            content = json.loads(text)
+            content = json.loads(text.removeprefix("\ufeff"))  # a BOM, as Windows writes it
         except (ValueError, RecursionError):  # the original error quotes the secret
             raise SecretInvalid("the secret is not JSON; it must be a JSON object") from None
         content = _object(content, "the secret")
@@ -110,6 +114,15 @@ class TwilioSecret:
     def account_sids(self) -> tuple[str, ...]:
         """Every account of the secret, the main one first."""
         return (self.main.account_sid, *self.subaccounts)
+
+    def has_account(self, account_sid: str | None) -> bool:
+        """Return whether the secret has the account (None: the main account)."""
+        return self._account(account_sid) is not None
+
+    def shared_key(self, account_sid: str | None, key_id: str) -> str | None:
+        """Return the shared key of this id in the account's entry; None if it has none."""
+        account = self._account(account_sid)
+        return account.shared_keys.get(key_id) if account else None
 
     def signing_tokens(self, account_sid: str | None) -> tuple[str, ...]:
         """Return the tokens that may sign a callback of the account (None: the main account).
@@ -147,6 +160,8 @@ class TwilioSecrets:
         name: the secret's name.
         clock: returns seconds of wall-clock time. A monotonic clock can stand still while Lambda
             keeps the environment frozen, and five minutes of it would last for hours.
+        on_invalid: is called when a refresh finds the secret invalid and the cached one stays in
+            use.
     """
 
     def __init__(
@@ -154,11 +169,14 @@ class TwilioSecrets:
         client: "SecretsManagerClient",
         name: str,
         clock: Callable[[], float] = time.time,
+        on_invalid: Callable[[SecretInvalid], object] = lambda _: None,
     ) -> None:
         self._client = client
         self._name = name
         self._clock = clock
+        self._on_invalid = on_invalid
         self._secret: TwilioSecret | None = None
+        self._invalid = ""
         self._read_at = 0.0
         self._refresh_after = 0.0
 
@@ -170,8 +188,10 @@ class TwilioSecrets:
             SecretInvalid: none is cached, and the one that was read is malformed.
         """
         age = self._clock() - self._read_at
-        if self._secret is not None and 0 <= age < self._refresh_after:  # a clock can go back
-            return self._secret
+        if 0 <= age < self._refresh_after:  # a clock can go back
+            if self._secret is not None:
+                return self._secret
+            raise SecretInvalid(self._invalid)
         return self.refresh()
 
     def refresh(self) -> TwilioSecret:
@@ -182,16 +202,25 @@ class TwilioSecrets:
         """
         try:
             self._secret = self._read()
-        except (SecretUnavailable, SecretInvalid):
+        except SecretInvalid as error:
+            if self._secret is None:
+                self._invalid = str(error)
+                self._schedule_refresh(_INVALID_FOR_SECONDS)
+                raise
+            self._schedule_refresh(_RETRY_AFTER_SECONDS)
+            self._on_invalid(error)
+        except SecretUnavailable:
             if self._secret is None:
                 raise
-            self._refresh_after = _RETRY_AFTER_SECONDS
+            self._schedule_refresh(_RETRY_AFTER_SECONDS)
         else:
-            self._refresh_after = _CACHE_SECONDS
-        self._read_at = self._clock()
+            self._schedule_refresh(_CACHE_SECONDS)
         return self._secret
 
     read_again = refresh  # for callers that have not followed the new name yet
+
+    def _schedule_refresh(self, seconds: float) -> None:
+        self._read_at, self._refresh_after = self._clock(), seconds
 
     def _read(self) -> TwilioSecret:
         try:
@@ -229,7 +258,18 @@ def _account(fields: Mapping[str, Any], *, path: str, account_sid: str | None = 
             _token(token, f"{path}accepted_auth_tokens[{index}]")
             for index, token in enumerate(accepted)
         ),
+        shared_keys=_shared_keys(fields.get("shared_keys", {}), f"{path}shared_keys"),
     )
+
+
+def _shared_keys(value: object, path: str) -> Mapping[str, str]:
+    """Parse shared keys; an error names a key by its position, because its id may be a secret."""
+    keys = _object(value, path)
+    if not all(key_id.strip() for key_id in keys):
+        raise SecretInvalid(f"{path} must have the id of a shared key as each name")
+    return {
+        key_id: _token(key, f"{path}[{index}]") for index, (key_id, key) in enumerate(keys.items())
+    }
 
 
 def _object(value: object, path: str) -> Mapping[str, Any]:

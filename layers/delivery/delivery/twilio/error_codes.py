@@ -6,7 +6,7 @@ decision about a status depends on them, and an unknown code has a safe explanat
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -100,11 +100,19 @@ _REJECTED_BEFORE_TWILIO: Final = Explanation(
 )
 
 
-def explain(code: int | None, status: str | None = None) -> Explanation:
+def explain(code: int | None, status: str | None = None, detail: str | None = None) -> Explanation:
     """Return why a message failed; for an unknown code, where to look it up.
 
-    The two statuses of a request that became no message explain it without a code.
+    The two statuses of a request that became no message explain it without a code. `detail`, the
+    words that Twilio or the channel reported, is quoted where the code explains nothing.
     """
+    explanation = _explanation(code, status)
+    if not detail or explanation.category is not Category.UNKNOWN:
+        return explanation
+    return replace(explanation, action=f'Reported with it: "{detail}". {explanation.action}')
+
+
+def _explanation(code: int | None, status: str | None) -> Explanation:
     if status == MessageStatus.PRESUMED_UNSENT:
         return _PRESUMED_UNSENT
     if code is None and status == MessageStatus.REJECTED:

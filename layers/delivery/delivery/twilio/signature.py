@@ -4,78 +4,150 @@ Pure. https://www.twilio.com/docs/usage/webhooks/webhooks-security
 
 Errors:
 
-    SignatureError       the request does not prove that Twilio sent it: answer 403, store nothing
-    ├── SignatureMissing
-    └── SignatureInvalid
+    SignatureInvalid    the request does not prove that Twilio sent it: respond 403, store nothing
 """
 
 import base64
 import hmac
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final, Self
 
 type Parameters = Sequence[tuple[str, str]]
 """The names and values of a form body, in order."""
 
-_PORT = re.compile(r"^(?P<before>[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#]*?)(?::(?P<port>\d+))?(?=[/?#]|$)")
+_PORT: Final = re.compile(
+    r"^(?P<before>[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#]*?)(?::(?P<port>\d+))?(?=[/?#]|$)"
+)
+
+
+class Algorithm(StrEnum):
+    """How a webhook is signed, by the name in its signature settings."""
+
+    HMAC_SHA1 = "HMAC_SHA1"
+    HMAC_SHA256 = "HMAC_SHA256"
+
+
+_DIGESTS: Final = {Algorithm.HMAC_SHA1: "sha1", Algorithm.HMAC_SHA256: "sha256"}
 
 
 class SignatureFault(StrEnum):
     """The likely cause of an invalid signature, for the operator who reads the log."""
 
     UNKNOWN_ACCOUNT = "unknown_account"
-    WRONG_TOKEN = "wrong_token"  # noqa: S105 -- the name of a cause, not a token
+    """The secret does not have the account."""
+    UNKNOWN_KEY = "unknown_key"
+    """The signature settings name no shared key that the account has in the secret."""
+    UNKNOWN_ALGORITHM = "unknown_algorithm"
     URL_DIFFERS = "url_differs"
+    """Twilio signed another URL than those that this endpoint expects."""
+    TOKEN_OR_URL = "token_or_url"  # noqa: S105 -- the name of a cause, not a token
+    """Another key or URL was signed, or Twilio did not sign it: nothing proves which."""
 
 
-class SignatureError(Exception):
-    """The request does not prove that Twilio sent it."""
+class SignatureInvalid(Exception):
+    """The signature fits none of the keys and URLs; `cause` is the likely reason."""
 
-
-class SignatureMissing(SignatureError):
-    """The request has no X-Twilio-Signature header, or an empty one."""
-
-
-class SignatureInvalid(SignatureError):
-    """The signature matches none of our tokens and URLs; `cause` is the likely reason."""
-
-    def __init__(self, cause: SignatureFault) -> None:
-        super().__init__(f"X-Twilio-Signature matches none of our tokens and URLs: {cause}")
+    def __init__(self, cause: SignatureFault, *, key_id: str | None = None) -> None:
+        super().__init__(f"X-Twilio-Signature fits none of the keys and URLs: {cause}")
         self.cause = cause
+        self.key_id = key_id
 
 
-def signature(auth_token: str, url: str, parameters: Iterable[tuple[str, str]]) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignatureSettings:
+    """The header X-Twilio-Webhooks-Signature-Settings: which shared key signed, and how.
+
+    Source: https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys
+    """
+
+    key_id: str
+    algorithm: Algorithm = Algorithm.HMAC_SHA1
+
+    @classmethod
+    def parse(cls, header: str) -> Self:
+        """Parse `key=<id>,algorithm=<algorithm>`; without an algorithm it is SHA-1.
+
+        Raises:
+            SignatureInvalid: the header is malformed, or its algorithm is unknown.
+        """
+        settings: dict[str, str] = {}
+        for part in header.split(","):
+            name, separator, value = part.partition("=")
+            name = name.strip()
+            if not separator or name in settings:
+                raise SignatureInvalid(SignatureFault.UNKNOWN_KEY)
+            settings[name] = value.strip()
+        key_id = settings.get("key")
+        if not key_id:
+            raise SignatureInvalid(SignatureFault.UNKNOWN_KEY)
+        algorithm = (settings.get("algorithm") or Algorithm.HMAC_SHA1).upper()
+        if algorithm not in _DIGESTS:
+            raise SignatureInvalid(SignatureFault.UNKNOWN_ALGORITHM, key_id=key_id)
+        return cls(key_id=key_id, algorithm=Algorithm(algorithm))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedForm:
+    """A form POST with its signature; `joined` is what is signed after the URL."""
+
+    signature: str
+    joined: bytes = field(repr=False)
+    algorithm: Algorithm = Algorithm.HMAC_SHA1
+
+    @classmethod
+    def of(
+        cls,
+        signature: str,
+        parameters: Iterable[tuple[str, str]],
+        algorithm: Algorithm = Algorithm.HMAC_SHA1,
+    ) -> Self:
+        """Join the parameters once, because the body of a forged request can be large."""
+        return cls(signature=signature, joined=_joined(parameters), algorithm=algorithm)
+
+    def verify(self, *, keys: Sequence[str], urls: Sequence[str]) -> None:
+        """Return if the signature is Twilio's for one of the URLs with one of the keys.
+
+        Raises:
+            SignatureInvalid: it fits none of the combinations.
+            ValueError: a key is empty.
+        """
+        if not self.fits(keys=keys, urls=urls):
+            raise SignatureInvalid(SignatureFault.TOKEN_OR_URL)
+
+    def fits(self, *, keys: Sequence[str], urls: Iterable[str]) -> bool:
+        """Return whether the signature fits one of the URLs with one of the keys.
+
+        Each URL is tried as it is, then without and with its port, as Twilio's own validators do.
+        The comparison takes constant time.
+        """
+        given = self.signature.encode("utf-8", "replace")
+        return any(
+            hmac.compare_digest(_sign(key, variant, self.joined, self.algorithm), given)
+            for url in urls
+            for variant in _with_and_without_port(url)
+            for key in keys
+        )
+
+
+def signature(
+    key: str,
+    url: str,
+    parameters: Iterable[tuple[str, str]],
+    algorithm: Algorithm = Algorithm.HMAC_SHA1,
+) -> str:
     """Return the value of X-Twilio-Signature for a form POST to `url`.
 
-    Base64 of HMAC-SHA1 over the URL, followed by each name and value without delimiters, sorted by
+    Base64 of the HMAC of the URL, followed by each name and value without delimiters, sorted by
     name in code point order; the distinct values of a repeated name are sorted too, as in Twilio's
     Python, Node and PHP SDKs.
 
     Raises:
-        ValueError: the token is empty, so that anyone could sign.
+        ValueError: the key is empty, so that anyone could sign.
     """
-    return _signature(auth_token, url, _joined(parameters))
-
-
-def verify(
-    given: str | None, *, auth_tokens: Sequence[str], urls: Sequence[str], parameters: Parameters
-) -> None:
-    """Return if `given` is Twilio's signature for one of the URLs with one of the tokens.
-
-    Each URL is tried as it is, then without and with its port, as Twilio's own validators do. The
-    comparison takes constant time.
-
-    Raises:
-        SignatureMissing: there is no signature.
-        SignatureInvalid: it matches none of the combinations.
-        ValueError: a token is empty.
-    """
-    if not given:
-        raise SignatureMissing("the request has no X-Twilio-Signature header")
-    joined = _joined(parameters)  # once: the body of a forged request can be large
-    if not _matches(given, auth_tokens, urls, joined):
-        raise SignatureInvalid(_likely_cause(given, auth_tokens, urls, joined))
+    return _sign(key, url, _joined(parameters), algorithm).decode("ascii")
 
 
 def _joined(parameters: Iterable[tuple[str, str]]) -> bytes:
@@ -84,37 +156,11 @@ def _joined(parameters: Iterable[tuple[str, str]]) -> bytes:
     return "".join(name + value for name, value in pairs).encode("utf-8", "replace")
 
 
-def _signature(auth_token: str, url: str, joined: bytes) -> str:
-    if not auth_token:
-        raise ValueError("the auth token is empty: anyone could sign with it")
+def _sign(key: str, url: str, joined: bytes, algorithm: Algorithm) -> bytes:
+    if not key:
+        raise ValueError("the key is empty: anyone could sign with it")
     signed = url.encode("utf-8", "replace") + joined
-    return base64.b64encode(hmac.digest(auth_token.encode(), signed, "sha1")).decode("ascii")
-
-
-def _matches(given: str, auth_tokens: Sequence[str], urls: Iterable[str], joined: bytes) -> bool:
-    wanted = given.encode("utf-8", "replace")
-    return any(
-        hmac.compare_digest(_signature(token, spelling, joined).encode("ascii"), wanted)
-        for url in urls
-        for spelling in _with_and_without_port(url)
-        for token in auth_tokens
-    )
-
-
-def _likely_cause(
-    given: str, auth_tokens: Sequence[str], urls: Iterable[str], joined: bytes
-) -> SignatureFault:
-    """Try the usual differences between two spellings of a URL.
-
-    Only a signature that matches such a spelling proves that the URL is at fault; everything else
-    looks like a wrong token.
-    """
-    if not auth_tokens:
-        return SignatureFault.UNKNOWN_ACCOUNT
-    spellings = {spelling for url in urls for spelling in _misspellings(url)}
-    if _matches(given, auth_tokens, spellings, joined):
-        return SignatureFault.URL_DIFFERS
-    return SignatureFault.WRONG_TOKEN
+    return base64.b64encode(hmac.digest(key.encode(), signed, _DIGESTS[algorithm]))
 
 
 def _with_and_without_port(url: str) -> Iterator[str]:
@@ -128,13 +174,3 @@ def _with_and_without_port(url: str) -> Iterator[str]:
     yield before + after
     port = found["port"] or ("443" if scheme.lower() == "https" else "80")
     yield f"{before}:{port}{after}"
-
-
-def _misspellings(url: str) -> Iterator[str]:
-    other = "http" + url[5:] if url.startswith("https:") else "https" + url[4:]
-    for base in (url, other):
-        address, _, query = base.partition("?")
-        for path in (address, address.removesuffix("/"), address + "/"):
-            yield path
-            if query:
-                yield f"{path}?{query}"
