@@ -158,8 +158,8 @@ MUTANTS: Final = (
         (
             "204 although neither table nor queue took the callback",
             "I1",
-            "except QueueUnavailable as error:\n    _report(reports.not_stored(error))\n    return _try_again()",
-            "except QueueUnavailable:\n    return _STORED",
+            "_report(reports.not_stored(error))\nreturn _try_again()",
+            "_report(reports.not_stored(error))\nreturn _STORED",
         ),
         (
             "204 after a store error without queueing the callback",
