@@ -64,7 +64,9 @@ def add_id(command: argparse._ActionsContainer, **how: Any) -> None:
 
 def add_list_options(group: argparse._MutuallyExclusiveGroup) -> None:
     """Add `--to` and `--reference`, which select a list of messages."""
-    add_list_option(group, "--to", metavar="NUMBER", help="messages to this recipient")
+    add_list_option(
+        group, "--to", metavar="NUMBER", help="messages to this recipient on every channel"
+    )
     add_list_option(group, "--reference", metavar="ID", help="messages with this reference")
 
 

@@ -5,6 +5,12 @@ from typing import Final
 _ZERO_WIDTH_JOINER: Final = "\u200d"
 """Not printable by itself, but it joins the parts of an emoji."""
 
+NOT_CONNECTED: Final = (
+    "A phone number and the ids that channels give instead of it, such as whatsapp:US.1349… and "
+    "messenger:…, are not connected: repeat the command for each of the person's ids."
+)
+"""Note of the commands that look for a person."""
+
 
 def escape_controls(text: object) -> str:
     """Return the text with control characters escaped.

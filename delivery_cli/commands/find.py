@@ -19,6 +19,7 @@ from delivery_cli.message_view import render_messages
 from delivery_cli.messages_api import Json
 from delivery_cli.output import Output
 from delivery_cli.target import Target
+from delivery_cli.terminal_text import NOT_CONNECTED
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
@@ -46,7 +47,10 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace, output: Output, target: Target) -> int:
     messages = target.api.messages(**options.query)
-    return show_list(output, messages, limit=options.limit, if_empty="No messages found.")
+    code = show_list(output, messages, limit=options.limit, if_empty="No messages found.")
+    if "to" in options.query:
+        output.note(NOT_CONNECTED)
+    return code
 
 
 def show_list(output: Output, messages: Iterable[Json], *, limit: int, if_empty: str) -> int:

@@ -1,6 +1,6 @@
 """Finds what the widget shows: failed messages by day, counts, and what matches a typed text."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Final, Self
@@ -11,6 +11,7 @@ from delivery.storage.cursor import Page
 from delivery.storage.message_lists import Count, MessageList
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
+from delivery.text.addresses import addresses_of
 from delivery.text.identifiers import Kind, LookupCandidate, interpret
 
 _PAGE_SIZE: Final = 10
@@ -19,7 +20,6 @@ _MAX_UNRESOLVED: Final = 200
 _MAX_PENDING: Final = 300
 _STALE_AFTER: Final = timedelta(hours=1)  # the default of ReconcileAfterMinutes
 _ONE_DAY: Final = timedelta(days=1)
-_CHANNEL_PREFIXES: Final = ("", "whatsapp:", "rcs:")
 
 
 class InvalidCursor(Exception):
@@ -168,8 +168,11 @@ class Lookup:
         Raises:
             TokenInvalid: the token belongs to another list.
         """
-        is_reference = candidate.kind is Kind.REFERENCE
-        of = (MessageList.with_reference if is_reference else MessageList.to)(candidate.value)
+        of = (
+            MessageList.to(*addresses_of(candidate.value))
+            if candidate.kind is Kind.RECIPIENT
+            else MessageList.with_reference(candidate.value)
+        )
         page = self._messages.lists.page(of, limit=_PAGE_SIZE, next_token=next_token)
         return Matches(candidate=candidate, page=page)
 
@@ -180,18 +183,11 @@ class Lookup:
         return message or request
 
     def _matching(self, candidate: LookupCandidate) -> Message | Matches | None:
-        for on_channel in _on_every_channel(candidate):
-            matches = self.page(on_channel)
-            match matches.page:
-                case Page(messages=(message,), next_token=None):
-                    return message
-                case Page(messages=(_, *_)):
-                    return matches
-        return None
-
-
-def _on_every_channel(candidate: LookupCandidate) -> list[LookupCandidate]:
-    """Return a plain number as the address on each channel; another candidate unchanged."""
-    if candidate.kind is not Kind.RECIPIENT or ":" in candidate.value:
-        return [candidate]
-    return [replace(candidate, value=f"{it}{candidate.value}") for it in _CHANNEL_PREFIXES]
+        matches = self.page(candidate)
+        match matches.page:
+            case Page(messages=(message,), next_token=None):
+                return message
+            case Page(messages=(_, *_)):
+                return matches
+            case _:
+                return None

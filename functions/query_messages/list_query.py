@@ -13,6 +13,7 @@ from delivery.runtime.responses import Problem
 from delivery.storage.cursor import Page
 from delivery.storage.message_lists import MessageList
 from delivery.storage.messages import MessageStore
+from delivery.text.addresses import addresses_of
 from delivery.text.identifiers import InvalidAddress, normalize_recipient
 
 _DEFAULT_LIMIT: Final = 20
@@ -53,7 +54,7 @@ class ListQuery:
     def _list(self) -> MessageList:
         match self.filter:
             case "to":
-                return MessageList.to(self.value)
+                return MessageList.to(*addresses_of(self.value))
             case "reference":
                 return MessageList.with_reference(self.value)
             case "failed_on":

@@ -204,10 +204,11 @@ def test_a_message_is_found_by_sid_number_or_reference(
     assert ("input", "value", typed) in screen.attributes
 
 
-def test_a_number_is_found_on_another_channel(widget: WidgetRig, store: MessageStore) -> None:
-    store.record(an_update("read", to=f"whatsapp:{TO}"))
+def test_a_number_is_found_on_every_channel(widget: WidgetRig, store: MessageStore) -> None:
+    store.record(an_update("read", message_sid=a_sid(1), to=f"whatsapp:{TO}"))
+    store.record(an_update("sent", message_sid=a_sid(2), to=TO, after=1))
 
-    assert MESSAGE_SID in widget.look_up(TO).texts
+    assert widget.look_up(TO).sids == widget.look_up(f"rcs:{TO}").sids == [a_sid(2), a_sid(1)]
 
 
 def test_the_messages_to_a_number_have_pages(widget: WidgetRig, store: MessageStore) -> None:

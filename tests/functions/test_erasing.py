@@ -22,7 +22,7 @@ from delivery.storage.send_requests import SendRequestStore
 from delivery.storage.table import StoreUnavailable
 from delivery.twilio.client import TwilioClient
 from delivery.twilio.credentials import Account, TwilioSecret
-from delivery_cli.commands.erase.eraser import Eraser, TwilioAccounts, addresses_of
+from delivery_cli.commands.erase.eraser import Eraser, TwilioAccounts
 from tests.builders import MESSAGE_SID, NOON, an_update
 from tests.embedded_metrics import data_points, total
 from tests.functions.callbacks import StatusCallbackRig, a_callback, a_request
@@ -37,6 +37,7 @@ from tests.support.virtual_twilio import (
     SUBACCOUNT_SID,
     VirtualTwilio,
     Wire,
+    a_response,
 )
 
 TWILIO = "https://twilio.example"
@@ -59,6 +60,11 @@ def raw(dynamodb: DynamoDBClient, message_sid: str = MESSAGE_SID) -> dict[str, A
 
 def cut(_: requests.PreparedRequest) -> NoReturn:
     raise requests.ConnectionError
+
+
+def without_viber(request: requests.PreparedRequest) -> requests.Response | None:
+    is_about_viber = "viber" in str(request.path_url)
+    return a_response(400, b'{"code": 21211, "status": 400}') if is_about_viber else None
 
 
 class World:
@@ -517,11 +523,36 @@ def test_finding_counts_the_data_and_changes_nothing(world: World) -> None:
     assert world.eraser().find(TO) == found
 
 
-def test_the_addresses_of_a_number_are_those_of_its_channels() -> None:
-    on_all = (TO, f"whatsapp:{TO}", f"rcs:{TO}")
+@pytest.mark.parametrize(
+    ("typed", "stored"),
+    [
+        (f"viber:{TO}", f"viber:{TO}"),
+        (f"viber:{TO}", TO),
+        (TO, f"viber:{TO}"),
+        (f"line:{TO}", f"line:{TO}"),
+        ("+5531996883193", "whatsapp:+553196883193"),
+        ("whatsapp:+541123456789", "+5491123456789"),
+        ("+525512345678", "whatsapp:+5215512345678"),
+        ("messenger:123", "messenger:123"),
+    ],
+)
+def test_a_person_is_erased_under_every_address(world: World, typed: str, stored: str) -> None:
+    world.apply("delivered", to=stored)
+    world.claim(RequestState.REJECTED, to=stored)
 
-    assert addresses_of("+1 555-867-5310") == addresses_of(f"whatsapp:{TO}") == on_all
-    assert addresses_of("messenger:123") == ("messenger:123",)
+    assert world.eraser().find(typed).messages == 1
+    assert world.erase(typed) == {}
+    assert "erased_at" in raw(world.dynamodb)
+    assert world.request().to == ""
+
+
+def test_a_channel_that_twilio_does_not_know_leaves_nothing(world: World) -> None:
+    world.apply("delivered", to=f"viber:{TO}")
+    world.wire.fault = without_viber
+
+    assert world.erase() == {}
+    assert any("viber" in it for it in world.wire.asked)
+    assert "erased_at" in raw(world.dynamodb)
 
 
 # --- a person's requests -------------------------------------------------------------------------

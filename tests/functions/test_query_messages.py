@@ -4,6 +4,7 @@ import io
 import json
 from dataclasses import replace
 from datetime import timedelta
+from itertools import cycle
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -181,6 +182,51 @@ def test_a_number_is_accepted_in_any_usual_format_and_returned_normalized(
 
     assert sids(body) == three
     assert body["filter"] == {"to": "+15558675310"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "stored"),
+    [
+        ("+15558675310", "whatsapp:+15558675310"),
+        ("+15558675310", "rcs:+15558675310"),
+        ("rcs:+15558675310", "+15558675310"),
+        ("viber:+15558675310", "viber:+15558675310"),
+        ("+5531996883193", "whatsapp:+553196883193"),
+        ("whatsapp:+541123456789", "+5491123456789"),
+        ("+525512345678", "whatsapp:+5215512345678"),
+        ("whatsapp:US.13491208655302741918", "whatsapp:US.13491208655302741918"),
+    ],
+)
+def test_a_person_is_found_on_every_channel_and_in_whatsapp_s_variants(
+    query: QueryRig, store: MessageStore, typed: str, stored: str
+) -> None:
+    store.record(an_update("sent", to=stored))
+
+    _, body = query.list(f"to={typed}")
+
+    assert sids(body) == [MESSAGE_SID]
+    assert body["filter"] == {"to": typed}
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5])
+def test_the_addresses_of_a_person_are_one_list_over_all_pages(
+    query: QueryRig, store: MessageStore, limit: int
+) -> None:
+    channels = ("", "whatsapp:", "rcs:", "whatsapp:", "", "rcs:", "viber:")
+    for number, channel in enumerate(channels):  # two have the same time
+        to = f"{channel}+15558675310"
+        store.record(an_update("sent", message_sid=f"SM{number:032x}", to=to, after=number // 2))
+    store.record(an_update("sent", message_sid="SM" + "f" * 32, to="+15558675311"))
+
+    listed, token = list[str](), ""
+    for typed in cycle(("+15558675310", "whatsapp:+15558675310")):
+        _, body = query.list(f"to={typed}&limit={limit}{token}")
+        listed += sids(body)
+        if "next_token" not in body:
+            break
+        token = f"&next_token={body['next_token']}"
+
+    assert listed == [f"SM{number:032x}" for number in reversed(range(len(channels)))]
 
 
 @pytest.mark.parametrize(

@@ -83,8 +83,17 @@ def test_a_dry_run_counts_the_data_and_erases_nothing(rig: EraseRig) -> None:
     ran = rig.erase("001 (555) 867-5310", "--tables-only", "--dry-run", "--json")
 
     assert ran.json["found"] == {"messages": 1, "requests": 0, "at_twilio": 0}
-    assert NUMBER in ran.json["addresses"]
+    assert {NUMBER, f"whatsapp:{NUMBER}", f"viber:{NUMBER}"} <= set(ran.json["addresses"])
     assert not rig.is_erased
+
+
+def test_the_command_names_ids_that_it_cannot_connect_to_a_number(rig: EraseRig) -> None:
+    counted = rig.erase(NUMBER, "--tables-only", "--dry-run")
+    erased = rig.erase(f"viber:{NUMBER}", "--tables-only", "--yes")
+
+    assert "whatsapp:US." in counted.out
+    assert "whatsapp:US." in erased.out
+    assert rig.is_erased
 
 
 def test_nothing_is_erased_if_the_twilio_secret_cannot_be_read(rig: EraseRig) -> None:

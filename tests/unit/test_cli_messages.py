@@ -324,6 +324,7 @@ def test_find_reads_all_pages_of_a_recipient_s_messages(api: ScriptedApi) -> Non
     assert "SM" + "9" * 32 in ran.out
     assert [it.get("to") for it in api.queries] == ["+15558675310"] * 2
     assert [it.get("next_token") for it in api.queries] == [None, "next"]
+    assert "whatsapp:US." in ran.err  # which is not connected to the number
 
 
 def test_find_says_that_there_are_more_messages_than_the_limit(api: ScriptedApi) -> None:

@@ -13,14 +13,15 @@ from rich.text import Text
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
 from delivery.storage.table import StoreUnavailable
+from delivery.text.addresses import addresses_of
 from delivery.text.identifiers import InvalidAddress
 from delivery.twilio.credentials import SecretError
 from delivery_cli.arguments import Commands, add_command, add_confirmation
-from delivery_cli.commands.erase.eraser import Eraser, Found, Step, TwilioAccounts, addresses_of
+from delivery_cli.commands.erase.eraser import Eraser, Found, Step, TwilioAccounts
 from delivery_cli.errors import CommandError
 from delivery_cli.output import Output
 from delivery_cli.target import Target
-from delivery_cli.terminal_text import escape_controls, format_count
+from delivery_cli.terminal_text import NOT_CONNECTED, escape_controls, format_count
 
 _NOT_ERASED: Final = (
     "Queues, backups, notices and logs are not erased: docs/privacy.md lists what they hold, and "
@@ -32,7 +33,11 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     """Add the command."""
     summary = "Erase one person's data in the tables and at Twilio, irreversibly."
     command = add_command(commands, "erase", summary, _run)
-    command.add_argument("number", metavar="NUMBER", help="recipient, with country code")
+    command.add_argument(
+        "number",
+        metavar="NUMBER",
+        help="recipient: with country code, or an address of a channel",
+    )
     add_confirmation(command)
     command.add_argument("--tables-only", action="store_true", help="erase nothing at Twilio")
     return command
@@ -67,9 +72,7 @@ def _run(options: argparse.Namespace, output: Output, target: Target) -> int:
             "erased": len(steps) - len(left),
             "left": [asdict(step) for step in left],
         },
-        [Text(f"Found {_describe(found)} for {', '.join(addresses)}.")]
-        if options.dry_run
-        else _render(addresses, steps),
+        _render_dry_run(addresses, found) if options.dry_run else _render(addresses, steps),
     )
     return 1 if left else 0
 
@@ -104,6 +107,11 @@ def _describe(found: Found) -> str:
     return f"{messages} and {requests} in the tables and {at_twilio} at Twilio"
 
 
+def _render_dry_run(addresses: Sequence[str], found: Found) -> Iterator[RenderableType]:
+    yield Text(f"Found {_describe(found)} for {', '.join(addresses)}.")
+    yield Text(NOT_CONNECTED, style="dim")
+
+
 def _render(addresses: Sequence[str], steps: Sequence[Step]) -> Iterator[RenderableType]:
     left = [step for step in steps if step.is_left]
     erased = len(steps) - len(left)
@@ -112,4 +120,5 @@ def _render(addresses: Sequence[str], steps: Sequence[Step]) -> Iterator[Rendera
         yield Text(escape_controls(f"  {step.id} is left: {step.reason}."), style="red")
     if left:
         yield Text("Repeat the command later to erase the rest.")
+    yield Text(NOT_CONNECTED, style="dim")
     yield Text(_NOT_ERASED, style="dim")

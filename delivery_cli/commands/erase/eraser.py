@@ -10,16 +10,18 @@ Data that is still in use is left, and reported with the reason: a message that 
 processing, or a request in doubt.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Final
 
+from delivery.domain.messages import Message
 from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.storage.message_lists import MessageList
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
-from delivery.text.identifiers import normalize_recipient
+from delivery.text.addresses import addresses_of
 from delivery.twilio.client import (
     NOT_COMPLETE,
     MessageResource,
@@ -27,11 +29,10 @@ from delivery.twilio.client import (
     TwilioClient,
     TwilioError,
 )
-from delivery.twilio.credentials import TwilioSecret, UnknownAccount
+from delivery.twilio.credentials import ApiCredentials, TwilioSecret, UnknownAccount
 
 # Longer than a callback or a redriven dead letter can be delayed: queues keep messages for 14 days.
 _TOMBSTONE_LIFETIME: Final = timedelta(days=30)
-_CHANNELS: Final = ("whatsapp", "rcs")
 _REQUEST_ID_PREFIX: Final = "rq_"
 
 
@@ -74,12 +75,18 @@ class TwilioAccounts:
             try:
                 credentials = self._secret.for_account(account_sid)
                 for address in addresses:
-                    pages = self._client.list_messages(
-                        credentials, to=address, time_left=_no_deadline
-                    )
-                    yield from (it for page in pages for it in page if it.to in {None, address})
+                    yield from self._listed(credentials, address)
             except TwilioError as error:
                 yield Step(id=account_sid, reason=f"Twilio's list of messages failed: {error}")
+
+    def _listed(self, credentials: ApiCredentials, address: str) -> Iterator[MessageResource]:
+        try:
+            for page in self._client.list_messages(credentials, to=address, time_left=_no_deadline):
+                yield from (it for it in page if it.to in {None, address})
+        except RequestRejected as error:
+            # Twilio lists no message on a channel that it does not know.
+            if error.status != HTTPStatus.BAD_REQUEST or ":" not in address:
+                raise
 
     def delete(self, message_sid: str, account_sid: str | None) -> str:
         """Delete a message with its text and media; returns the reason if it is left, else ""."""
@@ -146,11 +153,7 @@ class Eraser:
         addresses = addresses_of(address)
         listed = self._twilio.messages_to(addresses) if self._twilio else iter(())
         return Found(
-            messages=sum(
-                1
-                for to in addresses
-                for _ in self._messages.lists.every(MessageList.to(to, with_superseded=True))
-            ),
+            messages=sum(1 for _ in self._stored(addresses)),
             requests=sum(1 for _ in self._requests.every_to(addresses)),
             at_twilio=sum(1 for it in listed if isinstance(it, MessageResource)),
         )
@@ -163,13 +166,10 @@ class Eraser:
         """
         addresses = addresses_of(address)
         erased: dict[str, bool] = {}
-        for to in addresses:
-            for message in self._messages.lists.every(MessageList.to(to, with_superseded=True)):
-                step = self._erase_message(
-                    message.message_sid, message.account_sid, message.expires_at
-                )
-                erased[step.id] = not step.is_left
-                yield step
+        for message in self._stored(addresses):
+            step = self._erase_message(message.message_sid, message.account_sid, message.expires_at)
+            erased[step.id] = not step.is_left
+            yield step
         for listed in self._twilio.messages_to(addresses) if self._twilio else ():
             if isinstance(listed, Step):
                 yield listed
@@ -181,6 +181,9 @@ class Eraser:
                 yield step
         for request in self._requests.every_to(addresses):
             yield self._erase_request(request, erased)
+
+    def _stored(self, addresses: Sequence[str]) -> Iterator[Message]:
+        return self._messages.lists.every(MessageList.to(*addresses, with_superseded=True))
 
     def _erase_message(
         self, message_sid: str, account_sid: str | None, expires_at: int | None = None
@@ -223,19 +226,6 @@ class Eraser:
                 return "it is in doubt; its data is needed to resolve it"
             case _:
                 return ""
-
-
-def addresses_of(address: str) -> tuple[str, ...]:
-    """Return the normalized address, and for a number also its addresses on other channels.
-
-    Raises:
-        InvalidAddress: it is not a number with country code.
-    """
-    normalized = normalize_recipient(address)
-    number = normalized.rpartition(":")[2]
-    if not number.startswith("+"):
-        return (normalized,)
-    return (number, *(f"{channel}:{number}" for channel in _CHANNELS))
 
 
 def _no_deadline() -> float:

@@ -52,13 +52,13 @@ class MessageList:
     belongs: Callable[[Message], bool]
 
     @classmethod
-    def to(cls, address: str, *, with_superseded: bool = False) -> "MessageList":
-        """The messages to an address, as Twilio writes it; the newest first."""
+    def to(cls, *addresses: str, with_superseded: bool = False) -> "MessageList":
+        """The messages to any of these addresses, as Twilio writes them; the newest first."""
 
         def belongs(message: Message) -> bool:
-            return message.to == address and (with_superseded or not message.is_superseded)
+            return message.to in addresses and (with_superseded or not message.is_superseded)
 
-        return cls._by_attribute("to", address, belongs)
+        return cls._by_attribute("to", addresses, belongs)
 
     @classmethod
     def with_reference(cls, reference: str) -> "MessageList":
@@ -67,7 +67,7 @@ class MessageList:
         def belongs(message: Message) -> bool:
             return message.reference == reference and not message.is_superseded
 
-        return cls._by_attribute("reference", reference, belongs)
+        return cls._by_attribute("reference", (reference,), belongs)
 
     @classmethod
     def pending(cls) -> "MessageList":
@@ -98,13 +98,13 @@ class MessageList:
 
     @classmethod
     def _by_attribute(
-        cls, key: str, value: str, belongs: Callable[[Message], bool]
+        cls, key: str, values: tuple[str, ...], belongs: Callable[[Message], bool]
     ) -> "MessageList":
         return cls(
-            query=f"{key}={value}",
+            query=f"{key}={values[0]}",
             index=f"by_{key}",
             key=key,
-            values=(value,),
+            values=values,
             at="created_at",
             newest_first=True,
             belongs=belongs,

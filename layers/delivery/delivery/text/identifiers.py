@@ -12,7 +12,7 @@ from typing import Final
 
 _CHANNEL: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9]*)\s*:(.*)", re.DOTALL)
 _NO_CHANNEL: Final = frozenset({"tel", "sms", "mms"})
-_CHANNELS_OF_NUMBERS: Final = frozenset({"whatsapp", "rcs"})
+_CHANNELS_OF_NUMBERS: Final = frozenset({"whatsapp", "rcs", "viber"})
 _E164: Final = re.compile(r"\+[1-9][0-9]{1,14}")
 # Eleven digits or more begin with a country code, unless they begin with a trunk prefix (0).
 _WITHOUT_PLUS: Final = re.compile(r"[1-9][0-9]{10,14}")
