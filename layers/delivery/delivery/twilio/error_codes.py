@@ -1,8 +1,10 @@
 """Explains why a message failed and what to do, from a catalogue of Twilio's error codes.
 
-The catalogue is error_codes.json. Its titles, categories and retry advice are this project's
-reading of https://www.twilio.com/docs/api/errors. Twilio adds, splits and renames codes, so no
-decision about a status depends on them, and an unknown code has a safe explanation.
+The catalogue is error_codes.json: every code that a message can meet, in creation, delivery,
+channels, scheduling or compliance. Its titles, categories and retry advice are this project's
+reading of https://www.twilio.com/docs/api/errors; `source` names the edition that was read, and
+tests/unit/data/message_error_codes.json has the editions' dates. Twilio adds, splits and renames
+codes, so no decision about a status depends on them, and an unknown code has a safe explanation.
 """
 
 import json
