@@ -9,6 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from delivery.domain.messages import Transition
+from delivery.text.formatting import source_label
 from delivery.twilio.error_codes import explain
 from delivery_cli.messages_api import Json
 from delivery_cli.terminal_text import escape_controls
@@ -19,11 +21,6 @@ _OUTCOME_STYLES: Final = {
     "pending": "yellow",
     "unconfirmed": "magenta",
     "canceled": "dim",
-}
-_SOURCE_LABELS: Final = {
-    "send": "response to the send request",
-    "callback": "status callback",
-    "reconcile": "reconciled with Twilio",
 }
 _FIELD_LABELS: Final = (
     ("reference", "reference"),
@@ -168,12 +165,11 @@ def _render_timeline(transitions: Sequence[Json]) -> Iterator[Text]:
     statuses = [_format_status(it) for it in transitions]
     offset_width, status_width = max(map(len, offsets)), max(map(len, statuses))
     for transition, at, offset, status in zip(transitions, times, offsets, statuses, strict=True):
-        source = transition["source"]
         yield Text.assemble(
             f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d}  ",
             (f"{offset:>{offset_width}}", "dim"),
             f"  {status:<{status_width}}  ",
-            (_SOURCE_LABELS.get(source, escape_controls(source)), "dim"),
+            (_label_source(transition), "dim"),
             no_wrap=True,
             overflow="ellipsis",
         )
@@ -182,6 +178,14 @@ def _render_timeline(transitions: Sequence[Json]) -> Iterator[Text]:
 def _format_status(transition: Json) -> str:
     code = transition.get("error_code")
     return escape_controls(transition["status"]) + (f" (error {code})" if code else "")
+
+
+def _label_source(transition: Json) -> str:
+    """Return the label of where a status was learned; a newer stack may have further sources."""
+    try:
+        return source_label(Transition.from_record(transition))
+    except ValueError:
+        return escape_controls(transition["source"])
 
 
 def _format_offset(seconds: float) -> str:

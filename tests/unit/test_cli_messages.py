@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from delivery.domain.messages import Transition
+from delivery.text.formatting import source_label
 from delivery.twilio.error_codes import explain
 from sandbox.http_server import HttpServer, Request
 from tests.builders import MESSAGE_SID, a_message, an_update
@@ -225,6 +227,20 @@ def test_send_watches_a_request_in_doubt(api: ScriptedApi) -> None:
 
 
 # --- show ----------------------------------------------------------------------------------------
+
+
+def test_show_labels_the_source_of_each_status_as_notices_do(api: ScriptedApi) -> None:
+    message = the_message("presumed_unsent")
+    of_a_newer_stack = message["transitions"][0] | {"status": "sent", "source": "oracle\x1b"}
+    message["transitions"][0]["source"] = "reconcile"
+    message["transitions"].append(of_a_newer_stack)
+    api.respond(f"GET /api/messages/{MESSAGE_SID}", reply(200, message))
+
+    ran = delivery("show", MESSAGE_SID)
+
+    label = source_label(Transition.from_record(message["transitions"][0]))
+    assert label in ran.out
+    assert r"oracle\x1b" in ran.out
 
 
 def test_show_has_the_timeline_of_a_failed_message_and_its_explanation(api: ScriptedApi) -> None:
