@@ -23,7 +23,10 @@ class SimulatorClient extends twilio.RequestClient {
 
 // The stack's URL, with parameters of your own: they come back in the message's `context`.
 function statusCallback(context) {
-  return `${env.STATUS_CALLBACK_URL}?${new URLSearchParams(context)}${RETRY_LOST_CALLBACKS}`;
+  const parameters = new URLSearchParams(context);
+  parameters.sort();
+  const query = parameters.toString().replaceAll('+', '%20');
+  return `${env.STATUS_CALLBACK_URL}?${query}${RETRY_LOST_CALLBACKS}`;
 }
 
 const client = twilio(env.TWILIO_ACCOUNT_SID, env.TWILIO_AUTH_TOKEN, {

@@ -9,7 +9,7 @@ Reads from the environment: TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_FROM, 
 import os
 import sys
 from typing import Any, override
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
@@ -33,7 +33,8 @@ def send(to: str, body: str, order: str) -> str:
 
 def status_callback(**context: str) -> str:
     """The stack's URL, with parameters of your own: they come back in the message's `context`."""
-    return f"{os.environ['STATUS_CALLBACK_URL']}?{urlencode(context)}{RETRY_LOST_CALLBACKS}"
+    parameters = urlencode(sorted(context.items()), quote_via=quote)
+    return f"{os.environ['STATUS_CALLBACK_URL']}?{parameters}{RETRY_LOST_CALLBACKS}"
 
 
 def a_client() -> Client:
