@@ -308,6 +308,7 @@ PRINTED_BY_OTHERS = {
     *("The virtual environment was not created", "python3.13: not found", "sam: command not found"),
     *("Unable to locate credentials", "is not authorized to perform", "ROLLBACK_COMPLETE"),
     *("Security Constraints Not Satisfied!", "the secret … already exists"),
+    "No rule to make target 'build-…'",
 }
 
 
