@@ -222,15 +222,7 @@ def _complete_deployment(account: AwsAccount, stack: Stack, template: Mapping[st
     routes = find_routes(template)
     if not routes:
         raise SandboxError("The deployed template has no routes.")
-    create_routes(
-        account.apis,
-        routes,
-        api_ids=stack.resources,
-        function_arns={
-            route.function: account.function_arn(stack.resources[route.function])
-            for route in routes
-        },
-    )
+    create_routes(account.apis, routes, resources=stack.resources)
     restrict_topic(account.topics, stack.outputs["FailureTopicArn"])
     allow_batch_sends(account.roles, stack.ids_of_type("AWS::IAM::Role", template))
     mappings = stack.ids_of_type("AWS::Lambda::EventSourceMapping", template)
@@ -243,7 +235,7 @@ def _dashboard(port: int, account: AwsAccount, stack: Stack) -> DashboardPage:
     return DashboardPage(
         port=port,
         functions=account.functions,
-        function_arn=account.function_arn(stack.resources["DashboardWidgetFunction"]),
+        function_arn=stack.alias_arn("DashboardWidgetFunction"),
         read_measures=partial(read_measures, account, stack),
     )
 
@@ -264,7 +256,7 @@ def _running_schedule(
     def print_failure(failure: str) -> None:
         console.print(f"A scheduled run failed. {failure}", style="red")
 
-    schedule = Schedule(account.functions, runs, names=stack.resources, on_failure=print_failure)
+    schedule = Schedule(account.functions, runs, arns=stack.resources, on_failure=print_failure)
     try:
         with schedule:
             yield schedule

@@ -44,6 +44,10 @@ class Stack:
             if resource["Type"] == type_ and logical_id in self.resources
         ]
 
+    def alias_arn(self, function: str) -> str:
+        """Return the ARN of the alias `live` of a function, by the function's logical id."""
+        return self.resources[f"{function}Aliaslive"]
+
     def host(self, api: str) -> str:
         """Return the Host header that leads to an HTTP API of the emulator, by its logical id."""
         return f"{self.resources[api]}.execute-api.{LOOPBACK}"
@@ -119,10 +123,6 @@ class AwsAccount:
         body = response["TemplateBody"]
         template: Mapping[str, Any] = json.loads(body) if isinstance(body, str) else body
         return template
-
-    def function_arn(self, name: str) -> str:
-        """Return the ARN of a function by its physical name."""
-        return self.functions.get_function_configuration(FunctionName=name)["FunctionArn"]
 
     def subscribe_queue(self, topic_arn: str, name: str) -> str:
         """Subscribe a new queue to a topic, with raw delivery, and return the queue's URL."""

@@ -82,7 +82,7 @@ def _describe_widget(stack: Stack, account: AwsAccount) -> None:
 
 def _invoke(function: str, event: object, stack: Stack, account: AwsAccount) -> None:
     response = account.functions.invoke(
-        FunctionName=stack.resources[function], Payload=json.dumps(event)
+        FunctionName=stack.alias_arn(function), Payload=json.dumps(event)
     )
     if "FunctionError" in response:
         raise TimedOut(f"{function} fails: {response['Payload'].read().decode()}")

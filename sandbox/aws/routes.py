@@ -15,17 +15,17 @@ _METHODS: Final = {
     "x-amazon-apigateway-any-method": "ANY",
 }
 _MAX_TIMEOUT_MS: Final = 30_000  # of an HTTP API, and its default
-_FUNCTION: Final = re.compile(r"functions/\$\{(\w+)\.(?:Arn|Alias)\}/invocations")
+_ALIAS: Final = re.compile(r"functions/\$\{(\w+)\}/invocations")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A route of an HTTP API and its function, by their logical ids."""
+    """A route of an HTTP API and the alias of its function, by their logical ids."""
 
     api: str
     key: str
     """API Gateway's route key, e.g. `POST /messages`."""
-    function: str
+    alias: str
     payload_format: str
     timeout_ms: int
 
@@ -34,7 +34,7 @@ def find_routes(template: Mapping[str, Any]) -> list[Route]:
     """Find all routes of a template that SAM has transformed.
 
     Raises:
-        SandboxError: a route's target is not a function of the template.
+        SandboxError: a route's target is not an alias of the template.
     """
     return [
         route
@@ -48,23 +48,21 @@ def create_routes(
     client: "ApiGatewayV2Client",
     routes: list[Route],
     *,
-    api_ids: Mapping[str, str],
-    function_arns: Mapping[str, str],
+    resources: Mapping[str, str],
 ) -> None:
     """Create the routes without authorization, in APIs that have no routes.
 
     Args:
         client: the client of `apigatewayv2`.
         routes: the routes to create.
-        api_ids: physical ids by logical id.
-        function_arns: ARNs by logical id.
+        resources: physical ids by logical id; that of an alias is its ARN.
     """
     for route in routes:
-        api_id = api_ids[route.api]
+        api_id = resources[route.api]
         integration = client.create_integration(
             ApiId=api_id,
             IntegrationType="AWS_PROXY",
-            IntegrationUri=function_arns[route.function],
+            IntegrationUri=resources[route.alias],
             PayloadFormatVersion=route.payload_format,
             TimeoutInMillis=route.timeout_ms,
         )
@@ -85,14 +83,14 @@ def _routes_of_api(api: str, body: Mapping[str, Any]) -> Iterator[Route]:
             yield Route(
                 api=api,
                 key=path if path == "$default" else f"{_METHODS[name]} {path}",
-                function=_function(integration.get("uri"), at=f"{api} {path}"),
+                alias=_alias(integration.get("uri"), at=f"{api} {path}"),
                 payload_format=integration.get("payloadFormatVersion", "2.0"),
                 timeout_ms=integration.get("timeoutInMillis", _MAX_TIMEOUT_MS),
             )
 
 
-def _function(uri: Any, *, at: str) -> str:
-    found = _FUNCTION.search(uri["Fn::Sub"]) if isinstance(uri, dict) and "Fn::Sub" in uri else None
+def _alias(uri: Any, *, at: str) -> str:
+    found = _ALIAS.search(uri["Fn::Sub"]) if isinstance(uri, dict) and "Fn::Sub" in uri else None
     if found is None:
-        raise SandboxError(f"Route {at}: expected a function as its target, got {uri}")
+        raise SandboxError(f"Route {at}: expected an alias as its target, got {uri}")
     return found[1]

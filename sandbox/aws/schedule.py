@@ -21,9 +21,9 @@ _MAX_REASON_LENGTH: Final = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduledRun:
-    """A scheduled invocation of a function, by its logical id, with an event."""
+    """A scheduled invocation of a function's alias, by its logical id, with an event."""
 
-    function: str
+    alias: str
     event: Mapping[str, Any]
 
 
@@ -37,7 +37,7 @@ def find_scheduled_runs(
         deployed: logical ids of deployed resources; those with a false condition are not.
 
     Raises:
-        SandboxError: a schedule's target is not a function of the template.
+        SandboxError: a schedule's target is not an alias of the template.
     """
     return [
         _scheduled_run(logical_id, resource["Properties"]["Target"])
@@ -55,7 +55,7 @@ class Schedule:
     Args:
         functions: the client of Lambda.
         runs: the invocations of each round.
-        names: the functions' physical names by logical id.
+        arns: the ARNs of the aliases by logical id.
         on_failure: called with each kind of failure when it first occurs, in the schedule's thread.
         interval_seconds: the pause between two rounds.
     """
@@ -65,13 +65,13 @@ class Schedule:
         functions: "LambdaClient",
         runs: Sequence[ScheduledRun],
         *,
-        names: Mapping[str, str],
+        arns: Mapping[str, str],
         on_failure: Callable[[str], None],
         interval_seconds: float = SCHEDULE_INTERVAL_SECONDS,
     ) -> None:
         self._functions = functions
         self._runs = runs
-        self._names = names
+        self._arns = arns
         self._on_failure = on_failure
         self._interval_seconds = interval_seconds
         self._rounds = 0
@@ -87,7 +87,7 @@ class Schedule:
 
     @property
     def failures(self) -> Mapping[str, int]:
-        """The number of failed invocations, by function and reason."""
+        """The number of failed invocations, by alias and reason."""
         return dict(self._failures)
 
     @property
@@ -103,7 +103,7 @@ class Schedule:
         for run in self._runs:
             reason = self._invoke(run)
             if reason and not self._cancelled:
-                failure = f"{run.function}: {reason[:_MAX_REASON_LENGTH]}"
+                failure = f"{run.alias}: {reason[:_MAX_REASON_LENGTH]}"
                 self._failures[failure] += 1
                 if self._failures[failure] == 1:
                     self._on_failure(failure)
@@ -132,7 +132,7 @@ class Schedule:
         """Invoke a function, and return the reason of its failure, or an empty string."""
         try:
             response = self._functions.invoke(
-                FunctionName=self._names[run.function], Payload=json.dumps(scale_event(run.event))
+                FunctionName=self._arns[run.alias], Payload=json.dumps(scale_event(run.event))
             )
         except (BotoCoreError, ClientError) as error:
             return f"{type(error).__name__}: {error}"
@@ -143,9 +143,7 @@ class Schedule:
 
 def _scheduled_run(logical_id: str, target: Mapping[str, Any]) -> ScheduledRun:
     match target["Arn"]:
-        case {"Fn::GetAtt": [str(function), "Arn"]}:
-            return ScheduledRun(function=function, event=json.loads(target.get("Input", "{}")))
+        case {"Ref": str(alias)}:
+            return ScheduledRun(alias=alias, event=json.loads(target.get("Input", "{}")))
         case arn:
-            raise SandboxError(
-                f"Schedule {logical_id}: expected a function as its target, got {arn}"
-            )
+            raise SandboxError(f"Schedule {logical_id}: expected an alias as its target, got {arn}")

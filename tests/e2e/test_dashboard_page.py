@@ -1,6 +1,7 @@
 """The dashboard page in a real browser."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -155,5 +156,8 @@ def test_the_deployed_dashboard_contains_the_deployed_widget(
         FunctionName=widget["endpoint"], Payload=json.dumps(event)
     )
 
-    assert sandbox.stack.resources["DashboardWidgetFunction"] in widget["endpoint"]
-    assert "Look up" in Screen(json.loads(response["Payload"].read())).buttons
+    html = json.loads(response["Payload"].read())
+    assert widget["endpoint"] == sandbox.stack.alias_arn("DashboardWidgetFunction")
+    assert "Look up" in Screen(html).buttons
+    # The buttons invoke what invoked_function_arn says.
+    assert set(re.findall(r'endpoint="([^"]+)"', html)) == {widget["endpoint"]}

@@ -141,7 +141,7 @@ def test_a_message_sent_during_an_outage_of_the_table_is_recorded_later_with_its
 def no_stream(client: ExternalClient, sandbox: Sandbox) -> Iterator[None]:
     """The notifier's event source is disabled during the test."""
     functions = client.aws("lambda")
-    notifier = sandbox.stack.resources["NotifyFailureFunction"]
+    notifier = sandbox.stack.alias_arn("NotifyFailureFunction")
     (mapping,) = functions.list_event_source_mappings(FunctionName=notifier)["EventSourceMappings"]
     functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
     yield

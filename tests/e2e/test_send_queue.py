@@ -53,7 +53,7 @@ def test_the_sender_can_be_invoked_directly(client: ExternalClient, sandbox: San
     document = {"to": "+15551234567", "from": SENDER, "body": "Directly"}
 
     response = client.aws("lambda").invoke(
-        FunctionName=sandbox.stack.resources["SendMessageFunction"], Payload=json.dumps(document)
+        FunctionName=sandbox.stack.outputs["SendMessageFunctionArn"], Payload=json.dumps(document)
     )
 
     result = json.loads(response["Payload"].read())

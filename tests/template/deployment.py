@@ -20,6 +20,9 @@ OUR_NAMESPACE = "Delivery/${AWS::StackName}"
 """The namespace of the metrics that the functions count, as the template writes it."""
 FUNCTIONS = sorted(path.parent.name for path in PROJECT.glob("functions/*/app.py"))
 
+_ALIAS = "Aliaslive"
+"""What SAM appends to the logical id of a function for its alias `live`."""
+
 
 class Reference(NamedTuple):
     """A resource that a value refers to; without an attribute the value is a `Ref`."""
@@ -35,13 +38,21 @@ class _NoManagedPolicies:
         return {}
 
 
-def translate(template: Template) -> Template:
-    """Return the CloudFormation template that a deploy of this SAM template creates."""
+def translate(
+    template: Template, *, functions: str = "functions", layer: str = "layer"
+) -> Template:
+    """Return the CloudFormation template that a deploy of this SAM template creates.
+
+    Args:
+        template: the SAM template.
+        functions: a name for the uploaded code of the functions.
+        layer: a name for the uploaded code of the layer.
+    """
     packaged = deepcopy(template)
-    packaged["Globals"]["Function"]["CodeUri"] = "s3://built/functions"
+    packaged["Globals"]["Function"]["CodeUri"] = f"s3://built/{functions}"
     for resource in packaged["Resources"].values():
         if resource["Type"] == "AWS::Serverless::LayerVersion":
-            resource["Properties"]["ContentUri"] = "s3://built/layer"
+            resource["Properties"]["ContentUri"] = f"s3://built/{layer}"
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AWS_DEFAULT_REGION", "us-east-1")  # SAM asks boto3 for the region
         environment.delenv("AWS_PROFILE", raising=False)
@@ -89,6 +100,13 @@ def reference_in(text: str) -> str | Reference:
 def target_of(value: Any) -> str:
     """Return the logical id that a `Ref` or a `GetAtt` names."""
     return reference_of(value).logical_id
+
+
+def function_of(value: Any) -> str:
+    """Return the logical id of the function whose alias `live` a value refers to."""
+    alias = target_of(value)
+    assert alias.endswith(_ALIAS), f"{value} does not invoke the alias live"
+    return alias.removesuffix(_ALIAS)
 
 
 def references(value: Any) -> Iterator[str]:

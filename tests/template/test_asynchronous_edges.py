@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from tests.cloudformation import Template
-from tests.template.deployment import Properties, of_type, target_of, translate, type_of
+from tests.template.deployment import (
+    Properties,
+    function_of,
+    of_type,
+    target_of,
+    translate,
+    type_of,
+)
 
 DAY = 24 * 60 * 60
 MAX_RETENTION = 14 * DAY  # of SQS
@@ -26,7 +33,7 @@ def problems(stack: Template) -> list[str]:
             found.append(f"{name} retries whole batches")
         source = target_of(reader["EventSourceArn"])
         if type_of(stack, source) == QUEUES:
-            found += queue_problems(source, target_of(reader["FunctionName"]), stack)
+            found += queue_problems(source, function_of(reader["FunctionName"]), stack)
         else:
             found += stream_problems(name, reader, stack)
     for name, invocation in of_type(stack, INVOCATIONS).items():
@@ -115,7 +122,7 @@ def retention_problems(what: str, arn: Any, stack: Template) -> list[str]:
 def invoked_asynchronously(stack: Template) -> set[str]:
     """Return the functions that a service other than API Gateway may invoke."""
     permitted = {
-        target_of(permission["FunctionName"])
+        function_of(permission["FunctionName"])
         for permission in of_type(stack, "AWS::Lambda::Permission").values()
         if permission["Principal"] != "apigateway.amazonaws.com"
     }
@@ -124,7 +131,7 @@ def invoked_asynchronously(stack: Template) -> set[str]:
 
 def scheduled(stack: Template) -> set[str]:
     """Return the functions that a schedule invokes."""
-    return {target_of(it["Target"]["Arn"]) for it in of_type(stack, SCHEDULES).values()}
+    return {function_of(it["Target"]["Arn"]) for it in of_type(stack, SCHEDULES).values()}
 
 
 def configured(stack: Template) -> set[str]:
@@ -138,7 +145,7 @@ def test_every_asynchronous_edge_has_limits_and_a_failure_destination(stack: Tem
 
 def test_the_stack_has_exactly_these_asynchronous_edges(stack: Template) -> None:
     readers = {
-        (target_of(reader["EventSourceArn"]), target_of(reader["FunctionName"]))
+        (target_of(reader["EventSourceArn"]), function_of(reader["FunctionName"]))
         for reader in of_type(stack, READERS).values()
     }
 
@@ -204,7 +211,7 @@ def test_the_sweep_runs_every_minute_for_notices_older_than_five_minutes(stack: 
     (sweep,) = (
         it
         for it in of_type(stack, SCHEDULES).values()
-        if target_of(it["Target"]["Arn"]) == "NotifyFailureFunction"
+        if function_of(it["Target"]["Arn"]) == "NotifyFailureFunction"
     )
 
     assert sweep["ScheduleExpression"] == "rate(1 minute)"
@@ -222,7 +229,7 @@ def test_a_reconciliation_run_ends_before_the_next_one_starts(stack: Template) -
     (schedule,) = (
         it
         for it in of_type(stack, SCHEDULES).values()
-        if target_of(it["Target"]["Arn"]) == "ReconcileMessagesFunction"
+        if function_of(it["Target"]["Arn"]) == "ReconcileMessagesFunction"
     )
     function = of_type(stack, "AWS::Lambda::Function")["ReconcileMessagesFunction"]
 
@@ -277,7 +284,7 @@ def test_the_stream_invokes_the_notifier_for_due_notices_only(stack: Template) -
     (reader,) = (
         it
         for it in of_type(stack, READERS).values()
-        if target_of(it["FunctionName"]) == "NotifyFailureFunction"
+        if function_of(it["FunctionName"]) == "NotifyFailureFunction"
     )
 
     patterns = [json.loads(it["Pattern"]) for it in reader["FilterCriteria"]["Filters"]]

@@ -82,6 +82,22 @@ def test_a_built_function_has_all_function_folders_with_bytecode(cp: str, tmp_pa
     assert (artifacts / "dashboard_widget" / "widget.css").is_file()
 
 
+def test_two_builds_of_the_same_code_are_equal(tmp_path: Path) -> None:
+    # Otherwise each deployment would publish a version of every function.
+    source, environment = copy_of(FUNCTIONS_FOLDER, tmp_path), tools(tmp_path, "GNU")
+    places = [tmp_path / "one", tmp_path / "two"]
+
+    for place in places:
+        build("SendMessageFunction", folder=source, artifacts=place, environment=environment)
+
+    one, two = (
+        {it.relative_to(place): it.read_bytes() for it in place.rglob("*") if it.is_file()}
+        for place in places
+    )
+    assert one
+    assert one == two
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_the_build_of_a_function_without_its_handler_fails(function: str, tmp_path: Path) -> None:
     source = copy_of(FUNCTIONS_FOLDER, tmp_path)

@@ -73,7 +73,7 @@ def routes_of(api: str, stack: Template) -> dict[str, dict[str, Any]]:
 
 def function_of(operation: dict[str, Any]) -> str:
     uri = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
-    (called,) = re.findall(r"/functions/\$\{(\w+)\.Arn\}/invocations$", uri)
+    (called,) = re.findall(r"/functions/\$\{(\w+)Aliaslive\}/invocations$", uri)
     return str(called)
 
 
@@ -374,6 +374,7 @@ def test_the_stack_has_exactly_these_outputs(template: Template) -> None:
         "MessagesApiUrl",
         "MessagesTableName",
         "SendQueueUrl",
+        "SendMessageFunctionArn",
         "FailureTopicArn",
         "AlarmTopicArn",
         "DashboardUrl",

@@ -11,6 +11,7 @@ from tests.cloudformation import Template
 from tests.template.deployment import (
     FUNCTIONS,
     Properties,
+    function_of,
     logical_id,
     of_type,
     references,
@@ -119,7 +120,7 @@ MANAGED = {
     "status_callback": {BASIC, "AWSLambdaSQSQueueExecutionRole"},
 }
 
-REF_IS_AN_ARN = {"AWS::SNS::Topic"}
+REF_IS_AN_ARN = {"AWS::SNS::Topic", "AWS::Lambda::Alias"}
 PARAMETER_IS_AN_ARN = {"TwilioSecretKmsKeyArn"}
 INDEX = re.compile(r"\$\{\w+\.Arn\}/index/[\w.-]+")
 ONE_THING = re.compile(r"arn:\w+:[\w-]+:[\w-]*:\w+:[^*?]*\w")
@@ -387,7 +388,7 @@ def test_an_api_may_invoke_a_function_for_its_own_routes_only(stack: Template) -
     permissions = of_type(stack, "AWS::Lambda::Permission").values()
 
     granted = {
-        (permission["Principal"], target_of(permission["FunctionName"]), *source_of(permission))
+        (permission["Principal"], function_of(permission["FunctionName"]), *source_of(permission))
         for permission in permissions
     }
 

@@ -21,8 +21,8 @@ from tests.template.deployment import (
     FUNCTIONS,
     OUR_NAMESPACE,
     Reference,
+    function_of,
     of_type,
-    target_of,
     translate,
     type_of,
 )
@@ -132,7 +132,7 @@ def test_an_alarm_or_graph_refers_to_an_existing_metric(metric: Metric) -> None:
 
 def test_iterator_age_is_shown_for_stream_consumers_only(stack: Template) -> None:
     consumers = {
-        target_of(it["FunctionName"])
+        function_of(it["FunctionName"])
         for it in of_type(stack, "AWS::Lambda::EventSourceMapping").values()
         if "StreamArn" in str(it["EventSourceArn"])
     }

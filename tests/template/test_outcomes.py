@@ -7,11 +7,12 @@ import pytest
 
 from tests.cloudformation import Template
 from tests.stream import LIVES, Image, records
-from tests.template.deployment import of_type, references, target_of
+from tests.template.deployment import function_of, of_type, references
 
 CONDITION = "PublishesOutcomes"
 OPTIONAL_RESOURCES = {
     "PublishOutcomesFunction",
+    "PublishOutcomesFunctionAliaslive",
     "PublishOutcomesFunctionRole",
     "PublishOutcomesFunctionOutcomeChanged",
     "PublishOutcomesLogs",
@@ -23,7 +24,9 @@ OPTIONAL_RESOURCES = {
 
 def test_the_resources_exist_only_if_an_event_bus_is_named(stack: Template) -> None:
     conditional = {
-        name for name, it in stack["Resources"].items() if it.get("Condition") == CONDITION
+        name.partition("Version")[0]
+        for name, it in stack["Resources"].items()
+        if it.get("Condition") == CONDITION
     }
 
     assert conditional == OPTIONAL_RESOURCES
@@ -33,7 +36,7 @@ def test_the_resources_exist_only_if_an_event_bus_is_named(stack: Template) -> N
 
 
 def test_no_other_resource_depends_on_the_optional_ones(stack: Template) -> None:
-    others = [it for name, it in stack["Resources"].items() if name not in OPTIONAL_RESOURCES]
+    others = [it for it in stack["Resources"].values() if it.get("Condition") != CONDITION]
 
     referred = references(without_event_bus([others, stack["Outputs"]]))
 
@@ -60,7 +63,7 @@ def test_the_stream_filter_passes_every_outcome_change_and_no_deletion(
     (reader,) = (
         it
         for it in of_type(stack, "AWS::Lambda::EventSourceMapping").values()
-        if target_of(it["FunctionName"]) == "PublishOutcomesFunction"
+        if function_of(it["FunctionName"]) == "PublishOutcomesFunction"
     )
     patterns = [json.loads(it["Pattern"]) for it in reader["FilterCriteria"]["Filters"]]
 

@@ -156,11 +156,15 @@ def _deploy(api_url: str, callback_url: str, twilio_url: str) -> StackDescriptio
             Code={"ZipFile": _an_archive()},
             LoggingConfig={"LogGroup": f"{name}Logs"},
         )
+        version = functions.publish_version(FunctionName=name)["Version"]
+        functions.create_alias(FunctionName=name, Name="live", FunctionVersion=version)
         resources[name] = ("AWS::Lambda::Function", name)
         logs.create_log_group(logGroupName=f"{name}Logs")
         logs.create_log_group(logGroupName=f"/aws/lambda/{name}")
     mapping = functions.create_event_source_mapping(
-        EventSourceArn=stream, FunctionName="NotifyFailureFunction", StartingPosition="TRIM_HORIZON"
+        EventSourceArn=stream,
+        FunctionName="NotifyFailureFunction:live",
+        StartingPosition="TRIM_HORIZON",
     )
     resources["NoticeDue"] = ("AWS::Lambda::EventSourceMapping", mapping["UUID"])
     client("scheduler").create_schedule(
@@ -178,6 +182,7 @@ def _deploy(api_url: str, callback_url: str, twilio_url: str) -> StackDescriptio
             "MessagesApiUrl": f"{api_url}/api",
             "MessagesTableName": table,
             "SendQueueUrl": resources["SendQueue"][1],
+            "SendMessageFunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:x:live",
             "FailureTopicArn": topic,
             "AlarmTopicArn": topic,
             "DashboardUrl": "https://console.example.com",
@@ -495,6 +500,19 @@ def test_the_last_error_in_a_function_s_log_is_found(rig: DoctorRig) -> None:
 
     assert "SendMessageFunction" in problem["what"]
     assert "Not stored (Throttled)" in problem["what"]
+
+
+def test_a_function_that_does_not_run_what_was_deployed_is_found(rig: DoctorRig) -> None:
+    client("lambda").update_function_configuration(
+        FunctionName="SendMessageFunction", Environment={"Variables": {"SEND_QUEUE_URL": "new"}}
+    )
+
+    (problem,) = rig.problems()
+
+    assert problem["check"] == "functions"
+    assert "SendMessageFunction runs version 1" in problem["what"]
+    assert "Environment" in problem["what"]
+    assert "update-alias" in problem["fix"]
 
 
 def test_an_error_of_yesterday_is_no_problem(rig: DoctorRig) -> None:

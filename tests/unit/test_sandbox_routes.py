@@ -10,10 +10,10 @@ from sandbox.errors import SandboxError
 type Json = Any
 
 
-def an_integration(function: str = "EchoFunction", **more: Json) -> Json:
+def an_integration(alias: str = "EchoFunctionAliaslive", **more: Json) -> Json:
     uri = (
         "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/"
-        f"${{{function}.Arn}}/invocations"
+        f"${{{alias}}}/invocations"
     )
     return {"type": "aws_proxy", "httpMethod": "POST", "uri": {"Fn::Sub": uri}, **more}
 
@@ -34,7 +34,7 @@ def an_operation(**integration: Json) -> Json:
     return {"x-amazon-apigateway-integration": an_integration(**integration), "responses": {}}
 
 
-def test_a_route_has_the_method_path_function_and_timeout_of_the_template() -> None:
+def test_a_route_has_the_method_path_alias_and_timeout_of_the_template() -> None:
     template = a_template(
         {
             "/messages/{message_sid}": {
@@ -47,7 +47,7 @@ def test_a_route_has_the_method_path_function_and_timeout_of_the_template() -> N
         Route(
             api="TheApi",
             key="GET /messages/{message_sid}",
-            function="EchoFunction",
+            alias="EchoFunctionAliaslive",
             payload_format="2.0",
             timeout_ms=6000,
         )
@@ -55,11 +55,11 @@ def test_a_route_has_the_method_path_function_and_timeout_of_the_template() -> N
 
 
 def test_each_method_of_a_path_is_a_route() -> None:
-    template = a_template({"/a": {"get": an_operation(), "post": an_operation(function="Other")}})
+    template = a_template({"/a": {"get": an_operation(), "post": an_operation(alias="Other")}})
 
-    routes = [(route.key, route.function) for route in find_routes(template)]
+    routes = [(route.key, route.alias) for route in find_routes(template)]
 
-    assert routes == [("GET /a", "EchoFunction"), ("POST /a", "Other")]
+    assert routes == [("GET /a", "EchoFunctionAliaslive"), ("POST /a", "Other")]
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,16 @@ def test_an_api_without_a_body_has_no_routes() -> None:
     assert find_routes(template) == []
 
 
-@pytest.mark.parametrize("uri", [None, "https://example.com", {"Fn::Sub": "https://example.com"}])
-def test_a_route_without_a_function_is_an_error_that_names_the_route(uri: Json) -> None:
+@pytest.mark.parametrize(
+    "uri",
+    [
+        None,
+        "https://example.com",
+        {"Fn::Sub": "https://example.com"},
+        {"Fn::Sub": "functions/${EchoFunction.Arn}/invocations"},
+    ],
+)
+def test_a_route_without_an_alias_is_an_error_that_names_the_route(uri: Json) -> None:
     operation = {"x-amazon-apigateway-integration": {"type": "http_proxy", "uri": uri}}
 
     with pytest.raises(SandboxError, match="TheApi /a"):

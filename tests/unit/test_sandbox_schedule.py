@@ -18,8 +18,8 @@ from tests.cloudformation import load_template
 type Json = Any
 
 
-def a_schedule(function: str = "ReconcileFunction", **target: Json) -> Json:
-    arn = {"Fn::GetAtt": [function, "Arn"]}
+def a_schedule(alias: str = "ReconcileAlias", **target: Json) -> Json:
+    arn = {"Ref": alias}
     return {"Type": "AWS::Scheduler::Schedule", "Properties": {"Target": {"Arn": arn, **target}}}
 
 
@@ -39,14 +39,14 @@ class Functions:
 
 
 def a_running(functions: Functions, *runs: ScheduledRun, reported: list[str]) -> Schedule:
-    names = {"ReconcileFunction": "delivery-Reconcile-1", "NotifyFunction": "delivery-Notify-1"}
+    arns = {"ReconcileAlias": "delivery-Reconcile-1:live", "NotifyAlias": "delivery-Notify-1:live"}
     return Schedule(
-        cast("Any", functions), runs, names=names, on_failure=reported.append, interval_seconds=0.02
+        cast("Any", functions), runs, arns=arns, on_failure=reported.append, interval_seconds=0.02
     )
 
 
-def a_run(function: str = "ReconcileFunction", **event: Json) -> ScheduledRun:
-    return ScheduledRun(function=function, event=event)
+def a_run(alias: str = "ReconcileAlias", **event: Json) -> ScheduledRun:
+    return ScheduledRun(alias=alias, event=event)
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ def a_run(function: str = "ReconcileFunction", **event: Json) -> ScheduledRun:
         ({"Table": {"Type": "AWS::DynamoDB::Table"}}, []),
         ({"Every": a_schedule()}, [a_run()]),
         (
-            {"Every": a_schedule(), "Sweep": a_schedule("NotifyFunction", Input='{"older": 300}')},
-            [a_run(), a_run("NotifyFunction", older=300)],
+            {"Every": a_schedule(), "Sweep": a_schedule("NotifyAlias", Input='{"older": 300}')},
+            [a_run(), a_run("NotifyAlias", older=300)],
         ),
     ],
     ids=["nothing", "no schedule", "one without input", "two"],
@@ -69,12 +69,12 @@ def test_every_schedule_of_the_template_is_found(
 
 
 def test_a_schedule_that_was_not_deployed_is_not_run() -> None:
-    resources = {"Every": a_schedule(), "Canary": a_schedule("SendFunction")}
+    resources = {"Every": a_schedule(), "Canary": a_schedule("SendAlias")}
 
     assert find_scheduled_runs({"Resources": resources}, {"Every"}) == [a_run()]
 
 
-def test_a_schedule_without_a_function_is_an_error_that_names_the_schedule() -> None:
+def test_a_schedule_without_an_alias_is_an_error_that_names_the_schedule() -> None:
     elsewhere = a_schedule(Arn="arn:aws:sqs:us-east-1:1:queue")
 
     with pytest.raises(SandboxError, match="Elsewhere"):
@@ -83,12 +83,12 @@ def test_a_schedule_without_a_function_is_an_error_that_names_the_schedule() -> 
 
 def test_times_in_an_event_are_scaled_to_seconds() -> None:
     functions = Functions()
-    sweep = a_run("NotifyFunction", sweep_notices_older_than_seconds=300, other="kept")
+    sweep = a_run("NotifyAlias", sweep_notices_older_than_seconds=300, other="kept")
 
     a_running(functions, sweep, reported=[]).run_once()
 
     event = {"sweep_notices_older_than_seconds": NOTICE_CLAIM_SECONDS, "other": "kept"}
-    assert functions.invocations == [("delivery-Notify-1", event)]
+    assert functions.invocations == [("delivery-Notify-1:live", event)]
 
 
 def test_the_scheduled_functions_run_repeatedly_while_the_context_lasts() -> None:
@@ -97,7 +97,7 @@ def test_the_scheduled_functions_run_repeatedly_while_the_context_lasts() -> Non
     with a_running(functions, a_run(), reported=[]) as schedule:
         wait_for(lambda: schedule.rounds > 1, timeout=10, what="The second round")
 
-    assert [name for name, _ in functions.invocations][:2] == ["delivery-Reconcile-1"] * 2
+    assert [name for name, _ in functions.invocations][:2] == ["delivery-Reconcile-1:live"] * 2
     assert (schedule.failures, schedule.summary) == ({}, "")
 
 
@@ -117,13 +117,13 @@ def test_a_failure_is_reported_and_the_other_functions_still_run(
 ) -> None:
     reported: list[str] = []
     functions = Functions(response)
-    schedule = a_running(functions, a_run(), a_run("NotifyFunction"), reported=reported)
+    schedule = a_running(functions, a_run(), a_run("NotifyAlias"), reported=reported)
 
     schedule.run_once()
 
     assert [name for name, _ in functions.invocations] == [
-        "delivery-Reconcile-1",
-        "delivery-Notify-1",
+        "delivery-Reconcile-1:live",
+        "delivery-Notify-1:live",
     ]
     assert list(schedule.failures.values()) == [1]
     assert all(reason in text for text in (*reported, schedule.summary))

@@ -25,6 +25,7 @@ _REQUIRED_OUTPUTS: Final = (
     "MessagesApiUrl",
     "MessagesTableName",
     "SendQueueUrl",
+    "SendMessageFunctionArn",
     "FailureTopicArn",
     "AlarmTopicArn",
     "DashboardUrl",

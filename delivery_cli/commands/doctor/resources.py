@@ -24,6 +24,18 @@ _FIX_QUOTA: Final = (
     "Request an increase, which is free: aws service-quotas request-service-quota-increase "
     "--service-code lambda --quota-code L-B99A9384 --desired-value 1000."
 )
+_ALIAS: Final = "live"
+"""The alias of every function that everything invokes."""
+_PUBLISHED: Final = (
+    "CodeSha256",
+    "Environment",
+    "Handler",
+    "Layers",
+    "MemorySize",
+    "Runtime",
+    "Timeout",
+)
+"""What has to be the same in the published version as in the function that was deployed."""
 _DEPLOY: Final = "Deploy the stack again."
 _SWEEP_ONLY: Final = "failures are notified only by the sweep, minutes late"
 
@@ -42,7 +54,7 @@ def check_stream(target: Target) -> Iterator[Finding]:
     arns = [
         mapping.get("EventSourceArn")
         for mapping in target.account.functions.list_event_source_mappings(
-            FunctionName=target.physical_id("NotifyFailureFunction")
+            FunctionName=f"{target.physical_id('NotifyFailureFunction')}:{_ALIAS}"
         )["EventSourceMappings"]
     ]
     if table.get("LatestStreamArn") not in arns:
@@ -204,19 +216,31 @@ def check_concurrency(target: Target) -> Iterator[Finding]:
 
 
 def check_functions(target: Target) -> Iterator[Finding]:
-    """Check that every function is active and has logged no error recently."""
+    """Check that every function runs what was deployed, and has logged no error recently."""
     functions = _resources(target, "AWS::Lambda::Function")
     healthy = "Functions active, without errors in the last hour"
     return _check_each(target, functions, _function_problem, healthy)
 
 
 def _function_problem(target: Target, name: str, function: str) -> Finding | None:
-    found = target.account.functions.get_function_configuration(FunctionName=function)
+    functions = target.account.functions
+    deployed: Mapping[str, Any] = functions.get_function_configuration(FunctionName=function)
+    found: Mapping[str, Any] = functions.get_function_configuration(
+        FunctionName=function, Qualifier=_ALIAS
+    )
     state, update = found.get("State", "Active"), found.get("LastUpdateStatus", "Successful")
     group = found.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{function}"
     if state not in {"Active", "Inactive"} or update == "Failed":
         reason = found.get("StateReason") or found.get("LastUpdateStatusReason") or ""
         return wrong(f"{name} is {state}, last update {update}. {reason}", _DEPLOY)
+    if changed := [it for it in _PUBLISHED if _settled(deployed, it) != _settled(found, it)]:
+        return wrong(
+            f"{name} runs version {found['Version']}, which is not what was deployed last: its "
+            f"alias {_ALIAS} has another {', '.join(changed)}.",
+            f"{_DEPLOY} To publish it now: aws lambda publish-version --function-name {function}, "
+            f"then aws lambda update-alias --function-name {function} --name {_ALIAS} "
+            "--function-version with its number.",
+        )
     if errors := _recent_errors(target, group):
         more = " or more" if len(errors) == _MAX_EVENTS else ""
         return wrong(
@@ -225,6 +249,12 @@ def _function_problem(target: Target, name: str, function: str) -> Finding | Non
             f"aws logs tail {group} --since 1h --filter-pattern '{_ERROR_PATTERN}'",
         )
     return None
+
+
+def _settled(configuration: Mapping[str, Any], name: str) -> Any:
+    """Return a part of a function's configuration, of layers only which versions they are."""
+    part = configuration.get(name)
+    return [it["Arn"] for it in part] if name == "Layers" and part else part
 
 
 def _recent_errors(target: Target, group: str) -> list[str]:
