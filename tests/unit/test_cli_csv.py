@@ -146,6 +146,23 @@ def test_the_delimiter_and_a_byte_order_mark_are_detected(api: QueueingApi, deli
     assert [it["body"] for it in api.queued.values()] == ["One; two, three"]
 
 
+@pytest.mark.parametrize("first_line", ["sep=;", "SEP=;\r", '"sep=;"', "\ufeffsep=|", "sep=\t"])
+def test_a_first_line_can_name_the_delimiter(api: QueueingApi, first_line: str) -> None:
+    delimiter = first_line.strip('\r"')[-1]
+    rows = (("to", "body,,,,"), (NUMBERS[0], "One"), (INVALID, "Two"))
+    lines = [first_line, *(delimiter.join(row) for row in rows)]
+    Path("list.csv").write_text("\n".join(lines), "utf-8")
+
+    ran = send_csv("--from", "+15005550006", "--column", "body=body,,,,")
+    problems = Path("list.problems.csv")
+    problems.write_text(problems.read_text("utf-8").replace(INVALID, NUMBERS[1]), "utf-8")
+    again = send_csv("--from", "+1", "--column", "body=body,,,,", name=problems.name)
+
+    assert "row 2 (line 4)" in ran.out
+    assert again.code == 0
+    assert [it["body"] for it in api.queued.values()] == ["One", "Two"]
+
+
 def test_a_cell_overrides_the_default_of_the_command_line(api: QueueingApi) -> None:
     write([("to", "from"), (NUMBERS[0], "+15005550001"), (NUMBERS[1], "")])
 
@@ -166,6 +183,7 @@ def test_a_cell_overrides_the_default_of_the_command_line(api: QueueingApi) -> N
         ([("to", "to"), ("+1", "+2")], SENDER, "list.csv: to."),
         ([("to", "", "name"), ("+1", "+2", "")], SENDER, "(unnamed), name"),
         ([("to",), ("+1",)], ("--from", "+1", "--body", "Hello {name"), "{{"),
+        ([("sep=,",), ("to",)], SENDER, "list.csv has no rows"),
         ([("to",)], SENDER, "list.csv has no rows"),
         ([], SENDER, "list.csv has no rows"),
     ],
@@ -266,6 +284,17 @@ def test_a_column_named_idempotency_key_is_the_key_column(api: QueueingApi) -> N
     send_csv(*SENDER, "--campaign", "spring")
 
     assert set(api.queued) == {"spring:k-1"}
+
+
+def test_a_key_of_two_rows_is_a_problem_of_the_second(api: QueueingApi) -> None:
+    rows = [(number, str(index)) for index, number in enumerate(NUMBERS[:1500])]
+    write([("to", "id"), *rows, (NUMBERS[1500], "7")])
+
+    ran = send_csv(*SENDER, "--key-column", "id", "--json")
+
+    assert (ran.code, len(api.queued), ran.json["invalid"]) == (1, 1500, 1)
+    assert api.queued["7"]["to"] == NUMBERS[7]
+    assert "row 8 (line 9)" in ran.json["results"][1500]["problem"]
 
 
 def test_messages_that_were_not_queued_are_repeated(
@@ -395,6 +424,26 @@ def test_a_dry_run_shows_the_messages_and_queues_nothing(api: QueueingApi) -> No
     assert "Hello Ada" in ran.out
     assert [it["body"] for it in as_json.json["messages"]] == ["Hello Ada"]
     assert [it["row"] for it in as_json.json["problems"]] == [2]
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",)], ids=["queued", "dry run"])
+def test_recipients_of_several_rows_are_named(api: QueueingApi, options: tuple[str, ...]) -> None:
+    recipients = (
+        NUMBERS[0],
+        NUMBERS[1],
+        f"whatsapp:{NUMBERS[0]}",
+        NUMBERS[2],
+        NUMBERS[0],
+        "x",
+        "x",
+    )
+    write([("to",), *((to,) for to in recipients)])
+
+    ran, as_json = send_csv(*SENDER, *options), send_csv(*SENDER, *options, "--json")
+
+    assert f"{NUMBERS[0]}: rows 1, 3, 5" in ran.out
+    assert as_json.json["duplicate_recipients"] == [{"to": NUMBERS[0], "rows": [1, 3, 5]}]
+    assert bool(api.queued) != bool(options)
 
 
 def test_a_terminal_shows_a_progress_bar(api: QueueingApi) -> None:

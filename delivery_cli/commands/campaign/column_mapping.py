@@ -2,10 +2,13 @@
 
 import argparse
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Self
 
+from delivery.text.addresses import addresses_of
+from delivery.text.identifiers import InvalidAddress
 from delivery_cli.commands.campaign.csv_file import CsvFile, Row, format_columns
 from delivery_cli.commands.campaign.problem_file import PROBLEM_COLUMNS
 from delivery_cli.errors import CommandError
@@ -62,7 +65,40 @@ class ColumnMapping:
         mapping._check(ignore_other_columns=options.ignore_other_columns)
         return mapping
 
-    def document(self, row: Row) -> Json:
+    def documents(self, problems: dict[Row, str]) -> Iterator[tuple[Row, Json]]:
+        """Yield each row with its send request; a row that cannot be sent is added to `problems`.
+
+        Two rows with the same key are never both sent, so the second has a problem.
+        """
+        row_of_key: dict[str, Row] = {}
+        for row in self.file.rows:
+            try:
+                document = self._document(row)
+            except InvalidRow as error:
+                problems[row] = str(error)
+                continue
+            first = row_of_key.setdefault(document[KEY_FIELD], row)
+            if first is row:
+                yield row, document
+            else:
+                problems[row] = f"its key is that of {first}; give each row its own"
+
+    def duplicate_recipients(self) -> dict[str, list[Row]]:
+        """Return the rows of each person, by the first row's address, who is in several rows.
+
+        This is not a problem: a person may get several messages.
+        """
+        rows = dict[str, list[Row]]()
+        for row in self.file.rows:
+            with suppress(InvalidAddress):
+                rows.setdefault(addresses_of(self._recipient(row))[0], []).append(row)
+        several = (it for it in rows.values() if len(it) > 1)
+        return {self._recipient(it[0]): it for it in several}
+
+    def _recipient(self, row: Row) -> str:
+        return row.cells[self.fields["to"]]
+
+    def _document(self, row: Row) -> Json:
         """Return the send request of a row, with its idempotency key.
 
         Raises:

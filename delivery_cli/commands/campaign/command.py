@@ -1,7 +1,8 @@
 """The options of `delivery send --csv`, and its result."""
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Sized
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +10,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from delivery_cli.arguments import add_pairs, not_empty
-from delivery_cli.commands.campaign.column_mapping import ColumnMapping, InvalidRow
+from delivery_cli.commands.campaign.column_mapping import ColumnMapping
 from delivery_cli.commands.campaign.csv_file import Row
 from delivery_cli.commands.campaign.problem_file import write_problem_file
 from delivery_cli.commands.campaign.submission import Submission, submit
@@ -71,25 +72,28 @@ def run(
             submit(api, mapping, submission, report_done=report_done)
     finally:
         problem_file = write_problem_file(options.csv, file, submission.problems)
-        output.result(_as_json(submission, problem_file), _render(submission, problem_file))
+        duplicates = mapping.duplicate_recipients()
+        output.result(
+            _as_json(submission, problem_file) | _duplicates_as_json(duplicates),
+            chain(_render(submission, problem_file), _render_duplicates(duplicates)),
+        )
     return 1 if submission.problems else 0
 
 
 def _preview(output: Output, mapping: ColumnMapping) -> int:
-    documents: dict[Row, Json] = {}
     problems: dict[Row, str] = {}
-    for row in mapping.file.rows:
-        try:
-            documents[row] = mapping.document(row)
-        except InvalidRow as error:
-            problems[row] = str(error)
+    documents = dict(mapping.documents(problems))
+    duplicates = mapping.duplicate_recipients()
     result = {
         "dry_run": True,
         "rows": len(mapping.file.rows),
         "messages": list(documents.values()),
         "problems": [_problem(row, problem) for row, problem in problems.items()],
     }
-    output.result(result, _render_preview(documents, problems))
+    output.result(
+        result | _duplicates_as_json(duplicates),
+        chain(_render_preview(documents, problems), _render_duplicates(duplicates)),
+    )
     return 1 if problems else 0
 
 
@@ -104,6 +108,11 @@ def _as_json(submission: Submission, problem_file: Path | None) -> Json:
         "problems_file": str(problem_file) if problem_file else None,
         "results": sorted([*queued, *invalid], key=lambda it: it["row"]),
     }
+
+
+def _duplicates_as_json(duplicates: Mapping[str, Sequence[Row]]) -> Json:
+    listed = [{"to": to, "rows": [row.number for row in rows]} for to, rows in duplicates.items()]
+    return {"duplicate_recipients": listed}
 
 
 def _problem(row: Row, problem: str) -> Json:
@@ -137,5 +146,18 @@ def _render_preview(
 def _render_problems(problems: Mapping[Row, str]) -> Iterator[Text]:
     for row, problem in list(problems.items())[:_MAX_EXAMPLES]:
         yield Text(escape_controls(f"  {row}: {problem}"))
-    if len(problems) > _MAX_EXAMPLES:
-        yield Text(f"  and {len(problems) - _MAX_EXAMPLES} more")
+    yield from _render_rest(problems)
+
+
+def _render_duplicates(duplicates: Mapping[str, Sequence[Row]]) -> Iterator[Text]:
+    if not duplicates:
+        return
+    yield Text(f"{format_count(len(duplicates), 'recipient')} in several rows:", "yellow")
+    for to, rows in list(duplicates.items())[:_MAX_EXAMPLES]:
+        yield Text(escape_controls(f"  {to}: rows {', '.join(str(row.number) for row in rows)}"))
+    yield from _render_rest(duplicates)
+
+
+def _render_rest(shown: Sized) -> Iterator[Text]:
+    if len(shown) > _MAX_EXAMPLES:
+        yield Text(f"  and {len(shown) - _MAX_EXAMPLES} more")

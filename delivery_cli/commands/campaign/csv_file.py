@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ from delivery_cli.errors import CommandError
 from delivery_cli.terminal_text import escape_controls
 
 _DELIMITERS: Final = ",;\t"
+# Spreadsheets read this line, and export programs write it for them.
+_DELIMITER_LINE: Final = re.compile(r'"?sep=([^\r\n"])"?\r?\n', re.IGNORECASE)
 
 type _Records = Iterator[tuple[int, list[str]]]
 """The cells of each record, with the line on which it begins."""
@@ -42,18 +45,24 @@ class CsvFile:
     digest: str
     """SHA-256 of the file's bytes."""
     delimiter: str
+    delimiter_line: str
+    """The line before the header that names the delimiter; empty if there is none."""
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a CSV file in UTF-8 with a header; the delimiter is the header's most frequent one.
+        """Read a CSV file in UTF-8 with a header.
+
+        The delimiter is the one that a first line `sep=…` names, else the header's most frequent.
 
         Raises:
             CommandError: it cannot be read, is malformed or has no rows.
         """
         content, text = _read_content(path)
+        named = _DELIMITER_LINE.match(text)
+        delimiter_line = named[0] if named else ""
         header = text.partition("\n")[0]
-        delimiter = max(_DELIMITERS, key=header.count)
-        records = _parse(path, text, delimiter)
+        delimiter = named[1] if named else max(_DELIMITERS, key=header.count)
+        records = _parse(path, text, delimiter, begin=len(delimiter_line))
         _, columns = next(records, (1, []))
         while columns and not columns[-1]:  # spreadsheets write a delimiter after the last column
             columns.pop()
@@ -67,6 +76,7 @@ class CsvFile:
             rows=rows,
             digest=hashlib.sha256(content).hexdigest(),
             delimiter=delimiter,
+            delimiter_line=delimiter_line,
         )
 
 
@@ -85,15 +95,16 @@ def _read_content(path: Path) -> tuple[bytes, str]:
         raise CommandError(f"{path} is not UTF-8.", "Save it as CSV UTF-8.") from None
 
 
-def _parse(path: Path, text: str, delimiter: str) -> _Records:
-    """Yield the records with their cells stripped; blank lines are skipped."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    line = 1
+def _parse(path: Path, text: str, delimiter: str, *, begin: int) -> _Records:
+    """Yield the records from a place on, with their cells stripped; blank lines are skipped."""
+    lines = io.StringIO(text[begin:], newline="")
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    line = first_line = 1 + text.count("\n", 0, begin)
     try:
         for record in reader:
             if record:
                 yield line, [cell.strip() for cell in record]
-            line = reader.line_num + 1
+            line = reader.line_num + first_line
     except csv.Error as error:
         raise CommandError(
             f"Malformed CSV in {path}, line {line}: {error}.",

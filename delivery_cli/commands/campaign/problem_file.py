@@ -25,6 +25,7 @@ def write_problem_file(path: Path, file: CsvFile, problems: Mapping[Row, str]) -
     columns = [it for it in file.columns if it not in PROBLEM_COLUMNS]
     try:
         with problem_path.open("x", encoding="utf-8", newline="") as stream:
+            stream.write(file.delimiter_line)
             writer = csv.writer(stream, delimiter=file.delimiter)
             writer.writerow([*columns, *PROBLEM_COLUMNS])
             for row in sorted(problems, key=lambda it: it.number):

@@ -6,13 +6,13 @@ be repeated: rows that were queued before are queued again, and sent once.
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
 from delivery_cli.batches import split_into_batches
-from delivery_cli.commands.campaign.column_mapping import ColumnMapping, InvalidRow
+from delivery_cli.commands.campaign.column_mapping import ColumnMapping
 from delivery_cli.commands.campaign.csv_file import Row
 from delivery_cli.errors import CommandError, NoAnswer
 from delivery_cli.messages_api import ApiResponse, Json, MessagesApi, describe_problems
@@ -61,7 +61,7 @@ def submit(
         CommandError: after several attempts, some rows are still undetermined.
     """
     batches = split_into_batches(
-        _valid_items(mapping, submission),
+        mapping.documents(submission.problems),
         max_items=_BATCH_SIZE,
         max_bytes=_MAX_BATCH_BYTES,
         size_of=_size,
@@ -69,14 +69,6 @@ def submit(
     for batch in batches:
         _submit_batch(api, batch, submission)
         report_done(submission.determined)
-
-
-def _valid_items(mapping: ColumnMapping, submission: Submission) -> Iterator[_Item]:
-    for row in mapping.file.rows:
-        try:
-            yield row, mapping.document(row)
-        except InvalidRow as error:
-            submission.problems[row] = str(error)
 
 
 def _size(item: _Item) -> int:
