@@ -120,7 +120,7 @@ class World:
         end = self.profile.ends_at + unconfirmed_after + 4 * _HOUR
         for schedule in self._schedules:
             schedule.start(until=end)
-        with patch("secrets.token_hex", lambda size=16: self._draws.randbytes(size).hex()):
+        with patch("secrets.token_bytes", self._draws.randbytes):  # which token_hex calls
             self.loop.run_until(end + 2 * _HOUR)
         return self
 
