@@ -357,7 +357,7 @@ MUTANTS: Final = (
         (
             "an event that the bus rejected is not retried",
             "events",
-            'return Published(accepted=accepted, rejected=change, reason=entry["ErrorCode"])',
+            'return Published(accepted=accepted, rejected=event, reason=entry["ErrorCode"])',
             "continue",
         ),
         (

@@ -7,6 +7,7 @@ repeat a write by itself: it would take its own write, whose answer was lost, fo
 Errors:
 
     StoreUnavailable    the write may or may not be stored: try again later
+    ItemUnreadable      this version cannot read the incident
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from delivery.domain.records import iso
 from delivery.storage.expressions import Conditions
 from delivery.storage.items import Item, as_item, as_record
 from delivery.storage.messages import compare_and_set, record_of
-from delivery.storage.table import StoreUnavailable, Table, TransactItem, transact
+from delivery.storage.table import ItemUnreadable, Table, TransactItem, transact
 
 from .incident import OPEN, Incident, IncidentKey
 
@@ -60,6 +61,7 @@ class IncidentStore:
 
         Raises:
             StoreUnavailable: DynamoDB did not answer.
+            ItemUnreadable: the item is not an incident.
         """
         item = self._incidents.get(account_sid=key.account_sid, cause=key.cause)
         return _incident(item) if item else None
@@ -128,5 +130,5 @@ def _unchanged_since(seen: Incident | None) -> Conditions:
 def _incident(item: Item) -> Incident:
     try:
         return Incident.from_record(as_record(item))
-    except (KeyError, TypeError, ValueError) as error:  # written by another program
-        raise StoreUnavailable(f"unreadable incident: {type(error).__name__}") from error
+    except (KeyError, TypeError, ValueError) as error:  # another version or program wrote it
+        raise ItemUnreadable(f"an item is not an incident: {type(error).__name__}") from error

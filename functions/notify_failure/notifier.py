@@ -21,7 +21,7 @@ from delivery.domain.statuses import Outcome
 from delivery.runtime.aws_errors import AWS_ERRORS
 from delivery.runtime.deadline import TimeLeft
 from delivery.storage.messages import MessageStore
-from delivery.storage.table import StoreUnavailable
+from delivery.storage.table import ItemUnreadable, StoreUnavailable
 
 from . import reports
 from .incident import Example, Incident, IncidentKey, NoticeKind, PendingNotice, incident_for
@@ -93,7 +93,8 @@ class Notifier:
         """Take the notices of these messages as far as they go.
 
         The messages are read again, because the stream and the index may be behind. A message that
-        fails does not stop the others: it is `unhandled` in a report.
+        fails does not stop the others: it is `unhandled` in a report. One whose item, or whose
+        incident's item, this version cannot read is reported and left to the sweep.
         """
         remaining = list(dict.fromkeys(message_sids))
         for batch_size in _BATCH_SIZES:
@@ -117,6 +118,8 @@ class Notifier:
                 return
             try:
                 yield from self._advance(key, limits)
+            except ItemUnreadable as error:
+                yield _unreadable(key, error)
             except _ERRORS as error:
                 yield reports.failed((), type(error).__name__, **reports.key_fields(key))
 
@@ -132,8 +135,8 @@ class Notifier:
         except StoreUnavailable as error:
             yield reports.failed(message_sids, type(error).__name__)
             return []
-        if unreadable:
-            yield reports.failed(unreadable, "unreadable item")
+        for message_sid in unreadable:
+            yield reports.unreadable(message_sid, "the item is not a message")
         if gone := len(message_sids) - len(messages) - len(unreadable):
             yield reports.already_handled(gone)
         conflicts: list[str] = []
@@ -143,6 +146,8 @@ class Notifier:
                 continue
             try:
                 conflicts += _sids((yield from work))
+            except ItemUnreadable as error:
+                yield _unreadable(IncidentKey.of(group[0]), error, message_sids=_sids(group))
             except _ERRORS as error:
                 yield reports.failed(_sids(group), type(error).__name__)
         return conflicts
@@ -365,6 +370,10 @@ class Notifier:
             yield reports.of_incident(after, metric="SummaryPublished", **ids)
         if pending.kind is NoticeKind.CLOSING:
             yield reports.of_incident(after, metric="IncidentClosed", **ids)
+
+
+def _unreadable(key: IncidentKey, error: ItemUnreadable, **fields: object) -> NoticeReport:
+    return reports.unreadable(key.cause, str(error), account_sid=key.account_sid, **fields)
 
 
 def _sids(messages: Iterable[Message]) -> list[str]:

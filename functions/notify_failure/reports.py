@@ -49,6 +49,16 @@ def failed(message_sids: Iterable[str], reason: str, **fields: object) -> Notice
     return _unhandled(message_sids, fields, metric="NoticeFailed", level=Level.ERROR)
 
 
+def unreadable(key: str, reason: str, **fields: object) -> NoticeReport:
+    """Report an item that this version cannot read, as after a rollback.
+
+    Its messages stay due, so the sweep finds them again. Returned to the stream, they would hold up
+    all later records of their shard.
+    """
+    fields = {"key": key, "reason": reason, **fields}
+    return NoticeReport(metric="ItemUnreadable", level=Level.ERROR, fields=fields)
+
+
 def skipped(message_sids: Iterable[str], **fields: object) -> NoticeReport:
     """Report a step for which too little time was left; the next invocation takes it."""
     return _unhandled(message_sids, fields, metric="NoticeSkippedNoTime", level=Level.WARNING)

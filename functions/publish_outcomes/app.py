@@ -21,7 +21,7 @@ from delivery.runtime.reports import Level, Report, log_and_count
 from delivery.storage.items import as_record
 
 from .event_bus import EventBus
-from .outcome_event import OutcomeChange
+from .outcome_event import OutcomeChange, OutcomeEvent, outcome_event
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
@@ -52,28 +52,31 @@ class PublishOutcomes:
 
     def handle(self, event: dict[str, Any]) -> "PartialItemFailureResponse":
         """Publish the changes of a batch; returns the record that the stream continues from."""
-        published = self.bus.publish(changes_in(event["Records"]))
+        published = self.bus.publish(events_in(event["Records"]))
         counted = Report(metric="OutcomePublished", level=Level.DEBUG, count=published.accepted)
         log_and_count(counted, logger, metrics)
         retry_from = None
         if published.rejected is not None:
             retry_from = published.rejected.sequence_number
-            message_sid = published.rejected.message.message_sid
-            fields = {"message_sid": message_sid, "reason": published.reason}
+            fields = {
+                "message_sid": published.rejected.message_sid,
+                "reason": published.reason,
+            }
             failed = Report(metric="OutcomePublishFailed", level=Level.ERROR, fields=fields)
             log_and_count(failed, logger, metrics)
         return {"batchItemFailures": [{"itemIdentifier": retry_from}] if retry_from else []}
 
 
-def changes_in(records: Iterable[dict[str, Any]]) -> list[OutcomeChange]:
-    """Return the changes that the records show.
+def events_in(records: Iterable[dict[str, Any]]) -> list[OutcomeEvent]:
+    """Return the events of the changes that the records show.
 
-    An unreadable record is reported and skipped: to repeat it would hold up its shard.
+    An unreadable record is reported and skipped: Lambda would repeat it together with all records
+    after it, which would hold up its shard for as long as this version runs.
     """
-    changes: list[OutcomeChange] = []
+    events: list[OutcomeEvent] = []
     for record in records:
         try:
-            change = change_of(record)
+            event = event_of(record)
         except UnreadableImage as error:
             image = record["dynamodb"]
             fields = {
@@ -84,13 +87,13 @@ def changes_in(records: Iterable[dict[str, Any]]) -> list[OutcomeChange]:
             unreadable = Report(metric="ItemUnreadable", level=Level.ERROR, fields=fields)
             log_and_count(unreadable, logger, metrics)
             continue
-        if change is not None:
-            changes.append(change)
-    return changes
+        if event is not None:
+            events.append(event)
+    return events
 
 
-def change_of(record: dict[str, Any]) -> OutcomeChange | None:
-    """Return the change that a record of the stream shows; None if the outcome is the same.
+def event_of(record: dict[str, Any]) -> OutcomeEvent | None:
+    """Return the event of a record of the stream; None if the outcome is the same.
 
     Raises:
         UnreadableImage: the record does not show a message.
@@ -102,13 +105,12 @@ def change_of(record: dict[str, Any]) -> OutcomeChange | None:
     try:
         message = Message.from_record(new)
         previous = Outcome(old.get("outcome", Outcome.PENDING))
+        if message.outcome is previous:
+            return None
+        change = OutcomeChange(message=message, previous=previous)
+        return outcome_event(change, sequence_number=images["SequenceNumber"])
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadableImage(type(error).__name__) from error
-    if message.outcome is previous:
-        return None
-    return OutcomeChange(
-        message=message, previous=previous, sequence_number=images["SequenceNumber"]
-    )
 
 
 def build(environ: Mapping[str, str], clients: Clients) -> PublishOutcomes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from delivery.runtime.aws_errors import AWS_ERRORS, error_name
 
-from .outcome_event import OutcomeChange, event_detail
+from .outcome_event import OutcomeEvent
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
@@ -21,10 +21,10 @@ _MAX_ENTRIES: Final = 10  # of one PutEvents
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """What became of some changes: how many were accepted before the first that was not."""
+    """What became of some events: how many were accepted before the first that was not."""
 
     accepted: int
-    rejected: OutcomeChange | None = None
+    rejected: OutcomeEvent | None = None
     reason: str = ""
 
 
@@ -40,28 +40,28 @@ class EventBus:
         self._client = client
         self._name = name
 
-    def publish(self, changes: Sequence[OutcomeChange]) -> Published:
-        """Publish the changes in their order, until the bus rejects one or does not answer.
+    def publish(self, events: Sequence[OutcomeEvent]) -> Published:
+        """Publish the events in their order, until the bus rejects one or does not answer.
 
-        A few changes after the rejected one may be published as well: they are published again.
+        A few events after the rejected one may be published as well: they are published again.
         """
         accepted = 0
-        for batch in batched(changes, _MAX_ENTRIES, strict=False):
+        for batch in batched(events, _MAX_ENTRIES, strict=False):
             try:
                 answer = self._client.put_events(Entries=[self._entry(it) for it in batch])
             except AWS_ERRORS as error:
                 return Published(accepted=accepted, rejected=batch[0], reason=error_name(error))
-            for change, entry in zip(batch, answer["Entries"], strict=True):
+            for event, entry in zip(batch, answer["Entries"], strict=True):
                 if "ErrorCode" in entry:
-                    return Published(accepted=accepted, rejected=change, reason=entry["ErrorCode"])
+                    return Published(accepted=accepted, rejected=event, reason=entry["ErrorCode"])
                 accepted += 1
         return Published(accepted=accepted)
 
-    def _entry(self, change: OutcomeChange) -> "PutEventsRequestEntryTypeDef":
+    def _entry(self, event: OutcomeEvent) -> "PutEventsRequestEntryTypeDef":
         return {
             "EventBusName": self._name,
             "Source": SOURCE,
             "DetailType": DETAIL_TYPE,
-            "Time": change.message.final_at or change.message.updated_at,
-            "Detail": json.dumps(event_detail(change)),
+            "Time": event.at,
+            "Detail": json.dumps(event.detail),
         }

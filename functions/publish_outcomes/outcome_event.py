@@ -6,10 +6,10 @@ needs more reads the message by its SID.
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
 
 from delivery.domain.messages import Message
-from delivery.domain.records import iso
+from delivery.domain.records import Record, iso
 from delivery.domain.statuses import Outcome
 from delivery.text.formatting import mask_number
 from delivery.twilio.error_codes import explain
@@ -22,15 +22,45 @@ class OutcomeChange:
     Args:
         message: the message.
         previous: its outcome before; a message that did not exist was pending.
-        sequence_number: the place of the change in the stream.
     """
 
     message: Message
     previous: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeEvent:
+    """The event of a change, ready to be published.
+
+    Args:
+        message_sid: the message that changed.
+        sequence_number: the place of the change in the stream.
+        at: the time of the change.
+        detail: the facts of the change.
+    """
+
+    message_sid: str
     sequence_number: str
+    at: datetime
+    detail: Record
 
 
-def event_detail(change: OutcomeChange) -> dict[str, Any]:
+def outcome_event(change: OutcomeChange, *, sequence_number: str) -> OutcomeEvent:
+    """Return the event of a change.
+
+    Raises:
+        TypeError, ValueError: a fact of the message has another type than this version writes.
+    """
+    message = change.message
+    return OutcomeEvent(
+        message_sid=message.message_sid,
+        sequence_number=sequence_number,
+        at=message.final_at or message.updated_at,
+        detail=event_detail(change),
+    )
+
+
+def event_detail(change: OutcomeChange) -> Record:
     """Return the facts of the change; unknown ones are omitted.
 
     `event_id` is the same however often the change is published.

@@ -399,7 +399,7 @@ def test_a_message_that_cannot_be_counted_does_not_hold_up_the_others(
 
 
 def test_an_unreadable_incident_does_not_hold_up_the_others(
-    notifier: NotifierRig, dynamodb: DynamoDBClient
+    notifier: NotifierRig, dynamodb: DynamoDBClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     texts = {"account_sid": ACCOUNT_SID, "cause": "30003", "open": "open", "next_at": "2020"}
     dynamodb.put_item(
@@ -407,13 +407,17 @@ def test_an_unreadable_incident_does_not_hold_up_the_others(
     )
     blocked, first = *notifier.fail(1, code=30003), *notifier.fail(2, code=30005)
 
-    assert notifier.stream(blocked, first) == [blocked]
+    assert notifier.stream(blocked, first) == []
 
+    assert notifier.notice_of(blocked) is NoticeState.DUE  # so the sweep finds it again
+    assert total(data_points(capsys.readouterr().out), "ItemUnreadable", service="tested") == 1
     notifier.clock.advance(minutes=14)
     notifier.stream(*notifier.fail(3, code=30005))
     notifier.clock.advance(minutes=1)
     notifier.sweep()
     assert notifier.published() == [("opening", "1-1"), ("summary", "2-2")]
+    # The due message of the incident, and the due incident.
+    assert total(data_points(capsys.readouterr().out), "ItemUnreadable", service="tested") == 2
 
 
 def test_a_sweep_with_too_little_time_leaves_summaries_to_the_next_one(

@@ -222,6 +222,10 @@ def test_a_bus_that_does_not_exist_repeats_the_stream(aws: None) -> None:  # noq
         {"message_sid": {"S": "x"}, "outcome": {"S": "delivered"}},
         {"message_sid": {"S": "x"}, "outcome": {"S": "no such outcome"}},
         {"message_sid": {"S": "x"}, "outcome": {"N": "1"}},
+        {**(image(delivered(7)) or {}), "to": {"N": "15558675310"}},
+        {**(image(delivered(7)) or {}), "context": {"S": "no map"}},
+        {**(image(delivered(7)) or {}), "transitions": {"S": "no list"}},
+        {**(image(delivered(7)) or {}), "final_at": {"BOOL": True}},
     ],
 )
 def test_an_unreadable_record_is_reported_and_skipped(
