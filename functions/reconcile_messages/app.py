@@ -116,7 +116,11 @@ def build(
     imports = environ["RECONCILE_UNKNOWN_MESSAGES"] == "true"
     control = ControlStore(clients.dynamodb, environ["CONTROL_TABLE"])
     return ReconcileMessages(
-        secrets=TwilioSecrets(clients.secrets_manager, environ["TWILIO_SECRET_NAME"]),
+        secrets=TwilioSecrets(
+            clients.secrets_manager,
+            environ["TWILIO_SECRET_NAME"],
+            on_invalid=lambda error: log_and_count(reports.secret_invalid(error), logger, metrics),
+        ),
         twilio=twilio,
         resolver=InDoubtResolver(
             context,

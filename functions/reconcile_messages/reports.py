@@ -133,6 +133,11 @@ def credentials_refused(error: Exception, **fields: object) -> ReconcileReport:
     )
 
 
+def secret_invalid(error: Exception) -> ReconcileReport:
+    """The secret cannot be used any more; the cached one stays in use in this environment."""
+    return ReconcileReport(metric="SecretInvalid", level=Level.ERROR, fields={"reason": str(error)})
+
+
 def account_stopped(error: TwilioError, account_sid: str) -> ReconcileReport:
     """Twilio does not answer, or not for this account."""
     if isinstance(error, CredentialsRefused):

@@ -92,6 +92,17 @@ def test_a_message_is_returned_as_it_is_stored(query: QueryRig, store: MessageSt
     assert [entry["status"] for entry in body["transitions"]] == ["queued", "delivered"]
 
 
+def test_the_reported_words_are_in_the_message_and_in_an_explanation_of_an_unknown_code(
+    query: QueryRig, store: MessageStore
+) -> None:
+    store.record(an_update("failed", error_code=99999, error_detail="Not opted in"))
+
+    _, body = query.message()
+
+    assert body["error_detail"] == "Not opted in"
+    assert "Not opted in" in body["explanation"]["action"]
+
+
 def test_a_failed_message_has_an_explanation(query: QueryRig, store: MessageStore) -> None:
     store.record(an_update("undelivered", error_code=30003))
 

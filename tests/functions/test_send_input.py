@@ -141,7 +141,7 @@ def test_a_null_is_the_same_as_a_missing_field(sender: SenderRig) -> None:
         ({"to": 15558675310}, "to", "text"),
         ({"to": "5558675310"}, "to", "E.164"),
         ({"to": "+1 (555) 867-5310"}, "to", "E.164"),
-        ({"to": "+15558675310\n"}, "to", "E.164"),
+        ({"to": "+15558675310\n"}, "to", "U+000A"),
         ({"to": "whatsapp:"}, "to", "channel"),
         ({"to": [TO]}, "to", "text"),
         ({"to": "+1555\ud800"}, "to", "surrogate"),

@@ -220,6 +220,12 @@ def test_a_message_that_may_have_been_delivered_is_not_just_sent_again() -> None
     assert explain(20500).retry_advice in email_of(a_notice(risky))
 
 
+def test_the_reported_words_are_in_the_advice_where_the_code_explains_nothing() -> None:
+    unknown = a_message(an_update("failed", error_code=99999, error_detail="Not opted in"))
+
+    assert "Not opted in" in facts_of(a_notice(unknown))["advice"]
+
+
 def test_an_empty_link_is_left_out() -> None:
     links = Links(messages_api_url="https://m", dashboard_url="")
 

@@ -98,6 +98,12 @@ def test_a_request_that_is_presumed_unsent_needs_a_new_key() -> None:
     assert explain(None, "presumed_unsent").retry_advice in screen.text
 
 
+def test_the_reported_words_are_shown_where_the_code_explains_nothing() -> None:
+    failed = a_message(an_update("failed", error_code=63023, error_detail="Not opted in"))
+
+    assert "Not opted in" in list_of_failures(failed).text
+
+
 def test_an_invalid_request_refers_to_the_log_that_names_its_fields() -> None:
     assert explain(None, "rejected").action in list_of_failures(unsent("rejected")).text
 

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Final
 
 from delivery.domain.messages import within_context_limits
+from delivery.domain.texts import damage_in, invisible_in
 
 _MAX_BODY_LENGTH: Final = 1600  # Twilio rejects a longer one with 21617
 _MAX_VALUE_LENGTH: Final = 256
@@ -72,12 +73,20 @@ def read_text(value: object, *, max_length: int = _MAX_VALUE_LENGTH) -> Values:
         raise InvalidValue("is blank; give a value or omit it")
     if len(value) > max_length:
         raise InvalidValue(f"is longer than {max_length} characters")
-    if _has_surrogate(value):
-        raise InvalidValue("holds half a character (a lone surrogate); encode the text as UTF-8")
+    if damage := damage_in(value):
+        raise InvalidValue(f"holds {damage}")
     return [value]
 
 
+def _read_sender(value: object) -> Values:
+    text = read_text(value)[0]
+    if invisible := invisible_in(text):
+        raise InvalidValue(f"holds {invisible}, an invisible character; remove it")
+    return [text]
+
+
 def _read_address(value: object) -> Values:
+    _read_sender(value)
     if not _ADDRESS.fullmatch(read_text(value)[0]):
         raise InvalidValue(
             "must be a number in E.164 form (+, country code, digits only) "
@@ -130,6 +139,9 @@ def _read_variables(value: object) -> Values:
         raise InvalidValue("is text but not JSON; give a JSON object") from None
     if not isinstance(content, dict):
         raise InvalidValue('must be an object such as {"1": "Ada"}')
+    for text in (*content, *content.values()):
+        if isinstance(text, str) and (damage := damage_in(text)):
+            raise InvalidValue(f"holds {damage}")
     return [json.dumps(content)]
 
 
@@ -150,20 +162,18 @@ def read_context(value: object) -> Values:
     if not isinstance(value, dict):
         raise InvalidValue("must be an object of names and texts")
     for text in (*value, *value.values()):
-        if not isinstance(text, str) or _has_surrogate(text):
+        if not isinstance(text, str):
             raise InvalidValue("must be flat: each value a text")
+        if damage := damage_in(text):
+            raise InvalidValue(f"holds {damage}")
     if within_context_limits(value.items()) != value:
         raise InvalidValue("has a blank name, more than 20 names, or more than 1 KB in all")
     return []
 
 
-def _has_surrogate(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
-
-
 SEND_FIELDS: Final[Mapping[str, SendField]] = {
     "to": SendField(parameter="To", read=_read_address, is_stored=True),
-    "from": SendField(parameter="From", read=read_text, is_stored=True),
+    "from": SendField(parameter="From", read=_read_sender, is_stored=True),
     "messaging_service_sid": SendField(
         parameter="MessagingServiceSid", read=partial(_read_sid, prefix="MG"), is_stored=True
     ),
@@ -211,7 +221,7 @@ SEND_FIELDS: Final[Mapping[str, SendField]] = {
         parameter="RiskCheck", read=partial(_read_choice, choices=("enable", "disable"))
     ),
     "force_delivery": SendField(parameter="ForceDelivery", read=_read_boolean, kind=Kind.BOOLEAN),
-    "fallback_from": SendField(parameter="FallbackFrom", read=read_text),
+    "fallback_from": SendField(parameter="FallbackFrom", read=_read_sender),
     "account_sid": SendField(parameter=None, read=partial(_read_sid, prefix="AC"), is_stored=True),
     "reference": SendField(
         parameter=None, read=partial(read_text, max_length=_MAX_REFERENCE_LENGTH), is_stored=True

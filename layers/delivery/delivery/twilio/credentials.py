@@ -217,8 +217,6 @@ class TwilioSecrets:
             self._schedule_refresh(_CACHE_SECONDS)
         return self._secret
 
-    read_again = refresh  # for callers that have not followed the new name yet
-
     def _schedule_refresh(self, seconds: float) -> None:
         self._read_at, self._refresh_after = self._clock(), seconds
 
