@@ -82,14 +82,15 @@ def add_pairs(command: argparse._ActionsContainer, option: str, **how: Any) -> N
     command.add_argument(option, type=_pair, action="append", default=[], **how)
 
 
-def add_day(command: argparse.ArgumentParser) -> None:
+def add_day(command: argparse.ArgumentParser, *, default: str = "today") -> None:
     """Add `--on DAY`."""
+    others = {"today": "today (default) or yesterday", "yesterday": "yesterday (default) or today"}
     command.add_argument(
         "--on",
         metavar="DAY",
         type=day,
-        default="today",
-        help="day in UTC: YYYY-MM-DD, today (default) or yesterday",
+        default=default,
+        help=f"day in UTC: YYYY-MM-DD, {others[default]}",
     )
 
 

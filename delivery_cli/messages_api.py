@@ -108,6 +108,10 @@ class MessagesApi:
         """Return the summary of a day (YYYY-MM-DD, UTC)."""
         return _content_of(self._call("GET", "/summary", query={"date": day}))
 
+    def audits(self, day: str) -> Json:
+        """Return the results of the audits of a day (YYYY-MM-DD, UTC)."""
+        return _content_of(self._call("GET", "/audits", query={"on": day}))
+
     def messages(self, **query: str) -> Iterator[Json]:
         """Yield the messages of a list; each page is requested when it is needed."""
         token: dict[str, str] = {}

@@ -39,6 +39,11 @@ class Stack:
         """Concurrent executions that SendQueue may use."""
         return int(self.parameters.get("SendConcurrency", "5"))
 
+    @property
+    def audits_messages(self) -> bool:
+        """Whether the schedule of the audit is enabled."""
+        return self.parameters.get("AuditMode", "tracked") != "off"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:

@@ -1,7 +1,7 @@
-"""Returns a message, a list of messages, a send request, or the summary of a day.
+"""Returns a message, a list of messages, a send request, the summary or the audit of a day.
 
-Trigger: GET /messages/{message_sid}, GET /messages?…, GET /requests/{request_id} and
-GET /summary?date=… on MessagesApi.
+Trigger: GET /messages/{message_sid}, GET /messages?…, GET /requests/{request_id},
+GET /summary?date=… and GET /audits?on=… on MessagesApi.
 Effect: none; it only reads.
 """
 
@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -33,6 +33,7 @@ from delivery.runtime.responses import (
     json_response,
     problem_response,
 )
+from delivery.storage.audits import AuditStore
 from delivery.storage.cursor import TokenInvalid
 from delivery.storage.message_lists import MessageList
 from delivery.storage.messages import MessageStore
@@ -75,6 +76,7 @@ class QueryMessages:
 
     messages: MessageStore
     send_requests: SendRequestStore
+    audits: AuditStore
     now: Callable[[], datetime]
     max_count: int = _MAX_COUNT
 
@@ -139,6 +141,21 @@ class QueryMessages:
         )
         return json_response(200, summarize(day, lists, now=self.now(), bounds=bounds))
 
+    def show_audits(self, raw_query: str) -> Response:
+        """Return the results of a day's audit (by default of yesterday), one for each account.
+
+        {"on": the day; "audits": [{"account_sid", "day", "state", "updated_at", "messages",
+        "known", "corrected": {kind: count}, "corrected_messages", "priced", "imported",
+        "rejected_creations", "unknown", "differences": {reason: count},
+        "difference_sids": {reason: [SID]}, "spend": {currency: amount}}]}
+        """
+        try:
+            day = parse_day(raw_query, "on") or self.now().date() - timedelta(days=1)
+        except InvalidQuery as error:
+            return bad_request(error.problems)
+        audits = [result.as_record() for result in self.audits.results([day])]
+        return json_response(200, {"on": day.isoformat(), "audits": audits})
+
     def show_request(self, request_id: str) -> Response:
         """Return the state of a request; a callback may show it before the request is resolved."""
         request = self.send_requests.get(request_id)
@@ -164,6 +181,8 @@ class QueryMessages:
                     return _by_id(self.show_request, path_parameter_of(event, "request_id"))
                 case "GET /summary":
                     return self.show_summary(query_of(event), time_left_of(context))
+                case "GET /audits":
+                    return self.show_audits(query_of(event))
                 case _:
                     return self.list_messages(query_of(event))
         except StoreUnavailable as error:
@@ -198,6 +217,7 @@ def build(
         send_requests=SendRequestStore(
             clients.dynamodb, environ["SEND_REQUESTS_TABLE"], unreadable=_report_unreadable
         ),
+        audits=AuditStore(clients.dynamodb, environ["CONTROL_TABLE"]),
         now=now,
     )
 

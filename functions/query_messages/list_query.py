@@ -90,16 +90,16 @@ def parse_list(raw_query: str) -> ListQuery:
     )
 
 
-def parse_day(raw_query: str) -> date | None:
-    """Parse the query of GET /summary: the day in UTC, None without a date.
+def parse_day(raw_query: str, name: str = "date") -> date | None:
+    """Parse the only parameter of GET /summary or /audits: the day in UTC, None without it.
 
     Raises:
         InvalidQuery: the query has problems.
     """
-    given, problems = _parse(raw_query, {"date": _day})
+    given, problems = _parse(raw_query, {name: _day})
     if problems:
         raise InvalidQuery(*problems)
-    return date.fromisoformat(given["date"]) if "date" in given else None
+    return date.fromisoformat(given[name]) if name in given else None
 
 
 class _InvalidValue(ValueError):

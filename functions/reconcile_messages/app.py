@@ -24,7 +24,6 @@ from delivery.metrics import CountedByFacts, count_apart
 from delivery.runtime import aws
 from delivery.runtime.deadline import TimeLeft, time_left_of
 from delivery.runtime.reports import log_and_count
-from delivery.storage.control import ControlStore
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
 from delivery.storage.table import StoreUnavailable
@@ -33,7 +32,6 @@ from delivery.twilio.credentials import SecretError, TwilioSecrets
 
 from . import reports
 from .context import ReconcileContext
-from .importer import MessageImporter
 from .in_doubt import InDoubtResolver
 from .reconcile import Reconciler
 from .reports import ReconcileReport
@@ -62,13 +60,12 @@ class Clients:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcileMessages:
-    """The function, with everything that it works with; `importer` may be switched off."""
+    """The function, with everything that it works with."""
 
     secrets: TwilioSecrets
     twilio: TwilioClient
     resolver: InDoubtResolver
     reconciler: Reconciler
-    importer: MessageImporter | None
 
     def reconcile(self, time_left: TimeLeft) -> None:
         """Do the work that is due, and report each step."""
@@ -77,10 +74,7 @@ class ReconcileMessages:
         except SecretError as error:
             _report(reports.credentials_refused(error))
             return
-        tasks = [self.resolver.resolve_requests, self.reconciler.reconcile_stale_messages]
-        if self.importer is not None:
-            tasks.append(self.importer.import_untracked_messages)
-        for task in tasks:
+        for task in (self.resolver.resolve_requests, self.reconciler.reconcile_stale_messages):
             try:
                 for report in task(secret, time_left):
                     _report(report)
@@ -113,8 +107,6 @@ def build(
         stores_body=environ["STORE_MESSAGE_BODY"] == "true",
         now=now,
     )
-    imports = environ["RECONCILE_UNKNOWN_MESSAGES"] == "true"
-    control = ControlStore(clients.dynamodb, environ["CONTROL_TABLE"])
     return ReconcileMessages(
         secrets=TwilioSecrets(
             clients.secrets_manager,
@@ -131,7 +123,6 @@ def build(
             key_retention=timedelta(days=float(environ["IDEMPOTENCY_KEY_RETENTION_DAYS"])),
         ),
         reconciler=Reconciler(context),
-        importer=MessageImporter(context, control) if imports else None,
     )
 
 

@@ -49,18 +49,6 @@ def backfilled(request: SendRequest, resource: MessageResource) -> ReconcileRepo
     )
 
 
-def imported(recorded: Recorded) -> ReconcileReport:
-    """A message that another program sent is in the table now."""
-    return ReconcileReport(
-        metric="MessageImported",
-        fields={
-            "message_sid": recorded.message.message_sid,
-            "status": recorded.update.status,
-        },
-        recorded=recorded,
-    )
-
-
 def unconfirmed(message: Message) -> ReconcileReport:
     """Twilio reported no final status of the message in time."""
     return ReconcileReport(

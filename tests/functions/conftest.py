@@ -20,6 +20,7 @@ from mypy_boto3_secretsmanager import SecretsManagerClient
 
 from delivery.storage.messages import MessageStore
 from tests.cloudformation import create_table
+from tests.functions.auditor import AuditorRig
 from tests.functions.callbacks import StatusCallbackRig
 from tests.functions.notifier import NotifierRig
 from tests.functions.reconciler import ReconcilerRig
@@ -59,7 +60,7 @@ ENVIRONMENT = {
     "RECONCILE_AFTER_MINUTES": "60",
     "UNCONFIRMED_AFTER_HOURS": "72",
     "IN_DOUBT_TIMEOUT_MINUTES": "15",
-    "RECONCILE_UNKNOWN_MESSAGES": "false",
+    "AUDIT_MODE": "tracked",
     "OUTCOME_EVENT_BUS_NAME": "default",
     "FAILURE_TOPIC_ARN": f"arn:aws:sns:{REGION}:123456789012:failures",
     "MESSAGES_API_URL": "https://messages.example.com",
@@ -125,7 +126,7 @@ def requests_table(dynamodb: DynamoDBClient) -> str:
 
 @pytest.fixture
 def control_table(dynamodb: DynamoDBClient) -> str:
-    """The table of the rate limiter's slots and of imported days."""
+    """The table of the rate limiter's slots and of audits."""
     return _made_again(dynamodb, "ControlTable", ENVIRONMENT["CONTROL_TABLE"])
 
 
@@ -278,6 +279,36 @@ def reconciler(
     """ReconcileMessagesFunction; at the end it must have written nothing confidential."""
     rig = ReconcilerRig(
         reconcile_messages,
+        dynamodb,
+        secrets_manager,
+        ENVIRONMENT,
+        log_output=log_output,
+        capsys=capsys,
+    )
+    yield rig
+    rig.close()
+
+
+@pytest.fixture
+def audit_messages(aws: None) -> ModuleType:  # noqa: ARG001 -- its clients need moto first
+    from functions.audit_messages import app  # noqa: PLC0415 -- the same
+
+    return app
+
+
+@pytest.fixture
+def auditor(
+    audit_messages: ModuleType,  # before capsys: its logger keeps the stream that it finds
+    messages_table: str,  # noqa: ARG001 -- the function uses it
+    control_table: str,  # noqa: ARG001 -- the same
+    dynamodb: DynamoDBClient,
+    secrets_manager: SecretsManagerClient,
+    log_output: io.StringIO,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[AuditorRig]:
+    """AuditMessagesFunction; at the end it must have written nothing confidential."""
+    rig = AuditorRig(
+        audit_messages,
         dynamodb,
         secrets_manager,
         ENVIRONMENT,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
+from types import ModuleType
 from typing import Any, NoReturn
 
 import pytest
@@ -669,28 +670,33 @@ def test_an_erased_unsent_request_s_key_stays_used(sender: SenderRig) -> None:
 # --- reconciling ---------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("twilio_secret")
-def test_reconciling_restores_nothing_that_twilio_still_has(
-    world: World, secrets_manager: SecretsManagerClient
+@pytest.mark.usefixtures("twilio_secret", "control_table")
+def test_reconciling_and_auditing_restore_nothing_that_twilio_still_has(
+    world: World,
+    secrets_manager: SecretsManagerClient,
+    reconcile_messages: ModuleType,
+    audit_messages: ModuleType,
 ) -> None:
-    from functions.reconcile_messages import app  # noqa: PLC0415 -- its clients need moto first
-
     sid = world.send(ended=False)
     world.claim(RequestState.PRESUMED_UNSENT)
     world.erase(twilio=False)
     world.virtual.run(seconds=2 * 86_400)
     secret = json.dumps({"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN})
     secrets_manager.put_secret_value(SecretId="delivery/twilio", SecretString=secret)
-    environ = {"TWILIO_API_BASE_URL": TWILIO, "RECONCILE_UNKNOWN_MESSAGES": "true"}
+    environ = {"TWILIO_API_BASE_URL": TWILIO, "AUDIT_MODE": "all"}
     with requests.Session() as session:
-        function = app.build(
-            ENVIRONMENT | environ,
-            app.Clients(dynamodb=world.dynamodb, secrets_manager=secrets_manager, http=session),
-            now=lambda: world.virtual.now,
+        reconciler, auditor = (
+            app.build(
+                ENVIRONMENT | environ,
+                app.Clients(dynamodb=world.dynamodb, secrets_manager=secrets_manager, http=session),
+                now=lambda: world.virtual.now,
+            )
+            for app in (reconcile_messages, audit_messages)
         )
         session.mount(f"{TWILIO}/", world.wire)
 
-        function.reconcile(lambda: 240)
+        reconciler.reconcile(lambda: 240)
+        auditor.audit(world.virtual.now.date() - timedelta(days=2), lambda: 900)
 
     assert world.is_at_twilio(sid)
     assert any(it.startswith("GET Messages.json") for it in world.wire.asked)

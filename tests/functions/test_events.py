@@ -51,6 +51,7 @@ HTTP_STATUS = {
     "query_messages-two-filters": 400,
     "query_messages-summary": 200,
     "query_messages-summary-invalid": 400,
+    "query_messages-audits": 200,
 }
 SHOWN = {
     "dashboard_widget-describe": "showNumbers",
@@ -84,7 +85,12 @@ SENT: dict[str, dict[str, Any]] = {
     "send_message-queue": {"batchItemFailures": []},
     "send_message-queue-invalid": {"batchItemFailures": []},
 }
-NO_ANSWER = {"notify_failure-sweep", "reconcile_messages-scheduled"}
+NO_ANSWER = {
+    "audit_messages-day",
+    "audit_messages-scheduled",
+    "notify_failure-sweep",
+    "reconcile_messages-scheduled",
+}
 
 
 def app_of(name: str) -> ModuleType:
@@ -105,6 +111,7 @@ def stack(
     messages_table: str,
     requests_table: str,
     incidents_table: str,
+    control_table: str,
     twilio_secret: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -112,6 +119,7 @@ def stack(
     assert messages_table
     assert requests_table
     assert incidents_table
+    assert control_table
     assert twilio_secret
     shared_client("sns").create_topic(Name="failures")
     app = app_of("status_callback")

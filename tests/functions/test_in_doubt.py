@@ -370,7 +370,7 @@ def test_a_message_with_a_callback_without_request_id_is_no_candidate(
 
 def test_an_imported_message_is_a_candidate(reconciler: ReconcilerRig) -> None:
     sid = reconciler.send_and_die()
-    reconciler.apply(sid, "sent", source=Source.RECONCILE)
+    reconciler.apply(sid, "sent", source=Source.AUDIT)
     reconciler.pass_by(minutes=15)
 
     reconciler.run()

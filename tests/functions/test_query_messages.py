@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from mypy_boto3_dynamodb import DynamoDBClient
 
+from delivery.domain.audits import AuditState, Difference
 from delivery.domain.messages import Source, StatusUpdate
 from delivery.domain.send_requests import RequestState
+from delivery.storage.audits import AuditStore
 from delivery.storage.messages import MessageStore
 from tests.builders import MESSAGE_SID, NOON, an_update
 from tests.functions.conftest import ENVIRONMENT
@@ -34,6 +36,7 @@ class QueryRig:
         from functions.query_messages import app  # noqa: PLC0415 -- its client needs moto first
 
         self.function = app.build(ENVIRONMENT, app.Clients(dynamodb=dynamodb), now=clock)
+        self.clock = clock
         self.seconds_left = 14.0
 
     def message(self, message_sid: str = MESSAGE_SID) -> tuple[int, dict[str, Any]]:
@@ -47,6 +50,9 @@ class QueryRig:
 
     def summary(self, query: str = "") -> tuple[int, dict[str, Any]]:
         return self._get("/summary", query)
+
+    def audits(self, query: str = "") -> tuple[int, dict[str, Any]]:
+        return self._get("/audits", query)
 
     def _get(self, route: str, query: str = "", **parameters: str) -> tuple[int, dict[str, Any]]:
         path = route.format(**parameters)
@@ -73,6 +79,7 @@ def query(
     dynamodb: DynamoDBClient,
     messages_table: str,  # noqa: ARG001 -- the function uses it
     requests_table: str,  # noqa: ARG001 -- the same
+    control_table: str,  # noqa: ARG001 -- the same
     clock: Clock,
 ) -> QueryRig:
     return QueryRig(dynamodb, clock)
@@ -472,6 +479,39 @@ def test_a_summary_that_stops_early_is_not_complete(
     assert body["complete"] is body["failed"]["complete"] is (counted == 4)
     assert body["failed"]["count"] == counted
     assert body["unconfirmed"]["complete"] is True
+
+
+def test_the_audits_of_a_day_have_the_result_of_each_account(
+    query: QueryRig, dynamodb: DynamoDBClient
+) -> None:
+    audits = AuditStore(dynamodb, ENVIRONMENT["CONTROL_TABLE"])
+    accounts = ["AC" + digit * 32 for digit in "123"]
+    audits.add_accounts(accounts)
+    day = NOON.date()
+    for account_sid in accounts[:2]:
+        claimed = audits.claim(account_sid, day, AuditState.FIRST, NOON)
+        assert claimed is not None
+        priced = claimed.with_price("-0.0075", "USD")
+        audits.save(priced.with_difference(Difference.LOWER_STATUS, MESSAGE_SID))
+
+    query.clock.time = NOON + timedelta(days=1)
+    _, by_day = query.audits(f"on={day}")
+    _, yesterday = query.audits()
+    _, today = query.audits(f"on={query.clock.time.date()}")
+
+    assert [it["account_sid"] for it in by_day["audits"]] == accounts[:2]
+    first = by_day["audits"][0]
+    assert (first["day"], first["state"]) == (day.isoformat(), "running")
+    assert first["spend"] == {"USD": "0.0075"}
+    assert first["difference_sids"] == {"lower_status": [MESSAGE_SID]}
+    assert not {"version", "lease_until", "next_page"} & first.keys()
+    assert yesterday == by_day
+    assert today["audits"] == []
+
+
+@pytest.mark.parametrize("raw_query", ["on=monday", "date=2026-11-23"])
+def test_400_for_audits_of_an_invalid_day(query: QueryRig, raw_query: str) -> None:
+    assert query.audits(raw_query)[0] == 400
 
 
 @pytest.mark.parametrize(

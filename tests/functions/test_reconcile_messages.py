@@ -425,7 +425,7 @@ def test_an_unreadable_message_does_not_stop_the_others(reconciler: ReconcilerRi
 # --- untracked messages --------------------------------------------------------------------------
 
 
-def test_untracked_messages_are_not_imported_by_default(reconciler: ReconcilerRig) -> None:
+def test_untracked_messages_are_not_imported(reconciler: ReconcilerRig) -> None:
     sid = reconciler.twilio.send()["sid"]
     reconciler.pass_by(days=2)
 
@@ -433,96 +433,6 @@ def test_untracked_messages_are_not_imported_by_default(reconciler: ReconcilerRi
 
     assert reconciler.asked() == []
     assert reconciler.messages.get(sid) is None
-
-
-@pytest.fixture
-def importer(reconciler: ReconcilerRig) -> ReconcilerRig:
-    """The function with ReconcileUnknownMessages."""
-    reconciler.function = reconciler.build(RECONCILE_UNKNOWN_MESSAGES="true")
-    return reconciler
-
-
-def test_untracked_messages_are_imported_when_their_day_is_over(importer: ReconcilerRig) -> None:
-    theirs = importer.twilio.send(To=UNDELIVERED)["sid"]
-    ours = importer.send()
-    importer.pass_by(minutes=5)
-    importer.apply(ours, "delivered")
-    before = importer.message(ours)
-
-    importer.pass_by(hours=12.5)  # the day is over, but the list lags
-    importer.run()
-    too_early = importer.messages.get(theirs)
-    importer.pass_by(hours=1)
-    importer.run()
-
-    message = importer.message(theirs)
-    assert too_early is None
-    assert (message.outcome, message.error_code, message.to) == (
-        Outcome.FAILED,
-        30003,
-        UNDELIVERED,
-    )
-    assert message.transitions[0].source is Source.RECONCILE
-    assert importer.message(ours) == before
-    assert importer.counted()["MessageImported"] == 1
-
-
-def test_each_day_is_imported_once(importer: ReconcilerRig) -> None:
-    importer.pass_by(days=1)
-    importer.run()
-    assert "Messages.json?DateSent=2026-11-23&PageSize=1000" in importer.asked()
-
-    importer.run()
-    read_again = importer.asked()
-    importer.pass_by(days=3)
-    importer.run()
-
-    days = [f"Messages.json?DateSent=2026-11-{day}&PageSize=1000" for day in (24, 25, 26)]
-    assert read_again == []
-    assert importer.asked() == days * 2  # for each account
-
-
-def test_a_day_whose_import_was_interrupted_is_read_again(importer: ReconcilerRig) -> None:
-    sid = importer.twilio.send()["sid"]
-    importer.pass_by(days=1)
-    importer.wire.fault = always(429)
-    importer.run()
-    assert importer.counted() == {"ReconcileInterrupted": 2}
-    importer.wire.fault = lambda _: None
-
-    importer.run()
-
-    assert importer.message(sid).outcome is Outcome.DELIVERED
-
-
-def test_an_unreadable_message_does_not_stop_the_import(importer: ReconcilerRig) -> None:
-    unreadable, untracked = importer.send(), importer.send(known=False)
-    make_unreadable(importer.dynamodb, "MessagesTable", message_sid=unreadable)
-    importer.pass_by(days=1)
-
-    importer.run()
-
-    assert importer.message(untracked).outcome is Outcome.DELIVERED
-    assert importer.counted()["MessageImported"] == 1
-
-
-def test_rejected_creations_are_not_imported(importer: ReconcilerRig) -> None:
-    importer.twilio.post(To="+15005550001")
-    importer.pass_by(days=1)
-
-    importer.run()
-
-    assert importer.counted() == {}
-
-
-def test_inbound_messages_are_not_imported(importer: ReconcilerRig) -> None:
-    page = {"messages": [{"sid": "SM" + "1" * 32, "status": "received", "direction": "inbound"}]}
-    importer.pass_by(days=1)
-    importer.wire.fault = lambda _: a_response(200, json.dumps(page).encode())
-
-    importer.run()
-
-    assert importer.messages.get("SM" + "1" * 32) is None
 
 
 # --- what is counted -----------------------------------------------------------------------------

@@ -21,6 +21,7 @@ NOT_LOADED = {
     "query_messages": NEVER | {EVENTS, BATCHES, "asyncio", "requests"},
     "notify_failure": NEVER | {EVENTS, BATCHES, "asyncio", "requests"},
     "reconcile_messages": NEVER | {EVENTS, BATCHES, "asyncio"},
+    "audit_messages": NEVER | {EVENTS, BATCHES, "asyncio"},
     "dashboard_widget": NEVER | {EVENTS, BATCHES, "asyncio", "requests"},
     "publish_outcomes": NEVER | {EVENTS, BATCHES, "asyncio", "requests"},
 }

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
+from delivery.domain.audits import Correction
 from delivery.domain.statuses import MessageStatus
 from delivery.metrics import COUNTED_BY
 from delivery.twilio.error_codes import Category
@@ -20,11 +21,18 @@ type Dimensions = frozenset[tuple[str, str]]
 
 POSITIONS = {"Report": 0, "add_metric": 0}
 """The position of the argument `metric` in calls of what the functions import."""
-COUNTING_MESSAGES = {"count_recorded", "count_apart"}
-"""The layer's functions that count the metrics in COUNTED_BY."""
+COUNTED_IN_LAYER = {
+    "count_recorded": COUNTED_BY.keys() - {"AuditCorrected"},
+    "count_apart": COUNTED_BY.keys() - {"AuditCorrected"},
+    "count_corrections": {"AuditCorrected"},
+}
+"""The layer's functions that count, and which of the metrics in COUNTED_BY."""
+COUNTING_MESSAGES = COUNTED_IN_LAYER.keys() - {"count_corrections"}
+"""Those that count what status updates did to messages."""
 VALUES = {
     "status": [*(str(it) for it in MessageStatus if it is not MessageStatus.UNKNOWN), "other"],
     "category": [str(it) for it in Category],
+    "kind": [str(it) for it in Correction],
 }
 # Only a status callback shows when a message was delivered.
 ONLY_COUNTED_BY = {name: {"status_callback"} for name in ("TimeToDelivered", "CanaryDelivered")}
@@ -104,13 +112,17 @@ def positions_of_metric(nodes: Iterable[ast.AST]) -> dict[str, int]:
 
 
 def counts_messages(source: str) -> bool:
-    """Return whether a module counts the metrics in COUNTED_BY."""
-    return any(
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id in COUNTING_MESSAGES
+    """Return whether a module counts what status updates did to messages."""
+    return not COUNTING_MESSAGES.isdisjoint(called_in(source))
+
+
+def called_in(source: str) -> set[str]:
+    """Return the names of the functions that a module calls by their name alone."""
+    return {
+        node.func.id
         for node in ast.walk(ast.parse(source))
-    )
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
 
 
 def sources_of(function: str) -> list[str]:
@@ -123,8 +135,12 @@ def metrics_of(function: str) -> set[str]:
     """Return the names of all metrics that a function counts."""
     sources = sources_of(function)
     names = metrics_in(*sources)
-    if any(counts_messages(source) for source in sources):
-        names |= {name for name in COUNTED_BY if function in ONLY_COUNTED_BY.get(name, {function})}
+    for called in set[str]().union(*map(called_in, sources)):
+        names |= {
+            name
+            for name in COUNTED_IN_LAYER.get(called, set())
+            if function in ONLY_COUNTED_BY.get(name, {function})
+        }
     return names
 
 

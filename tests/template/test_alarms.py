@@ -18,7 +18,7 @@ DAY = 24 * HOUR
 MAX_METRICS_OF_AN_ALARM = 10
 
 # These alarms fire when a metric has no data. All others are on metrics without data when idle.
-FIRE_WITHOUT_DATA = {"ReconcileNotRunningAlarm", "CanaryAlarm"}
+FIRE_WITHOUT_DATA = {"ReconcileNotRunningAlarm", "AuditNotRunningAlarm", "CanaryAlarm"}
 
 ONE: Period = {"measured": 1}
 NO_DATA: Period = {}
@@ -60,6 +60,8 @@ FIRES: dict[str, list[list[Period]]] = {
     "SendsInDoubtAlarm": [[ONE, ONE]],
     "InDoubtAmbiguousAlarm": [[ONE], [ONE, NO_DATA]],
     "ReconcileNotRunningAlarm": [[NO_DATA] * 3, [ONE, NO_DATA, NO_DATA, NO_DATA]],
+    "AuditCorrectionsAlarm": [[{"measured": 1.1}], [{"measured": 50}, *[{"measured": 0}] * 23]],
+    "AuditNotRunningAlarm": [[NO_DATA] * 4, [ONE, *[NO_DATA] * 4]],
     "CanaryAlarm": [[NO_DATA] * 4, [ONE, *[NO_DATA] * 4]],
 }
 STAYS_OK: dict[str, list[list[Period]]] = {
@@ -98,6 +100,8 @@ STAYS_OK: dict[str, list[list[Period]]] = {
     "SendsInDoubtAlarm": [[ONE]],
     "InDoubtAmbiguousAlarm": [[ONE, *[NO_DATA] * 6]],
     "ReconcileNotRunningAlarm": [[ONE, NO_DATA, NO_DATA], [NO_DATA, NO_DATA, ONE]],
+    "AuditCorrectionsAlarm": [[ONE] * 24, [{"measured": 50}, *[NO_DATA] * 24]],
+    "AuditNotRunningAlarm": [[ONE, NO_DATA, NO_DATA, NO_DATA], [NO_DATA, NO_DATA, NO_DATA, ONE]],
     "CanaryAlarm": [[ONE, NO_DATA, NO_DATA, NO_DATA], [NO_DATA, NO_DATA, NO_DATA, ONE]],
 }
 

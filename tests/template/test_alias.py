@@ -107,6 +107,7 @@ def test_asynchronous_settings_exist_for_the_alias(stack: Template) -> None:
 
     assert live == {
         "NotifyFailureFunction",
+        "AuditMessagesFunction",
         "ReconcileMessagesFunction",
         "SendMessageFunction",
     }

@@ -156,6 +156,7 @@ def test_the_stack_has_exactly_these_asynchronous_edges(stack: Template) -> None
         ("SendQueue", "SendMessageFunction"),
     }
     assert scheduled(stack) == {
+        "AuditMessagesFunction",
         "NotifyFailureFunction",
         "ReconcileMessagesFunction",
         "SendMessageFunction",
@@ -164,7 +165,13 @@ def test_the_stack_has_exactly_these_asynchronous_edges(stack: Template) -> None
 
 
 @pytest.mark.parametrize(
-    "function", ["SendMessageFunction", "NotifyFailureFunction", "ReconcileMessagesFunction"]
+    "function",
+    [
+        "SendMessageFunction",
+        "NotifyFailureFunction",
+        "ReconcileMessagesFunction",
+        "AuditMessagesFunction",
+    ],
 )
 def test_lambda_does_not_retry_a_failed_invocation(function: str, stack: Template) -> None:
     # The sender may have sent the message; the next run of a schedule repeats the others' work.

@@ -34,7 +34,7 @@ DEFAULTS = {
     "InDoubtTimeoutMinutes": 15,
     "ReconcileAfterMinutes": 60,
     "UnconfirmedAfterHours": 72,
-    "ReconcileUnknownMessages": "false",
+    "AuditMode": "tracked",
     "AlarmEmail": "",
     "FailureRatePercent": 20,
     "FailureRateMinMessages": 20,
@@ -92,6 +92,7 @@ def test_the_apis_have_exactly_these_routes(stack: Template) -> None:
             "GET /messages": "QueryMessagesFunction",
             "GET /messages/{message_sid}": "QueryMessagesFunction",
             "GET /requests/{request_id}": "QueryMessagesFunction",
+            "GET /audits": "QueryMessagesFunction",
             "GET /summary": "QueryMessagesFunction",
         },
     }
@@ -229,7 +230,6 @@ def test_the_minimum_retention_of_a_message_is_a_week(template: Template) -> Non
     [
         "StoreMessageBody",
         "NoticesShowFullNumbers",
-        "ReconcileUnknownMessages",
         "TableDeletionProtection",
     ],
 )

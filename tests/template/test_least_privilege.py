@@ -34,6 +34,15 @@ DECRYPTS_THE_SECRET = ("kms:Decrypt", "TwilioSecretKmsKeyArn")
 
 # The permissions of each function. A change that widens a policy has to change this table.
 PERMISSIONS = {
+    "audit_messages": {
+        READS_THE_SECRET,
+        DECRYPTS_THE_SECRET,
+        ("dynamodb:BatchGetItem", "MessagesTable"),
+        ("dynamodb:UpdateItem", "MessagesTable"),
+        ("dynamodb:GetItem", "ControlTable"),
+        ("dynamodb:PutItem", "ControlTable"),
+        ("sqs:SendMessage", "ScheduleDeadLetterQueue"),
+    },
     "dashboard_widget": {
         ("dynamodb:BatchGetItem", "MessagesTable"),
         ("dynamodb:GetItem", "MessagesTable"),
@@ -60,6 +69,8 @@ PERMISSIONS = {
         ("sqs:SendMessage", "PublishOutcomesDeadLetterQueue"),
     },
     "query_messages": {
+        ("dynamodb:BatchGetItem", "ControlTable"),
+        ("dynamodb:GetItem", "ControlTable"),
         ("dynamodb:GetItem", "MessagesTable"),
         ("dynamodb:GetItem", "SendRequestsTable"),
         ("dynamodb:BatchGetItem", "MessagesTable"),
@@ -75,8 +86,6 @@ PERMISSIONS = {
         ("dynamodb:BatchGetItem", "MessagesTable"),
         ("dynamodb:GetItem", "MessagesTable"),
         ("dynamodb:UpdateItem", "MessagesTable"),
-        ("dynamodb:GetItem", "ControlTable"),
-        ("dynamodb:PutItem", "ControlTable"),
         ("dynamodb:BatchGetItem", "SendRequestsTable"),
         ("dynamodb:GetItem", "SendRequestsTable"),
         ("dynamodb:PutItem", "SendRequestsTable"),
@@ -111,6 +120,7 @@ PERMISSIONS = {
 # SAM's basic execution policies: for the logs, and for the queue or stream that invokes a function.
 BASIC = "AWSLambdaBasicExecutionRole"
 MANAGED = {
+    "audit_messages": {BASIC},
     "dashboard_widget": {BASIC},
     "notify_failure": {BASIC, "AWSLambdaDynamoDBExecutionRole"},
     "publish_outcomes": {BASIC, "AWSLambdaDynamoDBExecutionRole"},
@@ -401,6 +411,7 @@ def test_an_api_may_invoke_a_function_for_its_own_routes_only(stack: Template) -
         (gateway, "QueryMessagesFunction", "MessagesApi", "GET/messages/*"),
         (gateway, "QueryMessagesFunction", "MessagesApi", "GET/requests/*"),
         (gateway, "QueryMessagesFunction", "MessagesApi", "GET/summary"),
+        (gateway, "QueryMessagesFunction", "MessagesApi", "GET/audits"),
         (gateway, "StatusCallbackFunction", "CallbackApi", "POST/twilio/status"),
     }
     assert {permission["Action"] for permission in permissions} == {"lambda:InvokeFunction"}

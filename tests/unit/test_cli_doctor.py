@@ -396,6 +396,22 @@ def test_a_disabled_schedule_is_found(rig: DoctorRig) -> None:
     assert "Sweep is DISABLED" in problem["what"]
 
 
+@pytest.mark.parametrize(("mode", "problems"), [("tracked", 1), ("off", 0)])
+def test_the_disabled_schedule_of_the_audit_is_a_problem_unless_the_audit_is_off(
+    rig: DoctorRig, mode: str, problems: int
+) -> None:
+    schedules = client("scheduler")
+    schedule = schedules.get_schedule(Name="Sweep")
+    names = ("ScheduleExpression", "FlexibleTimeWindow", "Target")
+    schedules.create_schedule(
+        Name="Audit", **{name: schedule[name] for name in names}, State="DISABLED"
+    )
+    rig.stack.resources["AuditMessagesFunctionAudit"] = ("AWS::Scheduler::Schedule", "Audit")
+    rig.stack.parameters["AuditMode"] = mode
+
+    assert len(rig.problems()) == problems
+
+
 def test_a_topic_without_subscribers_is_found(rig: DoctorRig) -> None:
     topics = client("sns")
     for subscription in topics.list_subscriptions()["Subscriptions"]:

@@ -10,6 +10,8 @@ from delivery_cli.commands.redrive.routes import ROUTES
 from delivery_cli.target import Target
 
 _DEAD_LETTER_SUFFIXES: Final = ("DeadLetterQueue", "FailuresQueue")
+_AUDIT_SCHEDULE: Final = "AuditMessagesFunctionAudit"
+"""The only schedule that a parameter disables."""
 _ERROR_LEVELS: Final = frozenset({"ERROR", "CRITICAL"})
 _ERROR_PATTERN: Final = '{ ($.level = "ERROR") || ($.level = "CRITICAL") }'
 _ERROR_WINDOW: Final = timedelta(hours=1)
@@ -117,7 +119,7 @@ def check_schedules(target: Target) -> Iterator[Finding]:
 
 def _schedule_problem(target: Target, name: str, schedule: str) -> Finding | None:
     state = target.account.schedules.get_schedule(Name=schedule)["State"]
-    if state == "ENABLED":
+    if state == "ENABLED" or (name == _AUDIT_SCHEDULE and not target.stack.audits_messages):
         return None
     return wrong(
         f"The schedule {name} is {state}: its work is not done.",

@@ -28,6 +28,8 @@ COUNTED_BY: Final[Mapping[str, DimensionSets]] = {
     "MessageFailed": ((), ("category",)),
     "TimeToDelivered": ((),),
     "CanaryDelivered": ((),),
+    # A message that an audit corrected, by what it corrected.
+    "AuditCorrected": (("kind",),),
 }
 """The sets of dimensions of each metric that is not counted by `service` alone."""
 
@@ -76,6 +78,17 @@ def count_apart(metrics: Metrics, recorded: "Recorded") -> None:
     """Count a new status in a log line of its own; `metrics` must hold nothing else."""
     if recorded.effect in _NEW:
         count_recorded(metrics, recorded)
+        metrics.flush_metrics()
+
+
+def count_corrections(metrics: Metrics, kinds: Mapping[str, int]) -> None:
+    """Count corrections of an audit in a log line for each kind; `metrics` must hold nothing else.
+
+    They are counted neither as statuses nor as failures: those metrics show what happens now.
+    """
+    for kind, count in kinds.items():
+        metrics.add_metric("AuditCorrected", MetricUnit.Count, count)
+        metrics.add_metadata("kind", kind)
         metrics.flush_metrics()
 
 

@@ -29,11 +29,12 @@ _MAX_CONTEXT_BYTES: Final = 1024
 
 
 class Source(StrEnum):
-    """Where a status was learned: Twilio's answer to a send, its callback, or a reconciliation."""
+    """Where a status was learned: Twilio's answer to a send, its callback, or its API later."""
 
     SEND = "send"
     CALLBACK = "callback"
     RECONCILE = "reconcile"
+    AUDIT = "audit"
 
 
 class Effect(StrEnum):

@@ -13,7 +13,7 @@ Errors:
     StoreUnavailable    a read failed, or a write is not known to be stored: retry later
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from heapq import merge
@@ -83,6 +83,15 @@ class Recorded:
     """The update brought another error code than the one known for its status, which stays."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What the table has of some SIDs: messages, tombstones, and unreadable items."""
+
+    messages: Mapping[str, Message]
+    erased: frozenset[str]
+    unreadable: frozenset[str]
+
+
 class MessageStore:
     """The messages of one table. `lists` reads its lists, page by page or as a whole.
 
@@ -139,6 +148,25 @@ class MessageStore:
             else:
                 yield message
 
+    def find(self, message_sids: Iterable[str]) -> Found:
+        """Return what the table has of these SIDs, by eventually consistent reads.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        messages: dict[str, Message] = {}
+        erased, unreadable = set[str](), set[str]()
+        for item in self._table.get_many("message_sid", message_sids, consistent=False):
+            message_sid: str = item["message_sid"]["S"]
+            if _is_tombstone(item):
+                erased.add(message_sid)
+                continue
+            try:
+                messages[message_sid] = message_of(item)
+            except StoreUnavailable:
+                unreadable.add(message_sid)
+        return Found(messages=messages, erased=frozenset(erased), unreadable=frozenset(unreadable))
+
     def record(self, update: StatusUpdate) -> Recorded:
         """Record an update of a message; it is durable when this returns.
 
@@ -155,6 +183,24 @@ class MessageStore:
                 message = Message.from_first_update(update, self._timings)
                 return Recorded(update=update, message=message, effect=Effect.ERASED)
             found = self._merge(update, found) if found else self._advance(update)
+        raise StoreUnavailable("other writers kept changing the message")
+
+    def record_existing(self, known: Message, update: StatusUpdate) -> Recorded | None:
+        """Record an update of a message that was read before; None where it is gone.
+
+        An erased or expired message stays so.
+
+        Raises:
+            StoreUnavailable: it is not known to be stored; recording it again is safe.
+        """
+        item = as_item(record_of(known))
+        for _ in range(_MAX_ATTEMPTS):
+            if not item or _is_tombstone(item):
+                return None
+            found = self._merge(update, item)
+            if isinstance(found, Recorded):
+                return found
+            item = found
         raise StoreUnavailable("other writers kept changing the message")
 
     def record_unsent_request(self, update: StatusUpdate) -> Recorded:

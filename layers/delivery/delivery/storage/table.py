@@ -64,17 +64,21 @@ class Table:
             raise _unanswered("a read", error) from error
         return answer.get("Item")
 
-    def get_many(self, key: str, values: Iterable[str]) -> Iterator[Item]:
-        """Return the existing items with these keys, in the keys' order (strongly consistent).
+    def get_many(
+        self, key: str, values: Iterable[str], *, consistent: bool = True
+    ) -> Iterator[Item]:
+        """Return the existing items with these keys, in the keys' order.
+
+        `consistent`: strongly, at twice the price.
 
         Raises:
             StoreUnavailable: DynamoDB did not answer.
         """
         for listed in batched(values, MAX_BATCH_GET_ITEMS, strict=False):
-            wanted = dict.fromkeys(
-                listed
-            )  # an item that moves in an index during a query is listed twice
-            found = {item[key]["S"]: item for item in self._batch(key, wanted)}
+            # An item that moves in an index during a query is listed twice.
+            wanted = dict.fromkeys(listed)
+            items = self._batch(key, wanted, consistent=consistent)
+            found = {item[key]["S"]: item for item in items}
             yield from (found[value] for value in wanted if value in found)
 
     def query(
@@ -182,10 +186,10 @@ class Table:
             "ExpressionAttributeValues": values_of(values),
         }
 
-    def _batch(self, key: str, values: Iterable[str]) -> Iterator[Item]:
+    def _batch(self, key: str, values: Iterable[str], *, consistent: bool) -> Iterator[Item]:
         """Return the items with these keys, in any order."""
         keys = [{key: {"S": value}} for value in values]
-        requested: Any = {self._name: {"Keys": keys, "ConsistentRead": True}}
+        requested: Any = {self._name: {"Keys": keys, "ConsistentRead": consistent}}
         for _ in range(_MAX_ATTEMPTS):
             try:
                 answer = self._client.batch_get_item(RequestItems=requested)

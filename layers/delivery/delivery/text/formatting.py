@@ -13,6 +13,7 @@ SOURCE_LABELS: Final[Mapping[Source, str]] = {
     Source.SEND: "Twilio's response to the send request",
     Source.CALLBACK: "status callback",
     Source.RECONCILE: "reconciled with Twilio",
+    Source.AUDIT: "found by the audit",
 }
 """The label of each source of a status."""
 

@@ -185,6 +185,14 @@ class MessageResource:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagePage:
+    """A page of the list; `next_path` leads to the next one, relative to the API's host."""
+
+    messages: tuple[MessageResource, ...]
+    next_path: str | None
+
+
 class TwilioClient:
     """Twilio's Messages API over one session.
 
@@ -309,19 +317,53 @@ class TwilioClient:
         Raises:
             TwilioError: see the module's table; no response is `OutcomeUnknown`.
         """
-        url = self._url(credentials, "Messages.json")
+        path = None
+        while True:
+            page = self.list_page(
+                credentials,
+                to=to,
+                sent_on=sent_on,
+                page_size=page_size,
+                path=path,
+                time_left=time_left,
+            )
+            yield page.messages
+            if page.next_path is None:
+                return
+            path = page.next_path
+
+    def list_page(  # noqa: PLR0913 -- the filters of the list
+        self,
+        credentials: ApiCredentials,
+        *,
+        to: str | None = None,
+        sent_on: date | None = None,
+        page_size: int | None = None,
+        path: str | None = None,
+        time_left: TimeLeft,
+    ) -> MessagePage:
+        """Return one page of `list_messages`: the first one, or that of an earlier `next_path`.
+
+        Raises:
+            TwilioError: see the module's table; no response is `OutcomeUnknown`.
+            ValueError: `path` is not a page of this account's list.
+        """
+        first = f"/{_VERSION}/Accounts/{credentials.account_sid}/Messages.json"
+        if path is not None and not path.startswith(f"{first}?"):
+            raise ValueError("the path of a page must be one of this account's messages")
         filters = {"To": to, "DateSent": sent_on.isoformat() if sent_on else None}
         query = [(name, value) for name, value in filters.items() if value is not None]
         query.append(("PageSize", str(page_size or PAGE_SIZE)))
-        while True:
-            page = _page(self._get(url, credentials, query, time_left))
-            resources = (MessageResource.parse(entry) for entry in page["messages"])
-            yield tuple(resource for resource in resources if resource is not None)
-            next_page = page.get("next_page_uri")
-            if not isinstance(next_page, str) or not next_page.startswith("/"):
-                return
-            # Relative to the API's host. Twilio documents to follow it, not to build it.
-            url, query = f"{self._base_url}{next_page}", []
+        # Relative to the API's host. Twilio documents to follow it, not to build it.
+        url = f"{self._base_url}{path or first}"
+        page = _page(self._get(url, credentials, [] if path else query, time_left))
+        resources = (MessageResource.parse(entry) for entry in page["messages"])
+        following = page.get("next_page_uri")
+        is_ours = isinstance(following, str) and following.startswith(f"{first}?")
+        return MessagePage(
+            messages=tuple(resource for resource in resources if resource is not None),
+            next_path=following if is_ours else None,
+        )
 
     def _get(
         self,

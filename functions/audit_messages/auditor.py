@@ -1,0 +1,271 @@
+"""Audits a day of an account: compares Twilio's list of the day with the table, page by page.
+
+A page is compared with one batch of reads, and only what differs is written, through the same
+conditional write as a callback. The progress is saved after each page: what a run does not reach,
+for whatever reason, the next one continues.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from delivery.domain.audits import (
+    FINAL_AFTER,
+    FIRST_AFTER,
+    MAX_CATCH_UP,
+    AuditResult,
+    AuditState,
+    Comparison,
+    Difference,
+    compare,
+    end_of,
+)
+from delivery.domain.messages import Message, Source, StatusUpdate
+from delivery.runtime.deadline import TimeLeft
+from delivery.storage.audits import AuditStore
+from delivery.storage.messages import Found, MessageStore
+from delivery.storage.table import StoreUnavailable
+from delivery.twilio.client import (
+    NEEDED_SECONDS,
+    MessageResource,
+    RequestRejected,
+    TwilioClient,
+    TwilioError,
+    Unavailable,
+)
+from delivery.twilio.credentials import ApiCredentials, TwilioSecret
+
+from . import reports
+from .reports import AuditReport
+
+# A page of a thousand messages, each of which may need a write.
+_PAGE_SECONDS: Final = 30.0
+_MAX_WRITERS: Final = 16
+_PAGE_TOKEN_INVALID: Final = 21481
+"""Source: https://www.twilio.com/docs/api/errors/21481"""
+
+
+class AuditMode(StrEnum):
+    """Which messages of Twilio's list an audit may write."""
+
+    OFF = "off"
+    TRACKED = "tracked"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditContext:
+    """What an audit works with."""
+
+    twilio: TwilioClient
+    messages: MessageStore
+    audits: AuditStore
+    mode: AuditMode
+    retention: timedelta
+    stores_body: bool
+    now: Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Write:
+    """An update to write, with the message that it corrects; none for an import."""
+
+    update: StatusUpdate
+    message: Message | None = None
+    comparison: Comparison = field(default_factory=Comparison)
+
+
+class Auditor:
+    """Audits the days that are due, or one day on request.
+
+    Args:
+        context: what it works with.
+        executor: makes the pool that writes in parallel.
+    """
+
+    def __init__(
+        self,
+        context: AuditContext,
+        executor: Callable[[int], ThreadPoolExecutor] = ThreadPoolExecutor,
+    ) -> None:
+        self._context = context
+        self._executor = executor
+
+    def audit_due_days(self, secret: TwilioSecret, time_left: TimeLeft) -> Iterator[AuditReport]:
+        """Audit every day that is due, account by account, the oldest day first.
+
+        Raises:
+            StoreUnavailable: the progress cannot be read or saved.
+        """
+        context = self._context
+        context.audits.add_accounts(secret.account_sids)
+        for account_sid in secret.account_sids:
+            yesterday = (context.now() - timedelta(days=1)).date()
+            progress = context.audits.progress(account_sid, first_day=yesterday)
+            for day, target in progress.due(context.now(), retention=context.retention):
+                state = yield from self._audit(secret, account_sid, day, target, time_left)
+                if state is not target:
+                    break  # in order: a later day waits for this one
+                progress = progress.audited(day, target)
+                context.audits.save_progress(progress)
+            if progress.first_until is None:
+                context.audits.save_progress(progress)
+
+    def audit_day(
+        self, secret: TwilioSecret, day: date, time_left: TimeLeft
+    ) -> Iterator[AuditReport]:
+        """Audit one day of every account now, whatever its age.
+
+        Raises:
+            StoreUnavailable: the progress cannot be read or saved.
+        """
+        age = self._context.now() - end_of(day)
+        target = AuditState.PARTIAL
+        if age >= FIRST_AFTER:
+            target = AuditState.FINAL if age >= FINAL_AFTER else AuditState.FIRST
+        self._context.audits.add_accounts(secret.account_sids)
+        for account_sid in secret.account_sids:
+            yield from self._audit(secret, account_sid, day, target, time_left)
+
+    def _audit(
+        self,
+        secret: TwilioSecret,
+        account_sid: str,
+        day: date,
+        target: AuditState,
+        time_left: TimeLeft,
+    ) -> Generator[AuditReport, None, AuditState | None]:
+        """Audit a day of an account as far as it comes; returns the state that it reaches."""
+        context = self._context
+        result = context.audits.claim(account_sid, day, target, context.now())
+        if result is None:
+            return None
+        try:
+            credentials = secret.for_account(account_sid)
+            while result.state is AuditState.RUNNING:
+                saved = self._audit_page(credentials, result, time_left)
+                if saved is None:
+                    return None  # another run took it over
+                result = saved
+        except TwilioError as error:
+            state = AuditState.FAILED if isinstance(error, RequestRejected) else result.state
+            released = replace(result, state=state, lease_until=None, updated_at=context.now())
+            context.audits.save(released)
+            yield reports.interrupted(error, result)
+            return None
+        yield from reports.audited(result)
+        return result.state
+
+    def _audit_page(
+        self, credentials: ApiCredentials, result: AuditResult, time_left: TimeLeft
+    ) -> AuditResult | None:
+        """Audit the next page; returns the saved result, None if another run took it over.
+
+        Raises:
+            TwilioError: the page cannot be read; nothing of it was written.
+            StoreUnavailable: the table cannot be read, or the result is not known to be saved.
+        """
+        context = self._context
+        if time_left() <= NEEDED_SECONDS + _PAGE_SECONDS:
+            raise Unavailable("too little time is left for another page")
+        try:
+            page = context.twilio.list_page(
+                credentials, sent_on=result.day, path=result.next_page, time_left=time_left
+            )
+        except RequestRejected as rejected:
+            if rejected.code != _PAGE_TOKEN_INVALID or result.next_page is None:
+                raise
+            # The token of a page expires: the day starts again, and what is written stays.
+            return context.audits.save(result.restarted(context.now()))
+        after = self._compared(result, page.messages)
+        is_last = page.next_path is None
+        now = context.now()
+        return context.audits.save(
+            replace(
+                after,
+                state=result.target if is_last else AuditState.RUNNING,
+                next_page=page.next_path,
+                lease_until=None if is_last else result.lease_until,
+                updated_at=now,
+            )
+        )
+
+    def _compared(self, result: AuditResult, listed: Sequence[MessageResource]) -> AuditResult:
+        """Compare a page with the table and write what differs; returns the result with it."""
+        outbound = {it.sid: it for it in listed if (it.direction or "").startswith("outbound")}
+        found = self._context.messages.find(outbound)
+        result = replace(
+            result,
+            messages=result.messages + len(outbound),
+            known=result.known + len(found.messages),
+        )
+        writes: list[_Write] = []
+        for resource in outbound.values():
+            result = result.with_price(resource.price, resource.price_unit)
+            if resource.sid in found.messages:
+                write, result = self._known(resource, found.messages[resource.sid], result)
+            else:
+                write, result = self._not_known(resource, found, result)
+            if write is not None:
+                writes.append(write)
+        for write, written in self._written(writes):
+            if not written:
+                result = result.with_difference(Difference.NOT_WRITTEN, write.update.message_sid)
+            elif write.message is None:
+                result = replace(result, imported=result.imported + 1)
+            else:
+                result = result.corrected_by(write.comparison)
+        return result
+
+    def _known(
+        self, resource: MessageResource, message: Message, result: AuditResult
+    ) -> tuple[_Write | None, AuditResult]:
+        comparison = compare(message, self._update(resource, result.account_sid))
+        for reason in sorted(comparison.differences):
+            result = result.with_difference(reason, resource.sid)
+        if comparison.update is None:
+            return None, result
+        return _Write(update=comparison.update, message=message, comparison=comparison), result
+
+    def _not_known(
+        self, resource: MessageResource, found: Found, result: AuditResult
+    ) -> tuple[_Write | None, AuditResult]:
+        if resource.sid in found.erased:
+            return None, result.with_difference(Difference.ERASED, resource.sid)
+        if resource.sid in found.unreadable:
+            return None, result.with_difference(Difference.NOT_WRITTEN, resource.sid)
+        if resource.may_be_rejected_creation:
+            return None, replace(result, rejected_creations=result.rejected_creations + 1)
+        if self._context.mode is AuditMode.ALL and self._may_import(result.day):
+            return _Write(update=self._update(resource, result.account_sid)), result
+        return None, replace(result, unknown=result.unknown + 1)
+
+    def _written(self, writes: Sequence[_Write]) -> Iterator[tuple[_Write, bool]]:
+        """Write in parallel; each write with whether it is stored."""
+        if not writes:
+            return
+        with self._executor(min(_MAX_WRITERS, len(writes))) as pool:
+            yield from zip(writes, pool.map(self._write, writes), strict=True)
+
+    def _write(self, write: _Write) -> bool:
+        messages = self._context.messages
+        try:
+            if write.message is None:
+                messages.record(write.update)
+                return True
+            return messages.record_existing(write.message, write.update) is not None
+        except StoreUnavailable:
+            return False
+
+    def _update(self, resource: MessageResource, account_sid: str) -> StatusUpdate:
+        context = self._context
+        update = resource.as_update(
+            at=context.now(), source=Source.AUDIT, with_body=context.stores_body
+        )
+        return replace(update, account_sid=update.account_sid or account_sid)
+
+    def _may_import(self, day: date) -> bool:
+        return self._context.now() - end_of(day) < MAX_CATCH_UP

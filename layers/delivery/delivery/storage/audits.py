@@ -1,0 +1,173 @@
+"""The results and the progress of audits, in the ControlTable.
+
+An audit claims its day with a lease, so that two runs do not count a page twice; a run that dies
+loses its lease, and the next one goes on from the last page that was saved.
+
+Errors:
+
+    StoreUnavailable    a read failed, or a write is not known to be stored: retry later
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from delivery.domain.audits import RESULT_RETENTION, AuditProgress, AuditResult, AuditState
+from delivery.storage.expressions import Conditions
+from delivery.storage.items import as_record
+from delivery.storage.table import StoreUnavailable, Table
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_ACCOUNTS_NAME: Final = "audit-accounts"
+
+LEASE: Final = timedelta(minutes=15)
+"""How long a claim holds: the function's timeout."""
+
+
+class AuditStore:
+    """The audits of one table.
+
+    Args:
+        client: a low-level DynamoDB client with timeouts and retries set.
+        table_name: the ControlTable.
+    """
+
+    def __init__(self, client: "DynamoDBClient", table_name: str) -> None:
+        self._table = Table(client, table_name)
+
+    def progress(self, account_sid: str, *, first_day: date) -> AuditProgress:
+        """Return the progress of an account; one without any begins with `first_day`.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        item = self._table.get(name=_progress_name(account_sid))
+        if item is None:
+            return AuditProgress(account_sid=account_sid, first_day=first_day)
+        record = as_record(item)
+        days = {
+            name: date.fromisoformat(record[name])
+            for name in ("first_day", "first_until", "final_until")
+            if name in record
+        }
+        return AuditProgress(account_sid=account_sid, **days)
+
+    def save_progress(self, progress: AuditProgress) -> None:
+        """Store the progress of an account.
+
+        Raises:
+            StoreUnavailable: it is not known to be stored; a day may be audited again.
+        """
+        days = {
+            "first_day": progress.first_day,
+            "first_until": progress.first_until,
+            "final_until": progress.final_until,
+        }
+        record = {name: day.isoformat() for name, day in days.items() if day is not None}
+        name = _progress_name(progress.account_sid)
+        self._table.put({"name": name, "account_sid": progress.account_sid} | record, Conditions())
+
+    def add_accounts(self, account_sids: Iterable[str]) -> None:
+        """Remember the accounts that are audited, so that results can be listed without the secret.
+
+        Raises:
+            StoreUnavailable: it is not known to be stored; the next run stores it.
+        """
+        known = set(self.accounts())
+        if known.issuperset(wanted := set(account_sids)):
+            return
+        record = {"name": _ACCOUNTS_NAME, "account_sids": sorted(known | wanted)}
+        self._table.put(record, Conditions())
+
+    def accounts(self) -> tuple[str, ...]:
+        """Return the accounts that were audited.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        item = self._table.get(name=_ACCOUNTS_NAME)
+        return tuple(as_record(item)["account_sids"]) if item else ()
+
+    def claim(
+        self, account_sid: str, day: date, target: AuditState, now: datetime
+    ) -> AuditResult | None:
+        """Claim a day's audit; None while another run holds it.
+
+        An audit of the same kind that was interrupted goes on from its last saved page.
+
+        Raises:
+            StoreUnavailable: it is not known to be claimed; do not audit.
+        """
+        known = self.result(account_sid, day)
+        if known and known.lease_until and now < known.lease_until:
+            return None
+        goes_on = known and known.state is AuditState.RUNNING and known.target is target
+        claimed = AuditResult(
+            account_sid=account_sid,
+            day=day,
+            state=AuditState.RUNNING,
+            target=target,
+            updated_at=now,
+        )
+        if known:
+            claimed = replace(known if goes_on else claimed, version=known.version)
+        claimed = replace(claimed, lease_until=now + LEASE, updated_at=now)
+        return self._put(claimed)
+
+    def save(self, result: AuditResult) -> AuditResult | None:
+        """Store the result of a claimed audit; None where another run took it over.
+
+        Raises:
+            StoreUnavailable: it is not known to be stored; the page is audited again.
+        """
+        return self._put(result)
+
+    def result(self, account_sid: str, day: date) -> AuditResult | None:
+        """Return the result of a day for an account; None where there is none.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        item = self._table.get(name=_result_name(account_sid, day))
+        return AuditResult.from_record(as_record(item)) if item else None
+
+    def results(self, days: Iterable[date]) -> Iterator[AuditResult]:
+        """Return the results of these days, day by day, for every account that has one.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        accounts = self.accounts()
+        names = [_result_name(account_sid, day) for day in days for account_sid in accounts]
+        for item in self._table.get_many("name", names):
+            yield AuditResult.from_record(as_record(item))
+
+    def _put(self, result: AuditResult) -> AuditResult | None:
+        stored = replace(result, version=result.version + 1)
+        expires_at = int((result.updated_at + RESULT_RETENTION).timestamp())
+        record = stored.as_item_record() | {
+            "name": _result_name(result.account_sid, result.day),
+            "expires_at": expires_at,
+        }
+        unchanged = Conditions()
+        if result.version:
+            unchanged.require("#version = :seen", seen=result.version)
+        else:
+            unchanged.require("attribute_not_exists(#version)")
+        written, item = self._table.put(record, unchanged)
+        if written:
+            return stored
+        if not item:
+            raise StoreUnavailable("the result of an audit is gone")
+        return None
+
+
+def _progress_name(account_sid: str) -> str:
+    return f"audit#{account_sid}"
+
+
+def _result_name(account_sid: str, day: date) -> str:
+    return f"audit#{account_sid}#{day.isoformat()}"

@@ -1,0 +1,291 @@
+import json
+from typing import Any
+
+import pytest
+
+from delivery.domain.audits import AuditState, Correction, Difference
+from delivery.domain.messages import Source
+from delivery.domain.notices import NoticeState
+from delivery.domain.statuses import Outcome
+from tests.embedded_metrics import total
+from tests.functions.auditor import AuditorRig
+from tests.support.faults import make_unreadable
+from tests.support.virtual_twilio import ACCOUNT_SID, Fault, a_response
+
+UNDELIVERED = "+15555530003"
+
+
+def by_hand(auditor: AuditorRig, **environ: str) -> None:
+    auditor.run({"on": auditor.day.isoformat()}, **environ)
+
+
+def test_a_final_status_whose_callback_was_lost_is_corrected(auditor: AuditorRig) -> None:
+    sid = auditor.send()
+    auditor.pass_by(days=1)
+
+    by_hand(auditor)
+
+    message = auditor.message(sid)
+    assert (message.status, message.outcome) == ("delivered", Outcome.DELIVERED)
+    assert message.transitions[-1].source is Source.AUDIT
+    assert auditor.result().corrected[Correction.STATUS] == 1
+
+
+def test_a_late_delivery_replaces_a_failure_and_makes_its_recovery_due(
+    auditor: AuditorRig,
+) -> None:
+    sid = auditor.send()
+    failed = auditor.apply(sid, "undelivered", error_code=30003)
+    claimed = auditor.messages.advance_notice(failed, auditor.twilio.now)
+    assert claimed is not None
+    auditor.messages.advance_notice(claimed, auditor.twilio.now)
+    auditor.pass_by(days=1)
+
+    by_hand(auditor)
+
+    message = auditor.message(sid)
+    assert (message.outcome, message.notice) == (Outcome.DELIVERED, NoticeState.RECOVERY_DUE)
+
+
+def test_a_failure_that_the_audit_finds_makes_its_notice_due(auditor: AuditorRig) -> None:
+    sid = auditor.send(To=UNDELIVERED)
+    auditor.pass_by(days=1)
+
+    by_hand(auditor)
+
+    message = auditor.message(sid)
+    assert (message.error_code, message.notice) == (30003, NoticeState.DUE)
+
+
+def test_what_twilio_has_lower_or_other_is_counted_with_its_sid(auditor: AuditorRig) -> None:
+    lower = auditor.send(To="+15555550105")  # stays sent
+    auditor.apply(lower, "delivered")
+    other = auditor.send(To=UNDELIVERED)
+    auditor.apply(other, "undelivered", error_code=30005)
+    erased = auditor.send()
+    auditor.messages.erase(erased, at=auditor.twilio.now, expires_at=2**40)
+    auditor.pass_by(days=1)
+
+    by_hand(auditor)
+
+    result = auditor.result()
+    assert {reason: set(sids) for reason, sids in result.difference_sids.items()} == {
+        Difference.LOWER_STATUS: {lower},
+        Difference.OTHER_ERROR_CODE: {other},
+        Difference.ERASED: {erased},
+    }
+    assert auditor.message(other).error_code == 30005
+    assert auditor.messages.get(erased) is None
+
+
+def test_a_message_that_the_table_does_not_know_is_imported_only_in_mode_all(
+    auditor: AuditorRig,
+) -> None:
+    sid = auditor.send(known=False)
+    auditor.pass_by(days=1)
+
+    by_hand(auditor)
+    tracked = (auditor.messages.get(sid), auditor.result().unknown)
+    by_hand(auditor, AUDIT_MODE="all")
+
+    assert tracked == (None, 1)
+    assert auditor.message(sid).outcome is Outcome.DELIVERED
+    assert auditor.result().imported == 1
+
+
+def test_an_item_that_cannot_be_read_is_counted_and_does_not_stop_the_audit(
+    auditor: AuditorRig,
+) -> None:
+    unreadable, other = auditor.send(), auditor.send()
+    make_unreadable(auditor.dynamodb, "MessagesTable", message_sid=unreadable)
+    auditor.pass_by(days=1)
+
+    by_hand(auditor, AUDIT_MODE="all")
+
+    assert auditor.message(other).outcome is Outcome.DELIVERED
+    assert auditor.result().difference_sids == {Difference.NOT_WRITTEN: (unreadable,)}
+
+
+def test_a_rejected_creation_is_counted_and_never_imported(auditor: AuditorRig) -> None:
+    auditor.twilio.post(To="+15005550001")
+    auditor.pass_by(days=1)
+
+    by_hand(auditor, AUDIT_MODE="all")
+
+    result = auditor.result()
+    assert (result.messages, result.rejected_creations, result.imported) == (1, 1, 0)
+    assert auditor.dynamodb.scan(TableName="MessagesTable")["Count"] == 0
+
+
+def test_inbound_messages_are_left_out(auditor: AuditorRig) -> None:
+    page = {"messages": [{"sid": "SM" + "1" * 32, "status": "received", "direction": "inbound"}]}
+    auditor.pass_by(days=1)
+    auditor.wire.fault = lambda _: a_response(200, json.dumps(page).encode())
+
+    by_hand(auditor, AUDIT_MODE="all")
+
+    assert auditor.result().messages == 0
+
+
+def test_corrections_are_counted_by_kind_and_not_as_failures(auditor: AuditorRig) -> None:
+    auditor.send(To=UNDELIVERED)
+    auditor.send()
+    auditor.pass_by(days=1)
+
+    by_hand(auditor)
+
+    points = auditor.data_points()
+    assert total(points, "AuditCorrected", kind="status") == 2
+    assert total(points, "AuditCorrectedPercent", service="tested") == 100
+    assert total(points, "AuditRun", service="tested") == 1
+    for name in ("MessageFailed", "TimeToDelivered", "TransitionRecorded"):
+        assert total(points, name) is None
+
+
+def test_a_second_audit_of_a_day_writes_nothing(auditor: AuditorRig) -> None:
+    sids = [auditor.send() for _ in range(3)]
+    auditor.pass_by(days=1)
+    by_hand(auditor)
+    before = [auditor.message(sid) for sid in sids]
+
+    by_hand(auditor)
+
+    assert [auditor.message(sid) for sid in sids] == before
+    assert auditor.result().corrected_messages == 0
+    assert (auditor.result().messages, auditor.result().known) == (3, 3)
+
+
+def test_an_account_begins_with_yesterday_and_each_day_is_audited_twice(
+    auditor: AuditorRig,
+) -> None:
+    auditor.send()
+    auditor.pass_by(hours=12, minutes=30)  # 00:30 of the next day
+    states = []
+    for hours in (0, 5, 1, 24 * 3 + 17, 1):
+        auditor.pass_by(hours=hours)
+        auditor.run()
+        found = auditor.audits.result(ACCOUNT_SID, auditor.day)
+        states.append(found and found.state)
+
+    assert states == [None, None, AuditState.FIRST, AuditState.FIRST, AuditState.FINAL]
+
+
+def test_a_day_that_is_not_six_hours_over_is_partial_and_counts_as_neither(
+    auditor: AuditorRig,
+) -> None:
+    auditor.send()
+    auditor.pass_by(hours=13)
+    by_hand(auditor)
+    partial = auditor.result().state
+
+    auditor.pass_by(hours=6)
+    auditor.run()
+
+    assert partial is AuditState.PARTIAL
+    assert auditor.result().state is AuditState.FIRST
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list has two messages on a page."""
+    monkeypatch.setattr("delivery.twilio.client.PAGE_SIZE", 2)
+
+
+def throttled_after(pages: int) -> Fault:
+    """Answer 429 after so many pages."""
+    left = iter(range(pages))
+    return lambda _: None if next(left, None) is not None else a_response(429, b"{}")
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_a_run_that_ends_at_429_is_continued_from_its_last_page(auditor: AuditorRig) -> None:
+    sids = [auditor.send() for _ in range(5)]
+    auditor.pass_by(days=1)
+    auditor.wire.fault = throttled_after(1)
+    by_hand(auditor)
+    interrupted = auditor.result()
+
+    auditor.wire.fault = lambda _: None
+    auditor.wire.asked.clear()
+    by_hand(auditor)
+
+    assert (interrupted.state, interrupted.messages) == (AuditState.RUNNING, 2)
+    assert len(auditor.wire.asked) == 2
+    assert (auditor.result().state, auditor.result().messages) == (AuditState.FIRST, 5)
+    assert {auditor.message(sid).outcome for sid in sids} == {Outcome.DELIVERED}
+
+
+def test_a_run_without_time_begins_no_page(auditor: AuditorRig) -> None:
+    auditor.send()
+    auditor.pass_by(days=1)
+    auditor.seconds_left = 30.0
+
+    by_hand(auditor)
+
+    assert auditor.wire.asked == []
+    assert auditor.result().state is AuditState.RUNNING
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_a_day_whose_page_token_expired_starts_again(auditor: AuditorRig) -> None:
+    for _ in range(5):
+        auditor.send()
+    auditor.pass_by(days=1)
+    auditor.wire.fault = throttled_after(2)
+    by_hand(auditor)
+    expired = iter([a_response(400, b'{"code": 21481}')])
+    auditor.wire.fault = lambda _: next(expired, None)
+
+    by_hand(auditor)
+
+    assert (auditor.result().state, auditor.result().messages) == (AuditState.FIRST, 5)
+
+
+def test_a_stored_page_of_another_account_is_never_followed(auditor: AuditorRig) -> None:
+    auditor.send()
+    auditor.pass_by(days=1)
+    other = b'{"messages": [], "next_page_uri": "/2010-04-01/Accounts/ACother/Messages.json?x"}'
+    auditor.wire.fault = lambda _: a_response(200, other)
+
+    by_hand(auditor)
+
+    assert auditor.result().state is AuditState.FIRST
+    assert len(auditor.wire.asked) == 1
+
+
+def test_two_runs_at_once_do_not_count_a_page_twice(auditor: AuditorRig) -> None:
+    auditor.send()
+    auditor.pass_by(days=1)
+    held = auditor.audits.claim(ACCOUNT_SID, auditor.day, AuditState.FIRST, auditor.twilio.now)
+
+    by_hand(auditor)
+    during = auditor.result()
+    auditor.pass_by(minutes=16)
+    by_hand(auditor)
+
+    assert held is not None
+    assert (during.state, during.messages) == (AuditState.RUNNING, 0)
+    assert (auditor.result().state, auditor.result().messages) == (AuditState.FIRST, 1)
+
+
+def test_a_result_has_the_spend_by_currency(auditor: AuditorRig) -> None:
+    auditor.send()
+    auditor.pass_by(days=1)
+    page: dict[str, Any] = auditor.twilio.json(
+        "GET", f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json"
+    )
+    (listed,) = page["messages"]
+
+    by_hand(auditor)
+
+    result = auditor.result().as_record()
+    if listed["price"] is None:
+        assert result["spend"] == {}
+    else:
+        assert result["spend"] == {"USD": listed["price"].removeprefix("-")}
+
+
+@pytest.mark.parametrize("on", ["2026-13-01", "tomorrow", 7, None, "2026-11-24"])
+def test_a_day_that_cannot_be_audited_is_refused(auditor: AuditorRig, on: object) -> None:
+    with pytest.raises(ValueError, match="'on'"):
+        auditor.run({"on": on})

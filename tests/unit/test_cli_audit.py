@@ -1,0 +1,106 @@
+"""`delivery audit`, against a scripted API."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from delivery.domain.audits import AuditResult, AuditState, Correction, Difference
+from sandbox.http_server import HttpServer
+from tests.builders import MESSAGE_SID, NOON
+from tests.support.command_line import CommandResult, ScriptedApi, reply, run, write_endpoints
+
+ACCOUNT_SID = "AC" + "1" * 32
+
+
+@pytest.fixture
+def api() -> ScriptedApi:
+    return ScriptedApi()
+
+
+@pytest.fixture(autouse=True)
+def sandbox_folder(
+    tmp_path: Path, api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    with HttpServer(port=0, answer=api) as server:
+        write_endpoints(tmp_path, server)
+        monkeypatch.chdir(tmp_path)
+        yield
+
+
+def audit(*arguments: str) -> CommandResult:
+    return run("audit", "--on", "2026-11-23", *arguments, "--sandbox")
+
+
+def audits(*results: AuditResult) -> Any:
+    return reply(200, {"on": "2026-11-23", "audits": [it.as_record() for it in results]})
+
+
+def a_result(**changes: Any) -> AuditResult:
+    facts: dict[str, Any] = {"state": AuditState.FINAL, "messages": 1000, "known": 900}
+    return AuditResult(
+        account_sid=ACCOUNT_SID, day=NOON.date(), updated_at=NOON, **(facts | changes)
+    )
+
+
+def test_the_result_of_each_account_is_shown(api: ScriptedApi) -> None:
+    result = a_result(corrected={Correction.STATUS: 7, Correction.PRICE: 850}, unknown=93)
+    result = result.with_price("-0.0075", "USD").with_difference(Difference.ERASED, MESSAGE_SID)
+    api.respond("GET /api/audits", audits(result))
+
+    ran = audit()
+
+    assert ran.code == 0, ran.err
+    assert api.queries == [{"on": "2026-11-23"}]
+    lines = [" ".join(line.split()) for line in ran.out.splitlines()]
+    assert {
+        f"account {ACCOUNT_SID}",
+        "1000 messages at Twilio",
+        "900 known here",
+        "7 corrected: status",
+        "850 corrected: price",
+        "93 unknown here",
+        "1 different: erased here",
+        "spend 0.0075 USD (1 priced)",
+        MESSAGE_SID,
+    } <= set(lines)
+
+
+@pytest.mark.parametrize(("corrected", "code"), [(9, 0), (10, 1)])
+def test_the_exit_code_is_1_if_more_than_one_percent_of_the_statuses_were_corrected(
+    api: ScriptedApi, corrected: int, code: int
+) -> None:
+    api.respond("GET /api/audits", audits(a_result(corrected={Correction.STATUS: corrected})))
+
+    assert audit().code == code
+    assert audit("--json").code == code
+    assert audit("--csv").code == code
+
+
+def test_the_differences_are_printed_as_csv(api: ScriptedApi) -> None:
+    result = a_result().with_difference(Difference.LOWER_STATUS, MESSAGE_SID)
+    api.respond("GET /api/audits", audits(result))
+
+    ran = audit("--csv")
+
+    assert ran.out.splitlines() == [
+        "account_sid,day,reason,message_sid",
+        f"{ACCOUNT_SID},2026-11-23,lower_status,{MESSAGE_SID}",
+    ]
+
+
+def test_the_json_is_the_answer_of_the_api(api: ScriptedApi) -> None:
+    api.respond("GET /api/audits", audits(a_result()))
+
+    assert audit("--json").json["audits"] == [a_result().as_record()]
+
+
+def test_the_exit_code_is_1_for_a_day_without_an_audit(api: ScriptedApi) -> None:
+    api.respond("GET /api/audits", audits())
+
+    assert audit().code == 1
+
+
+def test_json_and_csv_exclude_each_other() -> None:
+    assert audit("--json", "--csv").code == 2
