@@ -1,4 +1,4 @@
-"""What becomes of messages is counted once, over all functions, by few dimensions."""
+"""The outcome of messages is counted once, over all functions, with few dimensions."""
 
 import json
 
@@ -24,7 +24,7 @@ def metrics() -> Metrics:
 def counted(
     store: MessageStore, capsys: pytest.CaptureFixture[str], *updates: StatusUpdate
 ) -> list[DataPoint]:
-    """What is counted of the last of these updates."""
+    """The data points of the last of these updates."""
     for update in updates:
         capsys.readouterr()
         count_apart(Metrics(provider=CountedByFacts()), store.record(update))
@@ -55,7 +55,7 @@ def test_each_metric_of_a_line_has_its_own_dimensions(
     }
 
 
-def test_a_set_of_dimensions_that_the_line_does_not_fill_is_left_out(
+def test_a_set_of_dimensions_that_the_line_lacks_is_left_out(
     metrics: Metrics, capsys: pytest.CaptureFixture[str]
 ) -> None:
     metrics.add_metric("MessageFailed", MetricUnit.Count, 0)
@@ -66,7 +66,7 @@ def test_a_set_of_dimensions_that_the_line_does_not_fill_is_left_out(
     assert point.dimensions == frozenset()
 
 
-def test_nothing_of_one_line_is_left_for_the_next(
+def test_a_flushed_line_leaves_nothing_for_the_next(
     metrics: Metrics, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for status in ("sent", "delivered"):
@@ -81,7 +81,7 @@ def test_nothing_of_one_line_is_left_for_the_next(
     assert total(points, "TransitionRecorded", **SERVICE) == 2
 
 
-def test_no_metric_is_counted_by_what_has_many_values() -> None:
+def test_only_dimensions_with_few_values_are_used() -> None:
     by = {name for sets in COUNTED_BY.values() for names in sets for name in names}
 
     assert by == {"service", "status", "category"}
@@ -90,7 +90,7 @@ def test_no_metric_is_counted_by_what_has_many_values() -> None:
 # --- what is counted -----------------------------------------------------------------------------
 
 
-def test_a_status_is_counted_when_the_message_did_not_have_it(
+def test_a_new_status_of_a_message_is_counted_once(
     store: MessageStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = counted(store, capsys, an_update("delivered"))
@@ -102,7 +102,7 @@ def test_a_status_is_counted_when_the_message_did_not_have_it(
     assert repeated == []
 
 
-def test_a_status_that_does_not_exist_today_adds_no_dimension(
+def test_an_unknown_status_is_counted_as_other(
     store: MessageStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for word in ("new_word", "unknown"):
@@ -115,7 +115,7 @@ def test_a_status_that_does_not_exist_today_adds_no_dimension(
 
 @pytest.mark.parametrize("status", ["failed", "undelivered", "partially_delivered"])
 @pytest.mark.parametrize("code", [30003, 21610, 99999, None])
-def test_a_message_that_fails_is_counted_once_by_the_category_of_its_code(
+def test_a_failed_message_is_counted_once_by_the_category_of_its_code(
     store: MessageStore, capsys: pytest.CaptureFixture[str], status: str, code: int | None
 ) -> None:
     failure = an_update(status, error_code=code, after=5)
@@ -128,7 +128,7 @@ def test_a_message_that_fails_is_counted_once_by_the_category_of_its_code(
     assert total(after, "MessageFailed") is None
 
 
-def test_a_message_that_arrives_counts_as_one_that_did_not_fail_with_the_time_it_took(
+def test_a_delivered_message_counts_as_not_failed_with_its_time_to_delivery(
     store: MessageStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     delivered = counted(store, capsys, an_update("queued"), an_update("delivered", after=7.25))
@@ -140,7 +140,7 @@ def test_a_message_that_arrives_counts_as_one_that_did_not_fail_with_the_time_it
     assert {it.name for it in read} == {"TransitionRecorded"}
 
 
-def test_a_message_that_arrives_after_it_failed_is_counted_as_both(
+def test_a_message_delivered_after_a_failure_is_counted_as_both(
     store: MessageStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failed = counted(store, capsys, an_update("sent"), an_update("undelivered", after=1))
@@ -149,7 +149,7 @@ def test_a_message_that_arrives_after_it_failed_is_counted_as_both(
     assert (total(failed, "MessageFailed"), total(delivered, "MessageFailed")) == (1, 0)
 
 
-def test_a_message_that_was_unconfirmed_is_counted_when_it_ends(
+def test_an_unconfirmed_message_is_counted_when_it_fails(
     store: MessageStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     message = store.record(an_update("sent")).message
@@ -160,7 +160,7 @@ def test_a_message_that_was_unconfirmed_is_counted_when_it_ends(
     assert total(points, "MessageFailed", category="unknown") == 1
 
 
-def test_a_canceled_message_neither_failed_nor_arrived(
+def test_a_canceled_message_is_counted_neither_as_failed_nor_as_delivered(
     store: MessageStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     points = counted(store, capsys, an_update("scheduled"), an_update("canceled", after=1))
@@ -171,11 +171,14 @@ def test_a_canceled_message_neither_failed_nor_arrived(
 @pytest.mark.parametrize(
     "updates",
     [
-        [an_update("delivered")],  # nobody knows when it was sent
-        [an_update("sent"), an_update("delivered", after=9, source=Source.RECONCILE)],  # nor when
+        [an_update("delivered")],  # no earlier status shows when it was sent
+        [
+            an_update("sent"),
+            an_update("delivered", after=9, source=Source.RECONCILE),
+        ],  # nor when it was delivered
     ],
 )
-def test_only_a_callback_tells_how_long_a_message_took(
+def test_the_time_to_delivery_needs_an_earlier_status_and_a_callback(
     store: MessageStore, capsys: pytest.CaptureFixture[str], updates: list[StatusUpdate]
 ) -> None:
     points = counted(store, capsys, *updates)
@@ -184,7 +187,7 @@ def test_only_a_callback_tells_how_long_a_message_took(
     assert total(points, "TimeToDelivered") is None
 
 
-def test_the_time_of_a_scheduled_message_counts_from_when_it_was_to_go_out(
+def test_the_time_to_delivery_of_a_scheduled_message_counts_from_its_send_time(
     store: MessageStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     an_hour_later = an_update(after=3600).at
@@ -195,7 +198,7 @@ def test_the_time_of_a_scheduled_message_counts_from_when_it_was_to_go_out(
     assert total(points, "TimeToDelivered") == 4
 
 
-def test_the_request_that_ended_without_a_message_is_counted_as_a_failure_once(
+def test_a_rejected_request_is_counted_as_a_failure_once(
     store: MessageStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     refused = an_update("rejected", message_sid="rq_" + "a" * 32, error_code=21610)
@@ -208,7 +211,7 @@ def test_the_request_that_ended_without_a_message_is_counted_as_a_failure_once(
     assert total(points, "TransitionRecorded", status="rejected") == 1
 
 
-def test_of_several_writers_one_counts_the_failure(
+def test_several_writers_count_a_failure_once(
     store: MessageStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failure = an_update("undelivered", error_code=30003)
@@ -220,7 +223,7 @@ def test_of_several_writers_one_counts_the_failure(
     assert total(data_points(capsys.readouterr().out), "MessageFailed") == 1
 
 
-def test_the_ids_stand_beside_the_counts_and_no_number_does(
+def test_a_line_has_the_ids_and_no_phone_number(
     store: MessageStore, metrics: Metrics, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recorded = store.record(an_update("undelivered", error_code=30003, body="secret words"))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _CACHE_SECONDS: Final = 5 * 60
 # After a failed refresh the cached secret stays in use, for this long without another attempt.
 _RETRY_AFTER_SECONDS: Final = 30
-# A missing or malformed secret is not read again for this long, whoever causes it.
+# A missing or malformed secret is not read again for this long: forged callbacks cause reads.
 _INVALID_FOR_SECONDS: Final = 60
 
 _ACCOUNT_SID: Final = re.compile(r"AC[0-9a-fA-F]{32}")
