@@ -156,8 +156,10 @@ class Figures:
             item_bytes=last["bytes"],
             request_bytes=requests[-1]["bytes"],
             metrics=len(counted()),
+            # An alarm is billed for each of its metrics.
             alarms=sum(
-                len(resources(f"AWS::CloudWatch::{kind}")) for kind in ("Alarm", "CompositeAlarm")
+                sum("MetricStat" in it for it in alarm.get("Metrics", [])) or 1
+                for alarm in resources("AWS::CloudWatch::Alarm").values()
             ),
         )
 

@@ -84,6 +84,8 @@ class StatusCallback:
             callback = Callback.parse(parameters, raw_query=query_of(event), at=self.now())
         except SignatureInvalid as error:
             self._report_limited(reports.signature_invalid(error), error.cause)
+            if reports.has_key_id(error):
+                _report(reports.SHARED_KEY_UNKNOWN)
             return _forbidden()
         except ParameterMissing as error:
             _report(reports.malformed(f"no_{error.parameter}"))

@@ -16,6 +16,7 @@ from delivery.twilio.signature import SignatureInvalid
 
 # Twilio always signs, so a request without a signature comes from someone else and is not news.
 SIGNATURE_MISSING: Final = Report(metric="SignatureMissing", level=Level.DEBUG)
+SHARED_KEY_UNKNOWN: Final = Report(metric="SharedKeyUnknown", level=Level.DEBUG)
 INBOUND: Final = Report(metric="InboundIgnored", level=Level.DEBUG)
 REPLAYED: Final = Report(metric="CallbackReplayed", level=Level.DEBUG)
 
@@ -31,9 +32,14 @@ _EFFECTS: Final = {
 def signature_invalid(error: SignatureInvalid) -> Report:
     """The signature fits none of the keys of the account and none of the function's URLs."""
     fields = {"cause": str(error.cause)}
-    if error.key_id and _KEY_ID.fullmatch(error.key_id):  # it comes from the request
+    if error.key_id and has_key_id(error):
         fields["key_id"] = error.key_id
     return Report(metric="SignatureInvalid", level=Level.WARNING, fields=fields)
+
+
+def has_key_id(error: SignatureInvalid) -> bool:
+    """Return whether the request names a shared key that the secret lacks."""
+    return _KEY_ID.fullmatch(error.key_id or "") is not None
 
 
 def secret_invalid(error: SecretInvalid) -> Report:

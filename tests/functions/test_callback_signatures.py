@@ -278,6 +278,18 @@ def test_invalid_and_missing_signatures_are_counted_separately(
     assert total(counted, "SignatureInvalid", service="tested") == 2
 
 
+def test_only_a_key_id_that_the_secret_lacks_counts_as_an_unknown_shared_key(
+    callbacks: StatusCallbackRig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    callbacks.call(signed_by_key(key_id=OTHER_KEY_ID))
+    callbacks.call(a_request(x_twilio_webhooks_signature_settings="?"))
+    callbacks.call(a_request(token="another-token"))
+
+    counted = data_points(capsys.readouterr().out)
+    assert total(counted, "SharedKeyUnknown", service="tested") == 1
+    assert total(counted, "SignatureInvalid", service="tested") == 3
+
+
 # --- the secret ----------------------------------------------------------------------------------
 
 

@@ -78,7 +78,8 @@ def alarms_of(stack: Template) -> dict[str, Alarm]:
 
 def evaluate(expression: str, period: Period) -> float | None:
     """Return the value of a metric math expression, or None if it has no value."""
-    python = re.sub(r"\bAND\b", "and", re.sub(r"\bIF\(", "CHOOSE(", expression))
+    python = re.sub(r"\b(AND|OR)\b", lambda it: it[1].lower(), expression)
+    python = re.sub(r"\bIF\(", "CHOOSE(", python)
     return _value(ast.parse(python, mode="eval").body, period)
 
 
@@ -94,9 +95,10 @@ def _value(node: ast.expr, period: Period) -> float | None:
         case ast.Call(func=ast.Name(id="CHOOSE"), args=[condition, then, otherwise]):
             holds = _value(condition, period)
             return None if holds is None else _value(then if holds else otherwise, period)
-        case ast.BoolOp(op=ast.And(), values=parts):
+        case ast.BoolOp(op=op, values=parts):
             values = [_value(part, period) for part in parts]
-            return None if None in values else float(all(values))
+            joined = all if isinstance(op, ast.And) else any
+            return None if None in values else float(joined(values))
         case (
             ast.BinOp(left=left, op=op, right=right)
             | ast.Compare(left=left, ops=[op], comparators=[right])

@@ -39,7 +39,13 @@ FIRES: dict[str, list[list[Period]]] = {
         [{"unconfirmed": 300, "finished": 1000}],
     ],
     "CallbacksSilentAlarm": [[{"sent": 1}, {"sent": 1}], [{"sent": 9, "recorded": 0}] * 2],
-    "InvalidSignaturesAlarm": [[ONE, ONE], [ONE, NO_DATA, NO_DATA, NO_DATA, NO_DATA, ONE]],
+    "InvalidSignaturesAlarm": [
+        [{"invalid": 1}] * 3,
+        [{"invalid": 1}, NO_DATA, NO_DATA, {"invalid": 1}, NO_DATA, {"invalid": 1}],
+        [{"invalid": 60, "recorded": 40, "duplicate": 19}] * 3,
+    ],
+    "SharedKeysUnknownAlarm": [[ONE] * 3, [ONE, NO_DATA, ONE, NO_DATA, NO_DATA, ONE]],
+    "SecretInvalidAlarm": [[{"callbacks": 1}], [{"callbacks": 1}, *[NO_DATA] * 5]],
     "CallbackErrorsAlarm": [
         [{"errors": 1}, {"server_errors": 1}],
         [{"queued": 1}, NO_DATA, {"queued": 1}],
@@ -51,6 +57,15 @@ FIRES: dict[str, list[list[Period]]] = {
     ],
     "NoticeStreamAgeAlarm": [[{"measured": 300_001}] * 3],
     "OutcomeStreamAgeAlarm": [[{"measured": 300_001}] * 3],
+    "SendQueueAlarm": [
+        [{"age": 900, "visible": 1}] * 3,  # the event source is disabled
+        [{"age": 28_801, "visible": 5, "received": 900}] * 3,  # the queue never empties
+    ],
+    "SendThrottlesAlarm": [[ONE, ONE], [ONE, *[NO_DATA] * 4, ONE]],
+    "NoticesNotDeliveredAlarm": [
+        [{"published": 1}] * 2,
+        [{"published": 3, "delivered": 0, "filtered": 0}, *[NO_DATA] * 6, {"published": 1}],
+    ],
     "SendErrorsAlarm": [[{"unavailable": 1}] * 3, [{"errors": 1}, NO_DATA] * 3],
     "CredentialsRefusedAlarm": [
         [{"sending": 1}],
@@ -85,7 +100,13 @@ STAYS_OK: dict[str, list[list[Period]]] = {
         [{"sent": 5}, {"recorded": 10}],
         [{"sent": 5, "recorded": 1}] * 2,
     ],
-    "InvalidSignaturesAlarm": [[ONE]],
+    "InvalidSignaturesAlarm": [
+        [{"invalid": 9}] * 2,  # two requests of a stranger
+        [{"invalid": 50, "recorded": 40, "duplicate": 10}] * 6,
+        [{"invalid": 1, "duplicate": 1}] * 6,
+    ],
+    "SharedKeysUnknownAlarm": [[ONE, ONE]],
+    "SecretInvalidAlarm": [[{"callbacks": 1}, *[NO_DATA] * 6]],
     "CallbackErrorsAlarm": [[{"errors": 1, "server_errors": 9, "queued": 1}]],
     "CallbackThrottlesAlarm": [
         [{"throttles": 50}, {"throttles": 50}],
@@ -95,6 +116,18 @@ STAYS_OK: dict[str, list[list[Period]]] = {
     ],
     "NoticeStreamAgeAlarm": [[{"measured": 300_001}] * 2, [{"measured": 300_000}] * 5],
     "OutcomeStreamAgeAlarm": [[{"measured": 300_001}] * 2],
+    "SendQueueAlarm": [
+        [{"age": 900, "visible": 1}] * 2,
+        [{"age": 28_800, "visible": 1, "received": 1}] * 3,  # a rate-limited campaign
+        [{"age": 5000, "visible": 0, "received": 0}] * 3,  # all messages wait for their slots
+    ],
+    "SendThrottlesAlarm": [[{"measured": 99}]],
+    "NoticesNotDeliveredAlarm": [
+        [{"published": 1}, *[NO_DATA] * 7],  # delivered just after the end of the period
+        [{"published": 9, "delivered": 1}] * 8,
+        [{"published": 9, "filtered": 9}] * 8,
+        [{"published": 0}] * 8,
+    ],
     "SendErrorsAlarm": [[{"unavailable": 50, "errors": 50}] * 2],
     "CredentialsRefusedAlarm": [[{"sending": 1}, *[NO_DATA] * 6]],
     "SendsInDoubtAlarm": [[ONE]],
@@ -180,7 +213,7 @@ def test_an_alarm_has_only_the_properties_that_these_tests_evaluate(alarm: Alarm
 def test_the_alarms_together_stay_cheap() -> None:
     # 0.10 dollars a month for each metric of an alarm.
     # https://aws.amazon.com/cloudwatch/pricing/
-    assert len(all_metrics()) <= 40
+    assert len(all_metrics()) <= 50
 
 
 # --- notification and runbook --------------------------------------------------------------------
@@ -222,7 +255,8 @@ def test_every_alarm_has_exactly_one_runbook() -> None:
 
 
 def test_every_dead_letter_queue_and_failure_destination_has_an_alarm(stack: Template) -> None:
-    watched = {it.resource for it in all_metrics() if it.namespace == "AWS/SQS"}
+    # Messages in SendQueue are normal, unless nothing receives them.
+    watched = {it.resource for it in all_metrics() if it.namespace == "AWS/SQS"} - {"SendQueue"}
     queues = set(of_type(stack, "AWS::SQS::Queue"))
     consumed = {
         target_of(it["EventSourceArn"])
@@ -250,6 +284,10 @@ def all_metrics() -> list[Metric]:
         ("IF(a > 1, a, 0)", {}, None),
         ("IF(a > 0 AND FILL(b, 0) == 0, 1, 0)", {"a": 1}, 1),
         ("IF(a > 0 AND FILL(b, 0) == 0, 1, 0)", {"a": 1, "b": 1}, 0),
+        ("IF(a > 1 OR (b > 0 AND FILL(c, 0) == 0), 1, 0)", {"a": 2, "b": 0}, 1),
+        ("IF(a > 1 OR (b > 0 AND FILL(c, 0) == 0), 1, 0)", {"a": 1, "b": 1}, 1),
+        ("IF(a > 1 OR (b > 0 AND FILL(c, 0) == 0), 1, 0)", {"a": 1, "b": 1, "c": 1}, 0),
+        ("IF(a > 1 OR (b > 0 AND FILL(c, 0) == 0), 1, 0)", {"a": 2}, None),
     ],
 )
 def test_metric_math_is_evaluated(expression: str, period: Period, value: float | None) -> None:
