@@ -45,7 +45,7 @@ FIRES: dict[str, list[list[Period]]] = {
         [{"invalid": 60, "recorded": 40, "duplicate": 19}] * 3,
     ],
     "SharedKeysUnknownAlarm": [[ONE] * 3, [ONE, NO_DATA, ONE, NO_DATA, NO_DATA, ONE]],
-    "SecretInvalidAlarm": [[{"callbacks": 1}], [{"callbacks": 1}, *[NO_DATA] * 5]],
+    "SecretInvalidAlarm": [[{"callbacks": 1}], [{"reconciling": 1}, *[NO_DATA] * 5]],
     "CallbackErrorsAlarm": [
         [{"errors": 1}, {"server_errors": 1}],
         [{"queued": 1}, NO_DATA, {"queued": 1}],

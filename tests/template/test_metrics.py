@@ -29,9 +29,9 @@ from tests.template.deployment import (
 from tests.template.metric import Metric
 
 # A custom metric costs 0.30 dollars a month, prorated to the hours in which it has values. All of
-# them all the time would be 30 dollars; a healthy stack counts only a few.
+# them all the time would be 36 dollars; a healthy stack counts only a few.
 # https://aws.amazon.com/cloudwatch/pricing/
-MAX_METRICS = 100
+MAX_METRICS = 120
 
 # AWS's own metrics: the dimension, the resource that it names, and the statistics that make sense.
 # Sources: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
