@@ -136,8 +136,8 @@ MUTANTS: Final = (
         (
             "the claim of a request is unconditional",
             "I5",
-            '"attribute_not_exists(#request_id) OR #state = :rejected"',
-            '"attribute_not_exists(#request_id) OR #state <> :rejected"',
+            '"attribute_not_exists(#request_id)"',
+            '"attribute_not_exists(#request_id) OR attribute_exists(#request_id)"',
         ),
         (
             "the claim of another invocation is released",
@@ -191,14 +191,14 @@ MUTANTS: Final = (
         (
             "a request in doubt is sent again under its key",
             "I5",
-            "held.claim_id == claim.claim_id",
-            "held.claim_id == claim.claim_id or held.state is RequestState.IN_DOUBT",
+            "held.claim_id != claim.claim_id",
+            "held.claim_id != claim.claim_id and held.state is not RequestState.IN_DOUBT",
         ),
         (
             "a request in progress is sent again under its key",
             "I5",
-            "held.claim_id == claim.claim_id",
-            "held.claim_id == claim.claim_id or held.state is RequestState.IN_PROGRESS",
+            "held.claim_id != claim.claim_id",
+            "held.claim_id != claim.claim_id and held.state is not RequestState.IN_PROGRESS",
         ),
         (
             "a request is completed although its message was not stored",
@@ -209,7 +209,7 @@ MUTANTS: Final = (
         (
             "a rejection on the queue is not recorded",
             "I4 I7",
-            "count_apart(outcomes, self.recorder.record_unsent_request(sent, key=key))",
+            "self._record_unsent(sent, record)",
             "pass",
         ),
         (

@@ -80,7 +80,7 @@ def _lives() -> dict[str, tuple[list[Image], list[tuple[str, str]]]]:
         ),
         "not found, and sent after all": (
             [not_found, not_found.as_superseded(NOON)],
-            [("pending", "failed"), ("failed", "pending")],
+            [("pending", "failed"), ("failed", "superseded")],
         ),
         "expired": ([sent, delivered, GONE], [("pending", "delivered")]),
         "expired while it was pending": ([sent, GONE], []),

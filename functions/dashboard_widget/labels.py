@@ -16,6 +16,7 @@ OUTCOME_LABELS: Final[Mapping[Outcome, str]] = {
     Outcome.FAILED: "failed",
     Outcome.CANCELED: "canceled",
     Outcome.UNCONFIRMED: "unconfirmed",
+    Outcome.SUPERSEDED: "sent after all",
 }
 
 NOTICE_LABELS: Final[Mapping[NoticeState, str]] = {

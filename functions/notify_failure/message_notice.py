@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from delivery.domain.messages import Message
 from delivery.domain.records import iso
-from delivery.domain.statuses import MessageStatus, Outcome
+from delivery.domain.statuses import Outcome
 from delivery.text.formatting import format_duration, source_label
 from delivery.twilio.error_codes import explain
 
@@ -23,8 +23,9 @@ def message_content(message: Message, links: Links, policy: NoticePolicy) -> Not
     recipient = to or "an unknown recipient"
     sender = policy.mask(message.from_) if message.from_ else None
     # Of a message that has recovered: why the earlier notice said that it failed.
-    status = MessageStatus.PRESUMED_UNSENT if _was_presumed_unsent(message) else message.status
-    explained = explain(message.error_code or message.failure_code, status, message.error_detail)
+    explained = explain(
+        message.error_code or message.failure_code, message.status, message.error_detail
+    )
     failure = NoticeContent(
         event=Event.FAILURE,
         notice_id=message.notice_id or message.message_sid,
@@ -32,8 +33,8 @@ def message_content(message: Message, links: Links, policy: NoticePolicy) -> Not
         account_sid=message.account_sid,
         status=message.status,
         explained=explained,
-        headline=f"Message to {recipient} was {failed_how(status)}: {reason(explained)}",
-        lead=f"A message to {recipient} was {failed_how(status)}: {reason(explained)}.",
+        headline=f"Message to {recipient} was {failed_how(message.status)}: {reason(explained)}",
+        lead=f"A message to {recipient} was {failed_how(message.status)}: {reason(explained)}.",
         details={"To": to, "From": sender, **_details(message)},
         impact=impact_of(IncidentKey.of(message).cause, explained.category),
         steps=[explained.action, explained.retry_advice],
@@ -49,7 +50,7 @@ def message_content(message: Message, links: Links, policy: NoticePolicy) -> Not
 
 def _recovery(message: Message, failure: NoticeContent, recipient: str) -> NoticeContent:
     """Return what the notice says after the message has recovered from that failure."""
-    if _was_presumed_unsent(message):
+    if message.is_superseded:
         done = "sent"
         more = (
             f" Request {message.request_id} names the message; if that message fails, another "
@@ -129,7 +130,3 @@ def _facts(message: Message, links: Links) -> Values:
     if message.outcome is Outcome.FAILED:  # the first failure in the count of its incident
         facts |= {"kind": NoticeKind.OPENING, "range_from": "1", "range_to": "1", "counted": "1"}
     return facts
-
-
-def _was_presumed_unsent(message: Message) -> bool:
-    return any(entry.status == MessageStatus.PRESUMED_UNSENT for entry in message.transitions)

@@ -256,6 +256,8 @@ class InDoubtResolver:
     ) -> Iterator[ReconcileReport]:
         if request.state is RequestState.PRESUMED_UNSENT:
             self._context.messages.record_superseded(self._unsent_update(request))
+        elif request.rejected_claim_id is not None:
+            self._context.messages.supersede(request.request_id, self._context.now())
         self._add_request_facts(request, message)
         completed = request.completed(
             RequestState.SENT,

@@ -51,6 +51,7 @@ from .results import (
     SendResult,
     ServiceUnavailable,
     Unresolved,
+    Unsent,
 )
 from .send_queue import SendQueue
 from .sending import MessageSender
@@ -217,7 +218,15 @@ class SendMessage:
             case Unresolved(state=RequestState.IN_PROGRESS):
                 raise RequestNotSent("another invocation is sending it")
             case Invalid() | IdempotencyConflict() | Rejected():
-                count_apart(outcomes, self.recorder.record_unsent_request(sent, key=key))
+                self._record_unsent(sent, record)
+
+    def _record_unsent(self, unsent: Unsent, record: "SQSRecord") -> None:
+        # The same each time that the queue delivers the message.
+        queued_at = datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC)
+        recorded = self.recorder.record_unsent_request(
+            unsent, key=record.message_id, requested_at=queued_at
+        )
+        count_apart(outcomes, recorded)
 
 
 def _key(event: HttpEvent) -> str | None:
@@ -250,10 +259,14 @@ def build(
     secrets = TwilioSecrets(clients.secrets_manager, environ["TWILIO_SECRET_NAME"])
     store = MessageStore(clients.dynamodb, environ["MESSAGES_TABLE"], timings)
     queue = SendQueue(clients.sqs, environ["SEND_QUEUE_URL"])
+    send_requests = SendRequestStore(clients.dynamodb, environ["SEND_REQUESTS_TABLE"])
+    requests_kept_for = timedelta(days=float(environ["IDEMPOTENCY_KEY_RETENTION_DAYS"]))
     recorder = MessageRecorder(
         store=store,
+        requests=send_requests,
         backlog=CallbackQueue(clients.sqs, environ["CALLBACK_QUEUE_URL"]),
         timings=timings,
+        requests_kept_for=requests_kept_for,
         stores_body=environ["STORE_MESSAGE_BODY"] == "true",
         secrets=secrets,
         now=now,
@@ -262,9 +275,9 @@ def build(
         secrets=secrets,
         twilio=clients.twilio,
         store=store,
-        requests=SendRequestStore(clients.dynamodb, environ["SEND_REQUESTS_TABLE"]),
+        requests=send_requests,
         recorder=recorder,
-        requests_kept_for=timedelta(days=float(environ["IDEMPOTENCY_KEY_RETENTION_DAYS"])),
+        requests_kept_for=requests_kept_for,
         status_callback_url=environ["STATUS_CALLBACK_URL"],
         now=now,
     )
@@ -282,7 +295,7 @@ def build(
     return SendMessage(
         sender=sender,
         canceler=canceler,
-        queuer=RequestQueuer(secrets=secrets, queue=queue, now=now),
+        queuer=RequestQueuer(secrets=secrets, requests=send_requests, queue=queue, now=now),
         recorder=recorder,
         rate_limiter=rate_limiter if per_second else None,
         twilio=clients.twilio,

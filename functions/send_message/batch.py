@@ -1,7 +1,8 @@
 """Puts many requests into SendQueue, after validating each by itself.
 
 The caller gets each `request_id` before anything is sent. To keep it the same, a queued message
-names its account and its idempotency key even if the caller did not.
+names its idempotency key even if the caller did not. A message that is invalid by now, because of
+its `send_at` or the secret, is queued if its key was used before: the sender knows its result.
 """
 
 import json
@@ -11,10 +12,14 @@ from datetime import datetime
 from secrets import token_hex
 from typing import Final
 
+from delivery.domain.send_requests import RequestState
 from delivery.runtime.deadline import TimeLeft
+from delivery.runtime.responses import Problem
+from delivery.storage.send_requests import SendRequestStore
+from delivery.storage.table import StoreUnavailable
 from delivery.twilio.credentials import SecretError, TwilioSecret, TwilioSecrets
 
-from .request import MAX_REQUEST_BYTES, InvalidRequest, parse, read_json
+from .request import MAX_REQUEST_BYTES, InvalidRequest, check_send_at, parse, read_json
 from .request_ids import request_id_of
 from .results import Batch, Invalid, Queued, ServiceUnavailable
 from .send_queue import SendQueue
@@ -30,11 +35,15 @@ _MAX_KEY_LENGTH: Final = 250
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Valid:
-    """A valid message, and its body in the queue."""
+    """A message that can be queued, with its body in the queue.
+
+    `problems` are those that apply only if its key is free.
+    """
 
     request_id: str
     key: str
     body: str
+    problems: tuple[Problem, ...] = ()
 
 
 class RequestQueuer:
@@ -42,13 +51,20 @@ class RequestQueuer:
 
     Args:
         secrets: the accounts that can send.
+        requests: the keys that are used.
         now: returns the time.
     """
 
     def __init__(
-        self, *, secrets: TwilioSecrets, queue: SendQueue, now: Callable[[], datetime]
+        self,
+        *,
+        secrets: TwilioSecrets,
+        requests: SendRequestStore,
+        queue: SendQueue,
+        now: Callable[[], datetime],
     ) -> None:
         self._secrets = secrets
+        self._requests = requests
         self._queue = queue
         self._now = now
 
@@ -69,7 +85,10 @@ class RequestQueuer:
             secret = self._secrets.current()
         except SecretError as error:
             return secret_unavailable(error)
-        checked = self._check(documents, secret, key)
+        try:
+            checked = self._check(documents, secret, key)
+        except StoreUnavailable as error:
+            return ServiceUnavailable(reason=str(error))
         valid = [(number, it) for number, it in enumerate(checked) if isinstance(it, _Valid)]
         confirmed, reason = self._queue.put([it.body for _, it in valid], time_left=time_left)
         in_queue = {valid[index][0] for index in confirmed}
@@ -86,6 +105,11 @@ class RequestQueuer:
     def _check(
         self, documents: Sequence[object], secret: TwilioSecret, key: str | None
     ) -> list[_Valid | Invalid]:
+        """Return each message, or its problems.
+
+        Raises:
+            StoreUnavailable: it is not known whether a key was used before.
+        """
         checked: list[_Valid | Invalid] = []
         seen: set[str] = set()
         for number, document in enumerate(documents):
@@ -97,25 +121,41 @@ class RequestQueuer:
             else:
                 seen.add(valid.request_id)
                 checked.append(valid)
-        return checked
+        in_question = [it.request_id for it in checked if isinstance(it, _Valid) and it.problems]
+        used = {
+            request.request_id
+            for request in self._requests.get_many(in_question)
+            if request.state is not RequestState.REJECTED
+        }
+        return [
+            Invalid(problems=it.problems)
+            if isinstance(it, _Valid) and it.problems and it.request_id not in used
+            else it
+            for it in checked
+        ]
 
     def _check_one(
         self, document: object, secret: TwilioSecret, derived_key: str, seen: set[str]
     ) -> _Valid:
         request = parse(document, now=self._now())
-        account_sid = credentials_for(request, secret).account_sid
         key = request.idempotency_key or derived_key
-        request_id = request_id_of(account_sid, key)
+        request_id = request_id_of(request.account_sid, key)
         if request_id in seen:
             raise InvalidRequest.of(
                 "idempotency_key", "is that of an earlier message of this batch; give each its own"
             )
-        completed = {**request.document, "account_sid": account_sid, "idempotency_key": key}
+        completed = {**request.document, "idempotency_key": key}
         body = json.dumps(completed, separators=(",", ":"))
         if len(body) > MAX_REQUEST_BYTES:
             limit = f"{MAX_REQUEST_BYTES // 1024} KiB"
             raise InvalidRequest.of("request", f"is larger than {limit} in the queue")
-        return _Valid(request_id=request_id, key=key, body=body)
+        problems: tuple[Problem, ...] = ()
+        try:
+            credentials_for(request, secret)
+            check_send_at(request, now=self._now())
+        except InvalidRequest as invalid:
+            problems = invalid.problems
+        return _Valid(request_id=request_id, key=key, body=body, problems=problems)
 
 
 def _documents(content: object) -> list[object]:

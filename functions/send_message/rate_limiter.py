@@ -19,7 +19,7 @@ from delivery.twilio.credentials import TwilioSecrets
 
 from .rate_limit import Reservation, cost_ms
 from .rate_limit_store import RateLimitStore
-from .request import InvalidRequest, MessageRequest, parse, read_json
+from .request import InvalidRequest, MessageRequest, check_send_at, parse, read_json
 from .segments import segments_of
 from .send_queue import SendQueue
 
@@ -127,6 +127,7 @@ class SenderRateLimiter:
         """Return None for an invalid request: its rejection needs no slot."""
         try:
             request = parse(read_json(record.body), now=self._now())
+            check_send_at(request, now=self._now())
         except InvalidRequest:
             return None
         account_sid = request.account_sid or self._secrets.current().main.account_sid

@@ -1,26 +1,33 @@
 """Records what Twilio accepted, and requests that ended without a message."""
 
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from secrets import token_hex
+from typing import Any
 
 from delivery.domain.messages import Message, Source, StatusUpdate, Timings
+from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.domain.statuses import MessageStatus
 from delivery.storage.callback_queue import CallbackQueue, QueueUnavailable
 from delivery.storage.messages import MessageStore, Recorded
+from delivery.storage.send_requests import SendRequestStore
 from delivery.storage.table import StoreUnavailable
 from delivery.twilio.credentials import SecretError, TwilioSecrets
 
 from .request import valid_facts
-from .request_ids import unsent_request_id
-from .results import Accepted, Rejected, Unsent
+from .request_ids import request_id_of, unsent_request_id
+from .results import Accepted, Invalid, Rejected, Unsent
 
 
 class MessageRecorder:
     """Writes the first status of messages.
 
     Args:
+        requests: keeps the keys of requests that were not sent.
         backlog: holds the statuses that the store cannot take.
         timings: those of a message that neither could take.
+        requests_kept_for: how long a completed request keeps its key.
         stores_body: whether the body is stored with the message.
         secrets: names the account of a request that names none.
         now: returns the time.
@@ -30,15 +37,19 @@ class MessageRecorder:
         self,
         *,
         store: MessageStore,
+        requests: SendRequestStore,
         backlog: CallbackQueue,
         timings: Timings,
+        requests_kept_for: timedelta,
         stores_body: bool,
         secrets: TwilioSecrets,
         now: Callable[[], datetime],
     ) -> None:
         self._store = store
+        self._requests = requests
         self._backlog = backlog
         self._timings = timings
+        self._requests_kept_for = requests_kept_for
         self._secrets = secrets
         self._now = now
         self.stores_body = stores_body
@@ -64,8 +75,13 @@ class MessageRecorder:
             return Accepted(message=message, stored=False)
         return Accepted(message=message, stored=False, queued=True)
 
-    def record_unsent_request(self, result: Unsent, *, key: str) -> Recorded:
+    def record_unsent_request(
+        self, result: Unsent, *, key: str, requested_at: datetime | None
+    ) -> Recorded:
         """Record a request of the queue that was not sent as a failed message, to be notified.
+
+        `key` is the idempotency key of a request that names none, and `requested_at` when the
+        request was queued.
 
         Raises:
             StoreUnavailable: it is not known to be stored; recording it again is safe.
@@ -73,8 +89,12 @@ class MessageRecorder:
         facts = valid_facts(result.document)
         if not self.stores_body:
             facts.pop("body", None)
-        account_sid = facts.pop("account_sid", None) or self._main_account_sid()
+        named_account_sid = facts.pop("account_sid", None)
+        account_sid = named_account_sid or self._main_account_sid()
         request_id = unsent_request_id(result, key)
+        if isinstance(result, Invalid) and not self._reject(request_id, account_sid, facts):
+            # Another request has the key: like an idempotency conflict.
+            request_id = request_id_of(named_account_sid, key)
         update = StatusUpdate(
             message_sid=request_id,
             request_id=request_id,
@@ -85,7 +105,42 @@ class MessageRecorder:
             account_sid=account_sid,
             **facts,
         )
-        return self._store.record_unsent_request(update)
+        recorded = self._store.record_unsent_request(update, requested_at=requested_at)
+        # The key was free before this was recorded: it may have been sent since.
+        request = self._requests.get(request_id)
+        if request is not None and request.state is RequestState.SENT:
+            self._store.supersede(request_id, self._now())
+        return recorded
+
+    def supersede(self, request_id: str) -> None:
+        """Mark the failed message of a request that was sent after all.
+
+        If that fails, the reconciler does it: the request is on its worklist.
+        """
+        with suppress(StoreUnavailable):
+            self._store.supersede(request_id, self._now())
+
+    def _reject(self, request_id: str, account_sid: str | None, facts: Mapping[str, Any]) -> bool:
+        """Store a request as rejected, so that a later one under its key supersedes its failure.
+
+        Return whether its key was free.
+        """
+        now = self._now()
+        marker = SendRequest(
+            request_id=request_id,
+            claim_id=token_hex(8),
+            account_sid=account_sid or "",
+            to=facts.get("to", ""),
+            reference=facts.get("reference"),
+            claimed_at=now,
+            lease_until=now,
+        )
+        held = self._requests.claim(marker)
+        if held.claim_id != marker.claim_id:
+            return False
+        rejected = held.completed(RequestState.REJECTED, at=now, kept_for=self._requests_kept_for)
+        self._requests.complete(held, rejected)
+        return True
 
     def _main_account_sid(self) -> str | None:
         """Return None while the secret cannot be read: the failure is notified all the same."""

@@ -84,8 +84,10 @@ def read_json(body: str | bytes, *, max_bytes: int = MAX_REQUEST_BYTES) -> objec
 def parse(document: object, *, now: datetime) -> MessageRequest:
     """Return the request that a JSON document describes.
 
+    The result does not depend on the time: see `check_send_at`.
+
     Raises:
-        InvalidRequest: with every problem of the document.
+        InvalidRequest: with every problem of the document, those at `now` included.
     """
     if not isinstance(document, dict):
         raise InvalidRequest.of("request", _NOT_A_REQUEST)
@@ -100,12 +102,8 @@ def parse(document: object, *, now: datetime) -> MessageRequest:
                 problems.append(Problem(field=name, problem=str(invalid)))
     problems.extend(_contradictions(given))
     send_at = datetime.fromisoformat(values["send_at"][0]) if "send_at" in values else None
-    if send_at is not None and send_at <= now:
-        problems.append(Problem(field="send_at", problem="is in the past; omit it to send now"))
-    if send_at is not None and send_at > now + _MAX_SEND_DELAY:
-        problems.append(Problem(field="send_at", problem="is too late; Twilio accepts 35 days"))
     if problems:
-        raise InvalidRequest(*problems)
+        raise InvalidRequest(*problems, *_send_at_problems(send_at, now))
     return MessageRequest(
         document=document,
         parameters=tuple(_parameters(values)),
@@ -120,6 +118,18 @@ def parse(document: object, *, now: datetime) -> MessageRequest:
         idempotency_key=_first(values, "idempotency_key"),
         alters_body=any(SEND_FIELDS[name].alters_body for name in values),
     )
+
+
+def check_send_at(request: MessageRequest, *, now: datetime) -> None:
+    """Check the time of a scheduled message.
+
+    A request that was sent does not pass for ever, so this check is for a free key only.
+
+    Raises:
+        InvalidRequest: `send_at` has passed, or is too late.
+    """
+    if problems := _send_at_problems(request.send_at, now):
+        raise InvalidRequest(*problems)
 
 
 def idempotency_key_of(document: object) -> str | None:
@@ -177,6 +187,13 @@ def _contradictions(given: Mapping[str, Any]) -> Iterator[Problem]:
     for name in ("send_at", "shorten_urls", "fallback_from"):
         if name in given and "messaging_service_sid" not in given:
             yield Problem(field=name, problem="requires messaging_service_sid")
+
+
+def _send_at_problems(send_at: datetime | None, now: datetime) -> list[Problem]:
+    if send_at is None or now < send_at <= now + _MAX_SEND_DELAY:
+        return []
+    past, late = "is in the past; omit it to send now", "is too late; Twilio accepts 35 days"
+    return [Problem(field="send_at", problem=past if send_at <= now else late)]
 
 
 def _parameters(values: Mapping[str, Values]) -> Iterator[tuple[str, str]]:

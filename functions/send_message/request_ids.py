@@ -7,11 +7,15 @@ from .request import idempotency_key_of, valid_facts
 from .results import Invalid, Rejected, Unsent
 
 
-def request_id_of(account_sid: str, key: str | None) -> str:
-    """Return the id of a request: the same for one key of one account, random without a key."""
+def request_id_of(account_sid: str | None, key: str | None) -> str:
+    """Return the id of a request, which is the same for the same key; random without a key.
+
+    A key belongs to the account that the request names. A request that names none has a name space
+    of its own, so that its key does not change with the main account of the secret.
+    """
     if key is None:
         return f"rq_{token_hex(16)}"
-    name = f"{account_sid} {key}".encode("utf-8", "backslashreplace")
+    name = f"{account_sid or ''} {key}".encode("utf-8", "backslashreplace")
     return f"rq_{hashlib.sha256(name).hexdigest()[:32]}"
 
 
@@ -24,5 +28,4 @@ def unsent_request_id(result: Unsent, key: str) -> str:
         return result.request_id
     if isinstance(result, Invalid):  # the id that the response to a batch has promised
         key = idempotency_key_of(result.document) or key
-    account_sid = valid_facts(result.document).get("account_sid", "")
-    return request_id_of(account_sid, key)
+    return request_id_of(valid_facts(result.document).get("account_sid"), key)

@@ -1,7 +1,8 @@
 """Sends a message at most once for each idempotency key.
 
-A request is claimed before it is posted to Twilio, and everything that can fail without Twilio is
-done before the claim. After the post, only a request that provably did not leave releases its key.
+A request is claimed before it is posted to Twilio. Checks that depend on the time or on the secret
+apply only to a key that is free. After the post, only a request that provably did not leave
+releases its key.
 """
 
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from delivery.twilio.client import (
 from delivery.twilio.credentials import ApiCredentials, SecretError, TwilioSecrets
 
 from .recorder import MessageRecorder
-from .request import InvalidRequest, MessageRequest, parse, read_json
+from .request import InvalidRequest, MessageRequest, check_send_at, parse, read_json
 from .request_ids import request_id_of
 from .results import (
     DuplicateRequest,
@@ -97,47 +98,73 @@ class MessageSender:
         """
         try:
             request = parse(document, now=self._now())
-            credentials = credentials_for(request, self._secrets.current())
         except InvalidRequest as invalid:
             return Invalid(problems=invalid.problems, document=document)
+        request_id = request_id_of(request.account_sid, request.idempotency_key or key)
+        credentials: ApiCredentials | Invalid
+        try:
+            credentials = credentials_for(request, self._secrets.current())
+        except InvalidRequest as invalid:
+            credentials = Invalid(problems=invalid.problems, document=document)
         except SecretError as error:
-            return secret_unavailable(error)
+            return self._look_up(request, request_id) or secret_unavailable(error)
         if time_left() <= NEEDED_SECONDS:
-            return ServiceUnavailable(reason="too little time is left to call Twilio")
-        return self._send_under_key(request, credentials, key, time_left)
+            too_late = ServiceUnavailable(reason="too little time is left to call Twilio")
+            return self._look_up(request, request_id) or too_late
+        return self._send_under_key(request, request_id, credentials, time_left)
+
+    def _look_up(self, request: MessageRequest, request_id: str) -> SendResult | None:
+        """Return the result of the request that holds the key; None if the key is free."""
+        try:
+            held = self._requests.get(request_id)
+            if held is None or held.state is RequestState.REJECTED:
+                return None
+            return self._result_of(held, request)
+        except StoreUnavailable as error:
+            return ServiceUnavailable(reason=str(error))
 
     def _send_under_key(
         self,
         request: MessageRequest,
-        credentials: ApiCredentials,
-        key: str | None,
+        request_id: str,
+        credentials: ApiCredentials | Invalid,
         time_left: TimeLeft,
     ) -> SendResult:
-        claim = self._claim_for(request, credentials.account_sid, key, time_left)
+        """Claim the key, which is also the look-up; then check what applies to a free key only.
+
+        A claim that precedes the check leaves no moment in which two calls hold the key to be free.
+        """
+        account_sid = request.account_sid or ""
+        if isinstance(credentials, ApiCredentials):
+            account_sid = credentials.account_sid
+        claim = self._claim_for(request, request_id, account_sid, time_left)
         try:
             held = self._requests.claim(claim)
+            if held.claim_id != claim.claim_id:
+                return self._result_of(held, request)
         except StoreUnavailable as error:
             self._release(claim)  # the claim may be stored, if only its answer was lost
             return ServiceUnavailable(reason=str(error))
-        if held.claim_id == claim.claim_id:
-            return self._post_once(request, held, credentials, time_left)
-        if held.content_digest != claim.content_digest:
-            return IdempotencyConflict(request_id=held.request_id, document=request.document)
+        if isinstance(credentials, Invalid):
+            self._complete(held, RequestState.REJECTED)
+            return credentials
         try:
-            return self._result_of(held)
-        except StoreUnavailable as error:
-            return ServiceUnavailable(reason=str(error))
+            check_send_at(request, now=self._now())
+        except InvalidRequest as invalid:
+            self._complete(held, RequestState.REJECTED)
+            return Invalid(problems=invalid.problems, document=request.document)
+        return self._post_once(request, held, credentials, time_left)
 
     def _claim_for(
-        self, request: MessageRequest, account_sid: str, key: str | None, time_left: TimeLeft
+        self, request: MessageRequest, request_id: str, account_sid: str, time_left: TimeLeft
     ) -> SendRequest:
         """Return what is stored of a request: enough to find its message at Twilio."""
         now = self._now()
         has_comparable_body = request.body and not request.alters_body
         return SendRequest(
-            request_id=request_id_of(account_sid, request.idempotency_key or key),
+            request_id=request_id,
             claim_id=token_hex(8),
-            content_digest=content_digest(request.parameters, request.reference, request.context),
+            content_digest=_digest(request),
             account_sid=account_sid,
             to=request.to,
             from_=request.from_,
@@ -151,8 +178,14 @@ class MessageSender:
             lease_until=now + timedelta(seconds=time_left()),
         )
 
-    def _result_of(self, held: SendRequest) -> SendResult:
-        """Return the result of the request that holds the key; nothing is sent."""
+    def _result_of(self, held: SendRequest, request: MessageRequest) -> SendResult:
+        """Return the result of the request that holds the key; nothing is sent.
+
+        Raises:
+            StoreUnavailable: it is not known.
+        """
+        if held.content_digest != _digest(request):
+            return IdempotencyConflict(request_id=held.request_id, document=request.document)
         state = held.state_at(self._now())
         if state in {RequestState.IN_DOUBT, RequestState.PRESUMED_UNSENT}:
             message = self._store.sent_under(held)
@@ -201,12 +234,15 @@ class MessageSender:
             self._release(claim)
             return service_unavailable(error)
         accepted = self._recorder.record(update)
+        follows_rejection = claim.rejected_claim_id is not None
         self._complete(
             claim,
             RequestState.SENT,
             message_sid=update.message_sid,
-            message_stored=accepted.stored,
+            message_stored=accepted.stored and not follows_rejection,
         )
+        if follows_rejection:  # after the result is stored: see MessageRecorder
+            self._recorder.supersede(claim.request_id)
         return accepted
 
     def _post(
@@ -268,3 +304,7 @@ class MessageSender:
             self._requests.release(request)
         except StoreUnavailable:
             return
+
+
+def _digest(request: MessageRequest) -> str:
+    return content_digest(request.parameters, request.reference, request.context)

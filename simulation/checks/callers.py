@@ -59,8 +59,8 @@ def _traceable(evidence: Evidence, request: CallerRequest) -> Iterator[Violation
     for queue_id in queue_ids:
         request_id = request_id_for(request.key or queue_id)
         stored = evidence.requests.get(request_id)
-        # Invalid input is recorded without an account, by its key or its id on the queue.
-        ids = {request_id, *(request_id_for(it, "") for it in (request.key, queue_id) if it)}
+        # Invalid input is recorded by its key, or by its id on the queue.
+        ids = {request_id, *(request_id_for(it) for it in (request.key, queue_id) if it)}
         item = next((evidence.messages[it] for it in ids if it in evidence.messages), None)
         if ids & evidence.tombstones.keys():
             continue

@@ -13,7 +13,6 @@ from urllib.parse import parse_qs, urlsplit
 
 from sandbox.twilio.resource import Message as TwilioMessage
 from simulation.deployment import queue_url
-from simulation.twilio import ACCOUNT_SID
 from simulation.world import World
 
 type Record = dict[str, Any]
@@ -127,9 +126,9 @@ def request_id_of(message: TwilioMessage) -> str | None:
     return query.get("request_id", [None])[0]
 
 
-def request_id_for(key: str, account: str = ACCOUNT_SID) -> str:
-    """Return the id of the request with an idempotency key."""
-    return f"rq_{hashlib.sha256(f'{account} {key}'.encode()).hexdigest()[:32]}"
+def request_id_for(key: str) -> str:
+    """Return the id of the request with an idempotency key. No caller names an account."""
+    return f"rq_{hashlib.sha256(f' {key}'.encode()).hexdigest()[:32]}"
 
 
 def status_and_code(parameters: Iterable[tuple[str, str]]) -> tuple[str, int | None]:

@@ -118,8 +118,7 @@ def _as_at_twilio(evidence: Evidence, item: Record) -> Iterator[Violation]:
 def _final(item: Record) -> Iterator[Violation]:
     """A message has a final outcome, or becomes unconfirmed in time, and is on the right list."""
     sid, outcome = item["message_sid"], item["outcome"]
-    is_superseded = sid.startswith("rq_") and item["status"] == "sent"
-    if outcome == "pending" and not is_superseded:
+    if outcome == "pending":
         yield Violation("I7", sid, "it has no final outcome")
     if outcome == "unconfirmed":
         begins = max(item["created_at"], item.get("send_at", ""))

@@ -80,9 +80,14 @@ class _Notices:
         """The state of the notice fits the message and what was published about it."""
         sid, notice = message["message_sid"], message.get("notice")
         is_grouped, failed = _is_grouped(message), message["outcome"] == "failed"
-        failures, recoveries = (
-            self._published.get(f"{sid}:{event}", []) for event in ("failure", "recovery")
-        )
+        recoveries = self._published.get(f"{sid}:recovery", [])
+        # A later attempt under the same key has a notice of its own.
+        failures = [
+            published
+            for notice_id, notices in self._published.items()
+            if f"{notice_id}:".startswith(f"{sid}:failure:")
+            for published in notices
+        ]
         nothing = not failures and not recoveries
         fits = {
             (None, False): nothing and not failed and not _had_outcome_failed(message),

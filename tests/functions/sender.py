@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -180,14 +180,20 @@ class SenderRig:
         )
         return self.requests.complete(request, completed)
 
-    def receive(self, *bodies: object, received: int = 1) -> list[str]:
+    def receive(
+        self, *bodies: object, received: int = 1, sent_at: datetime | None = None
+    ) -> list[str]:
         """Hand over a batch of SendQueue; return the indexes of the messages that stay there."""
+        sent_ms = int((sent_at or self.clock()).timestamp() * 1000)
         records = [
             {
                 "messageId": f"{QUEUE_MESSAGE_ID}-{index}",
                 "receiptHandle": f"handle-{index}",
                 "body": body if isinstance(body, str) else json.dumps(body),
-                "attributes": {"ApproximateReceiveCount": str(received)},
+                "attributes": {
+                    "ApproximateReceiveCount": str(received),
+                    "SentTimestamp": str(sent_ms),
+                },
                 "eventSource": "aws:sqs",
             }
             for index, body in enumerate(bodies)

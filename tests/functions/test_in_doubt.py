@@ -551,9 +551,9 @@ def test_a_late_callback_turns_presumed_unsent_into_sent(
     request, message = reconciler.request(), reconciler.message(REQUEST_ID)
     assert (request.state, request.message_sid) == (RequestState.SENT, sid)
     assert not request.is_unresolved
-    assert (message.status, message.outcome) == ("sent", Outcome.PENDING)
-    assert (list_key_of(message), message.list_at, message.final_at) == (None, None, None)
-    assert [it.status for it in message.transitions] == ["presumed_unsent", "sent"]
+    assert (message.status, message.outcome) == ("presumed_unsent", Outcome.SUPERSEDED)
+    assert (list_key_of(message), message.list_at) == (None, None)
+    assert [it.status for it in message.transitions] == ["presumed_unsent"]
     if message.notice is not notice:  # the notifier's step
         reconciler.messages.advance_notice(message, reconciler.twilio.now)
     assert reconciler.message(REQUEST_ID).notice is notice
@@ -615,7 +615,7 @@ def test_a_scheduled_request_stays_on_the_worklist_until_its_callbacks_are_overd
         RequestState.SENT,
         sid,
     )
-    assert reconciler.message(REQUEST_ID).outcome is Outcome.PENDING
+    assert reconciler.message(REQUEST_ID).outcome is Outcome.SUPERSEDED
 
 
 def test_the_next_run_records_the_failed_message_of_a_run_that_died(
@@ -648,7 +648,7 @@ def test_a_slow_run_does_not_undo_a_later_resolution(reconciler: ReconcilerRig) 
         )
     )
 
-    assert reconciler.message(REQUEST_ID).outcome is Outcome.PENDING
+    assert reconciler.message(REQUEST_ID).outcome is Outcome.SUPERSEDED
 
 
 def test_a_request_of_an_account_that_the_secret_lacks_is_presumed_unsent(

@@ -299,7 +299,13 @@ def test_a_refused_request_is_stored_once(store: MessageStore) -> None:
 
     first = store.record_unsent_request(update)
     again = store.record_unsent_request(
-        an_update("rejected", message_sid=update.message_sid, source=Source.SEND, after=60)
+        an_update(
+            "rejected",
+            message_sid=update.message_sid,
+            source=Source.SEND,
+            error_code=21211,
+            after=60,
+        )
     )
 
     message = first.message

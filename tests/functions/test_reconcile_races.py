@@ -151,7 +151,7 @@ def test_two_concurrent_runs_and_a_callback_resolve_a_request_as_sent(
         request = reconciler.request(request_ids[-1])
         unsent = reconciler.messages.get(request.request_id)
         assert request.state is RequestState.SENT
-        assert unsent is None or unsent.outcome is Outcome.PENDING
+        assert unsent is None or unsent.outcome is Outcome.SUPERSEDED
     assert len(request_ids) > 1
 
 
@@ -184,4 +184,4 @@ def test_the_next_run_completes_a_resolution_of_which_any_call_failed(
                 reconciler.request(request_id), reconciler.request(request_id).closed()
             )
         else:
-            assert unsent is None or unsent.outcome is Outcome.PENDING
+            assert unsent is None or unsent.outcome is Outcome.SUPERSEDED

@@ -262,23 +262,41 @@ class Message(MessageFacts):
         return replace(self, outcome=Outcome.UNCONFIRMED, list_at=at, updated_at=at)
 
     def as_superseded(self, at: datetime) -> Self:
-        """Return a request kept as presumed unsent, after its message was found under its own SID.
+        """Return a request that ended without a SID, after it was sent under one after all.
 
-        It is failed no longer; the message under that SID has the rest.
+        It is failed no longer; the message under that SID has the rest. Any other message is
+        unchanged.
         """
-        if self.status != MessageStatus.PRESUMED_UNSENT:
+        if self.status not in UNSENT_STATUSES or self.outcome is not Outcome.FAILED:
             return self
-        sent = Transition(status=MessageStatus.SENT, at=at, source=Source.RECONCILE)
-        pending = replace(
+        superseded = replace(
             self,
-            transitions=(*self.transitions, sent),
-            status=sent.status,
-            outcome=Outcome.PENDING,
-            final_at=None,
+            outcome=Outcome.SUPERSEDED,
+            error_code=None,
+            final_at=at,
             list_at=None,
             updated_at=at,
         )
-        return pending.with_notice(notices.after_outcome(self.notice, Outcome.PENDING), at)
+        return superseded.with_notice(notices.after_outcome(self.notice, Outcome.SUPERSEDED), at)
+
+    def as_failed_again(
+        self, update: StatusUpdate, timings: Timings, *, requested_at: datetime | None
+    ) -> Self:
+        """Return a request that ended without a SID, after its key was used again in vain.
+
+        It has the facts of the later attempt and a new notice. `requested_at` is when that attempt
+        was requested. A repetition of the recorded attempt changes nothing: it was requested before
+        it was recorded, and has the same result.
+        """
+        is_later = bool(requested_at and self.final_at and requested_at > self.final_at)
+        is_same = self.status == update.status and (
+            self.error_code == update.error_code or self.outcome is Outcome.SUPERSEDED
+        )
+        if is_same and not is_later:
+            return self
+        failed = self.from_unsent_request(update, timings)
+        notice_id = notices.notice_id_of_attempt(self.message_sid, update.at)
+        return replace(failed, created_at=self.created_at, notice_id=notice_id)
 
     def with_next_notice_state(self, at: datetime) -> Self:
         """Return the message after the notifier's next step; this very one where none is due.
@@ -309,7 +327,7 @@ class Message(MessageFacts):
     @property
     def is_superseded(self) -> bool:
         """Whether it is such a request that was sent after all, under a SID of its own."""
-        return self.is_request and self.outcome is not Outcome.FAILED
+        return self.outcome is Outcome.SUPERSEDED
 
     @property
     def is_grouped(self) -> bool:

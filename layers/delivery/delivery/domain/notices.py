@@ -5,6 +5,7 @@ due, and the notifier claims it (a lease), publishes it, and marks it.
 https://microservices.io/patterns/data/transactional-outbox.html
 """
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -83,6 +84,11 @@ def notice_id_of(message_sid: str, state: NoticeState | None, notice_id: str | N
             return recovery_id_of(message_sid)
         case _:
             return notice_id
+
+
+def notice_id_of_attempt(request_id: str, at: datetime) -> str:
+    """Return the notice id of a later failure of the same send request."""
+    return f"{request_id}:failure:{int(at.timestamp() * 1000)}"
 
 
 def recovery_id_of(message_sid: str) -> str:

@@ -44,8 +44,10 @@ class SendRequest:
 
     request_id: str
     claim_id: str
-    content_digest: str
-    account_sid: str
+    content_digest: str = ""
+    """Blank for invalid input."""
+    account_sid: str = ""
+    """Blank for invalid input while the main account is not known."""
     to: str = field(default="", repr=False)
     """Blank once its recipient's data was erased."""
     from_: str | None = field(default=None, repr=False)
@@ -62,6 +64,8 @@ class SendRequest:
     """Twilio's error code of a rejected request."""
     is_unresolved: bool = False
     expires_at: int | None = None
+    rejected_claim_id: str | None = None
+    """The claim before this one, if it was rejected: its failure may be recorded and notified."""
 
     def state_at(self, now: datetime) -> RequestState:
         """Return the state at `now`: a claim without a result is in doubt after its lease."""
@@ -85,9 +89,13 @@ class SendRequest:
             and message.account_sid in {None, self.account_sid}
         )
 
-    def claimed(self) -> Self:
-        """Return the request as it is stored when it is claimed: on the worklist."""
-        return replace(self, is_unresolved=True)
+    def claimed(self, *, after: "SendRequest | None" = None) -> Self:
+        """Return the request as it is stored when it is claimed: on the worklist.
+
+        `after` is the rejected request whose key it uses again.
+        """
+        rejected_claim_id = after.claim_id if after else None
+        return replace(self, is_unresolved=True, rejected_claim_id=rejected_claim_id)
 
     def completed(
         self,

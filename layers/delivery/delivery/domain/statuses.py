@@ -45,6 +45,8 @@ class Outcome(StrEnum):
     CANCELED = "canceled"
     UNCONFIRMED = "unconfirmed"
     """Twilio reported no final status in time."""
+    SUPERSEDED = "superseded"
+    """A request kept as rejected or presumed unsent that was sent after all, under a SID."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

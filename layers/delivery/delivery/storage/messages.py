@@ -203,22 +203,33 @@ class MessageStore:
             item = found
         raise StoreUnavailable("other writers kept changing the message")
 
-    def record_unsent_request(self, update: StatusUpdate) -> Recorded:
-        """Record a request that ended without a SID as a failed message; the first record stays.
+    def record_unsent_request(
+        self, update: StatusUpdate, *, requested_at: datetime | None = None
+    ) -> Recorded:
+        """Record a request that ended without a SID as a failed message.
 
-        The update's `message_sid` is the request's id.
+        The update's `message_sid` is the request's id. A later attempt under the same key replaces
+        the record, and makes a new notice due; `requested_at` tells it from a repetition.
 
         Raises:
             StoreUnavailable: it is not known to be stored; recording it again is safe.
         """
         unsent = Message.from_unsent_request(update, self._timings)
         written, item = self._table.update(_first_write(unsent))
-        if _is_tombstone(item):
-            return Recorded(update=update, message=unsent, effect=Effect.ERASED)
-        effect = Effect.ADVANCED if written else Effect.DUPLICATE
-        return Recorded(
-            update=update, message=message_of(item), effect=effect, outcome_changed=written
-        )
+        for _ in range(_MAX_ATTEMPTS):
+            if _is_tombstone(item):
+                return Recorded(update=update, message=unsent, effect=Effect.ERASED)
+            known = message_of(item)
+            if written:
+                return Recorded(
+                    update=update, message=known, effect=Effect.ADVANCED, outcome_changed=True
+                )
+            after = known.as_failed_again(update, self._timings, requested_at=requested_at)
+            if after is known:
+                return Recorded(update=update, message=known, effect=Effect.DUPLICATE)
+            changes = compare_and_set(item, known, after, ("transitions", "notice", "outcome"))
+            written, item = self._table.update(changes)
+        raise StoreUnavailable("other writers kept changing the message")
 
     def record_superseded(self, update: StatusUpdate) -> Message:
         """Undo `record_unsent_request` of this update, whether it has happened yet or not.
@@ -230,7 +241,20 @@ class MessageStore:
         written, item = self._table.update(_first_write(superseded))
         if written:
             return message_of(item)
-        return self._change(item, lambda known: known.as_superseded(update.at)) or superseded
+
+        def supersede(known: Message) -> Message:
+            return replace(known.as_superseded(update.at), status=update.status)
+
+        return self._change(item, supersede) or superseded
+
+    def supersede(self, request_id: str, at: datetime) -> None:
+        """Mark a request that was recorded as unsent, if it was, as sent after all.
+
+        Raises:
+            StoreUnavailable: it is not known to be stored; doing it again is safe.
+        """
+        if item := self._table.get(message_sid=request_id):
+            self._change(item, lambda known: known.as_superseded(at))
 
     def record_unconfirmed(self, message: Message, at: datetime) -> Message:
         """Give a pending message the outcome unconfirmed; a final status that was faster stays.

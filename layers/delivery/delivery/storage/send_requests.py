@@ -5,9 +5,9 @@ Errors:
     StoreUnavailable    a read failed, or a write is not known to be stored: retry later
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import merge
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from delivery.domain.records import Record
 from delivery.domain.send_requests import RequestState, SendRequest
@@ -18,6 +18,9 @@ from delivery.storage.table import ItemUnreadable, StoreUnavailable, Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+# Every conflict means that another invocation was rejected under the same key.
+_MAX_ATTEMPTS: Final = 16
 
 
 class SendRequestStore:
@@ -48,6 +51,14 @@ class SendRequestStore:
         """
         item = self._table.get(request_id=request_id)
         return _request(item) if item else None
+
+    def get_many(self, request_ids: Iterable[str]) -> Iterator[SendRequest]:
+        """Return the requests that exist (strongly consistent).
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        return map(_request, self._table.get_many("request_id", request_ids))
 
     def unresolved(self) -> Iterator[SendRequest]:
         """Return the requests on the worklist, the oldest first.
@@ -83,12 +94,15 @@ class SendRequestStore:
         Raises:
             StoreUnavailable: it is not known to be claimed; do not post.
         """
-        key_is_free = Conditions()
-        key_is_free.require(
-            "attribute_not_exists(#request_id) OR #state = :rejected",
-            rejected=RequestState.REJECTED,
-        )
-        return self._put(request.claimed(), key_is_free)
+        key_is_new = Conditions()
+        key_is_new.require("attribute_not_exists(#request_id)")
+        held = self._put(request.claimed(), key_is_new)
+        for _ in range(_MAX_ATTEMPTS):
+            if held.claim_id == request.claim_id or held.state is not RequestState.REJECTED:
+                return held
+            still_rejected = _is_as_seen(held.claim_id, RequestState.REJECTED)
+            held = self._put(request.claimed(after=held), still_rejected)
+        raise StoreUnavailable("other invocations kept using the key")
 
     def complete(self, seen: SendRequest, completed: SendRequest) -> SendRequest:
         """Store the result if the request is still as it was seen; return what is stored then.

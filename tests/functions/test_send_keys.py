@@ -1,0 +1,406 @@
+"""SendMessageFunction: the idempotency key is looked up before anything that can change with time.
+
+Promises I4 and I5.
+"""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from delivery.domain.notices import NoticeState
+from delivery.domain.send_requests import RequestState
+from delivery.domain.statuses import Outcome
+from functions.send_message.results import Accepted, Unresolved
+from tests.builders import ACCOUNT_SID
+from tests.functions.sender import SERVICE_SID, SUBACCOUNT_SID, SenderRig, a_document, an_http_event
+from tests.made_once import shared_client
+from tests.support.faults import FailingClient
+from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, accepted, rejected
+
+KEY = "order-4711"
+NEW_ACCOUNT_SID = "AC" + "8" * 32
+
+
+def scheduled(sender: SenderRig, **changes: Any) -> dict[str, Any]:
+    """A request whose `send_at` is in an hour."""
+    send_at = (sender.clock() + timedelta(hours=1)).isoformat()
+    fields = {"from": None, "messaging_service_sid": SERVICE_SID, "send_at": send_at}
+    return a_document(**fields | {"idempotency_key": KEY} | changes)
+
+
+def of_subaccount(sender: SenderRig) -> dict[str, Any]:
+    """A request of a subaccount that the secret has."""
+    sender.put_secret(subaccounts={SUBACCOUNT_SID: {"auth_token": "t"}})
+    return a_document(account_sid=SUBACCOUNT_SID, idempotency_key=KEY)
+
+
+def use_secret(sender: SenderRig, **fields: Any) -> None:
+    sender.put_secret(**fields)
+    sender.restart()  # a new environment has no cached secret
+
+
+def post_batch(sender: SenderRig, *documents: Any, key: str | None = None) -> Any:
+    headers = {"idempotency-key": key} if key else {}
+    body = json.dumps({"messages": documents})
+    answer = sender.invoke(an_http_event(body, route="POST /messages/batch", headers=headers))
+    return json.loads(answer["body"])
+
+
+def failures(sender: SenderRig) -> list[Any]:
+    return [message for message in sender.messages() if message.outcome is Outcome.FAILED]
+
+
+# --- the key comes first -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("entry", ["api", "direct"])
+def test_a_sent_request_is_a_duplicate_after_its_send_at_has_passed(
+    sender: SenderRig, entry: str
+) -> None:
+    post = sender.post if entry == "api" else sender.invoke_directly
+    document = scheduled(sender)
+    post(document)
+    sender.clock.advance(hours=2)
+
+    status, answer = post(document)
+
+    assert (status, answer["message_sid"]) == (200, MESSAGE_SID)
+    assert len(sender.twilio.requests) == 1
+
+
+def test_a_request_in_doubt_stays_in_doubt_after_its_send_at_has_passed(sender: SenderRig) -> None:
+    document = scheduled(sender)
+    sender.twilio.will(DROPPED)
+    sender.post(document)
+    sender.clock.advance(hours=2)
+
+    status, answer = sender.post(document)
+
+    assert (status, answer["state"]) == (202, "in_doubt")
+
+
+def test_a_sent_request_is_a_duplicate_after_its_subaccount_has_left_the_secret(
+    sender: SenderRig,
+) -> None:
+    document = of_subaccount(sender)
+    sender.post(document)
+    use_secret(sender)
+
+    status, _ = sender.post(document)
+
+    assert status == 200
+    assert len(sender.twilio.requests) == 1
+
+
+def test_a_sent_request_is_a_duplicate_while_the_secret_is_invalid(sender: SenderRig) -> None:
+    sender.post(a_document(), key=KEY)
+    use_secret(sender, auth_token="")
+
+    status, _ = sender.post(a_document(), key=KEY)
+
+    assert status == 200
+
+
+def test_a_sent_request_is_a_duplicate_when_too_little_time_is_left_to_send(
+    sender: SenderRig,
+) -> None:
+    sender.post(a_document(), key=KEY)
+    sender.seconds_left = 10
+
+    assert sender.post(a_document(), key=KEY)[0] == 200
+
+
+@pytest.mark.parametrize("make", [scheduled, of_subaccount])
+def test_a_sent_request_that_is_queued_again_too_late_leaves_no_failed_message(
+    sender: SenderRig, make: Any
+) -> None:
+    document = make(sender)
+    sender.receive(document)
+    sender.clock.advance(hours=2)
+    use_secret(sender)
+
+    kept = sender.receive(document)
+
+    assert kept == []
+    assert failures(sender) == []
+    assert len(sender.twilio.requests) == 1
+
+
+@pytest.mark.parametrize("make", [scheduled, of_subaccount])
+def test_a_batch_queues_a_request_that_was_sent_although_it_is_too_late_now(
+    sender: SenderRig, send_queue: str, make: Any
+) -> None:
+    document = make(sender)
+    sender.post(document)
+    sender.clock.advance(hours=2)
+    use_secret(sender)
+    free = document | {"idempotency_key": "another"}
+
+    answer = post_batch(sender, document, free)
+
+    assert (answer["queued"], answer["invalid"]) == (1, 1)
+    assert answer["results"][0]["queued"]
+    queued = shared_client("sqs").receive_message(QueueUrl=send_queue)["Messages"]
+    assert sender.receive(*(it["Body"] for it in queued)) == []
+    assert failures(sender) == []
+
+
+@pytest.mark.parametrize("make", [scheduled, of_subaccount])
+def test_a_batch_that_is_repeated_too_late_under_its_key_reports_nothing_as_invalid(
+    sender: SenderRig, send_queue: str, make: Any
+) -> None:
+    document = {name: it for name, it in make(sender).items() if name != "idempotency_key"}
+    first = post_batch(sender, document, key="campaign")
+    (queued,) = shared_client("sqs").receive_message(QueueUrl=send_queue)["Messages"]
+    sender.receive(queued["Body"])
+    sender.clock.advance(hours=2)
+    use_secret(sender)
+
+    assert post_batch(sender, document, key="campaign") == first
+
+
+def test_a_batch_cannot_report_invalid_messages_while_their_keys_cannot_be_looked_up(
+    sender: SenderRig,
+) -> None:
+    document = scheduled(sender)
+    sender.clock.advance(hours=2)
+    sender.dynamodb.delete_table(TableName="SendRequestsTable")
+
+    answer = sender.invoke(
+        an_http_event(json.dumps({"messages": [document]}), route="POST /messages/batch")
+    )
+
+    assert answer["statusCode"] == 503
+
+
+def test_a_request_with_a_free_key_is_invalid_after_its_send_at_has_passed(
+    sender: SenderRig,
+) -> None:
+    document = scheduled(sender)
+    sender.clock.advance(hours=2)
+
+    status, answer = sender.post(document)
+    corrected, _ = sender.post(scheduled(sender))
+
+    assert status == 400
+    assert [it["field"] for it in answer["problems"]] == ["send_at"]
+    assert corrected == 201
+
+
+def test_a_key_is_not_free_while_a_concurrent_call_finds_its_request_invalid(
+    sender: SenderRig,
+) -> None:
+    """The claim is the look-up: at no time do both calls hold that the key is free."""
+    document = scheduled(sender)
+    late = sender.clock() + timedelta(hours=2)
+    answers: list[Any] = []
+
+    class Interleaved(FailingClient):
+        """Lets the other call begin when this one has claimed the key."""
+
+        def __init__(self) -> None:
+            super().__init__(sender.dynamodb, call=0, after=False)
+
+        def __getattr__(self, name: str) -> Any:
+            method = super().__getattr__(name)
+            if name != "put_item":
+                return method
+
+            def put_item(**arguments: Any) -> Any:
+                answer = method(**arguments)
+                if not answers:
+                    other = sender.build().sender
+                    answers.append(None)
+                    answers[0] = other.send(document, key=None, time_left=lambda: 29)
+                return answer
+
+            return put_item
+
+    sender.restart(dynamodb=Interleaved())
+    sender.clock.time = late
+
+    status, _ = sender.post(document)
+
+    assert isinstance(answers[0], Unresolved)
+    assert (answers[0].state, status) == (RequestState.IN_PROGRESS, 400)
+    assert sender.twilio.requests == []
+
+
+# --- the name space of a key ---------------------------------------------------------------------
+
+
+def test_a_key_without_an_account_does_not_depend_on_the_main_account(sender: SenderRig) -> None:
+    sender.post(a_document(), key=KEY)
+    use_secret(sender, account_sid=NEW_ACCOUNT_SID)
+
+    status, answer = sender.post(a_document(), key=KEY)
+
+    assert (status, answer["account_sid"]) == (200, ACCOUNT_SID)
+    assert len(sender.twilio.requests) == 1
+
+
+def test_a_key_with_an_account_and_the_same_key_without_are_two_keys(sender: SenderRig) -> None:
+    sender.twilio.will(accepted(), accepted(sid="SM" + "b" * 32))
+
+    first, _ = sender.post(a_document(), key=KEY)
+    second, _ = sender.post(a_document(account_sid=ACCOUNT_SID), key=KEY)
+
+    assert (first, second) == (201, 201)
+
+
+def test_a_queued_message_of_a_batch_has_the_same_request_id_after_the_main_account_changed(
+    sender: SenderRig, send_queue: str
+) -> None:
+    answer = post_batch(sender, a_document())
+    use_secret(sender, account_sid=NEW_ACCOUNT_SID)
+    (queued,) = shared_client("sqs").receive_message(QueueUrl=send_queue)["Messages"]
+
+    sender.receive(queued["Body"])
+
+    message = sender.message()
+    assert message is not None
+    assert message.request_id == answer["results"][0]["request_id"]
+
+
+# --- a key that was rejected before --------------------------------------------------------------
+
+
+def rejected_request(sender: SenderRig) -> Any:
+    (message,) = [it for it in sender.messages() if it.is_request]
+    return message
+
+
+def notified(sender: SenderRig) -> None:
+    """Let the notifier publish the notice that is due."""
+    message = rejected_request(sender)
+    store = sender.function.recorder._store  # noqa: SLF001 -- stands in for the notifier
+    claimed = store.advance_notice(message, sender.clock())
+    assert claimed is not None
+    assert store.advance_notice(claimed, sender.clock()) is not None
+
+
+def test_a_second_rejection_on_the_queue_is_a_new_notice_with_the_new_facts(
+    sender: SenderRig,
+) -> None:
+    sender.twilio.will(rejected(400, 21610), rejected(400, 21211))
+    sender.receive(a_document(idempotency_key=KEY, reference="first"))
+    notified(sender)
+    first = rejected_request(sender)
+    sender.clock.advance(minutes=5)
+
+    sender.receive(a_document(idempotency_key=KEY, reference="second"))
+
+    second = rejected_request(sender)
+    assert first.notice is NoticeState.PUBLISHED
+    assert (second.outcome, second.notice) == (Outcome.FAILED, NoticeState.DUE)
+    assert (second.error_code, second.reference) == (21211, "second")
+    assert second.notice_id != first.notice_id
+    assert second.created_at == first.created_at
+    assert second.final_at is not None
+    assert second.final_at > first.final_at
+
+
+def test_a_second_rejection_with_the_same_facts_is_a_new_notice_too(sender: SenderRig) -> None:
+    sender.twilio.will(*[rejected(400, 21610)] * 2)
+    sender.receive(a_document(idempotency_key=KEY))
+    notified(sender)
+    sender.clock.advance(minutes=5)
+
+    sender.receive(a_document(idempotency_key=KEY))
+
+    assert rejected_request(sender).notice is NoticeState.DUE
+
+
+@pytest.mark.parametrize("document", [a_document(idempotency_key=KEY), a_document(), "not JSON"])
+def test_a_queue_message_that_is_delivered_again_is_no_second_rejection(
+    sender: SenderRig, document: Any
+) -> None:
+    sent_at = sender.clock()
+    sender.twilio.will(*[rejected(400, 21610)] * 2)
+    sender.receive(document, sent_at=sent_at)
+    notified(sender)
+    sender.clock.advance(minutes=5)
+
+    sender.receive(document, received=2, sent_at=sent_at)
+
+    assert rejected_request(sender).notice is NoticeState.PUBLISHED
+
+
+@pytest.mark.parametrize("first", ["rejected", "invalid", "too late"])
+def test_an_acceptance_makes_the_rejected_request_superseded(sender: SenderRig, first: str) -> None:
+    document = scheduled(sender)
+    if first == "rejected":
+        sender.twilio.will(rejected(400, 21610))
+    sender.clock.advance(hours=2 if first == "too late" else 0)
+    sender.receive(document | ({"to": "nobody"} if first == "invalid" else {}))
+    notified(sender)
+    sender.clock.advance(minutes=5)
+    sender.twilio.will(accepted())
+
+    kept = sender.receive(scheduled(sender))
+
+    superseded = rejected_request(sender)
+    assert kept == []
+    assert sender.message() is not None
+    assert (superseded.outcome, superseded.notice) == (Outcome.SUPERSEDED, NoticeState.RECOVERY_DUE)
+    assert (superseded.status, superseded.error_code) == ("rejected", None)
+
+
+def test_a_rejection_that_is_recorded_after_the_acceptance_is_superseded(
+    sender: SenderRig,
+) -> None:
+    """The key is free once the rejection is stored, and so before its message is recorded."""
+    sender.twilio.will(rejected(400, 21610), accepted())
+    posted: list[bool] = []
+
+    class Interleaved(FailingClient):
+        """Lets another call send when this one is about to record the rejection."""
+
+        def __init__(self) -> None:
+            super().__init__(sender.dynamodb, call=0, after=False)
+
+        def __getattr__(self, name: str) -> Any:
+            method = super().__getattr__(name)
+
+            def update_item(**arguments: Any) -> Any:
+                if not posted:
+                    posted.append(True)
+                    other = sender.build().sender
+                    result = other.send(a_document(), key=KEY, time_left=lambda: 29)
+                    assert isinstance(result, Accepted)
+                return method(**arguments)
+
+            return update_item if name == "update_item" else method
+
+    sender.restart(dynamodb=Interleaved())
+
+    sender.receive(a_document(idempotency_key=KEY))
+
+    assert rejected_request(sender).outcome is Outcome.SUPERSEDED
+
+
+def test_an_acceptance_after_a_rejection_stays_on_the_worklist_of_the_reconciler(
+    sender: SenderRig,
+) -> None:
+    sender.twilio.will(rejected(400, 21610), accepted())
+    sender.post(a_document(), key=KEY)
+
+    _, answer = sender.post(a_document(), key=KEY)
+
+    request = sender.request(answer["request_id"])
+    assert request.state is RequestState.SENT
+    assert request.is_unresolved
+
+
+def test_invalid_input_under_a_key_that_is_used_is_recorded_by_its_own_id(
+    sender: SenderRig,
+) -> None:
+    _, sent = sender.post(a_document(), key=KEY)
+
+    sender.receive(a_document(to="nobody", idempotency_key=KEY))
+
+    (failed,) = failures(sender)
+    assert failed.message_sid != sent["request_id"]
+    assert failed.notice is NoticeState.DUE
