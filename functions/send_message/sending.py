@@ -298,10 +298,20 @@ class MessageSender:
         except StoreUnavailable:
             return
 
-    def _release(self, request: SendRequest) -> None:
-        """Release the key. If that fails, the request is in doubt after its lease."""
+    def _release(self, claim: SendRequest) -> None:
+        """Release the key. If that fails, the request is in doubt after its lease.
+
+        A claim that followed a rejection becomes rejected again: an acceptance must still find out
+        that it supersedes that rejection.
+        """
         try:
-            self._requests.release(request)
+            stored = self._requests.get(claim.request_id)
+            if stored is None or stored.claim_id != claim.claim_id:
+                return
+            if stored.rejected_claim_id is not None:
+                self._complete(stored, RequestState.REJECTED)
+            else:
+                self._requests.release(stored)
         except StoreUnavailable:
             return
 

@@ -49,6 +49,12 @@ class _Notices:
         for message in self._messages.values():
             if _is_grouped(message):
                 self._grouped[message["notice_id"]].append(message)
+        self._failed_again = {
+            sid
+            for sid, it in self._messages.items()
+            if sid.startswith("rq_") and it["transitions"][0]["at"] > it["created_at"]
+        }
+        """Requests that failed more than once under their key: each failure has its own notice."""
         self._of_incident: defaultdict[str, list[Published]] = defaultdict(list)
         """By incident, the first publication of each of its notices."""
         for first, *_ in self._published.values():
@@ -80,14 +86,9 @@ class _Notices:
         """The state of the notice fits the message and what was published about it."""
         sid, notice = message["message_sid"], message.get("notice")
         is_grouped, failed = _is_grouped(message), message["outcome"] == "failed"
-        recoveries = self._published.get(f"{sid}:recovery", [])
-        # A later attempt under the same key has a notice of its own.
-        failures = [
-            published
-            for notice_id, notices in self._published.items()
-            if f"{notice_id}:".startswith(f"{sid}:failure:")
-            for published in notices
-        ]
+        failures, recoveries = (
+            self._published.get(f"{sid}:{event}", []) for event in ("failure", "recovery")
+        )
         nothing = not failures and not recoveries
         fits = {
             (None, False): nothing and not failed and not _had_outcome_failed(message),
@@ -98,6 +99,8 @@ class _Notices:
             ("recovered", True): nothing and not failed,
             ("muted", False): nothing and ever_failed(message),
         }
+        if notice is not None and sid in self._failed_again:
+            return  # each attempt has a notice of its own, and the message has the state of one
         if not fits.get((notice, is_grouped), False):
             text = (
                 f"notice {notice} {message.get('notice_id')}, outcome {message['outcome']}, "
@@ -155,7 +158,8 @@ class _Notices:
         first = 2 if self._notice_may_be_lost and 1 not in numbers else 1
         least = len(members) + 1
         last = max(numbers, default=least)
-        adds_up = numbers == list(range(first, last + 1)) and last - least <= len(self._erased)
+        others = len(self._erased) + len(self._failed_again)
+        adds_up = numbers == list(range(first, last + 1)) and last - least <= others
         if not adds_up or last < least:
             text = f"{len(members)} are grouped after the first, and {numbers} were published"
             yield Violation("I4", incident_id, text)
@@ -172,7 +176,7 @@ class _Notices:
         counted = len(members) + 1
         recovered = sum(message["notice"] == "recovered" for message in members)
         numbers = incident["counted"], incident["recovered"]
-        if numbers != (counted, recovered) and not self._erased:
+        if numbers != (counted, recovered) and not (self._erased or self._failed_again):
             yield Violation("I4", incident_id, f"{numbers}, and its messages {counted, recovered}")
         if incident["published"] != incident["counted"]:
             text = f"{incident['published']} of {incident['counted']} are published"
@@ -242,4 +246,6 @@ def _had_outcome_failed(message: Record) -> bool:
 
 
 def _failed_at(message: Record) -> str:
+    if message["message_sid"].startswith("rq_"):  # it may have failed again
+        return str(message["created_at"])
     return min(str(entry["at"]) for entry in message["transitions"] if entry["status"] in FAILURES)

@@ -404,3 +404,16 @@ def test_invalid_input_under_a_key_that_is_used_is_recorded_by_its_own_id(
     (failed,) = failures(sender)
     assert failed.message_sid != sent["request_id"]
     assert failed.notice is NoticeState.DUE
+
+
+def test_a_rejected_request_is_superseded_although_an_attempt_between_was_unavailable(
+    sender: SenderRig,
+) -> None:
+    sender.twilio.will(rejected(400, 21610), *[rejected(401, 20003)] * 2, accepted())
+    sender.receive(a_document(idempotency_key=KEY))
+    assert sender.receive(a_document(idempotency_key=KEY)) == ["0"]
+    sender.twilio.will(accepted())
+
+    sender.receive(a_document(idempotency_key=KEY))
+
+    assert rejected_request(sender).outcome is Outcome.SUPERSEDED
