@@ -54,6 +54,8 @@ class DoctorRig:
     twilio: ScriptedTwilio
     environment: dict[str, str] = field(default_factory=dict)
     concurrency_quota: int = 1000
+    log_pages: list[Json] = field(default_factory=list)
+    """Answers to FilterLogEvents; the last one is repeated. Without any, moto answers."""
 
     def physical_id(self, logical_id: str) -> str:
         return self.stack.resources[logical_id][1]
@@ -69,12 +71,16 @@ class DoctorRig:
             return run("doctor", *arguments, environment=self.environment, **options)
 
     def _make_api_call(self) -> Callable[..., Json]:
-        """Return botocore's call of an operation, with the one that moto lacks."""
+        """Return botocore's call of an operation, with what moto lacks."""
         make_api_call: Callable[..., Json] = vars(BaseClient)["_make_api_call"]
 
         def make(client: BaseClient, operation: str, parameters: Json) -> Json:
             if operation == "GetAccountSettings":
                 return {"AccountLimit": {"ConcurrentExecutions": self.concurrency_quota}}
+            if operation == "FilterLogEvents" and self.log_pages:
+                page, *rest = self.log_pages
+                self.log_pages = rest or [page]
+                return page
             return make_api_call(client, operation, parameters)
 
         return make
@@ -516,6 +522,31 @@ def test_the_last_error_in_a_function_s_log_is_found(rig: DoctorRig) -> None:
 
     assert "SendMessageFunction" in problem["what"]
     assert "Not stored (Throttled)" in problem["what"]
+
+
+def an_event(message: str) -> Json:
+    line = {"level": "ERROR", "message": message}
+    return {"message": json.dumps(line), "timestamp": datetime.now(UTC).timestamp() * 1000}
+
+
+def test_an_error_after_empty_pages_of_the_log_is_found(rig: DoctorRig) -> None:
+    empty = [{"events": [], "nextToken": str(number)} for number in range(5)]
+    rig.log_pages = [*empty, {"events": [an_event("Not stored")]}]
+
+    problems = rig.problems()
+
+    assert len(problems) == len(FUNCTIONS)
+    assert all("Not stored" in it["what"] for it in problems)
+
+
+def test_a_log_that_is_too_large_to_search_is_unknown(rig: DoctorRig) -> None:
+    rig.log_pages = [{"events": [], "nextToken": str(number)} for number in range(1000)]
+
+    problems = rig.problems()
+
+    assert {(it["check"], it["state"]) for it in problems} == {("functions", "unknown")}
+    assert len(rig.log_pages) > 900
+    assert "aws logs tail" in problems[0]["fix"]
 
 
 def test_a_function_that_does_not_run_what_was_deployed_is_found(rig: DoctorRig) -> None:

@@ -1,21 +1,17 @@
 """Checks inside the stack: whether every resource is enabled, and whether work piles up."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC
 from typing import Any, Final
 
-from delivery_cli.commands.doctor.finding import Finding, advice, ok, wrong
+from delivery_cli.commands.doctor.error_log import ERROR_PATTERN, MAX_ERRORS, read_errors
+from delivery_cli.commands.doctor.finding import Finding, advice, ok, unknown, wrong
 from delivery_cli.commands.redrive.routes import ROUTES
 from delivery_cli.target import Target
 
 _DEAD_LETTER_SUFFIXES: Final = ("DeadLetterQueue", "FailuresQueue")
 _AUDIT_SCHEDULE: Final = "AuditMessagesFunctionAudit"
 """The only schedule that a parameter disables."""
-_ERROR_LEVELS: Final = frozenset({"ERROR", "CRITICAL"})
-_ERROR_PATTERN: Final = '{ ($.level = "ERROR") || ($.level = "CRITICAL") }'
-_ERROR_WINDOW: Final = timedelta(hours=1)
-_MAX_EVENTS: Final = 100
 _REPLAY_CONCURRENCY: Final = 2
 """MaximumConcurrency of the replay of CallbackQueue in template.yaml."""
 _MIN_CONCURRENCY_LEFT: Final = 3
@@ -160,8 +156,11 @@ def check_alarms(target: Target) -> Iterator[Finding]:
     names = _resources(target, "AWS::CloudWatch::Alarm")
     if not names:
         return
-    described = target.account.alarms.describe_alarms(AlarmNames=list(names.values()))
-    firing = [it for it in described["MetricAlarms"] if it["StateValue"] == "ALARM"]
+    pages = target.account.alarms.get_paginator("describe_alarms").paginate(
+        AlarmNames=list(names.values())
+    )
+    alarms = [it for page in pages for it in page["MetricAlarms"]]
+    firing = [it for it in alarms if it["StateValue"] == "ALARM"]
     logical_ids = {physical_id: name for name, physical_id in names.items()}
     for alarm in firing:
         name = logical_ids[alarm["AlarmName"]]
@@ -243,13 +242,21 @@ def _function_problem(target: Target, name: str, function: str) -> Finding | Non
             f"then aws lambda update-alias --function-name {function} --name {_ALIAS} "
             "--function-version with its number.",
         )
-    if errors := _recent_errors(target, group):
-        more = " or more" if len(errors) == _MAX_EVENTS else ""
+    return _log_problem(target, name, group)
+
+
+def _log_problem(target: Target, name: str, group: str) -> Finding | None:
+    log = read_errors(target.account.logs, group)
+    show = f"aws logs tail {group} --since 1h --filter-pattern '{ERROR_PATTERN}'"
+    if log.errors:
+        more = "" if log.is_complete and len(log.errors) < MAX_ERRORS else " or more"
         return wrong(
-            f"Errors that {name} logged in the last hour: {len(errors)}{more}. The last: "
-            f"{errors[-1]}",
-            f"aws logs tail {group} --since 1h --filter-pattern '{_ERROR_PATTERN}'",
+            f"Errors that {name} logged in the last hour: {len(log.errors)}{more}. The last: "
+            f"{log.errors[-1]}",
+            show,
         )
+    if not log.is_complete:
+        return unknown(f"Not checked: the log of {name} is too large to search all of it.", show)
     return None
 
 
@@ -257,32 +264,6 @@ def _settled(configuration: Mapping[str, Any], name: str) -> Any:
     """Return a part of a function's configuration, of layers only which versions they are."""
     part = configuration.get(name)
     return [it["Arn"] for it in part] if name == "Layers" and part else part
-
-
-def _recent_errors(target: Target, group: str) -> list[str]:
-    """Return the errors on the first page of the last hour's log, each with its time.
-
-    Further pages are not read, to keep the check cheap.
-    """
-    since = datetime.now(UTC) - _ERROR_WINDOW
-    events = target.account.logs.filter_log_events(
-        logGroupName=group,
-        startTime=int(since.timestamp() * 1000),
-        filterPattern=_ERROR_PATTERN,
-        limit=_MAX_EVENTS,
-    )["events"]
-    errors: list[str] = []
-    for event in events:
-        try:
-            line: Any = json.loads(event["message"])
-        except ValueError:
-            continue
-        if isinstance(line, dict) and line.get("level") in _ERROR_LEVELS:
-            at = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
-            text = line.get("message") or line.get("errorMessage") or line.get("errorType") or "?"
-            reason = f" ({line['reason']})" if "reason" in line else ""
-            errors.append(f"{at:%H:%M:%S} UTC {text}{reason}")
-    return errors
 
 
 def _resources(
