@@ -1,19 +1,18 @@
 """Validates the JSON of a send request, and turns it into Twilio's parameters.
 
 Every problem is reported at once, and no problem quotes a value: values are phone numbers and
-texts. The fields themselves are in `delivery.domain.send_fields`.
+texts. The fields and their checks are in `delivery.domain.send_fields` and `send_checks`.
 """
 
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from difflib import get_close_matches
+from datetime import datetime
 from typing import Any, Final, Self
 
+from delivery.domain import send_checks
+from delivery.domain.send_checks import FieldProblem
 from delivery.domain.send_fields import (
-    REFUSED_FIELDS,
     SEND_FIELDS,
     InvalidValue,
     Values,
@@ -24,10 +23,6 @@ from delivery.runtime.responses import Problem
 
 MAX_REQUEST_BYTES: Final = 64 * 1024
 
-# Twilio accepts 35 days and rejects more itself (35117); far beyond that, our times would overflow.
-_MAX_SEND_DELAY: Final = timedelta(days=365)
-
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z_0-9]{0,63}")
 _NOT_A_REQUEST: Final = 'must be a JSON object such as {"to": …, "from": …}'
 
 
@@ -91,19 +86,12 @@ def parse(document: object, *, now: datetime) -> MessageRequest:
     """
     if not isinstance(document, dict):
         raise InvalidRequest.of("request", _NOT_A_REQUEST)
-    given = {name: value for name, value in document.items() if value is not None}
-    problems = [_unexpected(name) for name in given if name not in SEND_FIELDS]
-    values: dict[str, Values] = {}
-    for name, send_field in SEND_FIELDS.items():
-        if name in given:
-            try:
-                values[name] = send_field.read(given[name])
-            except InvalidValue as invalid:
-                problems.append(Problem(field=name, problem=str(invalid)))
-    problems.extend(_contradictions(given))
-    send_at = datetime.fromisoformat(values["send_at"][0]) if "send_at" in values else None
-    if problems:
-        raise InvalidRequest(*problems, *_send_at_problems(send_at, now))
+    checked = send_checks.check_fields(document)
+    if checked.problems:
+        raise InvalidRequest(
+            *_problems((*checked.problems, *send_checks.check_send_at(checked.send_at, now=now)))
+        )
+    values = checked.values
     return MessageRequest(
         document=document,
         parameters=tuple(_parameters(values)),
@@ -111,10 +99,10 @@ def parse(document: object, *, now: datetime) -> MessageRequest:
         from_=_first(values, "from"),
         messaging_service_sid=_first(values, "messaging_service_sid"),
         body=_first(values, "body"),
-        send_at=send_at,
+        send_at=checked.send_at,
         account_sid=_first(values, "account_sid"),
         reference=_first(values, "reference"),
-        context=given.get("context", {}),
+        context=checked.given.get("context", {}),
         idempotency_key=_first(values, "idempotency_key"),
         alters_body=any(SEND_FIELDS[name].alters_body for name in values),
     )
@@ -128,8 +116,8 @@ def check_send_at(request: MessageRequest, *, now: datetime) -> None:
     Raises:
         InvalidRequest: `send_at` has passed, or is too late.
     """
-    if problems := _send_at_problems(request.send_at, now):
-        raise InvalidRequest(*problems)
+    if found := send_checks.check_send_at(request.send_at, now=now):
+        raise InvalidRequest(*_problems(found))
 
 
 def idempotency_key_of(document: object) -> str | None:
@@ -161,39 +149,8 @@ def valid_facts(document: object) -> dict[str, Any]:
     return facts | {"context": document["context"]}
 
 
-def _unexpected(name: str) -> Problem:
-    if not _NAME.fullmatch(name):
-        return Problem(field="?", problem="is not a known field")
-    if name in REFUSED_FIELDS:
-        return Problem(field=name, problem=REFUSED_FIELDS[name])
-    plain = {known.replace("_", ""): known for known in (*SEND_FIELDS, *REFUSED_FIELDS)}
-    near = get_close_matches(name.replace("_", "").lower(), plain, n=1, cutoff=0.75)
-    hint = f"; did you mean {plain[near[0]]}?" if near else ""
-    return Problem(field=name, problem=f"is not a known field{hint}")
-
-
-def _contradictions(given: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield the problems that no field has by itself."""
-    if "to" not in given:
-        yield Problem(field="to", problem="is missing; give the recipient")
-    if not given.keys() & {"from", "messaging_service_sid"}:
-        yield Problem(field="from", problem="is missing; give it or messaging_service_sid")
-    if not given.keys() & {"body", "media_url", "content_sid"}:
-        yield Problem(field="body", problem="is missing; give it, media_url, or content_sid")
-    if "content_variables" in given and "content_sid" not in given:
-        yield Problem(field="content_variables", problem="requires content_sid")
-    if "fallback_from" in given and "from" in given:
-        yield Problem(field="fallback_from", problem="cannot be combined with from")
-    for name in ("send_at", "shorten_urls", "fallback_from"):
-        if name in given and "messaging_service_sid" not in given:
-            yield Problem(field=name, problem="requires messaging_service_sid")
-
-
-def _send_at_problems(send_at: datetime | None, now: datetime) -> list[Problem]:
-    if send_at is None or now < send_at <= now + _MAX_SEND_DELAY:
-        return []
-    past, late = "is in the past; omit it to send now", "is too late; Twilio accepts 35 days"
-    return [Problem(field="send_at", problem=past if send_at <= now else late)]
+def _problems(found: Iterable[FieldProblem]) -> list[Problem]:
+    return [Problem(field=name, problem=problem) for name, problem in found]
 
 
 def _parameters(values: Mapping[str, Values]) -> Iterator[tuple[str, str]]:

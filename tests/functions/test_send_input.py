@@ -204,6 +204,7 @@ def test_a_null_is_the_same_as_a_missing_field(sender: SenderRig) -> None:
         ({"statuscallback": ""}, "statuscallback", "did you mean status_callback?"),
         ({"qwerty": 1}, "qwerty", "not a known field"),
         ({TO: 1}, "?", "not a known field"),
+        ({f"n{TO[1:]}": 1}, "?", "not a known field"),
         ({"": 1}, "?", "not a known field"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence, Sized
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 from rich.console import RenderableType
 from rich.text import Text
 
+from delivery.domain.send_checks import check_fields, check_send_at
 from delivery_cli.arguments import add_pairs, not_empty
 from delivery_cli.commands.campaign.column_mapping import ColumnMapping
 from delivery_cli.commands.campaign.csv_file import Row
@@ -53,7 +55,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--ignore-other-columns", action="store_true", help="ignore columns that map to no field"
     )
-    group.add_argument("--dry-run", action="store_true", help="show the messages; queue nothing")
+    group.add_argument(
+        "--dry-run", action="store_true", help="check and show the messages; queue nothing"
+    )
 
 
 def run(
@@ -82,7 +86,12 @@ def run(
 
 def _preview(output: Output, mapping: ColumnMapping) -> int:
     problems: dict[Row, str] = {}
-    documents = dict(mapping.documents(problems))
+    documents: dict[Row, Json] = {}
+    for row, document in mapping.documents(problems):
+        if found := _problems_of(document):
+            problems[row] = "; ".join(found)
+        else:
+            documents[row] = document
     duplicates = mapping.duplicate_recipients()
     result = {
         "dry_run": True,
@@ -95,6 +104,13 @@ def _preview(output: Output, mapping: ColumnMapping) -> int:
         chain(_render_preview(documents, problems), _render_duplicates(duplicates)),
     )
     return 1 if problems else 0
+
+
+def _problems_of(document: Json) -> list[str]:
+    """Return the problems that the API would find if the key is free."""
+    checked = check_fields(document)
+    found = (*checked.problems, *check_send_at(checked.send_at, now=datetime.now(UTC)))
+    return [f"{name} {problem}" for name, problem in found]
 
 
 def _as_json(submission: Submission, problem_file: Path | None) -> Json:
