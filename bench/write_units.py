@@ -48,7 +48,7 @@ def delivered(
     requests.complete(request, sent)
     for second, status in enumerate(statuses[1:], 1):
         counting.step = f"{status}: callback"
-        messages.record(_callback(status, after=second))
+        messages.record(_callback(status, after=second, request_id=REQUEST_ID))
     return counting
 
 
@@ -81,11 +81,13 @@ def _send_request(reference: str | None) -> SendRequest:
     )
 
 
-def _callback(status: str, *, after: int, **facts: Any) -> StatusUpdate:
+def _callback(
+    status: str, *, after: int, request_id: str | None = None, **facts: Any
+) -> StatusUpdate:
     return an_update(
         status,
         after=after,
-        request_id=REQUEST_ID,
+        request_id=request_id,
         messaging_service_sid="MG" + "0" * 32,
         carrier_time="2611231200" if status == "delivered" else None,
         **facts,

@@ -443,8 +443,8 @@ self._expire_if_overdue(request)""",
         (
             "a late callback does not resolve a request that was presumed unsent",
             "I6",
-            "state is not RequestState.IN_PROGRESS",
-            "state is RequestState.IN_DOUBT",
+            "message = self._message_of(request)\nif message is not None:",
+            "message = None\nif message is not None:",
         ),
         (
             "a request that was sent after all is still shown as unsent",

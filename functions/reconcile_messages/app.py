@@ -27,7 +27,7 @@ from delivery.runtime.reports import log_and_count
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
 from delivery.storage.table import StoreUnavailable
-from delivery.twilio.client import TwilioClient
+from delivery.twilio.client import NEEDED_SECONDS, TwilioClient
 from delivery.twilio.credentials import SecretError, TwilioSecrets
 
 from . import reports
@@ -74,18 +74,38 @@ class ReconcileMessages:
         except SecretError as error:
             _report(reports.credentials_refused(error))
             return
-        for task in (self.resolver.resolve_requests, self.reconciler.reconcile_stale_messages):
+        tasks = [
+            self.resolver.resolve_requests,
+            self.reconciler.reconcile_stale_messages,
+            self.resolver.recheck_presumed_unsent,
+        ]
+        for number, task in enumerate(tasks):
+            share = share_of(time_left, 1 / (len(tasks) - number))
+            is_interrupted = False
             try:
-                for report in task(secret, time_left):
+                for report in task(secret, share):
                     _report(report)
+                    is_interrupted |= report.is_interruption
             except StoreUnavailable as error:
                 _report(reports.interrupted(str(error)))
+            if is_interrupted and share() <= NEEDED_SECONDS:
+                _report(reports.work_left_over(task.__name__))
 
     def handle(self, _event: Any, context: LambdaContext) -> None:
         """Run once; the event holds nothing."""
         self.twilio.new_invocation()
         metrics.add_metric("ReconcileRun", MetricUnit.Count, 1)  # also if there was nothing to do
         self.reconcile(time_left_of(context))
+
+
+def share_of(time_left: TimeLeft, share: float) -> TimeLeft:
+    """Return the time that one task may use, so that no worklist starves another one.
+
+    What a task does not use is shared by the tasks after it. A request to Twilio may still begin at
+    the end of the share: the invocation itself has the time for it.
+    """
+    rest = time_left() * (1 - share)
+    return lambda: min(time_left(), time_left() - rest + NEEDED_SECONDS)
 
 
 def build(

@@ -13,10 +13,12 @@ A request that was sent is on the worklist while its message is not in the table
 the table nor the CallbackQueue accepted it: no callback may ever report that message.
 """
 
-from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Container, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import batched
+from typing import Final
 
 from delivery.domain.messages import Effect, Message, Source, StatusUpdate
 from delivery.domain.send_requests import RequestState, SendRequest
@@ -39,6 +41,15 @@ from .context import ReconcileContext
 from .matching import CLOCK_SKEW, Ambiguous, Candidates, CarriesRequestId, OnlyMatch, evidence_for
 from .matching import matches as is_match
 from .reports import ReconcileReport
+
+_BATCH_SIZE: Final = 25
+_MAX_ERRORS_IN_A_ROW: Final = 3  # then Twilio is the cause, not a recipient
+_MAX_PAGES: Final = 10
+_MAX_LEASE: Final = timedelta(minutes=15)  # the longest time that Lambda gives a sender
+
+
+class TooManyMessages(OutcomeUnknown):
+    """The recipient got more messages since the request than a run can read."""
 
 
 class InDoubtResolver:
@@ -69,7 +80,10 @@ class InDoubtResolver:
     def resolve_requests(
         self, secret: TwilioSecret, time_left: TimeLeft
     ) -> Iterator[ReconcileReport]:
-        """Resolve every request for which there is evidence; the others stay on the worklist.
+        """Resolve every request for which there is evidence, those of the oldest request first.
+
+        The others stay on the worklist. An account is left alone when Twilio refuses it, or after
+        several errors in a row.
 
         Raises:
             StoreUnavailable: the worklist could not be read.
@@ -77,21 +91,76 @@ class InDoubtResolver:
         groups: defaultdict[tuple[str, str], list[SendRequest]] = defaultdict(list)
         for request in self._requests.unresolved():
             groups[request.account_sid, request.to].append(request)
+        presumed = self._presumed_competing(it for group in groups.values() for it in group)
         stopped: set[str] = set()
-        for (account_sid, _), requests in groups.items():
+        errors_in_a_row: Counter[str] = Counter()
+        for (account_sid, to), requests in groups.items():
             if time_left() <= RESERVED_SECONDS:
                 yield reports.interrupted("too little time is left")
                 return
             try:
                 others = yield from self._resolve_by_table(requests)
-                if account_sid not in stopped:
-                    yield from self._backfill(secret, others, time_left)
-                    yield from self._resolve_by_match(secret, others, time_left)
+                if account_sid in stopped:
+                    continue
+                yield from self._backfill(secret, others, time_left)
+                competing = presumed.get((account_sid, to), [])
+                yield from self._resolve_by_match(secret, others, competing, time_left)
+                errors_in_a_row[account_sid] = 0
             except StoreUnavailable as error:
-                yield reports.failed(error, request_ids=[it.request_id for it in requests])
+                yield reports.failed(error, request_ids=_ids(requests))
+            except (RequestRejected, OutcomeUnknown) as error:
+                yield reports.failed(error, request_ids=_ids(requests))
+                errors_in_a_row[account_sid] += 1
+                if errors_in_a_row[account_sid] == _MAX_ERRORS_IN_A_ROW:
+                    stopped.add(account_sid)
+                    yield reports.account_stopped(error, account_sid)
             except TwilioError as error:
                 stopped.add(account_sid)
                 yield reports.account_stopped(error, account_sid)
+
+    def recheck_presumed_unsent(
+        self, _secret: TwilioSecret, time_left: TimeLeft
+    ) -> Iterator[ReconcileReport]:
+        """Look for late callbacks of requests that are presumed unsent, in batches.
+
+        Each run begins with another shard of the worklist, so that even one that takes several runs
+        starves no request.
+
+        Raises:
+            StoreUnavailable: the worklist could not be read.
+        """
+        minute = int(self._context.now().timestamp() // 60)
+        listed = self._requests.presumed_unsent(first_shard=minute)
+        for batch in batched(listed, _BATCH_SIZE, strict=False):
+            if time_left() <= RESERVED_SECONDS:
+                yield reports.interrupted("too little time is left")
+                return
+            recorded = {it.message_sid for it in self._context.messages.get_many(_ids(batch))}
+            for request in batch:
+                try:
+                    message = self._message_of(request)
+                    if message is not None:
+                        yield from self._resolve_as_sent(request, message, evidence="request_id")
+                        continue
+                    # Missing if the run that presumed it unsent died before it recorded this.
+                    if request.request_id not in recorded:
+                        yield from self._record_unsent(request)
+                    self._expire_if_overdue(request)
+                except StoreUnavailable as error:
+                    yield reports.failed(error, request_ids=[request.request_id])
+
+    def _presumed_competing(
+        self, requests: Iterable[SendRequest]
+    ) -> Mapping[tuple[str, str], Sequence[SendRequest]]:
+        """Return the requests that are presumed unsent and may match the same messages."""
+        due = [request for request in requests if self._is_due(request)]
+        groups: defaultdict[tuple[str, str], list[SendRequest]] = defaultdict(list)
+        if due:
+            since = min(it.claimed_at for it in due) - _MAX_LEASE - 2 * CLOCK_SKEW
+            until = max(it.lease_until for it in due) + 2 * CLOCK_SKEW
+            for request in self._requests.presumed_unsent_between(since, until):
+                groups[request.account_sid, request.to].append(request)
+        return groups
 
     def _resolve_by_table(
         self, requests: Iterable[SendRequest]
@@ -99,17 +168,12 @@ class InDoubtResolver:
         """Resolve the requests whose message is in the table; returns the others."""
         others = []
         for request in requests:
-            state = request.state_at(self._context.now())
-            if state is not RequestState.IN_PROGRESS:
-                message = self._message_of(request)
-                if message is not None:
-                    yield from self._resolve_as_sent(request, message, evidence="request_id")
-                    continue
-            if state is RequestState.PRESUMED_UNSENT:
-                # Again, in case the run that presumed it died before it recorded the message.
-                yield from self._record_unsent(request)
-                self._expire_if_overdue(request)
-            others.append(request)
+            is_over = request.state_at(self._context.now()) is not RequestState.IN_PROGRESS
+            message = self._message_of(request) if is_over else None
+            if message is None:
+                others.append(request)
+            else:
+                yield from self._resolve_as_sent(request, message, evidence="request_id")
         return others
 
     def _message_of(self, request: SendRequest) -> Message | None:
@@ -145,7 +209,11 @@ class InDoubtResolver:
                 yield reports.backfilled(request, resource)
 
     def _resolve_by_match(
-        self, secret: TwilioSecret, requests: Sequence[SendRequest], time_left: TimeLeft
+        self,
+        secret: TwilioSecret,
+        requests: Sequence[SendRequest],
+        presumed: Sequence[SendRequest],
+        time_left: TimeLeft,
     ) -> Iterator[ReconcileReport]:
         """Resolve the requests to one recipient that have been in doubt for long enough.
 
@@ -161,8 +229,15 @@ class InDoubtResolver:
             for request in filter(self._is_past_search, due):
                 yield from self._presume_unsent(request)
             return
-        candidates = self._candidates(credentials, requests, time_left)
-        competing = [it for it in requests if it.message_sid is None]
+        claimed_sids = {request.message_sid for request in requests}
+        competing = [*(it for it in requests if it.message_sid is None), *presumed]
+        try:
+            candidates = self._candidates(credentials, competing, claimed_sids, time_left)
+        except TooManyMessages:
+            now = self._context.now()
+            for request in filter(lambda it: now >= self._competes_until(it), due):
+                yield from self._presume_unsent(request)
+            raise
         for request in due:
             evidence = evidence_for(
                 request, candidates, competing, is_too_old=self._is_past_search(request)
@@ -180,7 +255,11 @@ class InDoubtResolver:
                     yield from self._presume_unsent(request)
 
     def _candidates(
-        self, credentials: ApiCredentials, requests: Sequence[SendRequest], time_left: TimeLeft
+        self,
+        credentials: ApiCredentials,
+        requests: Sequence[SendRequest],
+        claimed_sids: Container[str | None],
+        time_left: TimeLeft,
     ) -> Candidates:
         """Read what Twilio's list has of these requests, which are all to the same recipient.
 
@@ -191,16 +270,15 @@ class InDoubtResolver:
             TwilioError: the list could not be read.
             ItemUnreadable: this version cannot read the item of a candidate.
         """
-        claimed_sids = {request.message_sid for request in requests}
         pages = self._context.twilio.list_messages(
             credentials, to=requests[0].to, time_left=time_left
         )
+        begins = min(request.claimed_at for request in requests) - CLOCK_SKEW
         listed = [
             resource
-            for page in pages
+            for page in _pages_since(begins, pages)
             for resource in page
-            if resource.sid not in claimed_sids
-            and any(is_match(resource, it) for it in requests if it.message_sid is None)
+            if resource.sid not in claimed_sids and any(is_match(resource, it) for it in requests)
         ]
         sids = [resource.sid for resource in listed]
         unreadable: list[str] = []
@@ -332,3 +410,23 @@ class InDoubtResolver:
             context=request.context,
             send_at=request.send_at,
         )
+
+
+def _pages_since(
+    begins: datetime, pages: Iterable[Sequence[MessageResource]]
+) -> Iterator[Sequence[MessageResource]]:
+    """Yield the pages of Twilio's list, newest first, up to one with older messages only.
+
+    Raises:
+        TooManyMessages: the list is longer than a run can read.
+    """
+    for number, page in enumerate(pages):
+        if number == _MAX_PAGES:
+            raise TooManyMessages(f"more than {_MAX_PAGES} pages of messages since the request")
+        yield page
+        if all(it.date_created is not None and it.date_created < begins for it in page):
+            return
+
+
+def _ids(requests: Iterable[SendRequest]) -> list[str]:
+    return [request.request_id for request in requests]

@@ -15,9 +15,13 @@ from delivery.twilio.client import CredentialsRefused, MessageResource, TwilioEr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcileReport(Report):
-    """A report, and the status update that was recorded, if there was one."""
+    """A report, and the status update that was recorded, if there was one.
+
+    `is_interruption`: the task that reports it left work to the next run.
+    """
 
     recorded: Recorded | None = None
+    is_interruption: bool = False
 
 
 def reconciled(recorded: Recorded) -> ReconcileReport:
@@ -110,8 +114,16 @@ def unreadable(key: str) -> ReconcileReport:
 def interrupted(reason: str, **fields: object) -> ReconcileReport:
     """The run left work to the next one."""
     return ReconcileReport(
-        metric="ReconcileInterrupted", level=Level.WARNING, fields={**fields, "reason": reason}
+        metric="ReconcileInterrupted",
+        level=Level.WARNING,
+        fields={**fields, "reason": reason},
+        is_interruption=True,
     )
+
+
+def work_left_over(task: str) -> ReconcileReport:
+    """A task had work for more than its share of the run's time."""
+    return ReconcileReport(metric="WorkLeftOver", level=Level.WARNING, fields={"task": task})
 
 
 def credentials_refused(error: Exception, **fields: object) -> ReconcileReport:

@@ -62,6 +62,18 @@ def test_a_callback_costs_one_request_and_two_if_it_is_out_of_order(
     assert cost_of(callbacks, a_request(a_callback(status))) == cost
 
 
+def test_a_callback_with_a_request_id_costs_a_second_request_if_it_is_the_first(
+    callbacks: StatusCallbackRig,
+) -> None:
+    query = "request_id=rq_" + "a" * 32
+    callbacks.call(a_request(a_callback("queued", MessageSid="SM" + "1" * 32)))  # reads the secret
+
+    first = cost_of(callbacks, a_request(a_callback("queued"), raw_query=query))
+    second = cost_of(callbacks, a_request(a_callback("sent"), raw_query=query))
+
+    assert (first, second) == ({"UpdateItem": 2}, {"UpdateItem": 1})
+
+
 def test_an_unsigned_request_costs_no_request(callbacks: StatusCallbackRig) -> None:
     assert cost_of(callbacks, a_request(x_twilio_signature=None)) == {}
 

@@ -1,5 +1,6 @@
 """ReconcileMessagesFunction resolves requests in doubt by evidence: the promise I6."""
 
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -406,7 +407,7 @@ def test_a_request_stays_in_doubt_while_the_list_cannot_be_read(
 
     assert reconciler.state() is RequestState.IN_DOUBT
     assert reconciler.messages.get(REQUEST_ID) is None
-    assert len(reconciler.asked()) == (2 if status == 500 else 1)  # and not for the other recipient
+    assert len(reconciler.asked()) == (4 if status == 500 else 1)  # 429 and 401 stop the account
 
 
 def test_every_page_of_the_list_is_read(
@@ -463,6 +464,136 @@ def test_a_callback_of_another_account_is_no_evidence(
 
     assert early is RequestState.IN_DOUBT
     assert reconciler.request().message_sid == sid
+
+
+def test_an_account_is_left_alone_after_three_errors_in_a_row(reconciler: ReconcilerRig) -> None:
+    for number in range(5):
+        reconciler.claim(f"rq_{number:032x}", to=f"+1555867531{number}")
+    reconciler.pass_by(minutes=15)
+    reconciler.wire.fault = always(500)
+
+    reconciler.run()
+
+    assert len(reconciler.asked()) == 3 * 2  # each list is read once more
+    assert reconciler.counted() == {"ReconcileError": 3, "ReconcileInterrupted": 1}
+
+
+def test_a_list_is_read_until_its_messages_are_older_than_the_request(
+    reconciler: ReconcilerRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_twilio, "PAGE_SIZE", 5)
+    for _ in range(30):
+        reconciler.send(known=False)
+    reconciler.pass_by(hours=1)
+    sid = reconciler.send_and_die()
+    reconciler.pass_by(minutes=15)
+
+    reconciler.run()
+
+    assert reconciler.request().message_sid == sid
+    assert len(reconciler.asked()) == 2
+
+
+def test_a_recipient_with_too_many_messages_does_not_stop_the_others(
+    reconciler: ReconcilerRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_twilio, "PAGE_SIZE", 1)
+    reconciler.claim()
+    reconciler.claim(OTHER_REQUEST_ID, to="+15558675311")
+    for _ in range(11):
+        reconciler.send(known=False, Body="Something else")
+    reconciler.pass_by(minutes=15)
+
+    reconciler.run()
+    states = [reconciler.state(), reconciler.state(OTHER_REQUEST_ID)]
+    reconciler.pass_by(hours=72)
+    reconciler.run()
+
+    assert states == [RequestState.IN_DOUBT, RequestState.PRESUMED_UNSENT]
+    assert reconciler.state() is RequestState.PRESUMED_UNSENT
+
+
+def test_a_callback_is_found_by_its_request_id_however_to_is_written(
+    reconciler: ReconcilerRig,
+) -> None:
+    reconciler.claim()
+    sid = "SM" + "d" * 32
+    reconciler.apply(sid, "delivered", request_id=REQUEST_ID, to="whatsapp:+5215558675310")
+    reconciler.pass_by(minutes=1)
+
+    reconciler.run()
+
+    assert reconciler.request().message_sid == sid
+
+
+def test_the_search_for_a_callback_is_bounded(reconciler: ReconcilerRig) -> None:
+    reconciler.claim()
+    reconciler.pass_by(minutes=14)
+    for number in range(150):
+        reconciler.apply(f"SM{number:032x}", "sent")
+    client = SlowClient(reconciler)
+
+    reconciler.run(dynamodb=client)
+
+    assert reconciler.state() is RequestState.IN_DOUBT
+    assert client.calls["get_item"] == 0
+    assert client.calls["batch_get_item"] == 1  # of the request itself
+
+
+# --- shares of a run -----------------------------------------------------------------------------
+
+
+class SlowClient:
+    """A client whose calls take time of the run, each as many seconds; it counts them."""
+
+    def __init__(self, reconciler: ReconcilerRig, seconds: float = 0) -> None:
+        self.calls: Counter[str] = Counter()
+        self._reconciler = reconciler
+        self._seconds = seconds
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._reconciler.dynamodb, name)
+        if name == "exceptions":
+            return attribute
+
+        def call(**arguments: Any) -> Any:
+            self.calls[name] += 1
+            self._reconciler.seconds_left -= self._seconds
+            return attribute(**arguments)
+
+        return call
+
+
+def test_a_backlog_that_is_presumed_unsent_starves_no_other_worklist(
+    reconciler: ReconcilerRig,
+) -> None:
+    for number in range(40):
+        reconciler.presume_unsent(reconciler.claim(f"rq_{number:032x}", to=f"+15558600{number:03}"))
+    stale = reconciler.send()
+    reconciler.pass_by(minutes=60)
+    sid = reconciler.send_and_die()
+    reconciler.pass_by(minutes=15)
+
+    reconciler.run(dynamodb=SlowClient(reconciler, seconds=2))
+
+    assert reconciler.request().message_sid == sid
+    assert reconciler.message(stale).outcome is Outcome.DELIVERED
+
+
+def test_a_backlog_is_rechecked_over_several_runs(reconciler: ReconcilerRig) -> None:
+    request_ids = [f"rq_{number:032x}" for number in range(64)]
+    for request_id in request_ids:
+        reconciler.presume_unsent(reconciler.claim(request_id))
+
+    left_over = []
+    for _ in range(3):
+        reconciler.seconds_left = 40
+        reconciler.run(dynamodb=SlowClient(reconciler, seconds=0.25))
+        left_over += [line["task"] for line in reconciler.lines("WorkLeftOver")]
+        reconciler.pass_by(minutes=5)
+
+    assert set(left_over) == {"recheck_presumed_unsent"}
+    assert len(list(reconciler.messages.get_many(request_ids))) == 64
 
 
 def test_an_unreadable_request_does_not_stop_the_others(reconciler: ReconcilerRig) -> None:

@@ -356,7 +356,7 @@ def test_a_run_without_enough_time_sends_no_request(reconciler: ReconcilerRig) -
 
     assert reconciler.asked() == []
     assert reconciler.message(sid).outcome is Outcome.PENDING
-    assert reconciler.counted() == {"ReconcileInterrupted": 1}
+    assert reconciler.counted() == {"ReconcileInterrupted": 1, "WorkLeftOver": 1}
 
 
 def test_an_error_of_one_message_does_not_stop_the_others(reconciler: ReconcilerRig) -> None:

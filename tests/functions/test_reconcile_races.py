@@ -33,7 +33,7 @@ class Gated:
         return getattr(self._gated if name in {"update_item", "put_item"} else self._client, name)
 
     def query(self, **arguments: Any) -> Any:
-        searches_evidence = arguments["IndexName"] == "by_to"
+        searches_evidence = arguments["IndexName"] == "by_request"
         return (self._gated if searches_evidence else self._client).query(**arguments)
 
 
@@ -103,6 +103,9 @@ def test_the_next_run_completes_a_run_of_which_any_call_failed(
 ) -> None:
     monkeypatch.setattr("delivery.storage.messages.PENDING_KEYS", ("pending#0", "pending#1"))
     monkeypatch.setattr("delivery.storage.send_requests.UNRESOLVED_KEYS", ("unresolved#a",))
+    monkeypatch.setattr(
+        "delivery.storage.send_requests.PRESUMED_UNSENT_KEYS", ("presumed_unsent#a",)
+    )
     for number, client in enumerate(failing_clients(reconciler)):
         sid, lost = f"SM{2 * number:031x}1", f"SM{2 * number:031x}0"
         reconciler.apply(lost, "sent", at=reconciler.twilio.now - timedelta(days=4))
@@ -124,6 +127,9 @@ def test_two_concurrent_runs_and_a_callback_resolve_a_request_as_sent(
 ) -> None:
     monkeypatch.setattr("delivery.storage.messages.PENDING_KEYS", ())
     monkeypatch.setattr("delivery.storage.send_requests.UNRESOLVED_KEYS", ("unresolved#a",))
+    monkeypatch.setattr(
+        "delivery.storage.send_requests.PRESUMED_UNSENT_KEYS", ("presumed_unsent#a",)
+    )
     request_ids: list[str] = []
 
     def writers_of_run(number: int) -> list[Writer]:
@@ -162,6 +168,9 @@ def test_the_next_run_completes_a_resolution_of_which_any_call_failed(
 ) -> None:
     monkeypatch.setattr("delivery.storage.messages.PENDING_KEYS", ())
     monkeypatch.setattr("delivery.storage.send_requests.UNRESOLVED_KEYS", ("unresolved#a",))
+    monkeypatch.setattr(
+        "delivery.storage.send_requests.PRESUMED_UNSENT_KEYS", ("presumed_unsent#a",)
+    )
     for number, client in enumerate(failing_clients(reconciler)):
         request_id, to = f"rq_{number:031x}a", f"+1555{number:07}"
         request = reconciler.claim(request_id, to=to)

@@ -74,6 +74,7 @@ def test_the_messages_table_has_these_indexes_of_keys_only(stack: Template) -> N
         "by_list": [("list_key", "HASH"), ("list_at", "RANGE")],
         "by_to": [("to", "HASH"), ("created_at", "RANGE")],
         "by_reference": [("reference", "HASH"), ("created_at", "RANGE")],
+        "by_request": [("callback_request_id", "HASH"), ("created_at", "RANGE")],
         "by_notice_due": [("notice_due", "HASH"), ("notice_at", "RANGE")],
     }
     assert [index["Projection"] for index in table["GlobalSecondaryIndexes"]] == [

@@ -74,9 +74,9 @@ class SendRequest:
         return self.state
 
     @property
-    def sent_since(self) -> datetime:
-        """The earliest `created_at` that a message of this request can have, given clock skew."""
-        return self.claimed_at - _CLOCK_SKEW
+    def recorded_between(self) -> tuple[datetime, datetime]:
+        """When its function can have recorded its message, given clock skew."""
+        return self.claimed_at - _CLOCK_SKEW, self.lease_until + _CLOCK_SKEW
 
     def is_sent_as(self, message: Message) -> bool:
         """Return whether the message carries the request's id, and is of the request's account.

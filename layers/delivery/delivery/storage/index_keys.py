@@ -10,6 +10,7 @@ from typing import Final
 
 from delivery.domain.messages import Message
 from delivery.domain.notices import NOTICE_PENDING
+from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.domain.statuses import Outcome
 
 _SHARDS: Final = "0123456789abcdef"
@@ -21,7 +22,10 @@ NOTICE_DUE_KEYS: Final = tuple(f"due#{shard}" for shard in _SHARDS)
 """Every `notice_due`: the messages for which the notifier has work to do."""
 
 UNRESOLVED_KEYS: Final = tuple(f"unresolved#{shard}" for shard in _SHARDS)
-"""Every `unresolved`: the send requests whose result is not known or not complete."""
+"""Every `unresolved` of send requests whose result is not known or not complete."""
+
+PRESUMED_UNSENT_KEYS: Final = tuple(f"presumed_unsent#{shard}" for shard in _SHARDS)
+"""Every `unresolved` of requests that are presumed unsent; a callback may still arrive."""
 
 
 def list_keys(outcome: Outcome, day: date | None) -> tuple[str, ...]:
@@ -46,9 +50,10 @@ def notice_due_key_of(message: Message) -> str | None:
     return f"due#{_shard(message.message_sid)}" if message.notice in NOTICE_PENDING else None
 
 
-def unresolved_key_of(request_id: str) -> str:
+def unresolved_key_of(request: SendRequest) -> str:
     """Return the key under which `by_unresolved` has an unresolved send request."""
-    return f"unresolved#{_shard(request_id)}"
+    presumed = request.state is RequestState.PRESUMED_UNSENT
+    return f"{'presumed_unsent' if presumed else 'unresolved'}#{_shard(request.request_id)}"
 
 
 def _shard(key: str) -> str:

@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from heapq import merge
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from delivery.domain.messages import Effect, Message, StatusUpdate, Timings
+from delivery.domain.messages import Effect, Message, Source, StatusUpdate, Timings
 from delivery.domain.records import Record, iso
 from delivery.domain.send_requests import SendRequest
 from delivery.domain.statuses import Outcome, outcome_of, rank
@@ -32,7 +33,7 @@ from delivery.storage.index_keys import (
 )
 from delivery.storage.items import Item, as_item, as_record
 from delivery.storage.message_lists import ListReader
-from delivery.storage.table import ItemUnreadable, StoreUnavailable, Table
+from delivery.storage.table import MAX_BATCH_GET_ITEMS, ItemUnreadable, StoreUnavailable, Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -371,23 +372,39 @@ class MessageStore:
     def sent_under(self, request: SendRequest) -> Message | None:
         """Return the message of the request's account that carries the request's id.
 
-        The index is eventually consistent, so None proves nothing. An erased request has no `to`.
+        A callback that arrived before the send was recorded is found by that id, however its `To`
+        is written. A message that the request's function recorded is found by recipient and time.
+        The work is bounded, and the indexes are eventually consistent: None proves nothing. An
+        erased request has no `to`.
 
         Raises:
-            StoreUnavailable: DynamoDB did not answer.
+            StoreUnavailable: DynamoDB did not answer, or this version cannot read a candidate.
         """
         if not request.to:
             return None
-        found = self._table.query(
-            "by_to",
-            "#to = :to AND #created_at >= :since",
-            to=request.to,
-            since=iso(request.sent_since),
+        since, until = request.recorded_between
+        by_callback = self._table.query(
+            "by_request",
+            "#callback_request_id = :request_id",
+            limit=MAX_BATCH_GET_ITEMS,
+            request_id=request.request_id,
         )
-        for item in found:
-            message = self.get(item["message_sid"]["S"])
-            if message and request.is_sent_as(message):
-                return message
+        by_recipient = self._table.query(
+            "by_to",
+            "#to = :to AND #created_at BETWEEN :since AND :until",
+            limit=MAX_BATCH_GET_ITEMS,
+            to=request.to,
+            since=iso(since),
+            until=iso(until),
+        )
+        for listed in (by_callback, by_recipient):
+            sids = [it["message_sid"]["S"] for it in islice(listed, MAX_BATCH_GET_ITEMS)]
+            unreadable: list[str] = []
+            for message in self.get_many(sids, unreadable=unreadable.append):
+                if request.is_sent_as(message):
+                    return message
+            if unreadable:
+                raise ItemUnreadable(f"an item is no message: {unreadable[0]}")
         return None
 
     def _change(self, item: Item, change: Callable[[Message], Message]) -> Message | None:
@@ -411,8 +428,19 @@ class MessageStore:
         raise StoreUnavailable("other writers kept changing the message")
 
     def _advance(self, update: StatusUpdate) -> Recorded | Item:
-        """Write the plain advance; or return the item that failed the condition ({}: none)."""
-        written, item = self._table.update(_plain_advance(update, self._timings))
+        """Write the plain advance; or return the item that failed the condition ({}: none).
+
+        A callback with our request's id usually arrives after the send was recorded. If it is the
+        first write of its message, a second request puts the item into `by_request` too.
+        """
+        if update.source is Source.CALLBACK and update.request_id is not None:
+            written, item = self._table.update(_plain_advance(update, self._timings, is_new=False))
+            if not written and not item:
+                first = _plain_advance(update, self._timings, is_new=True)
+                first.set("callback_request_id", update.request_id)
+                written, item = self._table.update(first)
+        else:
+            written, item = self._table.update(_plain_advance(update, self._timings))
         if not written:
             return item
         message = message_of(item)
@@ -485,8 +513,13 @@ def compare_and_set(
     return changes
 
 
-def _plain_advance(update: StatusUpdate, timings: Timings) -> Changes:
-    """The write of a status that is the first or ranks higher, on nothing but that condition."""
+def _plain_advance(
+    update: StatusUpdate, timings: Timings, *, is_new: bool | None = None
+) -> Changes:
+    """The write of a status that is the first or ranks higher, on nothing but that condition.
+
+    `is_new` restricts it to the first write of a message, or to later ones.
+    """
     first = Message.from_first_update(update, timings)
     outcome = first.outcome
     record = record_of(first)
@@ -499,7 +532,8 @@ def _plain_advance(update: StatusUpdate, timings: Timings) -> Changes:
         changes.remove("list_key")
         changes.remove("list_at")
 
-    if update.send_at is not None:  # it moves times that were computed without it
+    # A later `send_at` moves times that were computed without it.
+    if is_new or update.send_at is not None:
         changes.require(_IS_NEW)
         return changes
     ranks_higher = [_RANKS_HIGHER]
@@ -509,7 +543,10 @@ def _plain_advance(update: StatusUpdate, timings: Timings) -> Changes:
         other["other_outcome"] = _OTHER_OUTCOME[outcome]
     if update.context:
         ranks_higher.append(_SAME_CONTEXT)
-    changes.require(f"{_IS_NEW} OR ({' AND '.join(ranks_higher)})", **other)
+    if is_new is None:
+        changes.require(f"{_IS_NEW} OR ({' AND '.join(ranks_higher)})", **other)
+    else:
+        changes.require(" AND ".join(ranks_higher), **other)
     return changes
 
 

@@ -6,15 +6,17 @@ Errors:
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from heapq import merge
+from itertools import batched
 from typing import TYPE_CHECKING, Final
 
-from delivery.domain.records import Record
+from delivery.domain.records import Record, iso
 from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.storage.expressions import Conditions
-from delivery.storage.index_keys import UNRESOLVED_KEYS, unresolved_key_of
+from delivery.storage.index_keys import PRESUMED_UNSENT_KEYS, UNRESOLVED_KEYS, unresolved_key_of
 from delivery.storage.items import Item, as_record
-from delivery.storage.table import ItemUnreadable, StoreUnavailable, Table
+from delivery.storage.table import MAX_BATCH_GET_ITEMS, ItemUnreadable, StoreUnavailable, Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -61,30 +63,47 @@ class SendRequestStore:
         return map(_request, self._table.get_many("request_id", request_ids))
 
     def unresolved(self) -> Iterator[SendRequest]:
-        """Return the requests on the worklist, the oldest first.
+        """Return the requests without a complete result, the oldest first.
 
         It includes those whose function is still at work.
 
         Raises:
             StoreUnavailable: DynamoDB did not answer.
         """
+        of_key = "#unresolved = :unresolved"
         shards = (
-            self._table.query("by_unresolved", "#unresolved = :unresolved", unresolved=unresolved)
+            self._table.query("by_unresolved", of_key, unresolved=unresolved)
             for unresolved in UNRESOLVED_KEYS
         )
-        listed = merge(*shards, key=lambda it: str(it["claimed_at"]["S"]))
-        request_ids = (it["request_id"]["S"] for it in listed)
-        for item in self._table.get_many("request_id", request_ids):
-            if "unresolved" not in item:  # the index is eventually consistent
-                continue
-            try:
-                request = _request(item)
-            except ItemUnreadable:
-                if self._unreadable is None:
-                    raise
-                self._unreadable(item["request_id"]["S"])
-            else:
-                yield request
+        return self._listed(merge(*shards, key=lambda it: str(it["claimed_at"]["S"])))
+
+    def presumed_unsent(self, *, first_shard: int) -> Iterator[SendRequest]:
+        """Return the requests that are presumed unsent and may still turn out to be sent.
+
+        They come shard by shard, so that callers who begin with different shards reach all of them
+        even if none reads to the end.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        of_key = "#unresolved = :unresolved"
+        shards = len(PRESUMED_UNSENT_KEYS)
+        for number in range(first_shard, first_shard + shards):
+            key = PRESUMED_UNSENT_KEYS[number % shards]
+            yield from self._listed(self._table.query("by_unresolved", of_key, unresolved=key))
+
+    def presumed_unsent_between(self, since: datetime, until: datetime) -> Iterator[SendRequest]:
+        """Return those of them that were claimed in this time.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        in_time = "#unresolved = :unresolved AND #claimed_at BETWEEN :since AND :until"
+        for key in PRESUMED_UNSENT_KEYS:
+            found = self._table.query(
+                "by_unresolved", in_time, unresolved=key, since=iso(since), until=iso(until)
+            )
+            yield from self._listed(found)
 
     def claim(self, request: SendRequest) -> SendRequest:
         """Store the request if its key is free, and return it; else the one that has the key.
@@ -134,6 +153,26 @@ class SendRequestStore:
         ours = _is_as_seen(request.claim_id, RequestState.IN_PROGRESS)
         self._table.delete(ours, request_id=request.request_id)
 
+    def _listed(self, listed: Iterable[Item]) -> Iterator[SendRequest]:
+        """Return the requests of a list that are still on it: the index is eventually consistent.
+
+        A request whose state changed meanwhile is on the other list then.
+        """
+        for batch in batched(listed, MAX_BATCH_GET_ITEMS, strict=False):
+            keys = {it["request_id"]["S"]: it["unresolved"] for it in batch}
+            for item in self._table.get_many("request_id", keys):
+                request_id = item["request_id"]["S"]
+                if item.get("unresolved") != keys[request_id]:
+                    continue
+                try:
+                    request = _request(item)
+                except ItemUnreadable:
+                    if self._unreadable is None:
+                        raise
+                    self._unreadable(request_id)
+                else:
+                    yield request
+
     def _put(self, request: SendRequest, conditions: Conditions) -> SendRequest:
         """Store the request if the conditions hold; else return the one that is stored.
 
@@ -155,7 +194,7 @@ def _is_as_seen(claim_id: str, state: RequestState) -> Conditions:
 def _record(request: SendRequest) -> Record:
     record = request.as_record()
     if request.is_unresolved:
-        record["unresolved"] = unresolved_key_of(request.request_id)
+        record["unresolved"] = unresolved_key_of(request)
     return record
 
 
