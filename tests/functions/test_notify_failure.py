@@ -505,6 +505,8 @@ def test_a_message_that_is_delivered_while_two_notifiers_compete_is_published_co
     ("text", "categories", "unknown"),
     [
         ("", set(), []),
+        ("none", set(), []),
+        ("none,content", {Category.CONTENT}, ["none"]),
         ("opt_out", {Category.OPT_OUT}, []),
         ("opt_out, content", {Category.OPT_OUT, Category.CONTENT}, []),
         ("optout,content", {Category.CONTENT}, ["optout"]),

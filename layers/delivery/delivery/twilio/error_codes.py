@@ -35,7 +35,12 @@ class Category(StrEnum):
 
 
 def categories_in(text: str) -> tuple[frozenset[Category], list[str]]:
-    """Parse comma-separated names of categories; return the categories and the unknown names."""
+    """Parse comma-separated names of categories; return the categories and the unknown names.
+
+    `none` alone stands for an empty list, because SAM's guided deploy cannot empty a parameter.
+    """
+    if text.strip() == "none":
+        return frozenset(), []
     names = [name.strip() for name in text.split(",") if name.strip()]
     known = {name: Category(name) for name in names if name in Category}
     return frozenset(known.values()), [name for name in names if name not in known]
