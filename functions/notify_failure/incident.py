@@ -83,8 +83,12 @@ class IncidentKey:
 
 
 def incident_id_of(opener: Message) -> str:
-    """Return the id of the incident that this message opens; a message opens at most one."""
-    digest = hashlib.sha256(f"incident:{opener.message_sid}".encode()).hexdigest()
+    """Return the id of the incident that this failure opens; each failure opens at most one.
+
+    A send request can fail again under the same key: each failure has a notice id of its own.
+    """
+    failure = opener.notice_id or opener.message_sid
+    digest = hashlib.sha256(f"incident:{failure}".encode()).hexdigest()
     return f"{INCIDENT_ID_PREFIX}{digest[:32]}"
 
 

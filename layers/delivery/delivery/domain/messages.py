@@ -282,7 +282,7 @@ class Message(MessageFacts):
     def as_failed_again(
         self, update: StatusUpdate, timings: Timings, *, requested_at: datetime | None
     ) -> Self:
-        """Return a request that ended without a SID, after its key was used again in vain.
+        """Return a request that ended without a SID, after its key was used again and failed again.
 
         It has the facts of the later attempt and a new notice. `requested_at` is when that attempt
         was requested. A repetition of the recorded attempt changes nothing: it was requested before

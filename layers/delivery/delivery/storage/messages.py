@@ -210,7 +210,7 @@ class MessageStore:
         """Record a request that ended without a SID as a failed message.
 
         The update's `message_sid` is the request's id. A later attempt under the same key replaces
-        the record, and makes a new notice due; `requested_at` tells it from a repetition.
+        the record, and makes a new notice due; `requested_at` distinguishes it from a repetition.
 
         Raises:
             StoreUnavailable: it is not known to be stored; recording it again is safe.
