@@ -15,7 +15,7 @@ def operators(sandbox: Sandbox) -> str:
     return sandbox.account.subscribe_queue(sandbox.stack.resources["AlarmTopic"], "operators")
 
 
-@pytest.mark.parametrize("alarm", ["SendDeadLetterAlarm", "InvalidSignaturesAlarm"])
+@pytest.mark.parametrize("alarm", ["SendDeadLetterAlarm", "SendThrottlesAlarm"])
 def test_an_alarm_and_its_end_are_published_with_a_link_to_its_meaning(
     sandbox: Sandbox, client: ExternalClient, operators: str, alarm: str
 ) -> None:
