@@ -274,9 +274,10 @@ def _shared(load: Workload, figures: Figures, prices: Prices) -> Dollars:
     writes += failures * figures.failure_units
     # A failure reads the message and its incident; a stale message an index entry and itself.
     reads: float = 2 * failures + 2 * stale
-    # The sweep runs every minute, reconciliation every five; each queries 16 keys of two indexes.
+    # The sweep runs every minute and reads a page of two indexes; reconciliation runs every five
+    # minutes and queries 16 keys of two indexes.
     runs = _MINUTES_PER_MONTH * (1 + 1 / 5)
-    reads += _MINUTES_PER_MONTH * (2 * 16 + 2 * 16 / 5) / 2
+    reads += _MINUTES_PER_MONTH * (2 + 2 * 16 / 5) / 2
     log_bytes = sends * (figures.send_log_bytes + figures.send_log_lines * _LOG_EVENT_BYTES)
     egress = load.messages * (
         ASSUMED.send_egress_bytes + load.callbacks * ASSUMED.callback_egress_bytes

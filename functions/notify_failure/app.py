@@ -25,6 +25,7 @@ from delivery.runtime import aws
 from delivery.runtime.deadline import TimeLeft, time_left_of
 from delivery.runtime.reports import log_and_count
 from delivery.storage.messages import MessageStore
+from delivery.storage.table import StoreUnavailable
 from delivery.twilio.error_codes import Category, categories_in
 
 from .incident_store import IncidentStore
@@ -32,7 +33,7 @@ from .notice import Links
 from .notifier import Limits, Notifier
 from .policy import NoticePolicy
 from .publisher import NoticePublisher
-from .reports import failed
+from .reports import failed, sweep_interrupted
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -44,8 +45,10 @@ _SWEEP_BATCH_SIZE: Final = 100
 
 # A notice that SNS publishes twice has the same id. A claim in DynamoDB whose answer was lost would
 # look like the claim of another notifier, so it is not repeated: the sweep finds the message again.
+# Reads are repeated.
 _SNS_CONFIG: Final = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 3})
 _DYNAMODB_CONFIG: Final = _SNS_CONFIG.merge(Config(retries={"total_max_attempts": 1}))
+_READER_CONFIG: Final = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 3})
 
 logger = Logger()
 metrics = Metrics()
@@ -54,9 +57,10 @@ utc_now = partial(datetime.now, UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clients:
-    """The AWS clients of the function."""
+    """The AWS clients of the function. `dynamodb` writes, and never repeats a write by itself."""
 
     dynamodb: "DynamoDBClient"
+    dynamodb_reader: "DynamoDBClient"
     sns: "SNSClient"
 
 
@@ -93,8 +97,7 @@ class NotifyFailure:
     def sweep(self, limits: Limits) -> None:
         """Publish the notices that the stream or a notifier dropped.
 
-        Raises:
-            StoreUnavailable: the list of due notices cannot be read.
+        A list that cannot be read is reported and left to the next sweep.
         """
         swept = 0
         try:
@@ -105,15 +108,13 @@ class NotifyFailure:
                     swept += report.steps
                 if not limits.allow_notice():
                     break
+        except StoreUnavailable as error:
+            log_and_count(sweep_interrupted(str(error)), logger, metrics)
         finally:
             metrics.add_metric("NoticeSwept", MetricUnit.Count, swept)
 
     def advance_incidents(self, limits: Limits) -> None:
-        """Publish the summaries that are due, and close the incidents that are over.
-
-        Raises:
-            StoreUnavailable: the list of due incidents cannot be read.
-        """
+        """Publish the summaries that are due, and close the incidents that are over."""
         for report in self.notifier.advance_incidents(limits):
             log_and_count(report, logger, metrics)
 
@@ -151,10 +152,13 @@ def build(
         messages_api_url=environ["MESSAGES_API_URL"], dashboard_url=environ["DASHBOARD_URL"]
     )
     topic_arn, messages_table = environ["FAILURE_TOPIC_ARN"], environ["MESSAGES_TABLE"]
-    messages = MessageStore(clients.dynamodb, messages_table)
+    dynamodb, reader = clients.dynamodb, clients.dynamodb_reader
+    messages = MessageStore(dynamodb, messages_table, reader=reader)
     notifier = Notifier(
         messages=messages,
-        incidents=IncidentStore(clients.dynamodb, environ["INCIDENTS_TABLE"], messages_table),
+        incidents=IncidentStore(
+            dynamodb, environ["INCIDENTS_TABLE"], messages_table, reader=reader
+        ),
         publisher=NoticePublisher(clients.sns, topic_arn, links=links, policy=policy),
         policy=policy,
         now=now,
@@ -166,6 +170,7 @@ function = build(
     os.environ,
     Clients(
         dynamodb=aws.client("dynamodb", config=_DYNAMODB_CONFIG),
+        dynamodb_reader=aws.client("dynamodb", config=_READER_CONFIG),
         sns=aws.client("sns", config=_SNS_CONFIG),
     ),
 )

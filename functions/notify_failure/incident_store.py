@@ -49,11 +49,19 @@ class IncidentStore:
         client: a low-level DynamoDB client with timeouts and without retries.
         table_name: the name of the IncidentsTable.
         messages_table_name: the name of the MessagesTable.
+        reader: the client of reads, which may retry them.
     """
 
-    def __init__(self, client: "DynamoDBClient", table_name: str, messages_table_name: str) -> None:
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        table_name: str,
+        messages_table_name: str,
+        *,
+        reader: "DynamoDBClient | None" = None,
+    ) -> None:
         self._client = client
-        self._incidents = Table(client, table_name)
+        self._incidents = Table(client, table_name, reader=reader)
         self._messages = Table(client, messages_table_name)
 
     def get(self, key: IncidentKey) -> Incident | None:

@@ -108,20 +108,15 @@ class Notifier:
         """Publish the summaries that are due, and close the incidents that are over.
 
         An incident that fails does not stop the others; the next sweep finds it again.
-
-        Raises:
-            StoreUnavailable: the list of due incidents cannot be read.
         """
-        for key in self._incidents.due(self._now()):
-            if not limits.allow_notice():
-                yield reports.skipped((), **reports.key_fields(key))
-                return
-            try:
-                yield from self._advance(key, limits)
-            except ItemUnreadable as error:
-                yield _unreadable(key, error)
-            except _ERRORS as error:
-                yield reports.failed((), type(error).__name__, **reports.key_fields(key))
+        try:
+            for key in self._incidents.due(self._now()):
+                if not limits.allow_notice():
+                    yield reports.skipped((), **reports.key_fields(key))
+                    return
+                yield from self._try_to_advance(key, limits)
+        except StoreUnavailable as error:
+            yield reports.sweep_interrupted(str(error))
 
     # --- messages ---
 
@@ -302,6 +297,14 @@ class Notifier:
         return max(self._now(), _claimed_at(message) + _ONE_TICK)
 
     # --- incidents ---
+
+    def _try_to_advance(self, key: IncidentKey, limits: Limits) -> Iterator[NoticeReport]:
+        try:
+            yield from self._advance(key, limits)
+        except ItemUnreadable as error:
+            yield _unreadable(key, error)
+        except _ERRORS as error:
+            yield reports.failed((), type(error).__name__, **reports.key_fields(key))
 
     def _advance(self, key: IncidentKey, limits: Limits) -> Iterator[NoticeReport]:
         """Take the step that is due for an incident; a conflict with another writer repeats it."""

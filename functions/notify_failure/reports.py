@@ -49,6 +49,13 @@ def failed(message_sids: Iterable[str], reason: str, **fields: object) -> Notice
     return _unhandled(message_sids, fields, metric="NoticeFailed", level=Level.ERROR)
 
 
+def sweep_interrupted(reason: str) -> NoticeReport:
+    """Report a list that the sweep could not read; the next sweep, a minute later, reads it."""
+    return NoticeReport(
+        metric="NoticeSweepInterrupted", level=Level.WARNING, fields={"reason": reason}
+    )
+
+
 def unreadable(key: str, reason: str, **fields: object) -> NoticeReport:
     """Report an item that this version cannot read, as after a rollback.
 

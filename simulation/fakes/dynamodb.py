@@ -340,17 +340,33 @@ class DynamoDb:
         return {"Items": page, "Count": len(page), "ScannedCount": len(page), **last}
 
     def _scan(self, given: Arguments) -> dict[str, Any]:
-        """Return the matching items of a page, whose order means nothing."""
+        """Return the matching items of a page, whose order means nothing.
+
+        Of an index it returns what the index had, which may be behind the table.
+        """
         table = self._table(
             given,
             *("TableName", "FilterExpression", "ConsistentRead", "ExclusiveStartKey", "Limit"),
-            *("ExpressionAttributeNames", "ExpressionAttributeValues"),
+            *("ExpressionAttributeNames", "ExpressionAttributeValues", "IndexName"),
         )
-        keys = [{name: item[name] for name in table.key_names} for item in table.items()]
+        if "IndexName" in given:
+            if given.get("ConsistentRead"):
+                message = "Consistent reads are not supported on global secondary indexes"
+                raise client_error("ValidationException", "Scan", message)
+            index_keys = table.indexes[given["IndexName"]]
+            projected = {*index_keys, *table.key_names}
+            items = [
+                {name: value for name, value in item.items() if name in projected}
+                for item in table.indexed_items()
+                if all(name in item for name in index_keys)
+            ]
+        else:
+            projected, items = {*table.key_names}, table.items()
+        keys = [{name: item[name] for name in projected} for item in items]
         start = given.get("ExclusiveStartKey")
         first = keys.index(start) + 1 if start in keys else 0
         size = min(self._page_size, given.get("Limit", self._page_size))
-        page = table.items()[first : first + size]
+        page = items[first : first + size]
         found = [_copied(item) for item in _matching(page, given, "FilterExpression")]
         last = {"LastEvaluatedKey": keys[first + size - 1]} if keys[first + size :] else {}
         return {"Items": found, "Count": len(found), "ScannedCount": len(page), **last}

@@ -105,16 +105,24 @@ class NotifierRig:
         self._received: list[dict[str, Any]] = []
         self.function = self.build()
 
-    def build(self, *, dynamodb: Any = None, sns: Any = None, **environ: str) -> "NotifyFailure":
-        """The function in an environment of its own, with these clients and variables."""
+    def build(
+        self, *, dynamodb: Any = None, reader: Any = None, sns: Any = None, **environ: str
+    ) -> "NotifyFailure":
+        """The function in an environment of its own, with these clients and variables.
+
+        `dynamodb` also reads where there is no `reader`.
+        """
+        dynamodb = dynamodb or self.dynamodb
         clients = self.module.Clients(
-            dynamodb=dynamodb or self.dynamodb, sns=sns or shared_client("sns")
+            dynamodb=dynamodb, dynamodb_reader=reader or dynamodb, sns=sns or shared_client("sns")
         )
         return self.module.build(self._environ | environ, clients, now=self.clock)
 
-    def restart(self, *, dynamodb: Any = None, sns: Any = None, **environ: str) -> None:
+    def restart(
+        self, *, dynamodb: Any = None, reader: Any = None, sns: Any = None, **environ: str
+    ) -> None:
         """Go on in a new environment, which knows nothing of the claims of the one before."""
-        self.function = self.build(dynamodb=dynamodb, sns=sns, **environ)
+        self.function = self.build(dynamodb=dynamodb, reader=reader, sns=sns, **environ)
 
     def limits(self) -> Limits:
         """The limits of an invocation that begins now."""

@@ -10,7 +10,6 @@ from botocore.exceptions import ClientError
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from delivery.domain.notices import NoticeState
-from delivery.storage.table import StoreUnavailable
 from tests.builders import ACCOUNT_SID
 from tests.embedded_metrics import data_points, total
 from tests.functions.interleaving import Writer, every_interleaving
@@ -294,11 +293,11 @@ def test_counts_add_up_although_any_call_of_counting_fails(
 
 @pytest.mark.thorough
 @FAILS
-@pytest.mark.parametrize("call", [1, 8, *range(16, 22)])
+@pytest.mark.parametrize("call", range(1, 7))
 def test_a_summary_is_published_with_the_same_numbers_although_any_call_fails(
     notifier: NotifierRig, call: int, *, after: bool
 ) -> None:
-    """Any call of the sweep: its sixteen lists, and what it takes to publish a summary."""
+    """Any call of the sweep: its two lists, and what it takes to publish a summary."""
     sids = notifier.fail(*range(1, 6))
     notifier.stream(*sids)
     notifier.clock.advance(minutes=14)
@@ -307,10 +306,7 @@ def test_a_summary_is_published_with_the_same_numbers_although_any_call_fails(
     notifier.clock.advance(minutes=1)
     failing = FailingClient(notifier.dynamodb, call, after=after)
     notifier.restart(dynamodb=failing)
-    try:
-        notifier.sweep()
-    except StoreUnavailable:
-        assert call <= 17  # a list that cannot be read
+    notifier.sweep()
     assert failing.has_failed
     notifier.restart()
 

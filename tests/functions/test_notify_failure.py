@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,6 @@ from mypy_boto3_dynamodb import DynamoDBClient
 
 from delivery.domain.notices import NoticeState
 from delivery.storage.messages import MessageStore
-from delivery.storage.table import StoreUnavailable
 from delivery.twilio.error_codes import Category, categories_in
 from tests.builders import MESSAGE_SID, an_update
 from tests.embedded_metrics import data_points, total
@@ -243,11 +243,17 @@ def lose_the_next_answer(client: DynamoDBClient, operation: str) -> None:
     client.meta.events.register_first(event, lose)
 
 
+def own_clients(notifier: NotifierRig) -> tuple[Any, Any]:
+    """The clients that the function makes for writes and for reads, each with its own retries."""
+    table = notifier.module.function.messages._table  # noqa: SLF001 -- the only way to them
+    return table._client, table._reader  # noqa: SLF001
+
+
 def test_the_functions_own_client_does_not_repeat_a_claim_whose_answer_was_lost(
     failed: NotifierRig,
 ) -> None:
-    client = failed.module.function.messages._table._client  # noqa: SLF001 -- with its own retries
-    failed.restart(dynamodb=client)
+    client, reader = own_clients(failed)
+    failed.restart(dynamodb=client, reader=reader)
     lose_the_next_answer(client, "TransactWriteItems")
 
     assert failed.stream(MESSAGE_SID) == [MESSAGE_SID]
@@ -256,6 +262,25 @@ def test_the_functions_own_client_does_not_repeat_a_claim_whose_answer_was_lost(
 
     assert failed.new_events() == [FAILURE]
     assert failed.notice_of(MESSAGE_SID) is NoticeState.PUBLISHED
+
+
+@pytest.mark.parametrize(
+    "operation", ["BatchGetItem", "GetItem", "Scan", "Query"], ids=lambda it: f"its {it}"
+)
+def test_the_functions_own_client_repeats_a_read_whose_answer_was_lost(
+    failed: NotifierRig, capsys: pytest.CaptureFixture[str], operation: str
+) -> None:
+    client, reader = own_clients(failed)
+    failed.restart(dynamodb=client, reader=reader)
+    failed.clock.advance(minutes=6)
+    lose_the_next_answer(reader, operation)
+
+    failed.sweep()
+
+    assert failed.new_events() == [FAILURE]
+    points = data_points(capsys.readouterr().out)
+    assert total(points, "NoticeSwept", service="tested") == 1
+    assert not {"NoticeFailed", "NoticeSweepInterrupted"} & {it.name for it in points}
 
 
 @pytest.mark.parametrize("place", [0, 1, 2], ids=["first", "between", "last"])
@@ -397,13 +422,99 @@ def test_a_sweep_stops_before_its_time_is_up_and_the_next_one_continues(
     assert notifier.new_events() == [(f"{OTHER_SID}:failure", "failure")]
 
 
-def test_a_sweep_that_cannot_read_the_due_notices_raises(
-    notifier: NotifierRig, dynamodb: DynamoDBClient
+@pytest.mark.parametrize("failing_call", [1, 2, 17])
+def test_a_sweep_that_cannot_read_the_due_notices_ends_with_a_count(
+    failed: NotifierRig,
+    capsys: pytest.CaptureFixture[str],
+    log_output: io.StringIO,
+    failing_call: int,
 ) -> None:
-    dynamodb.delete_table(TableName="MessagesTable")
+    """The first call asks whether a notice is due, the next sixteen which ones are."""
+    failed.clock.advance(minutes=6)
+    failing = FailingClient(failed.dynamodb, failing_call, after=False)
+    failed.restart(reader=failing)
 
-    with pytest.raises(StoreUnavailable):
-        notifier.sweep()
+    failed.sweep()
+
+    assert failing.has_failed
+    assert failed.new_events() == []
+    points = data_points(capsys.readouterr().out)
+    assert total(points, "NoticeSweepInterrupted", service="tested") == 1
+    assert total(points, "NoticeSwept", service="tested") == 0
+    (line,) = map(json.loads, log_output.getvalue().splitlines())
+    assert (line["level"], line["message"]) == ("WARNING", "NoticeSweepInterrupted")
+    assert "DynamoDB did not answer" in line["reason"]
+    failed.sweep()
+    assert failed.new_events() == [FAILURE]
+
+
+def test_a_sweep_that_cannot_read_the_due_notices_still_advances_incidents(
+    notifier: NotifierRig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notifier.stream(*notifier.fail(1, 2))
+    notifier.clock.advance(minutes=15)
+    notifier.restart(reader=FailingClient(notifier.dynamodb, 1, after=False))
+
+    notifier.sweep()
+
+    assert notifier.published() == [("opening", "1-1"), ("closing", "2-2")]
+    points = data_points(capsys.readouterr().out)
+    assert total(points, "NoticeSweepInterrupted", service="tested") == 1
+
+
+def test_a_sweep_that_cannot_read_the_due_incidents_ends_with_a_count(
+    notifier: NotifierRig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notifier.stream(*notifier.fail(1, 2))
+    notifier.clock.advance(minutes=15)
+    notifier.restart(reader=FailingClient(notifier.dynamodb, 2, after=False))
+
+    notifier.sweep()
+
+    points = data_points(capsys.readouterr().out)
+    assert total(points, "NoticeSweepInterrupted", service="tested") == 1
+    assert notifier.published() == [("opening", "1-1")]
+    notifier.sweep()
+    assert notifier.published() == [("opening", "1-1"), ("closing", "2-2")]
+
+
+class CountingClient:
+    """DynamoDB, and how often each of its operations was called."""
+
+    def __init__(self, client: DynamoDBClient) -> None:
+        self._client = client
+        self.calls: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls[name] += 1
+        return getattr(self._client, name)
+
+
+def test_a_sweep_without_due_notices_makes_two_requests(notifier: NotifierRig) -> None:
+    notifier.stream(*notifier.fail(1, 2))
+    notifier.fail(3)  # due, but the stream still has time to bring it
+    counting = CountingClient(notifier.dynamodb)
+    notifier.restart(dynamodb=counting)
+
+    notifier.sweep()
+
+    assert counting.calls == {"scan": 1, "query": 1}
+
+
+def test_a_sweep_reads_all_lists_if_the_index_is_longer_than_a_page(
+    failed: NotifierRig, dynamodb: DynamoDBClient
+) -> None:
+    class FirstPageWithoutADueNotice(CountingClient):
+        def scan(self, **arguments: Any) -> Any:
+            page = dynamodb.scan(**arguments)
+            return {**page, "Items": [], "Count": 0, "LastEvaluatedKey": page["Items"][0]}
+
+    failed.clock.advance(minutes=6)
+    failed.restart(reader=FirstPageWithoutADueNotice(dynamodb))
+
+    failed.sweep()
+
+    assert failed.new_events() == [FAILURE]
 
 
 # --- several notifiers at once -------------------------------------------------------------------

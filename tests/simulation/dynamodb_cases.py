@@ -60,6 +60,11 @@ def _query(*conditions: str, **more: Any) -> Step:
     return "query", {**given, **more}
 
 
+def _index_scan(**more: Any) -> Step:
+    given = {"TableName": _TABLE, "IndexName": "by_list", "FilterExpression": "list_at < :v"}
+    return "scan", {**given, **_values(v={"S": "3"}), **more}
+
+
 def _listed(*times: str) -> Sequence[Step]:
     """Put messages on a list, each with its time."""
     return [
@@ -252,6 +257,16 @@ EDGE_CASES: Final[Mapping[str, Sequence[Step]]] = {
             )
             for condition in ("n IN (:v)", "n > :v")
         ),
+    ],
+    "a scan of an index finds the items that have all of its keys": [
+        *_listed("1", "3"),
+        _put({"list_key": _LIST}, sid="SM2"),
+        _put({"list_at": {"S": "1"}}, sid="SM3"),
+        _index_scan(),
+    ],
+    "a consistent scan of an index is an error": [
+        *_listed("1"),
+        _index_scan(ConsistentRead=True),
     ],
     "a batch reads several items": [
         _put({"n": _ONE}),

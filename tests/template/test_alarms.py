@@ -56,6 +56,7 @@ FIRES: dict[str, list[list[Period]]] = {
         * 3,
     ],
     "NoticeStreamAgeAlarm": [[{"measured": 300_001}] * 3],
+    "NoticeSweepAlarm": [[ONE] * 5, [ONE, NO_DATA] * 5],
     "OutcomeStreamAgeAlarm": [[{"measured": 300_001}] * 3],
     "SendQueueAlarm": [
         [{"age": 900, "visible": 1}] * 3,  # the event source is disabled
@@ -117,6 +118,7 @@ STAYS_OK: dict[str, list[list[Period]]] = {
         [{"requests": 5000, "client_errors": 80, "invalid": 80}] * 5,
     ],
     "NoticeStreamAgeAlarm": [[{"measured": 300_001}] * 2, [{"measured": 300_000}] * 5],
+    "NoticeSweepAlarm": [[ONE] * 4],
     "OutcomeStreamAgeAlarm": [[{"measured": 300_001}] * 2],
     "SendQueueAlarm": [
         [{"age": 900, "visible": 1}] * 2,

@@ -60,6 +60,7 @@ PERMISSIONS = {
         ("dynamodb:PutItem", "IncidentsTable"),
         ("dynamodb:Query", "${IncidentsTable.Arn}/index/by_next_at"),
         ("dynamodb:Query", "${MessagesTable.Arn}/index/by_notice_due"),
+        ("dynamodb:Scan", "${MessagesTable.Arn}/index/by_notice_due"),
         ("sns:Publish", "FailureTopic"),
         ("sqs:SendMessage", "NotifyFailureDeadLetterQueue"),
         ("sqs:SendMessage", "ScheduleDeadLetterQueue"),

@@ -102,6 +102,7 @@ class MessageStore:
         timings: the basis of a new message's `expires_at` and `list_at`.
         unreadable: called with the SID of each item that a list or a batch skips because this
             version cannot read it; without it, such an item raises ItemUnreadable.
+        reader: the client of reads, where they need other retries than writes.
     """
 
     def __init__(
@@ -111,8 +112,9 @@ class MessageStore:
         timings: Timings | None = None,
         *,
         unreadable: Callable[[str], object] | None = None,
+        reader: "DynamoDBClient | None" = None,
     ) -> None:
-        self._table = Table(client, table_name)
+        self._table = Table(client, table_name, reader=reader)
         self._timings = timings or Timings()
         self._unreadable = unreadable
         self.lists = ListReader(self._table, self.get_many)
@@ -357,10 +359,13 @@ class MessageStore:
         """Return the SIDs of messages whose notice is due, or claimed, since before `before`.
 
         The oldest come first. The index is eventually consistent: read the message before acting.
+        One request finds that nothing is due, which is nearly always so.
 
         Raises:
             StoreUnavailable: DynamoDB did not answer.
         """
+        if not self._table.may_list("by_notice_due", "#notice_at < :before", before=iso(before)):
+            return
         is_due = "#notice_due = :notice_due AND #notice_at < :before"
         shards = (
             self._table.query("by_notice_due", is_due, notice_due=notice_due, before=iso(before))

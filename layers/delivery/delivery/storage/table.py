@@ -44,10 +44,14 @@ class Table:
     Args:
         client: a low-level DynamoDB client with timeouts and retries set.
         name: the name of the table.
+        reader: the client of reads, where they need other retries than writes.
     """
 
-    def __init__(self, client: "DynamoDBClient", name: str) -> None:
+    def __init__(
+        self, client: "DynamoDBClient", name: str, *, reader: "DynamoDBClient | None" = None
+    ) -> None:
         self._client = client
+        self._reader = reader or client
         self._name = name
 
     def get(self, **key: str) -> Item | None:
@@ -57,7 +61,7 @@ class Table:
             StoreUnavailable: DynamoDB did not answer.
         """
         try:
-            answer = self._client.get_item(
+            answer = self._reader.get_item(
                 TableName=self._name, Key=as_item(key), ConsistentRead=True
             )
         except AWS_ERRORS as error:
@@ -101,7 +105,7 @@ class Table:
         arguments["ScanIndexForward"] = not newest_first
         if limit is not None:
             arguments["Limit"] = limit
-        return _pages(self._client.query, arguments)
+        return _pages(self._reader.query, arguments)
 
     def count(self, index: str, condition: str, **values: object) -> tuple[int, bool]:
         """Return the items on the first page of a query (1 MB of the index), and if that is all.
@@ -110,7 +114,7 @@ class Table:
             StoreUnavailable: DynamoDB did not answer.
         """
         try:
-            page = self._client.query(
+            page = self._reader.query(
                 Select="COUNT", **self._query_arguments(index, condition, values)
             )
         except AWS_ERRORS as error:
@@ -130,7 +134,28 @@ class Table:
             "ExpressionAttributeNames": names_in(condition),
             "ExpressionAttributeValues": values_of(values),
         }
-        return _pages(self._client.scan, arguments)
+        return _pages(self._reader.scan, arguments)
+
+    def may_list(self, index: str, condition: str, **values: object) -> bool:
+        """Return whether an index may list an item that matches, by one page of a scan (1 MB).
+
+        It replaces a query of each key of an index that is nearly always empty. True is not
+        certain: the page may end before a match was found.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        try:
+            page = self._reader.scan(
+                TableName=self._name,
+                IndexName=index,
+                FilterExpression=condition,
+                ExpressionAttributeNames=names_in(condition),
+                ExpressionAttributeValues=values_of(values),
+            )
+        except AWS_ERRORS as error:
+            raise _unanswered("a scan", error) from error
+        return bool(page["Items"]) or "LastEvaluatedKey" in page
 
     def update(self, changes: Changes) -> tuple[bool, Item]:
         """Return (True, the item after the write) or (False, the item that failed the condition).
@@ -192,7 +217,7 @@ class Table:
         requested: Any = {self._name: {"Keys": keys, "ConsistentRead": consistent}}
         for _ in range(_MAX_ATTEMPTS):
             try:
-                answer = self._client.batch_get_item(RequestItems=requested)
+                answer = self._reader.batch_get_item(RequestItems=requested)
             except AWS_ERRORS as error:
                 raise _unanswered("a read", error) from error
             yield from answer["Responses"].get(self._name, [])
