@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import requests
@@ -75,6 +76,13 @@ utc_now = partial(datetime.now, UTC)
 
 class RequestNotSent(Exception):
     """Nothing was sent: SQS delivers the queue message again."""
+
+
+class RequestFailed(Exception):
+    """A direct invocation that sent nothing: an asynchronous one goes to its failure destination.
+
+    The text holds the status, the detail, and the names of invalid fields.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,12 +157,23 @@ class SendMessage:
         return responses.batch_response(queued)
 
     def send_directly(self, document: object, context: LambdaContext) -> dict[str, Any]:
-        """Return the response to a direct invocation."""
+        """Return the response to a direct invocation.
+
+        Raises:
+            RequestFailed: nothing was sent, and the document has `raise_on_error`.
+        """
+        raises = False
+        if isinstance(document, dict) and "raise_on_error" in document:
+            raises = document["raise_on_error"] not in (None, False)
+            document = {name: it for name, it in document.items() if name != "raise_on_error"}
         # Lambda retries a failed asynchronous invocation under the same request id.
         key = context.aws_request_id
         sent = self.sender.send(document, key=key, time_left=time_left_of(context))
         _report(sent, reports.of_send(sent))
-        return responses.direct_response(responses.send_response(sent))
+        response = responses.direct_response(responses.send_response(sent))
+        if raises and response["status_code"] >= HTTPStatus.BAD_REQUEST:
+            raise RequestFailed(responses.failure_of(response))
+        return response
 
     def send_queued(
         self, event: dict[str, Any], context: LambdaContext

@@ -22,7 +22,7 @@ from delivery.twilio.credentials import SecretError, TwilioSecret, TwilioSecrets
 from .request import MAX_REQUEST_BYTES, InvalidRequest, check_send_at, parse, read_json
 from .request_ids import request_id_of
 from .results import Batch, Invalid, Queued, ServiceUnavailable
-from .send_queue import SendQueue
+from .send_queue import SendQueue, message_group
 from .twilio_calls import credentials_for, secret_unavailable
 
 MAX_MESSAGES: Final = 1000
@@ -43,6 +43,7 @@ class _Valid:
     request_id: str
     key: str
     body: str
+    group: str
     problems: tuple[Problem, ...] = ()
 
 
@@ -90,7 +91,8 @@ class RequestQueuer:
         except StoreUnavailable as error:
             return ServiceUnavailable(reason=str(error))
         valid = [(number, it) for number, it in enumerate(checked) if isinstance(it, _Valid)]
-        confirmed, reason = self._queue.put([it.body for _, it in valid], time_left=time_left)
+        entries = [(it.body, it.group) for _, it in valid]
+        confirmed, reason = self._queue.put(entries, time_left=time_left)
         in_queue = {valid[index][0] for index in confirmed}
         return Batch(
             results=tuple(
@@ -155,7 +157,9 @@ class RequestQueuer:
             check_send_at(request, now=self._now())
         except InvalidRequest as invalid:
             problems = invalid.problems
-        return _Valid(request_id=request_id, key=key, body=body, problems=problems)
+        account_sid = request.account_sid or secret.main.account_sid
+        group = message_group(account_sid, request.messaging_service_sid or request.from_ or "")
+        return _Valid(request_id=request_id, key=key, body=body, group=group, problems=problems)
 
 
 def _documents(content: object) -> list[object]:

@@ -122,6 +122,13 @@ def direct_response(response: Response) -> dict[str, Any]:
     return {"status_code": response["statusCode"], "body": json.loads(response["body"])}
 
 
+def failure_of(response: dict[str, Any]) -> str:
+    """Return the error text for a direct response that says why nothing was sent."""
+    body = response["body"]
+    fields = ", ".join(it["field"] for it in body.get("problems", []))
+    return f"{response['status_code']}: {body['detail']}" + (f" Fields: {fields}" * bool(fields))
+
+
 def _message_result(result: Queued | Invalid) -> dict[str, object]:
     if isinstance(result, Invalid):
         return {"problems": [it.as_record() for it in result.problems[:_MAX_PROBLEMS]]}

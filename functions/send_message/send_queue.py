@@ -3,11 +3,13 @@
 An SQS error is part of the result and not raised: the caller needs the result of each request.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from itertools import batched
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 from delivery.runtime.aws_errors import AWS_ERRORS, error_name
 from delivery.runtime.deadline import TimeLeft
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 _MAX_ENTRIES: Final = 10
 _MAX_BYTES: Final = 256 * 1024
 
+_MAX_GROUP_LENGTH: Final = 128
 _MAX_THREADS: Final = 8
 _MAX_ROUNDS: Final = 2  # SQS may reject single entries of a request
 _NEEDED_SECONDS: Final = 5.0
@@ -47,19 +50,21 @@ class SendQueue:
         self._url = url
         self._threads = threads
 
-    def put(self, bodies: Sequence[str], *, time_left: TimeLeft) -> tuple[set[int], str | None]:
-        """Put the bodies (ASCII) into the queue, with several SQS requests at a time.
+    def put(
+        self, entries: Sequence[tuple[str, str]], *, time_left: TimeLeft
+    ) -> tuple[set[int], str | None]:
+        """Put bodies (ASCII), each with its message group, with several SQS requests at a time.
 
         Returns the indexes of those that are in the queue for certain, and the reason why others
         may not be.
         """
         confirmed: set[int] = set()
         reason = None
-        put_group = partial(self._put_group, bodies, time_left)
+        put_group = partial(self._put_group, entries, time_left)
         with self._threads(_MAX_THREADS) as pool:
             for _ in range(_MAX_ROUNDS):
-                missing = [index for index in range(len(bodies)) if index not in confirmed]
-                for indexes, failure in pool.map(put_group, _groups(missing, bodies)):
+                missing = [index for index in range(len(entries)) if index not in confirmed]
+                for indexes, failure in pool.map(put_group, _groups(missing, entries)):
                     confirmed |= indexes
                     reason = failure or reason
         return confirmed, reason
@@ -80,14 +85,21 @@ class SendQueue:
                 continue
 
     def _put_group(
-        self, bodies: Sequence[str], time_left: TimeLeft, indexes: Sequence[int]
+        self, entries: Sequence[tuple[str, str]], time_left: TimeLeft, indexes: Sequence[int]
     ) -> tuple[set[int], str | None]:
         if time_left() <= _NEEDED_SECONDS:
             return set(), "too little time is left"
         try:
             answer = self._client.send_message_batch(
                 QueueUrl=self._url,
-                Entries=[{"Id": str(index), "MessageBody": bodies[index]} for index in indexes],
+                Entries=[
+                    {
+                        "Id": str(index),
+                        "MessageBody": entries[index][0],
+                        "MessageGroupId": entries[index][1],
+                    }
+                    for index in indexes
+                ],
             )
         except AWS_ERRORS as error:
             return set(), f"SQS did not confirm: {error_name(error)}"
@@ -96,15 +108,30 @@ class SendQueue:
         return confirmed, f"SQS rejected: {failed[0]['Code']}" if failed else None
 
 
-def _groups(indexes: Iterable[int], bodies: Sequence[str]) -> Iterator[list[int]]:
+def message_group(account_sid: str, sender: str) -> str:
+    """Return the message group of a sender, so that a slow sender does not hold up the others.
+
+    SQS allows 128 ASCII letters, digits and punctuation characters. A longer name is shortened, and
+    ends in a digest.
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
+    """
+    group = quote(f"{account_sid}/{sender}", safe="/")
+    if len(group) <= _MAX_GROUP_LENGTH:
+        return group
+    digest = hashlib.sha256(group.encode()).hexdigest()[:32]
+    return f"{group[: _MAX_GROUP_LENGTH - len(digest)]}{digest}"
+
+
+def _groups(indexes: Iterable[int], entries: Sequence[tuple[str, str]]) -> Iterator[list[int]]:
     """Yield the indexes in groups that each fit into one SQS request."""
     group: list[int] = []
     size = 0
     for index in indexes:
-        if group and (len(group) == _MAX_ENTRIES or size + len(bodies[index]) > _MAX_BYTES):
+        body, _ = entries[index]
+        if group and (len(group) == _MAX_ENTRIES or size + len(body) > _MAX_BYTES):
             yield group
             group, size = [], 0
         group.append(index)
-        size += len(bodies[index])
+        size += len(body)
     if group:
         yield group

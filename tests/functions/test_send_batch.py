@@ -1,6 +1,7 @@
 """SendMessageFunction: batches, whose valid messages are put into SendQueue."""
 
 import json
+import re
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -209,6 +210,51 @@ def test_a_queued_message_names_its_key_and_no_account_of_its_own(
     assert sorted(it["idempotency_key"] for it in queued) == [f"{KEY}:0", f"{KEY}:1"]
 
 
+# --- message groups: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
+
+
+def groups_of(sender: SenderRig, *documents: object) -> list[str]:
+    """Post a batch, and return the message group of each SQS entry."""
+    groups: list[str] = []
+
+    def accept(**arguments: Any) -> Any:
+        groups.extend(entry["MessageGroupId"] for entry in arguments["Entries"])
+        return {"Successful": arguments["Entries"]}
+
+    sender.restart(sqs=SimpleNamespace(send_message_batch=accept))
+    post(sender, *documents)
+    return groups
+
+
+def test_each_account_and_sender_is_a_message_group(sender: SenderRig) -> None:
+    sender.put_secret(subaccounts={SUBACCOUNT_SID: {"auth_token": "t"}})
+    service = {"from": None, "messaging_service_sid": "MG" + "5" * 32}
+
+    groups = groups_of(
+        sender,
+        a_document(),
+        a_document(body="Another"),
+        a_document(account_sid=SUBACCOUNT_SID),
+        a_document(**service),
+    )
+
+    assert groups[0] == groups[1]
+    assert len(set(groups)) == 3
+
+
+@pytest.mark.parametrize("name", ["ACME Inc", "Änne", "x" * 256, "\N{SNOWMAN}" * 100])
+def test_a_message_group_has_only_characters_that_sqs_accepts(sender: SenderRig, name: str) -> None:
+    (group,) = groups_of(sender, a_document(**{"from": name}))
+
+    assert re.fullmatch(r"[A-Za-z0-9!-/:-@\[-`{-~]{1,128}", group)
+
+
+def test_long_senders_with_the_same_beginning_are_different_groups(sender: SenderRig) -> None:
+    groups = groups_of(sender, *(a_document(**{"from": "x" * 200 + end}) for end in "ab"))
+
+    assert len(set(groups)) == 2
+
+
 # --- malformed batches --------------------------------------------------------------
 
 
@@ -376,6 +422,8 @@ def test_a_request_to_sqs_has_at_most_ten_messages_and_256_kib(
 
     client: Any = SimpleNamespace(send_message_batch=accept)
 
-    SendQueue(client, "url").put(["x" * size for size in sizes], time_left=lambda: 29)
+    bodies = [("x" * size, "group") for size in sizes]
+
+    SendQueue(client, "url").put(bodies, time_left=lambda: 29)
 
     assert sorted(groups, reverse=True) == expected

@@ -1,13 +1,16 @@
 """SendMessageFunction: the fields of a request, and the problems of an invalid one."""
 
 import base64
+import io
 import json
 from datetime import timedelta
+from inspect import signature
 from typing import Any
 
 import pytest
+from twilio.rest.api.v2010.account.message import MessageList
 
-from delivery.domain.send_fields import SEND_FIELDS
+from delivery.domain.send_fields import REFUSED_FIELDS, SEND_FIELDS
 from functions.send_message.request import InvalidRequest, parse
 from tests.builders import ACCOUNT_SID, NOON
 from tests.functions.sender import (
@@ -40,6 +43,7 @@ SAMPLES: dict[str, Any] = {
     "content_retention": "discard",
     "address_retention": "obfuscate",
     "persistent_action": ["geo:37.78,-122.39"],
+    "message_intent": "otp",
     "risk_check": "disable",
     "force_delivery": True,
     "fallback_from": FROM,
@@ -84,6 +88,7 @@ def test_every_field_of_twilio_is_passed_on(sender: SenderRig) -> None:
         ("ContentRetention", "discard"),
         ("AddressRetention", "obfuscate"),
         ("PersistentAction", "geo:37.78,-122.39"),
+        ("MessageIntent", "otp"),
         ("RiskCheck", "disable"),
         ("ForceDelivery", "true"),
     ]
@@ -180,8 +185,8 @@ def test_a_null_is_the_same_as_a_missing_field(sender: SenderRig) -> None:
         ({"smart_encoded": "true"}, "smart_encoded", "true or false"),
         ({"shorten_urls": True}, "shorten_urls", "messaging_service_sid"),
         ({"fallback_from": FROM}, "fallback_from", "from"),
-        ({"content_retention": "keep"}, "content_retention", "retain or discard"),
-        ({"risk_check": ["enable"]}, "risk_check", "enable or disable"),
+        ({"content_retention": "keep"}, "content_retention", "retain, discard"),
+        ({"risk_check": ["enable"]}, "risk_check", "enable, disable"),
         ({"persistent_action": [""]}, "persistent_action", "blank"),
         ({"account_sid": "AC1"}, "account_sid", "AC and 32"),
         ({"reference": "x" * 129}, "reference", "128"),
@@ -203,6 +208,25 @@ def test_a_null_is_the_same_as_a_missing_field(sender: SenderRig) -> None:
         ({"To": TO}, "To", "did you mean to?"),
         ({"statuscallback": ""}, "statuscallback", "did you mean status_callback?"),
         ({"qwerty": 1}, "qwerty", "not a known field"),
+        ({"to_15558675310": 1}, "?", "not a known field"),
+        ({"a1b5c5d5e8": 1}, "?", "not a known field"),
+        ({"message_intent": "spam"}, "message_intent", "otp"),
+        ({"raise_on_error": True}, "raise_on_error", "direct invocations"),
+        ({"body": "Caf\ufffd"}, "body", "U+FFFD"),
+        ({"body": "a\0b"}, "body", "U+0000"),
+        ({"reference": "\ufffd"}, "reference", "U+FFFD"),
+        ({"context": {"a": "\ufffd"}}, "context", "U+FFFD"),
+        ({"context": {"\0": "a"}}, "context", "U+0000"),
+        (
+            {"content_sid": CONTENT_SID, "content_variables": {"1": ["\ufffd"]}},
+            "content_variables",
+            "U+FFFD",
+        ),
+        ({"to": "\u202a+15558675310\u202c"}, "to", "U+202A"),
+        ({"to": "+1555\u200b8675310"}, "to", "U+200B"),
+        ({"to": "+1555\xa0867"}, "to", "U+00A0"),
+        ({"from": "ACME\u2060"}, "from", "U+2060"),
+        ({"from": "+1500\t5550006"}, "from", "U+0009"),
         ({TO: 1}, "?", "not a known field"),
         ({f"n{TO[1:]}": 1}, "?", "not a known field"),
         ({"": 1}, "?", "not a known field"),
@@ -217,6 +241,41 @@ def test_invalid_input_is_reported_with_its_field_and_the_fix(
     said = " ".join(it.problem for it in raised.value.problems if it.field == field)
     assert fix in said
     assert [word for word in SENSITIVE_WORDS if word in said] == []
+
+
+@pytest.mark.parametrize(
+    "variables", ['{"1": NaN}', '{"1": -Infinity}', '{"1": 1e999}', json.loads('{"1": 1e999}')]
+)
+def test_a_number_that_is_not_finite_is_invalid(variables: Any) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        parse(a_document(content_sid=CONTENT_SID, content_variables=variables), now=NOON)
+
+    (problem,) = raised.value.problems
+    assert problem.field == "content_variables"
+
+
+def test_deeply_nested_variables_are_invalid() -> None:
+    variables: Any = []
+    for _ in range(100_000):
+        variables = [variables]
+
+    with pytest.raises(InvalidRequest):
+        parse(a_document(content_sid=CONTENT_SID, content_variables={"1": variables}), now=NOON)
+
+
+def test_every_parameter_of_the_sdk_is_accepted_or_refused_with_a_reason() -> None:
+    parameters = signature(MessageList.create).parameters.keys() - {"self"}
+
+    assert {name.rstrip("_") for name in parameters} <= SEND_FIELDS.keys() | REFUSED_FIELDS.keys()
+    assert all(REFUSED_FIELDS.values())
+
+
+def test_a_field_name_with_a_number_is_neither_returned_nor_logged(
+    sender: SenderRig, log_output: io.StringIO
+) -> None:
+    _, answer = sender.post(a_document() | {"to_15558675310": 1})
+
+    assert "15558675310" not in json.dumps(answer) + log_output.getvalue()
 
 
 def test_all_problems_are_reported_at_once(sender: SenderRig) -> None:

@@ -14,7 +14,14 @@ from delivery.domain.send_requests import RequestState
 from delivery.domain.statuses import Outcome
 from functions.send_message.results import Accepted, Unresolved
 from tests.builders import ACCOUNT_SID
-from tests.functions.sender import SERVICE_SID, SUBACCOUNT_SID, SenderRig, a_document, an_http_event
+from tests.functions.sender import (
+    CONTENT_SID,
+    SERVICE_SID,
+    SUBACCOUNT_SID,
+    SenderRig,
+    a_document,
+    an_http_event,
+)
 from tests.made_once import shared_client
 from tests.support.faults import FailingClient
 from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, accepted, rejected
@@ -417,3 +424,33 @@ def test_a_rejected_request_is_superseded_although_an_attempt_between_was_unavai
     sender.receive(a_document(idempotency_key=KEY))
 
     assert rejected_request(sender).outcome is Outcome.SUPERSEDED
+
+
+# --- the digest of a request ---------------------------------------------------------------------
+
+
+def test_the_order_of_names_does_not_make_another_request(sender: SenderRig) -> None:
+    fields = {"body": None, "content_sid": CONTENT_SID, "idempotency_key": KEY}
+    one, two = {"1": "Ada", "2": {"a": 1, "b": 2}}, {"2": {"b": 2, "a": 1}, "1": "Ada"}
+
+    statuses = [
+        sender.post(a_document(**fields, content_variables=variables))[0]
+        for variables in (one, two, json.dumps(two))
+    ]
+
+    assert statuses == [201, 200, 200]
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999"])
+def test_a_batch_promises_no_request_id_for_a_message_that_the_sender_cannot_read(
+    sender: SenderRig, number: str
+) -> None:
+    document = json.dumps(
+        a_document(body=None, content_sid=CONTENT_SID, content_variables={"1": 7})
+    )
+    body = f'{{"messages": [{document.replace("7}", number + "}")}]}}'
+
+    answer = sender.invoke(an_http_event(body, route="POST /messages/batch"))
+
+    (result,) = json.loads(answer["body"])["results"]
+    assert [it["field"] for it in result["problems"]] == ["content_variables"]

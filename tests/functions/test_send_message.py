@@ -21,6 +21,7 @@ from tests.functions.sender import (
     FROM,
     NEW_TOKEN,
     REQUEST_ID,
+    SENSITIVE_WORDS,
     SERVICE_SID,
     SUBACCOUNT_SID,
     TO,
@@ -395,6 +396,50 @@ def test_a_direct_invocation_with_invalid_input_returns_all_problems(
 
     assert answer["status_code"] == 400
     assert answer["body"]["problems"]
+
+
+@pytest.mark.parametrize(
+    ("replies", "status"),
+    [
+        ([rejected(400, 21610)], "422"),
+        ([rejected(401, 20003)] * 2, "503"),
+    ],
+)
+@pytest.mark.parametrize("flag", [True, "true", 1, []])
+def test_a_direct_invocation_that_sent_nothing_fails_if_the_caller_wants_it(
+    sender: SenderRig, replies: list[Reply], status: str, flag: object
+) -> None:
+    sender.twilio.will(*replies)
+
+    with pytest.raises(Exception, match=status) as raised:
+        sender.invoke(a_document() | {"raise_on_error": flag})
+
+    assert [word for word in SENSITIVE_WORDS if word in str(raised.value)] == []
+
+
+def test_invalid_input_of_a_direct_invocation_fails_with_the_names_of_its_fields(
+    sender: SenderRig,
+) -> None:
+    with pytest.raises(Exception, match=r"400.*to"):
+        sender.invoke(a_document(to="nobody") | {"raise_on_error": True})
+
+
+@pytest.mark.parametrize("reply", [accepted(), DROPPED])
+def test_a_direct_invocation_that_may_have_sent_never_fails(
+    sender: SenderRig, reply: Reply
+) -> None:
+    sender.twilio.will(reply)
+
+    answer = sender.invoke(a_document() | {"raise_on_error": True})
+
+    assert answer["status_code"] in {201, 202}
+
+
+def test_a_direct_invocation_returns_errors_by_default(sender: SenderRig) -> None:
+    answer = sender.invoke(a_document(to="nobody") | {"raise_on_error": False})
+
+    assert answer["status_code"] == 400
+    assert [it["field"] for it in answer["body"]["problems"]] == ["to"]
 
 
 # --- log -------------------------------------------------------------------------------------

@@ -175,13 +175,26 @@ def test_the_stack_has_exactly_these_asynchronous_edges(stack: Template) -> None
 )
 def test_lambda_does_not_retry_a_failed_invocation(function: str, stack: Template) -> None:
     # The sender may have sent the message; the next run of a schedule repeats the others' work.
-    (invocation,) = (
-        it
+    attempts = {
+        it["Qualifier"]: it["MaximumRetryAttempts"]
         for it in of_type(stack, INVOCATIONS).values()
         if target_of(it["FunctionName"]) == function
-    )
+    }
 
-    assert invocation["MaximumRetryAttempts"] == 0
+    assert set(attempts.values()) == {0}
+
+
+def test_asynchronous_invocations_of_the_sender_have_the_same_settings_without_the_alias(
+    stack: Template,
+) -> None:
+    settings = [
+        {name: value for name, value in it.items() if name != "Qualifier"}
+        for it in of_type(stack, INVOCATIONS).values()
+        if target_of(it["FunctionName"]) == "SendMessageFunction"
+    ]
+
+    assert len(settings) == 2
+    assert settings[0] == settings[1]
 
 
 def test_queues_leave_concurrency_for_callbacks_in_a_new_account(template: Template) -> None:

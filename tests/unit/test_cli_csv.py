@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from delivery.domain.send_fields import SEND_FIELDS
-from delivery_cli.fields import NAMES
+from delivery_cli.fields import NAMES, parse_field
 from sandbox.http_server import HttpServer, Request, Response
 from tests.support.command_line import (
     CommandResult,
@@ -117,6 +117,12 @@ def test_a_column_with_the_name_of_a_field_is_that_field(api: QueueingApi) -> No
         "validity_period": 60,
         "context": {"shop": "7"},
     }
+
+
+def test_a_number_with_thousands_of_digits_is_left_to_the_api() -> None:
+    digits = "9" * 5000
+
+    assert parse_field("attempt", digits) == digits
 
 
 def test_every_field_of_the_api_can_be_a_column() -> None:

@@ -17,7 +17,7 @@ from delivery.domain.send_fields import REFUSED_FIELDS, SEND_FIELDS, InvalidValu
 _MAX_SEND_DELAY: Final = timedelta(days=365)
 
 # Without a run of digits, which may be a phone number.
-_NAME: Final = re.compile(r"(?!.*[0-9]{5})[A-Za-z_][A-Za-z_0-9]{0,63}")
+_NAME: Final = re.compile(r"(?!(?:.*[0-9]){5})[A-Za-z_][A-Za-z_0-9]{0,63}")
 
 type FieldProblem = tuple[str, str]
 """The field's name (? if it may be a value), and a text that continues it and holds the fix."""
