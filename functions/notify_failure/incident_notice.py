@@ -98,6 +98,9 @@ def _lead(key: IncidentKey, pending: PendingNotice, why: str) -> str:
     if pending.recovered:
         done = "sent" if key.cause == MessageStatus.PRESUMED_UNSENT else "delivered"
         text += f" {_format_number(pending.recovered)} of them were {done} later."
+    if pending.tally.audited:
+        found = _format_number(pending.tally.audited)
+        text += f" The audit of earlier days found {found} of the new ones."
     return text
 
 
@@ -142,6 +145,7 @@ def _facts(key: IncidentKey, pending: PendingNotice, links: Links) -> Values:
         "failures": str(pending.failures),
         "counted": str(pending.range_to),
         "recovered": str(pending.recovered),
+        "found_by_audit": str(pending.tally.audited),
         "cause": key.cause,
         "opened_at": iso(pending.opened_at),
         "since": iso(pending.since),

@@ -34,7 +34,10 @@ def message_content(message: Message, links: Links, policy: NoticePolicy) -> Not
         status=message.status,
         explained=explained,
         headline=f"Message to {recipient} was {failed_how(message.status)}: {reason(explained)}",
-        lead=f"A message to {recipient} was {failed_how(message.status)}: {reason(explained)}.",
+        lead=(
+            f"A message to {recipient} was {failed_how(message.status)}: {reason(explained)}"
+            f"{_found_by_audit(message)}."
+        ),
         details={"To": to, "From": sender, **_details(message)},
         impact=impact_of(IncidentKey.of(message).cause, explained.category),
         steps=[explained.action, explained.retry_advice],
@@ -63,13 +66,28 @@ def _recovery(message: Message, failure: NoticeContent, recipient: str) -> Notic
         event=Event.RECOVERY,
         headline=f"Recovered: message to {recipient} was {done}",
         lead=(
-            f"The message to {recipient} was {done}. An earlier notice reported it as failed "
-            f"({reason(failure.explained)}). No action is needed.{more}"
+            f"The message to {recipient} was {done}{_found_by_audit(message)}. An earlier notice "
+            f"reported it as failed ({reason(failure.explained)}). No action is needed.{more}"
         ),
         impact="",
         steps=[],
         follow_up="",
     )
+
+
+def _found_by_audit(message: Message) -> str:
+    """Return a remark on the age of what the audit of a finished day found, or an empty string."""
+    if message.audited_day is None:
+        return ""
+    days = _age_in_days(message)
+    return (
+        f" (found by the audit of {message.audited_day.isoformat()}, sent {days} "
+        f"day{'' if days == 1 else 's'} ago)"
+    )
+
+
+def _age_in_days(message: Message) -> int:
+    return ((message.final_at or message.updated_at) - message.starts_at).days
 
 
 def _details(message: Message) -> Values:
@@ -124,6 +142,8 @@ def _facts(message: Message, links: Links) -> Values:
         "created_at": iso(message.created_at),
         "final_at": iso(message.final_at) if message.final_at else None,
         "timeline": "; ".join(f"{entry.status} {iso(entry.at)}" for entry in message.transitions),
+        "found_by_audit_of": message.audited_day.isoformat() if message.audited_day else None,
+        "sent_days_ago": str(_age_in_days(message)) if message.audited_day else None,
         "message_url": links.api(f"messages/{message.message_sid}"),
         "request_url": links.api(f"requests/{message.request_id}") if message.is_request else None,
     }

@@ -27,13 +27,14 @@ class Tally:
 
     `senders` counts the failures of each sender, as notices show it. `examples` are the SIDs of the
     first few failures: their numbers stay in the MessagesTable. `first_at` and `last_at` are the
-    times of the first and the last failure.
+    times of the first and the last failure. `audited` counts those that the audit found.
     """
 
     senders: Mapping[str, int] = field(default_factory=dict)
     examples: tuple[str, ...] = ()
     first_at: datetime | None = None
     last_at: datetime | None = None
+    audited: int = 0
 
     def add(self, message: Message, mask: Mask) -> Self:
         """Return the tally with one more failure."""
@@ -45,6 +46,7 @@ class Tally:
             examples=(*self.examples, message.message_sid)[:_MAX_EXAMPLES],
             first_at=min(self.first_at or at, at),
             last_at=max(self.last_at or at, at),
+            audited=self.audited + (message.audited_day is not None),
         )
 
     @classmethod

@@ -89,7 +89,9 @@ def test_a_message_that_the_table_does_not_know_is_imported_only_in_mode_all(
     by_hand(auditor, AUDIT_MODE="all")
 
     assert tracked == (None, 1)
-    assert auditor.message(sid).outcome is Outcome.DELIVERED
+    message = auditor.message(sid)
+    assert message.outcome is Outcome.DELIVERED
+    assert message.created_at.date() == auditor.day
     assert auditor.result().imported == 1
 
 

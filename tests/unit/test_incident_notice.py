@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from delivery.domain.messages import Message
+from delivery.domain.messages import Message, Source
 from delivery.domain.statuses import MessageStatus
 from delivery.twilio.error_codes import Category, explain
 from functions.notify_failure.advice import (
@@ -153,6 +153,16 @@ failed.
 Notice inc_1:2-126. A repetition of this notice has the same id.
 """
     )
+
+
+def test_a_summary_counts_the_failures_that_the_audit_found() -> None:
+    incident = with_failures(an_incident({1: 3}), {2: 2}, source=Source.AUDIT)
+
+    notice = a_notice(15, incident)
+
+    assert "The audit of earlier days found 2 of the new ones." in notice.texts[Protocol.EMAIL]
+    assert facts_of(notice)["found_by_audit"] == "2"
+    assert "audit" not in a_notice(15, an_incident({1: 3})).texts[Protocol.EMAIL]
 
 
 def test_a_closing_notice_is_short_and_asks_for_nothing() -> None:

@@ -100,6 +100,21 @@ Notice {MESSAGE_SID}:failure. A repetition of this notice has the same id.
     )
 
 
+@pytest.mark.parametrize(("days", "age"), [(0.5, "0 days"), (1, "1 day"), (4.9, "4 days")])
+def test_a_failure_that_the_audit_found_says_so_and_how_old_it_is(days: float, age: str) -> None:
+    message = a_message(
+        an_update("sent"),
+        an_update("undelivered", after=days * 86_400, error_code=30003, source=Source.AUDIT),
+    )
+
+    notice = a_notice(message)
+
+    assert f"(found by the audit of 2026-11-23, sent {age} ago)." in email_of(notice)
+    assert facts_of(notice)["found_by_audit_of"] == "2026-11-23"
+    assert facts_of(notice)["sent_days_ago"] == age.split(maxsplit=1)[0]
+    assert "found_by_audit_of" not in facts_of(a_notice())
+
+
 def test_the_subject_names_the_recipient_and_the_cause_in_what_sns_takes() -> None:
     subject = a_notice().subject
 

@@ -597,7 +597,8 @@ def a_page(*sids: str, next_page_uri: Any = None) -> Reply:
 def test_the_list_is_read_page_by_page_on_demand(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock
 ) -> None:
-    server.will(a_page("SM1", "SM2", next_page_uri="/2010-04-01/next?PageToken=PA1"), a_page("SM3"))
+    second = f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json?Page=1&PageToken=PA1"
+    server.will(a_page("SM1", "SM2", next_page_uri=second), a_page("SM3"))
 
     pages = client.list_messages(CREDENTIALS, to="+15558675310", time_left=clock.time_left())
     first = [it.sid for it in next(pages)]
@@ -607,7 +608,7 @@ def test_the_list_is_read_page_by_page_on_demand(
     assert (first, requests_for_the_first, rest) == (["SM1", "SM2"], 1, [["SM3"]])
     assert [request.path for request in server.requests] == [
         f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json?To=%2B15558675310&PageSize=1000",
-        "/2010-04-01/next?PageToken=PA1",
+        second,
     ]
 
 
@@ -621,7 +622,10 @@ def test_the_list_of_a_day_is_requested_by_date(
     assert server.requests[0].path.endswith("Messages.json?DateSent=2026-01-09&PageSize=1000")
 
 
-@pytest.mark.parametrize("next_page", ["https://evil.example/", "@evil.example/", 7, ""])
+@pytest.mark.parametrize(
+    "next_page",
+    ["https://evil.example/", "@evil.example/", "/2010-04-01/Accounts/ACx/Messages.json?a", 7, ""],
+)
 def test_credentials_are_not_sent_to_another_host(
     server: ScriptedTwilio, client: TwilioClient, clock: Clock, next_page: object
 ) -> None:

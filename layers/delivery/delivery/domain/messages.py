@@ -7,7 +7,7 @@ which updates arrive changes neither `status` nor `outcome`.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Self
 
@@ -131,7 +131,10 @@ class MessageFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusUpdate(MessageFacts):
-    """What one source said about a message at one moment."""
+    """What one source said about a message at one moment.
+
+    `created_at` is when Twilio created the message, if the source names it.
+    """
 
     message_sid: str
     status: str
@@ -140,6 +143,7 @@ class StatusUpdate(MessageFacts):
     error_code: int | None = None
     error_detail: str | None = None
     carrier_time: str | None = None
+    created_at: datetime | None = None
 
     @property
     def transition(self) -> Transition:
@@ -196,7 +200,8 @@ class Message(MessageFacts):
     @classmethod
     def from_first_update(cls, update: StatusUpdate, timings: Timings) -> Self:
         """Return the message of which this update is the first."""
-        blank = cls(message_sid=update.message_sid, created_at=update.at, updated_at=update.at)
+        created_at = min(update.created_at or update.at, update.at)
+        blank = cls(message_sid=update.message_sid, created_at=created_at, updated_at=update.at)
         return blank.apply(update, timings)
 
     @classmethod
@@ -238,6 +243,12 @@ class Message(MessageFacts):
     def starts_at(self) -> datetime:
         """When a status can be expected first: the later of `created_at` and `send_at`."""
         return max(self.created_at, self.send_at or self.created_at)
+
+    @property
+    def audited_day(self) -> date | None:
+        """The day (UTC) whose audit found the message's status; None if anything else did."""
+        known = (it.source for it in self.transitions if it.status == self.status)
+        return self.starts_at.date() if next(known, None) is Source.AUDIT else None
 
     def is_overdue(self, now: datetime, timings: Timings) -> bool:
         """Whether a final status should have come by now."""

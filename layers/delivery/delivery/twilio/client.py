@@ -182,6 +182,8 @@ class MessageResource:
             num_segments=self.num_segments,
             price=self.price,
             price_unit=self.price_unit,
+            # The answer to a send arrives when the message is created, and Twilio omits fractions.
+            created_at=None if source is Source.SEND else self.date_created,
         )
 
 
