@@ -91,11 +91,12 @@ def test_a_pending_message_is_found_by_its_reference_and_listed_as_pending(
 def test_an_unconfirmed_message_is_listed_on_its_day_and_not_as_pending(
     client: ExternalClient, unconfirmed_messages: dict[str, Json]
 ) -> None:
-    message_sid = unconfirmed_messages[NEVER_FINAL[0]]["message_sid"]
+    message = unconfirmed_messages[NEVER_FINAL[0]]
+    message_sid, day = message["message_sid"], message["updated_at"][:10]
 
-    unconfirmed = client.get("messages", unconfirmed_on=today(), limit=100)
+    unconfirmed = client.get("messages", unconfirmed_on=day, limit=100)
     pending = client.get("messages", pending="true", limit=100)
-    summary = client.get("summary", date=today())
+    summary = client.get("summary", date=day)
 
     assert message_sid in sids(unconfirmed)
     assert message_sid not in sids(pending)

@@ -28,7 +28,12 @@ FUNCTIONS = tuple(
     for name, resource in load_template()["Resources"].items()
     if resource["Type"] == "AWS::Serverless::Function"
 )
-READ_THE_SECRET = ("SendMessageFunction", "StatusCallbackFunction", "ReconcileMessagesFunction")
+READ_THE_SECRET = {
+    "AuditMessagesFunction",
+    "ReconcileMessagesFunction",
+    "SendMessageFunction",
+    "StatusCallbackFunction",
+}
 KEY = {"message_sid": {"S": "SM-probe"}}
 DENIED = {"AccessDeniedException", "AccessDenied", "AuthorizationError"}
 

@@ -246,7 +246,7 @@ def lose_the_next_answer(client: DynamoDBClient, operation: str) -> None:
 def own_clients(notifier: NotifierRig) -> tuple[Any, Any]:
     """The clients that the function makes for writes and for reads, each with its own retries."""
     table = notifier.module.function.messages._table  # noqa: SLF001 -- the only way to them
-    return table._client, table._reader  # noqa: SLF001
+    return table._client, table._reader  # noqa: SLF001 -- the same
 
 
 def test_the_functions_own_client_does_not_repeat_a_claim_whose_answer_was_lost(
