@@ -115,6 +115,18 @@ MUTANTS: Final = (
         ),
         ("the request_id of a callback is not stored", "I6", "request_id or value", "None"),
         (
+            "a first callback is not found by its request_id",
+            "I6",
+            'first.set("callback_request_id", update.request_id)',
+            "pass",
+        ),
+        (
+            "an unreadable message stops reconciliation",
+            "I7",
+            "except ItemUnreadable:\n    if unreadable is None:",
+            "except ItemUnreadable:\n    if unreadable is not None:",
+        ),
+        (
             "a late callback restores erased data",
             "I1 erasure",
             '"status_rank": _ERASED_RANK',

@@ -28,6 +28,7 @@ from simulation.gateway import Gateway
 from simulation.lambda_service import LambdaService
 from simulation.operator import Operator
 from simulation.program import Program, unchanged_program
+from simulation.rollback import add_unreadable_items
 from simulation.trace import Trace
 from simulation.twilio import Twilio, TwilioSession
 from simulation.virtual_time import EventLoop
@@ -37,6 +38,7 @@ _SLOW_STEP: Final = 1000.0
 _CAMPAIGN_RATE: Final = 0.3
 _ERASURE_RATE: Final = 0.1
 _SLOW_BURST_RATE: Final = 0.03
+_ROLLBACK_RATE: Final = 0.1
 _HOUR: Final = 3600.0
 
 
@@ -65,6 +67,7 @@ class World:
         is_campaign = rates.random() < _CAMPAIGN_RATE and self.segments_per_second != "0"
         self._slow_burst = profile is None and rates.random() < _SLOW_BURST_RATE
         self._campaign = campaign
+        self._is_rolled_back = profile is None and rates.random() < _ROLLBACK_RATE
 
         self.profile = profile or draw_fault_profile(draws)
         if self._slow_burst:
@@ -116,6 +119,8 @@ class World:
         self._existing_sender.start(within=window, slow_burst=self._slow_burst)
         if self._draws.random() < _ERASURE_RATE:
             self._erase_a_recipient()
+        if self._is_rolled_back:
+            add_unreadable_items(self.aws.tables, START)
         unconfirmed_after = float(parameter("UnconfirmedAfterHours")) * _HOUR
         end = self.profile.ends_at + unconfirmed_after + 4 * _HOUR
         for schedule in self._schedules:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from sandbox.twilio.resource import Message as TwilioMessage
 from simulation.deployment import queue_url
+from simulation.rollback import UNREADABLE_REQUEST_ID, UNREADABLE_SID
 from simulation.world import World
 
 type Record = dict[str, Any]
@@ -57,10 +58,12 @@ class Evidence:
         self.at_twilio = {message.sid: message for message in world.twilio.simulator.messages()}
         """The messages that Twilio has, by SID."""
         items = {it["message_sid"]: it for it in self.table("MessagesTable")}
+        items.pop(UNREADABLE_SID, None)
         self.tombstones = {sid: it for sid, it in items.items() if "erased_at" in it}
         self.messages = {sid: it for sid, it in items.items() if sid not in self.tombstones}
         """The stored messages by SID or request id, without tombstones."""
         self.requests = {it["request_id"]: it for it in self.table("SendRequestsTable")}
+        self.requests.pop(UNREADABLE_REQUEST_ID, None)
         self.sent_under: defaultdict[str, list[TwilioMessage]] = defaultdict(list)
         """The messages at Twilio, deleted ones included, by the request that they name."""
         for message in (*self.at_twilio.values(), *world.twilio.deleted):

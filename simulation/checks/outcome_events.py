@@ -11,6 +11,7 @@ from typing import Any
 
 from simulation.checks.evidence import Evidence, Violation, plain
 from simulation.fakes.dynamodb import Change
+from simulation.rollback import UNREADABLE_SID
 
 type Step = tuple[str, str]
 """An outcome, and the one that followed it."""
@@ -21,7 +22,7 @@ def check_outcome_events(evidence: Evidence) -> Iterator[Violation]:
     aws = evidence.world.aws
     changes: defaultdict[str, set[Step]] = defaultdict(set)
     for change in aws.tables["MessagesTable"].stream:
-        if step := _step(change):
+        if (step := _step(change)) and _sid(change) != UNREADABLE_SID:
             changes[_sid(change)].add(step)
     dropped = {(_sid(change), _step(change)) for change in aws.dropped["publish_outcomes"]}
     published: defaultdict[str, set[Step]] = defaultdict(set)
