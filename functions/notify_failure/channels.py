@@ -10,12 +10,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from .notice import NoticeContent, on_one_line
+from .notice import NoticeContent, known_on_one_line, on_one_line, printable
 
 # SNS: less than 100 printable ASCII characters.
 # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 _MAX_SUBJECT_LENGTH: Final = 99
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
+
+# What chat clients read as a mention, a link or formatting. Slack decodes the three entities:
+# https://docs.slack.dev/messaging/formatting-message-text#escaping
+# Neither Slack nor Teams has an escape for the others: a character that looks alike replaces them.
+_CHAT_MARKUP: Final = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+    | {"*": "\u2217", "~": "\u223c", "`": "\u02cb", "[": "\uff3b", "]": "\uff3d"}
+)
 
 
 class Protocol(StrEnum):
@@ -44,17 +52,17 @@ class FailureNotice:
 def compose(content: NoticeContent) -> FailureNotice:
     """Return the notice with a text for every protocol."""
     explained = content.explained
-    attributes: dict[str, str | int | None] = {
+    texts = {
         "status": content.status,
         "category": str(explained.category),
         "account_sid": content.account_sid,
         "retryable": str(explained.retryable).lower(),
-        "error_code": explained.code,
     }
+    code = {"error_code": explained.code} if explained.code else {}
     return FailureNotice(
         subject=format_subject(content.headline),
         texts={protocol: composer(content) for protocol, composer in COMPOSERS.items()},
-        attributes={name: value for name, value in attributes.items() if value},
+        attributes={**known_on_one_line(texts), **code},
     )
 
 
@@ -64,7 +72,7 @@ def compose_email(content: NoticeContent) -> str:
     more = {"This error": content.error_url, "Dashboard": content.links.dashboard_url}
     sections = {
         "Impact": [content.impact],
-        "What to do": content.steps,
+        "What to do": map(on_one_line, content.steps),
         **content.sections,
         "Where to look": _table(urls | more),
     }
@@ -73,7 +81,7 @@ def compose_email(content: NoticeContent) -> str:
         _indented(_table(content.details)),
         *(f"{title}\n{text}" for title, lines in sections.items() if (text := _indented(lines))),
         content.follow_up,
-        f"Notice {content.notice_id}. A repetition of this notice has the same id.",
+        f"Notice {on_one_line(content.notice_id)}. A repetition of this notice has the same id.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -81,30 +89,31 @@ def compose_email(content: NoticeContent) -> str:
 def compose_custom_notification(content: NoticeContent) -> str:
     """Return JSON in the custom-notification schema of Amazon Q Developer in chat applications.
 
-    Slack and Teams show it, the notices of one incident as one thread. Programs find every fact in
-    `metadata.additionalContext`.
+    Slack and Teams show it, the notices of one incident as one thread. Nothing in it is markup.
+    Programs find every fact in `metadata.additionalContext`, unescaped.
     Source: https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html
     """
     facts = content.facts
-    description = (on_one_line(content.lead), content.impact, content.follow_up)
-    look_at = [f"{name}: {url}" for name, url in content.look_at.items()]
+    description = (content.lead, content.impact, content.follow_up)
+    next_steps = [*content.steps, *(f"{name}: {url}" for name, url in content.look_at.items())]
+    keywords = [facts["event"], facts["category"], facts.get("error_code", "no code")]
     return json.dumps(
         {
             "version": "1.0",
             "source": "custom",
-            "id": content.notice_id,
+            "id": on_one_line(content.notice_id),
             "content": {
                 "textType": "client-markdown",
-                "title": facts["headline"],
-                "description": "\n".join(line for line in description if line),
-                "nextSteps": [*content.steps, *look_at],
-                "keywords": [facts["event"], facts["category"], facts.get("error_code", "no code")],
+                "title": escape_chat(facts["headline"]),
+                "description": "\n".join(escape_chat(line) for line in description if line),
+                "nextSteps": [escape_chat(step) for step in next_steps],
+                "keywords": [escape_chat(keyword) for keyword in keywords],
             },
             "metadata": {
                 "threadId": content.incident_id,
-                "summary": facts["headline"],
+                "summary": escape_chat(facts["headline"]),
                 "eventType": facts["event"],
-                "relatedResources": list(content.message_sids),
+                "relatedResources": [on_one_line(sid) for sid in content.message_sids],
                 "additionalContext": dict(facts),
             },
         }
@@ -115,6 +124,11 @@ COMPOSERS: Final[Mapping[Protocol, Callable[[NoticeContent], str]]] = {
     Protocol.EMAIL: compose_email,
     Protocol.DEFAULT: compose_custom_notification,
 }
+
+
+def escape_chat(text: str) -> str:
+    """Return the text on one line, without markup for Slack and Teams."""
+    return on_one_line(text).translate(_CHAT_MARKUP)
 
 
 def format_subject(headline: str) -> str:
@@ -128,11 +142,11 @@ def format_subject(headline: str) -> str:
 
 def _table(named: Mapping[str, str | None]) -> list[str]:
     """Return a line for each known value, aligned behind its name."""
-    known = {f"{name}:": value for name, value in named.items() if value}
+    known = {f"{name}:": value for name, value in known_on_one_line(named).items()}
     width = max(map(len, known), default=0) + 1
     return [f"{name:<{width}}{value}" for name, value in known.items()]
 
 
 def _indented(lines: Iterable[str]) -> str:
     """Return the lines indented, each on one line, so that a value can imitate no other."""
-    return "\n".join(f"  {on_one_line(line)}" for line in lines if line)
+    return "\n".join(f"  {printable(line)}" for line in lines if line)

@@ -14,7 +14,16 @@ from delivery.twilio.error_codes import explain
 
 from .advice import FIRST_STEP_FOR_MANY, impact_of
 from .incident import Example, IncidentKey, NoticeKind, PendingNotice
-from .notice import Event, Links, NoticeContent, Values, failed_how, format_time, reason
+from .notice import (
+    Event,
+    Links,
+    NoticeContent,
+    Values,
+    failed_how,
+    format_time,
+    on_one_line,
+    reason,
+)
 from .policy import NoticePolicy
 
 _MAX_SENDERS: Final = 5
@@ -125,7 +134,9 @@ def _details(key: IncidentKey, pending: PendingNotice) -> Values:
 def _top_senders(pending: PendingNotice) -> list[str]:
     """Return the senders with the most failures, each with its count, and the rest as one line."""
     counts = sorted(pending.tally.senders.items(), key=lambda item: (-item[1], item[0]))
-    lines = [f"{name}: {_format_number(count)}" for name, count in counts[:_MAX_SENDERS]]
+    lines = [
+        f"{on_one_line(name)}: {_format_number(count)}" for name, count in counts[:_MAX_SENDERS]
+    ]
     rest = sum(count for _, count in counts[_MAX_SENDERS:])
     return [*lines, f"others: {_format_number(rest)}"] if rest else lines
 
@@ -133,7 +144,7 @@ def _top_senders(pending: PendingNotice) -> list[str]:
 def _format_example(example: Example) -> str:
     to = f" to {example.to}" if example.to else ""
     reference = f", reference {example.reference}" if example.reference else ""
-    return f"{example.message_sid}{to}{reference}"
+    return on_one_line(f"{example.message_sid}{to}{reference}")
 
 
 def _facts(key: IncidentKey, pending: PendingNotice, links: Links) -> Values:

@@ -13,7 +13,16 @@ from delivery.twilio.error_codes import explain
 
 from .advice import impact_of
 from .incident import IncidentKey, NoticeKind, incident_id_of
-from .notice import Event, Links, NoticeContent, Values, failed_how, format_time, reason
+from .notice import (
+    Event,
+    Links,
+    NoticeContent,
+    Values,
+    failed_how,
+    format_time,
+    on_one_line,
+    reason,
+)
 from .policy import NoticePolicy
 
 
@@ -109,7 +118,7 @@ def _details(message: Message) -> Values:
 
 def _timeline(message: Message) -> list[str]:
     return [
-        f"{entry.at:%Y-%m-%d %H:%M:%S}  {entry.status:<12}"
+        f"{entry.at:%Y-%m-%d %H:%M:%S}  {on_one_line(entry.status):<12}"
         + (f" error {entry.error_code}," if entry.error_code else "")
         + f" {source_label(entry)}"
         for entry in message.transitions
@@ -118,8 +127,8 @@ def _timeline(message: Message) -> list[str]:
 
 def _look_at(message: Message, links: Links) -> dict[str, str]:
     if message.is_request:
-        return {"This request": links.api(f"requests/{message.request_id}")}
-    return {"This message": links.api(f"messages/{message.message_sid}")}
+        return {"This request": links.api_item("requests", message.message_sid)}
+    return {"This message": links.api_item("messages", message.message_sid)}
 
 
 def _follow_up(policy: NoticePolicy) -> str:
@@ -144,9 +153,11 @@ def _facts(message: Message, links: Links) -> Values:
         "timeline": "; ".join(f"{entry.status} {iso(entry.at)}" for entry in message.transitions),
         "found_by_audit_of": message.audited_day.isoformat() if message.audited_day else None,
         "sent_days_ago": str(_age_in_days(message)) if message.audited_day else None,
-        "message_url": links.api(f"messages/{message.message_sid}"),
-        "request_url": links.api(f"requests/{message.request_id}") if message.is_request else None,
+        "message_url": links.api_item("messages", message.message_sid),
+        "request_url": None,
     }
+    if message.is_request:
+        facts["request_url"] = links.api_item("requests", message.message_sid)
     if message.outcome is Outcome.FAILED:  # the first failure in the count of its incident
         facts |= {"kind": NoticeKind.OPENING, "range_from": "1", "range_to": "1", "counted": "1"}
     return facts

@@ -1,7 +1,8 @@
 """What a notice says, whatever the channel.
 
 Pure. Programs find the facts of a notice by name, each on one line. Phone numbers are masked unless
-`NoticesShowFullNumbers` is set; a message body is never shown.
+`NoticesShowFullNumbers` is set; a message body is never shown. Addresses, references, statuses and
+ids come from outside and may hold anything: no channel shows them as they are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
+from urllib.parse import quote
 
 from delivery.domain.statuses import MessageStatus
 from delivery.twilio.error_codes import Explanation
@@ -39,6 +41,10 @@ class Links:
     def api(self, path: str) -> str:
         """Return the URL of a path of MessagesApi."""
         return f"{self.messages_api_url.rstrip('/')}/{path}"
+
+    def api_item(self, kind: str, item_id: str) -> str:
+        """Return the URL of one item of MessagesApi, such as a message."""
+        return self.api(f"{kind}/{quote(item_id, safe='')}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +96,7 @@ class NoticeContent:
             "error_url": self.error_url,
             "dashboard_url": self.links.dashboard_url,
         }
-        return {name: on_one_line(fact) for name, fact in facts.items() if fact}
+        return known_on_one_line(facts)
 
     @property
     def error_url(self) -> str | None:
@@ -114,6 +120,20 @@ def format_time(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M:%S} UTC"
 
 
+def known_on_one_line(values: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the known values, each on one line; one without visible characters is left out."""
+    cleaned = {name: on_one_line(value) for name, value in values.items() if value}
+    return {name: value for name, value in cleaned.items() if value}
+
+
 def on_one_line(text: str) -> str:
-    """Return the text without line breaks and other control characters."""
+    """Return the text on one line, with single spaces between its words.
+
+    A run of spaces could make an email client wrap a value to what looks like a line of its own.
+    """
+    return " ".join(printable(text).split())
+
+
+def printable(text: str) -> str:
+    """Return the text with a space for each line break, control and format character."""
     return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -9,6 +9,8 @@ from datetime import timedelta
 from delivery.text.formatting import mask_number
 from delivery.twilio.error_codes import Category
 
+from .notice import on_one_line
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoticePolicy:
@@ -21,5 +23,9 @@ class NoticePolicy:
     shows_full_numbers: bool
 
     def mask(self, number: str) -> str:
-        """Return the phone number as notices show it."""
-        return mask_number(number, unmasked=self.shows_full_numbers)
+        """Return the phone number as notices show it.
+
+        It is masked on one line, so that an invisible character cannot split it into numbers that
+        are too short to be masked.
+        """
+        return mask_number(on_one_line(number), unmasked=self.shows_full_numbers)
