@@ -37,6 +37,14 @@ class _CallbackDue:
 
 
 @dataclass(frozen=True, slots=True)
+class _PriceDue:
+    message_sid: str
+
+
+type _Due = _StepDue | _CallbackDue | _PriceDue
+
+
+@dataclass(frozen=True, slots=True)
 class _Run:
     """A message's scenario, the steps left of it, and the sender that its service will pick."""
 
@@ -57,7 +65,7 @@ class Engine:
         self._deleted: set[str] = set()
         self._runs: dict[str, _Run] = {}
         self._held: dict[str, list[int]] = {}
-        self._queue: list[tuple[datetime, int, _StepDue | _CallbackDue]] = []
+        self._queue: list[tuple[datetime, int, _Due]] = []
         self._queued = 0
         self._accounts = accounts
         self._ids = ids
@@ -78,6 +86,13 @@ class Engine:
             if creation.sid not in self._deleted and creation.account_sid == account_sid
         ]
         return sorted((*self.messages(account_sid), *rejected), key=lambda it: it.created)
+
+    def listed_by_date(self, account_sid: str) -> list[Message]:
+        """Return what Twilio lists of an account if the list is filtered by `DateSent`."""
+        listed = self.listed(account_sid)
+        if not self.settings.hides_unsent_by_date:
+            return listed
+        return [it for it in listed if it.sent is not None or it.sid in self._rejected]
 
     def add_rejected(self, creation: Message) -> None:
         """Keep a rejected creation, which Twilio shows as a failed message."""
@@ -134,6 +149,9 @@ class Engine:
             match event:
                 case _StepDue(message_sid):
                     self._take_step(message_sid, due)
+                case _PriceDue(message_sid):
+                    message = self._messages[message_sid]
+                    self._messages[message_sid] = replace(message, price=_price_of(message))
                 case _CallbackDue(callback_id):
                     callback = self.callbacks[callback_id].in_flight(now)
                     self.callbacks[callback_id] = callback
@@ -173,6 +191,9 @@ class Engine:
         message = self._with_step(self._messages[message_sid], step, at, run)
         self._messages[message_sid] = message
         self._schedule_step(message_sid, at)
+        if not rest and message.sent is not None:
+            price_delay = timedelta(seconds=self.settings.price_delay_seconds)
+            self._schedule(at + price_delay, _PriceDue(message_sid))
         return self._add_callbacks(message, step, at, run.scenario)
 
     def _with_step(self, message: Message, step: Step, at: datetime, run: _Run) -> Message:
@@ -182,8 +203,7 @@ class Engine:
                 message, sender=run.pool_sender, num_segments=segment_count(message.body)
             )
         if step.status == "sent":
-            price = f"-{_SEGMENT_PRICE * max(1, message.num_segments)}"
-            message = replace(message, sent=at, price=price)
+            message = replace(message, sent=at)
             if run.scenario.rich_channel and message.messaging_service_sid and not message.channel:
                 message = replace(message, sender=_RCS_SENDER)
         return message
@@ -252,6 +272,10 @@ class Engine:
             pause = timedelta(seconds=self.settings.step_seconds * steps[0].delay)
             self._schedule(after + pause, _StepDue(message_sid))
 
-    def _schedule(self, due: datetime, event: _StepDue | _CallbackDue) -> None:
+    def _schedule(self, due: datetime, event: _Due) -> None:
         self._queued += 1  # keeps events of the same time in order
         heapq.heappush(self._queue, (due, self._queued, event))
+
+
+def _price_of(message: Message) -> str:
+    return f"-{_SEGMENT_PRICE * max(1, message.num_segments)}"

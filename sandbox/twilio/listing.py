@@ -16,7 +16,8 @@ from sandbox.twilio.resource import Document, Message, message_document
 
 _DEFAULT_PAGE_SIZE = 50
 _MAX_PAGE_SIZE = 1000
-_FILTERS = ("To", "From", "DateSent", "DateSent<", "DateSent>")
+DATE_FILTERS = ("DateSent", "DateSent<", "DateSent>")
+_FILTERS = ("To", "From", *DATE_FILTERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from sandbox.twilio.accounts import Account, Accounts
 from sandbox.twilio.create_request import parse_create_request
 from sandbox.twilio.engine import Engine
 from sandbox.twilio.errors import ApiError
-from sandbox.twilio.listing import page_document
+from sandbox.twilio.listing import DATE_FILTERS, page_document
 from sandbox.twilio.parameters import Parameters
 from sandbox.twilio.resource import (
     API_VERSION,
@@ -178,12 +178,15 @@ class RestApi:
 
     def _list(self, call: _Call) -> _Result:
         visible_since = call.now - timedelta(seconds=self._engine.settings.list_lag_seconds)
+        parameters = Parameters.parse(call.request.query)
+        by_date = any(parameters.one(name) for name in DATE_FILTERS)
+        listed = self._engine.listed_by_date if by_date else self._engine.listed
         messages = [
             message
-            for message in reversed(self._engine.listed(call.account.sid))
+            for message in reversed(listed(call.account.sid))
             if message.created <= visible_since
         ]
-        page = page_document(messages, Parameters.parse(call.request.query), uri=call.path)
+        page = page_document(messages, parameters, uri=call.path)
         return _Result(element="Messages", document=page)
 
     def _fetch(self, call: _Call) -> _Result:

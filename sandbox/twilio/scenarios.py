@@ -99,6 +99,13 @@ SCENARIOS = {
             ),
         )
     ),
+    "+15555550114": Scenario(
+        steps=(
+            _SENT,
+            Step(status="undelivered", error_code=30003),
+            Step(status="delivered", delay=5, arrival=Arrival.LOST),
+        )
+    ),
 }
 
 _ERROR_CODE_NUMBER = re.compile(r"\+155555([1-9][0-9]{4})")

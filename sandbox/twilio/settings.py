@@ -14,6 +14,12 @@ class Settings:
     list_lag_seconds: float = 0.0
     """Seconds until a new message appears in lists; Twilio's own list can lag by minutes."""
 
+    price_delay_seconds: float = 2.0
+    """Seconds from the last status of a message that was sent until it has a price."""
+
+    hides_unsent_by_date: bool = True
+    """Lists filtered by `DateSent` lack messages that were not sent; Twilio doesn't document it."""
+
     min_schedule_seconds: float = 300.0
     """`SendAt` must be this far ahead (Twilio, since 2026: five minutes)."""
 

@@ -1,5 +1,5 @@
 import json
-from typing import Any
+from decimal import Decimal
 
 import pytest
 
@@ -270,21 +270,23 @@ def test_two_runs_at_once_do_not_count_a_page_twice(auditor: AuditorRig) -> None
     assert (auditor.result().state, auditor.result().messages) == (AuditState.FIRST, 1)
 
 
-def test_a_result_has_the_spend_by_currency(auditor: AuditorRig) -> None:
-    auditor.send()
-    auditor.pass_by(days=1)
-    page: dict[str, Any] = auditor.twilio.json(
-        "GET", f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json"
-    )
-    (listed,) = page["messages"]
+def test_a_price_that_appears_later_is_learned_and_spend_is_counted(auditor: AuditorRig) -> None:
+    simulator = auditor.twilio.simulator
+    simulator.settings = simulator.settings.changed({"price_delay_seconds": 20 * 3600.0})
+    sid, segments = auditor.send(Body="a" * 161), 2
+    auditor.pass_by(hours=18, minutes=30)
+    auditor.run()
+    first = auditor.result()
 
-    by_hand(auditor)
+    auditor.pass_by(days=4)
+    auditor.run()
 
-    result = auditor.result().as_record()
-    if listed["price"] is None:
-        assert result["spend"] == {}
-    else:
-        assert result["spend"] == {"USD": listed["price"].removeprefix("-")}
+    message, final = auditor.message(sid), auditor.result()
+    assert (first.state, first.spend) == (AuditState.FIRST, {})
+    assert (message.price, message.price_unit) == ("-0.01500", "USD")
+    assert message.num_segments == str(segments)
+    assert (final.state, final.spend) == (AuditState.FINAL, {"USD": Decimal("0.01500")})
+    assert final.corrected == {Correction.PRICE: 1}
 
 
 @pytest.mark.parametrize("on", ["2026-13-01", "tomorrow", 7, None, "2026-11-24"])

@@ -129,3 +129,24 @@ def test_a_rejected_creation_is_listed_as_a_failed_message() -> None:
     assert (listed["status"], listed["error_code"], listed["price"]) == ("failed", 21211, None)
     assert (listed["to"], listed["date_sent"]) == ("+15005550001", None)
     assert twilio.simulator.messages() == []
+
+
+@pytest.mark.parametrize(("hides", "listed"), [(True, 0), (False, 1)])
+def test_a_list_by_date_may_lack_messages_that_were_not_sent(*, hides: bool, listed: int) -> None:
+    twilio = VirtualTwilio(hides_unsent_by_date=hides)
+    twilio.send()
+
+    by_date = twilio.follow(MESSAGES + ".json?DateSent=2026-11-23")
+    everything = twilio.follow(MESSAGES + ".json")
+    twilio.run(seconds=1)
+    sent = twilio.follow(MESSAGES + ".json?DateSent=2026-11-23")
+
+    assert (len(by_date["messages"]), len(everything["messages"])) == (listed, 1)
+    assert len(sent["messages"]) == 1
+
+
+def test_a_list_by_date_has_rejected_creations() -> None:
+    twilio = VirtualTwilio()
+    twilio.post(To="+15005550001")
+
+    assert len(twilio.follow(MESSAGES + ".json?DateSent=2026-11-23")["messages"]) == 1

@@ -62,13 +62,16 @@ def test_a_new_message_has_the_shape_of_twilios_resource() -> None:
     assert answer.header("X-Powered-By") == "AT-5000"
 
 
-def test_a_sent_message_has_a_price_and_a_date() -> None:
-    twilio = VirtualTwilio()
+def test_a_sent_message_has_a_date_and_some_time_after_its_last_status_a_price() -> None:
+    twilio = VirtualTwilio(price_delay_seconds=60.0)
     sid = twilio.send(Body="a" * 161)["sid"]
 
-    twilio.run()
+    twilio.run(seconds=61)
+    unpriced = twilio.fetch(sid)
+    twilio.run(seconds=1)
 
     message = twilio.fetch(sid)
+    assert (unpriced["status"], unpriced["price"]) == ("delivered", None)
     assert message["price"] == "-0.01500"
     assert message["date_sent"] == "Mon, 23 Nov 2026 12:00:01 +0000"
     assert message["num_segments"] == "2"

@@ -33,6 +33,7 @@ def status_of(answer: Response | None) -> int:
         ("+15555550110", ["sent", "undelivered", "delivered"], "delivered"),
         ("+15555550112", ["sent", "delivered", "read"], "read"),
         ("+15555550113", ["sent", "paused_by_carrier"], "paused_by_carrier"),
+        ("+15555550114", ["sent", "undelivered"], "delivered"),
     ],
 )
 def test_the_recipient_chooses_the_scenario(to: str, reported: list[str], final: str) -> None:
