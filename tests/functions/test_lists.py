@@ -1,4 +1,4 @@
-"""MessageStore's lists: page by page, of whatever has the same time, while the index lags."""
+"""The lists of MessageStore: their pages, also for equal times and while the index lags."""
 
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
@@ -27,7 +27,7 @@ type Fill = Callable[[Iterable[StatusUpdate]], None]
 
 @pytest.fixture
 def fill(dynamodb: DynamoDBClient, messages_table: str) -> Fill:
-    """Store the messages that were heard of so: quicker than to record the updates."""
+    """Store the message of each update in batches, which is faster than recording them."""
 
     def put(updates: Iterable[StatusUpdate]) -> None:
         for some in batched(updates, 25, strict=False):
@@ -57,7 +57,7 @@ def pages(ask: Ask, limit: int) -> list[list[str]]:
 
 
 def scattered(count: int, times: int) -> list[tuple[int, int]]:
-    """Numbers, each with one of a few times, in no order."""
+    """Numbers in random order, each with one of a few times."""
     chance = Random(count * times)  # noqa: S311 -- the same every time, on purpose
     numbers = [(number, chance.randrange(times)) for number in range(count)]
     chance.shuffle(numbers)
@@ -70,7 +70,7 @@ def scattered(count: int, times: int) -> list[tuple[int, int]]:
 @pytest.mark.thorough
 @pytest.mark.parametrize("limit", [2, 5, 12, 100])
 @pytest.mark.parametrize("times", [1, 3, 12], ids=["one time", "few times", "many times"])
-def test_no_message_is_on_two_pages_and_none_is_left_out_whatever_has_the_same_time(
+def test_each_message_is_on_one_page_also_if_many_have_the_same_time(
     store: MessageStore, limit: int, times: int, fill: Fill
 ) -> None:
     numbers = scattered(12, times)
@@ -89,7 +89,7 @@ def test_no_message_is_on_two_pages_and_none_is_left_out_whatever_has_the_same_t
 
 
 @pytest.mark.parametrize("limit", [5, 100])
-def test_what_is_awaited_is_listed_by_when_it_is_asked_about(
+def test_pending_messages_are_listed_by_their_next_check(
     store: MessageStore, limit: int, fill: Fill
 ) -> None:
     numbers = scattered(21, 5)
@@ -103,7 +103,7 @@ def test_what_is_awaited_is_listed_by_when_it_is_asked_about(
     ] == expected
 
 
-def test_what_was_given_up_is_listed_by_its_day(store: MessageStore) -> None:
+def test_unconfirmed_messages_are_listed_by_their_day(store: MessageStore) -> None:
     for number, hours in enumerate((11.9, 12, 13, 36)):
         message = store.record(an_update("sent", message_sid=sid(number))).message
         store.record_unconfirmed(message, NOON + timedelta(hours=hours))
@@ -119,7 +119,7 @@ def test_what_was_given_up_is_listed_by_its_day(store: MessageStore) -> None:
     assert listed == [[sid(0)], [sid(2), sid(1)], [sid(3)], []]
 
 
-def test_the_last_page_has_no_token_however_full_it_is(store: MessageStore, fill: Fill) -> None:
+def test_a_full_last_page_has_no_token(store: MessageStore, fill: Fill) -> None:
     fill(failure(number) for number in range(4))
 
     first = store.lists.page(MessageList.failed_on(TODAY), limit=2)
@@ -129,7 +129,7 @@ def test_the_last_page_has_no_token_however_full_it_is(store: MessageStore, fill
     assert (len(last.messages), last.next_token) == (2, None)
 
 
-def test_a_list_of_nothing_is_an_empty_page(store: MessageStore) -> None:
+def test_an_empty_list_has_an_empty_page(store: MessageStore) -> None:
     empty = Page(messages=())
 
     assert store.lists.page(MessageList.to(TO), limit=20) == empty
@@ -149,7 +149,7 @@ def test_a_page_may_be_longer_than_the_one_before(store: MessageStore, fill: Fil
     assert sids == [sid(number) for number in reversed(range(30))]
 
 
-def test_what_comes_meanwhile_moves_no_page(store: MessageStore, fill: Fill) -> None:
+def test_new_messages_do_not_move_the_next_page(store: MessageStore, fill: Fill) -> None:
     fill(failure(number, after=number) for number in range(10))
     first = store.lists.page(MessageList.to(TO), limit=5)
     fill([failure(10, after=10), failure(11, after=4.5)])
@@ -161,11 +161,11 @@ def test_what_comes_meanwhile_moves_no_page(store: MessageStore, fill: Fill) -> 
     ]
 
 
-# --- what belongs --------------------------------------------------------------------------------
+# --- which messages belong to a list -------------------------------------------------------------
 
 
 class LaggingIndex:
-    """A client whose indexes show what they showed when it was made."""
+    """A client whose index stays as it was when the client was made."""
 
     def __init__(self, client: DynamoDBClient, index: str, key: str, values: list[str]) -> None:
         self._client = client
@@ -189,7 +189,7 @@ class LaggingIndex:
         return getattr(self._client, name)
 
 
-def test_a_message_that_recovered_is_not_listed_though_the_index_lags_and_the_page_is_full(
+def test_a_recovered_message_is_not_listed_while_the_index_lags(
     dynamodb: DynamoDBClient, store: MessageStore, fill: Fill
 ) -> None:
     fill(failure(number, after=number) for number in range(20))
@@ -209,7 +209,7 @@ def test_a_message_that_recovered_is_not_listed_though_the_index_lags_and_the_pa
     assert page.next_token
 
 
-def test_what_failed_on_another_day_or_goes_elsewhere_is_not_listed(
+def test_messages_of_another_day_or_recipient_are_not_listed(
     store: MessageStore, fill: Fill
 ) -> None:
     fill([failure(1, after=-13 * 3600), failure(2, to="+15550000000", reference="other")])
@@ -227,20 +227,20 @@ def test_what_failed_on_another_day_or_goes_elsewhere_is_not_listed(
 
 @pytest.fixture
 def token(store: MessageStore, fill: Fill) -> str:
-    """Of the second page of what went to TO."""
+    """The token of the second page of the messages to TO."""
     fill(failure(number) for number in range(3))
     token = store.lists.page(MessageList.to(TO), limit=1).next_token
     assert token
     return token
 
 
-def test_a_token_is_short_and_safe_in_a_url_and_holds_no_number(token: str) -> None:
+def test_a_token_is_safe_in_a_url_and_holds_no_number(token: str) -> None:
     assert len(token) < 128
     assert token.replace("-", "").replace("_", "").isalnum()
     assert "8675310" not in token
 
 
-def test_a_token_of_another_question_is_refused(store: MessageStore, token: str) -> None:
+def test_a_token_of_another_list_is_invalid(store: MessageStore, token: str) -> None:
     with pytest.raises(TokenInvalid):
         store.lists.page(MessageList.to("+15550000000"), limit=1, next_token=token)
     with pytest.raises(TokenInvalid):
@@ -265,7 +265,7 @@ def test_a_token_of_another_question_is_refused(store: MessageStore, token: str)
         lambda _: "A" * 5000,
     ],
 )
-def test_what_is_no_token_is_refused_with_what_to_do(
+def test_a_damaged_token_is_invalid(
     store: MessageStore, token: str, spoilt: Callable[[str], str]
 ) -> None:
     with pytest.raises(TokenInvalid, match="next_token"):
@@ -275,7 +275,7 @@ def test_what_is_no_token_is_refused_with_what_to_do(
 # --- counting ------------------------------------------------------------------------------------
 
 
-def test_a_list_is_counted_without_being_read(store: MessageStore, fill: Fill) -> None:
+def test_a_list_is_counted(store: MessageStore, fill: Fill) -> None:
     fill(failure(number) for number in range(20))
     fill([an_update("sent", message_sid=sid(20))])
 
@@ -285,7 +285,7 @@ def test_a_list_is_counted_without_being_read(store: MessageStore, fill: Fill) -
 
 
 class OnePerPage:
-    """A client to whom an index with two items is a very long one."""
+    """A client that gets one item on each page of an index."""
 
     def __init__(self, client: DynamoDBClient) -> None:
         self._client = client
@@ -294,7 +294,7 @@ class OnePerPage:
         return self._client.query(**arguments | {"Limit": 1})
 
 
-def test_a_count_that_ends_before_the_list_says_so(
+def test_a_count_of_one_page_of_a_longer_list_is_not_exact(
     fill: Fill, dynamodb: DynamoDBClient, messages_table: str
 ) -> None:
     fill(failure(number) for number in range(0, 32, 16))  # of the same last digit
