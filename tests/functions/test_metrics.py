@@ -84,7 +84,7 @@ def test_a_flushed_line_leaves_nothing_for_the_next(
 def test_only_dimensions_with_few_values_are_used() -> None:
     by = {name for sets in COUNTED_BY.values() for names in sets for name in names}
 
-    assert by == {"service", "status", "category"}
+    assert by == {"service", "status", "category", "kind"}
 
 
 # --- what is counted -----------------------------------------------------------------------------
