@@ -135,12 +135,9 @@ class MessageRecorder:
             claimed_at=now,
             lease_until=now,
         )
-        held = self._requests.claim(marker)
-        if held.claim_id != marker.claim_id:
-            return False
-        rejected = held.completed(RequestState.REJECTED, at=now, kept_for=self._requests_kept_for)
-        self._requests.complete(held, rejected)
-        return True
+        return self._requests.reject(
+            marker.completed(RequestState.REJECTED, at=now, kept_for=self._requests_kept_for)
+        )
 
     def _main_account_sid(self) -> str | None:
         """Return None while the secret cannot be read: the failure is notified all the same."""

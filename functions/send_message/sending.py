@@ -146,14 +146,27 @@ class MessageSender:
             self._release(claim)  # the claim may be stored, if only its answer was lost
             return ServiceUnavailable(reason=str(error))
         if isinstance(credentials, Invalid):
-            self._complete(held, RequestState.REJECTED)
-            return credentials
+            return self._reject(held, credentials)
         try:
             check_send_at(request, now=self._now())
         except InvalidRequest as invalid:
-            self._complete(held, RequestState.REJECTED)
-            return Invalid(problems=invalid.problems, document=request.document)
+            result = Invalid(problems=invalid.problems, document=request.document)
+            return self._reject(held, result)
         return self._post_once(request, held, credentials, time_left)
+
+    def _reject(self, claim: SendRequest, invalid: Invalid) -> SendResult:
+        """Complete the claim of an invalid request.
+
+        Without a stored result the request is in doubt after its lease, and not rejected.
+        """
+        rejected = claim.completed(
+            RequestState.REJECTED, at=self._now(), kept_for=self._requests_kept_for
+        )
+        try:
+            self._requests.complete(claim, rejected)
+        except StoreUnavailable as error:
+            return ServiceUnavailable(reason=str(error))
+        return invalid
 
     def _claim_for(
         self, request: MessageRequest, request_id: str, account_sid: str, time_left: TimeLeft

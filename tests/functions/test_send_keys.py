@@ -12,6 +12,7 @@ import pytest
 from delivery.domain.notices import NoticeState
 from delivery.domain.send_requests import RequestState
 from delivery.domain.statuses import Outcome
+from functions.send_message.request_ids import request_id_of
 from functions.send_message.results import Accepted, Unresolved
 from tests.builders import ACCOUNT_SID
 from tests.functions.sender import (
@@ -454,3 +455,25 @@ def test_a_batch_promises_no_request_id_for_a_message_that_the_sender_cannot_rea
 
     (result,) = json.loads(answer["body"])["results"]
     assert [it["field"] for it in result["problems"]] == ["content_variables"]
+
+
+@pytest.mark.parametrize("make", [scheduled, None])
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_an_invalid_request_whose_record_fails_is_one_failed_message(
+    sender: SenderRig, make: Any, call: int, *, after: bool
+) -> None:
+    document = make(sender) if make else a_document(to="nobody", idempotency_key=KEY)
+    sender.clock.advance(hours=2)
+    sent_at = sender.clock()
+    sender.restart(dynamodb=FailingClient(sender.dynamodb, call, after=after))
+    sender.receive(document, sent_at=sent_at)
+    sender.restart()
+    sender.clock.advance(minutes=3)
+
+    sender.receive(document, received=2, sent_at=sent_at)
+
+    request = sender.request(request_id_of(None, KEY))
+    failed = [message.message_sid for message in failures(sender)]
+    in_doubt = request.state_at(sender.clock()) is RequestState.IN_DOUBT
+    assert failed == ([] if in_doubt else [request.request_id])

@@ -123,6 +123,21 @@ class SendRequestStore:
             held = self._put(request.claimed(after=held), still_rejected)
         raise StoreUnavailable("other invocations kept using the key")
 
+    def reject(self, rejected: SendRequest) -> bool:
+        """Store a request that is rejected without a post, if its key is free; return if it was.
+
+        It is one write: a claim without a result would be in doubt.
+
+        Raises:
+            StoreUnavailable: it is not known to be stored; storing it again is safe.
+        """
+        key_is_free = Conditions()
+        key_is_free.require(
+            "attribute_not_exists(#request_id) OR #state = :rejected",
+            rejected=RequestState.REJECTED,
+        )
+        return self._put(rejected, key_is_free).claim_id == rejected.claim_id
+
     def complete(self, seen: SendRequest, completed: SendRequest) -> SendRequest:
         """Store the result if the request is still as it was seen; return what is stored then.
 
