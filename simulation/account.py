@@ -19,7 +19,6 @@ from simulation.twilio import ACCOUNT_SID, AUTH_TOKEN
 
 PAGE_SIZE: Final = 3
 """The number of items on a page of DynamoDB: small, so that there are several pages."""
-_MAX_TRANSACTION_SECONDS: Final = 0.05
 
 
 def empty_tables(clock: Clock = lambda: 0.0, *, lag: Clock = lambda: 0.0) -> dict[str, Table]:
@@ -34,6 +33,7 @@ class Account:
     """The tables, queues, topic and bus of a run.
 
     `immediate`: indexes do not lag, and transactions take no time.
+    `max_transaction`: the seconds for which a transaction may block other writes of its items.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Account:
         engine: Engine,
         ids: Callable[[], str],
         immediate: bool,
+        max_transaction: float,
     ) -> None:
         self.watchers: list[Watcher] = []
         self.dropped: defaultdict[str, list[Change]] = defaultdict(list)
@@ -60,7 +61,7 @@ class Account:
             parameter("OutcomeEventBusName"),
             lambda: engine.faults.occurs(TransportFault.PARTIAL, "events"),
         )
-        max_work = _MAX_TRANSACTION_SECONDS * (not immediate)
+        max_work = max_transaction * (not immediate)
         self._operations = self._make_operations(lambda: draws.uniform(0, max_work))
 
     def client(self, service: str, config: Config | None) -> Client:

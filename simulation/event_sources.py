@@ -4,6 +4,7 @@ import json
 import random
 import re
 from collections.abc import Mapping
+from math import ceil
 from typing import Any, Final
 from zlib import crc32
 
@@ -23,9 +24,18 @@ _SECONDS: Final = {"minute": 60, "hour": 3600, "day": 86400}
 
 
 def connect_event_sources(
-    aws: Account, draws: random.Random, *, service: LambdaService, engine: Engine
+    aws: Account,
+    draws: random.Random,
+    *,
+    service: LambdaService,
+    engine: Engine,
+    poll_interval: float,
 ) -> list["Schedule"]:
-    """Connect queues and streams to their functions; return the schedules, to be started."""
+    """Connect queues and streams to their functions; return the schedules, to be started.
+
+    `poll_interval`: all shards are polled at multiples of it, so that functions run concurrently;
+    0 polls each change at a time of its own.
+    """
     schedules = []
     for function in functions().values():
         for trigger in function.triggers:
@@ -36,7 +46,8 @@ def connect_event_sources(
                 case "DynamoDB":
                     dropped = aws.dropped[function.name]
                     shards = draws.choice((1, 2, 4))
-                    StreamPoller(target, aws.tables[trigger.source], dropped, shards=shards)
+                    table = aws.tables[trigger.source]
+                    StreamPoller(target, table, dropped, shards=shards, poll_interval=poll_interval)
                 case "ScheduleV2":
                     schedules.append(Schedule(target))
     return schedules
@@ -130,10 +141,18 @@ class QueuePoller:
 class StreamPoller:
     """Passes a table's changes to its function; each shard has the changes of some items."""
 
-    def __init__(self, target: Target, table: Table, dropped: list[Change], *, shards: int) -> None:
+    def __init__(
+        self,
+        target: Target,
+        table: Table,
+        dropped: list[Change],
+        *,
+        shards: int,
+        poll_interval: float,
+    ) -> None:
         filters = target.settings["FilterCriteria"]["Filters"]
         self._patterns = [json.loads(each["Pattern"]) for each in filters]
-        self._shards = [_Shard(target, dropped) for _ in range(shards)]
+        self._shards = [_Shard(target, dropped, poll_interval) for _ in range(shards)]
         table.listeners.append(self._add)
 
     def _add(self, change: Change) -> None:
@@ -146,9 +165,10 @@ class StreamPoller:
 class _Shard:
     """Passes batches to the function in order; retries, bisects and drops them by the settings."""
 
-    def __init__(self, target: Target, dropped: list[Change]) -> None:
+    def __init__(self, target: Target, dropped: list[Change], poll_interval: float) -> None:
         self._target = target
         self._dropped = dropped
+        self._poll_interval = poll_interval
         self._batch_size = target.settings["BatchSize"]
         self._max_retries = target.settings["MaximumRetryAttempts"]
         self._max_age = target.settings["MaximumRecordAgeInSeconds"]
@@ -164,7 +184,10 @@ class _Shard:
         delay = self._faults.uniform(0.1, 1.5)
         if self._faults.occurs(TransportFault.DELAYED, "stream", share=0.3):
             delay = self._faults.uniform(1, 900)
-        self._loop.after(delay, self._poll)
+        polled_at = self._loop.seconds + delay
+        if self._poll_interval:
+            polled_at = ceil(polled_at / self._poll_interval) * self._poll_interval
+        self._loop.at(polled_at, self._poll)
 
     def _poll(self) -> None:
         if self._is_busy or not self._waiting:

@@ -151,19 +151,6 @@ MUTANTS: Final = (
             '"attribute_not_exists(#request_id)"',
             '"attribute_not_exists(#request_id) OR attribute_exists(#request_id)"',
         ),
-        (
-            "the claim of another invocation is released",
-            "I5",
-            "self._table.delete(ours, request_id=request.request_id)",
-            """
-        ours = Conditions()
-        ours.require(
-            "#claim_id <> :claim_id OR #state = :in_progress",
-            claim_id=request.claim_id,
-            in_progress=RequestState.IN_PROGRESS,
-        )
-        self._table.delete(ours, request_id=request.request_id)""",
-        ),
     ),
     *_mutants(
         _CALLBACK,
@@ -188,6 +175,12 @@ MUTANTS: Final = (
     ),
     *_mutants(
         _SEND,
+        (
+            "the claim of another invocation is released",
+            "I5",
+            "stored is None or stored.claim_id != claim.claim_id",
+            "stored is None",
+        ),
         (
             "a request is sent although its claim may have failed",
             "I5",
@@ -292,8 +285,15 @@ MUTANTS: Final = (
         (
             "a message is grouped although another invocation has grouped it",
             "I4",
-            '("notice", "outcome", "error_code", "account_sid")',
-            '("account_sid",)',
+            "self._messages.as_update(compare_and_set(seen, step.seen, step.after, _DEPENDS_ON))",
+            """
+        self._messages.as_update(
+            (lambda it: setattr(
+                it,
+                "_conditions",
+                [f"({each} OR attribute_exists(message_sid))" for each in it._conditions],
+            ) or it)(compare_and_set(seen, step.seen, step.after, _DEPENDS_ON))
+        )""",
         ),
         (
             "a summary is published before it is recorded",

@@ -68,6 +68,8 @@ class World:
         self._slow_burst = profile is None and rates.random() < _SLOW_BURST_RATE
         self._campaign = campaign
         self._is_rolled_back = profile is None and rates.random() < _ROLLBACK_RATE
+        poll_interval = rates.choice((0.0, 1.0))
+        max_transaction = rates.choice((0.001, 0.05))
 
         self.profile = profile or draw_fault_profile(draws)
         if self._slow_burst:
@@ -79,7 +81,12 @@ class World:
 
         self._calls = Calls(engine)
         self.aws = Account(
-            draws, calls=self._calls, engine=engine, ids=self._draw_id, immediate=immediate
+            draws,
+            calls=self._calls,
+            engine=engine,
+            ids=self._draw_id,
+            immediate=immediate,
+            max_transaction=max_transaction,
         )
         self.lambda_service = LambdaService(
             program or unchanged_program(),
@@ -98,7 +105,11 @@ class World:
             draws=draws,
         )
         self._schedules = connect_event_sources(
-            self.aws, draws, service=self.lambda_service, engine=engine
+            self.aws,
+            draws,
+            service=self.lambda_service,
+            engine=engine,
+            poll_interval=poll_interval,
         )
 
         self.callers = Callers(
