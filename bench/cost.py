@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 from bench.benchmark import AllResults, Benchmark, Results, Run, Table, keep
 from bench.write_units import units_in
 from simulation.deployment import resources
-from tests.cloudformation import load_template
+from tests.support.cloudformation import load_template
 from tests.template.counting import counted
 
 _PRICES: Final = Path(__file__).with_name("prices.json")

@@ -13,7 +13,7 @@ from bench.benchmark import Benchmark, Results, Run, Table
 from bench.counting import CountingDynamoDb
 from delivery.domain.messages import Source, StatusUpdate
 from delivery.domain.send_requests import RequestState, SendRequest
-from tests.builders import ACCOUNT_SID, MESSAGE_SID, NOON, an_update
+from tests.support.builders import ACCOUNT_SID, MESSAGE_SID, NOON, an_update
 
 REQUEST_ID: Final = "rq_0123456789abcdef0123456789abcdef"
 REFERENCE: Final = "order-2026-11-23-4711"

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from tests.cloudformation import load_template
+from tests.support.cloudformation import load_template
 from tests.template.resolving import resolved as resolve
 
 PROJECT: Final = Path(__file__).parents[1]

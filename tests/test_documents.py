@@ -17,8 +17,8 @@ from delivery.twilio.error_codes import Category
 from functions.query_messages.list_query import InvalidQuery, parse_list
 from functions.send_message.request import InvalidRequest, parse
 from sandbox.twilio.scenarios import SCENARIOS
-from tests.builders import NOON
-from tests.cloudformation import load_template
+from tests.support.builders import NOON
+from tests.support.cloudformation import load_template
 
 PROJECT = Path(__file__).parents[1]
 PAGES = sorted(

@@ -97,7 +97,7 @@ def test_the_repository_keeps_its_import_contracts() -> None:
         ("sandbox.command", "functions.send_message.app", "Programs import the layer"),
         ("sandbox.command", "simulation.world", "Programs import the layer"),
         ("simulation.world", "bench.cost", "Programs import the layer"),
-        ("sandbox.command", "tests.cloudformation", "The product does not import tests"),
+        ("sandbox.command", "tests.support.cloudformation", "The product does not import tests"),
         ("delivery.domain.messages", "botocore", "Importers of botocore"),
         ("delivery.storage.messages", "botocore", "Importers of botocore"),
         ("functions.send_message.sending", "botocore", "Importers of botocore"),

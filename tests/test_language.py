@@ -67,17 +67,17 @@ def docstrings(folder: str) -> Texts:
                 yield f"{path.relative_to(PROJECT)}:{name}", ast.get_docstring(node) or ""
 
 
-FUNCTIONS: Final = (
-    *("dashboard_widget", "notify_failure", "publish_outcomes", "query_messages"),
-    *("reconcile_messages", "send_message", "status_callback"),
-)
-LAYER: Final = ("domain", "runtime", "storage", "text", "twilio")
-TESTS: Final = ("bench", "e2e", "functions", "simulation", "support", "template", "unit")
+def packages_in(folder: str) -> list[str]:
+    """Returns the folders with Python files in a folder."""
+    modules = (PROJECT / folder).glob("*/*.py")
+    return sorted({path.parent.relative_to(PROJECT).as_posix() for path in modules})
+
+
 CLEAN_FOLDERS: Final = (
     *("delivery_cli", "sandbox", "simulation", "bench", "examples"),
-    *(f"functions/{name}" for name in FUNCTIONS),
-    *(f"layers/delivery/delivery/{name}" for name in LAYER),
-    *(f"tests/{name}" for name in TESTS),
+    *packages_in("functions"),
+    *packages_in("layers/delivery/delivery"),
+    *packages_in("tests"),
 )
 """The folders whose docstrings are checked."""
 

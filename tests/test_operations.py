@@ -13,7 +13,7 @@ from botocore.model import ServiceModel, Shape
 from botocore.session import Session
 
 from delivery.metrics import COUNTED_BY
-from tests.cloudformation import load_template
+from tests.support.cloudformation import load_template
 from tests.template.deployment import of_type, translate
 
 PAGE = (Path(__file__).parents[1] / "docs/operations.md").read_text("utf-8")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sandbox.lifecycle import Sandbox
-from tests.cloudformation import load_template
 from tests.e2e.external_client import ExternalClient
+from tests.support.cloudformation import load_template
 
 PROBE = """
 import boto3

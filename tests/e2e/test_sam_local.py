@@ -2,7 +2,7 @@
 
 from sandbox.aws.sam_local import function_environments
 from sandbox.lifecycle import Sandbox
-from tests.cloudformation import load_template
+from tests.support.cloudformation import load_template
 
 
 def test_sam_local_gets_the_whole_environment_of_every_function(sandbox: Sandbox) -> None:

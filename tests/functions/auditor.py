@@ -12,8 +12,8 @@ from delivery.domain.audits import AuditResult
 from delivery.domain.messages import Message, Source, StatusUpdate, Timings
 from delivery.storage.audits import AuditStore
 from delivery.storage.messages import MessageStore
-from tests.embedded_metrics import DataPoint, data_points
 from tests.functions.reconciler import CONFIDENTIAL
+from tests.support.embedded_metrics import DataPoint, data_points
 from tests.support.virtual_twilio import ACCOUNT_SID, AUTH_TOKEN, RECIPIENT, VirtualTwilio, Wire
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from urllib.parse import urlencode
 from delivery.domain.messages import Message
 from delivery.storage.messages import MessageStore
 from delivery.twilio.signature import Algorithm, signature
-from tests.builders import ACCOUNT_SID, AUTH_TOKEN, MESSAGE_SID
-from tests.made_once import shared_client
+from tests.support.builders import ACCOUNT_SID, AUTH_TOKEN, MESSAGE_SID
 from tests.support.clock import Clock
+from tests.support.shared_clients import shared_client
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -19,16 +19,16 @@ from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_secretsmanager import SecretsManagerClient
 
 from delivery.storage.messages import MessageStore
-from tests.cloudformation import create_table
 from tests.functions.auditor import AuditorRig
 from tests.functions.callbacks import StatusCallbackRig
 from tests.functions.notifier import NotifierRig
 from tests.functions.reconciler import ReconcilerRig
 from tests.functions.sender import SENSITIVE_WORDS, SenderRig
-from tests.made_once import shared_client
-from tests.moto_memory import remember
 from tests.support.clock import Clock
+from tests.support.cloudformation import create_table
+from tests.support.moto_memory import remember
 from tests.support.scripted_twilio import ScriptedTwilio
+from tests.support.shared_clients import shared_client
 
 REGION = "us-east-1"
 ENVIRONMENT = {

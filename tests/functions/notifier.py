@@ -13,9 +13,9 @@ from delivery.storage.messages import MessageStore
 from functions.notify_failure.incident import Incident, IncidentKey
 from functions.notify_failure.incident_store import IncidentStore
 from functions.notify_failure.notifier import Limits
-from tests.builders import ACCOUNT_SID, NOON, an_update
-from tests.made_once import shared_client
+from tests.support.builders import ACCOUNT_SID, NOON, an_update
 from tests.support.clock import Clock
+from tests.support.shared_clients import shared_client
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

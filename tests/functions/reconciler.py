@@ -14,7 +14,7 @@ from delivery.domain.send_requests import RequestState, SendRequest, body_digest
 from delivery.metrics import COUNTED_BY
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
-from tests.embedded_metrics import DataPoint, data_points
+from tests.support.embedded_metrics import DataPoint, data_points
 from tests.support.virtual_twilio import (
     ACCOUNT_SID,
     AUTH_TOKEN,

@@ -19,11 +19,11 @@ from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
 from delivery.twilio.client import TwilioClient
-from tests.builders import ACCOUNT_SID, AUTH_TOKEN
-from tests.embedded_metrics import DataPoint, data_points
-from tests.made_once import shared_client
+from tests.support.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.support.clock import Clock
+from tests.support.embedded_metrics import DataPoint, data_points
 from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, ScriptedTwilio
+from tests.support.shared_clients import shared_client
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

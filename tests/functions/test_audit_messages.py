@@ -7,8 +7,8 @@ from delivery.domain.audits import AuditState, Correction, Difference
 from delivery.domain.messages import Source
 from delivery.domain.notices import NoticeState
 from delivery.domain.statuses import Outcome
-from tests.embedded_metrics import total
 from tests.functions.auditor import AuditorRig
+from tests.support.embedded_metrics import total
 from tests.support.faults import make_unreadable
 from tests.support.virtual_twilio import ACCOUNT_SID, Fault, a_response
 

@@ -17,10 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from moto import mock_aws
 
 from delivery.twilio.callback import parse_form
-from tests.builders import ACCOUNT_SID, AUTH_TOKEN
-from tests.cloudformation import create_table
 from tests.functions.callbacks import SECRET_NAME, StatusCallbackRig, a_request, an_http_event
-from tests.made_once import shared_client
+from tests.support.builders import ACCOUNT_SID, AUTH_TOKEN
+from tests.support.cloudformation import create_table
+from tests.support.shared_clients import shared_client
 
 pytestmark = pytest.mark.thorough
 

@@ -8,8 +8,6 @@ from unittest import mock
 import pytest
 
 from delivery.twilio.signature import Algorithm
-from tests.builders import ACCOUNT_SID, AUTH_TOKEN
-from tests.embedded_metrics import data_points, total
 from tests.functions.callbacks import (
     CALLBACK,
     DOMAIN,
@@ -19,7 +17,9 @@ from tests.functions.callbacks import (
     StatusCallbackRig,
     a_request,
 )
-from tests.made_once import shared_client
+from tests.support.builders import ACCOUNT_SID, AUTH_TOKEN
+from tests.support.embedded_metrics import data_points, total
+from tests.support.shared_clients import shared_client
 
 SUBACCOUNT = "AC" + "1" * 32
 KEY_ID = "webhooks_sharedkey_0123456789abcdefghijklmnop"

@@ -6,9 +6,9 @@ from aws_lambda_powertools import Metrics
 from delivery.domain.messages import Source, StatusUpdate
 from delivery.metrics import CountedByFacts, count_apart
 from delivery.storage.messages import MessageStore
-from tests.builders import an_update
-from tests.embedded_metrics import data_points, total
 from tests.functions.sender import FROM, TO, SenderRig
+from tests.support.builders import an_update
+from tests.support.embedded_metrics import data_points, total
 from tests.template.canary import canary_request
 
 SENT = an_update("queued", source=Source.SEND, reference="canary")

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from delivery.storage.messages import MessageStore
-from tests.builders import an_update
 from tests.functions.sender import NEW_TOKEN, SUBACCOUNT_SID, TO, SenderRig, a_document
+from tests.support.builders import an_update
 from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, Reply, accepted, rejected
 
 

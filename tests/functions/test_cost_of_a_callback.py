@@ -11,8 +11,8 @@ from unittest import mock
 import pytest
 from botocore.client import BaseClient
 
-from tests.builders import MESSAGE_SID
 from tests.functions.callbacks import StatusCallbackRig, a_callback, a_request
+from tests.support.builders import MESSAGE_SID
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
 from functions.dashboard_widget.labels import REQUEST_LABELS
-from tests.builders import ACCOUNT_SID, MESSAGE_SID, NOON, an_update
 from tests.functions.conftest import ENVIRONMENT
+from tests.support.builders import ACCOUNT_SID, MESSAGE_SID, NOON, an_update
 from tests.support.clock import Clock
 from tests.support.faults import make_unreadable
 from tests.support.screen import Screen

@@ -24,12 +24,12 @@ from delivery.storage.table import StoreUnavailable
 from delivery.twilio.client import TwilioClient
 from delivery.twilio.credentials import Account, TwilioSecret
 from delivery_cli.commands.erase.eraser import Eraser, TwilioAccounts
-from tests.builders import MESSAGE_SID, NOON, an_update
-from tests.embedded_metrics import data_points, total
 from tests.functions.callbacks import StatusCallbackRig, a_callback, a_request
 from tests.functions.conftest import ENVIRONMENT
 from tests.functions.interleaving import Writer, every_interleaving
 from tests.functions.sender import FROM, TO, SenderRig, a_document
+from tests.support.builders import MESSAGE_SID, NOON, an_update
+from tests.support.embedded_metrics import data_points, total
 from tests.support.faults import FailingClient
 from tests.support.virtual_twilio import (
     ACCOUNT_SID,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.functions.sender import EVENTS, SenderRig
-from tests.made_once import shared_client
+from tests.support.shared_clients import shared_client
 
 CONTEXT = SimpleNamespace(
     function_name="Function",

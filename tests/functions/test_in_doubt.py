@@ -12,7 +12,6 @@ from delivery.domain.send_requests import RequestState
 from delivery.domain.statuses import Outcome
 from delivery.storage.index_keys import list_key_of
 from delivery.twilio import client as delivery_twilio
-from tests.embedded_metrics import total
 from tests.functions.reconciler import (
     LAGGING_LIST,
     OTHER_ACCOUNT_SID,
@@ -21,6 +20,7 @@ from tests.functions.reconciler import (
     ReconcilerRig,
     always,
 )
+from tests.support.embedded_metrics import total
 from tests.support.faults import make_unreadable
 from tests.support.virtual_twilio import RECIPIENT, SERVICE_SID, SUBACCOUNT_SID, a_response
 

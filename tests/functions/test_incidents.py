@@ -10,12 +10,12 @@ from botocore.exceptions import ClientError
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from delivery.domain.notices import NoticeState
-from tests.builders import ACCOUNT_SID
-from tests.embedded_metrics import data_points, total
 from tests.functions.interleaving import Writer, every_interleaving
 from tests.functions.notifier import SWEEP, NotifierRig
-from tests.made_once import shared_client
+from tests.support.builders import ACCOUNT_SID
+from tests.support.embedded_metrics import data_points, total
 from tests.support.faults import FailingClient
+from tests.support.shared_clients import shared_client
 
 FAILS = pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 

@@ -15,7 +15,7 @@ from delivery.storage.cursor import Page, TokenInvalid
 from delivery.storage.items import as_item
 from delivery.storage.message_lists import Count, MessageList
 from delivery.storage.messages import MessageStore, record_of
-from tests.builders import NOON, a_message, an_update
+from tests.support.builders import NOON, a_message, an_update
 
 TIMINGS = Timings()
 TODAY = date(2026, 11, 23)

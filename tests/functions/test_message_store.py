@@ -19,9 +19,9 @@ from delivery.domain.notices import NoticeState
 from delivery.domain.statuses import TWILIO_STATUSES, Outcome
 from delivery.storage.messages import MessageStore
 from delivery.storage.table import StoreUnavailable
-from tests.builders import MESSAGE_SID, NOON, a_message, an_update
 from tests.functions.interleaving import Writer, every_interleaving
-from tests.made_once import shared_client
+from tests.support.builders import MESSAGE_SID, NOON, a_message, an_update
+from tests.support.shared_clients import shared_client
 
 TIMINGS = Timings()
 

@@ -10,8 +10,8 @@ from delivery.domain.messages import Source, StatusUpdate
 from delivery.metrics import COUNTED_BY, CountedByFacts, count_apart, count_recorded
 from delivery.storage.messages import MessageStore
 from delivery.twilio.error_codes import explain
-from tests.builders import NOON, an_update
-from tests.embedded_metrics import DataPoint, data_points, total
+from tests.support.builders import NOON, an_update
+from tests.support.embedded_metrics import DataPoint, data_points, total
 
 SERVICE = {"service": "tested"}
 

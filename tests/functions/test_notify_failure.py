@@ -14,12 +14,12 @@ from mypy_boto3_dynamodb import DynamoDBClient
 from delivery.domain.notices import NoticeState
 from delivery.storage.messages import MessageStore
 from delivery.twilio.error_codes import Category, categories_in
-from tests.builders import MESSAGE_SID, an_update
-from tests.embedded_metrics import data_points, total
 from tests.functions.interleaving import Writer, every_interleaving
 from tests.functions.notifier import SWEEP, NotifierRig, a_stream_event, a_stream_record
-from tests.made_once import shared_client
+from tests.support.builders import MESSAGE_SID, an_update
+from tests.support.embedded_metrics import data_points, total
 from tests.support.faults import FailingClient, make_unreadable
+from tests.support.shared_clients import shared_client
 
 OTHER_SID = "SM" + "f" * 32
 UNREADABLE_SID = "SM" + "e" * 32

@@ -9,10 +9,10 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
 from delivery.domain.messages import Message
-from tests.builders import ACCOUNT_SID, MESSAGE_SID, a_message, an_update
-from tests.embedded_metrics import data_points, total
-from tests.made_once import shared_client
-from tests.stream import LIVES, Image, image, records
+from tests.support.builders import ACCOUNT_SID, MESSAGE_SID, a_message, an_update
+from tests.support.embedded_metrics import data_points, total
+from tests.support.shared_clients import shared_client
+from tests.support.stream import LIVES, Image, image, records
 
 if TYPE_CHECKING:
     from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef

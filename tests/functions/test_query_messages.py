@@ -16,9 +16,9 @@ from delivery.domain.messages import Source, StatusUpdate
 from delivery.domain.send_requests import RequestState
 from delivery.storage.audits import AuditStore
 from delivery.storage.messages import MessageStore
-from tests.builders import MESSAGE_SID, NOON, an_update
 from tests.functions.conftest import ENVIRONMENT
 from tests.functions.sender import SenderRig, a_document
+from tests.support.builders import MESSAGE_SID, NOON, an_update
 from tests.support.clock import Clock
 from tests.support.faults import make_unreadable
 from tests.support.scripted_twilio import rejected

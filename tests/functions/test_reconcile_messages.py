@@ -11,7 +11,6 @@ from delivery.domain.notices import NoticeState
 from delivery.domain.statuses import Outcome
 from delivery.storage.index_keys import list_key_of
 from delivery.twilio import client as delivery_twilio
-from tests.embedded_metrics import total
 from tests.functions.reconciler import (
     BODY,
     OTHER_ACCOUNT_SID,
@@ -20,6 +19,7 @@ from tests.functions.reconciler import (
     ReconcilerRig,
     always,
 )
+from tests.support.embedded_metrics import total
 from tests.support.faults import make_unreadable
 from tests.support.virtual_twilio import (
     ACCOUNT_SID,

@@ -17,7 +17,7 @@ from tests.functions.sender import (
     a_document,
     an_http_event,
 )
-from tests.made_once import shared_client
+from tests.support.shared_clients import shared_client
 
 KEY = "newsletter-2026-11"
 INVALID = a_document(to="nobody")

@@ -12,7 +12,6 @@ from twilio.rest.api.v2010.account.message import MessageList
 
 from delivery.domain.send_fields import REFUSED_FIELDS, SEND_FIELDS
 from functions.send_message.request import InvalidRequest, parse
-from tests.builders import ACCOUNT_SID, NOON
 from tests.functions.sender import (
     BODY,
     CONTENT_SID,
@@ -24,6 +23,7 @@ from tests.functions.sender import (
     a_document,
     an_http_event,
 )
+from tests.support.builders import ACCOUNT_SID, NOON
 
 SAMPLES: dict[str, Any] = {
     "to": TO,

@@ -14,7 +14,6 @@ from delivery.domain.send_requests import RequestState
 from delivery.domain.statuses import Outcome
 from functions.send_message.request_ids import request_id_of
 from functions.send_message.results import Accepted, Unresolved
-from tests.builders import ACCOUNT_SID
 from tests.functions.sender import (
     CONTENT_SID,
     SERVICE_SID,
@@ -23,9 +22,10 @@ from tests.functions.sender import (
     a_document,
     an_http_event,
 )
-from tests.made_once import shared_client
+from tests.support.builders import ACCOUNT_SID
 from tests.support.faults import FailingClient
 from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, accepted, rejected
+from tests.support.shared_clients import shared_client
 
 KEY = "order-4711"
 NEW_ACCOUNT_SID = "AC" + "8" * 32

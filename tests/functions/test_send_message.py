@@ -14,8 +14,6 @@ from delivery.twilio import client as twilio
 from sandbox.twilio.accounts import Account
 from sandbox.twilio.server import SimulatorServer
 from sandbox.twilio.settings import Settings
-from tests.builders import ACCOUNT_SID, AUTH_TOKEN, an_update
-from tests.embedded_metrics import total
 from tests.functions.sender import (
     BODY,
     FROM,
@@ -29,8 +27,10 @@ from tests.functions.sender import (
     a_document,
     an_http_event,
 )
-from tests.made_once import shared_client
+from tests.support.builders import ACCOUNT_SID, AUTH_TOKEN, an_update
+from tests.support.embedded_metrics import total
 from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, STALLED, Reply, accepted, rejected
+from tests.support.shared_clients import shared_client
 
 # --- answers of Twilio ---------------------------------------------------------------------------
 

@@ -15,9 +15,9 @@ from delivery.domain.statuses import Outcome
 from delivery.storage.messages import MessageStore
 from delivery.storage.table import StoreUnavailable
 from tests.functions.sender import FROM, TO, SenderRig, a_document
-from tests.made_once import shared_client
 from tests.support.faults import FailingClient
 from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, Reply, accepted, rejected
+from tests.support.shared_clients import shared_client
 
 KEY = "order-4711"
 OTHER_SID = "SM" + "b" * 32

@@ -8,9 +8,9 @@ import pytest
 
 from delivery.domain.notices import NoticeState
 from delivery.domain.statuses import Outcome
-from tests.builders import ACCOUNT_SID
-from tests.embedded_metrics import total
 from tests.functions.sender import FROM, REQUEST_ID, SUBACCOUNT_SID, TO, SenderRig, a_document
+from tests.support.builders import ACCOUNT_SID
+from tests.support.embedded_metrics import total
 from tests.support.scripted_twilio import DROPPED, Reply, accepted, rejected
 
 

@@ -13,9 +13,6 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from delivery.domain.messages import Source, StatusUpdate
 from delivery.storage.callback_queue import CallbackQueue
-from tests.builders import ACCOUNT_SID, MESSAGE_SID, NOON, an_update
-from tests.cloudformation import create_table
-from tests.embedded_metrics import data_points, total
 from tests.functions.callbacks import (
     CALLBACK,
     URL,
@@ -23,7 +20,10 @@ from tests.functions.callbacks import (
     a_callback,
     a_request,
 )
-from tests.made_once import shared_client
+from tests.support.builders import ACCOUNT_SID, MESSAGE_SID, NOON, an_update
+from tests.support.cloudformation import create_table
+from tests.support.embedded_metrics import data_points, total
+from tests.support.shared_clients import shared_client
 
 MAX_BACKOFF_SECONDS = 1  # of botocore, before a second attempt
 SUBACCOUNT = "AC" + "1" * 32

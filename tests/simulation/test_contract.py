@@ -29,9 +29,9 @@ from simulation.fakes.queues import Queue, Sqs
 from simulation.faults import NO_FAULTS
 from simulation.lambda_service import LambdaService
 from simulation.world import World
-from tests.cloudformation import create_table
 from tests.simulation.contract import differences, recorded_requests, scripted_requests
 from tests.simulation.dynamodb_cases import EDGE_CASES
+from tests.support.cloudformation import create_table
 
 EVENTS = Path(__file__).parents[2] / "events"
 SEEDS = (4, 7, 15, 16, 20)

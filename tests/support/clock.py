@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from tests.builders import NOON
+from tests.support.builders import NOON
 
 
 class Clock:

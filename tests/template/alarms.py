@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tests.cloudformation import Template
+from tests.support.cloudformation import Template
 from tests.template.deployment import Properties, Reference, of_type, reference_of
 from tests.template.metric import Metric
 

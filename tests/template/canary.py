@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tests.cloudformation import load_template
+from tests.support.cloudformation import load_template
 
 
 def canary_request(*, to: str, scheduled_time: str, sender: str = "", service: str = "") -> Any:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.cloudformation import Template, load_template
+from tests.support.cloudformation import Template, load_template
 from tests.template.deployment import translate
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tests.cloudformation import Template
+from tests.support.cloudformation import Template
 from tests.template.deployment import of_type, reference_in
 from tests.template.metric import Metric
 

@@ -11,7 +11,7 @@ from samtranslator.translator.transform import (  # type: ignore[import-untyped]
     transform,
 )
 
-from tests.cloudformation import Template
+from tests.support.cloudformation import Template
 
 type Properties = dict[str, Any]
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.cloudformation import Template
+from tests.support.cloudformation import Template
 
 _NO_VALUE = object()
 _PSEUDO_PARAMETERS: Mapping[str, str] = {

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.cloudformation import Template, load_template
+from tests.support.cloudformation import Template, load_template
 from tests.template.alarms import Alarm, Period, alarms_of, evaluate
 from tests.template.deployment import PROJECT, of_type, references, target_of, translate
 from tests.template.metric import Metric

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cloudformation import Template
+from tests.support.cloudformation import Template
 from tests.template.dashboard import widgets_of
 from tests.template.deployment import (
     FUNCTIONS,

@@ -6,7 +6,7 @@ import pytest
 
 from delivery.domain.canary import CANARY_REFERENCE
 from functions.send_message.request import parse
-from tests.cloudformation import Template
+from tests.support.cloudformation import Template
 from tests.template.canary import canary_request
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)

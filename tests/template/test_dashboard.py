@@ -6,7 +6,7 @@ import pytest
 
 from delivery.text.formatting import CATEGORY_LABELS
 from delivery.twilio.error_codes import Category
-from tests.cloudformation import Template, load_template
+from tests.support.cloudformation import Template, load_template
 from tests.template.dashboard import Graph, graphs_of, lines_of, widgets_of
 from tests.template.deployment import Reference, of_type, references, translate
 from tests.template.metric import Metric

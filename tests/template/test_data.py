@@ -4,7 +4,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from tests.cloudformation import Template, create_table, load_template
+from tests.support.cloudformation import Template, create_table, load_template
 from tests.template.deployment import of_type
 from tests.template.resolving import resolved
 

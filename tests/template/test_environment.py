@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from tests.cloudformation import Template
+from tests.support.cloudformation import Template
 from tests.template.deployment import FUNCTIONS, OUR_NAMESPACE, PROJECT, logical_id, of_type
 
 POWERTOOLS = "POWERTOOLS_"  # read by Powertools itself

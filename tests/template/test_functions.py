@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 
 import pytest
 
-from tests.cloudformation import Template
+from tests.support.cloudformation import Template
 from tests.template.deployment import (
     FUNCTIONS,
     PROJECT,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from delivery.twilio.error_codes import Category
-from tests.cloudformation import Template, load_template
+from tests.support.cloudformation import Template, load_template
 from tests.template.deployment import of_type, references, target_of
 from tests.template.resolving import resolved
 

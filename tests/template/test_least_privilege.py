@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.cloudformation import Template
+from tests.support.cloudformation import Template
 from tests.template.deployment import (
     FUNCTIONS,
     Properties,

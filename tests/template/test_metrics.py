@@ -5,7 +5,7 @@ import re
 import pytest
 
 from delivery.metrics import COUNTED_BY
-from tests.cloudformation import Template, load_template
+from tests.support.cloudformation import Template, load_template
 from tests.template.alarms import alarms_of
 from tests.template.counting import (
     COUNTING_MESSAGES,

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.cloudformation import Template
-from tests.stream import LIVES, Image, records
+from tests.support.cloudformation import Template
+from tests.support.stream import LIVES, Image, records
 from tests.template.deployment import function_of, of_type, references
 
 CONDITION = "PublishesOutcomes"

@@ -18,7 +18,7 @@ from delivery.domain.audits import (
 )
 from delivery.domain.messages import Source, StatusUpdate, Timings
 from delivery.domain.statuses import TWILIO_STATUSES, rank
-from tests.builders import MESSAGE_SID, NOON, a_message, an_update
+from tests.support.builders import MESSAGE_SID, NOON, a_message, an_update
 
 DAY = date(2026, 11, 23)
 ACCOUNT_SID = "AC" + "1" * 32

@@ -29,7 +29,7 @@ from delivery.twilio.signature import (
     SignedForm,
     signature,
 )
-from tests.builders import ACCOUNT_SID, AUTH_TOKEN, MESSAGE_SID, NOON
+from tests.support.builders import ACCOUNT_SID, AUTH_TOKEN, MESSAGE_SID, NOON
 
 URL = "https://callbacks.example.com/twilio/status"
 CALLBACK = {

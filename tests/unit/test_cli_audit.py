@@ -8,7 +8,7 @@ import pytest
 
 from delivery.domain.audits import AuditResult, AuditState, Correction, Difference
 from sandbox.http_server import HttpServer
-from tests.builders import MESSAGE_SID, NOON
+from tests.support.builders import MESSAGE_SID, NOON
 from tests.support.command_line import CommandResult, ScriptedApi, reply, run, write_endpoints
 
 ACCOUNT_SID = "AC" + "1" * 32

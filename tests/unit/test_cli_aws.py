@@ -13,7 +13,7 @@ from requests import PreparedRequest, Request
 from delivery_cli.aws_errors import explain_aws_error
 from delivery_cli.messages_api import SignedWithAws
 from sandbox.http_server import HttpServer
-from tests.builders import MESSAGE_SID, a_message
+from tests.support.builders import MESSAGE_SID, a_message
 from tests.support.command_line import (
     CloudFormation,
     ScriptedApi,

@@ -17,9 +17,8 @@ from moto.backends import get_backend
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from sandbox.http_server import HttpServer, Response
-from tests.builders import ACCOUNT_SID, AUTH_TOKEN
-from tests.cloudformation import create_table
-from tests.made_once import shared_client as client
+from tests.support.builders import ACCOUNT_SID, AUTH_TOKEN
+from tests.support.cloudformation import create_table
 from tests.support.command_line import (
     REGION,
     CommandResult,
@@ -31,6 +30,7 @@ from tests.support.command_line import (
     signed_in,
 )
 from tests.support.scripted_twilio import Reply, ScriptedTwilio, rejected
+from tests.support.shared_clients import shared_client as client
 
 FUNCTIONS = ("SendMessageFunction", "NotifyFailureFunction")
 QUEUES = ("SendQueue", "SendDeadLetterQueue", "SendInvocationFailuresQueue")

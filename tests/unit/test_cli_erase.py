@@ -9,10 +9,10 @@ from moto import mock_aws
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from delivery.storage.messages import MessageStore
-from tests.builders import an_update
-from tests.cloudformation import create_table
-from tests.made_once import shared_client
+from tests.support.builders import an_update
+from tests.support.cloudformation import create_table
 from tests.support.command_line import CommandResult, StackDescription, run, signed_in
+from tests.support.shared_clients import shared_client
 
 NUMBER = "+15558675310"
 

@@ -16,7 +16,7 @@ from delivery.domain.messages import Transition
 from delivery.text.formatting import source_label
 from delivery.twilio.error_codes import explain
 from sandbox.http_server import HttpServer, Request
-from tests.builders import MESSAGE_SID, a_message, an_update
+from tests.support.builders import MESSAGE_SID, a_message, an_update
 from tests.support.command_line import (
     CommandResult,
     Json,

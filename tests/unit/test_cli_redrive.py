@@ -10,8 +10,8 @@ from moto import mock_aws
 from mypy_boto3_sqs import SQSClient
 
 from delivery_cli.commands.redrive.dead_letter import with_key
-from tests.made_once import shared_client
 from tests.support.command_line import CommandResult, StackDescription, run, signed_in
+from tests.support.shared_clients import shared_client
 
 NUMBER = "+15558675310"
 MAX_LENGTH = 64 * 1024

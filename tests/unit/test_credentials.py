@@ -17,9 +17,9 @@ from delivery.twilio.credentials import (
     TwilioSecrets,
     UnknownAccount,
 )
-from tests.builders import ACCOUNT_SID, AUTH_TOKEN
-from tests.made_once import shared_client
+from tests.support.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.support.clock import Clock
+from tests.support.shared_clients import shared_client
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

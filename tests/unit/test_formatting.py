@@ -6,7 +6,7 @@ import pytest
 
 from delivery.domain.messages import Source, Transition
 from delivery.text.formatting import format_duration, mask_number, source_label
-from tests.builders import NOON
+from tests.support.builders import NOON
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from functions.notify_failure.incident import (
     incident_id_of,
 )
 from functions.notify_failure.policy import NoticePolicy
-from tests.builders import ACCOUNT_SID, NOON, a_message, an_update
+from tests.support.builders import ACCOUNT_SID, NOON, a_message, an_update
 
 INTERVAL = timedelta(minutes=15)
 POLICY = NoticePolicy(interval=INTERVAL, muted=frozenset(), shows_full_numbers=False)

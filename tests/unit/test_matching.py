@@ -17,7 +17,7 @@ from functions.reconcile_messages.matching import (
     evidence_for,
     matches,
 )
-from tests.builders import ACCOUNT_SID, NOON, a_message, an_update
+from tests.support.builders import ACCOUNT_SID, NOON, a_message, an_update
 
 REQUEST = SendRequest(
     request_id="rq_" + "a" * 32,

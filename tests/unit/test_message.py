@@ -19,7 +19,7 @@ from delivery.domain.notices import NoticeState
 from delivery.domain.statuses import TWILIO_STATUSES, Outcome
 from delivery.storage.index_keys import list_key_of, notice_due_key_of
 from delivery.storage.messages import record_of
-from tests.builders import MESSAGE_SID, NOON, a_message, an_update
+from tests.support.builders import MESSAGE_SID, NOON, a_message, an_update
 
 TIMINGS = Timings()
 FUTURE = "paused_by_carrier"

@@ -22,7 +22,7 @@ from functions.notify_failure.incident import IncidentKey, incident_id_of
 from functions.notify_failure.message_notice import message_content
 from functions.notify_failure.notice import Links
 from functions.notify_failure.policy import NoticePolicy
-from tests.builders import MESSAGE_SID, NOON, a_message, an_update
+from tests.support.builders import MESSAGE_SID, NOON, a_message, an_update
 
 LINKS = Links(
     messages_api_url="https://messages.example.com",

@@ -13,7 +13,7 @@ import pytest
 from sandbox.dashboard.measures import measure
 from sandbox.dashboard.page import DashboardPage
 from sandbox.http_server import Request, Response, call, forward
-from tests.builders import NOON, a_message, an_update
+from tests.support.builders import NOON, a_message, an_update
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

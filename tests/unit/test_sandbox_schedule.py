@@ -13,7 +13,7 @@ from sandbox.aws.schedule import Schedule, ScheduledRun, find_scheduled_runs
 from sandbox.aws.time_scale import NOTICE_CLAIM_SECONDS, PARAMETERS
 from sandbox.errors import SandboxError
 from sandbox.polling import wait_for
-from tests.cloudformation import load_template
+from tests.support.cloudformation import load_template
 
 type Json = Any
 

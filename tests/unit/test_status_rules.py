@@ -21,7 +21,7 @@ from delivery.domain.notices import NoticeState
 from delivery.domain.statuses import TWILIO_STATUSES, Outcome, outcome_of, rank
 from delivery.storage.index_keys import notice_due_key_of
 from delivery.storage.messages import record_of
-from tests.builders import MESSAGE_SID, NOON, an_update
+from tests.support.builders import MESSAGE_SID, NOON, an_update
 
 TIMINGS = Timings()
 CODES = [30003, 30005, 21610]

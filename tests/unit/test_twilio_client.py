@@ -30,7 +30,7 @@ from delivery.twilio.client import (
     Unavailable,
 )
 from delivery.twilio.credentials import ApiCredentials
-from tests.builders import ACCOUNT_SID, AUTH_TOKEN
+from tests.support.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.support.clock import Clock
 from tests.support.scripted_twilio import (
     DROPPED,

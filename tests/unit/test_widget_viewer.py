@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from functions.dashboard_widget.viewer import Viewer
-from tests.builders import NOON
+from tests.support.builders import NOON
 
 ENDPOINT = "arn:aws:lambda:us-east-1:123456789012:function:widget"
 

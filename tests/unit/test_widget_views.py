@@ -19,7 +19,7 @@ from functions.dashboard_widget import views
 from functions.dashboard_widget.labels import NOTICE_LABELS, OUTCOME_LABELS, REQUEST_LABELS
 from functions.dashboard_widget.lookup import Counts, Failures, Matches, PageCursor
 from functions.dashboard_widget.viewer import Viewer
-from tests.builders import ACCOUNT_SID, NOON, a_message, an_update
+from tests.support.builders import ACCOUNT_SID, NOON, a_message, an_update
 from tests.support.screen import Screen
 
 ENDPOINT = "arn:aws:lambda:us-east-1:123456789012:function:widget"

@@ -1,6 +1,6 @@
-"""Lets moto remember what it works out anew at each call: that was a third of all our tests' time.
+"""Caches what moto computes again at each call, which was a third of the tests' time.
 
-What it answers stays the same: each thing kept depends on nothing but the key that it is kept by.
+Its answers stay the same: each cached value depends on nothing but its key.
 """
 
 import pickle
@@ -15,8 +15,8 @@ _PARSING = "moto.dynamodb.parsing"
 
 
 def remember() -> None:
-    """From now on, in this process."""
-    # Else every call of `requests` is compared with all that AWS has; nobody here calls AWS so.
+    """Caches from now on, in this process."""
+    # Without this, moto compares every call of `requests` with all AWS endpoints; no test needs it.
     models.RESPONSES_METHODS.clear()
     _replace("moto.core.responses", "method_names_from_class", cache)
     _replace("moto.core.serialize.XFormedAttributePicker", "get_possible_keys", _by_kind_of_member)

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from mypy_boto3_dynamodb import DynamoDBClient
 
-TEMPLATE = Path(__file__).parents[1] / "template.yaml"
+TEMPLATE = Path(__file__).parents[2] / "template.yaml"
 
 type Template = dict[str, Any]
 

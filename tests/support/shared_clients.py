@@ -1,4 +1,4 @@
-"""Clients that tests share: to make one takes longer than most tests."""
+"""AWS clients that tests share: creating one takes longer than most tests."""
 
 from functools import cache
 from typing import Any
@@ -9,7 +9,7 @@ from botocore.config import Config
 
 @cache
 def shared_client(service: Any) -> Any:
-    """The client of an AWS service; moto answers it in each test anew."""
+    """Returns the client of an AWS service; moto answers it, with empty state in each test."""
     return boto3.client(
         service,
         region_name="us-east-1",

@@ -59,6 +59,6 @@ def _points_of(line: dict[str, Any]) -> Iterator[DataPoint]:
 
 
 def total(points: list[DataPoint], name: str, **dimensions: str) -> float | None:
-    """The sum of a metric; None where nobody counted."""
+    """The sum of a metric; None if it was not counted."""
     values = [value for it in points if it.counts(name, **dimensions) for value in it.values]
     return sum(values) if values else None

@@ -6,7 +6,7 @@ from typing import Any
 from delivery.domain.messages import Message, Timings
 from delivery.storage.items import as_item
 from delivery.storage.messages import record_of
-from tests.builders import MESSAGE_SID, NOON, a_message, an_update
+from tests.support.builders import MESSAGE_SID, NOON, a_message, an_update
 
 type Image = dict[str, Any] | None
 """An item as the stream shows it; None where there is none."""
@@ -46,9 +46,9 @@ def _lives() -> dict[str, tuple[list[Image], list[tuple[str, str]]]]:
     sent = a_message("queued", "sent")
     failure = an_update("undelivered", after=2, error_code=30003)
     failed = sent.apply(failure, timings)
-    telling = failed.with_next_notice_state(NOON)
-    told = telling.with_next_notice_state(NOON)
-    recovered = told.apply(an_update("delivered", after=9), timings)
+    publishing = failed.with_next_notice_state(NOON)
+    published = publishing.with_next_notice_state(NOON)
+    recovered = published.apply(an_update("delivered", after=9), timings)
     unconfirmed = sent.as_unconfirmed(NOON)
     delivered = sent.apply(an_update("delivered", after=2), timings)
     not_found = Message.from_unsent_request(
@@ -61,9 +61,16 @@ def _lives() -> dict[str, tuple[list[Image], list[tuple[str, str]]]]:
             [("pending", "delivered")],
         ),
         "heard of when it is delivered": ([delivered], [("pending", "delivered")]),
-        "failed, and told": ([sent, failed, telling, told], [("pending", "failed")]),
+        "failed, and published": ([sent, failed, publishing, published], [("pending", "failed")]),
         "failed, and delivered after all": (
-            [sent, failed, telling, told, recovered, recovered.with_next_notice_state(NOON)],
+            [
+                sent,
+                failed,
+                publishing,
+                published,
+                recovered,
+                recovered.with_next_notice_state(NOON),
+            ],
             [("pending", "failed"), ("failed", "delivered")],
         ),
         "canceled": (
