@@ -16,6 +16,7 @@ from delivery.domain.messages import (
     within_context_limits,
 )
 from delivery.domain.notices import NoticeState
+from delivery.domain.records import iso
 from delivery.domain.statuses import TWILIO_STATUSES, Outcome
 from delivery.storage.index_keys import list_key_of, notice_due_key_of
 from delivery.storage.messages import record_of
@@ -445,6 +446,25 @@ def test_an_update_survives_its_record(update: StatusUpdate) -> None:
 
     assert StatusUpdate.from_record(record) == update
     assert StatusUpdate.from_record(record | {"of_a_later_version": 1}) == update
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"from": 15005550006},
+        {"error_code": "30003"},
+        {"context": ["campaign"]},
+        {"transitions": "sent"},
+        {"transitions": [{"status": 1, "at": iso(NOON), "source": "send"}]},
+        {"transitions": [{"status": "sent", "at": 1, "source": "send"}]},
+    ],
+    ids=str,
+)
+def test_a_record_with_a_value_of_another_type_is_not_a_message(damage: dict[str, object]) -> None:
+    record = record_of(a_message("sent"))
+
+    with pytest.raises(TypeError):
+        Message.from_record(record | damage)
     assert None not in record.values()
 
 

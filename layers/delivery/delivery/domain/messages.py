@@ -101,14 +101,14 @@ class Transition:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """Read what `as_record` returned."""
-        return cls(
-            status=record["status"],
-            at=datetime.fromisoformat(record["at"]),
-            source=Source(record["source"]),
-            error_code=record.get("error_code"),
-            carrier_time=record.get("carrier_time"),
-        )
+        """Read what `as_record` returned.
+
+        Raises:
+            KeyError, ValueError, TypeError: the record is not a transition.
+        """
+        values = _known(cls, record)
+        values["source"] = Source(record["source"])
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -396,7 +396,11 @@ class Message(MessageFacts):
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """Read a message from an answer or an item; attributes of neither are ignored."""
+        """Read a message from an answer or an item; attributes of neither are ignored.
+
+        Raises:
+            KeyError, ValueError, TypeError: the record is not a message.
+        """
         values = _known(cls, record)
         values["outcome"] = Outcome(record["outcome"])
         values["transitions"] = tuple(map(Transition.from_record, record["transitions"]))
@@ -503,6 +507,13 @@ _INTERNAL: Final = frozenset({"list_at", "notice_at"})
 _TIMES: Final = frozenset(
     {"at", "send_at", "created_at", "updated_at", "final_at", "list_at", "notice_at"}
 )
+_TYPES: Final[Mapping[str, type]] = {
+    "error_code": int,
+    "expires_at": int,
+    "context": Mapping,
+    "transitions": list,
+}
+"""The types of values in a record; all others are text."""
 _REPLACED_FACTS: Final = ("num_segments", "price", "price_unit")
 _KEPT_FACTS: Final = tuple(
     item.name for item in fields(MessageFacts) if item.name not in {*_REPLACED_FACTS, "context"}
@@ -511,7 +522,7 @@ _KEPT_FACTS: Final = tuple(
 # The fields by their names in a record: there, `from_` has no underscore.
 _NAMES: Final[Mapping[type, Mapping[str, str]]] = {
     kind: {item.name.rstrip("_"): item.name for item in fields(kind)}
-    for kind in (Message, StatusUpdate)
+    for kind in (Message, StatusUpdate, Transition)
 }
 
 
@@ -520,8 +531,23 @@ def _record(it: Message | StatusUpdate) -> Record:
     return {name: plain(fact) for name, fact in facts if fact is not None and fact != {}}
 
 
-def _known(kind: type[Message | StatusUpdate], record: Mapping[str, Any]) -> dict[str, Any]:
+def _known(
+    kind: type[Message | StatusUpdate | Transition], record: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the record's values of the fields of `kind`, times parsed."""
     names = _NAMES[kind]
     values = {names[name]: value for name, value in record.items() if name in names}
+    _check_types(values)
     return values | {name: datetime.fromisoformat(values[name]) for name in _TIMES & values.keys()}
+
+
+def _check_types(record: Mapping[str, Any]) -> None:
+    """Check the values of a record.
+
+    Raises:
+        TypeError: a value has another type than its field.
+    """
+    for name, value in record.items():
+        expected = _TYPES.get(name, str)
+        if not isinstance(value, expected):
+            raise TypeError(f"{name} is not of type {expected.__name__}")
