@@ -118,3 +118,17 @@ def test_a_table_that_cannot_be_read_is_an_error(rig: EraseRig) -> None:
 
     assert ran.code == 1
     assert "Repeat the command" in ran.err
+
+
+def test_unreadable_items_are_left_and_do_not_stop_the_erasure(rig: EraseRig) -> None:
+    of_a_later_version = {"to": {"S": NUMBER}, "created_at": {"S": "2026-11-23T12:00:00.000Z"}}
+    for table, key in (("messages", "message_sid"), ("requests", "request_id")):
+        rig.tables.put_item(
+            TableName=table, Item={key: {"S": f"unreadable {key}"}, **of_a_later_version}
+        )
+
+    ran = rig.erase(NUMBER, "--tables-only", "--json", "--yes")
+
+    left = {step["id"] for step in ran.json["left"]}
+    assert (ran.code, ran.json["erased"]) == (1, 1)
+    assert left == {"unreadable message_sid", "unreadable request_id"}

@@ -79,14 +79,20 @@ def _run(options: argparse.Namespace, output: Output, target: Target) -> int:
 
 def _eraser(target: Target, *, tables_only: bool) -> Eraser:
     tables, stack = target.account.tables, target.stack
+    unreadable: list[str] = []
     return Eraser(
-        messages=MessageStore(tables, stack.outputs["MessagesTableName"]),
-        requests=SendRequestStore(tables, target.physical_id("SendRequestsTable")),
+        messages=MessageStore(
+            tables, stack.outputs["MessagesTableName"], unreadable=unreadable.append
+        ),
+        requests=SendRequestStore(
+            tables, target.physical_id("SendRequestsTable"), unreadable=unreadable.append
+        ),
         twilio=None if tables_only else _twilio_accounts(target),
         key_retention=timedelta(
             days=float(stack.parameters.get("IdempotencyKeyRetentionDays", "30"))
         ),
         now=partial(datetime.now, UTC),
+        unreadable=unreadable,
     )
 
 

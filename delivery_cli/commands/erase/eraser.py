@@ -11,6 +11,7 @@ processing, or a request in doubt.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -21,6 +22,7 @@ from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.storage.message_lists import MessageList
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
+from delivery.storage.table import ItemUnreadable
 from delivery.text.addresses import addresses_of
 from delivery.twilio.client import (
     NOT_COMPLETE,
@@ -118,6 +120,7 @@ class TwilioAccounts:
         return f"{reason}; its text was redacted"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Eraser:
     """Erases all data of one recipient.
 
@@ -127,22 +130,15 @@ class Eraser:
         twilio: None to erase nothing at Twilio, as when the account is closed.
         key_retention: how long an erased request keeps its idempotency key.
         now: returns the current time.
+        unreadable: the keys of the items that the two stores skipped up to now.
     """
 
-    def __init__(
-        self,
-        *,
-        messages: MessageStore,
-        requests: SendRequestStore,
-        twilio: TwilioAccounts | None,
-        key_retention: timedelta,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._messages = messages
-        self._requests = requests
-        self._twilio = twilio
-        self._key_retention = key_retention
-        self._now = now
+    messages: MessageStore
+    requests: SendRequestStore
+    twilio: TwilioAccounts | None
+    key_retention: timedelta
+    now: Callable[[], datetime]
+    unreadable: Iterable[str] = ()
 
     def find(self, address: str) -> Found:
         """Count the recipient's data; changes nothing.
@@ -151,10 +147,10 @@ class Eraser:
             StoreUnavailable: a table cannot be read.
         """
         addresses = addresses_of(address)
-        listed = self._twilio.messages_to(addresses) if self._twilio else iter(())
+        listed = self.twilio.messages_to(addresses) if self.twilio else iter(())
         return Found(
             messages=sum(1 for _ in self._stored(addresses)),
-            requests=sum(1 for _ in self._requests.every_to(addresses)),
+            requests=sum(1 for _ in self.requests.every_to(addresses)),
             at_twilio=sum(1 for it in listed if isinstance(it, MessageResource)),
         )
 
@@ -170,35 +166,38 @@ class Eraser:
             step = self._erase_message(message.message_sid, message.account_sid, message.expires_at)
             erased[step.id] = not step.is_left
             yield step
-        for listed in self._twilio.messages_to(addresses) if self._twilio else ():
+        for listed in self.twilio.messages_to(addresses) if self.twilio else ():
             if isinstance(listed, Step):
                 yield listed
             elif listed.sid not in erased:
-                if self._messages.get(listed.sid) is None:
-                    self._write_tombstone(listed.sid)
+                with suppress(ItemUnreadable):  # there is an item: it is overwritten below
+                    if self.messages.get(listed.sid) is None:
+                        self._write_tombstone(listed.sid)
                 step = self._erase_message(listed.sid, listed.account_sid)
                 erased[step.id] = not step.is_left
                 yield step
-        for request in self._requests.every_to(addresses):
+        for request in self.requests.every_to(addresses):
             yield self._erase_request(request, erased)
+        for key in sorted(set(self.unreadable) - erased.keys()):
+            yield Step(id=key, reason="this version of the command cannot read it; update it")
 
     def _stored(self, addresses: Sequence[str]) -> Iterator[Message]:
-        return self._messages.lists.every(MessageList.to(*addresses, with_superseded=True))
+        return self.messages.lists.every(MessageList.to(*addresses, with_superseded=True))
 
     def _erase_message(
         self, message_sid: str, account_sid: str | None, expires_at: int | None = None
     ) -> Step:
-        if self._twilio and not message_sid.startswith(_REQUEST_ID_PREFIX):
-            reason = self._twilio.delete(message_sid, account_sid)
+        if self.twilio and not message_sid.startswith(_REQUEST_ID_PREFIX):
+            reason = self.twilio.delete(message_sid, account_sid)
             if reason:
                 return Step(id=message_sid, reason=reason)
         self._write_tombstone(message_sid, expires_at)
         return Step(id=message_sid)
 
     def _write_tombstone(self, message_sid: str, expires_at: int | None = None) -> None:
-        at = self._now()
+        at = self.now()
         until = int((at + _TOMBSTONE_LIFETIME).timestamp())
-        self._messages.erase(message_sid, at=at, expires_at=max(until, expires_at or 0))
+        self.messages.erase(message_sid, at=at, expires_at=max(until, expires_at or 0))
 
     def _erase_request(self, request: SendRequest, erased: dict[str, bool]) -> Step:
         """Erase a request, and its message if no list named that."""
@@ -213,13 +212,13 @@ class Eraser:
         # A concurrent run may be about to store and notify a request that is presumed unsent.
         if request.state is RequestState.PRESUMED_UNSENT:
             self._write_tombstone(request.request_id)
-        without = request.erased(at=self._now(), kept_for=self._key_retention)
-        if self._requests.complete(request, without).to:
+        without = request.erased(at=self.now(), kept_for=self.key_retention)
+        if self.requests.complete(request, without).to:
             return Step(id=request.request_id, reason="it changed during the erasure")
         return Step(id=request.request_id)
 
     def _reason_to_keep(self, request: SendRequest) -> str:
-        match request.state_at(self._now()):
+        match request.state_at(self.now()):
             case RequestState.IN_PROGRESS:
                 return "it is in progress"
             case RequestState.IN_DOUBT if request.is_unresolved:

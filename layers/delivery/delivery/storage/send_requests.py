@@ -31,7 +31,7 @@ class SendRequestStore:
     Args:
         client: a low-level DynamoDB client with timeouts and retries set.
         table_name: the SendRequestsTable.
-        unreadable: called with the id of each item that the worklist skips because this version
+        unreadable: called with the id of each item that a list skips because this version
             cannot read it; without it, such an item raises ItemUnreadable.
     """
 
@@ -154,9 +154,7 @@ class SendRequestStore:
         """
         values = {f"to{number}": to for number, to in enumerate(addresses)}
         listed = ", ".join(f":{name}" for name in values)
-        found = self._table.scan(f"#to IN ({listed})", **values)
-        for item in found:
-            yield _request(item)
+        yield from self._readable(self._table.scan(f"#to IN ({listed})", **values))
 
     def release(self, request: SendRequest) -> None:
         """Delete a claim under which provably nothing was sent: its key is free again.
@@ -175,18 +173,21 @@ class SendRequestStore:
         """
         for batch in batched(listed, MAX_BATCH_GET_ITEMS, strict=False):
             keys = {it["request_id"]["S"]: it["unresolved"] for it in batch}
-            for item in self._table.get_many("request_id", keys):
-                request_id = item["request_id"]["S"]
-                if item.get("unresolved") != keys[request_id]:
-                    continue
-                try:
-                    request = _request(item)
-                except ItemUnreadable:
-                    if self._unreadable is None:
-                        raise
-                    self._unreadable(request_id)
-                else:
-                    yield request
+            items = self._table.get_many("request_id", keys)
+            yield from self._readable(
+                it for it in items if it.get("unresolved") == keys[it["request_id"]["S"]]
+            )
+
+    def _readable(self, items: Iterable[Item]) -> Iterator[SendRequest]:
+        for item in items:
+            try:
+                request = _request(item)
+            except ItemUnreadable:
+                if self._unreadable is None:
+                    raise
+                self._unreadable(item["request_id"]["S"])
+            else:
+                yield request
 
     def _put(self, request: SendRequest, conditions: Conditions) -> SendRequest:
         """Store the request if the conditions hold; else return the one that is stored.
