@@ -470,7 +470,7 @@ self._expire_if_overdue(request)""",
         (
             "data is erased in the table and not at Twilio",
             "erasure",
-            "self._twilio.delete(message_sid, account_sid)",
+            "self.twilio.delete(message_sid, account_sid)",
             '""',
         ),
     ),

@@ -24,6 +24,9 @@ _CHAT_MARKUP: Final = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
     | {"*": "\u2217", "~": "\u223c", "`": "\u02cb", "[": "\uff3b", "]": "\uff3d"}
 )
+# Emphasis and mentions begin or end at the edge of a word: `opt_out` has none.
+_WORD_EDGE_MARKUP: Final = re.compile(r"(?<![^\W_])_|_(?![^\W_])|(?<!\w)@")
+_LOOKALIKES: Final = {"_": "\uff3f", "@": "\uff20"}
 
 
 class Protocol(StrEnum):
@@ -128,7 +131,8 @@ COMPOSERS: Final[Mapping[Protocol, Callable[[NoticeContent], str]]] = {
 
 def escape_chat(text: str) -> str:
     """Return the text on one line, without markup for Slack and Teams."""
-    return on_one_line(text).translate(_CHAT_MARKUP)
+    escaped = on_one_line(text).translate(_CHAT_MARKUP)
+    return _WORD_EDGE_MARKUP.sub(lambda found: _LOOKALIKES[found[0]], escaped)
 
 
 def format_subject(headline: str) -> str:

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from delivery.domain.messages import Message, Timings
-from functions.notify_failure.channels import FailureNotice, Protocol, compose
+from functions.notify_failure.channels import FailureNotice, Protocol, compose, escape_chat
 from functions.notify_failure.incident import Example, IncidentKey, incident_for
 from functions.notify_failure.incident_notice import incident_content
 from functions.notify_failure.message_notice import message_content
@@ -135,6 +135,16 @@ def test_no_value_is_markup_in_chat(value: str) -> None:
             assert not re.search(r"[<>*~`\[\]]", text)
             assert not re.search(r"&(?!(amp|lt|gt);)", text)
             assert text.isprintable()
+
+
+@pytest.mark.parametrize("markup", ["_late_", "_late_.", "@here", "(@channel)", "__init__"])
+def test_emphasis_and_mentions_are_not_markup_in_chat(markup: str) -> None:
+    assert not re.search(r"(^|\W)[_@]|_(\W|$)", escape_chat(markup))
+
+
+@pytest.mark.parametrize("text", ["opt_out", "ops@example.com", "order_7_of_9"])
+def test_chat_shows_names_and_mail_addresses_as_they_are(text: str) -> None:
+    assert escape_chat(text) == text
 
 
 @with_attacks
