@@ -27,7 +27,7 @@ from delivery.domain.messages import Message, Source, StatusUpdate
 from delivery.runtime.deadline import TimeLeft
 from delivery.storage.audits import AuditStore
 from delivery.storage.messages import Found, MessageStore
-from delivery.storage.table import StoreUnavailable
+from delivery.storage.table import ItemUnreadable, StoreUnavailable
 from delivery.twilio.client import (
     NEEDED_SECONDS,
     MessageResource,
@@ -140,7 +140,11 @@ class Auditor:
     ) -> Generator[AuditReport, None, AuditState | None]:
         """Audit a day of an account as far as it comes; returns the state that it reaches."""
         context = self._context
-        result = context.audits.claim(account_sid, day, target, context.now())
+        try:
+            result = context.audits.claim(account_sid, day, target, context.now())
+        except ItemUnreadable as error:  # the other accounts go on
+            yield reports.unreadable(error, account_sid, day)
+            return None
         if result is None:
             return None
         try:

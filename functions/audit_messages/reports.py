@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 
 from delivery.domain.audits import AuditResult
 from delivery.runtime.reports import Level, Report
+from delivery.storage.table import ItemUnreadable
 from delivery.twilio.client import CredentialsRefused
 
 
@@ -35,7 +37,7 @@ def audited(result: AuditResult) -> Iterator[AuditReport]:
             metric="AuditDifference",
             level=Level.WARNING,
             fields={**_day_of(result), **result.differences},
-            count=sum(result.differences.values()),
+            count=result.difference_count,
         )
 
 
@@ -48,6 +50,12 @@ def interrupted(error: Exception, result: AuditResult | None = None) -> AuditRep
         level=Level.WARNING,
         fields={**(_fields(result) if result else {}), "reason": str(error)},
     )
+
+
+def unreadable(error: ItemUnreadable, account_sid: str, day: date) -> AuditReport:
+    """Report that a day is not audited, because this version cannot read its earlier result."""
+    fields = {"account_sid": account_sid, "day": day.isoformat(), "reason": str(error)}
+    return AuditReport(metric="ItemUnreadable", level=Level.ERROR, fields=fields)
 
 
 def credentials_refused(error: Exception, result: AuditResult | None = None) -> AuditReport:
@@ -70,5 +78,5 @@ def _fields(result: AuditResult) -> dict[str, object]:
         "messages": result.messages,
         "known": result.known,
         "corrected": result.corrected_messages,
-        "differences": sum(result.differences.values()),
+        "differences": result.difference_count,
     }

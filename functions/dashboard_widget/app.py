@@ -1,4 +1,4 @@
-"""Renders the page inside the CloudWatch dashboard: recent failures, and what became of a message.
+"""Renders the page inside the CloudWatch dashboard: failures, audits, and any message.
 
 Trigger: a custom widget of the dashboard, when it is shown or a button in it is clicked.
 Effect: none; it only reads. Returns HTML, or Markdown for CloudWatch's request to describe itself.
@@ -19,6 +19,7 @@ from delivery.domain.messages import Message
 from delivery.domain.send_requests import SendRequest
 from delivery.runtime import aws
 from delivery.runtime.reports import Level, Report, log_and_count
+from delivery.storage.audits import AuditStore
 from delivery.storage.cursor import TokenInvalid
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
@@ -28,7 +29,7 @@ from delivery.text.identifiers import Kind, LookupCandidate
 from .html import Markup
 from .lookup import InvalidCursor, Lookup, Matches, PageCursor
 from .viewer import Viewer
-from .views import detail, failures, found, popup, problem, request, single_result, widget
+from .views import audits, detail, failures, found, popup, problem, request, single_result, widget
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -115,7 +116,8 @@ class DashboardWidget:
             case _:
                 page = self.lookup.failures(viewer.now.date())
                 counts = self.lookup.counts(viewer.now)
-                return widget(viewer, failures(viewer, page, counts=counts))
+                audited = audits(self.lookup.audits(viewer.now.date()))
+                return widget(viewer, failures(viewer, page, counts=counts), audited)
 
     def _found(self, viewer: Viewer) -> Markup:
         match self.lookup.look_up(viewer.typed):
@@ -138,6 +140,7 @@ def build(
         SendRequestStore(
             clients.dynamodb, environ["SEND_REQUESTS_TABLE"], unreadable=_report_unreadable
         ),
+        AuditStore(clients.dynamodb, environ["CONTROL_TABLE"], unreadable=_report_unreadable),
         retention=timedelta(days=float(environ["MESSAGE_RETENTION_DAYS"])),
     )
     return DashboardWidget(lookup=lookup, now=now)

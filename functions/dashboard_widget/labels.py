@@ -1,4 +1,4 @@
-"""The widget's labels for outcomes, notice states and states of a request.
+"""The widget's labels for outcomes, notice states, and states of an audit and a request.
 
 The labels of Twilio's statuses are in the domain's table (`label_of`).
 """
@@ -6,6 +6,7 @@ The labels of Twilio's statuses are in the domain's table (`label_of`).
 from collections.abc import Mapping
 from typing import Final
 
+from delivery.domain.audits import AuditState
 from delivery.domain.notices import NoticeState
 from delivery.domain.send_requests import RequestState
 from delivery.domain.statuses import Outcome
@@ -28,6 +29,14 @@ NOTICE_LABELS: Final[Mapping[NoticeState, str]] = {
     NoticeState.WITHDRAWN: "no notice: it was delivered in time",
     NoticeState.RECOVERY_DUE: "failure published, recovery notice pending",
     NoticeState.RECOVERED: "failure and recovery published",
+}
+
+AUDIT_LABELS: Final[Mapping[AuditState, str]] = {
+    AuditState.RUNNING: "in progress",
+    AuditState.PARTIAL: "day not finished",
+    AuditState.FIRST: "first audit",
+    AuditState.FINAL: "final audit",
+    AuditState.FAILED: "failed: Twilio refused the list",
 }
 
 REQUEST_LABELS: Final[Mapping[RequestState, str]] = {

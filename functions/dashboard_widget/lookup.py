@@ -5,8 +5,10 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Final, Self
 
+from delivery.domain.audits import AuditResult
 from delivery.domain.messages import Message
 from delivery.domain.send_requests import RequestState, SendRequest
+from delivery.storage.audits import AuditStore
 from delivery.storage.cursor import Page
 from delivery.storage.message_lists import Count, MessageList
 from delivery.storage.messages import MessageStore
@@ -16,6 +18,7 @@ from delivery.text.identifiers import Kind, LookupCandidate, interpret
 
 _PAGE_SIZE: Final = 10
 _DAYS_PER_PAGE: Final = 7
+_AUDITED_DAYS: Final = 7
 _MAX_UNRESOLVED: Final = 200
 _MAX_PENDING: Final = 300
 _STALE_AFTER: Final = timedelta(hours=1)  # the default of ReconcileAfterMinutes
@@ -79,21 +82,28 @@ class Matches:
 
 
 class Lookup:
-    """Reads messages and send requests.
+    """Reads messages, send requests and the results of audits.
 
     Every method raises StoreUnavailable if DynamoDB does not answer.
 
     Args:
         messages: the messages.
         send_requests: the send requests; some have no message.
+        audits: the audits.
         retention: how long a message is kept.
     """
 
     def __init__(
-        self, messages: MessageStore, send_requests: SendRequestStore, *, retention: timedelta
+        self,
+        messages: MessageStore,
+        send_requests: SendRequestStore,
+        audits: AuditStore,
+        *,
+        retention: timedelta,
     ) -> None:
         self._messages = messages
         self._send_requests = send_requests
+        self._audits = audits
         self._retention = retention
 
     def message(self, message_sid: str) -> Message | None:
@@ -116,6 +126,11 @@ class Lookup:
     def _count_stale(self, now: datetime) -> int:
         pending = islice(self._messages.lists.every(MessageList.pending()), _MAX_PENDING)
         return sum(now - message.starts_at > _STALE_AFTER for message in pending)
+
+    def audits(self, today: date) -> list[AuditResult]:
+        """Return the audits of the last finished days, newest first, of every account."""
+        days = [today - number * _ONE_DAY for number in range(1, _AUDITED_DAYS + 1)]
+        return sorted(self._audits.results(days), key=lambda result: result.day, reverse=True)
 
     def failures(self, today: date, start: PageCursor | None = None) -> Failures:
         """Return the page of failed messages that begins at the cursor, or today.

@@ -1,4 +1,4 @@
-"""The views of the widget: recent failures, the result of a lookup, a message with its timeline.
+"""The views of the widget: failures, audits, the result of a lookup, a message with its timeline.
 
 Pure: messages and a viewer go in, HTML comes out. A button is an element followed by CloudWatch's
 `cwdb-action`, which holds the function to invoke and its event:
@@ -7,10 +7,12 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/add_custom_widget
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
+from delivery.domain.audits import AuditResult
 from delivery.domain.messages import Message
 from delivery.domain.send_requests import SendRequest
 from delivery.domain.statuses import Outcome
@@ -20,7 +22,7 @@ from delivery.text.identifiers import Kind
 from delivery.twilio.error_codes import explain
 
 from .html import Child, Markup, as_json, element, joined, stylesheet
-from .labels import NOTICE_LABELS, OUTCOME_LABELS, REQUEST_LABELS
+from .labels import AUDIT_LABELS, NOTICE_LABELS, OUTCOME_LABELS, REQUEST_LABELS
 from .lookup import Counts, Failures, Matches
 from .timeline import timeline
 from .viewer import FIELD, Viewer
@@ -63,6 +65,37 @@ def failures(viewer: Viewer, listed: Failures, *, counts: Counts | None = None) 
             if listed.messages
             else element("p", f"No message failed {days}.", class_="dw-nothing"),
             _foot(viewer, _older(viewer, older)),
+        ]
+    )
+
+
+def audits(results: Sequence[AuditResult]) -> Markup | None:
+    """Return a line for each day's audit, of all accounts together; None without an audit."""
+    days = groupby(results, key=lambda result: result.day)
+    lines: dict[str, Child] = {f"{day:%-d %B}": _audit(list(of_day)) for day, of_day in days}
+    if not lines:
+        return None
+    return element(
+        "section", element("h3", "Audits: each day (UTC) compared with Twilio's list"), _list(lines)
+    )
+
+
+def _audit(results: Sequence[AuditResult]) -> str:
+    spend: dict[str, Decimal] = {}
+    for result in results:
+        for currency, amount in result.spend.items():
+            spend[currency] = spend.get(currency, Decimal()) + amount
+    counts = {
+        "messages": sum(it.messages for it in results),
+        "corrected": sum(it.corrected_messages for it in results),
+        "different": sum(it.difference_count for it in results),
+    }
+    states = {AUDIT_LABELS[it.state] for it in results}
+    return " · ".join(
+        [
+            *sorted(states),
+            *(f"{count:,} {name}" for name, count in counts.items()),
+            *(f"{amount:,f} {currency}" for currency, amount in sorted(spend.items())),
         ]
     )
 

@@ -217,7 +217,9 @@ def build(
         send_requests=SendRequestStore(
             clients.dynamodb, environ["SEND_REQUESTS_TABLE"], unreadable=_report_unreadable
         ),
-        audits=AuditStore(clients.dynamodb, environ["CONTROL_TABLE"]),
+        audits=AuditStore(
+            clients.dynamodb, environ["CONTROL_TABLE"], unreadable=_report_unreadable
+        ),
         now=now,
     )
 

@@ -14,7 +14,14 @@ from delivery.storage.audits import AuditStore
 from delivery.storage.messages import MessageStore
 from tests.functions.reconciler import CONFIDENTIAL
 from tests.support.embedded_metrics import DataPoint, data_points
-from tests.support.virtual_twilio import ACCOUNT_SID, AUTH_TOKEN, RECIPIENT, VirtualTwilio, Wire
+from tests.support.virtual_twilio import (
+    ACCOUNT_SID,
+    AUTH_TOKEN,
+    RECIPIENT,
+    SUBACCOUNT_SID,
+    VirtualTwilio,
+    Wire,
+)
 
 if TYPE_CHECKING:
     import pytest
@@ -48,7 +55,7 @@ class AuditorRig:
         self.audits = AuditStore(dynamodb, "ControlTable")
         secret = {"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN}
         secrets_manager.create_secret(Name="delivery/twilio", SecretString=json.dumps(secret))
-        self._secrets_manager = secrets_manager
+        self.secrets_manager = secrets_manager
         self._environ = environ | {"TWILIO_API_BASE_URL": TWILIO}
         self._http = requests.Session()
         self._log_output = log_output
@@ -62,7 +69,7 @@ class AuditorRig:
 
     def build(self, **environ: str) -> "AuditMessages":
         clients = self.module.Clients(
-            dynamodb=self.dynamodb, secrets_manager=self._secrets_manager, http=self._http
+            dynamodb=self.dynamodb, secrets_manager=self.secrets_manager, http=self._http
         )
         function = self.module.build(self._environ | environ, clients, now=lambda: self.twilio.now)
         self._http.mount(f"{TWILIO}/", self.wire)  # after the client, which mounts its own
@@ -90,6 +97,18 @@ class AuditorRig:
         )
         handle = self.build(**environ).handle
         self.module.metrics.log_metrics(handle)(event or {}, context)
+
+    def add_subaccount(self) -> str:
+        """Add a subaccount to the secret; returns its SID."""
+        secret = {
+            "account_sid": ACCOUNT_SID,
+            "auth_token": AUTH_TOKEN,
+            "subaccounts": {SUBACCOUNT_SID: {"auth_token": "the-subaccount-token"}},
+        }
+        self.secrets_manager.put_secret_value(
+            SecretId="delivery/twilio", SecretString=json.dumps(secret)
+        )
+        return SUBACCOUNT_SID
 
     def pass_by(self, **time: float) -> None:
         self.twilio.run(seconds=timedelta(**time).total_seconds())

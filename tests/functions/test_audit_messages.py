@@ -78,6 +78,24 @@ def test_what_twilio_has_lower_or_other_is_counted_with_its_sid(auditor: Auditor
     assert auditor.messages.get(erased) is None
 
 
+def test_a_result_that_cannot_be_read_does_not_stop_the_other_accounts(
+    auditor: AuditorRig,
+) -> None:
+    subaccount_sid = auditor.add_subaccount()
+    by_hand(auditor)
+    name = f"audit#{ACCOUNT_SID}#{auditor.day}"
+    make_unreadable(auditor.dynamodb, "ControlTable", name=name)
+    auditor.pass_by(days=1)
+    auditor.data_points()
+
+    by_hand(auditor)
+
+    audited = auditor.audits.result(subaccount_sid, auditor.day)
+    assert audited is not None
+    assert audited.state is AuditState.FIRST
+    assert total(auditor.data_points(), "ItemUnreadable", service="tested") == 1
+
+
 def test_a_message_that_the_table_does_not_know_is_imported_only_in_mode_all(
     auditor: AuditorRig,
 ) -> None:

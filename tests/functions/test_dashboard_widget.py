@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from mypy_boto3_dynamodb import DynamoDBClient
 
+from delivery.domain.audits import AuditState, Difference
 from delivery.domain.messages import Message, Source
 from delivery.domain.send_requests import RequestState, SendRequest
+from delivery.storage.audits import AuditStore
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
 from functions.dashboard_widget.labels import REQUEST_LABELS
@@ -52,6 +54,7 @@ def widget(
     dynamodb: DynamoDBClient,
     messages_table: str,  # noqa: ARG001 -- the function uses it
     requests_table: str,  # noqa: ARG001 -- the same
+    control_table: str,  # noqa: ARG001 -- the same
     clock: Clock,
 ) -> WidgetRig:
     return WidgetRig(dynamodb, clock)
@@ -101,6 +104,28 @@ def test_failures_are_listed_newest_first(
     screen = widget.show()
 
     assert screen.sids == [a_sid(2), a_sid(0), a_sid(1)]
+
+
+def test_the_audits_of_the_last_days_are_added_up_over_accounts(
+    widget: WidgetRig, dynamodb: DynamoDBClient, clock: Clock
+) -> None:
+    audits = AuditStore(dynamodb, ENVIRONMENT["CONTROL_TABLE"])
+    accounts = ["AC" + digit * 32 for digit in "12"]
+    audits.add_accounts(accounts)
+    yesterday = clock().date() - timedelta(days=1)
+    for account_sid in accounts:
+        claimed = audits.claim(account_sid, yesterday, AuditState.FIRST, clock())
+        assert claimed is not None
+        result = replace(claimed, state=AuditState.FIRST, messages=700, corrected_messages=2)
+        priced = result.with_difference(Difference.LOWER_STATUS, MESSAGE_SID)
+        audits.save(priced.with_price("-0.0075", "USD"))
+
+    shown = widget.show().text
+    older = widget.show({"view": "failures", "day": clock().date().isoformat(), "next_token": None})
+
+    for fact in ("1,400 messages", "4 corrected", "2 different", "0.0150 USD"):
+        assert fact in shown
+        assert fact not in older.text
 
 
 def test_the_pages_of_failures_cover_several_days(

@@ -509,6 +509,23 @@ def test_the_audits_of_a_day_have_the_result_of_each_account(
     assert today["audits"] == []
 
 
+def test_an_unreadable_audit_does_not_hide_those_of_other_accounts(
+    query: QueryRig, dynamodb: DynamoDBClient
+) -> None:
+    audits = AuditStore(dynamodb, ENVIRONMENT["CONTROL_TABLE"])
+    accounts = ["AC" + digit * 32 for digit in "12"]
+    audits.add_accounts(accounts)
+    for account_sid in accounts:
+        audits.claim(account_sid, NOON.date(), AuditState.FIRST, NOON)
+    name = f"audit#{accounts[0]}#{NOON.date()}"
+    make_unreadable(dynamodb, ENVIRONMENT["CONTROL_TABLE"], name=name)
+
+    status, body = query.audits(f"on={NOON.date()}")
+
+    assert status == 200
+    assert [it["account_sid"] for it in body["audits"]] == accounts[1:]
+
+
 @pytest.mark.parametrize("raw_query", ["on=monday", "date=2026-11-23"])
 def test_400_for_audits_of_an_invalid_day(query: QueryRig, raw_query: str) -> None:
     assert query.audits(raw_query)[0] == 400

@@ -48,6 +48,8 @@ PERMISSIONS = {
         ("dynamodb:GetItem", "MessagesTable"),
         ("dynamodb:BatchGetItem", "SendRequestsTable"),
         ("dynamodb:GetItem", "SendRequestsTable"),
+        ("dynamodb:BatchGetItem", "ControlTable"),
+        ("dynamodb:GetItem", "ControlTable"),
         ("dynamodb:Query", "${SendRequestsTable.Arn}/index/by_unresolved"),
         ("dynamodb:Query", "${MessagesTable.Arn}/index/by_list"),
         ("dynamodb:Query", "${MessagesTable.Arn}/index/by_to"),

@@ -156,6 +156,11 @@ class AuditResult:
         """The share of the known messages whose status was corrected."""
         return 100 * self.corrected.get(Correction.STATUS, 0) / max(self.known, 1)
 
+    @property
+    def difference_count(self) -> int:
+        """The number of differences that stay, of all reasons."""
+        return sum(self.differences.values())
+
     def restarted(self, now: datetime) -> Self:
         """Return the result of an audit that starts again; what was written still counts."""
         return replace(

@@ -6,17 +6,18 @@ loses its lease, and the next one goes on from the last page that was saved.
 Errors:
 
     StoreUnavailable    a read failed, or a write is not known to be stored: retry later
+    ItemUnreadable      this version cannot read a result
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from delivery.domain.audits import RESULT_RETENTION, AuditProgress, AuditResult, AuditState
 from delivery.storage.expressions import Conditions
-from delivery.storage.items import as_record
-from delivery.storage.table import StoreUnavailable, Table
+from delivery.storage.items import Item, as_record
+from delivery.storage.table import ItemUnreadable, StoreUnavailable, Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -33,10 +34,19 @@ class AuditStore:
     Args:
         client: a low-level DynamoDB client with timeouts and retries set.
         table_name: the ControlTable.
+        unreadable: called with the name of each result that a list skips because this version
+            cannot read it; without it, such a result raises ItemUnreadable.
     """
 
-    def __init__(self, client: "DynamoDBClient", table_name: str) -> None:
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        table_name: str,
+        *,
+        unreadable: Callable[[str], object] | None = None,
+    ) -> None:
         self._table = Table(client, table_name)
+        self._unreadable = unreadable
 
     def progress(self, account_sid: str, *, first_day: date) -> AuditProgress:
         """Return the progress of an account; one without any begins with `first_day`.
@@ -100,6 +110,7 @@ class AuditStore:
 
         Raises:
             StoreUnavailable: it is not known to be claimed; do not audit.
+            ItemUnreadable: this version cannot read what another run saved.
         """
         known = self.result(account_sid, day)
         if known and known.lease_until and now < known.lease_until:
@@ -130,9 +141,10 @@ class AuditStore:
 
         Raises:
             StoreUnavailable: DynamoDB did not answer.
+            ItemUnreadable: this version cannot read it.
         """
         item = self._table.get(name=_result_name(account_sid, day))
-        return AuditResult.from_record(as_record(item)) if item else None
+        return _result(item) if item else None
 
     def results(self, days: Iterable[date]) -> Iterator[AuditResult]:
         """Return the results of these days, day by day, for every account that has one.
@@ -143,7 +155,14 @@ class AuditStore:
         accounts = self.accounts()
         names = [_result_name(account_sid, day) for day in days for account_sid in accounts]
         for item in self._table.get_many("name", names):
-            yield AuditResult.from_record(as_record(item))
+            try:
+                result = _result(item)
+            except ItemUnreadable:
+                if self._unreadable is None:
+                    raise
+                self._unreadable(item["name"]["S"])
+            else:
+                yield result
 
     def _put(self, result: AuditResult) -> AuditResult | None:
         stored = replace(result, version=result.version + 1)
@@ -163,6 +182,18 @@ class AuditStore:
         if not item:
             raise StoreUnavailable("the result of an audit is gone")
         return None
+
+
+def _result(item: Item) -> AuditResult:
+    """Return the result that an item holds.
+
+    Raises:
+        ItemUnreadable: the item is not a result.
+    """
+    try:
+        return AuditResult.from_record(as_record(item))
+    except (KeyError, TypeError, ValueError) as error:  # another version or program wrote it
+        raise ItemUnreadable(f"the item is not a result: {type(error).__name__}") from error
 
 
 def _progress_name(account_sid: str) -> str:
