@@ -29,7 +29,7 @@ from sandbox.aws.permissions import allow_batch_sends, restrict_topic
 from sandbox.aws.readiness import wait_until_ready
 from sandbox.aws.routes import create_routes, find_routes
 from sandbox.aws.sam import BUCKET, Sam
-from sandbox.aws.schedule import Schedule, ScheduledRun, find_scheduled_runs
+from sandbox.aws.schedule import Schedule, read_scheduled_runs
 from sandbox.aws.time_scale import PARAMETERS, VISIBILITY_TIMEOUTS
 from sandbox.console import step
 from sandbox.dashboard.page import DashboardPage, read_measures
@@ -112,8 +112,8 @@ def running_sandbox(
             page = resources.enter_context(_dashboard(ports.dashboard, servers.account, stack))
             endpoints = _endpoints(servers, stack, page)
             _wait_until_ready(endpoints, stack, servers)
-        runs = find_scheduled_runs(template, stack.resources)
-        schedule = resources.enter_context(_running_schedule(console, runs, stack, servers.account))
+        schedules = stack.ids_of_type("AWS::Scheduler::Schedule", template)
+        schedule = resources.enter_context(_running_schedule(console, schedules, servers.account))
         if settings.endpoints_file:
             settings.endpoints_file.write(endpoints)
         yield Sandbox(
@@ -249,14 +249,15 @@ def _wait_until_ready(endpoints: Endpoints, stack: Stack, servers: _Servers) -> 
 
 @contextmanager
 def _running_schedule(
-    console: Console, runs: Sequence[ScheduledRun], stack: Stack, account: AwsAccount
+    console: Console, schedules: Sequence[str], account: AwsAccount
 ) -> Iterator[Schedule]:
     """Run the schedule; print each failure when it first occurs, and all with counts at the end."""
 
     def print_failure(failure: str) -> None:
         console.print(f"A scheduled run failed. {failure}", style="red")
 
-    schedule = Schedule(account.functions, runs, arns=stack.resources, on_failure=print_failure)
+    runs = read_scheduled_runs(account.schedules, schedules)
+    schedule = Schedule(account.functions, runs, on_failure=print_failure)
     try:
         with schedule:
             yield schedule

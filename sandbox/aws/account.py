@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_apigatewayv2 import ApiGatewayV2Client
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_scheduler import EventBridgeSchedulerClient
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.literals import QueueAttributeNameType
@@ -82,6 +83,11 @@ class AwsAccount:
     def roles(self) -> "IAMClient":
         """The client of IAM."""
         return self._session.client("iam", endpoint_url=self.url, config=_DIRECT)
+
+    @property
+    def schedules(self) -> "EventBridgeSchedulerClient":
+        """The client of EventBridge Scheduler."""
+        return self._session.client("scheduler", endpoint_url=self.url, config=_DIRECT)
 
     @property
     def topics(self) -> "SNSClient":

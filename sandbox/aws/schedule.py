@@ -3,46 +3,56 @@
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sandbox.aws.time_scale import SCHEDULE_INTERVAL_SECONDS, scale_event
-from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_scheduler import EventBridgeSchedulerClient
 
 _MAX_REASON_LENGTH: Final = 200
+
+# EventBridge Scheduler puts the time of the run in its place:
+# https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
+_SCHEDULED_TIME: Final = "<aws.scheduler.scheduled-time>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduledRun:
-    """A scheduled invocation of a function's alias, by its logical id, with an event."""
+    """A scheduled invocation: the schedule's name, the ARN of its target, and its input."""
 
-    alias: str
-    event: Mapping[str, Any]
+    schedule: str
+    target_arn: str
+    input: str = "{}"
 
 
-def find_scheduled_runs(
-    template: Mapping[str, Any], deployed: Container[str]
+def read_scheduled_runs(
+    client: "EventBridgeSchedulerClient", schedules: Iterable[str]
 ) -> list[ScheduledRun]:
-    """Find the runs of all schedules in a template that SAM has transformed.
+    """Read what the deployed schedules invoke; those that are disabled invoke nothing.
 
     Args:
-        template: the template.
-        deployed: logical ids of deployed resources; those with a false condition are not.
-
-    Raises:
-        SandboxError: a schedule's target is not an alias of the template.
+        client: the client of EventBridge Scheduler.
+        schedules: the names of the schedules.
     """
+    deployed = [client.get_schedule(Name=name) for name in schedules]
     return [
-        _scheduled_run(logical_id, resource["Properties"]["Target"])
-        for logical_id, resource in template["Resources"].items()
-        if resource["Type"] == "AWS::Scheduler::Schedule" and logical_id in deployed
+        ScheduledRun(
+            schedule=schedule["Name"],
+            target_arn=schedule["Target"]["Arn"],
+            input=schedule["Target"].get("Input", "{}"),
+        )
+        for schedule in deployed
+        if schedule["State"] == "ENABLED"
     ]
 
 
@@ -55,7 +65,6 @@ class Schedule:
     Args:
         functions: the client of Lambda.
         runs: the invocations of each round.
-        arns: the ARNs of the aliases by logical id.
         on_failure: called with each kind of failure when it first occurs, in the schedule's thread.
         interval_seconds: the pause between two rounds.
     """
@@ -65,13 +74,11 @@ class Schedule:
         functions: "LambdaClient",
         runs: Sequence[ScheduledRun],
         *,
-        arns: Mapping[str, str],
         on_failure: Callable[[str], None],
         interval_seconds: float = SCHEDULE_INTERVAL_SECONDS,
     ) -> None:
         self._functions = functions
         self._runs = runs
-        self._arns = arns
         self._on_failure = on_failure
         self._interval_seconds = interval_seconds
         self._rounds = 0
@@ -86,8 +93,8 @@ class Schedule:
         return self._rounds
 
     @property
-    def failures(self) -> Mapping[str, int]:
-        """The number of failed invocations, by alias and reason."""
+    def failures(self) -> "Mapping[str, int]":
+        """The number of failed invocations, by schedule and reason."""
         return dict(self._failures)
 
     @property
@@ -103,7 +110,7 @@ class Schedule:
         for run in self._runs:
             reason = self._invoke(run)
             if reason and not self._cancelled:
-                failure = f"{run.alias}: {reason[:_MAX_REASON_LENGTH]}"
+                failure = f"{run.schedule}: {reason[:_MAX_REASON_LENGTH]}"
                 self._failures[failure] += 1
                 if self._failures[failure] == 1:
                     self._on_failure(failure)
@@ -130,20 +137,14 @@ class Schedule:
 
     def _invoke(self, run: ScheduledRun) -> str:
         """Invoke a function, and return the reason of its failure, or an empty string."""
+        now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        event = scale_event(json.loads(run.input.replace(_SCHEDULED_TIME, now)))
         try:
             response = self._functions.invoke(
-                FunctionName=self._arns[run.alias], Payload=json.dumps(scale_event(run.event))
+                FunctionName=run.target_arn, Payload=json.dumps(event)
             )
         except (BotoCoreError, ClientError) as error:
             return f"{type(error).__name__}: {error}"
         if response.get("FunctionError"):
             return response["Payload"].read().decode(errors="replace")
         return ""
-
-
-def _scheduled_run(logical_id: str, target: Mapping[str, Any]) -> ScheduledRun:
-    match target["Arn"]:
-        case {"Ref": str(alias)}:
-            return ScheduledRun(alias=alias, event=json.loads(target.get("Input", "{}")))
-        case arn:
-            raise SandboxError(f"Schedule {logical_id}: expected an alias as its target, got {arn}")

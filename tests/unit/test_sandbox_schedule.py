@@ -3,24 +3,32 @@
 import io
 import json
 import threading
-from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from sandbox.aws.schedule import Schedule, ScheduledRun, find_scheduled_runs
+from sandbox.aws.schedule import Schedule, ScheduledRun, read_scheduled_runs
 from sandbox.aws.time_scale import NOTICE_CLAIM_SECONDS, PARAMETERS
-from sandbox.errors import SandboxError
 from sandbox.polling import wait_for
 from tests.support.cloudformation import load_template
 
 type Json = Any
 
 
-def a_schedule(alias: str = "ReconcileAlias", **target: Json) -> Json:
-    arn = {"Ref": alias}
-    return {"Type": "AWS::Scheduler::Schedule", "Properties": {"Target": {"Arn": arn, **target}}}
+class Schedules:
+    """Stands in for EventBridge Scheduler."""
+
+    def __init__(self, *deployed: Json) -> None:
+        self._deployed = {schedule["Name"]: schedule for schedule in deployed}
+
+    def get_schedule(self, *, Name: str) -> Json:  # noqa: N803 -- boto3's names
+        return self._deployed[Name]
+
+
+def a_schedule(name: str = "Reconcile", *, state: str = "ENABLED", **target: Json) -> Json:
+    return {"Name": name, "State": state, "Target": {"Arn": f"{name}:live", **target}}
 
 
 class Functions:
@@ -39,56 +47,44 @@ class Functions:
 
 
 def a_running(functions: Functions, *runs: ScheduledRun, reported: list[str]) -> Schedule:
-    arns = {"ReconcileAlias": "delivery-Reconcile-1:live", "NotifyAlias": "delivery-Notify-1:live"}
-    return Schedule(
-        cast("Any", functions), runs, arns=arns, on_failure=reported.append, interval_seconds=0.02
+    return Schedule(cast("Any", functions), runs, on_failure=reported.append, interval_seconds=0.02)
+
+
+def a_run(schedule: str = "Reconcile", **event: Json) -> ScheduledRun:
+    return ScheduledRun(schedule=schedule, target_arn=f"{schedule}:live", input=json.dumps(event))
+
+
+def test_a_deployed_schedule_is_run_with_its_input_and_a_disabled_one_is_not() -> None:
+    schedules = Schedules(
+        a_schedule(),
+        a_schedule("Sweep", Input='{"older": 300}'),
+        a_schedule("Audit", state="DISABLED"),
     )
 
+    runs = read_scheduled_runs(cast("Any", schedules), ["Reconcile", "Sweep", "Audit"])
 
-def a_run(alias: str = "ReconcileAlias", **event: Json) -> ScheduledRun:
-    return ScheduledRun(alias=alias, event=event)
-
-
-@pytest.mark.parametrize(
-    ("resources", "expected"),
-    [
-        ({}, []),
-        ({"Table": {"Type": "AWS::DynamoDB::Table"}}, []),
-        ({"Every": a_schedule()}, [a_run()]),
-        (
-            {"Every": a_schedule(), "Sweep": a_schedule("NotifyAlias", Input='{"older": 300}')},
-            [a_run(), a_run("NotifyAlias", older=300)],
-        ),
-    ],
-    ids=["nothing", "no schedule", "one without input", "two"],
-)
-def test_every_schedule_of_the_template_is_found(
-    resources: Json, expected: Sequence[ScheduledRun]
-) -> None:
-    assert find_scheduled_runs({"Resources": resources}, resources) == expected
+    assert runs == [a_run(), a_run("Sweep", older=300)]
 
 
-def test_a_schedule_that_was_not_deployed_is_not_run() -> None:
-    resources = {"Every": a_schedule(), "Canary": a_schedule("SendAlias")}
+def test_the_time_of_the_run_replaces_its_placeholder_in_the_input() -> None:
+    functions = Functions()
+    canary = a_run("Canary", key="canary <aws.scheduler.scheduled-time>")
 
-    assert find_scheduled_runs({"Resources": resources}, {"Every"}) == [a_run()]
+    a_running(functions, canary, reported=[]).run_once()
 
-
-def test_a_schedule_without_an_alias_is_an_error_that_names_the_schedule() -> None:
-    elsewhere = a_schedule(Arn="arn:aws:sqs:us-east-1:1:queue")
-
-    with pytest.raises(SandboxError, match="Elsewhere"):
-        find_scheduled_runs({"Resources": {"Elsewhere": elsewhere}}, {"Elsewhere"})
+    ((_, event),) = functions.invocations
+    at = datetime.fromisoformat(event["key"].removeprefix("canary "))
+    assert abs(datetime.now(UTC) - at) < timedelta(minutes=1)
 
 
 def test_times_in_an_event_are_scaled_to_seconds() -> None:
     functions = Functions()
-    sweep = a_run("NotifyAlias", sweep_notices_older_than_seconds=300, other="kept")
+    sweep = a_run("Notify", sweep_notices_older_than_seconds=300, other="kept")
 
     a_running(functions, sweep, reported=[]).run_once()
 
     event = {"sweep_notices_older_than_seconds": NOTICE_CLAIM_SECONDS, "other": "kept"}
-    assert functions.invocations == [("delivery-Notify-1:live", event)]
+    assert functions.invocations == [("Notify:live", event)]
 
 
 def test_the_scheduled_functions_run_repeatedly_while_the_context_lasts() -> None:
@@ -97,7 +93,7 @@ def test_the_scheduled_functions_run_repeatedly_while_the_context_lasts() -> Non
     with a_running(functions, a_run(), reported=[]) as schedule:
         wait_for(lambda: schedule.rounds > 1, timeout=10, what="The second round")
 
-    assert [name for name, _ in functions.invocations][:2] == ["delivery-Reconcile-1:live"] * 2
+    assert [name for name, _ in functions.invocations][:2] == ["Reconcile:live"] * 2
     assert (schedule.failures, schedule.summary) == ({}, "")
 
 
@@ -117,13 +113,13 @@ def test_a_failure_is_reported_and_the_other_functions_still_run(
 ) -> None:
     reported: list[str] = []
     functions = Functions(response)
-    schedule = a_running(functions, a_run(), a_run("NotifyAlias"), reported=reported)
+    schedule = a_running(functions, a_run(), a_run("Notify"), reported=reported)
 
     schedule.run_once()
 
     assert [name for name, _ in functions.invocations] == [
-        "delivery-Reconcile-1:live",
-        "delivery-Notify-1:live",
+        "Reconcile:live",
+        "Notify:live",
     ]
     assert list(schedule.failures.values()) == [1]
     assert all(reason in text for text in (*reported, schedule.summary))
