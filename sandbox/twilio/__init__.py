@@ -16,6 +16,8 @@ scenarios        what happens to a message, by its recipient's number
 engine           runs the scenarios: which status is due when, which callback is sent when
 callbacks        parameters, signature and retries of a callback
 overrides        connection overrides in the fragment of a callback's URL
+webhook_rules    which shared key signs a callback, and how it is sent
+webhooks_api     /v1/Webhooks/: the API that configures these rules
 segments         how many segments a text takes
 
 settings         what can be changed while it runs

@@ -1,4 +1,4 @@
-"""The accounts of the simulated Twilio: credentials, senders, and the tokens that sign."""
+"""The accounts of the simulated Twilio: credentials, senders, tokens and rules that sign."""
 
 import base64
 import hmac
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from sandbox.twilio.errors import ApiError
+from sandbox.twilio.webhook_rules import WebhookRules
 
 VALID_TEST_SENDER = "+15005550006"
 
@@ -33,9 +34,17 @@ class Accounts:
 
     def __init__(self, accounts: Iterable[Account]) -> None:
         self._accounts = {account.sid: account for account in accounts}
+        self._webhook_rules = {sid: WebhookRules() for sid in self._accounts}
+
+    def webhook_rules(self, account_sid: str) -> WebhookRules:
+        """Return the account's webhook rules, with their settings and shared keys."""
+        return self._webhook_rules[account_sid]
 
     def auth_token(self, account_sid: str) -> str:
-        """Return the token that signs this account's callbacks; API keys sign nothing."""
+        """Return the token that signs callbacks to which no webhook rule applies.
+
+        API keys sign nothing.
+        """
         return self._accounts[account_sid].auth_token
 
     def rotate(self, account_sid: str, auth_token: str) -> None:
@@ -72,6 +81,16 @@ class Accounts:
                 20003, "Authenticate", detail="Your AccountSid or AuthToken was incorrect."
             )
         return account
+
+    def authenticate_any(self, authorization: str | None) -> Account:
+        """Return the account whose own credentials these are.
+
+        Raises:
+            ApiError: 20003, as `authenticate`.
+        """
+        user, _ = _basic(authorization)
+        owners = (a.sid for a in self._accounts.values() if user == a.sid or user in a.api_keys)
+        return self.authenticate(next(owners, ""), authorization)
 
     def _keyring(self, account: Account) -> dict[str, str]:
         holders = [account]

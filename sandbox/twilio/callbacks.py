@@ -7,10 +7,11 @@ from enum import StrEnum
 from typing import Self
 from urllib.parse import urlencode, urljoin, urlsplit
 
-from delivery.twilio.signature import signature
+from delivery.twilio.signature import Algorithm, signature
 from sandbox.twilio.overrides import ConnectionOverrides, RetryPolicy
 from sandbox.twilio.resource import API_VERSION, Message
 from sandbox.twilio.scenarios import Step
+from sandbox.twilio.webhook_rules import Signing
 
 _MAX_REDIRECTS = 10
 _MIN_TIMEOUT = 0.001
@@ -139,7 +140,8 @@ class AttemptRecord:
 class Callback:
     """The report of one status to the account's server, with the attempts to deliver it.
 
-    `url` is requested next; a redirect changes it, and makes the method GET.
+    `url` is requested next; a redirect changes it, and makes the method GET. `signing` is the
+    shared key of the webhook rule that applies; None: the auth token signs.
     """
 
     callback_id: int
@@ -150,6 +152,7 @@ class Callback:
     parameters: tuple[tuple[str, str], ...]
     token: str
     state: CallbackState
+    signing: Signing | None = None
     started: datetime | None = None
     redirects: int = 0
     attempts: tuple[AttemptRecord, ...] = field(default=())
@@ -158,16 +161,17 @@ class Callback:
         """Return the callback as in flight; its total time runs from the first attempt."""
         return replace(self, state=CallbackState.IN_FLIGHT, started=self.started or now)
 
-    def attempt(self, auth_token: str, now: datetime) -> CallbackAttempt:
-        """Return the request to send now, signed.
+    def attempt(self, key: str, now: datetime) -> CallbackAttempt:
+        """Return the request to send now, signed with a key: that of `signing`, or an auth token.
 
         Headers as in public captures; the fragment of the URL is neither sent nor signed.
         Source: https://www.twilio.com/docs/usage/webhooks/webhooks-security
         """
         form = () if self.redirects else self.parameters
+        algorithm = self.signing.algorithm if self.signing else Algorithm.HMAC_SHA1
         headers = {
             "Content-Type": "application/x-www-form-urlencoded; charset=UTF-8",
-            "X-Twilio-Signature": signature(auth_token, self.url, form),
+            "X-Twilio-Signature": signature(key, self.url, form, algorithm),
             "I-Twilio-Idempotency-Token": self.token,
             "User-Agent": "TwilioProxy/1.1",
             "Accept": "*/*",
@@ -175,6 +179,8 @@ class Callback:
             "X-Home-Region": "us1",
             "Connection": "close",
         }
+        if self.signing:
+            headers["X-Twilio-Webhooks-Signature-Settings"] = self.signing.header
         if self.redirects:
             del headers["Content-Type"]
         left = max(_MIN_TIMEOUT, self.seconds_left(now))

@@ -153,10 +153,7 @@ class Engine:
                     message = self._messages[message_sid]
                     self._messages[message_sid] = replace(message, price=_price_of(message))
                 case _CallbackDue(callback_id):
-                    callback = self.callbacks[callback_id].in_flight(now)
-                    self.callbacks[callback_id] = callback
-                    auth_token = self._accounts.auth_token(callback.account_sid)
-                    attempts.append(callback.attempt(auth_token, now))
+                    attempts.append(self._next_attempt(callback_id, now))
         return attempts
 
     def record_attempt(
@@ -171,6 +168,16 @@ class Engine:
         if callback.state is CallbackState.FAILED:
             self.debugger.append(callback.debugger_entry(now))
         self._release_held(callback, now)
+
+    def _next_attempt(self, callback_id: int, now: datetime) -> CallbackAttempt:
+        callback = self.callbacks[callback_id].in_flight(now)
+        keys = self._accounts.webhook_rules(callback.account_sid).shared_keys
+        shared_key = keys.get(callback.signing.key_id) if callback.signing else None
+        if shared_key is None:  # also if it was deleted since the first attempt
+            callback = replace(callback, signing=None)
+        self.callbacks[callback_id] = callback
+        auth_token = self._accounts.auth_token(callback.account_sid)
+        return callback.attempt(shared_key.secret if shared_key else auth_token, now)
 
     def _steps(self, message: Message, scenario: Scenario) -> tuple[Step, ...]:
         steps: tuple[Step, ...] = scenario.steps
@@ -226,6 +233,10 @@ class Engine:
         at: datetime,
     ) -> int:
         url, overrides = split_overrides(message.status_callback or "")
+        rules = self._accounts.webhook_rules(message.account_sid)
+        setting = rules.choose_setting(url, self._ids)
+        if setting and setting.connection:
+            overrides = setting.connection
         states = {Arrival.LOST: CallbackState.LOST, Arrival.AFTER_NEXT: CallbackState.HELD}
         callback = Callback(
             callback_id=len(self.callbacks) + 1,
@@ -236,6 +247,7 @@ class Engine:
             parameters=parameters,
             token=str(uuid.UUID(int=self._ids.getrandbits(128), version=4)),
             state=states.get(arrival, CallbackState.DUE),
+            signing=setting.signing if setting else None,
         )
         self.callbacks[callback.callback_id] = callback
         if callback.state is CallbackState.DUE:

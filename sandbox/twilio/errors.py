@@ -8,11 +8,16 @@ _HTTP_STATUS = {
     20008: 403,
     20009: 409,
     20404: 404,
+    20409: 409,
     20429: 429,
     20500: 500,
     30409: 409,
+    59103: 409,
 }
-"""All other codes are 400. Twilio documents no status for 20009 and 30409; 409 is assumed."""
+"""All other codes are 400. Twilio documents no status for 20009, 30409 and 59103; 409 is assumed.
+
+Nor does it document the code of what is in use in the webhooks configuration API: 20409 is assumed.
+"""
 
 
 class ApiError(Exception):

@@ -21,6 +21,9 @@ from sandbox.twilio.engine import Engine
 from sandbox.twilio.resource import Message
 from sandbox.twilio.rest import RestApi
 from sandbox.twilio.settings import Settings
+from sandbox.twilio.webhook_rules import WebhookRules
+from sandbox.twilio.webhooks_api import PREFIX as WEBHOOKS_PREFIX
+from sandbox.twilio.webhooks_api import WebhooksApi
 
 
 class TwilioSimulator:
@@ -32,10 +35,11 @@ class TwilioSimulator:
         self._accounts = Accounts(accounts)
         self._engine = Engine(self._accounts, ids, settings or Settings())
         self._rest = RestApi(self._accounts, self._engine, ids)
+        self._webhooks_api = WebhooksApi(self._accounts, ids)
         self._admin_api = AdminApi(self._accounts, self._engine)
 
     def handle(self, request: Request, now: datetime) -> Response | None:
-        """Answer a request to the REST API or to the admin API.
+        """Answer a request to one of Twilio's APIs or to the admin API.
 
         Returns:
             The response; a `HeldResponse` may leave only once `is_finished` is true for its
@@ -43,6 +47,8 @@ class TwilioSimulator:
         """
         if request.path.startswith(PREFIX):
             return self._admin_api.handle(request)
+        if request.path.startswith(WEBHOOKS_PREFIX):
+            return self._webhooks_api.handle(request, now)
         return self._rest.handle(request, now)
 
     def next_due(self) -> datetime | None:
@@ -88,3 +94,7 @@ class TwilioSimulator:
     def rotate_auth_token(self, account_sid: str, auth_token: str) -> None:
         """Replace an account's auth token; its API keys stay as they are."""
         self._accounts.rotate(account_sid, auth_token)
+
+    def webhook_rules(self, account_sid: str) -> WebhookRules:
+        """The account's webhook rules, with their settings and shared keys."""
+        return self._accounts.webhook_rules(account_sid)
