@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.client import BaseClient
@@ -16,7 +18,9 @@ from moto import mock_aws
 from moto.backends import get_backend
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
-from sandbox.http_server import HttpServer, Response
+from sandbox.http_server import HttpServer, Request, Response, forward
+from sandbox.twilio.accounts import Account
+from sandbox.twilio.simulator import TwilioSimulator
 from tests.support.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.support.cloudformation import create_table
 from tests.support.command_line import (
@@ -45,6 +49,26 @@ FORBIDDEN = Response(
 
 
 @dataclass
+class WebhooksApi:
+    """Answers calls of Twilio's webhooks API, and passes all others on."""
+
+    others: int
+    """The port of the rest of Twilio."""
+    answer: Response | None = None
+    """Replaces the simulator's answer."""
+    simulator: TwilioSimulator = field(
+        default_factory=lambda: TwilioSimulator(
+            [Account(sid=ACCOUNT_SID, auth_token=AUTH_TOKEN)], ids=random.SystemRandom()
+        )
+    )
+
+    def __call__(self, request: Request) -> Response | None:
+        if not request.path.startswith("/v1/Webhooks/"):
+            return forward(request, port=self.others, timeout=5)
+        return self.answer or self.simulator.handle(request, datetime.now(UTC))
+
+
+@dataclass
 class DoctorRig:
     """A healthy stack in moto, its two scripted APIs and a scripted Twilio."""
 
@@ -52,6 +76,7 @@ class DoctorRig:
     api: ScriptedApi
     callbacks: ScriptedApi
     twilio: ScriptedTwilio
+    webhooks: WebhooksApi
     environment: dict[str, str] = field(default_factory=dict)
     concurrency_quota: int = 1000
     log_pages: list[Json] = field(default_factory=list)
@@ -113,13 +138,16 @@ def rig() -> Iterator[DoctorRig]:
             stack.enter_context(HttpServer(port=0, answer=it)).url for it in (api, callbacks)
         )
         twilio = stack.enter_context(ScriptedTwilio(EMPTY_LIST))
-        deployed = _deploy(api_url, callback_url, twilio.url)
+        webhooks = WebhooksApi(others=urlsplit(twilio.url).port or 0)
+        twilio_url = stack.enter_context(HttpServer(port=0, answer=webhooks)).url
+        deployed = _deploy(api_url, callback_url, twilio_url)
         environment = stack.enter_context(signed_in(deployed))
         yield DoctorRig(
             stack=deployed,
             api=api,
             callbacks=callbacks,
             twilio=twilio,
+            webhooks=webhooks,
             environment=environment | {"AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled"},
         )
 
@@ -314,9 +342,26 @@ def test_a_subaccount_whose_token_twilio_rejects_is_found(rig: DoctorRig) -> Non
 def test_a_twilio_that_does_not_answer_is_unknown_not_wrong(rig: DoctorRig) -> None:
     rig.stack.parameters["TwilioApiBaseUrl"] = "http://127.0.0.1:9"
 
-    (problem,) = rig.problems()
+    problems = rig.problems()
 
-    assert (problem["check"], problem["state"]) == ("credentials", "unknown")
+    assert [(it["check"], it["state"]) for it in problems] == [
+        ("credentials", "unknown"),
+        ("webhooks", "unknown"),
+    ]
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_without_the_beta_of_webhook_rules_the_check_is_unknown_and_no_failure(
+    rig: DoctorRig, status: int
+) -> None:
+    rig.webhooks.answer = reply(status, {"code": 20404})
+
+    ran = rig.doctor("--json")
+
+    (finding,) = [it for it in ran.json["findings"] if it["state"] != "ok"]
+    assert (finding["check"], finding["state"]) == ("webhooks", "unknown")
+    assert str(status) in finding["what"]
+    assert (ran.code, ran.json["ok"]) == (0, True)
 
 
 def test_access_denied_by_the_api_is_found(rig: DoctorRig) -> None:
