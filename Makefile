@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo sandbox check lint fast thorough test e2e deploy simulate bench pins clean
+.PHONY: help install demo sandbox check lint fast thorough test e2e deploy simulate bench openapi pins clean
 
 PYTHON ?= python3.13
 BIN := .venv/bin
@@ -55,6 +55,9 @@ simulate: $(READY) ## run randomized simulations with fault injection; SEEDS=100
 
 bench: $(READY) ## run the benchmarks of docs/performance.md (ten minutes); ROUNDS=3, ONLY=cold_start, QUICK=1
 	@python -m bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick) $(ONLY)
+
+openapi: $(READY) ## write openapi.yaml and docs/schemas/ from the code
+	@python -m api_description
 
 pins: $(READY) ## update constraints.txt with the versions installed in .venv
 	@{ head -n 1 constraints.txt; pip list --format=freeze --exclude-editable | grep -v -i -E '^(pip|setuptools|wheel)=='; } > .venv/pins

@@ -16,10 +16,10 @@ from delivery.storage.messages import MessageStore
 from delivery.text.addresses import addresses_of
 from delivery.text.identifiers import InvalidAddress, normalize_recipient
 
-_DEFAULT_LIMIT: Final = 20
-_MAX_LIMIT: Final = 100
-_MAX_ADDRESS_LENGTH: Final = 256
-_MAX_REFERENCE_LENGTH: Final = 128
+DEFAULT_LIMIT: Final = 20
+MAX_LIMIT: Final = 100
+MAX_ADDRESS_LENGTH: Final = 256
+MAX_REFERENCE_LENGTH: Final = 128
 _MAX_NAME_LENGTH: Final = 20
 _MAX_PARAMETERS: Final = 20
 _PLUS_IN_A_QUERY: Final = "(encode + as %2B)"
@@ -39,7 +39,7 @@ class ListQuery:
 
     filter: str
     value: str
-    limit: int = _DEFAULT_LIMIT
+    limit: int = DEFAULT_LIMIT
     next_token: str | None = None
 
     def page(self, messages: MessageStore) -> Page:
@@ -71,13 +71,13 @@ def parse_list(raw_query: str) -> ListQuery:
     Raises:
         InvalidQuery: the query has problems.
     """
-    given, problems = _parse(raw_query, {**_FILTERS, "limit": _limit, "next_token": _token})
-    filters = [name for name in given if name in _FILTERS]
+    given, problems = _parse(raw_query, {**FILTERS, "limit": _limit, "next_token": _token})
+    filters = [name for name in given if name in FILTERS]
     invalid = {it.field for it in problems}
     if len(filters) > 1:
         problem = f"cannot be combined with {filters[0]}; send a request for each"
         problems.append(Problem(field=filters[1], problem=problem))
-    if not filters and not invalid & _FILTERS.keys():
+    if not filters and not invalid & FILTERS.keys():
         problem = "is missing; set it, or reference, failed_on, unconfirmed_on or pending=true"
         problems.append(Problem(field="to", problem=problem))
     if problems:
@@ -85,7 +85,7 @@ def parse_list(raw_query: str) -> ListQuery:
     return ListQuery(
         filter=filters[0],
         value=given[filters[0]],
-        limit=int(given.get("limit", _DEFAULT_LIMIT)),
+        limit=int(given.get("limit", DEFAULT_LIMIT)),
         next_token=given.get("next_token"),
     )
 
@@ -138,7 +138,7 @@ def _unknown(name: str, known: Iterable[str]) -> Problem:
 
 
 def _to(value: str) -> str:
-    if len(value) > _MAX_ADDRESS_LENGTH:
+    if len(value) > MAX_ADDRESS_LENGTH:
         raise _InvalidValue(f"is too long; expected + and digits {_PLUS_IN_A_QUERY}")
     try:
         return normalize_recipient(value)
@@ -147,9 +147,9 @@ def _to(value: str) -> str:
 
 
 def _reference(value: str) -> str:
-    if not value.strip() or len(value) > _MAX_REFERENCE_LENGTH:
+    if not value.strip() or len(value) > MAX_REFERENCE_LENGTH:
         raise _InvalidValue(
-            f"must be the reference of the request: 1 to {_MAX_REFERENCE_LENGTH} characters"
+            f"must be the reference of the request: 1 to {MAX_REFERENCE_LENGTH} characters"
         )
     return value
 
@@ -169,9 +169,9 @@ def _true(value: str) -> str:
 
 def _limit(value: str) -> str:
     # Python does not parse a number of more than 4,300 digits.
-    is_short = len(value) <= len(str(_MAX_LIMIT))
-    if not (is_short and value.isascii() and value.isdigit() and 1 <= int(value) <= _MAX_LIMIT):
-        raise _InvalidValue(f"must be a whole number from 1 to {_MAX_LIMIT}")
+    is_short = len(value) <= len(str(MAX_LIMIT))
+    if not (is_short and value.isascii() and value.isdigit() and 1 <= int(value) <= MAX_LIMIT):
+        raise _InvalidValue(f"must be a whole number from 1 to {MAX_LIMIT}")
     return value
 
 
@@ -181,7 +181,7 @@ def _token(value: str) -> str:
     return value
 
 
-_FILTERS: Final[Mapping[str, Callable[[str], str]]] = {
+FILTERS: Final[Mapping[str, Callable[[str], str]]] = {
     "to": _to,
     "reference": _reference,
     "failed_on": _day,

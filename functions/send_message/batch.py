@@ -29,7 +29,7 @@ MAX_MESSAGES: Final = 1000
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
 """Fits, with the event that API Gateway makes of it, into the 6 MB that Lambda accepts."""
 
-_MAX_KEY_LENGTH: Final = 250
+MAX_KEY_LENGTH: Final = 250
 """An idempotency key has at most 256 characters; `:` and the message's number are appended."""
 
 
@@ -178,5 +178,5 @@ def _documents(content: object) -> list[object]:
 
 
 def _check_length(key: str | None) -> None:
-    if key and len(key) > _MAX_KEY_LENGTH:
-        raise InvalidRequest.of("Idempotency-Key", f"is longer than {_MAX_KEY_LENGTH} characters")
+    if key and len(key) > MAX_KEY_LENGTH:
+        raise InvalidRequest.of("Idempotency-Key", f"is longer than {MAX_KEY_LENGTH} characters")

@@ -13,6 +13,7 @@ from delivery.storage.messages import MessageStore
 from functions.notify_failure.incident import Incident, IncidentKey
 from functions.notify_failure.incident_store import IncidentStore
 from functions.notify_failure.notifier import Limits
+from tests.support.api_description import assert_described_notice
 from tests.support.builders import ACCOUNT_SID, NOON, an_update
 from tests.support.clock import Clock
 from tests.support.shared_clients import shared_client
@@ -52,7 +53,7 @@ def a_stream_event(*message_sids: str) -> dict[str, Any]:
 
 
 class Inbox:
-    """A queue that is subscribed to the topic."""
+    """A queue that is subscribed to the topic; each notice must match the published schema."""
 
     def __init__(self) -> None:
         self._sqs = shared_client("sqs")
@@ -74,6 +75,7 @@ class Inbox:
             for message in messages:
                 attributes = message.get("MessageAttributes", {})
                 notice = json.loads(message["Body"])
+                assert_described_notice(notice)
                 notice["attributes"] = {
                     name: (value["DataType"], value["StringValue"])
                     for name, value in attributes.items()

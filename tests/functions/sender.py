@@ -16,9 +16,15 @@ from mypy_boto3_secretsmanager import SecretsManagerClient
 
 from delivery.domain.messages import Message
 from delivery.domain.send_requests import RequestState, SendRequest
+from delivery.runtime.http_event import body_of
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
 from delivery.twilio.client import TwilioClient
+from tests.support.api_description import (
+    assert_described_answer,
+    assert_described_body,
+    assert_described_request,
+)
 from tests.support.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.support.clock import Clock
 from tests.support.embedded_metrics import DataPoint, data_points
@@ -74,11 +80,23 @@ def an_http_event(
     }
 
 
+def _assert_described(event: Any, answer: dict[str, Any]) -> None:
+    """The description of MessagesApi has the answer, and the body of an accepted request."""
+    match event, answer:
+        case {"routeKey": str(route)}, {"statusCode": status} if route.startswith("POST "):
+            assert_described_answer(route, answer)
+            if route == "POST /messages" and status < 300:
+                assert_described_request(route, body_of(event))
+        case _, {"status_code": status, "body": body}:  # of a direct invocation
+            assert_described_body("POST /messages", status, body)
+
+
 class SenderRig:
     """The function in an environment, its callers, and the Twilio that it sends to.
 
-    It remembers everything that the function wrote, and every answer that was no success: at the
-    end of a test, none of it may hold a number, a text or a token (I8).
+    Every answer must be one that the description of MessagesApi has. The rig remembers everything
+    that the function wrote, and every answer that was no success: at the end of a test, none of it
+    may hold a number, a text or a token (I8).
     """
 
     def __init__(
@@ -139,6 +157,7 @@ class SenderRig:
         )
         handle = self.module.metrics.log_metrics(self.function.handle, raise_on_empty_metrics=False)
         answer: Any = handle(event, cast("LambdaContext", context))
+        _assert_described(event, answer)
         if (answer.get("statusCode") or answer.get("status_code") or 200) > 201:
             self.errors.append(json.dumps(answer))
         return answer

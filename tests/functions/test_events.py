@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.functions.sender import EVENTS, SenderRig
+from tests.support.api_description import assert_described_answer
 from tests.support.shared_clients import shared_client
 
 CONTEXT = SimpleNamespace(
@@ -151,6 +152,8 @@ def test_an_event_gets_the_answer_that_its_name_promises(name: str) -> None:
     else:
         assert answer
         assert answer["statusCode"] == HTTP_STATUS[name], answer
+        if name.startswith("query_messages"):
+            assert_described_answer(event_of(name)["routeKey"], answer)
 
 
 @pytest.mark.parametrize("name", [it for it in NAMES if it.startswith("send_message")])

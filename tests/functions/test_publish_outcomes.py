@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
 from delivery.domain.messages import Message
+from tests.support.api_description import assert_described_event
 from tests.support.builders import ACCOUNT_SID, MESSAGE_SID, a_message, an_update
 from tests.support.embedded_metrics import data_points, total
 from tests.support.shared_clients import shared_client
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 
 class Events:
-    """EventBridge; a test can have it reject entries, by their place over all calls."""
+    """EventBridge, which checks each event against its schema.
+
+    A test can have it reject entries, by their place over all calls.
+    """
 
     def __init__(self) -> None:
         self.calls: list[int] = []
@@ -39,6 +43,13 @@ class Events:
             raise self.error
         answers: list[Any] = []
         for entry in Entries:
+            assert_described_event(
+                {
+                    "source": entry["Source"],
+                    "detail-type": entry["DetailType"],
+                    "detail": json.loads(entry["Detail"]),
+                }
+            )
             if self._place in self.rejects:
                 answers.append({"ErrorCode": "ThrottlingException", "ErrorMessage": "slower"})
             else:

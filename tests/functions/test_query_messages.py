@@ -18,6 +18,7 @@ from delivery.storage.audits import AuditStore
 from delivery.storage.messages import MessageStore
 from tests.functions.conftest import ENVIRONMENT
 from tests.functions.sender import SenderRig, a_document
+from tests.support.api_description import assert_described_answer
 from tests.support.builders import MESSAGE_SID, NOON, an_update
 from tests.support.clock import Clock
 from tests.support.faults import make_unreadable
@@ -30,7 +31,10 @@ UNSENT_ID = "rq_" + "a" * 32
 
 
 class QueryRig:
-    """The function, and requests of MessagesApi; each returns the HTTP status and the body."""
+    """The function, and requests of MessagesApi; each returns the HTTP status and the body.
+
+    Every answer must be one that the description of MessagesApi has.
+    """
 
     def __init__(self, dynamodb: DynamoDBClient, clock: Clock) -> None:
         from functions.query_messages import app  # noqa: PLC0415 -- its client needs moto first
@@ -71,6 +75,7 @@ class QueryRig:
             get_remaining_time_in_millis=lambda: int(self.seconds_left * 1000),
         )
         response = self.function.handle(event, cast("LambdaContext", context))
+        assert_described_answer(f"GET {route}", response)
         return response["statusCode"], json.loads(response["body"])
 
 

@@ -29,6 +29,7 @@ from functions.notify_failure.incident import (
 from functions.notify_failure.incident_notice import incident_content
 from functions.notify_failure.notice import Links
 from functions.notify_failure.policy import NoticePolicy
+from tests.support.api_description import assert_described_notice
 from tests.support.builders import ACCOUNT_SID, NOON, a_message, an_update
 
 INTERVAL = timedelta(minutes=15)
@@ -88,7 +89,9 @@ def notice_of(
     pending: PendingNotice, *, cause: str = "30007", policy: NoticePolicy = POLICY
 ) -> FailureNotice:
     key = IncidentKey(account_sid=ACCOUNT_SID, cause=cause)
-    return compose(incident_content(key, pending, LINKS, policy))
+    notice = compose(incident_content(key, pending, LINKS, policy))
+    assert_described_notice(json.loads(notice.texts[Protocol.DEFAULT]))
+    return notice
 
 
 def a_notice(minutes: float, incident: Incident) -> FailureNotice:

@@ -22,6 +22,7 @@ from functions.notify_failure.incident import IncidentKey, incident_id_of
 from functions.notify_failure.message_notice import message_content
 from functions.notify_failure.notice import Links
 from functions.notify_failure.policy import NoticePolicy
+from tests.support.api_description import assert_described_notice
 from tests.support.builders import MESSAGE_SID, NOON, a_message, an_update
 
 LINKS = Links(
@@ -41,7 +42,9 @@ def a_failure(**facts: Any) -> Message:
 
 
 def a_notice(message: Message | None = None, policy: NoticePolicy = POLICY) -> FailureNotice:
-    return compose(message_content(message or a_failure(), LINKS, policy))
+    notice = compose(message_content(message or a_failure(), LINKS, policy))
+    assert_described_notice(json.loads(notice.texts[Protocol.DEFAULT]))
+    return notice
 
 
 def email_of(notice: FailureNotice) -> str:

@@ -206,7 +206,7 @@ class AuditResult:
     def as_record(self) -> Record:
         """Return the result as plain data, as answers show it."""
         record = self._plain()
-        return {name: value for name, value in record.items() if name not in _INTERNAL}
+        return {name: value for name, value in record.items() if name not in INTERNAL_FIELDS}
 
     def as_item_record(self) -> Record:
         """Return everything that is stored."""
@@ -295,4 +295,5 @@ def _plain_number(value: object) -> object:
     return f"{value:f}" if isinstance(value, Decimal) else value
 
 
-_INTERNAL: Final = frozenset({"target", "next_page", "lease_until", "version"})
+INTERNAL_FIELDS: Final = frozenset({"target", "next_page", "lease_until", "version"})
+"""The fields of a result that answers leave out."""

@@ -24,8 +24,8 @@ from delivery.domain.statuses import (
 
 # The longest interval between two reconciliations of a message, in units of `reconcile_after`.
 _MAX_BACKOFF: Final = 24
-_MAX_CONTEXT_NAMES: Final = 20
-_MAX_CONTEXT_BYTES: Final = 1024
+MAX_CONTEXT_NAMES: Final = 20
+MAX_CONTEXT_BYTES: Final = 1024
 
 
 class Source(StrEnum):
@@ -388,11 +388,11 @@ class Message(MessageFacts):
         """
         record = _record(self)
         record["transitions"] = [entry.as_record() for entry in self.transitions]
-        return {name: fact for name, fact in record.items() if name not in _INTERNAL}
+        return {name: fact for name, fact in record.items() if name not in INTERNAL_FIELDS}
 
     def internal_times(self) -> Record:
         """Return what `as_record` leaves out and an item has."""
-        return {name: fact for name, fact in _record(self).items() if name in _INTERNAL}
+        return {name: fact for name, fact in _record(self).items() if name in INTERNAL_FIELDS}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
@@ -419,10 +419,10 @@ class Message(MessageFacts):
 def within_context_limits(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return the first value of each name, as far as 20 names and 1 KB (UTF-8) reach."""
     context: dict[str, str] = {}
-    room = _MAX_CONTEXT_BYTES
+    room = MAX_CONTEXT_BYTES
     for name, value in pairs:
         size = len(name.encode("utf-8", "replace")) + len(value.encode("utf-8", "replace"))
-        if name and name not in context and size <= room and len(context) < _MAX_CONTEXT_NAMES:
+        if name and name not in context and size <= room and len(context) < MAX_CONTEXT_NAMES:
             context[name] = value
             room -= size
     return context
@@ -503,7 +503,8 @@ def _list_at(
             return None
 
 
-_INTERNAL: Final = frozenset({"list_at", "notice_at"})
+INTERNAL_FIELDS: Final = frozenset({"list_at", "notice_at"})
+"""The fields of a message that answers leave out."""
 _TIMES: Final = frozenset(
     {"at", "send_at", "created_at", "updated_at", "final_at", "list_at", "notice_at"}
 )

@@ -19,6 +19,24 @@ _MAX_SEND_DELAY: Final = timedelta(days=365)
 # Without a run of digits, which may be a phone number.
 _NAME: Final = re.compile(r"(?!(?:.*[0-9]){5})[A-Za-z_][A-Za-z_0-9]{0,63}")
 
+REQUIRED_FIELDS: Final[Mapping[tuple[str, ...], str]] = {
+    ("to",): "give the recipient",
+    ("from", "messaging_service_sid"): "give it or messaging_service_sid",
+    ("body", "media_url", "content_sid"): "give it, media_url, or content_sid",
+}
+"""The fields of which each request has at least one, with the fix for a request that has none."""
+
+REQUIRED_WITH: Final[Mapping[str, str]] = {
+    "content_variables": "content_sid",
+    "send_at": "messaging_service_sid",
+    "shorten_urls": "messaging_service_sid",
+    "fallback_from": "messaging_service_sid",
+}
+"""Fields that require another one."""
+
+EXCLUSIVE_FIELDS: Final[Mapping[str, str]] = {"fallback_from": "from"}
+"""Fields that cannot be combined with another one."""
+
 type FieldProblem = tuple[str, str]
 """The field's name (? if it may be a value), and a text that continues it and holds the fix."""
 
@@ -79,16 +97,12 @@ def _unexpected(name: str) -> FieldProblem:
 
 def _contradictions(given: Mapping[str, Any]) -> Iterator[FieldProblem]:
     """Yield the problems that no field has by itself."""
-    if "to" not in given:
-        yield "to", "is missing; give the recipient"
-    if not given.keys() & {"from", "messaging_service_sid"}:
-        yield "from", "is missing; give it or messaging_service_sid"
-    if not given.keys() & {"body", "media_url", "content_sid"}:
-        yield "body", "is missing; give it, media_url, or content_sid"
-    if "content_variables" in given and "content_sid" not in given:
-        yield "content_variables", "requires content_sid"
-    if "fallback_from" in given and "from" in given:
-        yield "fallback_from", "cannot be combined with from"
-    for name in ("send_at", "shorten_urls", "fallback_from"):
-        if name in given and "messaging_service_sid" not in given:
-            yield name, "requires messaging_service_sid"
+    for names, fix in REQUIRED_FIELDS.items():
+        if not given.keys() & set(names):
+            yield names[0], f"is missing; {fix}"
+    for name, required in REQUIRED_WITH.items():
+        if name in given and required not in given:
+            yield name, f"requires {required}"
+    for name, other in EXCLUSIVE_FIELDS.items():
+        if name in given and other in given:
+            yield name, f"cannot be combined with {other}"

@@ -1,7 +1,8 @@
 """The fields of a send request: one row for each, with its reader and what depends on it.
 
-Pure. The validator, the sender, the command line and the tests of the documentation read this
-table, so that a new field is one row.
+Pure. The validator, the sender, the command line and the API description read this table, so that
+a new field is one row. The API description takes a field's schema from its reader, and the limits
+from the reader's parameters.
 Source: https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource
 """
 
@@ -31,7 +32,9 @@ _INTENTS: Final = (
     *("education", "polling", "announcements", "events"),
 )
 
-_ADDRESS: Final = re.compile(r"\+[1-9][0-9]{1,14}|[a-z][a-z0-9]*:[!-~]+")
+ADDRESS: Final = re.compile(r"\+[1-9][0-9]{1,14}|[a-z][a-z0-9]*:[!-~]+")
+"""A recipient: a number in E.164 form, or an address of a channel."""
+URL: Final = re.compile(r"https?://[^\s/]\S*")
 
 type Values = list[str]
 """The values of one Twilio parameter, which is repeated for each."""
@@ -84,16 +87,18 @@ def read_text(value: object, *, max_length: int = _MAX_VALUE_LENGTH) -> Values:
     return [value]
 
 
-def _read_sender(value: object) -> Values:
+def read_sender(value: object) -> Values:
+    """Return a sender: a number, a name, or an address of a channel."""
     text = read_text(value)[0]
     if invisible := invisible_in(text):
         raise InvalidValue(f"holds {invisible}, an invisible character; remove it")
     return [text]
 
 
-def _read_address(value: object) -> Values:
-    _read_sender(value)
-    if not _ADDRESS.fullmatch(read_text(value)[0]):
+def read_address(value: object) -> Values:
+    """Return a recipient."""
+    read_sender(value)
+    if not ADDRESS.fullmatch(read_text(value)[0]):
         raise InvalidValue(
             "must be a number in E.164 form (+, country code, digits only) "
             "or a channel address such as whatsapp:+ and the number"
@@ -101,43 +106,51 @@ def _read_address(value: object) -> Values:
     return read_text(value)
 
 
-def _read_sid(value: object, *, prefix: str) -> Values:
+def read_sid(value: object, *, prefix: str) -> Values:
+    """Return a SID of Twilio's."""
     if not isinstance(value, str) or not re.fullmatch(prefix + "[0-9a-fA-F]{32}", value):
         raise InvalidValue(f"must be a SID: {prefix} and 32 hex digits")
     return [value]
 
 
-def _read_boolean(value: object) -> Values:
+def read_boolean(value: object) -> Values:
+    """Return a boolean as Twilio writes it."""
     if not isinstance(value, bool):
         raise InvalidValue("must be true or false")
     return [str(value).lower()]
 
 
-def _read_number(value: object, *, maximum: int) -> Values:
+def read_number(value: object, *, maximum: int) -> Values:
+    """Return a whole number from 1 to the maximum."""
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= maximum:
         raise InvalidValue(f"must be a whole number from 1 to {maximum}")
     return [str(value)]
 
 
-def _read_choice(value: object, *, choices: tuple[str, ...]) -> Values:
+def read_choice(value: object, *, choices: tuple[str, ...]) -> Values:
+    """Return one of the choices."""
     if value not in choices:
         raise InvalidValue(f"must be one of {', '.join(choices)}")
     return [str(value)]
 
 
-def _read_list(value: object, *, read: Callable[[object], Values]) -> Values:
-    if not isinstance(value, list) or not 1 <= len(value) <= _MAX_LIST_ITEMS:
-        raise InvalidValue(f"must be a list of 1 to {_MAX_LIST_ITEMS} items")
+def read_list(
+    value: object, *, read: Callable[[object], Values], max_items: int = _MAX_LIST_ITEMS
+) -> Values:
+    """Return the texts of a list."""
+    if not isinstance(value, list) or not 1 <= len(value) <= max_items:
+        raise InvalidValue(f"must be a list of 1 to {max_items} items")
     return [text for item in value for text in read(item)]
 
 
-def _read_url(value: object) -> Values:
-    if not isinstance(value, str) or not re.fullmatch(r"https?://[^\s/]\S*", value):
+def read_url(value: object, *, max_length: int = _MAX_URL_LENGTH) -> Values:
+    """Return a URL."""
+    if not isinstance(value, str) or not URL.fullmatch(value):
         raise InvalidValue("must hold full URLs, http:// or https://")
-    return read_text(value, max_length=_MAX_URL_LENGTH)
+    return read_text(value, max_length=max_length)
 
 
-def _read_variables(value: object) -> Values:
+def read_variables(value: object) -> Values:
     """Return the JSON text of an object, which may be given as JSON text.
 
     The text is the same whatever the order of the names.
@@ -172,7 +185,7 @@ def _texts_in(value: object) -> Iterator[str]:
                 yield from _texts_in(item)
 
 
-def _read_time(value: object) -> Values:
+def read_time(value: object) -> Values:
     """Return a time in UTC and whole seconds, as Twilio expects it."""
     try:
         time = datetime.fromisoformat(value) if isinstance(value, str) else None
@@ -199,60 +212,60 @@ def read_context(value: object) -> Values:
 
 
 SEND_FIELDS: Final[Mapping[str, SendField]] = {
-    "to": SendField(parameter="To", read=_read_address, is_stored=True),
-    "from": SendField(parameter="From", read=_read_sender, is_stored=True),
+    "to": SendField(parameter="To", read=read_address, is_stored=True),
+    "from": SendField(parameter="From", read=read_sender, is_stored=True),
     "messaging_service_sid": SendField(
-        parameter="MessagingServiceSid", read=partial(_read_sid, prefix="MG"), is_stored=True
+        parameter="MessagingServiceSid", read=partial(read_sid, prefix="MG"), is_stored=True
     ),
     "body": SendField(
         parameter="Body", read=partial(read_text, max_length=_MAX_BODY_LENGTH), is_stored=True
     ),
     "media_url": SendField(
-        parameter="MediaUrl", read=partial(_read_list, read=_read_url), kind=Kind.LIST
+        parameter="MediaUrl", read=partial(read_list, read=read_url), kind=Kind.LIST
     ),
     "content_sid": SendField(
-        parameter="ContentSid", read=partial(_read_sid, prefix="HX"), alters_body=True
+        parameter="ContentSid", read=partial(read_sid, prefix="HX"), alters_body=True
     ),
     "content_variables": SendField(
-        parameter="ContentVariables", read=_read_variables, alters_body=True
+        parameter="ContentVariables", read=read_variables, alters_body=True
     ),
-    "send_at": SendField(parameter="SendAt", read=_read_time, is_stored=True),
+    "send_at": SendField(parameter="SendAt", read=read_time, is_stored=True),
     "validity_period": SendField(
         parameter="ValidityPeriod",
-        read=partial(_read_number, maximum=_MAX_VALIDITY_SECONDS),
+        read=partial(read_number, maximum=_MAX_VALIDITY_SECONDS),
         kind=Kind.NUMBER,
     ),
     "smart_encoded": SendField(
-        parameter="SmartEncoded", read=_read_boolean, kind=Kind.BOOLEAN, alters_body=True
+        parameter="SmartEncoded", read=read_boolean, kind=Kind.BOOLEAN, alters_body=True
     ),
     "shorten_urls": SendField(
-        parameter="ShortenUrls", read=_read_boolean, kind=Kind.BOOLEAN, alters_body=True
+        parameter="ShortenUrls", read=read_boolean, kind=Kind.BOOLEAN, alters_body=True
     ),
     "provide_feedback": SendField(
-        parameter="ProvideFeedback", read=_read_boolean, kind=Kind.BOOLEAN
+        parameter="ProvideFeedback", read=read_boolean, kind=Kind.BOOLEAN
     ),
     "attempt": SendField(
-        parameter="Attempt", read=partial(_read_number, maximum=_MAX_ATTEMPT), kind=Kind.NUMBER
+        parameter="Attempt", read=partial(read_number, maximum=_MAX_ATTEMPT), kind=Kind.NUMBER
     ),
-    "send_as_mms": SendField(parameter="SendAsMms", read=_read_boolean, kind=Kind.BOOLEAN),
+    "send_as_mms": SendField(parameter="SendAsMms", read=read_boolean, kind=Kind.BOOLEAN),
     "content_retention": SendField(
-        parameter="ContentRetention", read=partial(_read_choice, choices=("retain", "discard"))
+        parameter="ContentRetention", read=partial(read_choice, choices=("retain", "discard"))
     ),
     "address_retention": SendField(
-        parameter="AddressRetention", read=partial(_read_choice, choices=("retain", "obfuscate"))
+        parameter="AddressRetention", read=partial(read_choice, choices=("retain", "obfuscate"))
     ),
     "persistent_action": SendField(
-        parameter="PersistentAction", read=partial(_read_list, read=read_text), kind=Kind.LIST
+        parameter="PersistentAction", read=partial(read_list, read=read_text), kind=Kind.LIST
     ),
     "message_intent": SendField(
-        parameter="MessageIntent", read=partial(_read_choice, choices=_INTENTS)
+        parameter="MessageIntent", read=partial(read_choice, choices=_INTENTS)
     ),
     "risk_check": SendField(
-        parameter="RiskCheck", read=partial(_read_choice, choices=("enable", "disable"))
+        parameter="RiskCheck", read=partial(read_choice, choices=("enable", "disable"))
     ),
-    "force_delivery": SendField(parameter="ForceDelivery", read=_read_boolean, kind=Kind.BOOLEAN),
-    "fallback_from": SendField(parameter="FallbackFrom", read=_read_sender),
-    "account_sid": SendField(parameter=None, read=partial(_read_sid, prefix="AC"), is_stored=True),
+    "force_delivery": SendField(parameter="ForceDelivery", read=read_boolean, kind=Kind.BOOLEAN),
+    "fallback_from": SendField(parameter="FallbackFrom", read=read_sender),
+    "account_sid": SendField(parameter=None, read=partial(read_sid, prefix="AC"), is_stored=True),
     "reference": SendField(
         parameter=None, read=partial(read_text, max_length=_MAX_REFERENCE_LENGTH), is_stored=True
     ),
