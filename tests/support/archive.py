@@ -77,10 +77,16 @@ def open_archive(rows: Iterable[Row]) -> duckdb.DuckDBPyConnection:
     database.execute("SET TimeZone = 'UTC'")
     columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
     database.execute(f"CREATE TABLE outcomes ({columns})")
+    insert(database, rows)
+    return database
+
+
+def insert(database: duckdb.DuckDBPyConnection, rows: Iterable[Row]) -> None:
+    """Add rows to the table."""
     if values := [list(row.values()) for row in rows]:
         places = ", ".join("?" for _ in COLUMNS)
-        database.executemany(f"INSERT INTO outcomes VALUES ({places})", values)  # noqa: S608
-    return database
+        insertion = f"INSERT INTO outcomes VALUES ({places})"  # noqa: S608 -- only placeholders
+        database.executemany(insertion, values)
 
 
 def select(database: duckdb.DuckDBPyConnection, query: str) -> list[Row]:

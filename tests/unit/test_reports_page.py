@@ -1,10 +1,12 @@
 """The queries on docs/reports.md give the answers that their titles promise."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
+
+import pytest
 
 from tests.support.archive import Row, archived, on_day, open_archive, select
 
@@ -24,6 +26,13 @@ TODAY: Final = datetime.now(UTC).date()
 RECENTLY: Final = on_day(TODAY - timedelta(days=3))
 
 
+def two_months_before(day: date) -> date:
+    """The first day of the month before the last."""
+    this_month = day.replace(day=1)
+    last_month = (this_month - timedelta(days=1)).replace(day=1)
+    return (last_month - timedelta(days=1)).replace(day=1)
+
+
 def answer(title: str, *rows: Row) -> list[Row]:
     with open_archive(rows) as database:
         return select(database, QUERIES[title])
@@ -39,6 +48,30 @@ def test_the_page_has_five_queries() -> None:
 
 def test_every_query_gives_an_empty_answer_for_an_empty_archive() -> None:
     assert {title: answer(title) for title in QUERIES} == {title: [] for title in QUERIES}
+
+
+@pytest.mark.parametrize(
+    ("title", "first", "outcome"),
+    [
+        (RATE_BY_COUNTRY, TODAY - timedelta(days=7), "delivered"),
+        (SLOWEST_COUNTRIES, TODAY - timedelta(days=30), "delivered"),
+        (FAILURES_BY_CAMPAIGN, TODAY - timedelta(days=7), "failed"),
+        (SPEND_BY_SENDER, two_months_before(TODAY), "delivered"),
+        (FAILURES_BY_DAY, TODAY - timedelta(days=30), "failed"),
+    ],
+)
+def test_every_query_reads_the_partition_before_its_first_day(
+    title: str, first: date, outcome: str
+) -> None:
+    def found(created_on: date, partition: date) -> list[Row]:
+        changes: dict[str, Any] = {"outcome": outcome, "price": "-1", "day": f"{partition}"}
+        return answer(title, archived(created_at=on_day(created_on), **changes))
+
+    a_day = timedelta(days=1)
+    assert found(first, first)
+    assert found(first, first - a_day)
+    assert not found(first - a_day, first)
+    assert not found(first, first - 2 * a_day)
 
 
 def test_the_rate_by_country_counts_the_last_row_of_each_message_of_the_last_seven_days() -> None:
