@@ -9,6 +9,7 @@ from botocore.config import Config
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials
+    from mypy_boto3_athena import AthenaClient
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -78,6 +79,11 @@ class Account:
     def logs(self) -> "CloudWatchLogsClient":
         """CloudWatch Logs."""
         return self._session.client("logs", **self._options)
+
+    @cached_property
+    def queries(self) -> "AthenaClient":
+        """Athena."""
+        return self._session.client("athena", **self._options)
 
     @cached_property
     def queues(self) -> "SQSClient":

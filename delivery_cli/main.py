@@ -22,6 +22,7 @@ from delivery_cli.commands import audit, cancel, failures, find, send, show, sum
 from delivery_cli.commands.doctor import command as doctor
 from delivery_cli.commands.erase import command as erase
 from delivery_cli.commands.redrive import command as redrive
+from delivery_cli.commands.report import command as report
 from delivery_cli.errors import CommandError
 from delivery_cli.output import Output
 from delivery_cli.target import Target, aws_target, find_endpoints_file, sandbox_target
@@ -33,6 +34,7 @@ _COMMANDS: Final = (
     failures.add,
     summary.add,
     audit.add,
+    report.add,
     watch.add,
     cancel.add,
     redrive.add,

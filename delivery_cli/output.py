@@ -15,7 +15,9 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    SpinnerColumn,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
@@ -76,6 +78,10 @@ class Output:
         for line in captured.get().splitlines():
             self._write(line.rstrip())  # tables pad their last column
 
+    def raw(self, text: str) -> None:
+        """Write a result for a program in another format than JSON, unchanged."""
+        self._write(text.removesuffix("\n"))
+
     def json_line(self, document: Any) -> None:
         """Write one of several results, as JSON on one line."""
         self._write(json.dumps(document))
@@ -115,6 +121,15 @@ class Output:
         with Progress(*columns, console=self.err, transient=True, disable=hides) as progress:
             task = progress.add_task(title, total=total)
             yield lambda done: progress.update(task, completed=done)
+
+    @contextmanager
+    def waiting(self, title: str) -> Iterator[None]:
+        """Show on a terminal that the command waits, and for how long."""
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        hides = self.as_json or not self.err.is_terminal
+        with Progress(*columns, console=self.err, transient=True, disable=hides) as progress:
+            progress.add_task(title, total=None)
+            yield
 
     def error(self, error: CommandError) -> None:
         """Write the error and its fix to standard error."""

@@ -35,6 +35,12 @@ class Stack:
         return self.parameters.get("TwilioApiBaseUrl", "https://api.twilio.com")
 
     @property
+    def report_dimensions(self) -> list[str]:
+        """Names in `context` that the archive keeps as dimensions."""
+        names = self.parameters.get("ReportDimensions", "").split(",")
+        return [it.strip() for it in names if it.strip()]
+
+    @property
     def send_concurrency(self) -> int:
         """Concurrent executions that SendQueue may use."""
         return int(self.parameters.get("SendConcurrency", "5"))

@@ -1,0 +1,1 @@
+"""`delivery report`: rates, times to delivery and spend, from the archive."""

@@ -1,0 +1,649 @@
+"""`delivery report`, against an Athena whose queries DuckDB executes, and a scripted API."""
+
+import csv
+import io
+import json
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import pytest
+from rich.console import Console
+
+from delivery.domain.audits import AuditResult, AuditState
+from delivery_cli.commands.report.measures import Measures, Report
+from delivery_cli.commands.report.table import render_report
+from sandbox.http_server import HttpServer, Request, Response
+from tests.support.archive import Row, archived, insert, on_day, open_archive
+from tests.support.athena import Athena
+from tests.support.builders import ACCOUNT_SID, NOON
+from tests.support.command_line import (
+    REGION,
+    CloudFormation,
+    CommandResult,
+    ScriptedApi,
+    StackDescription,
+    header,
+    reply,
+    run,
+)
+
+type Json = Any
+
+MEASURES: Final = (
+    *("messages", "delivered", "failed", "unconfirmed", "canceled", "pending", "delivery_rate"),
+    *("median_seconds", "p95_seconds", "segments"),
+)
+DAY: Final = "2026-09-14"
+"""A day whose audits are long done."""
+CREATED: Final = datetime(2026, 9, 14, 12, tzinfo=UTC)
+SPAN: Final = ("--from", DAY, "--to", DAY)
+"""The day's options."""
+
+
+@dataclass
+class Reports:
+    """Runs the command against a stack whose archive has the given rows."""
+
+    athena: Athena
+    api: ScriptedApi
+    stack: StackDescription
+    url: str
+
+    def add(self, *rows: Row) -> None:
+        insert(self.athena.database, rows)
+
+    def __call__(self, *arguments: str) -> CommandResult:
+        variables = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+        variables |= {"AWS_REGION": REGION, "AWS_ENDPOINT_URL": self.url}
+        return run("report", *arguments, environment=variables)
+
+    def json(self, *arguments: str) -> Json:
+        result = self(*SPAN, *arguments, "--json")
+        assert result.code == 0, result.err
+        return result.json
+
+    def answer(self, request: Request) -> Response | None:
+        """Answer a request to the stack's API or to AWS."""
+        if request.target.startswith("/api/"):
+            return self.api(request)
+        is_athena = (header(request, "X-Amz-Target") or "").startswith("AmazonAthena.")
+        return (self.athena if is_athena else CloudFormation({"delivery": self.stack}))(request)
+
+
+@pytest.fixture(scope="module")
+def serving() -> Iterator[tuple[HttpServer, list[Reports]]]:
+    """One server for all tests of this module; the last of the list answers."""
+    current: list[Reports] = []
+
+    def answer(request: Request) -> Response | None:
+        return current[-1].answer(request)
+
+    with HttpServer(port=0, answer=answer) as server:
+        yield server, current
+
+
+@pytest.fixture
+def report(serving: tuple[HttpServer, list[Reports]]) -> Iterator[Reports]:
+    server, current = serving
+    stack = StackDescription(
+        outputs={
+            "MessagesApiUrl": f"{server.url}/api",
+            "ReportsWorkGroup": "delivery-reports",
+            "ReportsDatabase": "delivery",
+        },
+        parameters={
+            "ArchiveOutcomes": "true",
+            "AuditMode": "tracked",
+            "ReportDimensions": "campaign, o'hara",
+        },
+    )
+    with open_archive(()) as database:
+        current.append(Reports(Athena(database), ScriptedApi(), stack, server.url))
+        yield current[-1]
+
+
+def message(number: int = 1, **changes: Any) -> Row:
+    return archived(number, **({"created_at": CREATED} | changes))
+
+
+def audit_of(state: AuditState) -> Json:
+    result = AuditResult(account_sid=ACCOUNT_SID, day=NOON.date(), state=state, updated_at=NOON)
+    return result.as_record()
+
+
+# --- totals --------------------------------------------------------------------------------------
+
+
+def test_the_outcomes_add_up_to_the_messages(report: Reports) -> None:
+    outcomes = ["delivered"] * 6 + ["failed", "failed", "unconfirmed", "canceled", "pending"]
+    report.add(*(message(number, outcome=it) for number, it in enumerate(outcomes)))
+
+    total = report.json()["total"]
+
+    assert total["messages"] == 11
+    names = ("delivered", "failed", "unconfirmed", "canceled", "pending")
+    assert [total[name] for name in names] == [6, 2, 1, 1, 1]
+    assert total["delivery_rate"] == round(6 / 9, 4)
+    assert total["segments"] == 11
+
+
+def test_only_the_latest_row_of_a_message_counts_however_often_and_in_any_order(
+    report: Reports,
+) -> None:
+    def at(second: int, sequence: int, **changes: Any) -> Row:
+        recorded_at = CREATED + timedelta(seconds=second)
+        return message(recorded_at=recorded_at, sequence=f"{sequence:040}", **changes)
+
+    priced = at(9, 4, price="-0.0075", price_unit="USD", num_segments=2)
+    rows = [
+        priced,
+        at(2, 3, outcome="delivered"),
+        at(2, 2, outcome="failed"),
+        at(0, 1, outcome="pending"),
+    ]
+    report.add(*rows, *rows[::-1])
+
+    assert report.json()["total"] == {
+        "messages": 1,
+        "delivered": 1,
+        "failed": 0,
+        "unconfirmed": 0,
+        "canceled": 0,
+        "pending": 0,
+        "delivery_rate": 1.0,
+        "median_seconds": 2.0,
+        "p95_seconds": 2.0,
+        "segments": 2,
+        "spend": {"USD": "0.0075"},
+    }
+
+
+def test_of_two_rows_of_one_moment_the_one_with_the_greater_sequence_counts(
+    report: Reports,
+) -> None:
+    report.add(
+        message(recorded_at=CREATED, sequence=f"{10:040}", outcome="failed"),
+        message(recorded_at=CREATED, sequence=f"{9:040}", outcome="pending"),
+    )
+
+    assert report.json()["total"]["failed"] == 1
+
+
+def test_a_superseded_request_is_not_counted(report: Reports) -> None:
+    report.add(
+        message(1, outcome="failed"),
+        message(1, outcome="superseded", recorded_at=CREATED + timedelta(hours=1)),
+        message(2),
+    )
+
+    total = report.json()["total"]
+
+    assert (total["messages"], total["failed"]) == (1, 0)
+
+
+def test_a_message_counts_on_the_day_on_which_it_was_created_however_late_its_row_arrived(
+    report: Reports,
+) -> None:
+    a_millisecond = timedelta(milliseconds=1)
+    midnight = datetime(2026, 9, 14, tzinfo=UTC)
+    next_midnight = midnight + timedelta(days=1)
+    report.add(
+        message(1, created_at=midnight - a_millisecond, recorded_at=CREATED),
+        message(2, created_at=midnight),
+        message(3, created_at=next_midnight - a_millisecond, recorded_at=NOON),
+        message(4, created_at=next_midnight),
+    )
+
+    assert report.json()["total"]["messages"] == 2
+    everything = report("--from", "2026-09-13", "--to", "2026-09-15", "--json").json
+    assert everything["total"]["messages"] == 4
+
+
+def test_percentiles_are_values_by_nearest_rank_of_timed_deliveries_only(report: Reports) -> None:
+    report.add(
+        *(message(number, seconds_to_final=float(number)) for number in range(1, 11)),
+        message(11, seconds_to_final=None),
+        message(12, outcome="failed", seconds_to_final=500.0),
+        # In another currency, so in another row of the result.
+        message(13, seconds_to_final=11.0, price="-1", price_unit="EUR"),
+    )
+
+    total = report.json()["total"]
+
+    assert (total["median_seconds"], total["p95_seconds"]) == (6.0, 11.0)
+
+
+def test_the_percentiles_of_the_total_are_of_all_messages_not_of_the_groups(
+    report: Reports,
+) -> None:
+    fast = [message(n, seconds_to_final=1.0) for n in range(9)]
+    slow = [message(9, seconds_to_final=100.0, country="IN")]
+    report.add(*fast, *slow)
+
+    found = report.json("--by", "country")
+
+    assert [it["median_seconds"] for it in found["groups"]] == [1.0, 100.0]
+    assert (found["total"]["median_seconds"], found["total"]["p95_seconds"]) == (1.0, 100.0)
+
+
+def test_spend_is_exact_and_positive_for_each_currency(report: Reports) -> None:
+    report.add(
+        *(message(number, price="-0.00750", price_unit="USD") for number in range(100)),
+        message(2000, price="-0.1", price_unit="eur"),
+        message(2001, price="0.02", price_unit="EUR"),
+        message(2002, price="-0", price_unit="GBP"),
+        message(2003, price="-0.5", price_unit=None),
+        message(2004, price="free", price_unit="USD"),
+        message(2005, price=None, price_unit="USD"),
+    )
+
+    assert report.json()["total"]["spend"] == {
+        "EUR": "0.08",
+        "GBP": "0",
+        "UNKNOWN": "0.5",
+        "USD": "0.75",
+    }
+
+
+# --- groups --------------------------------------------------------------------------------------
+
+
+def test_messages_are_grouped_by_columns_and_dimensions(report: Reports) -> None:
+    spring = {"dimensions": {"campaign": "spring", "team": "shop"}}
+    report.add(
+        message(1, **spring),
+        message(2, **spring, country="FR", outcome="failed"),
+        message(3, **spring),
+        message(4, country=None),
+    )
+
+    found = report.json("--by", "campaign,country")
+
+    assert found["by"] == ["campaign", "country"]
+    assert [(it["group"], it["messages"], it["delivery_rate"]) for it in found["groups"]] == [
+        ({"campaign": "spring", "country": "DE"}, 2, 1.0),
+        ({"campaign": None, "country": None}, 1, 1.0),
+        ({"campaign": "spring", "country": "FR"}, 1, 0.0),
+    ]
+    assert found["total"]["messages"] == 4
+
+
+def test_days_are_in_their_order(report: Reports) -> None:
+    report.add(
+        message(1),
+        message(2, created_at=on_day(date(2026, 9, 13))),
+        message(3),
+    )
+
+    found = report("--from", "2026-09-12", "--to", DAY, "--by", "country,day", "--json").json
+
+    assert [it["group"]["day"] for it in found["groups"]] == ["2026-09-13", "2026-09-14"]
+
+
+def test_a_messaging_service_is_the_sender_until_the_number_is_known(report: Reports) -> None:
+    report.add(message(1, sender=None, messaging_service_sid="MG1"), message(2, sender="Shop"))
+
+    found = report.json("--by", "sender")
+
+    assert {it["group"]["sender"] for it in found["groups"]} == {"MG1", "Shop"}
+
+
+def test_currencies_of_one_group_are_not_groups_of_their_own(report: Reports) -> None:
+    report.add(
+        message(1, price="-1", price_unit="USD"),
+        message(2, price="-2", price_unit="EUR"),
+        message(3),
+    )
+
+    (group,) = report.json("--by", "country")["groups"]
+
+    assert group["messages"] == 3
+    assert group["spend"] == {"EUR": "2", "USD": "1"}
+
+
+def test_every_page_of_the_result_is_read(report: Reports) -> None:
+    report.athena.page_size = 2
+    report.add(*(message(number, country=f"{chr(65 + number)}X") for number in range(7)))
+
+    assert len(report.json("--by", "country")["groups"]) == 7
+
+
+# --- what reaches SQL ----------------------------------------------------------------------------
+
+
+def test_a_dimension_reaches_the_query_as_a_quoted_literal(report: Reports) -> None:
+    report.add(message(1, dimensions={"o'hara": "yes"}))
+
+    (group,) = report.json("--by", "o'hara")["groups"]
+
+    assert group["group"] == {"o'hara": "yes"}
+    assert "try(dimensions['o''hara'])" in report.athena.query
+
+
+@pytest.mark.parametrize(
+    "name", ["team", "price", "x') FROM outcomes --", "country) --", "message_sid", "COUNTRY"]
+)
+def test_a_name_that_is_not_a_dimension_of_the_stack_is_an_error_and_no_query_runs(
+    report: Reports, name: str
+) -> None:
+    result = report(*SPAN, "--by", name)
+
+    assert result.code == 1
+    assert name in result.err
+    assert all(it in result.err for it in ("country", "campaign", "o'hara", "ReportDimensions"))
+    assert report.athena.started == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--from", "2026-13-01"),
+        ("--from", "2026-09-01' OR '1'='1"),
+        ("--to", "soon"),
+        ("--from", "2026-09-02", "--to", "2026-09-01"),
+        ("--by", ""),
+        ("--by", "country,"),
+        ("--by", "country,country"),
+        ("--json", "--csv"),
+    ],
+)
+def test_invalid_options_are_usage_errors(report: Reports, arguments: tuple[str, ...]) -> None:
+    assert report(*arguments).code == 2
+    assert report.athena.started == []
+
+
+def test_the_query_runs_in_the_workgroup_and_database_of_the_stack(report: Reports) -> None:
+    report.json()
+
+    (started,) = report.athena.started
+    assert started["WorkGroup"] == "delivery-reports"
+    assert started["QueryExecutionContext"] == {"Database": "delivery"}
+
+
+def test_rows_that_arrived_after_midnight_count_though_their_partition_is_the_day_before(
+    report: Reports,
+) -> None:
+    report.add(message(1, day="2026-09-13"))
+
+    assert report.json()["total"]["messages"] == 1
+
+
+def test_no_partition_from_the_day_before_the_first_on_is_left_out(report: Reports) -> None:
+    report.json()
+
+    assert re.findall(r"\bday [<>=]+ '(.*?)'", report.athena.query) == ["2026-09-13"]
+
+
+def test_the_report_is_about_the_last_seven_days_by_default(report: Reports) -> None:
+    today = datetime.now(UTC).date()
+
+    found = report("--json").json
+
+    assert found["from"] in {f"{today - timedelta(days=n)}" for n in (6, 5)}
+    assert date.fromisoformat(found["to"]) - date.fromisoformat(found["from"]) == timedelta(days=6)
+    assert report("--to", DAY, "--json").json["from"] == "2026-09-08"
+
+
+# --- formats -------------------------------------------------------------------------------------
+
+
+def test_the_csv_has_a_row_for_each_group_and_a_column_for_each_currency(report: Reports) -> None:
+    spring = {"dimensions": {"campaign": "spring, early\n=1+1"}}
+    report.add(
+        message(1, **spring, price="-0.0075", price_unit="USD"),
+        message(2, **spring, price="-0.1", price_unit="EUR"),
+        message(3, country=None, outcome="pending"),
+    )
+
+    result = report(*SPAN, "--by", "campaign,country", "--csv")
+
+    assert result.code == 0, result.err
+    assert list(csv.reader(io.StringIO(result.out))) == [
+        ["campaign", "country", *MEASURES, "spend_EUR", "spend_USD"],
+        [
+            "spring, early\\n=1+1",
+            "DE",
+            "2",
+            "2",
+            *"000",
+            "0",
+            "1.0",
+            "2.0",
+            "2.0",
+            "2",
+            "0.1",
+            "0.0075",
+        ],
+        ["", "", "1", "0", *"000", "1", "", "", "", "1", "", ""],
+    ]
+
+
+def test_the_csv_without_groups_is_the_total(report: Reports) -> None:
+    report.add(message(1), message(2, outcome="failed"))
+
+    names, row = csv.reader(io.StringIO(report(*SPAN, "--csv").out))
+
+    assert dict(zip(names, row, strict=True))["messages"] == "2"
+
+
+def test_the_table_has_the_total_last(report: Reports) -> None:
+    report.add(
+        message(1, price="-0.0075", price_unit="USD"),
+        message(2, outcome="failed", country="FR"),
+        message(3, seconds_to_final=90000.0),
+    )
+
+    result = report(*SPAN, "--by", "country")
+
+    assert result.code == 0, result.err
+    lines = [line.split() for line in result.out.splitlines() if line]
+    table = [line for line in lines if line[0] in {"country", "DE", "FR", "total"}]
+    assert [line[0] for line in table] == ["country", "DE", "FR", "total"]
+    assert table[-1][1:4] == ["3", "2", "66.7%"]
+    assert table[-1][-2:] == ["0.0075", "USD"]
+    assert {"25.0", "h"} <= set(table[-1])
+    assert {"unconfirmed", "canceled", "pending"}.isdisjoint(table[0])
+
+
+@pytest.mark.parametrize("width", [24, 40, 60, 80, 100, 140])
+def test_no_number_of_the_table_is_cut_off(width: int) -> None:
+    measures = Measures(
+        messages=1234567,
+        delivered=1,
+        failed=1234566,
+        median_seconds=12.3,
+        p95_seconds=123456.0,
+        segments=2345678,
+        spend={"USD": Decimal("12.3456")},
+    )
+    report = Report(by=["day"], groups={(DAY,): measures}, total=measures)
+    console = Console(width=width, file=io.StringIO())
+
+    with console.capture() as captured:
+        console.print(*render_report(report, console), sep="\n")
+
+    text = captured.get()
+    assert all(len(line) <= width for line in text.splitlines())
+    assert "…" not in text
+    if width >= 80:
+        assert {"1,234,567", "1,234,566", "12.3456"} <= set(text.split())
+
+
+def test_control_characters_of_a_dimension_do_not_reach_the_terminal(report: Reports) -> None:
+    report.add(message(1, dimensions={"campaign": "\x1b[2Jspring"}))
+
+    for formatted in ((), ("--csv",)):
+        assert "\x1b" not in report(*SPAN, "--by", "campaign", *formatted).out
+
+
+def test_an_archive_without_messages_is_a_report_of_zero(report: Reports) -> None:
+    result = report(*SPAN, "--by", "country")
+
+    assert result.code == 0
+    assert "backfill" in result.out
+    document = report.json("--by", "country")
+    assert (document["groups"], document["total"]["messages"]) == ([], 0)
+    assert document["total"]["delivery_rate"] is None
+
+
+# --- audits --------------------------------------------------------------------------------------
+
+
+def days_ago(count: int) -> str:
+    return f"{datetime.now(UTC).date() - timedelta(days=count)}"
+
+
+def respond_with_audits(report: Reports, *states: AuditState) -> None:
+    body = {"on": DAY, "audits": [audit_of(state) for state in states]}
+    report.api.respond("GET /api/audits", reply(200, body))
+
+
+def test_days_before_their_final_audit_may_change(report: Reports) -> None:
+    respond_with_audits(report, AuditState.FINAL)
+
+    found = report("--from", days_ago(8), "--json").json
+
+    assert found["days_not_final"] == [days_ago(n) for n in range(4, -1, -1)]
+    asked = [query["on"] for query in report.api.queries]
+    assert asked == [days_ago(n) for n in range(8, 4, -1)]
+
+
+@pytest.mark.parametrize("states", [(), (AuditState.FIRST,), (AuditState.FINAL, AuditState.FAILED)])
+def test_a_day_is_final_when_every_account_has_its_final_audit(
+    report: Reports, states: tuple[AuditState, ...]
+) -> None:
+    respond_with_audits(report, *states)
+    day = days_ago(8)
+
+    assert report("--from", day, "--to", day, "--json").json["days_not_final"] == [day]
+
+
+def test_days_that_no_audit_reaches_any_more_are_final(report: Reports) -> None:
+    assert report.json()["days_not_final"] == []
+    assert report.api.queries == []
+
+
+def test_no_day_changes_when_audits_are_off(report: Reports) -> None:
+    report.stack.parameters["AuditMode"] = "off"
+    report.add(message(1, created_at=datetime.now(UTC)))
+
+    assert report("--json").json["days_not_final"] == []
+    assert "AuditMode" in report().out
+
+
+def test_without_permission_for_the_api_the_report_says_that_days_may_change(
+    report: Reports,
+) -> None:
+    report.api.respond("GET /api/audits", reply(403, {"message": "Forbidden"}))
+
+    result = report("--from", days_ago(9), "--json")
+
+    assert result.code == 0
+    assert result.json["days_not_final"] is None
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+
+def test_a_stack_without_archive_is_an_error_that_names_the_parameter(report: Reports) -> None:
+    report.stack.parameters["ArchiveOutcomes"] = "false"
+    del report.stack.outputs["ReportsWorkGroup"]
+
+    result = report()
+
+    assert result.code == 1
+    assert "ArchiveOutcomes" in result.err
+
+
+def test_a_stack_from_before_the_archive_is_too_old(report: Reports) -> None:
+    report.stack.parameters.clear()
+    del report.stack.outputs["ReportsDatabase"]
+
+    result = report()
+
+    assert result.code == 1
+    assert "older" in result.err
+
+
+@pytest.mark.parametrize(
+    ("status", "named"),
+    [
+        ({"State": "FAILED", "StateChangeReason": "SYNTAX_ERROR: line 1:8"}, "SYNTAX_ERROR"),
+        ({"State": "FAILED", "StateChangeReason": "SYNTAX_ERROR: line 1:8"}, "query-1"),
+        (
+            {"State": "CANCELLED", "StateChangeReason": "Bytes scanned limit was exceeded"},
+            "fewer or more recent days",
+        ),
+        ({"State": "CANCELLED", "StateChangeReason": "by user"}, "canceled"),
+        ({"State": "CANCELLED"}, "canceled"),
+        (
+            {"State": "FAILED", "StateChangeReason": "Access denied when writing output to url"},
+            "permissions",
+        ),
+        (
+            {
+                "State": "FAILED",
+                "StateChangeReason": "User: arn:aws:iam::1:user/a is not authorized to perform: "
+                "glue:GetTable",
+            },
+            "glue:GetTable",
+        ),
+        (
+            {
+                "State": "FAILED",
+                "StateChangeReason": "Insufficient Lake Formation permission(s) on outcomes",
+            },
+            "permissions",
+        ),
+    ],
+)
+def test_a_query_that_did_not_succeed_is_explained(
+    report: Reports, status: Json, named: str
+) -> None:
+    report.athena.ends_as = status
+
+    result = report(*SPAN)
+
+    assert result.code == 1
+    assert named in result.err
+    assert result.out == ""
+
+
+def test_without_permission_to_start_a_query_the_error_says_so(report: Reports) -> None:
+    report.athena.rejects_with = {
+        "__type": "AccessDeniedException",
+        "Message": "not authorized to perform: athena:StartQueryExecution",
+    }
+
+    result = report(*SPAN, "--json")
+
+    assert result.code == 1
+    error = json.loads(result.err)
+    assert "athena:StartQueryExecution" in error["error"]
+    assert "StartQueryExecution" in error["fix"]
+
+
+def test_the_command_waits_for_a_query_that_takes_its_time(report: Reports) -> None:
+    report.athena.polls_until_done = 2
+    report.add(message())
+
+    assert report.json()["total"]["messages"] == 1
+
+
+def test_an_interrupted_command_stops_its_query(report: Reports) -> None:
+    report.athena.polls_until_done = 10**9
+    main_thread = threading.main_thread().ident
+    assert main_thread is not None
+    interrupt = threading.Timer(0.5, signal.pthread_kill, (main_thread, signal.SIGINT))
+    interrupt.start()
+
+    result = report(*SPAN)
+
+    assert result.code == 130
+    assert report.athena.stopped == ["query-1"]
