@@ -83,10 +83,11 @@ def open_archive(rows: Iterable[Row]) -> duckdb.DuckDBPyConnection:
 
 def insert(database: duckdb.DuckDBPyConnection, rows: Iterable[Row]) -> None:
     """Add rows to the table."""
-    if values := [list(row.values()) for row in rows]:
-        places = ", ".join("?" for _ in COLUMNS)
-        insertion = f"INSERT INTO outcomes VALUES ({places})"  # noqa: S608 -- only placeholders
-        database.executemany(insertion, values)
+    listed = [list(row.values()) for row in rows]
+    if listed:
+        places = ", ".join(f"({', '.join('?' for _ in COLUMNS)})" for _ in listed)
+        insertion = f"INSERT INTO outcomes VALUES {places}"  # noqa: S608 -- only placeholders
+        database.execute(insertion, [value for row in listed for value in row])
 
 
 def select(database: duckdb.DuckDBPyConnection, query: str) -> list[Row]:

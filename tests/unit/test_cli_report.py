@@ -3,9 +3,12 @@
 import csv
 import io
 import json
+import math
+import random
 import re
 import signal
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -16,7 +19,7 @@ import pytest
 from rich.console import Console
 
 from delivery.domain.audits import AuditResult, AuditState
-from delivery_cli.commands.report.measures import Measures, Report
+from delivery_cli.commands.report.measures import Measures, Report, plain_amount
 from delivery_cli.commands.report.table import render_report
 from sandbox.http_server import HttpServer, Request, Response
 from tests.support.archive import Row, archived, insert, on_day, open_archive
@@ -230,6 +233,66 @@ def test_the_percentiles_of_the_total_are_of_all_messages_not_of_the_groups(
 
     assert [it["median_seconds"] for it in found["groups"]] == [1.0, 100.0]
     assert (found["total"]["median_seconds"], found["total"]["p95_seconds"]) == (1.0, 100.0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_groups_and_the_total_agree_with_a_count_of_the_latest_rows(
+    report: Reports, seed: int
+) -> None:
+    chance = random.Random(seed)  # noqa: S311 -- reproducible test data
+    outcomes = ["delivered"] * 6 + ["failed", "unconfirmed", "canceled", "pending", "superseded"]
+    latest = [
+        message(
+            number,
+            outcome=chance.choice(outcomes),
+            country=chance.choice(["DE", "FR", None]),
+            seconds_to_final=chance.choice([None, 1.0, 1.5, 2.0, 3.25, 60.0]),
+            price=chance.choice([None, "-0.0075", "-0.1", "0.05"]),
+            price_unit=chance.choice(["USD", "EUR"]),
+        )
+        for number in range(120)
+    ]
+    earlier = [it | {"recorded_at": it["created_at"], "outcome": "pending"} for it in latest]
+    rows = [*latest, *chance.choices(latest, k=40), *earlier]
+    chance.shuffle(rows)
+    report.add(*rows)
+
+    found = report.json("--by", "country")
+
+    assert found["total"] == counted(latest)
+    assert {it["group"]["country"]: it["messages"] for it in found["groups"]} == Counter(
+        it["country"] for it in latest if it["outcome"] != "superseded"
+    )
+    for group in found["groups"]:
+        measures = {name: group[name] for name in found["total"]}
+        country = group["group"]["country"]
+        assert measures == counted([it for it in latest if it["country"] == country])
+
+
+def counted(latest: list[Row]) -> Json:
+    """The measures of messages, from the latest row of each."""
+    rows = [it for it in latest if it["outcome"] != "superseded"]
+    outcomes = Counter(it["outcome"] for it in rows)
+    ended = outcomes["delivered"] + outcomes["failed"] + outcomes["unconfirmed"]
+    seconds = sorted(
+        it["seconds_to_final"]
+        for it in rows
+        if it["outcome"] == "delivered" and it["seconds_to_final"] is not None
+    )
+    spend: dict[str, Decimal] = {}
+    for row in rows:
+        if row["price"]:
+            unit = row["price_unit"]
+            spend[unit] = spend.get(unit, Decimal(0)) - Decimal(row["price"])
+    return {
+        "messages": len(rows),
+        **{name: outcomes[name] for name in MEASURES[1:6]},
+        "delivery_rate": round(outcomes["delivered"] / ended, 4),
+        "median_seconds": seconds[math.ceil(0.50 * len(seconds)) - 1],
+        "p95_seconds": seconds[math.ceil(Decimal("0.95") * len(seconds)) - 1],
+        "segments": len(rows),
+        "spend": {unit: plain_amount(it) for unit, it in sorted(spend.items())},
+    }
 
 
 def test_spend_is_exact_and_positive_for_each_currency(report: Reports) -> None:

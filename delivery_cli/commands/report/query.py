@@ -21,6 +21,7 @@ COLUMNS: Final[Mapping[str, str]] = {
 
 _ONE_DAY: Final = timedelta(days=1)
 _OUTCOMES: Final = ("delivered", "failed", "unconfirmed", "canceled", "pending")
+_SUMS: Final = ("segments", "spend")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,8 @@ def report_query(span: Span, by: Sequence[str]) -> str:
 
     The p-th percentile of n values is the k-th lowest, where k is p * n / 100 rounded up (nearest
     rank). Each row has the lowest of its own values from the k-th on, so the percentile is the
-    minimum over the rows.
+    minimum over the rows. Messages are counted by their seconds before they are ranked: to rank
+    millions of messages, one node of Athena would have to hold them all.
 
     The latest row of a message counts, so no newer partition can be left out. Rows of the first
     minutes of a day can be in the partition of the day before: Firehose names an object after its
@@ -57,10 +59,12 @@ def report_query(span: Span, by: Sequence[str]) -> str:
     """
     names = [f"group_{number}" for number in range(1, len(by) + 1)]
     groups = "".join(f"{_expression(it)} AS {name}, " for it, name in zip(by, names, strict=True))
-    partition = f"PARTITION BY {', '.join(names)} " if names else ""
-    counts = ",\n".join(
-        f"  count(*) FILTER (WHERE outcome = '{outcome}') AS {outcome}" for outcome in _OUTCOMES
+    keys = "".join(f"{name}, " for name in names) + "currency"
+    partition = f"PARTITION BY {', '.join(names)}" if names else ""
+    counted = ",\n".join(
+        f"    count(*) FILTER (WHERE outcome = '{outcome}') AS {outcome}" for outcome in _OUTCOMES
     )
+    summed = ",\n".join(f"  sum({it}) AS {it}" for it in ("messages", *_OUTCOMES, *_SUMS))
     before, after = span.first - _ONE_DAY, span.last + _ONE_DAY
     return f"""\
 WITH latest AS (
@@ -70,7 +74,7 @@ WITH latest AS (
   FROM outcomes
   WHERE day >= '{before}'
 ),
-messages AS (
+created AS (
   SELECT {groups}outcome, num_segments,
     CASE WHEN price IS NOT NULL THEN upper(coalesce(price_unit, 'unknown')) END AS currency,
     -TRY_CAST(price AS DECIMAL(38, 12)) AS amount,
@@ -80,25 +84,32 @@ messages AS (
     AND outcome <> 'superseded'
     AND created_at >= '{span.first}' AND created_at < '{after}'
 ),
+counted AS (
+  SELECT {keys}, seconds,
+    count(*) AS messages,
+{counted},
+    sum(num_segments) AS segments,
+    sum(amount) AS spend,
+    count(seconds) AS timed
+  FROM created
+  GROUP BY {keys}, seconds
+),
 ranked AS (
   SELECT *,
-    ROW_NUMBER() OVER ({partition}ORDER BY seconds NULLS LAST) AS place,
-    count(seconds) OVER ({partition}) AS timed,
-    ROW_NUMBER() OVER (ORDER BY seconds NULLS LAST) AS total_place,
-    count(seconds) OVER () AS total_timed
-  FROM messages
+    sum(timed) OVER ({partition} ORDER BY seconds) AS place,
+    sum(timed) OVER ({partition}) AS group_timed,
+    sum(timed) OVER (ORDER BY seconds) AS total_place,
+    sum(timed) OVER () AS total_timed
+  FROM counted
 )
-SELECT {"".join(f"{name}, " for name in names)}currency,
-  count(*) AS messages,
-{counts},
-  sum(num_segments) AS segments,
-  sum(amount) AS spend,
-  min(CASE WHEN 100 * place >= 50 * timed THEN seconds END) AS median_seconds,
-  min(CASE WHEN 100 * place >= 95 * timed THEN seconds END) AS p95_seconds,
+SELECT {keys},
+{summed},
+  min(CASE WHEN 100 * place >= 50 * group_timed THEN seconds END) AS median_seconds,
+  min(CASE WHEN 100 * place >= 95 * group_timed THEN seconds END) AS p95_seconds,
   min(CASE WHEN 100 * total_place >= 50 * total_timed THEN seconds END) AS total_median_seconds,
   min(CASE WHEN 100 * total_place >= 95 * total_timed THEN seconds END) AS total_p95_seconds
 FROM ranked
-GROUP BY {"".join(f"{name}, " for name in names)}currency"""  # noqa: S608 -- from outside come only dates and quoted literals
+GROUP BY {keys}"""  # noqa: S608 -- from outside come only dates and quoted literals
 
 
 def _expression(name: str) -> str:
