@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo sandbox check lint fast thorough test e2e deploy simulate bench openapi pins clean
+.PHONY: help install demo sandbox twilio check lint fast thorough test e2e deploy simulate bench openapi pins clean
 
 PYTHON ?= python3.13
 BIN := .venv/bin
@@ -21,6 +21,9 @@ demo: $(READY) ## deploy into a sandbox on this machine, send messages and show 
 
 sandbox: $(READY) ## start the same sandbox for your own tests; runs until Ctrl-C
 	@python -m sandbox up
+
+twilio: $(READY) ## start the simulated Twilio alone, for any Twilio SDK; OPTIONS="--port 4020"
+	@python -m sandbox twilio $(OPTIONS)
 
 check: lint fast ## run lint, type checks and the fast tests (under a minute each)
 

@@ -1,7 +1,7 @@
 """The whole system on one machine: emulated AWS, simulated Twilio, and the real stack between them.
 
 cli          `python -m sandbox`
-demo, up     its commands
+demo, up     its commands; twilio/command is the third
 lifecycle    starts all components, and stops them in reverse order
 endpoints    the file in which other programs read where everything is
 aws          the emulated AWS

@@ -9,7 +9,7 @@ site.addsitedir(str(Path(__file__).resolve().parents[1] / "layers" / "delivery")
 
 try:
     from sandbox.cli import main
+
+    sys.exit(main())
 except ModuleNotFoundError as missing:
     sys.exit(f"The package {missing.name} is not installed. `make demo` installs all of them.")
-
-sys.exit(main())

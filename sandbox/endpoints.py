@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from sandbox.errors import SandboxError
+
+PROJECT: Final = Path(__file__).resolve().parents[1]
+FOLDER: Final = PROJECT / ".sandbox"
 
 
 class EndpointsFileInUse(SandboxError):

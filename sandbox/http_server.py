@@ -2,6 +2,10 @@
 
 The simulator, the gateway, the dashboard page, the mailbox and the tests' stand-ins are each an
 `HttpServer` with a function that answers requests.
+
+A page of any site can make the browser of a developer send requests to these servers. Each server
+refuses those that reached it by another name (DNS rebinding), and those of other sites (CSRF).
+Programs send neither an Origin nor Sec-Fetch headers.
 """
 
 import contextlib
@@ -21,6 +25,11 @@ from urllib.parse import urlsplit
 from sandbox.errors import SandboxError
 
 LOOPBACK: Final = "127.0.0.1"
+HOST_IN_CONTAINERS: Final = "host.docker.internal"
+"""The name of this machine inside containers: by default with Docker Desktop, elsewhere with
+`--add-host host.docker.internal:host-gateway`."""
+
+_OWN_NAMES: Final = (LOOPBACK, "localhost", HOST_IN_CONTAINERS)
 
 # These concern one connection, not the request (RFC 9110, section 7.6.1).
 _CONNECTION_HEADERS: Final = frozenset(
@@ -87,12 +96,32 @@ class HttpServer:
     """
 
     def __init__(self, *, port: int = 0, answer: Callable[[Request], Response | None]) -> None:
-        self._server = _Server(port, answer)
+        self._server = _Server(port, lambda request: self.refuse(request) or answer(request))
         self._server_thread = threading.Thread(
             target=self._server.serve_forever, args=(_STOP_POLL_SECONDS,)
         )
         self.port: int = self._server.server_port
         self.url = f"http://{LOOPBACK}:{self.port}"
+
+    def refuse(self, request: Request) -> Response | None:
+        """Return the response to a request that a page of another site caused; None to others.
+
+        A link of another site may still open a page of this server: in a window, not in a frame.
+        https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
+        """
+        hosts = {f"{name}:{self.port}" for name in _OWN_NAMES}
+        if request.header("Host") not in hosts:
+            return _refusal(HTTPStatus.MISDIRECTED_REQUEST, f"This server is only at {self.url}/.")
+        origin = request.header("Origin")
+        if origin is not None:
+            is_foreign = origin not in {f"http://{host}" for host in hosts}
+        else:
+            is_link = request.method == "GET" and request.header("Sec-Fetch-Dest") == "document"
+            site = request.header("Sec-Fetch-Site") or "none"
+            is_foreign = site not in {"same-origin", "none"} and not is_link
+        if is_foreign:
+            return _refusal(HTTPStatus.FORBIDDEN, "Pages of other sites may not use this server.")
+        return None
 
     def __enter__(self) -> Self:
         self._server_thread.start()
@@ -103,6 +132,11 @@ class HttpServer:
         self._server.close_connections()
         self._server.server_close()
         self._server_thread.join()
+
+
+def _refusal(status: HTTPStatus, text: str) -> Response:
+    headers = [("Content-Type", "text/plain; charset=utf-8")]
+    return Response(status=status, headers=headers, body=text.encode())
 
 
 class _Server(ThreadingHTTPServer):

@@ -33,19 +33,15 @@ from sandbox.aws.schedule import Schedule, read_scheduled_runs
 from sandbox.aws.time_scale import PARAMETERS, VISIBILITY_TIMEOUTS
 from sandbox.console import step
 from sandbox.dashboard.page import DashboardPage, read_measures
-from sandbox.endpoints import Endpoints, EndpointsFile
+from sandbox.endpoints import FOLDER, PROJECT, Endpoints, EndpointsFile
 from sandbox.errors import SandboxError
 from sandbox.http_server import choose_ports
 from sandbox.polling import TimedOut
 from sandbox.temporary_folder import temporary_folder
+from sandbox.twilio.accounts import DEFAULT_ACCOUNT_SID, DEFAULT_AUTH_TOKEN
 from sandbox.twilio.accounts import Account as TwilioAccount
 from sandbox.twilio.server import SimulatorServer
 
-PROJECT: Final = Path(__file__).resolve().parents[1]
-FOLDER: Final = PROJECT / ".sandbox"
-
-TWILIO_ACCOUNT_SID: Final = "AC" + "0" * 32
-TWILIO_AUTH_TOKEN: Final = "sandbox-auth-token"  # noqa: S105 -- valid for the simulator only
 FAILURE_EMAIL: Final = "on-call@example.com"
 ALARM_EMAIL: Final = "operators@example.com"
 
@@ -158,7 +154,7 @@ class _Servers:
 
 @contextmanager
 def _running_servers(ports: _Ports, on_email: Callable[[Email], None]) -> Iterator[_Servers]:
-    twilio_account = TwilioAccount(sid=TWILIO_ACCOUNT_SID, auth_token=TWILIO_AUTH_TOKEN)
+    twilio_account = TwilioAccount(sid=DEFAULT_ACCOUNT_SID, auth_token=DEFAULT_AUTH_TOKEN)
     with (
         temporary_folder() as folder,
         Mailbox(upstream_port=ports.aws, on_email=on_email) as mailbox,
@@ -193,7 +189,7 @@ def _build_and_deploy(console: Console, servers: _Servers, overrides: Mapping[st
             emulator.wait_until_ready()
             account.create_bucket(BUCKET)
             account.create_secret(
-                _SECRET_NAME, {"account_sid": TWILIO_ACCOUNT_SID, "auth_token": TWILIO_AUTH_TOKEN}
+                _SECRET_NAME, {"account_sid": DEFAULT_ACCOUNT_SID, "auth_token": DEFAULT_AUTH_TOKEN}
             )
         with step(console, "Deploying the stack (sam deploy)"):
             sam.deploy(stack_name=STACK_NAME, parameters=parameters)
@@ -277,8 +273,8 @@ def _endpoints(servers: _Servers, stack: Stack, page: DashboardPage) -> Endpoint
         status_callback_url=stack.outputs["StatusCallbackUrl"],
         messages_api_url=f"{servers.gateway.url}{MESSAGES_API_PREFIX}",
         twilio_api_base_url=servers.simulator.url,
-        twilio_account_sid=TWILIO_ACCOUNT_SID,
-        twilio_auth_token=TWILIO_AUTH_TOKEN,
+        twilio_account_sid=DEFAULT_ACCOUNT_SID,
+        twilio_auth_token=DEFAULT_AUTH_TOKEN,
         messages_table=stack.outputs["MessagesTableName"],
         send_queue_url=stack.outputs["SendQueueUrl"],
         failure_topic_arn=topic_arn,

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from sandbox.aws.mailbox import Email
 from sandbox.aws.sam_local import environments_file, function_environments
-from sandbox.endpoints import Endpoints
-from sandbox.lifecycle import FAILURE_EMAIL, FOLDER, Sandbox, Settings, running_sandbox
+from sandbox.endpoints import FOLDER, Endpoints
+from sandbox.lifecycle import FAILURE_EMAIL, Sandbox, Settings, running_sandbox
 
 SAM_LOCAL_FILE: Final = FOLDER / "sam-local.json"
 
@@ -65,7 +65,7 @@ def _print_endpoints(console: Console, endpoints: Endpoints, settings: Settings)
         ("Dashboard", endpoints.dashboard_url),
         ("Messages API", endpoints.messages_api_url),
         ("Status callbacks", endpoints.status_callback_url),
-        ("Simulated Twilio", f"{endpoints.twilio_api_base_url}/_simulator/messages"),
+        ("Simulated Twilio", f"{endpoints.twilio_api_base_url}/_simulator/"),
         ("Emulated AWS", endpoints.aws_endpoint_url),
         ("Endpoints file", file),
     ):

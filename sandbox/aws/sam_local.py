@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sandbox.http_server import LOOPBACK
+from sandbox.http_server import HOST_IN_CONTAINERS, LOOPBACK
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 type Environments = dict[str, dict[str, str]]
 """Environment variables by the function's logical id, in the format of `sam local --env-vars`."""
 
-# The name of this machine inside containers: by default with Docker Desktop, elsewhere with
-# `--add-host host.docker.internal:host-gateway`.
-_HOST_IN_CONTAINERS: Final = "host.docker.internal"
 # URLs to which functions connect. Other URLs are signed, or for other programs.
 _CONNECTED_TO: Final = frozenset({"AWS_ENDPOINT_URL", "TWILIO_API_BASE_URL"})
 
@@ -48,7 +45,7 @@ def function_environments(
 
 def _in_container(variables: Mapping[str, str]) -> dict[str, str]:
     return {
-        name: value.replace(LOOPBACK, _HOST_IN_CONTAINERS) if name in _CONNECTED_TO else value
+        name: value.replace(LOOPBACK, HOST_IN_CONTAINERS) if name in _CONNECTED_TO else value
         for name, value in variables.items()
     }
 

@@ -22,6 +22,8 @@ segments         how many segments a text takes
 
 settings         what can be changed while it runs
 admin_api        /_simulator/: messages with their callbacks, settings, credentials
+page/            the page that shows them
+command          `python -m sandbox twilio`: runs it alone
 
 To add
 - a scenario: a row in `scenarios.SCENARIOS` and in docs/getting-started.md

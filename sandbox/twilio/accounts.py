@@ -9,6 +9,8 @@ from sandbox.twilio.errors import ApiError
 from sandbox.twilio.webhook_rules import WebhookRules
 
 VALID_TEST_SENDER = "+15005550006"
+DEFAULT_ACCOUNT_SID = "AC" + "0" * 32
+DEFAULT_AUTH_TOKEN = "sandbox-auth-token"  # noqa: S105 -- valid for the simulator only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,18 @@
-"""The simulator's admin API under /_simulator/, for tests and for people at the sandbox."""
+"""The simulator's admin API under /_simulator/, for tests and for people at the sandbox.
+
+Its page lists the messages and callbacks. It loads nothing from other servers.
+"""
 
 import json
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from sandbox.http_server import Request, Response
 from sandbox.twilio.accounts import Accounts
 from sandbox.twilio.engine import Engine
+from sandbox.twilio.parameters import Parameters
 from sandbox.twilio.resource import Document, Message, message_document
 
 if TYPE_CHECKING:
@@ -15,12 +20,25 @@ if TYPE_CHECKING:
 
 PREFIX = "/_simulator/"
 
+_FOLDER: Final = Path(__file__).parent / "page"
+_FILES: Final = {
+    "": ("page.html", "text/html; charset=utf-8"),
+    "page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "page.css": ("page.css", "text/css; charset=utf-8"),
+}
+_CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+
 
 class AdminApi:
     """Needs no credentials: the simulator listens on the loopback interface only.
 
     ============================  ================================================================
-    GET  messages                 every message, with its callbacks and each attempt's result
+    GET                           a page that shows the messages
+    GET  messages                 every message, with its callbacks and each attempt's result;
+                                  with ?limit=N the N newest
     GET  messages/{message_sid}   one message
     GET  debugger                 the entries of Twilio's debugger
     GET  settings                 see `Settings`
@@ -36,17 +54,20 @@ class AdminApi:
     def handle(self, request: Request) -> Response:
         """Answer in JSON; 400 or 404 with an `error` for an invalid request."""
         path = request.path.removeprefix(PREFIX)
+        if request.method == "GET" and path in _FILES:
+            return _file_response(*_FILES[path])
         try:
-            document = self._document(request.method, path, request.body)
+            document = self._document(request, path)
         except (KeyError, ValueError) as error:
             return _json_response(400, {"error": str(error)})
         if document is None:
             return _json_response(404, {"error": f"not found: {request.method} {request.path}"})
         return _json_response(200, document)
 
-    def _document(self, method: str, path: str, body: bytes) -> Document | None:
+    def _document(self, request: Request, path: str) -> Document | None:
+        method, body = request.method, request.body
         routes: dict[tuple[str, str], Callable[[], Document]] = {
-            ("GET", "messages"): self._messages,
+            ("GET", "messages"): lambda: self._messages(Parameters.parse(request.query)),
             ("GET", "debugger"): self._debugger,
             ("GET", "settings"): lambda: asdict(self._engine.settings),
             ("POST", "settings"): lambda: self._change_settings(_parse_object(body)),
@@ -54,12 +75,17 @@ class AdminApi:
         }
         message = self._engine.message(path.removeprefix("messages/"))
         if method == "GET" and message is not None:
-            return self._with_callbacks(message)
+            return self._with_callbacks([message])[0]
         endpoint = routes.get((method, path))
         return endpoint() if endpoint else None
 
-    def _messages(self) -> Document:
-        return {"messages": [self._with_callbacks(message) for message in self._engine.messages()]}
+    def _messages(self, query: Parameters) -> Document:
+        messages = self._engine.messages()
+        limit = int(query.one("limit") or len(messages))
+        if limit < 0:
+            raise ValueError("expected a limit of 0 or more")
+        newest = messages[max(0, len(messages) - limit) :]
+        return {"total": len(messages), "messages": self._with_callbacks(newest)}
 
     def _debugger(self) -> Document:
         return {"entries": [asdict(entry) for entry in self._engine.debugger]}
@@ -72,13 +98,26 @@ class AdminApi:
         self._accounts.rotate(credentials["account_sid"], credentials["auth_token"])
         return {"account_sid": credentials["account_sid"]}
 
-    def _with_callbacks(self, message: Message) -> Document:
-        callbacks = [
-            asdict(callback)
-            for callback in self._engine.callbacks.values()
-            if callback.message_sid == message.sid
-        ]
-        return message_document(message) | {"callbacks": callbacks}
+    def _with_callbacks(self, messages: list[Message]) -> list[Document]:
+        callbacks: dict[str, list[Document]] = {message.sid: [] for message in messages}
+        for callback in self._engine.callbacks.values():
+            if callback.message_sid in callbacks:
+                callbacks[callback.message_sid].append(asdict(callback))
+        return [message_document(it) | {"callbacks": callbacks[it.sid]} for it in messages]
+
+
+def _file_response(name: str, media_type: str) -> Response:
+    return Response(
+        status=200,
+        headers=[
+            ("Content-Type", media_type),
+            ("Content-Security-Policy", _CONTENT_SECURITY_POLICY),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Referrer-Policy", "no-referrer"),
+            ("Cache-Control", "no-store"),
+        ],
+        body=(_FOLDER / name).read_bytes(),
+    )
 
 
 def _parse_object(body: bytes) -> dict[str, Any]:

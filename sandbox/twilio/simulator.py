@@ -45,6 +45,8 @@ class TwilioSimulator:
             The response; a `HeldResponse` may leave only once `is_finished` is true for its
             callback. None: the connection is to be closed without a response.
         """
+        if request.path == "/":
+            return Response(status=302, headers=[("Location", PREFIX)])
         if request.path.startswith(PREFIX):
             return self._admin_api.handle(request)
         if request.path.startswith(WEBHOOKS_PREFIX):

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from sandbox.aws.gateway import Fault, FaultKind, Gateway
-from sandbox.lifecycle import PROJECT, Sandbox
+from sandbox.endpoints import PROJECT
+from sandbox.lifecycle import Sandbox
 from sandbox.polling import wait_for
 from tests.e2e.external_client import SENDER, TIMEOUT_SECONDS, ExternalClient, a_body, a_key
 from tests.support.command_line import CommandResult, run

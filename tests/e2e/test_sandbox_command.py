@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from sandbox.endpoints import Endpoints
-from sandbox.lifecycle import FAILURE_EMAIL, PROJECT
+from sandbox.endpoints import PROJECT, Endpoints
+from sandbox.lifecycle import FAILURE_EMAIL
 from sandbox.polling import wait_for
 
 START_TIMEOUT_SECONDS = 120

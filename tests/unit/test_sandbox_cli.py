@@ -8,12 +8,26 @@ from sandbox.cli import main
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], ("required", "demo|up")),
+        ([], ("required", "demo|up|twilio")),
         (["dance"], ("invalid choice", "'dance'")),
         (["up", "--aws-port", "many"], ("--aws-port", "'many'", "1 to 65535")),
         (["up", "--aws-port", "0"], ("--aws-port", "'0'", "1 to 65535")),
         (["up", "--aws-port", "65536"], ("--aws-port", "'65536'", "1 to 65535")),
         (["demo", "--seed", "1"], ("unrecognized arguments", "--seed 1")),
+        (["twilio", "--port", "-1"], ("--port", "'-1'", "1 to 65535")),
+        (["twilio", "--account", "AC1"], ("--account", "'AC1'", "AC and 32")),
+        (["twilio", "--token", ""], ("--token", "printable ASCII")),
+        (["twilio", "--token", "naïve"], ("--token", "printable ASCII")),
+        (["twilio", "--api-key", "SK1:secret"], ("--api-key", "SK and 32")),
+        (["twilio", "--api-key", f"SK{'0' * 32}"], ("--api-key", "a colon, and the secret")),
+        (["twilio", "--speed", "0"], ("--speed", "'0'", "above 0")),
+        (["twilio", "--speed", "nan"], ("--speed", "'nan'", "above 0")),
+        (["twilio", "--speed", "fast"], ("--speed", "'fast'", "above 0")),
+        (["twilio", "--webhook-rule", "default"], ("--webhook-rule", "'default'", "DEFAULT")),
+        (["twilio", "--webhook-rule", ""], ("--webhook-rule", "''", "DEFAULT")),
+        (["twilio", "--shared-key", "a-b:c"], ("--shared-key", "webhooks_sharedkey_1")),
+        (["twilio", "--shared-key", "only_an_id"], ("--shared-key", "a colon")),
+        (["twilio", "--algorithm", "MD5"], ("--algorithm", "'MD5'", "HMAC_SHA256")),
     ],
 )
 def test_a_usage_error_names_the_argument_and_the_expected_values(

@@ -239,7 +239,6 @@ def test_a_request_with_a_host_name_of_this_machine_is_accepted(
         {"Origin": "http://evil.example.com"},
         {"Origin": "null"},
         {"Origin": "https://localhost"},
-        {"Content_Type": "text/plain"},
     ],
 )
 def test_a_page_of_another_site_cannot_call_the_widget(

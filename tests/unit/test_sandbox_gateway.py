@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+from typing import override
 
 import pytest
 
@@ -36,11 +37,19 @@ def upstream() -> Upstream:
 @pytest.fixture
 def gateway(upstream: Upstream) -> Iterator[Gateway]:
     with (
-        HttpServer(port=0, answer=upstream) as server,
+        Emulator(port=0, answer=upstream) as server,
         Gateway(port=0, upstream_port=server.port) as gateway,
     ):
         gateway.open(callback_host=CALLBACK_HOST, messages_host=MESSAGES_HOST)
         yield gateway
+
+
+class Emulator(HttpServer):
+    """A server that knows its APIs by their host names."""
+
+    @override
+    def refuse(self, request: Request) -> None:
+        """Refuse nothing."""
 
 
 def a_callback(target: str = "/twilio/status", *headers: tuple[str, str]) -> Request:
@@ -48,13 +57,16 @@ def a_callback(target: str = "/twilio/status", *headers: tuple[str, str]) -> Req
     return Request(
         method="POST",
         target=target,
-        headers=[("Host", "public"), ("Content-Length", str(len(body))), *headers],
+        headers=[("Content-Length", str(len(body))), *headers],
         body=body,
     )
 
 
-def ask(gateway: Gateway, request: Request) -> Response:
-    return forward(request, port=gateway.port, timeout=5)
+def ask(gateway: Gateway, request: Request, *, timeout: float = 5) -> Response:
+    host = ("Host", f"127.0.0.1:{gateway.port}")
+    return forward(
+        replace(request, headers=[host, *request.headers]), port=gateway.port, timeout=timeout
+    )
 
 
 def test_a_callback_is_passed_on_unchanged(gateway: Gateway, upstream: Upstream) -> None:
@@ -142,7 +154,7 @@ def test_a_stalled_request_is_passed_on_after_the_delay(
     gateway.add_fault(Fault(kind=FaultKind.STALL, seconds=60))
 
     with pytest.raises(NoResponse):
-        forward(a_callback(), port=gateway.port, timeout=0.05)
+        ask(gateway, a_callback(), timeout=0.05)
 
     assert upstream.requests == []
 

@@ -9,7 +9,9 @@ from contextlib import closing
 
 import pytest
 
-from sandbox.http_server import LOOPBACK, HttpServer, Request, Response
+from sandbox.aws.gateway import Gateway
+from sandbox.http_server import LOOPBACK, HttpServer, Request, Response, forward
+from sandbox.twilio.server import SimulatorServer
 
 PATIENCE = 5.0
 
@@ -73,9 +75,10 @@ def test_a_response_to_head_has_no_body(connection: http.client.HTTPConnection) 
 def test_a_body_in_chunks_is_received_whole(server: Echo) -> None:
     with socket.create_connection((LOOPBACK, server.port)) as client:
         client.sendall(
-            b"POST /twilio/status HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-            b"3\r\na=1\r\n4;note=x\r\n&b=2\r\n0\r\nTrailer: x\r\n\r\n"
+            b"POST /twilio/status HTTP/1.1\r\nHost: localhost:%d\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n" % server.port
         )
+        client.sendall(b"3\r\na=1\r\n4;note=x\r\n&b=2\r\n0\r\nTrailer: x\r\n\r\n")
         response = client.recv(100)
 
     assert response.startswith(b"HTTP/1.1 200")
@@ -92,6 +95,83 @@ def test_without_an_answer_the_connection_closes(
         connection.getresponse()
 
     assert len(server.requests) == 1
+
+
+# --- requests that another site caused -----------------------------------------------------------
+
+
+def ask(server: HttpServer, method: str = "GET", **headers: str | None) -> int:
+    """The status of the answer to a request with these headers besides the right Host."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    sent = {"Host": f"{LOOPBACK}:{server.port}"} | named
+    given = [(name, value) for name, value in sent.items() if value is not None]
+    return forward(
+        Request(method=method, target="/", headers=given), port=server.port, timeout=PATIENCE
+    ).status
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example.com", "127.0.0.1", "127.0.0.1:1", "localhost:80", "", None]
+)
+def test_a_request_for_another_host_is_refused(server: Echo, host: str | None) -> None:
+    assert ask(server, Host=host) == 421
+    assert server.requests == []
+
+
+def test_an_evil_name_with_the_right_port_is_refused(server: Echo) -> None:
+    assert ask(server, Host=f"evil.example.com:{server.port}") == 421
+    assert ask(server, Host=f"127.0.0.1.evil.example.com:{server.port}") == 421
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "host.docker.internal"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_program_is_answered_under_every_name_of_this_machine(
+    server: Echo, name: str, method: str
+) -> None:
+    host = f"{name}:{server.port}"
+
+    assert ask(server, method, Host=host) == 200
+    assert ask(server, method, Host=host, Origin=f"http://{host}") == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example.com"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost:1"},
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-site", "Sec_Fetch_Dest": "iframe"},
+        {"Origin": "http://evil.example.com", "Sec_Fetch_Dest": "document"},
+    ],
+)
+def test_a_page_of_another_site_is_refused(
+    server: Echo, method: str, headers: dict[str, str]
+) -> None:
+    assert ask(server, method, **headers) == 403
+    assert server.requests == []
+
+
+def test_a_link_of_another_site_opens_a_page_but_cannot_change_anything(server: Echo) -> None:
+    link = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Dest": "document"}
+
+    assert (ask(server, **link), ask(server, "POST", **link)) == (200, 403)
+
+
+def test_a_page_of_this_server_is_answered(server: Echo) -> None:
+    assert ask(server, "POST", Origin=server.url, Sec_Fetch_Site="same-origin") == 200
+
+
+def test_the_simulator_and_the_gateway_refuse_other_sites() -> None:
+    with SimulatorServer([]) as simulator, Gateway(port=0, upstream_port=1) as gateway:
+        for server in (simulator, gateway):
+            assert ask(server, "POST", Host=f"evil.example.com:{server.port}") == 421
+            assert ask(server, "POST", Origin="http://evil.example.com") == 403
+
+
+# --- requests under way --------------------------------------------------------------------------
 
 
 def test_requests_under_way_at_the_same_time_are_counted() -> None:
@@ -122,7 +202,7 @@ def test_requests_under_way_at_the_same_time_are_counted() -> None:
 
 def test_an_incomplete_request_is_not_answered(server: Echo) -> None:
     with socket.create_connection((LOOPBACK, server.port)) as client:
-        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
+        client.sendall(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf")
         client.shutdown(socket.SHUT_WR)
         response = client.recv(100)
 

@@ -2,6 +2,7 @@
 
 import json
 from http import HTTPStatus
+from typing import override
 from urllib.parse import urlencode
 
 import pytest
@@ -54,12 +55,20 @@ def test_an_email_is_sent_only_if_sns_accepts_the_call_which_is_passed_on_unchan
         calls.append(request)
         return Response(status=status, body=b"<PublishResponse/>")
 
+    class Sns(HttpServer):
+        """Gets requests that were signed for the mailbox."""
+
+        @override
+        def refuse(self, request: Request) -> None:
+            """Refuse nothing."""
+
     body = a_call(Message="Hello")
-    headers = [("Host", "127.0.0.1:1"), ("Content-Length", str(len(body)))]
     with (
-        HttpServer(port=0, answer=sns) as server,
+        Sns(port=0, answer=sns) as server,
         Mailbox(upstream_port=server.port, on_email=emails.append) as mailbox,
     ):
+        host = ("Host", f"127.0.0.1:{mailbox.port}")
+        headers = [host, ("Content-Length", str(len(body)))]
         response = forward(
             Request(method="POST", target="/", headers=headers, body=body),
             port=mailbox.port,
@@ -68,4 +77,4 @@ def test_an_email_is_sent_only_if_sns_accepts_the_call_which_is_passed_on_unchan
 
     assert (response.status, response.body) == (status, b"<PublishResponse/>")
     assert [email.text for email in emails] == texts
-    assert (calls[0].body, ("Host", "127.0.0.1:1") in calls[0].headers) == (body, True)
+    assert (calls[0].body, host in calls[0].headers) == (body, True)

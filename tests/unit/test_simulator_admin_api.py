@@ -23,6 +23,39 @@ def test_messages_are_shown_with_their_callbacks_and_attempts() -> None:
     assert twilio.json("GET", "/_simulator/debugger") == {"entries": []}
 
 
+def test_the_newest_messages_are_shown_if_there_is_a_limit() -> None:
+    twilio = VirtualTwilio()
+    sids = [twilio.send()["sid"] for _ in range(3)]
+
+    page = twilio.json("GET", "/_simulator/messages", query="limit=2")
+
+    assert page["total"] == 3
+    assert [message["sid"] for message in page["messages"]] == sids[1:]
+    assert twilio.json("GET", "/_simulator/messages", query="limit=0")["messages"] == []
+    for limit in ("-1", "many"):
+        assert twilio.answer("GET", "/_simulator/messages", query=f"limit={limit}").status == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"), [("", "text/html"), ("page.js", "text/javascript"), ("page.css", "text/css")]
+)
+def test_the_page_is_served_and_loads_nothing_from_other_servers(path: str, kind: str) -> None:
+    answer = VirtualTwilio().answer("GET", f"/_simulator/{path}", authorization=None)
+
+    assert answer.status == 200
+    assert str(answer.header("Content-Type")).startswith(kind)
+    assert "default-src 'none'" in str(answer.header("Content-Security-Policy"))
+    text = answer.body.decode()
+    assert not [line for line in text.splitlines() if "//" in line and "// " not in line]
+    assert "innerHTML" not in text
+
+
+def test_the_root_leads_to_the_page() -> None:
+    answer = VirtualTwilio().answer("GET", "/", authorization=None)
+
+    assert (answer.status, answer.header("Location")) == (302, "/_simulator/")
+
+
 def change(twilio: VirtualTwilio, page: str, document: Any) -> Response:
     return twilio.answer("POST", f"/_simulator/{page}", body=json.dumps(document).encode())
 
