@@ -15,7 +15,7 @@ from functions.notify_failure.notice import Event
 from functions.publish_outcomes.event_bus import DETAIL_TYPE, SOURCE
 from functions.publish_outcomes.outcome_event import event_detail
 
-from .samples import failed_change
+from .samples import failed_message
 from .schema import Schema, Texts, of_object, of_words
 
 _DRAFT: Final = "http://json-schema.org/draft-04/schema#"
@@ -135,7 +135,7 @@ def outcome_event() -> Schema:
         "example": {
             "source": SOURCE,
             "detail-type": DETAIL_TYPE,
-            "detail": event_detail(failed_change()),
+            "detail": event_detail(failed_message(), Outcome.PENDING),
         },
     }
 

@@ -11,10 +11,8 @@ from delivery.domain.audits import AuditResult, AuditState, Correction
 from delivery.domain.messages import Message, Source, StatusUpdate, Timings
 from delivery.domain.records import Record
 from delivery.domain.send_requests import RequestState, SendRequest
-from delivery.domain.statuses import Outcome
 from delivery.runtime.responses import Problem, Response, bad_request, problem_response
 from delivery.twilio.error_codes import explain
-from functions.publish_outcomes.outcome_event import OutcomeChange
 from functions.query_messages.summary import Bounds, Lists, summarize
 from functions.send_message import responses
 from functions.send_message.results import (
@@ -123,11 +121,6 @@ def answer_samples() -> Mapping[str, Mapping[int, Samples]]:
 def failed_message() -> Message:
     """Return a message that failed."""
     return _sent().apply(_update("undelivered", seconds=2, error_code=30003), Timings())
-
-
-def failed_change() -> OutcomeChange:
-    """Return the change of its outcome."""
-    return OutcomeChange(message=failed_message(), previous=Outcome.PENDING)
 
 
 def _update(status: str, *, seconds: float = 0, **facts: Any) -> StatusUpdate:

@@ -44,6 +44,7 @@ from sandbox.twilio.server import SimulatorServer
 
 FAILURE_EMAIL: Final = "on-call@example.com"
 ALARM_EMAIL: Final = "operators@example.com"
+REPORT_DIMENSIONS: Final = "campaign"
 
 _SECRET_NAME: Final = "delivery/twilio"  # noqa: S105 -- the secret's name, not its value
 
@@ -204,6 +205,8 @@ def _parameters(servers: _Servers) -> dict[str, str]:
         "PublicBaseUrl": servers.gateway.url,
         "FailureEmail": FAILURE_EMAIL,
         "AlarmEmail": ALARM_EMAIL,
+        "ArchiveOutcomes": "true",
+        "ReportDimensions": REPORT_DIMENSIONS,
         **PARAMETERS,
     }
 

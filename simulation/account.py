@@ -8,10 +8,11 @@ from typing import Any, Final
 from botocore.config import Config
 
 from simulation.calls import Calls, Client, Operate, Response, Watcher
-from simulation.deployment import parameter, queue_url, resources
+from simulation.deployment import functions, parameter, queue_url, resources
 from simulation.engine import Engine
 from simulation.fakes.dynamodb import Change, Clock, DynamoDb, Table
 from simulation.fakes.events import EventBridge
+from simulation.fakes.firehose import Firehose
 from simulation.fakes.notifications import SecretsManager, Sns
 from simulation.fakes.queues import Queue, Sqs
 from simulation.faults import TransportFault
@@ -30,7 +31,7 @@ def empty_tables(clock: Clock = lambda: 0.0, *, lag: Clock = lambda: 0.0) -> dic
 
 
 class Account:
-    """The tables, queues, topic and bus of a run.
+    """The tables, queues, topic, bus and archive of a run.
 
     `immediate`: indexes do not lag, and transactions take no time.
     `max_transaction`: the seconds for which a transaction may block other writes of its items.
@@ -60,6 +61,10 @@ class Account:
         self.bus = EventBridge(
             parameter("OutcomeEventBusName"),
             lambda: engine.faults.occurs(TransportFault.PARTIAL, "events"),
+        )
+        self.archive = Firehose(
+            functions()["publish_outcomes"].environment["ARCHIVE_STREAM_NAME"],
+            lambda: engine.faults.occurs(TransportFault.PARTIAL, "firehose"),
         )
         max_work = max_transaction * (not immediate)
         self._operations = self._make_operations(lambda: draws.uniform(0, max_work))
@@ -107,6 +112,7 @@ class Account:
             "sns": self.topic.perform,
             "secretsmanager": lambda operation, arguments, _: secrets.perform(operation, arguments),
             "events": lambda operation, arguments, _: self.bus.perform(operation, arguments),
+            "firehose": lambda operation, arguments, _: self.archive.perform(operation, arguments),
         }
 
     def _watch(

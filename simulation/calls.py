@@ -23,6 +23,7 @@ _ERROR_CODES: Final[Mapping[str, str]] = {
     "sqs": "ServiceUnavailable",
     "sns": "Throttling",
     "events": "InternalException",
+    "firehose": "ServiceUnavailableException",
     "secretsmanager": "InternalServiceError",
 }
 """The code of each service's error response that may pass."""

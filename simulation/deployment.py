@@ -23,6 +23,8 @@ PARAMETERS: Final = {
     "UnconfirmedAfterHours": "5",
     "ReconcileAfterMinutes": "20",
     "OutcomeEventBusName": "outcomes",
+    "ArchiveOutcomes": "true",
+    "ReportDimensions": "campaign",
 }
 """The parameters that differ from their defaults: hours instead of days keep runs short."""
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from zlib import crc32
 
 from simulation.account import Account
-from simulation.deployment import FunctionResource, Trigger, functions, queue_url
+from simulation.deployment import FunctionResource, Trigger, functions, queue_url, resolved
 from simulation.engine import Engine
 from simulation.fakes.dynamodb import Change, Table
 from simulation.fakes.queues import Queue, QueuedMessage
@@ -151,7 +151,7 @@ class StreamPoller:
         poll_interval: float,
     ) -> None:
         filters = target.settings["FilterCriteria"]["Filters"]
-        self._patterns = [json.loads(each["Pattern"]) for each in filters]
+        self._patterns = [json.loads(resolved(each["Pattern"])) for each in filters]
         self._shards = [_Shard(target, dropped, poll_interval) for _ in range(shards)]
         table.listeners.append(self._add)
 

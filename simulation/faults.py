@@ -96,11 +96,13 @@ _WORST_RATE: Final = 0.4
 _NOT_STORED_SHARE: Final = 0.05
 _AWS: Final = "AWS"
 CALLBACKS: Final = "callbacks"
-SERVICES: Final = frozenset({"dynamodb", "sqs", "sns", "secretsmanager", "events", "twilio"})
+SERVICES: Final = frozenset(
+    {"dynamodb", "sqs", "sns", "secretsmanager", "events", "firehose", "twilio"}
+)
 """The services that functions call."""
 _OUTAGE_TARGETS: Final = (
     *(_AWS, _AWS, "dynamodb", "dynamodb", "sqs", "sns", "secretsmanager"),
-    *("twilio", CALLBACKS, CALLBACKS, "events"),
+    *("twilio", CALLBACKS, CALLBACKS, "events", "firehose"),
     *("MessagesTable", "SendRequestsTable", "ControlTable"),
 )
 _HOUR: Final = 3600.0

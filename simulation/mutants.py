@@ -387,8 +387,8 @@ MUTANTS: Final = (
         (
             "a second change of an outcome publishes no event",
             "events",
-            "if message.outcome is previous:",
-            "if message.outcome is previous or previous is not Outcome.PENDING:",
+            "if message.outcome is change.previous_outcome:",
+            "if change.previous_outcome != 'pending' or message.outcome == 'pending':",
         ),
     ),
     *_mutants(

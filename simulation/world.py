@@ -156,6 +156,7 @@ class World:
                 "callbacks": self.twilio.callbacks,
                 "notices": len(self.aws.topic.published),
                 "events": len(self.aws.bus.published),
+                "rows": len(self.aws.archive.rows),
             }
         )
 

@@ -23,6 +23,7 @@ GLOBAL_OPTIONS = {"query", "output", "region", "cli-binary-format"}
 # Commands of the AWS CLI itself, which botocore does not have.
 OWN_OPTIONS = {
     ("logs", "tail"): {"since", "format"},
+    ("s3", "ls"): {"recursive"},
     ("sns", "subscribe"): {"topic-arn", "protocol", "notification-endpoint"},
 }
 

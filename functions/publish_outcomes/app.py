@@ -1,12 +1,14 @@
-"""Publishes every change of a message's outcome as an event.
+"""Publishes every change of a message's outcome, and archives what reports need.
 
-Trigger: the stream of the MessagesTable, filtered to messages that have an outcome or lost it.
-Effect: a `Message Outcome Changed` on the event bus of the team, at least once, and for one message
-in the order of its changes. The expiry or erasure of a message does not change its outcome.
+Trigger: the stream of the MessagesTable, filtered to messages that have an outcome or lost it;
+without that filter if the stack has an archive.
+Effect: a `Message Outcome Changed` on the event bus of the team, and a row in the archive for each
+change that a report can show. Both at least once, and for one message in the order of its changes.
+Each is optional. The expiry or erasure of a message does not change its outcome.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,18 +16,19 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from delivery.domain.messages import Message
-from delivery.domain.statuses import Outcome
 from delivery.runtime import aws
 from delivery.runtime.reports import Level, Report, log_and_count
-from delivery.storage.items import as_record
+from delivery.storage.archive import Archive
 
+from .change_row import ChangeRow, change_row
+from .changes import Change, UnreadableImage, change_in
 from .event_bus import EventBus
-from .outcome_event import OutcomeChange, OutcomeEvent, outcome_event
+from .outcome_event import OutcomeEvent, outcome_event
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_firehose import FirehoseClient
 
 _CONFIG: Final = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 3})
 
@@ -33,92 +36,139 @@ logger = Logger()
 metrics = Metrics()
 
 
-class UnreadableImage(Exception):
-    """A record of the stream does not show a message."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clients:
     """The AWS clients of the function."""
 
     events: "EventBridgeClient"
+    firehose: "FirehoseClient"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a batch of the stream is to publish and to archive, in its order."""
+
+    events: Sequence[OutcomeEvent]
+    rows: Sequence[ChangeRow]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishOutcomes:
-    """The function, with everything that it works with."""
+    """The function, with everything that it works with.
 
-    bus: EventBus
+    Args:
+        bus: None without an event bus.
+        archive: None without an archive.
+        dimensions: the names in the context of messages that the archive keeps.
+    """
+
+    bus: EventBus | None
+    archive: Archive | None
+    dimensions: Sequence[str]
 
     def handle(self, event: dict[str, Any]) -> "PartialItemFailureResponse":
-        """Publish the changes of a batch; returns the record that the stream continues from."""
-        published = self.bus.publish(events_in(event["Records"]))
-        counted = Report(metric="OutcomePublished", level=Level.DEBUG, count=published.accepted)
-        log_and_count(counted, logger, metrics)
-        retry_from = None
+        """Publish and archive a batch; returns the record that the stream continues from.
+
+        Each sink takes all that it accepts. The stream continues from the first change that either
+        did not accept, so the other one receives the changes after it again.
+        """
+        work = self._work(event["Records"])
+        not_accepted = {*self._publish(work.events), *self._archive(work.rows)}
+        numbers = (record["dynamodb"]["SequenceNumber"] for record in event["Records"])
+        retry_from = next((it for it in numbers if it in not_accepted), None)
+        return {"batchItemFailures": [{"itemIdentifier": retry_from}] if retry_from else []}
+
+    def _work(self, records: Iterable[dict[str, Any]]) -> Work:
+        """Return the events and rows of the changes that the records show.
+
+        An unreadable record is reported and skipped: Lambda would repeat it together with all
+        records after it, which would hold up its shard for as long as this version runs.
+        """
+        events: list[OutcomeEvent] = []
+        rows: list[ChangeRow] = []
+        for record in records:
+            try:
+                change = change_in(record)
+                if change is None:
+                    continue
+                event, row = self._event_of(change), self._row_of(change)
+            except UnreadableImage as error:
+                _report_unreadable(record["dynamodb"], error)
+                continue
+            events += [event] if event else []
+            rows += [row] if row else []
+        return Work(events=events, rows=rows)
+
+    def _event_of(self, change: Change) -> OutcomeEvent | None:
+        return outcome_event(change) if self.bus else None
+
+    def _row_of(self, change: Change) -> ChangeRow | None:
+        return change_row(change, self.dimensions) if self.archive else None
+
+    def _publish(self, events: Sequence[OutcomeEvent]) -> Iterator[str]:
+        """Publish the events; yields the sequence number of the first that was rejected."""
+        if not self.bus:
+            return
+        published = self.bus.publish(events)
+        _count("OutcomePublished", published.accepted)
         if published.rejected is not None:
-            retry_from = published.rejected.sequence_number
             fields = {
                 "message_sid": published.rejected.message_sid,
                 "reason": published.reason,
             }
-            failed = Report(metric="OutcomePublishFailed", level=Level.ERROR, fields=fields)
-            log_and_count(failed, logger, metrics)
-        return {"batchItemFailures": [{"itemIdentifier": retry_from}] if retry_from else []}
+            _report_failure("OutcomePublishFailed", fields)
+            yield published.rejected.sequence_number
+
+    def _archive(self, rows: Sequence[ChangeRow]) -> Iterator[str]:
+        """Archive the rows; yields the sequence number of the first that was rejected."""
+        if not self.archive:
+            return
+        archived = self.archive.write([it.row for it in rows])
+        _count("OutcomeArchived", archived.accepted)
+        if left_out := sum(it.left_out for it in rows[: archived.accepted]):
+            _count("DimensionLeftOut", left_out)
+        if archived.reason:
+            rejected = rows[archived.accepted]
+            fields = {"message_sid": rejected.row["message_sid"], "reason": archived.reason}
+            _report_failure("OutcomeArchiveFailed", fields)
+            yield rejected.sequence_number
 
 
-def events_in(records: Iterable[dict[str, Any]]) -> list[OutcomeEvent]:
-    """Return the events of the changes that the records show.
-
-    An unreadable record is reported and skipped: Lambda would repeat it together with all records
-    after it, which would hold up its shard for as long as this version runs.
-    """
-    events: list[OutcomeEvent] = []
-    for record in records:
-        try:
-            event = event_of(record)
-        except UnreadableImage as error:
-            image = record["dynamodb"]
-            fields = {
-                "key": image.get("Keys", {}).get("message_sid", {}).get("S"),
-                "sequence_number": image["SequenceNumber"],
-                "reason": str(error),
-            }
-            unreadable = Report(metric="ItemUnreadable", level=Level.ERROR, fields=fields)
-            log_and_count(unreadable, logger, metrics)
-            continue
-        if event is not None:
-            events.append(event)
-    return events
+def _count(metric: str, count: int) -> None:
+    log_and_count(Report(metric=metric, level=Level.DEBUG, count=count), logger, metrics)
 
 
-def event_of(record: dict[str, Any]) -> OutcomeEvent | None:
-    """Return the event of a record of the stream; None if the outcome is the same.
+def _report_failure(metric: str, fields: Mapping[str, Any]) -> None:
+    log_and_count(Report(metric=metric, level=Level.ERROR, fields=fields), logger, metrics)
 
-    Raises:
-        UnreadableImage: the record does not show a message.
-    """
-    images = record["dynamodb"]
-    old, new = (as_record(images.get(image, {})) for image in ("OldImage", "NewImage"))
-    if "outcome" not in new:  # it expired, or its data was erased
-        return None
-    try:
-        message = Message.from_record(new)
-        previous = Outcome(old.get("outcome", Outcome.PENDING))
-        if message.outcome is previous:
-            return None
-        change = OutcomeChange(message=message, previous=previous)
-        return outcome_event(change, sequence_number=images["SequenceNumber"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise UnreadableImage(type(error).__name__) from error
+
+def _report_unreadable(image: Mapping[str, Any], error: UnreadableImage) -> None:
+    fields = {
+        "key": image.get("Keys", {}).get("message_sid", {}).get("S"),
+        "sequence_number": image["SequenceNumber"],
+        "reason": str(error),
+    }
+    _report_failure("ItemUnreadable", fields)
 
 
 def build(environ: Mapping[str, str], clients: Clients) -> PublishOutcomes:
     """Wire the function."""
-    return PublishOutcomes(bus=EventBus(clients.events, environ["OUTCOME_EVENT_BUS_NAME"]))
+    bus_name, stream_name = environ["OUTCOME_EVENT_BUS_NAME"], environ["ARCHIVE_STREAM_NAME"]
+    names = (it.strip() for it in environ["REPORT_DIMENSIONS"].split(","))
+    return PublishOutcomes(
+        bus=EventBus(clients.events, bus_name) if bus_name else None,
+        archive=Archive(clients.firehose, stream_name) if stream_name else None,
+        dimensions=tuple(dict.fromkeys(it for it in names if it)),
+    )
 
 
-function = build(os.environ, Clients(events=aws.client("events", config=_CONFIG)))
+function = build(
+    os.environ,
+    Clients(
+        events=aws.client("events", config=_CONFIG),
+        firehose=aws.client("firehose", config=_CONFIG),
+    ),
+)
 
 
 @metrics.log_metrics

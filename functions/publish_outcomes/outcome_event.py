@@ -14,18 +14,7 @@ from delivery.domain.statuses import Outcome
 from delivery.text.formatting import mask_number
 from delivery.twilio.error_codes import explain
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutcomeChange:
-    """A message after its outcome changed.
-
-    Args:
-        message: the message.
-        previous: its outcome before; a message that did not exist was pending.
-    """
-
-    message: Message
-    previous: Outcome
+from .changes import Change, UnreadableImage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,32 +34,37 @@ class OutcomeEvent:
     detail: Record
 
 
-def outcome_event(change: OutcomeChange, *, sequence_number: str) -> OutcomeEvent:
-    """Return the event of a change.
+def outcome_event(change: Change) -> OutcomeEvent | None:
+    """Return the event of a change; None if the outcome is the same.
 
     Raises:
-        TypeError, ValueError: a fact of the message has another type than this version writes.
+        UnreadableImage: a fact of the message has another type than this version writes.
     """
     message = change.message
+    if message.outcome is change.previous_outcome:
+        return None
+    try:
+        detail = event_detail(message, change.previous_outcome)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UnreadableImage(type(error).__name__) from error
     return OutcomeEvent(
         message_sid=message.message_sid,
-        sequence_number=sequence_number,
+        sequence_number=change.sequence_number,
         at=message.final_at or message.updated_at,
-        detail=event_detail(change),
+        detail=detail,
     )
 
 
-def event_detail(change: OutcomeChange) -> Record:
-    """Return the facts of the change; unknown ones are omitted.
+def event_detail(message: Message, previous: Outcome) -> Record:
+    """Return the facts of a change from this outcome; unknown ones are omitted.
 
     `event_id` is the same however often the change is published.
     """
-    message = change.message
     facts = {
-        "event_id": event_id(message.message_sid, change.previous, message.outcome),
+        "event_id": event_id(message.message_sid, previous, message.outcome),
         "message_sid": message.message_sid,
         "outcome": str(message.outcome),
-        "previous_outcome": str(change.previous),
+        "previous_outcome": str(previous),
         "changed_at": iso(message.final_at or message.updated_at),
         "created_at": iso(message.created_at),
         "status": message.status,

@@ -62,6 +62,8 @@ ENVIRONMENT = {
     "IN_DOUBT_TIMEOUT_MINUTES": "15",
     "AUDIT_MODE": "tracked",
     "OUTCOME_EVENT_BUS_NAME": "default",
+    "ARCHIVE_STREAM_NAME": "archive",
+    "REPORT_DIMENSIONS": "campaign, shop",
     "FAILURE_TOPIC_ARN": f"arn:aws:sns:{REGION}:123456789012:failures",
     "MESSAGES_API_URL": "https://messages.example.com",
     "NOTICES_SHOW_FULL_NUMBERS": "false",

@@ -123,6 +123,12 @@ def stack(
     assert control_table
     assert twilio_secret
     shared_client("sns").create_topic(Name="failures")
+    shared_client("s3").create_bucket(Bucket="archive")
+    role = "arn:aws:iam::123456789012:role/archive"
+    shared_client("firehose").create_delivery_stream(
+        DeliveryStreamName="archive",
+        S3DestinationConfiguration={"RoleARN": role, "BucketARN": "arn:aws:s3:::archive"},
+    )
     app = app_of("status_callback")
     clients = app.Clients(
         dynamodb=shared_client("dynamodb"),

@@ -2,98 +2,20 @@
 
 import io
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
-from delivery.domain.messages import Message
-from tests.support.api_description import assert_described_event
+from tests.functions.outcomes import OutcomesRig, batch, delivered
 from tests.support.builders import ACCOUNT_SID, MESSAGE_SID, a_message, an_update
 from tests.support.embedded_metrics import data_points, total
-from tests.support.shared_clients import shared_client
 from tests.support.stream import LIVES, Image, image, records
-
-if TYPE_CHECKING:
-    from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
-
-
-class Events:
-    """EventBridge, which checks each event against its schema.
-
-    A test can have it reject entries, by their place over all calls.
-    """
-
-    def __init__(self) -> None:
-        self.calls: list[int] = []
-        self.accepted: list[PutEventsRequestEntryTypeDef] = []
-        self.rejects: set[int] = set()
-        self.error: Exception | None = None
-        self._place = 0
-
-    @property
-    def details(self) -> list[Any]:
-        """The details of the events that it accepted, in that order."""
-        return [json.loads(entry["Detail"]) for entry in self.accepted]
-
-    def put_events(self, *, Entries: Sequence[Any]) -> Any:  # noqa: N803 -- boto3's name
-        self.calls.append(len(Entries))
-        if self.error:
-            raise self.error
-        answers: list[Any] = []
-        for entry in Entries:
-            assert_described_event(
-                {
-                    "source": entry["Source"],
-                    "detail-type": entry["DetailType"],
-                    "detail": json.loads(entry["Detail"]),
-                }
-            )
-            if self._place in self.rejects:
-                answers.append({"ErrorCode": "ThrottlingException", "ErrorMessage": "slower"})
-            else:
-                answers += shared_client("events").put_events(Entries=[entry])["Entries"]
-                self.accepted.append(entry)
-            self._place += 1
-        return {"Entries": answers, "FailedEntryCount": len(self.rejects)}
-
-
-class OutcomesRig:
-    """The function, with a stand-in for EventBridge."""
-
-    def __init__(self, bus_name: str = "default") -> None:
-        from functions.publish_outcomes import app  # noqa: PLC0415 -- its client needs moto first
-
-        self.events = Events()
-        clients: Any = app.Clients(events=self.events)  # type: ignore[arg-type]  # a stand-in
-        function = app.build({"OUTCOME_EVENT_BUS_NAME": bus_name}, clients)
-        self._handle = app.metrics.log_metrics(lambda event, _: function.handle(event))
-
-    def handle(self, *stream: dict[str, Any]) -> list[str]:
-        """Handle a batch; returns the sequence number that the stream continues from, if any."""
-        answer = self._handle({"Records": list(stream)}, None)
-        return [it["itemIdentifier"] for it in answer["batchItemFailures"]]
 
 
 @pytest.fixture
 def outcomes(aws: None) -> OutcomesRig:  # noqa: ARG001 -- moto must answer
     return OutcomesRig()
-
-
-def delivered(number: int) -> Message:
-    """A message of its own for each number."""
-    return a_message(an_update("delivered", message_sid=f"SM{number:032x}"))
-
-
-def batch(messages: int) -> list[dict[str, Any]]:
-    """The records of as many delivered messages; their sequence numbers count from 0."""
-    found = []
-    for number in range(messages):
-        (record,) = records(image(delivered(number)))
-        record["dynamodb"]["SequenceNumber"] = str(number)
-        found.append(record)
-    return found
 
 
 # --- what is published ---------------------------------------------------------------------------
@@ -224,7 +146,7 @@ def test_a_bus_that_does_not_answer_repeats_the_stream(
 
 
 def test_a_bus_that_does_not_exist_repeats_the_stream(aws: None) -> None:  # noqa: ARG001 -- moto
-    assert OutcomesRig("no-such-bus").handle(*batch(1)) == ["0"]
+    assert OutcomesRig(bus_name="no-such-bus").handle(*batch(1)) == ["0"]
 
 
 @pytest.mark.parametrize(

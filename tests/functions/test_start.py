@@ -12,7 +12,8 @@ import pytest
 
 from simulation.deployment import PROJECT, functions
 
-NEVER = {"boto3", "s3transfer"}
+COUNTRIES = "phonenumbers"
+NEVER = {"boto3", "s3transfer", COUNTRIES}
 EVENTS = "aws_lambda_powertools.utilities.data_classes"
 BATCHES = "aws_lambda_powertools.utilities.batch"
 NOT_LOADED = {
@@ -23,7 +24,7 @@ NOT_LOADED = {
     "reconcile_messages": NEVER | {EVENTS, BATCHES, "asyncio"},
     "audit_messages": NEVER | {EVENTS, BATCHES, "asyncio"},
     "dashboard_widget": NEVER | {EVENTS, BATCHES, "asyncio", "requests"},
-    "publish_outcomes": NEVER | {EVENTS, BATCHES, "asyncio", "requests"},
+    "publish_outcomes": (NEVER - {COUNTRIES}) | {EVENTS, BATCHES, "asyncio", "requests"},
 }
 SHOW_LOADED = "import sys, json, {module}; sys.stdout.write(json.dumps(sorted(sys.modules)))"
 LOG_EVERYTHING = """

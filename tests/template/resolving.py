@@ -40,6 +40,8 @@ class _Resolver:
             "Fn::If": self._choose,
             "Fn::Equals": lambda both: self.resolve(both[0]) == self.resolve(both[1]),
             "Fn::Not": lambda condition: not self.resolve(condition[0]),
+            "Fn::Or": lambda conditions: any(map(self.resolve, conditions)),
+            "Condition": lambda name: self.resolve(self._conditions[name]),
         }
 
     def resolve(self, value: Any) -> Any:

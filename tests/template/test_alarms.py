@@ -58,6 +58,11 @@ FIRES: dict[str, list[list[Period]]] = {
     "NoticeStreamAgeAlarm": [[{"measured": 300_001}] * 3],
     "NoticeSweepAlarm": [[ONE] * 5, [ONE, NO_DATA] * 5],
     "OutcomeStreamAgeAlarm": [[{"measured": 300_001}] * 3],
+    "ArchiveRowsRejectedAlarm": [[ONE]],
+    "ArchiveAgeAlarm": [
+        [{"measured": 1801}] * 2,
+        [{"measured": 1801}, NO_DATA, {"measured": 9000}],
+    ],
     "SendQueueAlarm": [
         [{"age": 900, "visible": 1}] * 3,  # the event source is disabled
         [{"age": 28_801, "visible": 5, "received": 900}] * 3,  # the queue never empties
@@ -124,6 +129,8 @@ STAYS_OK: dict[str, list[list[Period]]] = {
     "NoticeStreamAgeAlarm": [[{"measured": 300_001}] * 2, [{"measured": 300_000}] * 5],
     "NoticeSweepAlarm": [[ONE] * 4],
     "OutcomeStreamAgeAlarm": [[{"measured": 300_001}] * 2],
+    "ArchiveRowsRejectedAlarm": [[{"measured": 0}]],
+    "ArchiveAgeAlarm": [[{"measured": 1801}], [{"measured": 300}] * 9],
     "SendQueueAlarm": [
         [{"age": 900, "visible": 1}] * 2,
         [{"age": 28_800, "visible": 1, "received": 1}] * 3,  # a rate-limited campaign

@@ -39,6 +39,9 @@ DEFAULTS = {
     "FailureRatePercent": 20,
     "FailureRateMinMessages": 20,
     "OutcomeEventBusName": "",
+    "ArchiveOutcomes": "false",
+    "ArchiveRetentionDays": 0,
+    "ReportDimensions": "",
     "CanaryTo": "",
     "CanaryFrom": "",
     "CanaryMessagingServiceSid": "",
@@ -253,6 +256,7 @@ def test_every_free_text_parameter_has_a_pattern() -> None:
         "OutcomeEventBusName",
         "PermissionsBoundaryArn",
         "PublicBaseUrl",
+        "ReportDimensions",
         "TwilioApiBaseUrl",
         "TwilioSecretKmsKeyArn",
         "TwilioSecretName",
@@ -273,6 +277,9 @@ def test_a_pattern_accepts_the_default(name: str) -> None:
         ("OutcomeEventBusName", ""),
         ("OutcomeEventBusName", "default"),
         ("OutcomeEventBusName", "team/orders.v2"),
+        ("ReportDimensions", ""),
+        ("ReportDimensions", "campaign"),
+        ("ReportDimensions", "campaign,shop_id, team-2"),
         ("CanaryTo", "+15558675310"),
         ("CanaryFrom", "+15005550006"),
         ("CanaryFrom", "72000"),
@@ -316,6 +323,10 @@ def test_a_parameter_accepts_a_valid_value(name: str, value: str) -> None:
         ("FailureEmail", " "),
         ("OutcomeEventBusName", "arn:aws:events:us-east-1:123456789012:event-bus/default"),
         ("OutcomeEventBusName", "*"),
+        ("ReportDimensions", "campaign,"),
+        ("ReportDimensions", "my campaign"),
+        ("ReportDimensions", "it's"),
+        ("ReportDimensions", "a,b,c,d,e,f"),
         ("CanaryTo", "5558675310"),
         ("CanaryTo", '+1555", "body": "x'),
         ("CanaryMessagingServiceSid", "MG"),
@@ -380,6 +391,9 @@ def test_the_stack_has_exactly_these_outputs(template: Template) -> None:
         "FailureTopicArn",
         "AlarmTopicArn",
         "DashboardUrl",
+        "ArchiveBucketName",
+        "ReportsWorkGroup",
+        "ReportsDatabase",
     }
     assert all(output["Description"] for output in template["Outputs"].values())
 
@@ -415,7 +429,7 @@ def test_the_status_callback_url_uses_the_public_base_url_if_there_is_one(
     }
 
 
-def test_only_the_dashboard_has_a_physical_name(template: Template) -> None:
+def test_only_the_dashboard_and_the_workgroup_have_a_physical_name(template: Template) -> None:
     named = {
         name: value
         for name, resource in template["Resources"].items()
@@ -423,7 +437,11 @@ def test_only_the_dashboard_has_a_physical_name(template: Template) -> None:
         if given in {"Name", "LayerName", f"{resource['Type'].rpartition('::')[2]}Name"}
     }
 
-    assert named == {"Dashboard": {"Fn::Sub": "${AWS::StackName}-${AWS::Region}"}}
+    # Names that are unique in an account are built from the stack's.
+    assert named == {
+        "Dashboard": {"Fn::Sub": "${AWS::StackName}-${AWS::Region}"},
+        "ReportsWorkGroup": {"Ref": "AWS::StackName"},
+    }
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,7 @@ PERMISSIONS = {
     },
     "publish_outcomes": {
         ("events:PutEvents", EVENT_BUS),
+        ("firehose:PutRecordBatch", "ArchiveStream"),
         ("sqs:SendMessage", "PublishOutcomesDeadLetterQueue"),
     },
     "query_messages": {
@@ -141,6 +142,8 @@ REF_IS_AN_ARN = {"AWS::SNS::Topic", "AWS::Lambda::Alias"}
 PARAMETER_IS_AN_ARN = {"TwilioSecretKmsKeyArn"}
 INDEX = re.compile(r"\$\{\w+\.Arn\}/index/[\w.-]+")
 ONE_THING = re.compile(r"arn:\w+:[\w-]+:[\w-]*:\w+:[^*?]*\w")
+# Firehose chooses the names of objects below a prefix.
+BELOW_A_PREFIX = re.compile(r"\$\{\w+Bucket\.Arn\}/\w+/\*")
 # Secrets Manager appends a hyphen and six random characters to a secret's ARN.
 ONE_SECRET = re.compile(r"arn:\w+:secretsmanager:[\w-]+:\w+:secret:[^*?]*\w-\?{6}")
 
@@ -198,7 +201,7 @@ def is_named(resource: Any, stack: Template) -> bool:
             pass
         case _:
             return False
-    if INDEX.fullmatch(arn):
+    if INDEX.fullmatch(arn) or BELOW_A_PREFIX.fullmatch(arn):
         return next(references(resource)) in stack["Resources"]
     known = re.sub(r"\$\{[^}]+\}", "known", arn)
     return bool(ONE_THING.fullmatch(known) or ONE_SECRET.fullmatch(known))
@@ -273,6 +276,7 @@ MESSAGES_TABLE_ARN = {"Fn::GetAtt": ["MessagesTable", "Arn"]}
         {"Resource": {"Fn::GetAtt": ["NoSuchTable", "Arn"]}},
         {"Resource": {"Fn::Sub": "${MessagesTable.Arn}/*"}},
         {"Resource": {"Fn::Sub": "${MessagesTable.Arn}/index/*"}},
+        {"Resource": {"Fn::Sub": "${ArchiveBucket.Arn}/*"}},
         {"Resource": {"Fn::Sub": "arn:${AWS::Partition}:dynamodb:*:*:table/messages"}},
         {"Resource": {"Fn::Sub": "arn:${AWS::Partition}:dynamodb:eu-west-1:1:table/messages-*"}},
         {"Resource": {"Fn::Sub": "arn:${AWS::Partition}:dynamodb:eu-west-1:1:table/"}},
@@ -361,14 +365,21 @@ def test_each_function_has_its_own_role_and_no_other_resource_grants_permissions
     granting = {
         name
         for name, it in stack["Resources"].items()
-        if it["Type"].startswith("AWS::IAM::") or it["Type"].endswith("Policy")
+        if it["Type"].startswith("AWS::IAM::") or (it["Type"].endswith("Policy") and grants(it))
     }
 
     used = {name: target_of(properties["Role"]) for name, properties in functions.items()}
 
     assert used == {logical_id(function): f"{logical_id(function)}Role" for function in FUNCTIONS}
-    assert granting == set(used.values()) | set(roles_of_schedules(stack))
+    others = {*roles_of_schedules(stack), "ArchiveStreamRole"}
+    assert granting == set(used.values()) | others
     assert set(PERMISSIONS) == set(MANAGED) == set(FUNCTIONS)
+
+
+def grants(policy: dict[str, Any]) -> bool:
+    """Return whether a resource policy allows anything; one that only denies grants nothing."""
+    statements = policy["Properties"]["PolicyDocument"]["Statement"]
+    return any(it["Effect"] != "Deny" for it in statements)
 
 
 def roles_of_schedules(stack: Template) -> dict[str, Properties]:
@@ -382,6 +393,7 @@ def roles_of_schedules(stack: Template) -> dict[str, Properties]:
 def test_only_the_service_that_needs_a_role_may_assume_it(stack: Template) -> None:
     for name, role in of_type(stack, "AWS::IAM::Role").items():
         service = "scheduler" if name in roles_of_schedules(stack) else "lambda"
+        service = {"ArchiveStreamRole": "firehose"}.get(name, service)
         assert [
             (it["Effect"], it["Action"], it["Principal"])
             for it in role["AssumeRolePolicyDocument"]["Statement"]
@@ -399,6 +411,38 @@ def test_a_schedule_may_invoke_its_function_and_use_the_dead_letter_queue(
             ("sqs:SendMessage", "ScheduleDeadLetterQueue"),
         }
         assert "ManagedPolicyArns" not in role
+
+
+def test_the_delivery_stream_may_write_to_its_prefixes_of_the_bucket_only(
+    stack: Template,
+) -> None:
+    role = of_type(stack, "AWS::IAM::Role")["ArchiveStreamRole"]
+    (stream,) = of_type(stack, "AWS::KinesisFirehose::DeliveryStream").values()
+    destination = stream["ExtendedS3DestinationConfiguration"]
+    objects = ("${ArchiveBucket.Arn}/outcomes/*", "${ArchiveBucket.Arn}/rejected/*")
+    glue = "arn:${AWS::Partition}:glue:${AWS::Region}:${AWS::AccountId}"
+    tables = (
+        f"{glue}:catalog",
+        f"{glue}:database/${{ReportsDatabase}}",
+        f"{glue}:table/${{ReportsDatabase}}/${{ArchiveTable}}",
+    )
+    logs = (
+        "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}"
+        ":log-group:${ArchiveStreamLogs}:log-stream:${ArchiveStreamLogStream}"
+    )
+
+    assert permissions_of(role) == {
+        ("s3:GetBucketLocation", "ArchiveBucket"),
+        ("s3:ListBucket", "ArchiveBucket"),
+        ("s3:ListBucketMultipartUploads", "ArchiveBucket"),
+        *((f"s3:{it}", name) for it in ("GetObject", "PutObject") for name in objects),
+        *(("s3:AbortMultipartUpload", name) for name in objects),
+        *((f"glue:{it}", name) for it in ("GetTable", "GetTableVersion") for name in tables),
+        *(("glue:GetTableVersions", name) for name in tables),
+        ("logs:PutLogEvents", logs),
+    }
+    assert destination["Prefix"].startswith("outcomes/")
+    assert destination["ErrorOutputPrefix"].startswith("rejected/")
 
 
 def test_an_api_may_invoke_a_function_for_its_own_routes_only(stack: Template) -> None:

@@ -36,11 +36,13 @@ MAX_METRICS = 120
 # AWS's own metrics: the dimension, the resource that it names, and the statistics that make sense.
 # Sources: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
 # https://docs.aws.amazon.com/sns/latest/dg/sns-monitoring-using-cloudwatch.html
+# https://docs.aws.amazon.com/firehose/latest/dev/monitoring-with-cloudwatch-metrics.html
 # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html
 OF_A_QUEUE = ("QueueName", "AWS::SQS::Queue", "QueueName")
 OF_A_FUNCTION = ("FunctionName", "AWS::Lambda::Function", "")
 OF_A_TOPIC = ("TopicName", "AWS::SNS::Topic", "TopicName")
+OF_A_DELIVERY_STREAM = ("DeliveryStreamName", "AWS::KinesisFirehose::DeliveryStream", "")
 OF_AN_API = ("ApiId", "AWS::ApiGatewayV2::Api", "")
 AWS_METRICS = {
     ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): (*OF_A_QUEUE, {"Maximum"}),
@@ -49,6 +51,8 @@ AWS_METRICS = {
     ("AWS/SNS", "NumberOfMessagesPublished"): (*OF_A_TOPIC, {"Sum"}),
     ("AWS/SNS", "NumberOfNotificationsDelivered"): (*OF_A_TOPIC, {"Sum"}),
     ("AWS/SNS", "NumberOfNotificationsFilteredOut"): (*OF_A_TOPIC, {"Sum"}),
+    ("AWS/Firehose", "FailedConversion.Records"): (*OF_A_DELIVERY_STREAM, {"Sum"}),
+    ("AWS/Firehose", "DeliveryToS3.DataFreshness"): (*OF_A_DELIVERY_STREAM, {"Maximum"}),
     ("AWS/Lambda", "Errors"): (*OF_A_FUNCTION, {"Sum"}),
     ("AWS/Lambda", "Throttles"): (*OF_A_FUNCTION, {"Sum"}),
     ("AWS/Lambda", "Duration"): (*OF_A_FUNCTION, {"p50", "p99"}),

@@ -13,6 +13,7 @@ from botocore.session import Session
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_firehose import FirehoseClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
@@ -32,6 +33,8 @@ _UNCHECKED: Final = Config(parameter_validation=False)
 def client(service: Literal["dynamodb"], *, config: Config) -> "DynamoDBClient": ...
 @overload
 def client(service: Literal["events"], *, config: Config) -> "EventBridgeClient": ...
+@overload
+def client(service: Literal["firehose"], *, config: Config) -> "FirehoseClient": ...
 @overload
 def client(service: Literal["secretsmanager"], *, config: Config) -> "SecretsManagerClient": ...
 @overload

@@ -1,0 +1,59 @@
+"""The changes of messages that records of the stream show. Pure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from delivery.domain.messages import Message
+from delivery.domain.statuses import Outcome
+from delivery.storage.items import as_record
+from delivery.storage.messages import message_of
+from delivery.storage.table import ItemUnreadable
+
+
+class UnreadableImage(Exception):
+    """A record of the stream does not show a message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One write of a message.
+
+    Args:
+        sequence_number: its place in the stream.
+        message: the message after it.
+        previous: the message before it; None for a new one, or one that this version cannot read.
+        previous_outcome: its outcome before; a message that did not exist was pending.
+    """
+
+    sequence_number: str
+    message: Message
+    previous: Message | None
+    previous_outcome: Outcome
+
+
+def change_in(record: dict[str, Any]) -> Change | None:
+    """Return the change that a record shows; None if the message expired or was erased.
+
+    Raises:
+        UnreadableImage: the record does not show a message.
+    """
+    images = record["dynamodb"]
+    old, new = images.get("OldImage", {}), images.get("NewImage", {})
+    if "outcome" not in new:
+        return None
+    try:
+        return Change(
+            sequence_number=images["SequenceNumber"],
+            message=message_of(new),
+            previous=_previous(old),
+            previous_outcome=Outcome(as_record(old).get("outcome", Outcome.PENDING)),
+        )
+    except (ItemUnreadable, ValueError) as error:
+        raise UnreadableImage(type(error.__cause__ or error).__name__) from error
+
+
+def _previous(image: dict[str, Any]) -> Message | None:
+    try:
+        return message_of(image) if image else None
+    except ItemUnreadable:
+        return None
