@@ -26,7 +26,7 @@ from tests.functions.reconciler import ReconcilerRig
 from tests.functions.sender import SENSITIVE_WORDS, SenderRig
 from tests.support.clock import Clock
 from tests.support.cloudformation import create_table
-from tests.support.moto_memory import remember
+from tests.support.moto_shortcuts import install_shortcuts
 from tests.support.scripted_twilio import ScriptedTwilio
 from tests.support.shared_clients import shared_client
 
@@ -75,7 +75,7 @@ ENVIRONMENT = {
 os.environ.update(ENVIRONMENT)
 for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):
     os.environ.pop(name, None)
-remember()
+install_shortcuts()
 
 _MADE_FIRST: dict[str, Table] = {}
 """Empty, by logical id."""

@@ -55,23 +55,23 @@ def test_each_account_and_error_code_has_an_incident_of_its_own(notifier: Notifi
 
 
 def test_an_incident_has_summaries_and_a_closing_notice_that_add_up(notifier: NotifierRig) -> None:
-    sids = notifier.fail(*range(24))
+    sids = notifier.fail(*range(8))
     notifier.stream(*sids)
     notifier.clock.advance(minutes=14)
-    sids += notifier.fail(*range(24, 36))
-    notifier.stream(*sids[24:])
+    sids += notifier.fail(*range(8, 12))
+    notifier.stream(*sids[8:])
     notifier.clock.advance(minutes=2)
     notifier.sweep()
     notifier.clock.advance(minutes=1)
-    sids += notifier.fail(*range(36, 41))
-    notifier.stream(*sids[36:])
+    sids += notifier.fail(*range(12, 15))
+    notifier.stream(*sids[12:])
     notifier.finish()
 
-    assert notifier.published() == [("opening", "1-1"), ("summary", "2-36"), ("closing", "37-41")]
+    assert notifier.published() == [("opening", "1-1"), ("summary", "2-12"), ("closing", "13-15")]
     notifier.assert_adds_up(sids)
     assert not notifier.incident().is_open
     summary = notifier.facts()[1]
-    assert summary["counted"] == "36"
+    assert summary["counted"] == "12"
     assert summary["examples"].count("SM") == 5
     assert "8675310" not in json.dumps(notifier.facts())
 

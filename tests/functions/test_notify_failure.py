@@ -19,6 +19,7 @@ from tests.functions.notifier import SWEEP, NotifierRig, a_stream_event, a_strea
 from tests.support.builders import MESSAGE_SID, an_update
 from tests.support.embedded_metrics import data_points, total
 from tests.support.faults import FailingClient, make_unreadable
+from tests.support.moto_shortcuts import answer_without_http
 from tests.support.shared_clients import shared_client
 
 OTHER_SID = "SM" + "f" * 32
@@ -234,6 +235,7 @@ def test_a_notice_is_published_although_any_call_of_the_database_fails(
 def lose_the_next_answer(client: DynamoDBClient, operation: str) -> None:
     """Let the next request take effect and its answer be lost, below botocore's own retries."""
     event = f"before-send.dynamodb.{operation}"
+    client.meta.events.unregister("before-call.dynamodb", answer_without_http)
 
     def lose(request: Any, **facts: Any) -> None:
         client.meta.events.unregister(event, lose)

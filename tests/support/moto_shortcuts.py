@@ -1,0 +1,101 @@
+"""Shortcuts through moto, which took three quarters of the tests' time; its answers stay the same.
+
+A call of DynamoDB is validated and serialized by botocore, and then goes to moto without the
+signature, the HTTP request and the routing between the two. What moto computes again at each call
+is cached: each cached value depends on nothing but its key.
+"""
+
+import json
+import pickle
+from collections.abc import Callable, Hashable
+from functools import cache
+from pkgutil import resolve_name
+from typing import Any
+
+from botocore.awsrequest import AWSResponse
+from botocore.handlers import BUILTIN_HANDLERS
+from botocore.parsers import JSONParser
+from moto.core import models
+from moto.dynamodb.responses import DynamoHandler
+
+_PARSING = "moto.dynamodb.parsing"
+
+
+def install_shortcuts() -> None:
+    """Use the shortcuts from now on, in this process, for clients that are created later."""
+    BUILTIN_HANDLERS.append(("before-call.dynamodb", answer_without_http))
+    _replace("moto.core.serialize.BaseJSONSerializer", "_serialize_type_structure", _values_as_is)
+    # Without this, moto compares every call of `requests` with all AWS endpoints; no test needs it.
+    models.RESPONSES_METHODS.clear()
+    _replace("moto.core.responses", "method_names_from_class", cache)
+    _replace("moto.core.serialize.XFormedAttributePicker", "get_possible_keys", _by_kind_of_member)
+    # The expression of an update is parsed twice, copied twice, and gone through twenty times.
+    _replace(f"{_PARSING}.expressions.UpdateExpressionParser", "make", cache)
+    _replace(f"{_PARSING}.validators", "deepcopy", lambda _: _copied)
+    _replace(f"{_PARSING}.ast_nodes.DepthFirstTraverser", "nodes_to_be_processed", _by_class)
+    # These two ask of each part again what they ask of the whole.
+    for validator in ("ActionCountValidator", "OverlappingPathsValidator"):
+        name = f"{_PARSING}.validators.{validator}"
+        _replace(name, "traverse", lambda _: lambda itself, expression: itself.process(expression))
+
+
+def answer_without_http(model: Any, params: dict[str, Any], **_: Any) -> Any:
+    """Answer a call of DynamoDB, as a handler of botocore's event before it makes the request.
+
+    Botocore's retries do not see the answer: a test of them unregisters this handler.
+    """
+    if not models.botocore_stubber.enabled or not params["url"].endswith(".amazonaws.com/"):
+        return None
+    moto = DynamoHandler()
+    moto.region, moto.current_account = "us-east-1", models.DEFAULT_ACCOUNT_ID
+    moto.headers, moto.querystring, moto.response_headers = params["headers"], {}, {}
+    moto.params = json.loads(params["body"])
+    status, headers, body = moto.call_action()
+    response = {"status_code": int(status), "headers": headers, "body": body.encode()}
+    parsed = JSONParser().parse(response, model.output_shape)
+    if "Error" in parsed:
+        error = model.service_model.shape_for_error_code(parsed["Error"]["Code"])
+        parsed |= JSONParser().parse(response, error)
+    return AWSResponse(params["url"], int(status), headers, None), parsed
+
+
+def _values_as_is(serialize: Any) -> Any:
+    def serialize_structure(itself: Any, serialized: Any, value: Any, shape: Any, key: str) -> None:
+        if shape.name == "AttributeValue":  # JSON has them as moto does: no table has binary values
+            serialized[key] = value
+        else:
+            serialize(itself, serialized, value, shape, key)
+
+    return serialize_structure
+
+
+def _replace(owner_name: str, name: str, new: Callable[[Any], Any]) -> None:
+    owner = resolve_name(owner_name)
+    setattr(owner, name, new(getattr(owner, name)))
+
+
+def _by_kind_of_member(find_keys: Any) -> Any:
+    kept: dict[Hashable, list[str]] = {}
+
+    def possible_keys(picker: Any, context: Any) -> list[str]:
+        kind = context.shape, context.key, type(context.obj)
+        if kind not in kept:
+            kept[kind] = list(find_keys(picker, context))
+        return kept[kind]
+
+    return possible_keys
+
+
+def _by_class(find_types: Any) -> Any:
+    kept: dict[type, Any] = {}
+
+    def types(traverser: Any) -> Any:
+        if type(traverser) not in kept:
+            kept[type(traverser)] = find_types(traverser)
+        return kept[type(traverser)]
+
+    return types
+
+
+def _copied(tree: object) -> object:
+    return pickle.loads(pickle.dumps(tree))  # noqa: S301 -- it was made in this process
