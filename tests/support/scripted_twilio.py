@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 import socketserver
 import ssl
 import threading
@@ -116,6 +117,8 @@ class ScriptedTwilio:
 
     def __exit__(self, *_: object) -> None:
         self._server.stopping.set()
+        with contextlib.suppress(OSError):  # it wakes the server's thread, on Linux
+            self._server.socket.shutdown(socket.SHUT_RDWR)
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
