@@ -46,8 +46,8 @@ def reconcile(messages: int, *, listed: bool) -> Counter[str]:
     wiring.reconcile(dynamodb, wire, twilio.now)
     items = dynamodb.tables["MessagesTable"].items()
     assert all(item["outcome"] == {"S": "delivered"} for item in items)
-    lists = sum("Messages.json" in asked for asked in wire.asked)
-    return Counter(list=lists, fetch=len(wire.asked) - lists, dynamodb=dynamodb.requests.total())
+    lists = sum("Messages.json" in request for request in wire.requests)
+    return Counter(list=lists, fetch=len(wire.requests) - lists, dynamodb=dynamodb.requests.total())
 
 
 def deployed_seconds(counts: Counter[str]) -> float:

@@ -69,24 +69,24 @@ class Browser:
             "goog:loggingPrefs": {"browser": "ALL"},
         }
         self._url = f"{driver_url}/session"
-        session = self._ask("POST", "", {"capabilities": {"alwaysMatch": wanted}})
+        session = self._command("POST", "", {"capabilities": {"alwaysMatch": wanted}})
         self._url += f"/{session['sessionId']}"
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._ask("DELETE", "")
+        self._command("DELETE", "")
 
     def resize(self, width: int, height: int) -> None:
-        self._ask("POST", "/window/rect", {"width": width, "height": height})
+        self._command("POST", "/window/rect", {"width": width, "height": height})
 
     def open(self, url: str) -> None:
-        self._ask("POST", "/url", {"url": url})
+        self._command("POST", "/url", {"url": url})
 
     def script(self, script: str, *arguments: Any) -> Any:
         """Run JavaScript in the page, and return its result."""
-        return self._ask("POST", "/execute/sync", {"script": script, "args": arguments})
+        return self._command("POST", "/execute/sync", {"script": script, "args": arguments})
 
     def text_of(self, selector: str) -> str:
         """Return the visible text of an element; empty if it does not exist."""
@@ -111,17 +111,17 @@ class Browser:
     def type_into(self, selector: str, text: str, *, enter: bool = False) -> None:
         """Clear a field, and type a text."""
         element = self._element(selector)
-        self._ask("POST", f"/element/{element}/clear", {})
+        self._command("POST", f"/element/{element}/clear", {})
         keys = text + (_ENTER if enter else "")
-        self._ask("POST", f"/element/{element}/value", {"text": keys})
+        self._command("POST", f"/element/{element}/value", {"text": keys})
 
     def click(self, selector: str, text: str = "") -> None:
         """Click on an element; with a text, on the first that contains it."""
-        self._ask("POST", f"/element/{self._element(selector, text)}/click", {})
+        self._command("POST", f"/element/{self._element(selector, text)}/click", {})
 
     def console_messages(self) -> list[str]:
         """Return the console messages since the last call."""
-        entries = self._ask("POST", "/se/log", {"type": "browser"})
+        entries = self._command("POST", "/se/log", {"type": "browser"})
         return [entry["message"] for entry in entries]
 
     def _element(self, selector: str, text: str = "") -> str:
@@ -136,7 +136,7 @@ class Browser:
 
         return wait_for(poll, timeout=_TIMEOUT_SECONDS, what=f"{selector} {text}")
 
-    def _ask(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> Any:
+    def _command(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> Any:
         response = requests.request(method, f"{self._url}{path}", json=content, timeout=60)
         value = response.json()["value"]
         assert response.ok, value["message"]

@@ -185,7 +185,7 @@ def test_a_csv_file_is_sent_once_however_often_the_command_is_repeated(
 ) -> None:
     file, body = tmp_path / "list.csv", a_body()
     rows = [f"+1555123{number:04},r-{number}" for number in range(5)]
-    file.write_text("\n".join(["to,reference", *rows, "nobody,r-x"]) + "\n")
+    file.write_text("\n".join(["to,reference", *rows, "not-a-number,r-x"]) + "\n")
     send = ("send", "--csv", str(file), "--from", SENDER, "--body", body, "--json")
 
     first, again = delivery(*send), delivery(*send)
@@ -197,7 +197,7 @@ def test_a_csv_file_is_sent_once_however_often_the_command_is_repeated(
 
     assert (first.code, again.code) == (1, 1)
     assert (first.json["queued"], again.json["queued"]) == (5, 5)
-    assert "nobody" in (tmp_path / "list.problems.csv").read_text()
+    assert "not-a-number" in (tmp_path / "list.problems.csv").read_text()
     assert len(client.sent_with_body(body)) == 5
 
 

@@ -24,7 +24,7 @@ def test_invalid_input_on_the_queue_is_final_and_notified(
     client: ExternalClient, inbox: Inbox, no_open_incident: Callable[[str], None]
 ) -> None:
     no_open_incident("rejected")
-    client.enqueue({"to": "nobody", "from": SENDER, "body": "x", "reference": "queue-2"})
+    client.enqueue({"to": "not-a-number", "from": SENDER, "body": "x", "reference": "queue-2"})
 
     (item,) = client.wait_for_items(
         lambda it: it.get("reference") == "queue-2", "The rejected request"

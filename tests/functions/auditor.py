@@ -110,7 +110,7 @@ class AuditorRig:
         )
         return SUBACCOUNT_SID
 
-    def pass_by(self, **time: float) -> None:
+    def advance(self, **time: float) -> None:
         self.twilio.run(seconds=timedelta(**time).total_seconds())
 
     def send(self, *, known: bool = True, **form: Any) -> str:

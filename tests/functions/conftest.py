@@ -51,7 +51,7 @@ ENVIRONMENT = {
     "CALLBACK_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/123456789012/callbacks",
     "SEND_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/123456789012/requests",
     "TWILIO_SECRET_NAME": "delivery/twilio",
-    "TWILIO_API_BASE_URL": "http://127.0.0.1:9",  # nobody listens there; a test names its own
+    "TWILIO_API_BASE_URL": "http://127.0.0.1:9",  # no server listens there; a test sets its own
     "SENDER_SEGMENTS_PER_SECOND": "0",
     "STATUS_CALLBACK_URL": "https://callbacks.example.com/twilio/status",
     "PUBLIC_BASE_URL": "https://callbacks.example.com",
@@ -77,8 +77,8 @@ for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):
     os.environ.pop(name, None)
 install_shortcuts()
 
-_MADE_FIRST: dict[str, Table] = {}
-"""Empty, by logical id."""
+_EMPTY_TABLES: dict[str, Table] = {}
+"""By logical id."""
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def secrets_manager(
 @pytest.fixture
 def messages_table(dynamodb: DynamoDBClient) -> str:
     """The name of a table as the template describes it."""
-    return _made_again(dynamodb, "MessagesTable", ENVIRONMENT["MESSAGES_TABLE"])
+    return _new_table(dynamodb, "MessagesTable", ENVIRONMENT["MESSAGES_TABLE"])
 
 
 @pytest.fixture
@@ -123,28 +123,28 @@ def store(dynamodb: DynamoDBClient, messages_table: str) -> MessageStore:
 @pytest.fixture
 def requests_table(dynamodb: DynamoDBClient) -> str:
     """The same for the requests to send."""
-    return _made_again(dynamodb, "SendRequestsTable", ENVIRONMENT["SEND_REQUESTS_TABLE"])
+    return _new_table(dynamodb, "SendRequestsTable", ENVIRONMENT["SEND_REQUESTS_TABLE"])
 
 
 @pytest.fixture
 def control_table(dynamodb: DynamoDBClient) -> str:
     """The table of the rate limiter's slots and of audits."""
-    return _made_again(dynamodb, "ControlTable", ENVIRONMENT["CONTROL_TABLE"])
+    return _new_table(dynamodb, "ControlTable", ENVIRONMENT["CONTROL_TABLE"])
 
 
 @pytest.fixture
 def incidents_table(dynamodb: DynamoDBClient) -> str:
     """The same for the incidents."""
-    return _made_again(dynamodb, "IncidentsTable", ENVIRONMENT["INCIDENTS_TABLE"])
+    return _new_table(dynamodb, "IncidentsTable", ENVIRONMENT["INCIDENTS_TABLE"])
 
 
-def _made_again(dynamodb: DynamoDBClient, logical_id: str, name: str) -> str:
+def _new_table(dynamodb: DynamoDBClient, logical_id: str, name: str) -> str:
     """A table as the template describes it; a copy of the first one, which takes a tenth of it."""
     tables = get_backend("dynamodb")[DEFAULT_ACCOUNT_ID][REGION].tables
-    if logical_id not in _MADE_FIRST:
+    if logical_id not in _EMPTY_TABLES:
         create_table(dynamodb, logical_id, name)
-        _MADE_FIRST[logical_id] = deepcopy(tables[name])
-    tables[name] = deepcopy(_MADE_FIRST[logical_id])
+        _EMPTY_TABLES[logical_id] = deepcopy(tables[name])
+    tables[name] = deepcopy(_EMPTY_TABLES[logical_id])
     return name
 
 

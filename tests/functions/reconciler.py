@@ -108,7 +108,7 @@ class ReconcilerRig:
 
     # --- what happens ---
 
-    def pass_by(self, **time: float) -> None:
+    def advance(self, **time: float) -> None:
         self.twilio.run(seconds=timedelta(**time).total_seconds())
 
     def run(self, *, dynamodb: Any = None) -> None:
@@ -157,7 +157,7 @@ class ReconcilerRig:
     def send_and_die(self, request_id: str = REQUEST_ID, **form: Any) -> str:
         """Let Twilio accept a request's message; the sender dies with the answer."""
         self.claim(request_id)
-        self.pass_by(seconds=1)
+        self.advance(seconds=1)
         return self.send(known=False, **form)
 
     def presume_unsent(self, request: SendRequest) -> None:
@@ -187,10 +187,10 @@ class ReconcilerRig:
     def state(self, request_id: str = REQUEST_ID) -> RequestState:
         return self.request(request_id).state_at(self.twilio.now)
 
-    def asked(self) -> list[str]:
+    def twilio_requests(self) -> list[str]:
         """The requests that Twilio received since the last call."""
-        asked, self.wire.asked = self.wire.asked, []
-        return [it.partition(" ")[2] for it in asked]
+        requests, self.wire.requests = self.wire.requests, []
+        return [it.partition(" ")[2] for it in requests]
 
     def counted(self) -> dict[str, int]:
         """What the function counted of its own work since the last call, by metric."""

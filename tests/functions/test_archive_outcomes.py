@@ -12,7 +12,7 @@ from delivery.domain.messages import Source
 from tests.functions.outcomes import OutcomesRig, batch, delivered
 from tests.support.builders import ACCOUNT_SID, MESSAGE_SID, a_message, an_update
 from tests.support.embedded_metrics import data_points, total
-from tests.support.stream import LIVES, Image, image, records
+from tests.support.stream import HISTORIES, Image, image, records
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_a_row_has_the_facts_that_reports_need_and_nothing_personal(archive: Out
     }
 
 
-@pytest.mark.parametrize(("writes", "changes"), LIVES.values(), ids=LIVES)
+@pytest.mark.parametrize(("writes", "changes"), HISTORIES.values(), ids=HISTORIES)
 def test_the_first_write_and_each_change_of_the_outcome_are_a_row(
     archive: OutcomesRig, writes: list[Image], changes: list[tuple[str, str]]
 ) -> None:
@@ -197,7 +197,7 @@ def test_only_a_callback_gives_the_seconds_to_the_final_status(
 
 
 def test_a_superseded_request_is_a_row_that_reports_leave_out(archive: OutcomesRig) -> None:
-    writes, _ = LIVES["not found, and sent after all"]
+    writes, _ = HISTORIES["not found, and sent after all"]
 
     archive.handle(*records(*writes))
 
@@ -326,7 +326,7 @@ def test_accepted_and_rejected_rows_are_counted_and_no_phone_number_is_written(
 
 
 def test_the_message_of_an_erased_person_adds_no_row(archive: OutcomesRig) -> None:
-    writes, _ = LIVES["erased"]
+    writes, _ = HISTORIES["erased"]
 
     archive.handle(*records(*writes)[2:])
 

@@ -21,7 +21,7 @@ def by_hand(auditor: AuditorRig, **environ: str) -> None:
 
 def test_a_final_status_whose_callback_was_lost_is_corrected(auditor: AuditorRig) -> None:
     sid = auditor.send()
-    auditor.pass_by(days=1)
+    auditor.advance(days=1)
 
     by_hand(auditor)
 
@@ -39,7 +39,7 @@ def test_a_late_delivery_replaces_a_failure_and_makes_its_recovery_due(
     claimed = auditor.messages.advance_notice(failed, auditor.twilio.now)
     assert claimed is not None
     auditor.messages.advance_notice(claimed, auditor.twilio.now)
-    auditor.pass_by(days=1)
+    auditor.advance(days=1)
 
     by_hand(auditor)
 
@@ -49,7 +49,7 @@ def test_a_late_delivery_replaces_a_failure_and_makes_its_recovery_due(
 
 def test_a_failure_that_the_audit_finds_makes_its_notice_due(auditor: AuditorRig) -> None:
     sid = auditor.send(To=UNDELIVERED)
-    auditor.pass_by(days=1)
+    auditor.advance(days=1)
 
     by_hand(auditor)
 
@@ -64,7 +64,7 @@ def test_what_twilio_has_lower_or_other_is_counted_with_its_sid(auditor: Auditor
     auditor.apply(other, "undelivered", error_code=30005)
     erased = auditor.send()
     auditor.messages.erase(erased, at=auditor.twilio.now, expires_at=2**40)
-    auditor.pass_by(days=1)
+    auditor.advance(days=1)
 
     by_hand(auditor)
 
@@ -85,7 +85,7 @@ def test_a_result_that_cannot_be_read_does_not_stop_the_other_accounts(
     by_hand(auditor)
     name = f"audit#{ACCOUNT_SID}#{auditor.day}"
     make_unreadable(auditor.dynamodb, "ControlTable", name=name)
-    auditor.pass_by(days=1)
+    auditor.advance(days=1)
     auditor.data_points()
 
     by_hand(auditor)
@@ -100,7 +100,7 @@ def test_a_message_that_the_table_does_not_know_is_imported_only_in_mode_all(
     auditor: AuditorRig,
 ) -> None:
     sid = auditor.send(known=False)
-    auditor.pass_by(days=1)
+    auditor.advance(days=1)
 
     by_hand(auditor)
     tracked = (auditor.messages.get(sid), auditor.result().unknown)
@@ -118,7 +118,7 @@ def test_an_item_that_cannot_be_read_is_counted_and_does_not_stop_the_audit(
 ) -> None:
     unreadable, other = auditor.send(), auditor.send()
     make_unreadable(auditor.dynamodb, "MessagesTable", message_sid=unreadable)
-    auditor.pass_by(days=1)
+    auditor.advance(days=1)
 
     by_hand(auditor, AUDIT_MODE="all")
 
@@ -128,7 +128,7 @@ def test_an_item_that_cannot_be_read_is_counted_and_does_not_stop_the_audit(
 
 def test_a_rejected_creation_is_counted_and_never_imported(auditor: AuditorRig) -> None:
     auditor.twilio.post(To="+15005550001")
-    auditor.pass_by(days=1)
+    auditor.advance(days=1)
 
     by_hand(auditor, AUDIT_MODE="all")
 
@@ -139,7 +139,7 @@ def test_a_rejected_creation_is_counted_and_never_imported(auditor: AuditorRig) 
 
 def test_inbound_messages_are_left_out(auditor: AuditorRig) -> None:
     page = {"messages": [{"sid": "SM" + "1" * 32, "status": "received", "direction": "inbound"}]}
-    auditor.pass_by(days=1)
+    auditor.advance(days=1)
     auditor.wire.fault = lambda _: a_response(200, json.dumps(page).encode())
 
     by_hand(auditor, AUDIT_MODE="all")
@@ -150,7 +150,7 @@ def test_inbound_messages_are_left_out(auditor: AuditorRig) -> None:
 def test_corrections_are_counted_by_kind_and_not_as_failures(auditor: AuditorRig) -> None:
     auditor.send(To=UNDELIVERED)
     auditor.send()
-    auditor.pass_by(days=1)
+    auditor.advance(days=1)
 
     by_hand(auditor)
 
@@ -164,7 +164,7 @@ def test_corrections_are_counted_by_kind_and_not_as_failures(auditor: AuditorRig
 
 def test_a_second_audit_of_a_day_writes_nothing(auditor: AuditorRig) -> None:
     sids = [auditor.send() for _ in range(3)]
-    auditor.pass_by(days=1)
+    auditor.advance(days=1)
     by_hand(auditor)
     before = [auditor.message(sid) for sid in sids]
 
@@ -179,10 +179,10 @@ def test_an_account_begins_with_yesterday_and_each_day_is_audited_twice(
     auditor: AuditorRig,
 ) -> None:
     auditor.send()
-    auditor.pass_by(hours=12, minutes=30)  # 00:30 of the next day
+    auditor.advance(hours=12, minutes=30)  # 00:30 of the next day
     states = []
     for hours in (0, 5, 1, 24 * 3 + 17, 1):
-        auditor.pass_by(hours=hours)
+        auditor.advance(hours=hours)
         auditor.run()
         found = auditor.audits.result(ACCOUNT_SID, auditor.day)
         states.append(found and found.state)
@@ -194,11 +194,11 @@ def test_a_day_that_is_not_six_hours_over_is_partial_and_counts_as_neither(
     auditor: AuditorRig,
 ) -> None:
     auditor.send()
-    auditor.pass_by(hours=13)
+    auditor.advance(hours=13)
     by_hand(auditor)
     partial = auditor.result().state
 
-    auditor.pass_by(hours=6)
+    auditor.advance(hours=6)
     auditor.run()
 
     assert partial is AuditState.PARTIAL
@@ -220,29 +220,29 @@ def throttled_after(pages: int) -> Fault:
 @pytest.mark.usefixtures("small_pages")
 def test_a_run_that_ends_at_429_is_continued_from_its_last_page(auditor: AuditorRig) -> None:
     sids = [auditor.send() for _ in range(5)]
-    auditor.pass_by(days=1)
+    auditor.advance(days=1)
     auditor.wire.fault = throttled_after(1)
     by_hand(auditor)
     interrupted = auditor.result()
 
     auditor.wire.fault = lambda _: None
-    auditor.wire.asked.clear()
+    auditor.wire.requests.clear()
     by_hand(auditor)
 
     assert (interrupted.state, interrupted.messages) == (AuditState.RUNNING, 2)
-    assert len(auditor.wire.asked) == 2
+    assert len(auditor.wire.requests) == 2
     assert (auditor.result().state, auditor.result().messages) == (AuditState.FIRST, 5)
     assert {auditor.message(sid).outcome for sid in sids} == {Outcome.DELIVERED}
 
 
 def test_a_run_without_time_begins_no_page(auditor: AuditorRig) -> None:
     auditor.send()
-    auditor.pass_by(days=1)
+    auditor.advance(days=1)
     auditor.seconds_left = 30.0
 
     by_hand(auditor)
 
-    assert auditor.wire.asked == []
+    assert auditor.wire.requests == []
     assert auditor.result().state is AuditState.RUNNING
 
 
@@ -250,7 +250,7 @@ def test_a_run_without_time_begins_no_page(auditor: AuditorRig) -> None:
 def test_a_day_whose_page_token_expired_starts_again(auditor: AuditorRig) -> None:
     for _ in range(5):
         auditor.send()
-    auditor.pass_by(days=1)
+    auditor.advance(days=1)
     auditor.wire.fault = throttled_after(2)
     by_hand(auditor)
     expired = iter([a_response(400, b'{"code": 21481}')])
@@ -263,24 +263,24 @@ def test_a_day_whose_page_token_expired_starts_again(auditor: AuditorRig) -> Non
 
 def test_a_stored_page_of_another_account_is_never_followed(auditor: AuditorRig) -> None:
     auditor.send()
-    auditor.pass_by(days=1)
+    auditor.advance(days=1)
     other = b'{"messages": [], "next_page_uri": "/2010-04-01/Accounts/ACother/Messages.json?x"}'
     auditor.wire.fault = lambda _: a_response(200, other)
 
     by_hand(auditor)
 
     assert auditor.result().state is AuditState.FIRST
-    assert len(auditor.wire.asked) == 1
+    assert len(auditor.wire.requests) == 1
 
 
 def test_two_runs_at_once_do_not_count_a_page_twice(auditor: AuditorRig) -> None:
     auditor.send()
-    auditor.pass_by(days=1)
+    auditor.advance(days=1)
     held = auditor.audits.claim(ACCOUNT_SID, auditor.day, AuditState.FIRST, auditor.twilio.now)
 
     by_hand(auditor)
     during = auditor.result()
-    auditor.pass_by(minutes=16)
+    auditor.advance(minutes=16)
     by_hand(auditor)
 
     assert held is not None
@@ -292,11 +292,11 @@ def test_a_price_that_appears_later_is_learned_and_spend_is_counted(auditor: Aud
     simulator = auditor.twilio.simulator
     simulator.settings = simulator.settings.changed({"price_delay_seconds": 20 * 3600.0})
     sid, segments = auditor.send(Body="a" * 161), 2
-    auditor.pass_by(hours=18, minutes=30)
+    auditor.advance(hours=18, minutes=30)
     auditor.run()
     first = auditor.result()
 
-    auditor.pass_by(days=4)
+    auditor.advance(days=4)
     auditor.run()
 
     message, final = auditor.message(sid), auditor.result()

@@ -272,7 +272,7 @@ def test_a_request_in_doubt_is_found_by_its_id(
 
 
 @pytest.mark.parametrize(
-    ("typed", "problem"), [("SM-nobody", "NOTHING_FOUND"), (" ", "NOTHING_TYPED")]
+    ("typed", "problem"), [("SM-unknown", "NOTHING_FOUND"), (" ", "NOTHING_TYPED")]
 )
 def test_a_lookup_without_result_says_what_to_enter(
     widget: WidgetRig, typed: str, problem: str
@@ -375,6 +375,6 @@ def test_markup_in_a_message_is_shown_as_text(widget: WidgetRig, store: MessageS
 
 
 def test_buttons_invoke_the_arn_of_the_invocation(widget: WidgetRig) -> None:
-    buttons = widget.look_up("nobody").buttons.values()
+    buttons = widget.look_up("not-a-number").buttons.values()
 
     assert {button["endpoint"] for button in buttons} == {ENDPOINT}

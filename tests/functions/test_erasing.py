@@ -243,15 +243,15 @@ def test_a_writer_that_read_the_message_before_the_erasure_restores_nothing(
     store.record(an_update("failed"))
     failed = store.get(MESSAGE_SID)
     assert failed
-    telling = store.advance_notice(failed, NOON)
-    assert telling
+    claimed_notice = store.advance_notice(failed, NOON)
+    assert claimed_notice
     store.erase(MESSAGE_SID, at=NOON, expires_at=UNTIL)
 
     store.schedule_check(pending, NOON + timedelta(days=1))
     unconfirmed = store.record_unconfirmed(pending, NOON)
     claimed = store.advance_notice(failed, NOON)
-    sent = store.advance_notice(telling, NOON)
-    taken_over = store.take_over_notice(telling, NOON + timedelta(hours=1))
+    sent = store.advance_notice(claimed_notice, NOON)
+    taken_over = store.take_over_notice(claimed_notice, NOON + timedelta(hours=1))
 
     assert (claimed, sent, taken_over) == (None, None, None)
     assert unconfirmed.outcome is Outcome.PENDING
@@ -491,7 +491,7 @@ def test_if_twilio_does_not_answer_everything_is_left_after_one_request(
     left = world.erase()
 
     assert set(left) == {*sids, ACCOUNT_SID}
-    assert len({it for it in world.wire.asked if it.startswith("DELETE")}) == 1
+    assert len({it for it in world.wire.requests if it.startswith("DELETE")}) == 1
     assert all(world.store.get(sid) for sid in sids)
 
 
@@ -552,7 +552,7 @@ def test_a_channel_that_twilio_does_not_know_leaves_nothing(world: World) -> Non
     world.wire.fault = without_viber
 
     assert world.erase() == {}
-    assert any("viber" in it for it in world.wire.asked)
+    assert any("viber" in it for it in world.wire.requests)
     assert "erased_at" in raw(world.dynamodb)
 
 
@@ -699,7 +699,7 @@ def test_reconciling_and_auditing_restore_nothing_that_twilio_still_has(
         auditor.audit(world.virtual.now.date() - timedelta(days=2), lambda: 900)
 
     assert world.is_at_twilio(sid)
-    assert any(it.startswith("GET Messages.json") for it in world.wire.asked)
+    assert any(it.startswith("GET Messages.json") for it in world.wire.requests)
     assert TO not in world.everything()
     assert list(world.store.notices_due(world.virtual.now)) == []
     assert world.store.lists.page(MessageList.failed_on(date(2026, 11, 25)), limit=9).messages == ()

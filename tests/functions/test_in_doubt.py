@@ -36,7 +36,7 @@ def test_a_callback_with_the_request_id_resolves_the_request_as_sent(
 ) -> None:
     sid = reconciler.send_and_die()
     reconciler.apply(sid, "sent", request_id=REQUEST_ID)
-    reconciler.pass_by(minutes=1)
+    reconciler.advance(minutes=1)
 
     reconciler.run()
 
@@ -44,7 +44,7 @@ def test_a_callback_with_the_request_id_resolves_the_request_as_sent(
     assert (request.state, request.message_sid) == (RequestState.SENT, sid)
     assert not request.is_unresolved
     assert request.expires_at == int((reconciler.twilio.now + timedelta(days=30)).timestamp())
-    assert reconciler.asked() == []
+    assert reconciler.twilio_requests() == []
     assert reconciler.counted() == {"InDoubtResolved": 1}
 
 
@@ -55,7 +55,7 @@ def test_a_message_gets_the_facts_that_only_its_request_knows(
     request = reconciler.claim(send_at=send_at)
     sid = reconciler.send(known=False)
     reconciler.apply(sid, "from_the_future", request_id=REQUEST_ID, context={"lane": "3"})
-    reconciler.pass_by(minutes=1)
+    reconciler.advance(minutes=1)
 
     reconciler.run()
 
@@ -68,7 +68,7 @@ def test_a_message_gets_the_facts_that_only_its_request_knows(
 def a_message_that_only_its_request_knows(reconciler: ReconcilerRig) -> str:
     """Send a request while neither the table nor the queue accepts its message."""
     claimed = reconciler.claim()
-    reconciler.pass_by(seconds=1)
+    reconciler.advance(seconds=1)
     sid = reconciler.send(known=False)
     sent = claimed.completed(
         RequestState.SENT, at=reconciler.twilio.now, kept_for=timedelta(days=30), message_sid=sid
@@ -81,14 +81,14 @@ def test_a_message_that_only_its_request_knows_is_fetched_and_stored(
     reconciler: ReconcilerRig,
 ) -> None:
     sid = a_message_that_only_its_request_knows(reconciler)
-    reconciler.pass_by(minutes=1)
+    reconciler.advance(minutes=1)
 
     reconciler.run()
 
     message = reconciler.message(sid)
     assert (message.status, message.request_id) == ("delivered", REQUEST_ID)
     assert (message.reference, message.context) == ("order-1", {"shop": "7"})
-    assert reconciler.asked() == [f"{sid}.json"]
+    assert reconciler.twilio_requests() == [f"{sid}.json"]
     assert (reconciler.request().state, reconciler.request().is_unresolved) == (
         RequestState.SENT,
         False,
@@ -99,7 +99,7 @@ def test_a_message_that_only_its_request_knows_is_fetched_and_stored(
 def test_a_message_that_was_stored_meanwhile_is_not_fetched(reconciler: ReconcilerRig) -> None:
     sid = a_message_that_only_its_request_knows(reconciler)
     reconciler.apply(sid, "sent", request_id=REQUEST_ID)
-    reconciler.pass_by(minutes=1)
+    reconciler.advance(minutes=1)
 
     reconciler.run()
 
@@ -108,18 +108,18 @@ def test_a_message_that_was_stored_meanwhile_is_not_fetched(reconciler: Reconcil
         RequestState.SENT,
         False,
     )
-    assert reconciler.asked() == []
+    assert reconciler.twilio_requests() == []
     assert reconciler.counted() == {}
 
 
 @pytest.mark.parametrize("status", [404, 500])
-def test_a_message_that_cannot_be_brought_in_yet_is_still_nobody_elses(
+def test_a_message_that_cannot_be_brought_in_yet_belongs_to_no_other_request(
     reconciler: ReconcilerRig, status: int
 ) -> None:
     sid = a_message_that_only_its_request_knows(reconciler)
     reconciler.claim(OTHER_REQUEST_ID)
     reconciler.wire.fault = lambda it: a_response(status) if sid in str(it.url) else None
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
 
     reconciler.run()
 
@@ -129,12 +129,12 @@ def test_a_message_that_cannot_be_brought_in_yet_is_still_nobody_elses(
     assert reconciler.counted() == {"ReconcileError": 1, "InDoubtPresumedUnsent": 1}
 
 
-def test_a_message_that_twilio_does_not_have_is_not_asked_for_for_ever(
+def test_a_message_that_twilio_does_not_have_is_not_requested_for_ever(
     reconciler: ReconcilerRig,
 ) -> None:
     sid = a_message_that_only_its_request_knows(reconciler)
     reconciler.wire.fault = lambda it: a_response(404) if sid in str(it.url) else None
-    reconciler.pass_by(hours=73)
+    reconciler.advance(hours=73)
 
     reconciler.run()
 
@@ -147,7 +147,7 @@ def test_a_message_that_twilio_does_not_have_is_not_asked_for_for_ever(
 def test_a_request_in_progress_is_left_alone(reconciler: ReconcilerRig) -> None:
     sid = reconciler.send_and_die()
     reconciler.apply(sid, "sent", request_id=REQUEST_ID)
-    reconciler.pass_by(seconds=20)
+    reconciler.advance(seconds=20)
 
     reconciler.run()
 
@@ -157,14 +157,14 @@ def test_a_request_in_progress_is_left_alone(reconciler: ReconcilerRig) -> None:
 def test_the_list_is_read_once_the_timeout_is_over(reconciler: ReconcilerRig) -> None:
     sid = reconciler.send_and_die()
 
-    reconciler.pass_by(minutes=14)
+    reconciler.advance(minutes=14)
     reconciler.run()
-    asked_early, state_early = reconciler.asked(), reconciler.state()
-    reconciler.pass_by(minutes=1)
+    early_requests, state_early = reconciler.twilio_requests(), reconciler.state()
+    reconciler.advance(minutes=1)
     reconciler.run()
 
-    assert (asked_early, state_early) == ([], RequestState.IN_DOUBT)
-    assert reconciler.asked() == [f"Messages.json?To={RECIPIENT}&PageSize=1000"]
+    assert (early_requests, state_early) == ([], RequestState.IN_DOUBT)
+    assert reconciler.twilio_requests() == [f"Messages.json?To={RECIPIENT}&PageSize=1000"]
     assert reconciler.request().message_sid == sid
 
 
@@ -172,7 +172,7 @@ def test_the_only_match_in_the_list_is_the_requests_message(reconciler: Reconcil
     send_at = reconciler.twilio.now + timedelta(days=2)
     reconciler.claim(send_at=send_at)
     sid = reconciler.send(known=False)
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
 
     reconciler.run()
 
@@ -209,7 +209,7 @@ def test_a_match_ignores_what_the_request_did_not_name(
     if "messaging_service_sid" in claim:
         form = form | {"MessagingServiceSid": SERVICE_SID}
     sid = reconciler.send(known=False, **form)
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
 
     reconciler.run()
 
@@ -221,7 +221,7 @@ def test_the_prefix_of_a_trial_account_is_ignored_by_the_match(reconciler: Recon
         {"trial": True}
     )
     sid = reconciler.send_and_die()
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
 
     reconciler.run()
 
@@ -243,9 +243,9 @@ def test_a_message_that_differs_is_no_match(
     reconciler: ReconcilerRig, form: dict[str, Any], later: float
 ) -> None:
     reconciler.claim()
-    reconciler.pass_by(seconds=later)
+    reconciler.advance(seconds=later)
     sid = reconciler.send(known=False, **form)
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
 
     reconciler.run()
 
@@ -255,9 +255,9 @@ def test_a_message_that_differs_is_no_match(
 
 def test_a_message_from_before_the_request_is_no_match(reconciler: ReconcilerRig) -> None:
     reconciler.send(known=False)
-    reconciler.pass_by(minutes=1)
+    reconciler.advance(minutes=1)
     reconciler.claim()
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
 
     reconciler.run()
 
@@ -267,7 +267,7 @@ def test_a_message_from_before_the_request_is_no_match(reconciler: ReconcilerRig
 def test_two_matches_leave_the_request_in_doubt(reconciler: ReconcilerRig) -> None:
     reconciler.claim()
     sids = [reconciler.send(known=False) for _ in range(2)]
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
 
     reconciler.run()
 
@@ -284,7 +284,7 @@ def test_a_match_of_two_requests_leaves_both_in_doubt(reconciler: ReconcilerRig)
     reconciler.claim()
     reconciler.claim(OTHER_REQUEST_ID)
     sid = reconciler.send(known=False)
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
 
     reconciler.run()
 
@@ -298,11 +298,11 @@ def test_an_ambiguous_request_is_presumed_unsent_in_the_end(reconciler: Reconcil
     reconciler.claim()
     reconciler.claim(OTHER_REQUEST_ID)
     reconciler.send(known=False)
-    reconciler.pass_by(hours=72)
+    reconciler.advance(hours=72)
     reconciler.run()
     reconciler.counted()
 
-    reconciler.pass_by(minutes=2)
+    reconciler.advance(minutes=2)
     reconciler.run()
 
     for request_id in (REQUEST_ID, OTHER_REQUEST_ID):
@@ -316,7 +316,7 @@ def test_a_callback_ends_the_ambiguity_of_the_other_request(reconciler: Reconcil
     reconciler.claim()
     reconciler.claim(OTHER_REQUEST_ID)
     sids = [reconciler.send(known=False) for _ in range(2)]
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
     reconciler.run()
     reconciler.apply(sids[1], "delivered", request_id=OTHER_REQUEST_ID)
 
@@ -335,7 +335,7 @@ def test_a_competing_request_in_any_state_makes_a_match_ambiguous(
     if state == "presumed unsent":
         reconciler.presume_unsent(other)
     reconciler.send_and_die()
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
 
     reconciler.run()
 
@@ -347,7 +347,7 @@ def test_the_message_of_another_request_is_no_candidate(reconciler: ReconcilerRi
     reconciler.claim()
     sid = reconciler.send(known=False)
     reconciler.apply(sid, "queued", source=Source.SEND, request_id=OTHER_REQUEST_ID)
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
 
     reconciler.run()
 
@@ -361,7 +361,7 @@ def test_a_message_with_a_callback_without_request_id_is_no_candidate(
     reconciler.claim()
     sid = reconciler.send(known=False)
     reconciler.apply(sid, "sent")
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
 
     reconciler.run()
 
@@ -372,7 +372,7 @@ def test_a_message_with_a_callback_without_request_id_is_no_candidate(
 def test_an_imported_message_is_a_candidate(reconciler: ReconcilerRig) -> None:
     sid = reconciler.send_and_die()
     reconciler.apply(sid, "sent", source=Source.AUDIT)
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
 
     reconciler.run()
 
@@ -386,7 +386,7 @@ def test_a_message_with_the_request_id_is_found_through_the_list_if_the_index_la
     sid = reconciler.send_and_die()
     # Under another number the index does not show it: as good as one that lags.
     reconciler.apply(sid, "sent", request_id=REQUEST_ID, to="+15550000000")
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
 
     reconciler.run()
 
@@ -400,14 +400,16 @@ def test_a_request_stays_in_doubt_while_the_list_cannot_be_read(
 ) -> None:
     reconciler.claim()
     reconciler.claim(OTHER_REQUEST_ID, to="+15558675311")
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
     reconciler.wire.fault = always(status)
 
     reconciler.run()
 
     assert reconciler.state() is RequestState.IN_DOUBT
     assert reconciler.messages.get(REQUEST_ID) is None
-    assert len(reconciler.asked()) == (4 if status == 500 else 1)  # 429 and 401 stop the account
+    assert len(reconciler.twilio_requests()) == (
+        4 if status == 500 else 1
+    )  # 429 and 401 stop the account
 
 
 def test_every_page_of_the_list_is_read(
@@ -417,18 +419,18 @@ def test_every_page_of_the_list_is_read(
     sid = reconciler.send_and_die()
     for _ in range(10):
         reconciler.send(known=False, Body="Something else")
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
 
     reconciler.run()
 
-    assert len(reconciler.asked()) == 4
+    assert len(reconciler.twilio_requests()) == 4
     assert reconciler.request().message_sid == sid
 
 
 def test_a_rejected_creation_is_no_candidate(reconciler: ReconcilerRig) -> None:
     reconciler.claim(to="+15005550001")
     reconciler.twilio.post(To="+15005550001")  # the answer, HTTP 400, is lost
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
 
     reconciler.run()
 
@@ -442,7 +444,7 @@ def test_a_failed_message_with_such_a_code_is_evidence_if_the_table_knows_it(
     sid = "SM" + "d" * 32
     reconciler.claim()
     reconciler.apply(sid, "failed", request_id=REQUEST_ID, error_code=21610)
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
 
     reconciler.run()
 
@@ -456,10 +458,10 @@ def test_a_callback_of_another_account_is_no_evidence(
     sid = reconciler.send_and_die()
     reconciler.apply("SM" + "d" * 32, "delivered", request_id=REQUEST_ID, account_sid=account_sid)
 
-    reconciler.pass_by(minutes=1)
+    reconciler.advance(minutes=1)
     reconciler.run()
     early = reconciler.state()
-    reconciler.pass_by(minutes=14)
+    reconciler.advance(minutes=14)
     reconciler.run()
 
     assert early is RequestState.IN_DOUBT
@@ -469,12 +471,12 @@ def test_a_callback_of_another_account_is_no_evidence(
 def test_an_account_is_left_alone_after_three_errors_in_a_row(reconciler: ReconcilerRig) -> None:
     for number in range(5):
         reconciler.claim(f"rq_{number:032x}", to=f"+1555867531{number}")
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
     reconciler.wire.fault = always(500)
 
     reconciler.run()
 
-    assert len(reconciler.asked()) == 3 * 2  # each list is read once more
+    assert len(reconciler.twilio_requests()) == 3 * 2  # each list is read once more
     assert reconciler.counted() == {"ReconcileError": 3, "ReconcileInterrupted": 1}
 
 
@@ -484,14 +486,14 @@ def test_a_list_is_read_until_its_messages_are_older_than_the_request(
     monkeypatch.setattr(delivery_twilio, "PAGE_SIZE", 5)
     for _ in range(30):
         reconciler.send(known=False)
-    reconciler.pass_by(hours=1)
+    reconciler.advance(hours=1)
     sid = reconciler.send_and_die()
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
 
     reconciler.run()
 
     assert reconciler.request().message_sid == sid
-    assert len(reconciler.asked()) == 2
+    assert len(reconciler.twilio_requests()) == 2
 
 
 def test_a_recipient_with_too_many_messages_does_not_stop_the_others(
@@ -502,11 +504,11 @@ def test_a_recipient_with_too_many_messages_does_not_stop_the_others(
     reconciler.claim(OTHER_REQUEST_ID, to="+15558675311")
     for _ in range(11):
         reconciler.send(known=False, Body="Something else")
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
 
     reconciler.run()
     states = [reconciler.state(), reconciler.state(OTHER_REQUEST_ID)]
-    reconciler.pass_by(hours=72)
+    reconciler.advance(hours=72)
     reconciler.run()
 
     assert states == [RequestState.IN_DOUBT, RequestState.PRESUMED_UNSENT]
@@ -519,7 +521,7 @@ def test_a_callback_is_found_by_its_request_id_however_to_is_written(
     reconciler.claim()
     sid = "SM" + "d" * 32
     reconciler.apply(sid, "delivered", request_id=REQUEST_ID, to="whatsapp:+5215558675310")
-    reconciler.pass_by(minutes=1)
+    reconciler.advance(minutes=1)
 
     reconciler.run()
 
@@ -528,7 +530,7 @@ def test_a_callback_is_found_by_its_request_id_however_to_is_written(
 
 def test_the_search_for_a_callback_is_bounded(reconciler: ReconcilerRig) -> None:
     reconciler.claim()
-    reconciler.pass_by(minutes=14)
+    reconciler.advance(minutes=14)
     for number in range(5):
         reconciler.apply(f"SM{number:032x}", "sent")
     client = SlowClient(reconciler)
@@ -570,9 +572,9 @@ def test_a_backlog_that_is_presumed_unsent_starves_no_other_worklist(
     for number in range(40):
         reconciler.presume_unsent(reconciler.claim(f"rq_{number:032x}", to=f"+15558600{number:03}"))
     stale = reconciler.send()
-    reconciler.pass_by(minutes=60)
+    reconciler.advance(minutes=60)
     sid = reconciler.send_and_die()
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
 
     reconciler.run(dynamodb=SlowClient(reconciler, seconds=2))
 
@@ -593,7 +595,7 @@ def test_a_backlog_is_rechecked_over_several_runs(
         reconciler.seconds_left = 40
         reconciler.run(dynamodb=SlowClient(reconciler, seconds=0.4))
         left_over += [line["task"] for line in reconciler.lines("WorkLeftOver")]
-        reconciler.pass_by(minutes=5)
+        reconciler.advance(minutes=5)
 
     assert set(left_over) == {"recheck_presumed_unsent"}
     assert len(list(reconciler.messages.get_many(request_ids))) == 24
@@ -603,7 +605,7 @@ def test_an_unreadable_request_does_not_stop_the_others(reconciler: ReconcilerRi
     reconciler.claim(OTHER_REQUEST_ID)
     make_unreadable(reconciler.dynamodb, "SendRequestsTable", request_id=OTHER_REQUEST_ID)
     sid = reconciler.send_and_die()
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
 
     reconciler.run()
 
@@ -616,7 +618,7 @@ def test_an_unreadable_candidate_leaves_the_request_in_doubt(reconciler: Reconci
     reconciler.apply(sid, "sent", source=Source.RECONCILE)
     make_unreadable(reconciler.dynamodb, "MessagesTable", message_sid=sid)
     reconciler.claim(OTHER_REQUEST_ID, to="+15558675311")
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
 
     reconciler.run()
 
@@ -630,7 +632,7 @@ def test_an_unreadable_candidate_leaves_the_request_in_doubt(reconciler: Reconci
 
 def test_a_request_without_evidence_becomes_a_failed_message(reconciler: ReconcilerRig) -> None:
     reconciler.claim()
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
 
     reconciler.run()
 
@@ -654,7 +656,7 @@ def test_a_request_that_is_presumed_unsent_is_counted_as_one_failure(
     reconciler: ReconcilerRig,
 ) -> None:
     reconciler.claim()
-    reconciler.pass_by(minutes=16)
+    reconciler.advance(minutes=16)
 
     reconciler.run()
     reconciler.run()
@@ -673,7 +675,7 @@ def test_a_late_callback_turns_presumed_unsent_into_sent(
 ) -> None:
     sid = reconciler.send_and_die()
     reconciler.wire.fault = LAGGING_LIST  # the list lags
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
     reconciler.run()
     reconciler.counted()
     for _ in range(steps):
@@ -699,14 +701,14 @@ def test_the_list_is_not_read_again_for_a_request_that_is_presumed_unsent(
 ) -> None:
     sid = reconciler.send_and_die()
     reconciler.wire.fault = LAGGING_LIST
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
     reconciler.run()
     reconciler.wire.fault = lambda _: None
-    assert reconciler.asked()
+    assert reconciler.twilio_requests()
 
     reconciler.run()
 
-    assert reconciler.asked() == []
+    assert reconciler.twilio_requests() == []
     assert reconciler.request().state is RequestState.PRESUMED_UNSENT
     assert reconciler.messages.get(sid) is None
 
@@ -715,13 +717,13 @@ def test_a_request_that_is_presumed_unsent_leaves_the_worklist_after_three_days(
     reconciler: ReconcilerRig,
 ) -> None:
     reconciler.claim()
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
     reconciler.run()
 
-    reconciler.pass_by(hours=71.7)
+    reconciler.advance(hours=71.7)
     reconciler.run()
     waited_for = reconciler.request().is_unresolved
-    reconciler.pass_by(hours=0.3)
+    reconciler.advance(hours=0.3)
     reconciler.run()
 
     assert waited_for
@@ -735,9 +737,9 @@ def test_a_scheduled_request_stays_on_the_worklist_until_its_callbacks_are_overd
 ) -> None:
     send_at = reconciler.twilio.now + timedelta(days=34)
     reconciler.claim(send_at=send_at)
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
     reconciler.run()
-    reconciler.pass_by(hours=34 * 24)
+    reconciler.advance(hours=34 * 24)
     reconciler.run()
     assert reconciler.request().state is RequestState.PRESUMED_UNSENT
     sid = "SM" + "d" * 32
@@ -756,7 +758,7 @@ def test_the_next_run_records_the_failed_message_of_a_run_that_died(
     reconciler: ReconcilerRig,
 ) -> None:
     request = reconciler.claim()
-    reconciler.pass_by(minutes=15)
+    reconciler.advance(minutes=15)
     reconciler.presume_unsent(request)
 
     reconciler.run()
@@ -766,7 +768,7 @@ def test_the_next_run_records_the_failed_message_of_a_run_that_died(
 
 def test_a_slow_run_does_not_undo_a_later_resolution(reconciler: ReconcilerRig) -> None:
     sid = reconciler.send_and_die()
-    reconciler.pass_by(minutes=16)
+    reconciler.advance(minutes=16)
     reconciler.presume_unsent(reconciler.request())
     reconciler.apply(sid, "delivered", request_id=REQUEST_ID)
     reconciler.run()
@@ -790,10 +792,10 @@ def test_a_request_of_an_account_that_the_secret_lacks_is_presumed_unsent(
 ) -> None:
     reconciler.claim(account_sid=OTHER_ACCOUNT_SID)
 
-    reconciler.pass_by(hours=71)
+    reconciler.advance(hours=71)
     reconciler.run()
     waiting = reconciler.state()
-    reconciler.pass_by(hours=1)
+    reconciler.advance(hours=1)
     reconciler.run()
 
     assert waiting is RequestState.IN_DOUBT
@@ -808,14 +810,14 @@ def test_competing_requests_expire_together(
         "delivery.storage.send_requests.UNRESOLVED_KEYS", ("unresolved#a", "unresolved#b")
     )
     reconciler.claim()
-    reconciler.pass_by(seconds=20)
+    reconciler.advance(seconds=20)
     reconciler.claim(OTHER_REQUEST_ID)
     sid = reconciler.send(known=False)
-    reconciler.pass_by(hours=71.95)
+    reconciler.advance(hours=71.95)
 
     for _ in range(32):
         reconciler.run()
-        reconciler.pass_by(seconds=10)
+        reconciler.advance(seconds=10)
 
     for request_id in (REQUEST_ID, OTHER_REQUEST_ID):
         assert reconciler.request(request_id).state is RequestState.PRESUMED_UNSENT

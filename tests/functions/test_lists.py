@@ -21,7 +21,7 @@ TIMINGS = Timings()
 TODAY = date(2026, 11, 23)
 TO = "+15558675310"
 
-type Ask = Callable[..., Page]
+type ReadPage = Callable[..., Page]
 type Fill = Callable[[Iterable[StatusUpdate]], None]
 
 
@@ -46,12 +46,12 @@ def failure(number: int, *, after: float = 0, **facts: Any) -> StatusUpdate:
     return an_update("failed", after=after, message_sid=sid(number), **facts)
 
 
-def pages(ask: Ask, limit: int) -> list[list[str]]:
+def pages(read: ReadPage, limit: int) -> list[list[str]]:
     """The SIDs of every page, following the tokens."""
-    page = ask(limit=limit)
+    page = read(limit=limit)
     listed = [[message.message_sid for message in page.messages]]
     while page.next_token:
-        page = ask(limit=limit, next_token=page.next_token)
+        page = read(limit=limit, next_token=page.next_token)
         listed.append([message.message_sid for message in page.messages])
     return listed
 
@@ -78,14 +78,14 @@ def test_each_message_is_on_one_page_also_if_many_have_the_same_time(
     newest_first = [
         sid(number) for number, _ in sorted(numbers, key=lambda it: (it[1], it[0]), reverse=True)
     ]
-    asked: list[Ask] = [
+    readers: list[ReadPage] = [
         lambda **page: store.lists.page(MessageList.to(TO), **page),
         lambda **page: store.lists.page(MessageList.with_reference("r"), **page),
         lambda **page: store.lists.page(MessageList.failed_on(TODAY), **page),
     ]
 
-    for ask in asked:
-        assert pages(ask, limit) == [list(it) for it in batched(newest_first, limit, strict=False)]
+    for read in readers:
+        assert pages(read, limit) == [list(it) for it in batched(newest_first, limit, strict=False)]
 
 
 @pytest.mark.parametrize("limit", [5, 100])

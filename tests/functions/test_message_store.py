@@ -447,10 +447,12 @@ def test_a_recovery_is_owed_whether_it_comes_before_or_after_the_notice_is_marke
         message_sid = f"SM{run:032x}"
         store = MessageStore(dynamodb, messages_table)
         failed = store.record(an_update("failed", message_sid=message_sid)).message
-        telling = store.advance_notice(failed, NOON)
-        assert telling is not None
+        claimed_notice = store.advance_notice(failed, NOON)
+        assert claimed_notice is not None
         return [
-            lambda client: MessageStore(client, messages_table).advance_notice(telling, NOON),
+            lambda client: MessageStore(client, messages_table).advance_notice(
+                claimed_notice, NOON
+            ),
             recording(an_update("delivered", message_sid=message_sid), messages_table),
         ]
 
@@ -470,14 +472,14 @@ def test_an_abandoned_claim_is_taken_over_by_one_of_several(
         message_sid = f"SM{run:032x}"
         store = MessageStore(dynamodb, messages_table)
         failed = store.record(an_update("failed", message_sid=message_sid)).message
-        telling = store.advance_notice(failed, NOON)
-        assert telling is not None
+        claimed_notice = store.advance_notice(failed, NOON)
+        assert claimed_notice is not None
         claims[run] = []
 
         def taking_over(minutes: int) -> Writer:
             at = NOON + timedelta(minutes=minutes)
             return lambda client: claims[run].append(
-                MessageStore(client, messages_table).take_over_notice(telling, at)
+                MessageStore(client, messages_table).take_over_notice(claimed_notice, at)
             )
 
         return [taking_over(6), taking_over(7)]

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError
 from tests.functions.outcomes import OutcomesRig, batch, delivered
 from tests.support.builders import ACCOUNT_SID, MESSAGE_SID, a_message, an_update
 from tests.support.embedded_metrics import data_points, total
-from tests.support.stream import LIVES, Image, image, records
+from tests.support.stream import HISTORIES, Image, image, records
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def outcomes(aws: None) -> OutcomesRig:  # noqa: ARG001 -- moto must answer
 # --- what is published ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("writes", "changes"), LIVES.values(), ids=LIVES)
+@pytest.mark.parametrize(("writes", "changes"), HISTORIES.values(), ids=HISTORIES)
 def test_every_change_of_an_outcome_is_published_in_order_and_nothing_else(
     outcomes: OutcomesRig, writes: list[Image], changes: list[tuple[str, str]]
 ) -> None:
@@ -71,7 +71,7 @@ def test_an_event_has_the_facts_of_the_message_and_the_category_of_its_failure(
 def test_a_repeated_event_has_the_same_id_and_no_two_changes_share_one(
     outcomes: OutcomesRig,
 ) -> None:
-    writes, _ = LIVES["failed, and delivered after all"]
+    writes, _ = HISTORIES["failed, and delivered after all"]
     other = image(delivered(1))
 
     for _ in range(2):
@@ -114,7 +114,7 @@ def test_the_stream_is_repeated_from_the_first_event_that_was_rejected(
 def test_the_events_of_one_message_stay_in_order_when_one_is_rejected(
     outcomes: OutcomesRig,
 ) -> None:
-    writes, changes = LIVES["failed, and delivered after all"]
+    writes, changes = HISTORIES["failed, and delivered after all"]
     stream = records(*writes)
     outcomes.events.rejects = {0}
 

@@ -38,7 +38,7 @@ def test_a_message_whose_callbacks_were_lost_gets_the_status_that_twilio_knows(
     reconciler: ReconcilerRig,
 ) -> None:
     sid = reconciler.send(To=UNDELIVERED)
-    reconciler.pass_by(minutes=60)
+    reconciler.advance(minutes=60)
 
     reconciler.run()
 
@@ -57,26 +57,26 @@ def test_a_message_whose_callbacks_were_lost_gets_the_status_that_twilio_knows(
 
 def test_a_message_with_a_final_status_is_not_reconciled(reconciler: ReconcilerRig) -> None:
     sid = reconciler.send()
-    reconciler.pass_by(minutes=1)
+    reconciler.advance(minutes=1)
     reconciler.apply(sid, "delivered")
-    reconciler.pass_by(days=5)
+    reconciler.advance(days=5)
 
     reconciler.run()
 
-    assert reconciler.asked() == []
+    assert reconciler.twilio_requests() == []
 
 
 def test_a_message_is_not_reconciled_before_it_is_stale(reconciler: ReconcilerRig) -> None:
     sid = reconciler.send(To=STAYS_SENT)
 
-    reconciler.pass_by(minutes=59.9)
+    reconciler.advance(minutes=59.9)
     reconciler.run()
-    asked_early = reconciler.asked()
-    reconciler.pass_by(minutes=0.1)
+    early_requests = reconciler.twilio_requests()
+    reconciler.advance(minutes=0.1)
     reconciler.run()
 
-    assert asked_early == []
-    assert reconciler.asked() == [f"{sid}.json"]
+    assert early_requests == []
+    assert reconciler.twilio_requests() == [f"{sid}.json"]
 
 
 def test_a_message_is_reconciled_with_backoff_until_it_is_unconfirmed(
@@ -88,9 +88,9 @@ def test_a_message_is_reconciled_with_backoff_until_it_is_unconfirmed(
 
     while reconciler.message(sid).outcome is Outcome.PENDING:
         due = reconciler.message(sid).list_at or created_at
-        reconciler.pass_by(seconds=(due - reconciler.twilio.now).total_seconds())
+        reconciler.advance(seconds=(due - reconciler.twilio.now).total_seconds())
         reconciler.run()
-        assert reconciler.asked() == [f"{sid}.json"]
+        assert reconciler.twilio_requests() == [f"{sid}.json"]
         ages.append((reconciler.twilio.now - created_at) / timedelta(hours=1))
 
     message = reconciler.message(sid)
@@ -105,7 +105,7 @@ def test_a_message_is_reconciled_with_backoff_until_it_is_unconfirmed(
 @pytest.mark.parametrize("status", ["delivered", "undelivered", "read", "canceled"])
 def test_a_final_status_still_replaces_unconfirmed(reconciler: ReconcilerRig, status: str) -> None:
     sid = reconciler.send(To=STAYS_SENT)
-    reconciler.pass_by(days=3)
+    reconciler.advance(days=3)
     reconciler.run()
     assert reconciler.message(sid).outcome is Outcome.UNCONFIRMED
 
@@ -120,7 +120,7 @@ def test_an_overdue_message_is_reconciled_before_it_becomes_unconfirmed(
     reconciler: ReconcilerRig,
 ) -> None:
     sid = reconciler.send()
-    reconciler.pass_by(days=10)  # nobody ran all that time
+    reconciler.advance(days=10)  # without a run in all that time
 
     reconciler.run()
 
@@ -134,13 +134,13 @@ def test_a_scheduled_message_is_reconciled_after_its_send_time(reconciler: Recon
     document = reconciler.twilio.send(MessagingServiceSid=SERVICE_SID, **scheduled)
     reconciler.apply(document["sid"], "scheduled", source=Source.SEND, send_at=send_at)
 
-    reconciler.pass_by(days=7, minutes=59)
+    reconciler.advance(days=7, minutes=59)
     reconciler.run()
-    asked_early = reconciler.asked()
-    reconciler.pass_by(minutes=1)
+    early_requests = reconciler.twilio_requests()
+    reconciler.advance(minutes=1)
     reconciler.run()
 
-    assert asked_early == []
+    assert early_requests == []
     assert reconciler.message(document["sid"]).outcome is Outcome.DELIVERED
 
 
@@ -148,10 +148,10 @@ def test_a_message_that_twilio_does_not_know_becomes_unconfirmed(reconciler: Rec
     sid = "SM" + "f" * 32
     reconciler.apply(sid, "sent")
 
-    reconciler.pass_by(hours=1)
+    reconciler.advance(hours=1)
     reconciler.run()
     first = reconciler.message(sid)
-    reconciler.pass_by(hours=71)
+    reconciler.advance(hours=71)
     reconciler.run()
 
     assert (first.outcome, first.list_at) == (
@@ -168,48 +168,48 @@ def test_a_message_of_an_account_that_the_secret_lacks_becomes_unconfirmed(
     sid = reconciler.send()
     gone = reconciler.apply("SM" + "e" * 32, "sent", account_sid=OTHER_ACCOUNT_SID)
 
-    reconciler.pass_by(hours=1)
+    reconciler.advance(hours=1)
     reconciler.run()
     assert reconciler.message(gone.message_sid).outcome is Outcome.PENDING
     assert reconciler.message(sid).outcome is Outcome.DELIVERED
-    reconciler.pass_by(hours=71)
+    reconciler.advance(hours=71)
     reconciler.run()
 
     assert reconciler.message(gone.message_sid).outcome is Outcome.UNCONFIRMED
 
 
-# --- how Twilio is asked -------------------------------------------------------------------------
+# --- requests to Twilio --------------------------------------------------------------------------
 
 
 def test_many_messages_of_a_day_are_found_on_one_page_of_the_list(
     reconciler: ReconcilerRig,
 ) -> None:
     sids = [reconciler.send() for _ in range(12)]
-    reconciler.pass_by(minutes=60)
+    reconciler.advance(minutes=60)
 
     reconciler.run()
 
-    assert reconciler.asked() == ["Messages.json?DateSent=2026-11-23&PageSize=1000"]
+    assert reconciler.twilio_requests() == ["Messages.json?DateSent=2026-11-23&PageSize=1000"]
     assert {reconciler.message(sid).outcome for sid in sids} == {Outcome.DELIVERED}
 
 
 def test_a_single_message_is_fetched(reconciler: ReconcilerRig) -> None:
     sid = reconciler.send()
-    reconciler.pass_by(minutes=60)
+    reconciler.advance(minutes=60)
 
     reconciler.run()
 
-    assert reconciler.asked() == [f"{sid}.json"]
+    assert reconciler.twilio_requests() == [f"{sid}.json"]
 
 
 def test_messages_that_the_list_lacks_are_fetched(reconciler: ReconcilerRig) -> None:
     sids = [reconciler.send() for _ in range(2)]
     reconciler.delay_list()
-    reconciler.pass_by(minutes=60)
+    reconciler.advance(minutes=60)
 
     reconciler.run()
 
-    assert sorted(reconciler.asked()) == sorted(
+    assert sorted(reconciler.twilio_requests()) == sorted(
         ["Messages.json?DateSent=2026-11-23&PageSize=1000", *(f"{sid}.json" for sid in sids)]
     )
     assert {reconciler.message(sid).outcome for sid in sids} == {Outcome.DELIVERED}
@@ -220,15 +220,15 @@ def test_pages_are_read_only_while_they_are_fewer_than_the_messages(
 ) -> None:
     monkeypatch.setattr(delivery_twilio, "PAGE_SIZE", 5)
     sids = [reconciler.send() for _ in range(4)]
-    reconciler.pass_by(seconds=10)
+    reconciler.advance(seconds=10)
     for _ in range(50):  # of other programs, and newer: they fill the first pages
         reconciler.twilio.send()
-    reconciler.pass_by(minutes=60)
+    reconciler.advance(minutes=60)
 
     reconciler.run()
 
-    asked = reconciler.asked()
-    assert [it.startswith("Messages.json") for it in asked] == [True] * 3 + [False] * 4
+    sent = reconciler.twilio_requests()
+    assert [it.startswith("Messages.json") for it in sent] == [True] * 3 + [False] * 4
     assert {reconciler.message(sid).outcome for sid in sids} == {Outcome.DELIVERED}
 
 
@@ -237,15 +237,15 @@ def test_messages_are_fetched_after_a_few_pages_without_result(
 ) -> None:
     monkeypatch.setattr(delivery_twilio, "PAGE_SIZE", 5)
     sids = [reconciler.send() for _ in range(8)]
-    reconciler.pass_by(seconds=10)
+    reconciler.advance(seconds=10)
     for _ in range(40):  # an account that sends much else
         reconciler.twilio.send()
-    reconciler.pass_by(minutes=60)
+    reconciler.advance(minutes=60)
 
     reconciler.run()
 
-    asked = reconciler.asked()
-    assert [it.startswith("Messages.json") for it in asked] == [True] * 3 + [False] * 8
+    sent = reconciler.twilio_requests()
+    assert [it.startswith("Messages.json") for it in sent] == [True] * 3 + [False] * 8
     assert {reconciler.message(sid).outcome for sid in sids} == {Outcome.DELIVERED}
 
 
@@ -255,23 +255,23 @@ def test_pages_are_read_while_they_show_enough_messages(
     monkeypatch.setattr(delivery_twilio, "PAGE_SIZE", 10)
     for _ in range(40):
         reconciler.send()
-    reconciler.pass_by(minutes=60)
+    reconciler.advance(minutes=60)
 
     reconciler.run()
 
-    assert [it.startswith("Messages.json") for it in reconciler.asked()] == [True] * 4
+    assert [it.startswith("Messages.json") for it in reconciler.twilio_requests()] == [True] * 4
 
 
 def test_each_day_and_account_has_its_own_list(reconciler: ReconcilerRig) -> None:
     mine = [reconciler.send() for _ in range(2)]
-    reconciler.pass_by(hours=13)
+    reconciler.advance(hours=13)
     mine += [reconciler.send() for _ in range(2)]
     reconciler.apply("SM" + "d" * 32, "sent", account_sid=SUBACCOUNT_SID)
-    reconciler.pass_by(minutes=60)
+    reconciler.advance(minutes=60)
 
     reconciler.run()
 
-    assert sorted(reconciler.asked()) == [
+    assert sorted(reconciler.twilio_requests()) == [
         "Messages.json?DateSent=2026-11-23&PageSize=1000",
         "Messages.json?DateSent=2026-11-24&PageSize=1000",
         "SM" + "d" * 32 + ".json",
@@ -284,22 +284,22 @@ def test_each_day_and_account_has_its_own_list(reconciler: ReconcilerRig) -> Non
 
 def test_a_throttled_run_stops_and_leaves_the_rest_due(reconciler: ReconcilerRig) -> None:
     first = reconciler.send()
-    reconciler.pass_by(days=1)
+    reconciler.advance(days=1)
     second = reconciler.send()
-    reconciler.pass_by(minutes=60)
+    reconciler.advance(minutes=60)
     before = [reconciler.message(sid) for sid in (first, second)]
     reconciler.wire.fault = always(429)
 
     reconciler.run()
 
-    assert len(reconciler.asked()) == 1
+    assert len(reconciler.twilio_requests()) == 1
     assert [reconciler.message(sid) for sid in (first, second)] == before
     assert reconciler.counted() == {"ReconcileInterrupted": 1}
 
 
 def test_refused_credentials_stop_one_account_and_not_the_others(reconciler: ReconcilerRig) -> None:
     sids = [reconciler.send(), reconciler.send()]
-    reconciler.pass_by(days=1)
+    reconciler.advance(days=1)
     theirs = reconciler.twilio.json(
         "POST",
         f"/2010-04-01/Accounts/{SUBACCOUNT_SID}/Messages.json",
@@ -307,7 +307,7 @@ def test_refused_credentials_stop_one_account_and_not_the_others(reconciler: Rec
         authorization=basic(SUBACCOUNT_SID, "the-subaccount-token"),
     )["sid"]
     reconciler.apply(theirs, "queued", account_sid=SUBACCOUNT_SID)
-    reconciler.pass_by(hours=2)
+    reconciler.advance(hours=2)
     reconciler.twilio.simulator.rotate_auth_token(ACCOUNT_SID, "promoted")
 
     reconciler.run()
@@ -323,7 +323,7 @@ def test_a_new_token_is_used_by_the_next_run(
     reconciler: ReconcilerRig, secrets_manager: SecretsManagerClient
 ) -> None:
     sid = reconciler.send()
-    reconciler.pass_by(minutes=60)
+    reconciler.advance(minutes=60)
     reconciler.twilio.simulator.rotate_auth_token(ACCOUNT_SID, "promoted")
     reconciler.run()
     secret = json.dumps({"account_sid": ACCOUNT_SID, "auth_token": "promoted"})
@@ -338,23 +338,23 @@ def test_a_run_without_a_secret_does_nothing_and_reports_it(
     reconciler: ReconcilerRig, secrets_manager: SecretsManagerClient
 ) -> None:
     reconciler.send()
-    reconciler.pass_by(days=9)
+    reconciler.advance(days=9)
     secrets_manager.delete_secret(SecretId="delivery/twilio", ForceDeleteWithoutRecovery=True)
 
     reconciler.run()
 
-    assert reconciler.asked() == []
+    assert reconciler.twilio_requests() == []
     assert reconciler.counted() == {"CredentialsRefused": 1}
 
 
 def test_a_run_without_enough_time_sends_no_request(reconciler: ReconcilerRig) -> None:
     sid = reconciler.send()
-    reconciler.pass_by(minutes=60)
+    reconciler.advance(minutes=60)
     reconciler.seconds_left = 18
 
     reconciler.run()
 
-    assert reconciler.asked() == []
+    assert reconciler.twilio_requests() == []
     assert reconciler.message(sid).outcome is Outcome.PENDING
     assert reconciler.counted() == {"ReconcileInterrupted": 1, "WorkLeftOver": 1}
 
@@ -363,7 +363,7 @@ def test_an_error_of_one_message_does_not_stop_the_others(reconciler: Reconciler
     days = []
     for _ in range(3):
         days.append(reconciler.send())
-        reconciler.pass_by(days=0.9)
+        reconciler.advance(days=0.9)
     reconciler.wire.fault = lambda request: (
         a_response(500) if days[0] in str(request.url) else None  # the one due longest
     )
@@ -381,23 +381,23 @@ def test_an_error_of_one_message_does_not_stop_the_others(reconciler: Reconciler
 def test_a_run_stops_after_three_errors_in_a_row(reconciler: ReconcilerRig) -> None:
     for _ in range(6):
         reconciler.send()
-        reconciler.pass_by(days=1)
+        reconciler.advance(days=1)
     reconciler.wire.fault = always(500)
 
     reconciler.run()
 
-    assert len(reconciler.asked()) == 3 * 2  # each is asked about once more
+    assert len(reconciler.twilio_requests()) == 3 * 2  # each is fetched once more
     assert reconciler.counted() == {"ReconcileError": 3, "ReconcileInterrupted": 1}
 
 
 def test_an_outage_of_twilio_never_makes_a_message_unconfirmed(reconciler: ReconcilerRig) -> None:
     sid = reconciler.send()
-    reconciler.pass_by(days=9)
+    reconciler.advance(days=9)
     reconciler.wire.fault = always(503)
 
     for _ in range(3):
         reconciler.run()
-        reconciler.pass_by(days=1)
+        reconciler.advance(days=1)
 
     assert reconciler.message(sid).outcome is Outcome.PENDING
 
@@ -413,7 +413,7 @@ def test_a_table_that_cannot_be_read_interrupts_the_run(reconciler: ReconcilerRi
 def test_an_unreadable_message_does_not_stop_the_others(reconciler: ReconcilerRig) -> None:
     first, second = reconciler.send(), reconciler.send()
     make_unreadable(reconciler.dynamodb, "MessagesTable", message_sid=first)
-    reconciler.pass_by(minutes=60)
+    reconciler.advance(minutes=60)
 
     reconciler.run()
 
@@ -427,11 +427,11 @@ def test_an_unreadable_message_does_not_stop_the_others(reconciler: ReconcilerRi
 
 def test_untracked_messages_are_not_imported(reconciler: ReconcilerRig) -> None:
     sid = reconciler.twilio.send()["sid"]
-    reconciler.pass_by(days=2)
+    reconciler.advance(days=2)
 
     reconciler.run()
 
-    assert reconciler.asked() == []
+    assert reconciler.twilio_requests() == []
     assert reconciler.messages.get(sid) is None
 
 
@@ -442,7 +442,7 @@ def test_a_failure_found_by_reconciling_is_counted_by_its_category(
     reconciler: ReconcilerRig,
 ) -> None:
     sids = [reconciler.send(To=UNDELIVERED) for _ in range(2)]
-    reconciler.pass_by(minutes=60)
+    reconciler.advance(minutes=60)
 
     reconciler.run()
     reconciler.run()

@@ -75,7 +75,7 @@ def test_two_concurrent_runs_and_a_callback_end_with_the_highest_status(
         monkeypatch.setattr(
             "delivery.storage.messages.PENDING_KEYS", (list_key_of(reconciler.message(sids[-1])),)
         )
-        reconciler.pass_by(days=3)
+        reconciler.advance(days=3)
         return [a_run(reconciler), a_run(reconciler), a_callback(reconciler, sids[-1], said)]
 
     for _ in every_interleaving(reconciler.dynamodb, writers_of_run, at_most=60):
@@ -135,7 +135,7 @@ def test_two_concurrent_runs_and_a_callback_resolve_a_request_as_sent(
     def writers_of_run(number: int) -> list[Writer]:
         request_ids.append(f"rq_{number:031x}a")
         sid = reconciler.send_and_die(request_ids[-1])
-        reconciler.pass_by(minutes=16)
+        reconciler.advance(minutes=16)
         reconciler.wire.fault = LAGGING_LIST
         callback = StatusUpdate(
             message_sid=sid,
@@ -175,7 +175,7 @@ def test_the_next_run_completes_a_resolution_of_which_any_call_failed(
         request_id, to = f"rq_{number:031x}a", f"+1555{number:07}"
         request = reconciler.claim(request_id, to=to)
         sid = None if evidence == "none" else reconciler.send(known=False, To=to)
-        reconciler.pass_by(minutes=16)
+        reconciler.advance(minutes=16)
         if evidence == "late":
             reconciler.presume_unsent(request)
             reconciler.apply(str(sid), "sent", request_id=request_id, to=to)

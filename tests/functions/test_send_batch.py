@@ -20,7 +20,7 @@ from tests.functions.sender import (
 from tests.support.shared_clients import shared_client
 
 KEY = "newsletter-2026-11"
-INVALID = a_document(to="nobody")
+INVALID = a_document(to="not-a-number")
 
 
 def post(

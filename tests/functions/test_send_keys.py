@@ -342,7 +342,7 @@ def test_an_acceptance_makes_the_rejected_request_superseded(sender: SenderRig, 
     if first == "rejected":
         sender.twilio.will(rejected(400, 21610))
     sender.clock.advance(hours=2 if first == "too late" else 0)
-    sender.receive(document | ({"to": "nobody"} if first == "invalid" else {}))
+    sender.receive(document | ({"to": "not-a-number"} if first == "invalid" else {}))
     notified(sender)
     sender.clock.advance(minutes=5)
     sender.twilio.will(accepted())
@@ -407,7 +407,7 @@ def test_invalid_input_under_a_key_that_is_used_is_recorded_by_its_own_id(
 ) -> None:
     _, sent = sender.post(a_document(), key=KEY)
 
-    sender.receive(a_document(to="nobody", idempotency_key=KEY))
+    sender.receive(a_document(to="not-a-number", idempotency_key=KEY))
 
     (failed,) = failures(sender)
     assert failed.message_sid != sent["request_id"]
@@ -463,7 +463,7 @@ def test_a_batch_promises_no_request_id_for_a_message_that_the_sender_cannot_rea
 def test_an_invalid_request_whose_record_fails_is_one_failed_message(
     sender: SenderRig, make: Any, call: int, *, after: bool
 ) -> None:
-    document = make(sender) if make else a_document(to="nobody", idempotency_key=KEY)
+    document = make(sender) if make else a_document(to="not-a-number", idempotency_key=KEY)
     sender.clock.advance(hours=2)
     sent_at = sender.clock()
     sender.restart(dynamodb=FailingClient(sender.dynamodb, call, after=after))

@@ -421,7 +421,7 @@ def test_invalid_input_of_a_direct_invocation_fails_with_the_names_of_its_fields
     sender: SenderRig,
 ) -> None:
     with pytest.raises(Exception, match=r"400.*to"):
-        sender.invoke(a_document(to="nobody") | {"raise_on_error": True})
+        sender.invoke(a_document(to="not-a-number") | {"raise_on_error": True})
 
 
 @pytest.mark.parametrize("reply", [accepted(), DROPPED])
@@ -436,7 +436,7 @@ def test_a_direct_invocation_that_may_have_sent_never_fails(
 
 
 def test_a_direct_invocation_returns_errors_by_default(sender: SenderRig) -> None:
-    answer = sender.invoke(a_document(to="nobody") | {"raise_on_error": False})
+    answer = sender.invoke(a_document(to="not-a-number") | {"raise_on_error": False})
 
     assert answer["status_code"] == 400
     assert [it["field"] for it in answer["body"]["problems"]] == ["to"]

@@ -181,7 +181,7 @@ def test_invalid_input_is_rejected_without_waiting(limited: Limited) -> None:
     rig = limited(0.01)
     rig.receive(*documents(2))
 
-    stay = rig.receive(*documents(1, of="b"), a_document(to="nobody"), "not JSON")
+    stay = rig.receive(*documents(1, of="b"), a_document(to="not-a-number"), "not JSON")
 
     assert stay == ["0"]
     assert [message.status for message in rig.sender.messages()].count("rejected") == 2

@@ -40,7 +40,7 @@ def test_every_mutant_has_a_name_of_its_own() -> None:
     [
         ("f(\n    a,  # why\n    b,\n)", "f(a, b)", "g()", "g()"),
         ("if a:\n    b()\n    c()\n", "b() c()", "d()\ne()", "if a:\n    d()\n    e()\n"),
-        ("untold = told\n", "told", "x", "untold = x\n"),
+        ("unread = read\n", "read", "x", "unread = x\n"),
         ('f(a="b c")', 'a="b c"', "", "f()"),
         ("return x", "return x", "\n        if y:\n            z", "if y:\n    z"),
     ],

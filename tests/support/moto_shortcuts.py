@@ -33,7 +33,7 @@ def install_shortcuts() -> None:
     _replace(f"{_PARSING}.expressions.UpdateExpressionParser", "make", cache)
     _replace(f"{_PARSING}.validators", "deepcopy", lambda _: _copied)
     _replace(f"{_PARSING}.ast_nodes.DepthFirstTraverser", "nodes_to_be_processed", _by_class)
-    # These two ask of each part again what they ask of the whole.
+    # These two check each part again after they checked the whole.
     for validator in ("ActionCountValidator", "OverlappingPathsValidator"):
         name = f"{_PARSING}.validators.{validator}"
         _replace(name, "traverse", lambda _: lambda itself, expression: itself.process(expression))

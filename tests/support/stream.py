@@ -41,7 +41,7 @@ def records(*images: Image) -> list[dict[str, Any]]:
     ]
 
 
-def _lives() -> dict[str, tuple[list[Image], list[tuple[str, str]]]]:
+def _histories() -> dict[str, tuple[list[Image], list[tuple[str, str]]]]:
     timings = Timings()
     sent = a_message("queued", "sent")
     failure = an_update("undelivered", after=2, error_code=30003)
@@ -100,5 +100,5 @@ def _lives() -> dict[str, tuple[list[Image], list[tuple[str, str]]]]:
     }
 
 
-LIVES = _lives()
+HISTORIES = _histories()
 """What was written, and the changes of the outcome that this is; by what happened."""

@@ -78,7 +78,7 @@ class VirtualTwilio:
         self.now = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
         self.received: list[CallbackAttempt] = []
 
-    def ask(
+    def request(
         self,
         method: str,
         path: str,
@@ -101,7 +101,7 @@ class VirtualTwilio:
 
     def answer(self, method: str, path: str, **parts: Any) -> Response:
         """Send a request that is answered."""
-        answer = self.ask(method, path, **parts)
+        answer = self.request(method, path, **parts)
         assert answer is not None
         return answer
 
@@ -116,8 +116,8 @@ class VirtualTwilio:
         return self.json("GET", path, query=query)
 
     def post(self, **form: Any) -> Response | None:
-        """Ask to create a message: `a_form` with these parameters replaced."""
-        return self.ask("POST", MESSAGES + ".json", form=a_form(**form))
+        """Request a new message: `a_form` with these parameters replaced."""
+        return self.request("POST", MESSAGES + ".json", form=a_form(**form))
 
     def send(self, **form: Any) -> dict[str, Any]:
         """Create a message, and return its document."""
@@ -172,13 +172,13 @@ type Fault = Callable[[requests.PreparedRequest], requests.Response | None]
 class Wire(requests.adapters.BaseAdapter):
     """Connects `requests` to the simulator without a network; `fault` may answer in its place.
 
-    `asked` holds each request as method, last part of the path, and query.
+    `requests` holds each one as method, last part of the path, and query.
     """
 
     def __init__(self, virtual: VirtualTwilio) -> None:
         super().__init__()
         self._virtual = virtual
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.fault: Fault = lambda _: None
 
     @override
@@ -187,12 +187,12 @@ class Wire(requests.adapters.BaseAdapter):
     ) -> requests.Response:
         path, _, query = str(request.path_url).partition("?")
         resource = f"{path.rpartition('/')[2]}?{query}".removesuffix("?")
-        self.asked.append(f"{request.method} {unquote(resource)}")
+        self.requests.append(f"{request.method} {unquote(resource)}")
         replaced = self.fault(request)
         if replaced is not None:  # an error response is falsy
             return replaced
         body = request.body or b""
-        answer = self._virtual.ask(
+        answer = self._virtual.request(
             str(request.method),
             path,
             query=query,

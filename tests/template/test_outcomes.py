@@ -9,7 +9,7 @@ from delivery.domain.statuses import Outcome
 from delivery.text.archive_rows import archive_row
 from tests.support.builders import a_message, an_update
 from tests.support.cloudformation import Template
-from tests.support.stream import LIVES, Image, records
+from tests.support.stream import HISTORIES, Image, records
 from tests.template.deployment import function_of, of_type, references
 from tests.template.resolving import resolved
 
@@ -114,7 +114,7 @@ def patterns_of(stack: Template, given: dict[str, str]) -> list[Any]:
     return [json.loads(it["Pattern"]) for it in filters]
 
 
-@pytest.mark.parametrize(("writes", "changes"), LIVES.values(), ids=LIVES)
+@pytest.mark.parametrize(("writes", "changes"), HISTORIES.values(), ids=HISTORIES)
 def test_the_stream_filter_passes_every_outcome_change_and_no_deletion(
     writes: list[Image], changes: list[tuple[str, str]], stack: Template
 ) -> None:
@@ -130,7 +130,7 @@ def test_the_stream_filter_passes_every_outcome_change_and_no_deletion(
     assert all(new is not None for _, new in passed)
 
 
-@pytest.mark.parametrize(("writes", "_changes"), LIVES.values(), ids=LIVES)
+@pytest.mark.parametrize(("writes", "_changes"), HISTORIES.values(), ids=HISTORIES)
 def test_with_the_archive_the_filter_passes_every_change_of_a_message_and_no_deletion(
     writes: list[Image], _changes: list[tuple[str, str]], stack: Template
 ) -> None:

@@ -107,7 +107,7 @@ def test_access_denied_names_the_missing_permission(api: ScriptedApi) -> None:
     [
         (("--region", REGION), {}, "aws sso login"),
         ((), CREDENTIALS, "--region"),
-        (("--region", REGION, "--profile", "nobody"), {}, "list-profiles"),
+        (("--region", REGION, "--profile", "missing-profile"), {}, "list-profiles"),
         (("--region", REGION), {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE"}, "aws sso login"),
         (("--region", "not a region"), CREDENTIALS, "--region"),
     ],

@@ -22,7 +22,7 @@ from tests.support.command_line import (
     write_endpoints,
 )
 
-INVALID = "nobody"
+INVALID = "not-a-number"
 NUMBERS = [f"+1555867{number:04}" for number in range(2500)]
 
 
@@ -394,7 +394,7 @@ def test_an_earlier_file_of_invalid_rows_is_not_overwritten(api: QueueingApi) ->
 
 
 def test_a_problem_names_the_row_and_its_line() -> None:
-    Path("list.csv").write_text(f'to,body\n\n{NUMBERS[0]},"On two\nlines"\nnobody,x\n')
+    Path("list.csv").write_text(f'to,body\n\n{NUMBERS[0]},"On two\nlines"\n{INVALID},x\n')
 
     ran = send_csv("--from", "+15005550006")
 

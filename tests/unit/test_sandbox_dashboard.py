@@ -150,7 +150,7 @@ def post(page: DashboardPage, content: Any, **headers: str) -> Response:
     return forward(request, port=page.port, timeout=5)
 
 
-def ask(page: DashboardPage, *headers: tuple[str, str], method: str = "GET") -> Response:
+def fetch(page: DashboardPage, *headers: tuple[str, str], method: str = "GET") -> Response:
     return forward(Request(method=method, target="/", headers=headers), port=page.port, timeout=5)
 
 
@@ -223,14 +223,14 @@ def test_a_request_with_another_host_name_is_rejected(
 ) -> None:
     headers = [] if host is None else [("Host", host)]
 
-    assert ask(page, *headers).status == HTTPStatus.MISDIRECTED_REQUEST
+    assert fetch(page, *headers).status == HTTPStatus.MISDIRECTED_REQUEST
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
 def test_a_request_with_a_host_name_of_this_machine_is_accepted(
     page: DashboardPage, name: str
 ) -> None:
-    assert ask(page, ("Host", f"{name}:{page.port}")).status == HTTPStatus.OK
+    assert fetch(page, ("Host", f"{name}:{page.port}")).status == HTTPStatus.OK
 
 
 @pytest.mark.parametrize(

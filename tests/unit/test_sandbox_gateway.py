@@ -62,7 +62,7 @@ def a_callback(target: str = "/twilio/status", *headers: tuple[str, str]) -> Req
     )
 
 
-def ask(gateway: Gateway, request: Request, *, timeout: float = 5) -> Response:
+def send(gateway: Gateway, request: Request, *, timeout: float = 5) -> Response:
     host = ("Host", f"127.0.0.1:{gateway.port}")
     return forward(
         replace(request, headers=[host, *request.headers]), port=gateway.port, timeout=timeout
@@ -72,7 +72,7 @@ def ask(gateway: Gateway, request: Request, *, timeout: float = 5) -> Response:
 def test_a_callback_is_passed_on_unchanged(gateway: Gateway, upstream: Upstream) -> None:
     target = "/twilio/status?a=b%20c+d&x=%C3%A9&empty=&a=2"
 
-    response = ask(gateway, a_callback(target, ("X-Twilio-Signature", "abc="), ("X-Twice", "1")))
+    response = send(gateway, a_callback(target, ("X-Twilio-Signature", "abc="), ("X-Twice", "1")))
 
     assert response.status == HTTPStatus.NO_CONTENT
     (request,) = upstream.requests
@@ -84,7 +84,7 @@ def test_a_callback_is_passed_on_unchanged(gateway: Gateway, upstream: Upstream)
 
 
 def test_a_repeated_header_is_passed_on_twice(gateway: Gateway, upstream: Upstream) -> None:
-    ask(gateway, a_callback("/twilio/status", ("X-Twice", "1"), ("X-Twice", "2")))
+    send(gateway, a_callback("/twilio/status", ("X-Twice", "1"), ("X-Twice", "2")))
 
     values = [value for name, value in upstream.requests[0].headers if name == "X-Twice"]
     assert values == ["1", "2"]
@@ -112,14 +112,14 @@ def test_without_a_response_from_upstream_the_caller_gets_503(
 ) -> None:
     upstream.response = None
 
-    response = ask(gateway, a_callback())
+    response = send(gateway, a_callback())
 
     assert response.status == HTTPStatus.SERVICE_UNAVAILABLE
 
 
 def test_a_gateway_that_is_not_open_responds_404() -> None:
     with Gateway(port=0, upstream_port=1) as gateway:
-        response = ask(gateway, a_callback())
+        response = send(gateway, a_callback())
 
     assert response.status == HTTPStatus.NOT_FOUND
 
@@ -130,7 +130,7 @@ def test_a_failure_occurs_the_given_number_of_times_without_a_request_upstream(
 ) -> None:
     gateway.add_fault(Fault(kind=FaultKind.FAIL, status=status, times=2))
 
-    responses = [ask(gateway, a_callback()).status for _ in range(3)]
+    responses = [send(gateway, a_callback()).status for _ in range(3)]
 
     assert responses == [status, status, HTTPStatus.NO_CONTENT]
     assert len(upstream.requests) == 1
@@ -143,7 +143,7 @@ def test_a_dropped_request_is_not_passed_on_and_one_with_a_lost_response_is(
     gateway.add_fault(Fault(kind=kind))
 
     with pytest.raises(NoResponse):
-        ask(gateway, a_callback())
+        send(gateway, a_callback())
 
     assert len(upstream.requests) == passed_on
 
@@ -154,7 +154,7 @@ def test_a_stalled_request_is_passed_on_after_the_delay(
     gateway.add_fault(Fault(kind=FaultKind.STALL, seconds=60))
 
     with pytest.raises(NoResponse):
-        ask(gateway, a_callback(), timeout=0.05)
+        send(gateway, a_callback(), timeout=0.05)
 
     assert upstream.requests == []
 
@@ -164,8 +164,8 @@ def test_a_fault_affects_only_its_path(gateway: Gateway) -> None:
 
     responses = [
         call("POST", f"{gateway.url}/api/messages", content={}).status,
-        ask(gateway, a_callback()).status,
-        ask(gateway, a_callback()).status,
+        send(gateway, a_callback()).status,
+        send(gateway, a_callback()).status,
     ]
 
     assert responses == [HTTPStatus.NO_CONTENT, 503, 503]
@@ -175,7 +175,7 @@ def test_faults_occur_in_the_order_in_which_they_were_added(gateway: Gateway) ->
     gateway.add_fault(Fault(kind=FaultKind.FAIL, status=429))
     gateway.add_fault(Fault(kind=FaultKind.FAIL, status=500))
 
-    responses = [ask(gateway, a_callback()).status for _ in range(3)]
+    responses = [send(gateway, a_callback()).status for _ in range(3)]
 
     assert responses == [429, 500, HTTPStatus.NO_CONTENT]
 
@@ -184,9 +184,9 @@ def test_faults_can_be_added_and_removed_over_http(gateway: Gateway) -> None:
     url = f"{gateway.url}/_gateway/faults"
 
     added = call("POST", url, content={"kind": "fail", "status": 500, "times": None})
-    failed = ask(gateway, a_callback())
+    failed = send(gateway, a_callback())
     removed = call("DELETE", url)
-    served = ask(gateway, a_callback())
+    served = send(gateway, a_callback())
 
     assert json.loads(added.body)["faults"] == [
         {
@@ -235,7 +235,7 @@ def test_a_fault_with_a_chance_of_a_half_affects_some_requests(
 ) -> None:
     gateway.add_fault(Fault(kind=FaultKind.FAIL, times=None, chance=0.5))
 
-    statuses = {ask(gateway, a_callback()).status for _ in range(64)}
+    statuses = {send(gateway, a_callback()).status for _ in range(64)}
 
     assert statuses == {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.NO_CONTENT}
     assert gateway.fault_counts == {FaultKind.FAIL: 64 - len(upstream.requests)}
@@ -244,5 +244,5 @@ def test_a_fault_with_a_chance_of_a_half_affects_some_requests(
 def test_a_fault_with_a_chance_of_zero_never_occurs(gateway: Gateway) -> None:
     gateway.add_fault(Fault(kind=FaultKind.DROP, chance=0.0))
 
-    assert ask(gateway, a_callback()).status == HTTPStatus.NO_CONTENT
+    assert send(gateway, a_callback()).status == HTTPStatus.NO_CONTENT
     assert len(gateway.faults) == 1

@@ -100,7 +100,7 @@ def test_without_an_answer_the_connection_closes(
 # --- requests that another site caused -----------------------------------------------------------
 
 
-def ask(server: HttpServer, method: str = "GET", **headers: str | None) -> int:
+def status_of(server: HttpServer, method: str = "GET", **headers: str | None) -> int:
     """The status of the answer to a request with these headers besides the right Host."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     sent = {"Host": f"{LOOPBACK}:{server.port}"} | named
@@ -114,13 +114,13 @@ def ask(server: HttpServer, method: str = "GET", **headers: str | None) -> int:
     "host", ["evil.example.com", "127.0.0.1", "127.0.0.1:1", "localhost:80", "", None]
 )
 def test_a_request_for_another_host_is_refused(server: Echo, host: str | None) -> None:
-    assert ask(server, Host=host) == 421
+    assert status_of(server, Host=host) == 421
     assert server.requests == []
 
 
 def test_an_evil_name_with_the_right_port_is_refused(server: Echo) -> None:
-    assert ask(server, Host=f"evil.example.com:{server.port}") == 421
-    assert ask(server, Host=f"127.0.0.1.evil.example.com:{server.port}") == 421
+    assert status_of(server, Host=f"evil.example.com:{server.port}") == 421
+    assert status_of(server, Host=f"127.0.0.1.evil.example.com:{server.port}") == 421
     assert server.requests == []
 
 
@@ -131,8 +131,8 @@ def test_a_program_is_answered_under_every_name_of_this_machine(
 ) -> None:
     host = f"{name}:{server.port}"
 
-    assert ask(server, method, Host=host) == 200
-    assert ask(server, method, Host=host, Origin=f"http://{host}") == 200
+    assert status_of(server, method, Host=host) == 200
+    assert status_of(server, method, Host=host, Origin=f"http://{host}") == 200
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
@@ -150,25 +150,25 @@ def test_a_program_is_answered_under_every_name_of_this_machine(
 def test_a_page_of_another_site_is_refused(
     server: Echo, method: str, headers: dict[str, str]
 ) -> None:
-    assert ask(server, method, **headers) == 403
+    assert status_of(server, method, **headers) == 403
     assert server.requests == []
 
 
 def test_a_link_of_another_site_opens_a_page_but_cannot_change_anything(server: Echo) -> None:
     link = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Dest": "document"}
 
-    assert (ask(server, **link), ask(server, "POST", **link)) == (200, 403)
+    assert (status_of(server, **link), status_of(server, "POST", **link)) == (200, 403)
 
 
 def test_a_page_of_this_server_is_answered(server: Echo) -> None:
-    assert ask(server, "POST", Origin=server.url, Sec_Fetch_Site="same-origin") == 200
+    assert status_of(server, "POST", Origin=server.url, Sec_Fetch_Site="same-origin") == 200
 
 
 def test_the_simulator_and_the_gateway_refuse_other_sites() -> None:
     with SimulatorServer([]) as simulator, Gateway(port=0, upstream_port=1) as gateway:
         for server in (simulator, gateway):
-            assert ask(server, "POST", Host=f"evil.example.com:{server.port}") == 421
-            assert ask(server, "POST", Origin="http://evil.example.com") == 403
+            assert status_of(server, "POST", Host=f"evil.example.com:{server.port}") == 421
+            assert status_of(server, "POST", Origin="http://evil.example.com") == 403
 
 
 # --- requests under way --------------------------------------------------------------------------

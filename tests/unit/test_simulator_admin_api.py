@@ -76,7 +76,7 @@ def test_credentials_can_be_changed() -> None:
 
     change(twilio, "credentials", {"account_sid": ACCOUNT_SID, "auth_token": "next"})
 
-    assert error_of(twilio.ask("GET", MESSAGES + ".json")) == (401, 20003)
+    assert error_of(twilio.request("GET", MESSAGES + ".json")) == (401, 20003)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_an_invalid_change_is_rejected_and_changes_nothing(page: str, document: 
     assert twilio.answer("GET", MESSAGES + ".json").status == 200
 
 
-@pytest.mark.parametrize("page", ["weather", f"messages/SM{'e' * 32}"])
+@pytest.mark.parametrize("page", ["forecast", f"messages/SM{'e' * 32}"])
 def test_an_unknown_page_is_not_found(page: str) -> None:
     twilio = VirtualTwilio()
 

@@ -148,7 +148,7 @@ def test_magic_numbers_are_rejected_on_every_account(
 
     if as_test_account:
         form = a_form(**{"From": "+15005550006", **changes})
-        answer = twilio.ask("POST", form=form, **TEST_ACCOUNT)
+        answer = twilio.request("POST", form=form, **TEST_ACCOUNT)
     else:
         answer = twilio.post(**changes)
 
@@ -158,7 +158,7 @@ def test_magic_numbers_are_rejected_on_every_account(
 def test_a_test_account_sends_from_the_magic_number_only() -> None:
     twilio = VirtualTwilio()
 
-    answer = twilio.ask("POST", form=a_form(From=SENDER), **TEST_ACCOUNT)
+    answer = twilio.request("POST", form=a_form(From=SENDER), **TEST_ACCOUNT)
 
     assert error_of(answer) == (400, 21606)
 
@@ -167,7 +167,7 @@ def test_a_test_account_sends_and_stores_nothing() -> None:
     twilio = VirtualTwilio()
 
     created = twilio.answer("POST", form=a_form(From="+15005550006"), **TEST_ACCOUNT)
-    listed = twilio.ask("GET", **TEST_ACCOUNT)
+    listed = twilio.request("GET", **TEST_ACCOUNT)
 
     assert created.status == 201
     assert error_of(listed) == (403, 20008)

@@ -103,7 +103,7 @@ def test_a_list_can_be_filtered(query: str, found: int) -> None:
 def test_an_invalid_query_is_rejected(query: str, code: int) -> None:
     twilio = VirtualTwilio()
 
-    assert error_of(twilio.ask("GET", MESSAGES + ".json", query=query)) == (400, code)
+    assert error_of(twilio.request("GET", MESSAGES + ".json", query=query)) == (400, code)
 
 
 def test_a_lagging_list_shows_a_message_later_than_a_fetch() -> None:

@@ -165,14 +165,14 @@ def test_unknown_resources_and_methods_are_rejected(
 ) -> None:
     twilio = VirtualTwilio()
 
-    assert error_of(twilio.ask(method, path)) == expected
+    assert error_of(twilio.request(method, path)) == expected
 
 
 def test_the_message_of_another_account_is_not_found() -> None:
     twilio = VirtualTwilio()
     sid = twilio.send()["sid"]
 
-    answer = twilio.ask("GET", f"/2010-04-01/Accounts/{SUBACCOUNT_SID}/Messages/{sid}.json")
+    answer = twilio.request("GET", f"/2010-04-01/Accounts/{SUBACCOUNT_SID}/Messages/{sid}.json")
 
     assert error_of(answer) == (404, 20404)
 
@@ -238,7 +238,7 @@ def test_only_a_scheduled_message_can_be_canceled(seconds: float) -> None:
     sid = twilio.send()["sid"]
     twilio.run(seconds=seconds)
 
-    answer = twilio.ask("POST", f"{MESSAGES}/{sid}.json", form={"Status": "canceled"})
+    answer = twilio.request("POST", f"{MESSAGES}/{sid}.json", form={"Status": "canceled"})
 
     assert error_of(answer) == (409, 30409)
 
@@ -248,7 +248,7 @@ def test_other_changes_of_a_message_are_rejected(form: dict[str, str]) -> None:
     twilio = VirtualTwilio()
     sid = schedule_message(twilio)
 
-    answer = twilio.ask("POST", f"{MESSAGES}/{sid}.json", form=form)
+    answer = twilio.request("POST", f"{MESSAGES}/{sid}.json", form=form)
 
     assert error_of(answer) == (400, 20422)
     assert twilio.fetch(sid)["body"] == "Hello"
@@ -269,13 +269,13 @@ def test_a_message_can_be_deleted_once_it_is_complete() -> None:
     twilio = VirtualTwilio()
     path = f"{MESSAGES}/{twilio.send()['sid']}.json"
 
-    early = twilio.ask("DELETE", path)
+    early = twilio.request("DELETE", path)
     twilio.run()
     deleted = twilio.answer("DELETE", path)
 
     assert error_of(early) == (409, 20009)
     assert (deleted.status, deleted.body) == (204, b"")
-    assert error_of(twilio.ask("GET", path)) == (404, 20404)
+    assert error_of(twilio.request("GET", path)) == (404, 20404)
     assert twilio.json("GET", MESSAGES + ".json")["messages"] == []
 
 
@@ -292,8 +292,8 @@ def test_media_can_be_listed_fetched_and_deleted() -> None:
     assert [media["content_type"] for media in listed] == ["image/png", "image/jpeg"]
     assert first == listed[0]
     assert deleted.status == 204
-    assert error_of(twilio.ask("GET", listed[0]["uri"])) == (404, 20404)
-    assert error_of(twilio.ask("DELETE", listed[0]["uri"])) == (404, 20404)
+    assert error_of(twilio.request("GET", listed[0]["uri"])) == (404, 20404)
+    assert error_of(twilio.request("DELETE", listed[0]["uri"])) == (404, 20404)
 
 
 def test_feedback_is_accepted_with_a_known_outcome_only() -> None:
@@ -301,7 +301,7 @@ def test_feedback_is_accepted_with_a_known_outcome_only() -> None:
     path = twilio.send()["subresource_uris"]["feedback"]
 
     accepted = twilio.json("POST", path, form={"Outcome": "unconfirmed"})
-    rejected = twilio.ask("POST", path, form={"Outcome": "perhaps"})
+    rejected = twilio.request("POST", path, form={"Outcome": "perhaps"})
 
     assert accepted["outcome"] == "unconfirmed"
     assert error_of(rejected) == (400, 20422)

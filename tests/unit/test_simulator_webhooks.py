@@ -165,7 +165,9 @@ def test_a_rule_of_one_account_does_not_sign_for_another(twilio: VirtualTwilio, 
     a_rule(sdk, a_setting(sdk, a_key(sdk).id).id)
     path = f"/2010-04-01/Accounts/{SUBACCOUNT_SID}/Messages.json"
     form = {"To": "+15558675310", "From": "+15557654321", "Body": "x", "StatusCallback": PREFIX}
-    twilio.ask("POST", path, form=form, authorization=basic(SUBACCOUNT_SID, "the-subaccount-token"))
+    twilio.request(
+        "POST", path, form=form, authorization=basic(SUBACCOUNT_SID, "the-subaccount-token")
+    )
 
     twilio.run()
 

@@ -264,11 +264,11 @@ def transact(client: "DynamoDBClient", parts: Sequence[TransactItem]) -> bool:
     return True
 
 
-def _pages(ask: Callable[..., Any], arguments: Mapping[str, Any]) -> Iterator[Item]:
+def _pages(read: Callable[..., Any], arguments: Mapping[str, Any]) -> Iterator[Item]:
     start: Item = {}
     while True:
         try:
-            page = ask(**arguments, **start)
+            page = read(**arguments, **start)
         except AWS_ERRORS as error:
             raise _unanswered("a query", error) from error
         yield from page["Items"]
