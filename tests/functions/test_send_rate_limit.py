@@ -14,11 +14,13 @@ from functions.send_message.rate_limit_store import RateLimitStore
 from functions.send_message.rate_limiter import SenderRateLimiter
 from functions.send_message.send_queue import SendQueue
 from tests.functions.sender import (
+    FROM,
     SERVICE_SID,
     SUBACCOUNT_SID,
     SenderRig,
     a_document,
 )
+from tests.support.builders import ACCOUNT_SID
 from tests.support.clock import Clock
 from tests.support.scripted_twilio import accepted, rejected
 
@@ -312,3 +314,72 @@ def test_throttling_does_not_defer_other_senders(limited: Limited) -> None:
     stay = rig.receive(*documents(2), *documents(1, of="b", **{"from": FROM_OTHER}))
 
     assert stay == ["0", "1"]
+
+
+# --- the item ------------------------------------------------------------------------------------
+
+
+def the_limit(dynamodb: Any, sender: str = "sender") -> dict[str, int]:
+    """The numbers of a sender's item."""
+    item = dynamodb.get_item(TableName="ControlTable", Key={"name": {"S": f"rate#{sender}"}})
+    return {name: int(it["N"]) for name, it in item["Item"].items() if "N" in it}
+
+
+def reserve(store: RateLimitStore, *costs: int, now: int, until: int) -> list[tuple[int, bool]]:
+    reserved = store.reserve("sender", costs, now=now, until=until, jitter=lambda: 0.5)
+    return [(it.at, it.immediate) for it in reserved]
+
+
+def test_a_pause_lasts_as_long_as_twilio_asks_and_at_least_five_seconds(limited: Limited) -> None:
+    rig = limited(10)
+    now = int(rig.clock().timestamp() * 1000)
+    sender = f"{ACCOUNT_SID}#{FROM}"
+
+    rig.sender.twilio.will(*[rejected(429, 20429, {"Retry-After": "1"})] * 5)
+    rig.receive(*documents(1))
+    assert the_limit(rig.sender.dynamodb, sender)["next_slot_at"] == now + 5_000
+
+    rig.clock.advance(seconds=5)
+    rig.sender.twilio.will(rejected(429, 20429, {"Retry-After": "17"}))
+    rig.receive(*documents(1, of="b"))
+    assert the_limit(rig.sender.dynamodb, sender)["next_slot_at"] == now + 22_000
+
+
+def test_a_pause_is_not_shortened_by_another_one(dynamodb: Any, control_table: str) -> None:
+    store = RateLimitStore(dynamodb, control_table)
+
+    store.pause("sender", now=1_000, until=9_000)
+    store.pause("sender", now=1_000, until=8_000)
+    store.pause("other", now=1_000, until=2_000)
+
+    assert the_limit(dynamodb)["next_slot_at"] == 9_000
+    assert reserve(store, 100, now=1_000, until=8_999) == [(9_000, False)]
+    assert reserve(store, 100, now=1_000, until=9_000) == [(9_000, True)]
+
+
+def test_an_item_is_kept_for_a_week_after_its_last_use(dynamodb: Any, control_table: str) -> None:
+    store = RateLimitStore(dynamodb, control_table)
+    week = 7 * 24 * 60 * 60
+
+    store.pause("sender", now=5_000, until=6_000)
+    assert the_limit(dynamodb)["expires_at"] == 5 + week
+
+    reserve(store, 100, now=7_000, until=9_000)
+    assert the_limit(dynamodb)["expires_at"] == 7 + week
+
+
+def test_one_write_reserves_the_slots_that_the_rules_give(
+    dynamodb: Any, control_table: str
+) -> None:
+    store = RateLimitStore(dynamodb, control_table)
+    assert reserve(store, 300, 200, now=10_000, until=12_000) == [(10_000, True), (10_000, True)]
+    assert the_limit(dynamodb)["next_slot_at"] == 9_500  # it had a second of unused time
+
+    assert reserve(store, 1_000, 500, now=10_000, until=12_000) == [(10_000, True), (10_500, True)]
+    assert the_limit(dynamodb)["next_slot_at"] == 11_000
+
+    # The last of these slots is at `until`, and so one write reserves them.
+    assert reserve(store, 1_000, 700, now=10_000, until=12_000) == [(11_000, True), (12_000, True)]
+    assert reserve(store, 400, now=10_000, until=12_000) == [(12_700, False)]
+    assert the_limit(dynamodb)["next_slot_at"] == 12_700
+    assert the_limit(dynamodb)["retry_at"] == 13_100
