@@ -18,7 +18,7 @@ help: ## list the targets
 
 install: $(READY) ## install the tools and the command line .venv/bin/delivery
 
-demo: $(READY) ## deploy into a sandbox on this machine, send messages and show their delivery
+demo: $(READY) ## deploy into a sandbox on this machine, send messages, show and report their delivery
 	@python -m sandbox demo
 
 sandbox: $(READY) ## start the same sandbox for your own tests; runs until Ctrl-C

@@ -1,6 +1,7 @@
 """`python -m sandbox demo`: sends a message for each of some scenarios, and shows its delivery."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,7 @@ from rich.text import Text
 from delivery.text.formatting import SOURCE_LABELS
 from sandbox.aws.mailbox import Email
 from sandbox.console import step
+from sandbox.demo_report import show_report
 from sandbox.http_server import Response, call
 from sandbox.lifecycle import Sandbox, Settings, running_sandbox
 from sandbox.polling import TimedOut, wait_for
@@ -33,6 +35,8 @@ class Scenario:
     to: str
     lesson: str
     """What the reader can see in it."""
+    campaign: str = "welcome"
+    """What the report groups the message by."""
     callbacks: int = 0
     """How many callbacks the stack acknowledges."""
     status: str = ""
@@ -94,6 +98,7 @@ SCENARIOS: Final = (
         title="Every callback arrives twice",
         to="+15555550102",
         lesson="Each status is recorded once.",
+        campaign="reminder",
         callbacks=4,
         status="delivered",
         outcome="delivered",
@@ -103,6 +108,7 @@ SCENARIOS: Final = (
         title="Every callback is lost",
         to="+15555550104",
         lesson="Without news of the message, the stack asks Twilio.",
+        campaign="reminder",
         status="delivered",
         outcome="delivered",
         reported=("delivered",),
@@ -117,6 +123,7 @@ SCENARIOS: Final = (
         title="Twilio introduces a new status",
         to="+15555550113",
         lesson="The stack keeps it in the history, and waits for a final status.",
+        campaign="reminder",
         callbacks=2,
         status="sent",
         outcome="pending",
@@ -140,6 +147,8 @@ def demo(console: Console, settings: Settings) -> int:
         problems = [f"{it.scenario.title}: {it.problem}" for it in results if it.problem]
         problems += _check_notices(sandbox, results, emails)
         _print_emails(console, emails)
+        outcomes = Counter(it.message["outcome"] for it in results if it.message)
+        problems += show_report(console, sandbox.endpoints, outcomes)
     console.print()
     if problems:
         console.print("Not every message ended as expected:", style="red")
@@ -174,6 +183,7 @@ def _send_all(console: Console, sandbox: Sandbox) -> list[Response]:
                 "from": _SENDER,
                 "body": f"Hello, this is message {number}.",
                 "reference": f"demo-{number}",
+                "context": {"campaign": scenario.campaign},
             },
         )
         responses.append(response)

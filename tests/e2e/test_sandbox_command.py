@@ -1,6 +1,7 @@
 """`python -m sandbox`, started and stopped as by a user."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -80,6 +81,7 @@ def test_every_message_of_the_demo_ends_as_expected(tmp_path: Path) -> None:
     assert "Outcome: delivered" in output
     assert "Outcome: failed" in output
     assert f"To:      {FAILURE_EMAIL}" in output
+    assert re.search(r"^total +6 +4 +80\.0%", output, re.MULTILINE), output
     assert not path.exists()
 
 
