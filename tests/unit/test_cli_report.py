@@ -7,12 +7,14 @@ import math
 import random
 import re
 import signal
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -536,6 +538,40 @@ def test_no_number_of_the_table_is_cut_off(width: int) -> None:
     assert "…" not in text
     if width >= 80:
         assert {"1,234,567", "1,234,566", "12.3456"} <= set(text.split())
+
+
+def test_a_page_is_written_beside_the_result(report: Reports, tmp_path: Path) -> None:
+    report.add(
+        message(1, outcome="failed", category="opt_out"),
+        message(2, created_at=on_day(date(2026, 9, 13))),
+    )
+    path = tmp_path / "report.html"
+
+    result = report("--from", "2026-09-13", "--to", DAY, "--by", "country", "--html", str(path))
+
+    assert result.code == 0, result.err
+    assert "50.0%" in result.out
+    page = path.read_text("utf-8")
+    assert all(it in page for it in ("opt_out", "Sep 13", "Sep 14", "<td>DE</td>"))
+
+
+def test_without_the_package_for_charts_the_error_names_it_and_no_query_runs(
+    report: Reports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+
+    result = report(*SPAN, "--html", str(tmp_path / "report.html"))
+
+    assert result.code == 1
+    assert "vl-convert-python" in result.err
+    assert report.athena.started == []
+    assert report(*SPAN).code == 0
+
+
+def test_a_page_in_a_folder_that_does_not_exist_is_a_usage_error(
+    report: Reports, tmp_path: Path
+) -> None:
+    assert report(*SPAN, "--html", str(tmp_path / "missing" / "report.html")).code == 2
 
 
 def test_control_characters_of_a_dimension_do_not_reach_the_terminal(report: Reports) -> None:

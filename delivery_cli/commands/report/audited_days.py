@@ -24,14 +24,3 @@ def days_not_final(span: Span, api: MessagesApi, *, now: datetime) -> Iterator[d
 def _is_final(api: MessagesApi, day: date) -> bool:
     audits = api.audits(day.isoformat())["audits"]
     return bool(audits) and all(it["state"] == AuditState.FINAL for it in audits)
-
-
-def format_days(days: list[date]) -> str:
-    """Return the days as text, with consecutive ones as one span."""
-    spans: list[list[date]] = []
-    for day in days:
-        if spans and (day - spans[-1][-1]).days == 1:
-            spans[-1].append(day)
-        else:
-            spans.append([day])
-    return ", ".join(f"{it[0]} to {it[-1]}" if it[1:] else f"{it[0]}" for it in spans)

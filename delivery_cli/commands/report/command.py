@@ -4,16 +4,21 @@ import argparse
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from delivery_cli.arguments import Commands, add_command, day
 from delivery_cli.commands.report.athena import started_query
-from delivery_cli.commands.report.audited_days import days_not_final, format_days
+from delivery_cli.commands.report.audited_days import days_not_final
+from delivery_cli.commands.report.charts import check_charts_available
+from delivery_cli.commands.report.formats import format_days
 from delivery_cli.commands.report.measures import COUNTS, Report
+from delivery_cli.commands.report.page import DAILY, Page
 from delivery_cli.commands.report.query import COLUMNS, Span, report_query
 from delivery_cli.commands.report.table import render_report
 from delivery_cli.errors import CommandError, StackTooOld
@@ -21,6 +26,9 @@ from delivery_cli.output import Output
 from delivery_cli.stack import Stack
 from delivery_cli.target import Target
 from delivery_cli.terminal_text import escape_controls
+
+if TYPE_CHECKING:
+    from mypy_boto3_athena import AthenaClient
 
 _DEFAULT_DAYS: Final = 7
 _MEASURES: Final = (*COUNTS, "delivery_rate", "median_seconds", "p95_seconds", "segments")
@@ -55,6 +63,12 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "stack (ReportDimensions)",
     )
     command.add_argument("--csv", action="store_true", help="print the groups as CSV")
+    command.add_argument(
+        "--html",
+        metavar="FILE",
+        type=Path,
+        help="also write a page with charts by day and category",
+    )
     return command
 
 
@@ -72,6 +86,8 @@ def _check(options: argparse.Namespace) -> None:
         options.parser.error("argument --csv: not allowed with --json")
     if options.first and options.first > options.last:
         options.parser.error(f"argument --from: {options.first} is after --to {options.last}")
+    if options.html and not options.html.parent.is_dir():
+        options.parser.error(f"argument --html: no folder {options.html.parent}")
 
 
 def _span_of(options: argparse.Namespace) -> Span:
@@ -82,21 +98,25 @@ def _span_of(options: argparse.Namespace) -> Span:
 
 def _run(options: argparse.Namespace, output: Output, target: Target) -> int:
     span = _span_of(options)
-    work_group, database = _archive_of(target.stack)
+    if options.html:
+        check_charts_available()
+    archive = _archive_of(target)
     _check_names(options.by, target.stack)
-    with (
-        output.waiting("Querying the archive"),
-        started_query(
-            target.account.queries,
-            report_query(span, options.by),
-            work_group=work_group,
-            database=database,
-        ) as query,
-    ):
+    with output.waiting("Querying the archive"):
         not_final = _days_not_final(span, output, target)
-        query.wait()
-        report = Report.of(query.rows(), options.by)
+        report = archive.report(span, options.by)
+        daily = archive.report(span, DAILY) if options.html else report
     remark = _remark_on(not_final, target.stack)
+    if options.html:
+        page = Page(
+            stack_name=target.stack.name,
+            span=span,
+            report=report,
+            daily=daily,
+            remark=remark,
+            at=datetime.now(UTC),
+        )
+        options.html.write_text(page.render(), "utf-8")
     if options.csv:
         output.raw(_csv_of(report))
         output.note(remark)
@@ -111,14 +131,35 @@ def _run(options: argparse.Namespace, output: Output, target: Target) -> int:
     return 0
 
 
-def _archive_of(stack: Stack) -> tuple[str, str]:
-    """Return the names of the archive's workgroup and database.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Archive:
+    """The archive of a stack, and where Athena queries it."""
+
+    client: "AthenaClient"
+    work_group: str
+    database: str
+
+    def report(self, span: Span, by: Sequence[str]) -> Report:
+        sql = report_query(span, by)
+        where = {"work_group": self.work_group, "database": self.database}
+        with started_query(self.client, sql, **where) as query:
+            query.wait()
+            return Report.of(query.rows(), by)
+
+
+def _archive_of(target: Target) -> _Archive:
+    """Return the archive of the stack.
 
     Raises:
-        CommandError: the stack has no archive.
+        CommandError: the stack has none.
     """
+    stack = target.stack
     try:
-        return stack.outputs["ReportsWorkGroup"], stack.outputs["ReportsDatabase"]
+        return _Archive(
+            client=target.account.queries,
+            work_group=stack.outputs["ReportsWorkGroup"],
+            database=stack.outputs["ReportsDatabase"],
+        )
     except KeyError:
         if "ArchiveOutcomes" not in stack.parameters:
             raise StackTooOld(f"The stack {stack.name} has no archive") from None
@@ -177,8 +218,7 @@ def _csv_of(report: Report) -> str:
 
 
 def _render(span: Span, report: Report, remark: str, console: Console) -> Iterator[RenderableType]:
-    days = f"{span.first}" if span.first == span.last else f"{span.first} to {span.last}"
-    yield Text(f"Messages created on {days} (UTC)", style="bold")
+    yield Text(f"Messages created on {span} (UTC)", style="bold")
     yield Text()
     if not report.total.messages:
         yield Text(

@@ -31,6 +31,9 @@ class Span:
     first: date
     last: date
 
+    def __str__(self) -> str:
+        return f"{self.first}" if self.first == self.last else f"{self.first} to {self.last}"
+
     @property
     def days(self) -> Sequence[date]:
         """Every day, in order."""

@@ -11,17 +11,20 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from delivery_cli.commands.report.measures import Group, Measures, Report, plain_amount
+from delivery_cli.commands.report.formats import (
+    MISSING,
+    format_amount,
+    format_rate,
+    format_seconds,
+)
+from delivery_cli.commands.report.measures import Group, Measures, Report
 from delivery_cli.terminal_text import escape_controls
 
 _GOOD_RATE: Final = 0.95
 _FAIR_RATE: Final = 0.8
 """Below it FailureRateAlarm fires, by default."""
 _BAR_WIDTH: Final = 10
-_MISSING: Final = "-"
 _ANY_WIDTH: Final = 10_000
-_UNITS: Final = (("s", 1, 100), ("min", 60, 6000), ("h", 3600, float("inf")))
-"""Units of time: name, seconds, and the seconds from which the next unit is used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +122,7 @@ def _table_of(report: Report, columns: list[_Column]) -> Table:
 
 def _render_group(group: Group) -> Iterator[Text]:
     for value in group:
-        yield Text(_MISSING, style="dim") if value is None else Text(escape_controls(value))
+        yield Text(MISSING, style="dim") if value is None else Text(escape_controls(value))
 
 
 def _count(count: int, style: str = "") -> Text:
@@ -127,9 +130,7 @@ def _count(count: int, style: str = "") -> Text:
 
 
 def _render_rate(rate: float | None) -> Text:
-    if rate is None:
-        return Text(_MISSING, style="dim")
-    return Text(f"{100 * rate:.1f}%", style=_style_of(rate))
+    return Text(format_rate(rate), style="dim" if rate is None else _style_of(rate))
 
 
 def _render_bar(rate: float | None) -> RenderableType:
@@ -146,21 +147,12 @@ def _style_of(rate: float) -> str:
 
 
 def _render_seconds(seconds: float | None) -> Text:
-    if seconds is None:
-        return Text(_MISSING, style="dim")
-    name, unit = next((name, unit) for name, unit, limit in _UNITS if seconds < limit)
-    return Text(f"{seconds / unit:.1f} {name}")
+    return Text(format_seconds(seconds), style="dim" if seconds is None else "")
 
 
 def _render_spend(spend: Mapping[str, Decimal]) -> Text:
     lines = [
-        f"{_format_amount(amount)} {escape_controls(currency)}"
+        f"{format_amount(amount)} {escape_controls(currency)}"
         for currency, amount in sorted(spend.items())
     ]
-    return Text("\n".join(lines) or _MISSING, style="" if lines else "dim")
-
-
-def _format_amount(amount: Decimal) -> str:
-    """Return the exact amount, with two decimal places at least."""
-    _, _, decimals = plain_amount(amount).partition(".")
-    return f"{amount:,.{max(len(decimals), 2)}f}"
+    return Text("\n".join(lines) or MISSING, style="" if lines else "dim")

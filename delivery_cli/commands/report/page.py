@@ -1,0 +1,135 @@
+"""A report as one page of HTML that needs nothing else: no network and no script. Pure."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Final
+
+from delivery_cli.commands.report.charts import draw_days, draw_failures
+from delivery_cli.commands.report.formats import (
+    MISSING,
+    format_amount,
+    format_rate,
+    format_seconds,
+)
+from delivery_cli.commands.report.measures import Measures, Report
+from delivery_cli.commands.report.query import Span
+
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}( \d{2}:\d{2})?")
+DAILY: Final = ("day", "category")
+"""What the report behind the charts is grouped by."""
+
+_TEMPLATE: Final = Template(Path(__file__).with_name("page.html").read_text("utf-8"))
+_WIDTHS: Final = {"wide": 934, "narrow": 320}
+"""Each chart is drawn for wide and for narrow screens: the page shows the one that fits."""
+
+_FACTS: Final[Mapping[str, Callable[[Measures], str]]] = {
+    "messages": lambda it: f"{it.messages:,}",
+    "delivered": lambda it: f"{it.delivered:,}",
+    "rate": lambda it: format_rate(it.delivery_rate),
+    "failed": lambda it: f"{it.failed:,}",
+    "unconfirmed": lambda it: f"{it.unconfirmed:,}" if it.unconfirmed else "",
+    "canceled": lambda it: f"{it.canceled:,}" if it.canceled else "",
+    "pending": lambda it: f"{it.pending:,}" if it.pending else "",
+    "median": lambda it: format_seconds(it.median_seconds),
+    "p95": lambda it: format_seconds(it.p95_seconds),
+    "segments": lambda it: f"{it.segments:,}",
+    "spend": lambda it: "\n".join(
+        f"{format_amount(amount)} {unit}" for unit, amount in sorted(it.spend.items())
+    ),
+}
+"""The measures, as the page names and shows them; it leaves out those that are empty in total."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What a page shows."""
+
+    stack_name: str
+    span: Span
+    report: Report
+    daily: Report
+    """Grouped by `DAILY`."""
+    remark: str
+    at: datetime
+
+    def render(self) -> str:
+        """Return the page."""
+        total = self.report.total
+        return _TEMPLATE.substitute(
+            title=escape(f"Delivery report: {self.span}"),
+            heading=_escape(f"Delivery report: {self.span}"),
+            subtitle=_escape(
+                f"Messages of the stack {self.stack_name} that were created on these days (UTC), "
+                f"as of {self.at:%Y-%m-%d %H:%M} UTC"
+            ),
+            tiles="\n".join(
+                f'<div class="{label}"><dt>{label}</dt><dd>{_escape(fact(total))}</dd></div>'
+                for label, fact in _shown(total).items()
+            ),
+            sections="\n".join(
+                f"<section><h2>{title}</h2>\n{content}\n</section>"
+                for title, content in self._sections()
+            ),
+            remark=_escape(self.remark),
+        )
+
+    def _sections(self) -> Iterator[tuple[str, str]]:
+        if not self.report.total.messages:
+            yield "Messages", "<p>The archive has no messages of these days.</p>"
+            return
+        known = sum_by(self.daily, "day")
+        days = {f"{it}": known.get(f"{it}", Measures()) for it in self.span.days}
+        yield "Delivery rate and messages by day", _draw(lambda width: draw_days(days, width))
+        categories = sum_by(self.daily, "category")
+        failed = {it or MISSING: group.failed for it, group in categories.items() if group.failed}
+        in_order = dict(sorted(failed.items(), key=lambda it: -it[1]))
+        yield (
+            "Failures by category",
+            _draw(lambda width: draw_failures(in_order, width)) if failed else "<p>None.</p>",
+        )
+        if self.report.by:
+            yield f"By {escape(', '.join(self.report.by))}", _table(self.report)
+
+
+def sum_by(report: Report, name: str) -> dict[str | None, Measures]:
+    """Return the counts by one of the things that the report is grouped by."""
+    place = report.by.index(name)
+    sums: dict[str | None, Measures] = {}
+    for group, measures in report.groups.items():
+        sums[group[place]] = sums.get(group[place], Measures()).plus(measures)
+    return sums
+
+
+def _shown(total: Measures) -> dict[str, Callable[[Measures], str]]:
+    return {label: fact for label, fact in _FACTS.items() if fact(total)}
+
+
+def _draw(draw: Callable[[int], str]) -> str:
+    return "\n".join(f'<div class="{name}">{draw(width)}</div>' for name, width in _WIDTHS.items())
+
+
+def _table(report: Report) -> str:
+    facts = _shown(report.total)
+    names = "".join(f"<th>{escape(it)}</th>" for it in report.by)
+    titles = "".join(f'<th class="number">{it}</th>' for it in facts)
+
+    def cells(measures: Measures) -> str:
+        values = (_escape(fact(measures)) or MISSING for fact in facts.values())
+        return "".join(f'<td class="number">{it}</td>' for it in values)
+
+    rows = [
+        f"<tr>{''.join(f'<td>{escape(it or MISSING)}</td>' for it in group)}{cells(measures)}"
+        for group, measures in report.groups.items()
+    ]
+    total = f'<tr class="total"><td colspan="{len(report.by)}">total</td>{cells(report.total)}'
+    return "\n".join(["<table>", f"<tr>{names}{titles}", *rows, total, "</table>"])
+
+
+def _escape(text: str) -> str:
+    """Return text as HTML: lines are kept, and no line breaks inside of a date."""
+    return _DATE.sub(r'<span class="date">\g<0></span>', escape(text)).replace("\n", "<br>")
