@@ -411,6 +411,8 @@ def test_a_name_that_is_not_a_dimension_of_the_stack_is_an_error_and_no_query_ru
         ("--from", "2026-13-01"),
         ("--from", "2026-09-01' OR '1'='1"),
         ("--to", "soon"),
+        ("--from", "0001-01-01"),
+        ("--to", "9999-12-31"),
         ("--from", "2026-09-02", "--to", "2026-09-01"),
         ("--by", ""),
         ("--by", "country,"),
@@ -566,6 +568,15 @@ def test_without_the_package_for_charts_the_error_names_it_and_no_query_runs(
     assert "vl-convert-python" in result.err
     assert report.athena.started == []
     assert report(*SPAN).code == 0
+
+
+def test_a_page_that_cannot_be_written_is_an_error_that_names_it(
+    report: Reports, tmp_path: Path
+) -> None:
+    result = report(*SPAN, "--html", str(tmp_path))
+
+    assert result.code == 1
+    assert str(tmp_path) in result.err
 
 
 def test_a_page_in_a_folder_that_does_not_exist_is_a_usage_error(

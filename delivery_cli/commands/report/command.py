@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from mypy_boto3_athena import AthenaClient
 
 _DEFAULT_DAYS: Final = 7
+_FIRST_DAY: Final = "2000-01-01"
+_LAST_DAY: Final = "2099-12-31"
 _MEASURES: Final = (*COUNTS, "delivery_rate", "median_seconds", "p95_seconds", "segments")
 
 
@@ -86,6 +88,10 @@ def _check(options: argparse.Namespace) -> None:
         options.parser.error("argument --csv: not allowed with --json")
     if options.first and options.first > options.last:
         options.parser.error(f"argument --from: {options.first} is after --to {options.last}")
+    if (options.first or options.last) < _FIRST_DAY or options.last > _LAST_DAY:
+        options.parser.error(
+            f"arguments --from, --to: expected days from {_FIRST_DAY} to {_LAST_DAY}"
+        )
     if options.html and not options.html.parent.is_dir():
         options.parser.error(f"argument --html: no folder {options.html.parent}")
 
@@ -107,6 +113,17 @@ def _run(options: argparse.Namespace, output: Output, target: Target) -> int:
         report = archive.report(span, options.by)
         daily = archive.report(span, DAILY) if options.html else report
     remark = _remark_on(not_final, target.stack)
+    if options.csv:
+        output.raw(_csv_of(report))
+        output.note(remark)
+    else:
+        document = {
+            "from": span.first.isoformat(),
+            "to": span.last.isoformat(),
+            **report.as_json(),
+            "days_not_final": None if not_final is None else [it.isoformat() for it in not_final],
+        }
+        output.result(document, _render(span, report, remark, output.out))
     if options.html:
         page = Page(
             stack_name=target.stack.name,
@@ -116,19 +133,16 @@ def _run(options: argparse.Namespace, output: Output, target: Target) -> int:
             remark=remark,
             at=datetime.now(UTC),
         )
-        options.html.write_text(page.render(), "utf-8")
-    if options.csv:
-        output.raw(_csv_of(report))
-        output.note(remark)
-        return 0
-    document = {
-        "from": span.first.isoformat(),
-        "to": span.last.isoformat(),
-        **report.as_json(),
-        "days_not_final": None if not_final is None else [it.isoformat() for it in not_final],
-    }
-    output.result(document, _render(span, report, remark, output.out))
+        _write(options.html, page.render())
+        output.note(f"Wrote {options.html}.")
     return 0
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise CommandError(f"Cannot write {path}: {error.strerror}.") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
