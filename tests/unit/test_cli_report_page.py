@@ -135,3 +135,33 @@ def test_colours_of_a_chart_follow_the_theme_of_the_page() -> None:
         assert used <= set(re.findall(r"(--[a-z]+):", scheme))
     drawn = draw_failures({"opt_out": 1}, 600)
     assert not re.search(r'(fill|stroke)="#', drawn)
+
+
+@pytest.mark.parametrize(
+    ("rates", "labels"),
+    [
+        ([1000], {"99.0%", "100.0%"}),
+        ([999, 1000], {"99.0%", "100.0%"}),
+        ([0, 1000], {"0%", "100%"}),
+        ([850, 990], {"80%", "100%"}),
+    ],
+)
+def test_the_axis_of_rates_begins_below_the_lowest(rates: list[int], labels: set[str]) -> None:
+    days = {
+        f"2026-11-{day:02}": Measures(messages=1000, delivered=it, failed=1000 - it)
+        for day, it in enumerate(rates, start=1)
+    }
+
+    drawn = re.findall(r">([0-9.]+%)</text>", draw_days(days, 600))
+
+    assert {drawn[0], drawn[-1]} == labels
+    assert len(set(drawn)) == len(drawn)
+
+
+@pytest.mark.parametrize("messages", [1, 2, 3, 7, 1000])
+def test_the_axis_of_messages_has_whole_numbers(messages: int) -> None:
+    days = {"2026-11-21": Measures(messages=messages, delivered=messages)}
+
+    drawn = re.findall(r">([0-9,]+)</text>", draw_days(days, 600))
+
+    assert len(drawn) == len(set(drawn)) > 1

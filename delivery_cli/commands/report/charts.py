@@ -50,10 +50,20 @@ _DAY_AXIS: Final[Spec] = {
     "ticks": False,
     "labelPadding": 6,
 }
+_RATE_FLOORS: Final = {
+    0: ".0%",
+    0.5: ".0%",
+    0.8: ".0%",
+    0.9: ".0%",
+    0.95: ".0%",
+    0.99: ".1%",
+}
+"""Where the axis of rates can begin, below the lowest rate, and the format of its labels."""
+_FEW: Final = 3
 _AXIS_WIDTH: Final = 48
 _MARGIN: Final = 20
 _LABEL_WIDTH: Final = 150
-_LEGEND_WIDTH: Final = 86
+_LEGEND_WIDTH: Final = 84
 _ROW_HEIGHT: Final = 28
 
 
@@ -76,10 +86,11 @@ def draw_days(days: Mapping[str, Measures], width: int) -> str:
     """Draw the delivery rate and the messages of each day, in the given order; returns SVG."""
     day: Spec = {"field": "day", "type": "ordinal", "sort": list(days)}
     plot_width = width - _AXIS_WIDTH - _MARGIN
+    rates_of_days = {it: group.delivery_rate for it, group in days.items()}
+    known = [rate for rate in rates_of_days.values() if rate is not None]
+    floor = max((it for it in _RATE_FLOORS if it < min(known, default=0)), default=0)
     rates: Spec = {
-        "data": {
-            "values": [{"day": it, "rate": group.delivery_rate} for it, group in days.items()]
-        },
+        "data": {"values": [{"day": it, "rate": rate} for it, rate in rates_of_days.items()]},
         "width": plot_width,
         "height": 160,
         "encoding": {
@@ -87,8 +98,8 @@ def draw_days(days: Mapping[str, Measures], width: int) -> str:
             "y": {
                 "field": "rate",
                 "type": "quantitative",
-                "scale": {"zero": False, "domainMax": 1, "nice": 4},
-                "axis": {"format": ".1%", "tickCount": 4, "minExtent": _AXIS_WIDTH},
+                "scale": {"domain": [floor, 1]},
+                "axis": {"format": _RATE_FLOORS[floor], "tickCount": 4, "minExtent": _AXIS_WIDTH},
             },
         },
         "layer": [
@@ -112,12 +123,7 @@ def draw_days(days: Mapping[str, Measures], width: int) -> str:
             "y": {
                 "field": "messages",
                 "type": "quantitative",
-                "axis": {
-                    "format": ",d",
-                    "tickCount": 3,
-                    "tickMinStep": 1,
-                    "minExtent": _AXIS_WIDTH,
-                },
+                "axis": {"format": ",d", "minExtent": _AXIS_WIDTH, **_whole_ticks(days)},
             },
             "color": {
                 "field": "outcome",
@@ -129,6 +135,12 @@ def draw_days(days: Mapping[str, Measures], width: int) -> str:
         },
     }
     return _draw({"vconcat": [rates, messages], "resolve": {"legend": {"color": "independent"}}})
+
+
+def _whole_ticks(days: Mapping[str, Measures]) -> Spec:
+    """Return the ticks of an axis that counts messages: Vega may divide a few of them."""
+    most = max(group.messages for group in days.values())
+    return {"values": list(range(most + 1))} if most <= _FEW else {"tickCount": _FEW}
 
 
 def draw_failures(categories: Mapping[str, int], width: int) -> str:

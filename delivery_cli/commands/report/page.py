@@ -1,4 +1,4 @@
-"""A report as one page of HTML that needs nothing else: no network and no script. Pure."""
+"""A report as one page of HTML that needs nothing else: no network and no script."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +23,7 @@ _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}( \d{2}:\d{2})?")
 DAILY: Final = ("day", "category")
 """What the report behind the charts is grouped by."""
 
-_TEMPLATE: Final = Template(Path(__file__).with_name("page.html").read_text("utf-8"))
+_TEMPLATE: Final = Path(__file__).with_name("page.html")
 _WIDTHS: Final = {"wide": 934, "narrow": 320}
 """Each chart is drawn for wide and for narrow screens: the page shows the one that fits."""
 
@@ -32,17 +32,20 @@ _FACTS: Final[Mapping[str, Callable[[Measures], str]]] = {
     "delivered": lambda it: f"{it.delivered:,}",
     "rate": lambda it: format_rate(it.delivery_rate),
     "failed": lambda it: f"{it.failed:,}",
-    "unconfirmed": lambda it: f"{it.unconfirmed:,}" if it.unconfirmed else "",
-    "canceled": lambda it: f"{it.canceled:,}" if it.canceled else "",
-    "pending": lambda it: f"{it.pending:,}" if it.pending else "",
+    "unconfirmed": lambda it: f"{it.unconfirmed:,}",
+    "canceled": lambda it: f"{it.canceled:,}",
+    "pending": lambda it: f"{it.pending:,}",
     "median": lambda it: format_seconds(it.median_seconds),
     "p95": lambda it: format_seconds(it.p95_seconds),
     "segments": lambda it: f"{it.segments:,}",
-    "spend": lambda it: "\n".join(
-        f"{format_amount(amount)} {unit}" for unit, amount in sorted(it.spend.items())
+    "spend": lambda it: (
+        "\n".join(f"{format_amount(amount)} {unit}" for unit, amount in sorted(it.spend.items()))
+        or MISSING
     ),
 }
-"""The measures, as the page names and shows them; it leaves out those that are empty in total."""
+"""The measures, as the page names and shows them."""
+_OPTIONAL: Final = frozenset({"unconfirmed", "canceled", "pending", "median", "p95", "spend"})
+"""Those that the page leaves out if they are 0 or missing in total."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,7 @@ class Page:
     def render(self) -> str:
         """Return the page."""
         total = self.report.total
-        return _TEMPLATE.substitute(
+        return Template(_TEMPLATE.read_text("utf-8")).substitute(
             title=escape(f"Delivery report: {self.span}"),
             heading=_escape(f"Delivery report: {self.span}"),
             subtitle=_escape(
@@ -106,7 +109,11 @@ def sum_by(report: Report, name: str) -> dict[str | None, Measures]:
 
 
 def _shown(total: Measures) -> dict[str, Callable[[Measures], str]]:
-    return {label: fact for label, fact in _FACTS.items() if fact(total)}
+    return {
+        label: fact
+        for label, fact in _FACTS.items()
+        if label not in _OPTIONAL or fact(total) not in {"0", MISSING}
+    }
 
 
 def _draw(draw: Callable[[int], str]) -> str:
@@ -119,7 +126,7 @@ def _table(report: Report) -> str:
     titles = "".join(f'<th class="number">{it}</th>' for it in facts)
 
     def cells(measures: Measures) -> str:
-        values = (_escape(fact(measures)) or MISSING for fact in facts.values())
+        values = (_escape(fact(measures)) for fact in facts.values())
         return "".join(f'<td class="number">{it}</td>' for it in values)
 
     rows = [
