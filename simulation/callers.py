@@ -240,7 +240,7 @@ class Callers:
         )
 
     def _get_request(self, request: CallerRequest, reply: Reply) -> None:
-        """Ask for the state of a request; the answer is only traced, and must not be an error."""
+        """Read the state of a request; the answer is only traced, and must not be an error."""
         self._engine.loop.sleep(self._draws.uniform(0, 30))
         path = f"/requests/{reply.body['request_id']}"
         response = self._respond(HttpRequest(api="MessagesApi", method="GET", path=path))

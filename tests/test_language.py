@@ -4,6 +4,7 @@ import ast
 import contextlib
 import io
 import re
+import tokenize
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -58,13 +59,20 @@ def help_of(*command: str) -> str:
     return out.getvalue()
 
 
-def docstrings(folder: str) -> Texts:
-    """Yields the docstrings of all modules, classes and functions in a folder."""
+def docstrings_and_comments(folder: str) -> Texts:
+    """Yields the docstrings of all modules, classes and functions in a folder, and the comments."""
     for path in sorted((PROJECT / folder).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        text = path.read_text("utf-8")
+        yield f"{path.relative_to(PROJECT)}: comments", comments_in(text)
+        for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 name = getattr(node, "name", "")
                 yield f"{path.relative_to(PROJECT)}:{name}", ast.get_docstring(node) or ""
+
+
+def comments_in(source: str) -> str:
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return " ".join(it.string.lstrip("# ") for it in tokens if it.type == tokenize.COMMENT)
 
 
 def packages_in(folder: str) -> list[str]:
@@ -79,7 +87,7 @@ CLEAN_FOLDERS: Final = (
     *packages_in("layers/delivery/delivery"),
     *packages_in("tests"),
 )
-"""The folders whose docstrings are checked."""
+"""The folders whose docstrings and comments are checked."""
 
 CHECKED: Final[Mapping[str, Callable[[], Texts]]] = {
     **{
@@ -95,7 +103,7 @@ CHECKED: Final[Mapping[str, Callable[[], Texts]]] = {
     },
     **{name: partial(file, name) for name in ("template.yaml", "Makefile", "pyproject.toml")},
     "delivery --help": command_line_help,
-    **{name: partial(docstrings, name) for name in CLEAN_FOLDERS},
+    **{name: partial(docstrings_and_comments, name) for name in CLEAN_FOLDERS},
 }
 """The places that are checked: where a text is added for people, add its place here."""
 
@@ -133,6 +141,11 @@ def test_a_text_has_no_rejected_construction(place: str) -> None:
 )
 def test_a_rejected_construction_is_found(text: str) -> None:
     assert rejected_in(text)
+
+
+def test_a_comment_is_found_also_where_it_is_wrapped() -> None:
+    assert rejected_in(comments_in('x = "#"  # The row is\n# no number.\n'))
+    assert not rejected_in(comments_in('x = "# told"\n'))
 
 
 @pytest.mark.parametrize(

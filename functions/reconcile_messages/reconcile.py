@@ -38,7 +38,7 @@ _MAX_ERRORS_IN_A_ROW: Final = 3  # then Twilio or the table is the cause, not a 
 
 
 class Reconciler:
-    """Asks Twilio about stale messages, and records its answers like those of callbacks."""
+    """Fetches stale messages from Twilio, and records their statuses like those of callbacks."""
 
     def __init__(self, context: ReconcileContext) -> None:
         self._context = context

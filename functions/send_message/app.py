@@ -214,7 +214,7 @@ class SendMessage:
         *,
         reservations: Reservations | None,
     ) -> None:
-        """Send what a message of SendQueue asks for, at its slot.
+        """Send the message that an entry of SendQueue describes, at its slot.
 
         Raises:
             RequestNotSent: nothing was sent, or the request is in progress; it can be tried again.

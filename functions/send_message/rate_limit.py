@@ -3,8 +3,8 @@
 Pure. The theoretical arrival time of the algorithm is `next_slot_at`: when the next message may be
 sent. A message reserves a slot by moving it on by the message's cost, which is a second divided by
 the rate, for each segment. A message without a slot soon is deferred: `retry_at` is when the next
-such message should ask again, so that deferred messages come back one after the other. That is only
-a hint: slots go to the messages that ask first, a message that never comes back costs nothing, and
+such message should try again, so that deferred messages come back one after the other. That is only
+a hint: slots go to the messages that try first, a message that never comes back costs nothing, and
 no message can delay the others for longer than its cost.
 https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm
 
@@ -22,12 +22,12 @@ IDLE_MS: Final = 60_000
 """A sender that was idle for so long has no deferred messages: they would have been sent."""
 
 MAX_DEFERRAL_MS: Final = 2 * 60 * 60 * 1000
-"""Messages ask again within this time: the rate may be raised, or the messages before be gone."""
+"""Messages try again within this time: the rate may be raised, or the messages before be gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """When a message may be sent; or if it is not `immediate`, when it should ask again."""
+    """When a message may be sent; or if it is not `immediate`, when it should try again."""
 
     at: int
     immediate: bool

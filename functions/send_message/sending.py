@@ -84,7 +84,7 @@ class MessageSender:
         self._now = now
 
     def send_json(self, text: str | bytes, *, key: str | None, time_left: TimeLeft) -> SendResult:
-        """Send what a JSON text asks for, like `send`."""
+        """Send the message that a JSON text describes, like `send`."""
         try:
             document = read_json(text)
         except InvalidRequest as invalid:
@@ -92,7 +92,7 @@ class MessageSender:
         return self.send(document, key=key, time_left=time_left)
 
     def send(self, document: object, *, key: str | None, time_left: TimeLeft) -> SendResult:
-        """Send what a JSON document asks for, at most once for each idempotency key.
+        """Send the message that a JSON document describes, at most once for each idempotency key.
 
         `key` is the key of a document that names none. Without a key, every call is a new request.
         """

@@ -1,4 +1,4 @@
-"""Runs MiniStack for as long as the process that started it lives.
+"""Runs MiniStack for as long as the process that started it runs.
 
 `python -m sandbox.aws.supervised FOLDER` needs a pipe as standard input to which the parent never
 writes. The pipe closes when the parent ends, even by SIGKILL. This process then removes the folder

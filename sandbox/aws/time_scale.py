@@ -2,7 +2,7 @@
 
 All times that the stack's behaviour depends on are set here. They are as short as two limits
 permit: a status callback, which takes some tenths of a second here, has to arrive before the
-function that reconciles asks Twilio about its message; and a notice claim must not expire while the
+function that reconciles fetches its message; and a notice claim must not expire while the
 notifier still works on it.
 """
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class RetryPolicy(StrEnum):
-    """The failures that Twilio retries if the URL asks for it."""
+    """The failures that Twilio retries if the URL requests it."""
 
     CLIENT_ERROR = "4xx"
     SERVER_ERROR = "5xx"

@@ -212,7 +212,7 @@ def test_no_update_restores_an_erased_message(
 
 
 class Watched:
-    """A client that remembers what was asked."""
+    """A client that records its calls."""
 
     def __init__(self, client: DynamoDBClient) -> None:
         self._client = client

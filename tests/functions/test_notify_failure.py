@@ -415,7 +415,7 @@ def test_a_sweep_stops_before_its_time_is_up_and_the_next_one_continues(
 ) -> None:
     fail_for_two_reasons(notifier)
     notifier.clock.advance(minutes=6)
-    seconds = iter([60, 60, *([19] * 9)])  # asked before each kind of failure, and each notice
+    seconds = iter([60, 60, *([19] * 9)])  # read before each kind of failure, and each notice
 
     notifier.handle(SWEEP, seconds_left=lambda: next(seconds))
 
@@ -431,7 +431,7 @@ def test_a_sweep_that_cannot_read_the_due_notices_ends_with_a_count(
     log_output: io.StringIO,
     failing_call: int,
 ) -> None:
-    """The first call asks whether a notice is due, the next sixteen which ones are."""
+    """The first call checks whether a notice is due, the next sixteen read which ones are."""
     failed.clock.advance(minutes=6)
     failing = FailingClient(failed.dynamodb, failing_call, after=False)
     failed.restart(reader=failing)

@@ -248,12 +248,12 @@ class CountingClient:
         if name == "exceptions":
             return self._client.exceptions
 
-        def ask(**arguments: Any) -> Any:
+        def invoke(**arguments: Any) -> Any:
             if "rate#" in str(arguments.get("Key")):
                 self.counts[name] += 1
             return getattr(self._client, name)(**arguments)
 
-        return ask
+        return invoke
 
 
 def test_a_batch_of_an_active_sender_reserves_with_one_write(limited: Limited) -> None:

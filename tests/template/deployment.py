@@ -54,7 +54,7 @@ def translate(
         if resource["Type"] == "AWS::Serverless::LayerVersion":
             resource["Properties"]["ContentUri"] = f"s3://built/{layer}"
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")  # SAM asks boto3 for the region
+        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")  # SAM takes the region from boto3
         environment.delenv("AWS_PROFILE", raising=False)
         translated: Template = transform(packaged, {}, _NoManagedPolicies())
     return translated

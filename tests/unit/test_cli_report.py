@@ -620,8 +620,8 @@ def test_days_before_their_final_audit_may_change(report: Reports) -> None:
     found = report("--from", days_ago(8), "--json").json
 
     assert found["days_not_final"] == [days_ago(n) for n in range(4, -1, -1)]
-    asked = [query["on"] for query in report.api.queries]
-    assert asked == [days_ago(n) for n in range(8, 4, -1)]
+    days = [query["on"] for query in report.api.queries]
+    assert days == [days_ago(n) for n in range(8, 4, -1)]
 
 
 @pytest.mark.parametrize("states", [(), (AuditState.FIRST,), (AuditState.FINAL, AuditState.FAILED)])

@@ -297,19 +297,19 @@ def errors(sdk: V1, twilio: VirtualTwilio) -> Iterator[tuple[Response, int, int]
     share = {"settingId": setting.id, "percentage": 100}
     exact = {"matchType": "EXACT_MATCH", "settings": [share]}
 
-    def ask(method: str, path: str, content: Any = None) -> Response:
+    def request(method: str, path: str, content: Any = None) -> Response:
         body = json.dumps(content).encode() if content is not None else b""
         return twilio.answer(method, f"/v1/Webhooks/{path}", body=body)
 
-    yield ask("GET", "AuthProfiles"), 404, 20404
-    yield ask("GET", "Rules/webhooks_rule_0"), 404, 20404
-    yield ask("PUT", "Rules"), 405, 20004
-    yield ask("DELETE", f"SharedKeys/{key.id}"), 409, 20409
-    yield ask("DELETE", f"Settings/{setting.id}"), 409, 20409
-    yield ask("POST", "Rules", {"matchType": "DEFAULT", "settings": [share]}), 409, 59103
-    yield ask("PATCH", f"Settings/{unused.id}", {"signature": {}}), 400, 20422
-    yield ask("PATCH", f"Rules/{rule_id}", {"matchType": "EXACT_MATCH"}), 400, 20422
-    yield ask("PATCH", f"Rules/{rule_id}", {"prefix": PREFIX}), 400, 20422
+    yield request("GET", "AuthProfiles"), 404, 20404
+    yield request("GET", "Rules/webhooks_rule_0"), 404, 20404
+    yield request("PUT", "Rules"), 405, 20004
+    yield request("DELETE", f"SharedKeys/{key.id}"), 409, 20409
+    yield request("DELETE", f"Settings/{setting.id}"), 409, 20409
+    yield request("POST", "Rules", {"matchType": "DEFAULT", "settings": [share]}), 409, 59103
+    yield request("PATCH", f"Settings/{unused.id}", {"signature": {}}), 400, 20422
+    yield request("PATCH", f"Rules/{rule_id}", {"matchType": "EXACT_MATCH"}), 400, 20422
+    yield request("PATCH", f"Rules/{rule_id}", {"prefix": PREFIX}), 400, 20422
     invalid_rules: tuple[Any, ...] = (
         [],
         {},
@@ -329,7 +329,7 @@ def errors(sdk: V1, twilio: VirtualTwilio) -> Iterator[tuple[Response, int, int]
         {"matchType": "PREFIX_MATCH", "settings": [share], "prefix": PREFIX[:-1]},
     )
     for rule in invalid_rules:
-        yield ask("POST", "Rules", rule), 400, 20422
+        yield request("POST", "Rules", rule), 400, 20422
     invalid_settings: tuple[Any, ...] = (
         {"friendlyName": "x" * 256},
         {"description": 1},
@@ -347,14 +347,14 @@ def errors(sdk: V1, twilio: VirtualTwilio) -> Iterator[tuple[Response, int, int]
         {"auth": {"source": "INLINE", "value": {"scheme": "BASIC", "username": "u"}}},
     )
     for setting_fields in invalid_settings:
-        yield ask("POST", "Settings", setting_fields), 400, 20422
+        yield request("POST", "Settings", setting_fields), 400, 20422
     yield twilio.answer("GET", "/v1/Webhooks/Rules", query="pageSize=0"), 400, 20422
     yield twilio.answer("GET", "/v1/Webhooks/Rules", query="pageToken=x"), 400, 20422
     yield twilio.answer("GET", "/v1/Webhooks/Rules", authorization=None), 401, 20003
     wrong = basic(API_KEY_SID, "wrong")
     yield twilio.answer("GET", "/v1/Webhooks/Rules", authorization=wrong), 401, 20003
-    nobody = basic("AC" + "9" * 32, AUTH_TOKEN)
-    yield twilio.answer("GET", "/v1/Webhooks/Rules", authorization=nobody), 401, 20003
+    unknown_account = basic("AC" + "9" * 32, AUTH_TOKEN)
+    yield twilio.answer("GET", "/v1/Webhooks/Rules", authorization=unknown_account), 401, 20003
 
 
 def test_an_invalid_request_is_a_problem_with_twilios_code(twilio: VirtualTwilio, sdk: V1) -> None:
