@@ -279,16 +279,11 @@ def reconciler(
     capsys: pytest.CaptureFixture[str],
 ) -> Iterator[ReconcilerRig]:
     """ReconcileMessagesFunction; at the end it must have written nothing confidential."""
-    rig = ReconcilerRig(
-        reconcile_messages,
-        dynamodb,
-        secrets_manager,
-        ENVIRONMENT,
-        log_output=log_output,
-        capsys=capsys,
-    )
-    yield rig
-    rig.close()
+    clients = dynamodb, secrets_manager
+    with ReconcilerRig(
+        reconcile_messages, *clients, ENVIRONMENT, log_output=log_output, capsys=capsys
+    ) as rig:
+        yield rig
 
 
 @pytest.fixture
@@ -309,13 +304,8 @@ def auditor(
     capsys: pytest.CaptureFixture[str],
 ) -> Iterator[AuditorRig]:
     """AuditMessagesFunction; at the end it must have written nothing confidential."""
-    rig = AuditorRig(
-        audit_messages,
-        dynamodb,
-        secrets_manager,
-        ENVIRONMENT,
-        log_output=log_output,
-        capsys=capsys,
-    )
-    yield rig
-    rig.close()
+    clients = dynamodb, secrets_manager
+    with AuditorRig(
+        audit_messages, *clients, ENVIRONMENT, log_output=log_output, capsys=capsys
+    ) as rig:
+        yield rig

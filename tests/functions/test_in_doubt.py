@@ -16,10 +16,10 @@ from tests.functions.reconciler import (
     LAGGING_LIST,
     OTHER_ACCOUNT_SID,
     OTHER_REQUEST_ID,
-    REQUEST_ID,
     ReconcilerRig,
     always,
 )
+from tests.functions.tracked_account import REQUEST_ID
 from tests.support.embedded_metrics import total
 from tests.support.faults import make_unreadable
 from tests.support.virtual_twilio import RECIPIENT, SERVICE_SID, SUBACCOUNT_SID, a_response

@@ -12,13 +12,12 @@ from delivery.domain.statuses import Outcome
 from delivery.storage.index_keys import list_key_of
 from delivery.twilio import client as delivery_twilio
 from tests.functions.reconciler import (
-    BODY,
     OTHER_ACCOUNT_SID,
-    STAYS_SENT,
     UNDELIVERED,
     ReconcilerRig,
     always,
 )
+from tests.functions.tracked_account import BODY, STAYS_SENT
 from tests.support.embedded_metrics import total
 from tests.support.faults import make_unreadable
 from tests.support.virtual_twilio import (

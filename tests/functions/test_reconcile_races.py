@@ -15,7 +15,8 @@ from delivery.domain.statuses import Outcome
 from delivery.storage.index_keys import list_key_of
 from delivery.storage.messages import MessageStore
 from tests.functions.interleaving import Writer, every_interleaving
-from tests.functions.reconciler import LAGGING_LIST, STAYS_SENT, UNDELIVERED, ReconcilerRig
+from tests.functions.reconciler import LAGGING_LIST, UNDELIVERED, ReconcilerRig
+from tests.functions.tracked_account import STAYS_SENT
 from tests.support.faults import FailingClient
 from tests.support.virtual_twilio import RECIPIENT
 
