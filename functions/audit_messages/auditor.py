@@ -97,6 +97,8 @@ class Auditor:
     def audit_due_days(self, secret: TwilioSecret, time_left: TimeLeft) -> Iterator[AuditReport]:
         """Audit every day that is due, account by account, the oldest day first.
 
+        Then continue the audits that were requested and did not end.
+
         Raises:
             StoreUnavailable: the progress cannot be read or saved.
         """
@@ -113,11 +115,16 @@ class Auditor:
                 context.audits.save_progress(progress)
             if progress.first_until is None:
                 context.audits.save_progress(progress)
+        for day in context.audits.requested_days():
+            yield from self.audit_day(secret, day, time_left)
 
     def audit_day(
         self, secret: TwilioSecret, day: date, time_left: TimeLeft
     ) -> Iterator[AuditReport]:
         """Audit one day of every account now, whatever its age.
+
+        The day is kept until that is done: the next scheduled run continues an audit that ends
+        early, also where the day was audited before and is due no more.
 
         Raises:
             StoreUnavailable: the progress cannot be read or saved.
@@ -126,9 +133,15 @@ class Auditor:
         target = AuditState.PARTIAL
         if age >= FIRST_AFTER:
             target = AuditState.FINAL if age >= FINAL_AFTER else AuditState.FIRST
-        self._context.audits.add_accounts(secret.account_sids)
+        audits = self._context.audits
+        audits.add_accounts(secret.account_sids)
+        audits.keep_requested(day)
+        is_done = True
         for account_sid in secret.account_sids:
-            yield from self._audit(secret, account_sid, day, target, time_left)
+            state = yield from self._audit(secret, account_sid, day, target, time_left)
+            is_done &= state is target
+        if is_done:
+            audits.keep_requested(day, is_done=True)
 
     def _audit(
         self,

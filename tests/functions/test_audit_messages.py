@@ -235,6 +235,28 @@ def test_a_run_that_ends_at_429_is_continued_from_its_last_page(auditor: Auditor
     assert {auditor.message(sid).outcome for sid in sids} == {Outcome.DELIVERED}
 
 
+@pytest.mark.usefixtures("small_pages")
+def test_the_schedule_continues_a_requested_audit_of_a_day_that_was_audited_before(
+    auditor: AuditorRig,
+) -> None:
+    for _ in range(5):
+        auditor.send()
+    auditor.pass_by(days=1)
+    auditor.run()
+    auditor.wire.fault = throttled_after(1)
+    by_hand(auditor)
+    interrupted = auditor.result()
+
+    auditor.wire.fault = lambda _: None
+    auditor.run()
+    again = auditor.result()
+    auditor.run()
+
+    assert interrupted.state is AuditState.RUNNING
+    assert (again.state, again.messages) == (AuditState.FIRST, 5)
+    assert auditor.result() == again
+
+
 def test_a_run_without_time_begins_no_page(auditor: AuditorRig) -> None:
     auditor.send()
     auditor.advance(days=1)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _ACCOUNTS_NAME: Final = "audit-accounts"
+_REQUESTED_NAME: Final = "audit-requested"
+_MAX_ATTEMPTS: Final = 5
 
 LEASE: Final = timedelta(minutes=15)
 """How long a claim holds: the function's timeout."""
@@ -100,6 +102,37 @@ class AuditStore:
         """
         item = self._table.get(name=_ACCOUNTS_NAME)
         return tuple(as_record(item)["account_sids"]) if item else ()
+
+    def requested_days(self) -> tuple[date, ...]:
+        """Return the days whose audit was requested and has not ended.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        return _days_in(self._table.get(name=_REQUESTED_NAME))
+
+    def keep_requested(self, day: date, *, is_done: bool = False) -> None:
+        """Keep a requested day until its audit is done, so that the schedule continues it.
+
+        Raises:
+            StoreUnavailable: it is not known to be kept; request the audit again.
+        """
+        item = self._table.get(name=_REQUESTED_NAME)
+        for _ in range(_MAX_ATTEMPTS):
+            days = _days_in(item)
+            if is_done is (day not in days):
+                return
+            changed = set(days) - {day} if is_done else {*days, day}
+            record = {"name": _REQUESTED_NAME, "days": [it.isoformat() for it in sorted(changed)]}
+            unchanged = Conditions()
+            if item:
+                unchanged.require("#days = :seen", seen=[it.isoformat() for it in days])
+            else:
+                unchanged.require("attribute_not_exists(#days)")
+            written, item = self._table.put(record, unchanged)
+            if written:
+                return
+        raise StoreUnavailable("other runs kept changing the requested days")
 
     def claim(
         self, account_sid: str, day: date, target: AuditState, now: datetime
@@ -194,6 +227,10 @@ def _result(item: Item) -> AuditResult:
         return AuditResult.from_record(as_record(item))
     except (KeyError, TypeError, ValueError) as error:  # another version or program wrote it
         raise ItemUnreadable(f"the item is not a result: {type(error).__name__}") from error
+
+
+def _days_in(item: Item | None) -> tuple[date, ...]:
+    return tuple(map(date.fromisoformat, as_record(item)["days"])) if item else ()
 
 
 def _progress_name(account_sid: str) -> str:
