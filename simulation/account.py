@@ -50,6 +50,8 @@ class Account:
         self.watchers: list[Watcher] = []
         self.dropped: defaultdict[str, list[Change]] = defaultdict(list)
         """The stream records that Lambda dropped, by function."""
+        self.secret: dict[str, Any] = {"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN}
+        """The content of the Twilio secret; an operator may change it."""
         self._calls = calls
         self._engine = engine
         self._ids = ids
@@ -104,8 +106,7 @@ class Account:
         clock = self._engine.loop.clock
         dynamodb = DynamoDb(self.tables, page_size=PAGE_SIZE, clock=clock, work=work)
         sqs = Sqs(self.queues)
-        twilio_secret = {"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN}
-        secrets = SecretsManager(parameter("TwilioSecretName"), twilio_secret)
+        secrets = SecretsManager(parameter("TwilioSecretName"), self.secret)
         return {
             "dynamodb": lambda operation, arguments, _: dynamodb.perform(operation, arguments),
             "sqs": lambda operation, arguments, _: sqs.perform(operation, arguments),
@@ -122,5 +123,5 @@ class Account:
         arguments: Mapping[str, Any],
         response: Response,
     ) -> None:
-        for watcher in self.watchers:
+        for watcher in tuple(self.watchers):  # one may remove itself
             watcher(service, operation, arguments, response)

@@ -11,10 +11,12 @@ docs/reliability.md lists the promises. Exit codes: 0 every promise kept, or eve
 """
 
 import argparse
+import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from datetime import UTC, datetime
 from itertools import batched, islice, repeat
 from time import monotonic
 from typing import Final
@@ -23,11 +25,15 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn
 
 from sandbox.console import new_console
+from simulation.deployment import PROJECT
 from simulation.faults import SERVICES, CallFault
 from simulation.mutants import MUTANTS, Mutant, mutant_named
 from simulation.report import RunReport
-from simulation.runs import Totals, run_seeds, seeds_until_caught
+from simulation.runs import CAUGHT_AT, Totals, run_seeds, seeds_until_caught
 
+_DOCUMENT: Final = PROJECT / "docs" / "reliability.md"
+_BEGIN: Final = "<!-- results of the simulation: written by --save -->\n"
+_END: Final = "\n<!-- end of the results -->"
 _BATCH_SIZE: Final = 20
 _MAX_SHOWN: Final = 5
 _MAX_LINES: Final = 400
@@ -43,8 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.seed is not None:
         return run_one(console, given.seed, given.mutant, given.about)
     seeds = range(given.first, given.first + given.seeds)
-    command = run_mutants if given.mutants else run_many
-    return command(console, seeds, given.jobs)
+    if given.mutants:
+        return run_mutants(console, seeds, given.jobs, save=given.save)
+    return run_many(console, seeds, given.jobs, save=given.save)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,6 +64,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--from", dest="first", type=int, default=0, help="first seed (0)")
     parser.add_argument("--jobs", type=int, default=2, help="number of processes (2)")
     parser.add_argument("--mutants", action="store_true", help="run each mutant until it is caught")
+    parser.add_argument(
+        "--save",
+        action="store_true",
+        help="put the tables into docs/reliability.md, or the mutants' seeds into caught_at.json",
+    )
     parser.add_argument("--seed", type=int, help="run this seed only, and print a report")
     parser.add_argument("--mutant", type=_mutant, help="the mutant with these words in its name")
     parser.add_argument("--about", nargs="*", metavar="WORD", help="trace what has these words")
@@ -77,7 +89,7 @@ def run_one(console: Console, seed: int, mutant: Mutant | None, about: Sequence[
     return 1 if report.violations else 0
 
 
-def run_many(console: Console, seeds: range, jobs: int) -> int:
+def run_many(console: Console, seeds: range, jobs: int, *, save: bool = False) -> int:
     """Run the project as it is and print tables; return 1 if a promise was broken."""
     started = monotonic()
     totals = Totals()
@@ -88,7 +100,10 @@ def run_many(console: Console, seeds: range, jobs: int) -> int:
             broken = sorted(it.seed for it in totals.broken)
             remark = f"{len(broken)} broken {broken[:_MAX_SHOWN] or ''}"
             progress.update(task, advance=finished, remark=remark)
-    _print(console, [_command(seeds), "", *tables(totals, monotonic() - started)])
+    results = [_command(seeds), "", *tables(totals, monotonic() - started)]
+    _print(console, results)
+    if save:
+        _save_results(results, jobs)
     for run in sorted(totals.broken, key=lambda it: it.seed)[:_MAX_SHOWN]:
         console.print()
         console.print(f"python -m simulation --seed {run.seed}", style="red")
@@ -96,7 +111,7 @@ def run_many(console: Console, seeds: range, jobs: int) -> int:
     return 1 if totals.broken else 0
 
 
-def run_mutants(console: Console, seeds: range, jobs: int) -> int:
+def run_mutants(console: Console, seeds: range, jobs: int, *, save: bool = False) -> int:
     """Run each mutant until it breaks a promise; return 1 if one is not caught."""
     counts = []
     with ProcessPoolExecutor(jobs) as pool, _progress() as progress:
@@ -109,6 +124,10 @@ def run_mutants(console: Console, seeds: range, jobs: int) -> int:
     for mutant, count in zip(MUTANTS, counts, strict=True):
         promises = ", ".join(sorted(mutant.breaks))
         console.print(f"| {mutant.name} | {promises} | {count or 'not caught'} |")
+    if save:
+        caught = zip(MUTANTS, counts, strict=True)
+        found = {mutant.name: seeds[count - 1] for mutant, count in caught if count}
+        CAUGHT_AT.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
     return 0 if all(counts) else 1
 
 
@@ -125,6 +144,17 @@ def tables(totals: Totals, seconds: float) -> Iterator[str]:
     yield from _table("other faults", others)
     yield ""
     yield from _table("metrics of the functions", sorted(totals.metrics.items()))
+
+
+def _save_results(results: Sequence[str], jobs: int) -> None:
+    """Replace the tables of docs/reliability.md."""
+    head, _, rest = _DOCUMENT.read_text("utf-8").partition(_BEGIN)
+    _, end, tail = rest.partition(_END)
+    if not end:
+        raise ValueError(f"{_DOCUMENT} lacks {_BEGIN!r} or {_END!r}")
+    when = f"The runs are of {datetime.now(UTC):%Y-%m-%d}, in {jobs} processes:"
+    text = "\n".join([when, "", *results])
+    _DOCUMENT.write_text(f"{head}{_BEGIN}\n{text}\n{end}{tail}", "utf-8")
 
 
 def _in_parallel(seeds: range, jobs: int) -> Iterator[tuple[int, Totals]]:

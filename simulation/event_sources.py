@@ -15,11 +15,16 @@ from simulation.fakes.dynamodb import Change, Table
 from simulation.fakes.queues import Queue, QueuedMessage
 from simulation.faults import TransportFault
 from simulation.lambda_service import LambdaService
-from simulation.virtual_time import TaskResult
+from simulation.virtual_time import EventLoop, TaskResult
 
 _MAX_RETRY_DELAY: Final = 60.0
-_MIN_INTERVAL: Final = 3600.0
-"""The interval of schedules once no fault occurs: long intervals find more defects."""
+_LEAST_INTERVALS: Final = {"audit_messages": 3600.0}
+_QUIET_INTERVALS: Final = {"reconcile_messages": 5400.0}
+_QUIET_INTERVAL: Final = 3600.0
+"""The interval of schedules once no fault occurs: long intervals find more defects.
+
+A run of the reconciler reads fifty shards, most of them empty: half of a run's calls.
+"""
 _SECONDS: Final = {"minute": 60, "hour": 3600, "day": 86400}
 
 
@@ -49,7 +54,7 @@ def connect_event_sources(
                     table = aws.tables[trigger.source]
                     StreamPoller(target, table, dropped, shards=shards, poll_interval=poll_interval)
                 case "ScheduleV2":
-                    schedules.append(Schedule(target))
+                    schedules.append(Schedule(function, target))
     return schedules
 
 
@@ -119,7 +124,7 @@ class QueuePoller:
         self._target.invoke({"Records": [self._record(message) for message in batch]}, ended)
 
     def _record(self, message: QueuedMessage) -> dict[str, Any]:
-        sent_at = str(int(message.sent_at * 1000))
+        sent_at = str(int(self._target.engine.loop.time_at(message.sent_at).timestamp() * 1000))
         return {
             "messageId": message.message_id,
             "receiptHandle": f"{message.message_id}:{message.receive_count}",
@@ -151,12 +156,13 @@ class StreamPoller:
         poll_interval: float,
     ) -> None:
         filters = target.settings["FilterCriteria"]["Filters"]
+        self._loop = target.engine.loop
         self._patterns = [json.loads(resolved(each["Pattern"])) for each in filters]
         self._shards = [_Shard(target, dropped, poll_interval) for _ in range(shards)]
         table.listeners.append(self._add)
 
     def _add(self, change: Change) -> None:
-        record = _stream_record(change)
+        record = _stream_record(change, self._loop)
         if any(_matches(pattern, record) for pattern in self._patterns):
             shard = crc32(json.dumps(change.key).encode()) % len(self._shards)
             self._shards[shard].add(change)
@@ -227,7 +233,7 @@ class _Shard:
             parts = [failed[:half], failed[half:]] if self._bisects else [failed]
             loop.after(delay, lambda: self._process([*parts, *rest], attempt=attempt + 1))
 
-        event = {"Records": [_stream_record(change) for change in batch]}
+        event = {"Records": [_stream_record(change, self._loop) for change in batch]}
         self._target.invoke(event, ended)
         if faults.occurs(TransportFault.REPEATED, "stream", share=2):
             # A shard may get a new poller while the old one is still waiting for the function.
@@ -245,12 +251,13 @@ class _Shard:
 class Schedule:
     """Invokes a function at intervals: late, twice or not at all while faults occur."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, function: FunctionResource, target: Target) -> None:
+        self.function = function
         self._target = target
         self._input = json.loads(target.settings.get("Input", "{}"))
         self._interval = _seconds(target.settings["ScheduleExpression"])
 
-    def start(self, *, until: float) -> None:
+    def start(self, *, until: float, least_interval: float = 0.0) -> None:
         """Invoke the function now, and again at intervals until then.
 
         The intervals are mostly longer than the template's, which is harder for the functions.
@@ -263,10 +270,15 @@ class Schedule:
             self._target.invoke(self._input)
         if faults.occurs(TransportFault.REPEATED, "schedule"):
             self._target.invoke(self._input)
-        interval = faults.profile.schedule_interval
+        name = self.function.name
+        least = least_interval or _LEAST_INTERVALS.get(name, 0.0)
+        interval = max(faults.profile.schedule_interval, least)
         if faults.is_over:
-            interval = max(self._interval, _MIN_INTERVAL)
-        loop.after(faults.uniform(0.5, 1.5) * interval, lambda: self.start(until=until))
+            interval = max(self._interval, _QUIET_INTERVALS.get(name, _QUIET_INTERVAL))
+        loop.after(
+            faults.uniform(0.5, 1.5) * interval,
+            lambda: self.start(until=until, least_interval=least_interval),
+        )
 
 
 def _seconds(expression: str) -> float:
@@ -276,7 +288,11 @@ def _seconds(expression: str) -> float:
     return float(int(match[1]) * _SECONDS[match[2]])
 
 
-def _stream_record(change: Change) -> dict[str, Any]:
+def _epoch_seconds(loop: EventLoop, seconds: float) -> int:
+    return int(loop.time_at(seconds).timestamp())
+
+
+def _stream_record(change: Change, loop: EventLoop) -> dict[str, Any]:
     images = {"OldImage": change.before, "NewImage": change.after}
     kind = "REMOVE" if change.after is None else "INSERT" if change.before is None else "MODIFY"
     return {
@@ -289,7 +305,7 @@ def _stream_record(change: Change) -> dict[str, Any]:
             "Keys": change.key,
             "SequenceNumber": str(change.sequence),
             "StreamViewType": "NEW_AND_OLD_IMAGES",
-            "ApproximateCreationDateTime": int(change.at),
+            "ApproximateCreationDateTime": _epoch_seconds(loop, change.at),
             **{name: image for name, image in images.items() if image is not None},
         },
     }

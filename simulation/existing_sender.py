@@ -1,13 +1,14 @@
 """An existing sender: a program that sends without the stack, and sets its StatusCallback only."""
 
 import random
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from simulation.callers import SENDER
+from simulation.callers import SENDER, CallerRequest, request_id_for
 from simulation.deployment import functions
 from simulation.engine import Engine
-from simulation.twilio import Twilio
+from simulation.twilio import SUBACCOUNT_SID, Twilio
 
 _BURST_RATE: Final = 0.08
 _MORE_THAN_ONE_TRANSACTION: Final = 110
@@ -18,6 +19,12 @@ _SLOW_BURST: Final = (
 """The times of failures that keep one incident open for an hour, and then open a series of them."""
 _FAILING: Final = ("+15555530003", "+15555530007", "+15555521610", "+15555550110")
 _FAILING_SLOWLY: Final = "+15555530007"
+_REJECTED: Final = ("+15005550001", "+15005550004")
+_ODD: Final = ("+15555550105", "+15555550113")
+"""Recipients whose messages never get a final status."""
+_OTHER_SENDER: Final = "+15557654399"
+IMPOSTOR_BODY: Final = "From an impostor"
+_IMPOSTOR_RATE: Final = 0.3
 
 
 class ExistingSender:
@@ -42,6 +49,37 @@ class ExistingSender:
         if slow_burst:
             for number, at in enumerate(_SLOW_BURST):
                 self._send_at(at, number, _FAILING_SLOWLY)
+
+    def start_untracked(self, rates: random.Random, *, within: float) -> None:
+        """Schedule a few messages without a StatusCallback, some of which Twilio rejects.
+
+        Their sender is another one, so that they match no request of the stack.
+        """
+        for number in range(rates.choice((0, 0, 1, 2, 4))):
+            form = {
+                "To": rates.choice((f"+1555777{number:04d}", *_FAILING, *_REJECTED, *_ODD)),
+                "From": _OTHER_SENDER,
+                "Body": f"From an untracked program {number}",
+            }
+            self._loop.at(rates.uniform(0, within), partial(self._twilio.create_message, form))
+
+    def start_impostor(
+        self, rates: random.Random, requests: Sequence[CallerRequest], *, within: float
+    ) -> None:
+        """Schedule messages of the subaccount whose callbacks carry ids of the account's requests.
+
+        They prove nothing about these requests.
+        """
+        for request in requests:
+            if request.key and request.account_sid is None and rates.random() < _IMPOSTOR_RATE:
+                form = {
+                    "To": request.document["to"],
+                    "From": _OTHER_SENDER,
+                    "Body": IMPOSTOR_BODY,
+                    "StatusCallback": f"{self._url}?request_id={request_id_for(request.key)}",
+                }
+                send = partial(self._twilio.create_message, form, SUBACCOUNT_SID)
+                self._loop.at(request.begins + rates.uniform(0, within), send)
 
     def _start_burst(self, within: float) -> None:
         size = self._draws.choice((8, 12, 20, 40, _MORE_THAN_ONE_TRANSACTION))

@@ -42,6 +42,8 @@ class TransportFault(StrEnum):
     """The bus takes a request, but not all of its entries."""
     DROPPED = "dropped"
     """Lambda drops the stream record: too old, or tried too often."""
+    EXPIRED = "expired"
+    """Twilio does not know the token of a list's page any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +81,7 @@ class FaultProfile:
     sending_window: float
     """The callers begin to send within this time."""
     ends_at: float
-    """No fault occurs from here on."""
+    """No fault occurs from here on, until days are audited."""
     outages: tuple[Outage, ...] = ()
 
 
@@ -159,11 +161,18 @@ class FaultInjector:
         self.counts: Counter[str] = Counter()
         self._draws = draws
         self._clock = clock
+        self._ends_at = profile.ends_at
+        self.slowness: dict[str, float] = {}
+        """How many times longer the calls of a function take."""
 
     @property
     def is_over(self) -> bool:
-        """Whether no fault occurs any more."""
-        return self._clock() >= self.profile.ends_at
+        """Whether no fault occurs now."""
+        return self._clock() >= self._ends_at
+
+    def resume(self, *, until: float) -> None:
+        """Let faults occur again, without outages."""
+        self._ends_at = until
 
     def call_fault(self, service: str, table: str | None = None) -> CallFault | None:
         """Draw the fault of a function's call; `table` is the one that a DynamoDB call is about."""
@@ -196,11 +205,14 @@ class FaultInjector:
         self.counts[f"{where}: {fault}"] += 1
         return True
 
-    def latency(self) -> float:
-        """Draw the seconds that a call takes in one direction."""
+    def latency(self, invocation: str) -> float:
+        """Draw the seconds that a call of an invocation takes."""
+        return self._usual_latency() * self.slowness.get(invocation.partition("#")[0], 1.0)
+
+    def _usual_latency(self) -> float:
         if not self.is_over and self._draws.random() < self.profile.slow_calls:
-            return self._draws.uniform(0.05, 0.45)
-        return self._draws.uniform(0.001, 0.015)
+            return self._draws.uniform(0.1, 0.9)
+        return self._draws.uniform(0.002, 0.03)
 
     def uniform(self, low: float, high: float) -> float:
         """Draw a number of seconds for any other purpose."""

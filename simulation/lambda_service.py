@@ -29,6 +29,7 @@ TWILIO_CLIENT: Final = ("delivery.twilio.client", "TwilioClient")
 TWILIO_SECRETS: Final = ("delivery.twilio.credentials", "TwilioSecrets")
 _RATE_LIMITER: Final = ("functions.send_message.rate_limiter", "SenderRateLimiter")
 _SEND_QUEUE: Final = ("functions.send_message.send_queue", "SendQueue")
+_AUDITOR: Final = ("functions.audit_messages.auditor", "Auditor")
 _MAKE_CLIENT: Final = ("delivery.runtime.aws", "client")
 
 
@@ -79,6 +80,10 @@ class LambdaService:
         variables: Mapping[str, str],
     ) -> None:
         self.metrics: Counter[str] = Counter()
+        self.logged: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        """What functions logged, by message."""
+        self.timeouts: dict[str, float] = {}
+        """Timeouts in seconds that override those of the template."""
         self.invocations: Counter[str] = Counter()
         self.errors: list[tuple[str, Exception]] = []
         """What handlers raised, with the name of the invocation."""
@@ -100,6 +105,7 @@ class LambdaService:
             TWILIO_SECRETS: {"clock": loop.clock},
             _RATE_LIMITER: {"sleep": loop.sleep, "jitter": lambda: faults.uniform(0, 1)},
             _SEND_QUEUE: {"threads": SequentialExecutor},
+            _AUDITOR: {"executor": SequentialExecutor},
         }
 
     def invoke(
@@ -138,7 +144,8 @@ class LambdaService:
                 self.errors.append((invocation, result.error))
             then(result)
 
-        loop.spawn(invocation, work, ended, limit=function.timeout)
+        limit = self.timeouts.get(name, function.timeout)
+        loop.spawn(invocation, work, ended, limit=limit)
 
     def client(self, service: str, *, config: Config | None = None) -> Any:
         """Return a client of an AWS service."""
@@ -169,12 +176,13 @@ class LambdaService:
                 ("aws_lambda_powertools", "Metrics"): partial(Metrics, self.metrics),
             }
             region = {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
-            variables = {**function.environment, **region, **self._variables}
-            stack.enter_context(patch.dict(os.environ, variables))
+            variables = {**os.environ, **function.environment, **region, **self._variables}
+            stack.enter_context(patch.object(os, "environ", variables))
             for (module, name), replacement in replaced.items():
                 stack.enter_context(patch.object(import_module(module), name, replacement))
             return self._program.start(function.source)
 
     def _log(self, function: FunctionResource, message: str, keys: Mapping[str, Any]) -> None:
+        self.logged[message].append(keys.get("extra", keys))
         actor = self._engine.loop.running_name or function.name
         self._engine.trace.add(actor, f"logs {message}", keys.get("extra", keys))

@@ -20,6 +20,7 @@ _CALLBACK: Final = "functions/status_callback"
 _NOTIFY: Final = "functions/notify_failure"
 _OUTCOMES: Final = "functions/publish_outcomes"
 _RECONCILE: Final = "functions/reconcile_messages"
+_AUDIT: Final = "functions/audit_messages"
 _COMMAND_LINE: Final = "delivery_cli"
 
 
@@ -75,6 +76,36 @@ MUTANTS: Final = (
             "I4",
             '"#status_rank < :status_rank AND attribute_not_exists(#notice)"',
             '"#status_rank < :status_rank AND (#status_rank < :status_rank OR #notice = #notice)"',
+        ),
+        (
+            "a second rejection of a key is not recorded",
+            "I4",
+            "if is_same and not is_later:",
+            "if is_same:",
+        ),
+        (
+            "a callback of another account is evidence",
+            "I6",
+            "and message.account_sid in {None, self.account_sid}",
+            "",
+        ),
+        (
+            "the order of a template's variables makes other content",
+            "I5",
+            "sort_keys=True",
+            "sort_keys=False",
+        ),
+        (
+            "an unreadable request stops the resolution of others",
+            "I6",
+            'self._unreadable(item["request_id"]["S"])',
+            "raise",
+        ),
+        (
+            "an unreadable request is not reported",
+            "I7",
+            'self._unreadable(item["request_id"]["S"])',
+            "pass",
         ),
         ("a failure sets no notice", "I4", "return NoticeState.DUE", "return None"),
         (
@@ -210,6 +241,35 @@ MUTANTS: Final = (
             "I6",
             "message_stored=accepted.stored",
             "message_stored=True",
+        ),
+        (
+            "a time that has passed makes a used key invalid",
+            "I5 I6",
+            "request_id = request_id_of(request.account_sid, request.idempotency_key or key)",
+            """
+            if request.send_at is not None and request.send_at <= self._now():
+                return Invalid(problems=(), document=document)
+            request_id = request_id_of(request.account_sid, request.idempotency_key or key)""",
+        ),
+        (
+            "an account that left the secret makes a used key invalid",
+            "I5 I6",
+            "credentials = Invalid(problems=invalid.problems, document=document)",
+            "return Invalid(problems=invalid.problems, document=document)",
+        ),
+        (
+            "an acceptance leaves the rejection of its key",
+            "I6",
+            "self._recorder.supersede(claim.request_id)",
+            "pass",
+            "accepted.stored and not follows_rejection",
+            "accepted.stored",
+        ),
+        (
+            "an asynchronous invocation that sent nothing is lost",
+            "I7",
+            "if raises and response",
+            "if not raises and response",
         ),
         (
             "a rejection on the queue is not recorded",
@@ -400,6 +460,18 @@ MUTANTS: Final = (
             "replace(update, error_code=None, account_sid=",
         ),
         (
+            "a backlog of presumed unsent requests takes all of the time",
+            "I6 I7",
+            """self.resolver.resolve_requests,
+            self.reconciler.reconcile_stale_messages,
+            self.resolver.recheck_presumed_unsent,""",
+            """self.resolver.recheck_presumed_unsent,
+            self.resolver.resolve_requests,
+            self.reconciler.reconcile_stale_messages,""",
+            "share_of(time_left, 1 / (len(tasks) - number))",
+            "time_left",
+        ),
+        (
             "stale messages are not reconciled",
             "I7",
             "self._context.messages.stale_messages(self._context.now())",
@@ -463,6 +535,108 @@ self._expire_if_overdue(request)""",
             "I6",
             "self._context.messages.record_superseded(self._unsent_update(request))",
             "pass",
+        ),
+    ),
+    *_mutants(
+        _AUDIT,
+        (
+            "the audit reads the first page only",
+            "I11",
+            "is_last = page.next_path is None",
+            "is_last = True",
+        ),
+        (
+            "the audit writes messages that it does not know",
+            "I11",
+            "messages.record_existing(write.message, write.update) is not None",
+            "messages.record(write.update) is not None",
+        ),
+        (
+            "a rejected creation is imported",
+            "I11 I2",
+            "if resource.may_be_rejected_creation:",
+            "if resource.may_be_rejected_creation and self._context.mode is AuditMode.OFF:",
+        ),
+        (
+            "nothing is imported",
+            "I11",
+            "self._context.mode is AuditMode.ALL and self._may_import(result.day)",
+            "self._context.mode is AuditMode.OFF",
+        ),
+        (
+            "an audit that starts again keeps its counts",
+            "I11",
+            "result.restarted(context.now())",
+            "replace(result, next_page=None)",
+        ),
+        (
+            "an interrupted audit counts as done",
+            "I11",
+            "yield reports.interrupted(error, result)\nreturn None",
+            "yield reports.interrupted(error, result)\nreturn target",
+        ),
+        (
+            "a day that was not audited is passed over",
+            "I11",
+            "if state is not target:\n    break",
+            "if state is None:\n    continue",
+        ),
+        (
+            "a requested audit that ended early is not continued",
+            "I11",
+            "context.audits.requested_days()",
+            "()",
+        ),
+        (
+            "a difference is not counted",
+            "I11",
+            "result = result.with_difference(reason, resource.sid)",
+            "pass",
+        ),
+    ),
+    *_mutants(
+        _LAYER,
+        (
+            "a page of the list is counted by two runs",
+            "I11",
+            'unchanged.require("#version = :seen", seen=result.version)',
+            'unchanged.require("#version <> :seen", seen=0)',
+        ),
+        (
+            "an audit goes on although another run has its lease",
+            "I11",
+            "known and known.lease_until and now < known.lease_until",
+            "known and known.lease_until and now > known.lease_until",
+        ),
+        (
+            "the second audit goes on where the first one ended",
+            "I11",
+            "known.state is AuditState.RUNNING and known.target is target",
+            "known is not None",
+        ),
+        (
+            "the audit ignores prices",
+            "I11",
+            "corrections.add(Correction.PRICE)",
+            "pass",
+        ),
+        (
+            "the audit ignores segments",
+            "I11",
+            "corrections.add(Correction.SEGMENTS)",
+            "pass",
+        ),
+        (
+            "the audit corrects pending messages only",
+            "I11",
+            "rank(status) > message.status_rank:",
+            "rank(status) > message.status_rank and message.final_at is None:",
+        ),
+        (
+            "the audit ignores error codes",
+            "I11 I3",
+            "return {Correction.ERROR_CODE}, set()",
+            "return set(), set()",
         ),
     ),
     *_mutants(

@@ -9,7 +9,7 @@ from simulation.faults import FaultProfile, Outage
 from simulation.mutants import Mutant
 from simulation.program import Program
 from simulation.trace_format import shorten_ids
-from simulation.world import START, World
+from simulation.world import World
 
 
 class RunReport:
@@ -42,35 +42,32 @@ class RunReport:
     def _circumstances(self) -> Iterator[str]:
         if self._mutant:
             yield f"mutant: {self._mutant.name}"
-        yield from _profile(self._world.profile)
-        yield from map(_request, self._world.callers.requests)
+        yield from self._profile(self._world.profile)
+        yield from map(self._request, self._world.callers.requests)
 
+    def _profile(self, profile: FaultProfile) -> Iterator[str]:
+        worst = f" (more of {profile.worst_service})" if profile.worst_service else ""
+        yield (
+            f"until {self._clock(profile.ends_at)} {profile.call_faults:.0%} of the calls "
+            f"fail{worst}, {profile.slow_calls:.0%} are slow, "
+            f"{profile.transport_faults:.0%} transport faults; audit mode {self._world.audit_mode}"
+        )
+        yield from map(self._outage, profile.outages)
 
-def _profile(profile: FaultProfile) -> Iterator[str]:
-    worst = f" (more of {profile.worst_service})" if profile.worst_service else ""
-    yield (
-        f"until {_clock(profile.ends_at)} {profile.call_faults:.0%} of the calls fail{worst}, "
-        f"{profile.slow_calls:.0%} are slow, {profile.transport_faults:.0%} transport faults"
-    )
-    yield from map(_outage, profile.outages)
+    def _outage(self, outage: Outage) -> str:
+        period = f"from {self._clock(outage.begins)} to {self._clock(outage.ends)}"
+        return f"outage of {outage.target} {period}: {outage.fault}"
 
+    def _request(self, request: CallerRequest) -> str:
+        key = f" key={request.key}" if request.key else ""
+        replies = ", ".join(str(reply.status or "no response") for reply in request.replies)
+        return (
+            f"{request.caller} sends to {request.document['to']} at {self._clock(request.begins)} "
+            f"({request.entry}{key}); replies: {replies or 'none'}"
+        )
 
-def _outage(outage: Outage) -> str:
-    period = f"from {_clock(outage.begins)} to {_clock(outage.ends)}"
-    return f"outage of {outage.target} {period}: {outage.fault}"
-
-
-def _request(request: CallerRequest) -> str:
-    key = f" key={request.key}" if request.key else ""
-    replies = ", ".join(str(reply.status or "no response") for reply in request.replies)
-    return (
-        f"{request.caller} sends to {request.document['to']} at {_clock(request.begins)} "
-        f"({request.entry}{key}); replies: {replies or 'none'}"
-    )
-
-
-def _clock(seconds: float) -> str:
-    return f"{START + timedelta(seconds=seconds):%H:%M:%S}"
+    def _clock(self, seconds: float) -> str:
+        return f"{self._world.start + timedelta(seconds=seconds):%H:%M:%S}"
 
 
 def _indented(lines: Iterable[str]) -> Iterator[str]:

@@ -9,6 +9,8 @@ from simulation.twilio import ACCOUNT_SID
 
 UNREADABLE_SID: Final = "SM" + "f" * 32
 UNREADABLE_REQUEST_ID: Final = "rq_" + "f" * 32
+UNREADABLE_PRESUMED_ID: Final = "rq_" + "e" * 32
+UNREADABLE: Final = frozenset({UNREADABLE_SID, UNREADABLE_REQUEST_ID, UNREADABLE_PRESUMED_ID})
 _WORD: Final = "from_the_future"
 
 
@@ -21,6 +23,9 @@ def add_unreadable_items(tables: Mapping[str, Table], at: datetime) -> None:
         "outcome": _WORD,
         "list_key": "pending#f",
         "list_at": time,
+        "notice": "due",
+        "notice_due": "due#f",
+        "notice_at": time,
         "created_at": time,
         "updated_at": time,
     }
@@ -34,8 +39,10 @@ def add_unreadable_items(tables: Mapping[str, Table], at: datetime) -> None:
         "claimed_at": time,
         "lease_until": time,
     }
+    presumed = request | {"request_id": UNREADABLE_PRESUMED_ID, "unresolved": "presumed_unsent#e"}
     _put(tables["MessagesTable"], "message_sid", message)
     _put(tables["SendRequestsTable"], "request_id", request)
+    _put(tables["SendRequestsTable"], "request_id", presumed)
 
 
 def _put(table: Table, key: str, record: Mapping[str, str]) -> None:

@@ -1,15 +1,20 @@
 """Runs of several seeds, and their totals."""
 
+import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from pathlib import Path
+from typing import Final, Self
 
 from simulation.checks.evidence import Violation
 from simulation.checks.violations import violations
 from simulation.mutants import Mutant
 from simulation.program import Program
 from simulation.world import World
+
+CAUGHT_AT: Final = Path(__file__).with_name("caught_at.json")
+"""By mutant, the seed that caught it when `--mutants` was run with `--save`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +54,12 @@ def run_seeds(seeds: Iterable[int]) -> Totals:
         if found := violations(world):
             totals.broken.append(BrokenRun(seed=seed, violations=tuple(found)))
     return totals
+
+
+def seeds_for(mutant: Mutant, seeds: Sequence[int]) -> list[int]:
+    """Return the seeds in the order to try: first the one that caught the mutant last time."""
+    found: dict[str, int] = json.loads(CAUGHT_AT.read_text("utf-8"))
+    return [*([found[mutant.name]] if mutant.name in found else []), *seeds]
 
 
 def seeds_until_caught(mutant: Mutant, seeds: Iterable[int]) -> int:

@@ -5,6 +5,8 @@ import json
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import date
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -33,60 +35,107 @@ if TYPE_CHECKING:
 
 ACCOUNT_SID: Final = "AC" + "1" * 32
 AUTH_TOKEN: Final = "the-auth-token"
+SUBACCOUNT_SID: Final = "AC" + "2" * 32
+SUBACCOUNT_TOKEN: Final = "the-subaccount-token"
+_TOKENS: Final = {ACCOUNT_SID: AUTH_TOKEN, SUBACCOUNT_SID: SUBACCOUNT_TOKEN}
 _MAX_REPEAT_DELAY: Final = 900.0
 _NO_RESPONSE: Final = CallbackResult(failure=Failure.NO_RESPONSE)
+_FULL_PAGE: Final = "PageSize=1000"
+_EXPIRED_TOKEN: Final = Response(status=400, body=b'{"code": 21481}')
 
 
 class Twilio:
-    """Twilio with one account, and the network between it and the gateway."""
+    """Twilio with an account and its subaccount, and the network between it and the gateway.
+
+    `page_size`: the messages on a page of a day's list.
+    """
 
     def __init__(
         self,
         *,
         settings: Settings,
+        page_size: int,
         gateway: Gateway,
         calls: Calls,
         engine: Engine,
         draws: random.Random,
     ) -> None:
         self.simulator = TwilioSimulator(
-            [Account(sid=ACCOUNT_SID, auth_token=AUTH_TOKEN)], ids=draws, settings=settings
+            [
+                Account(sid=ACCOUNT_SID, auth_token=AUTH_TOKEN),
+                Account(sid=SUBACCOUNT_SID, auth_token=SUBACCOUNT_TOKEN, parent_sid=ACCOUNT_SID),
+            ],
+            ids=draws,
+            settings=settings,
         )
         self.deleted: list[Message] = []
         """Messages that were deleted over the API, as they were before that."""
+        self.deletions = 0
+        """How many messages were deleted, rejected creations included."""
         self.callbacks = 0
         """How many callbacks Twilio attempted."""
         self._gateway = gateway
         self._calls = calls
         self._engine = engine
         self._wakes_at: float | None = None
+        self._page_size = page_size
 
     def session(self) -> "TwilioSession":
         """Return a substitute for a `requests.Session`."""
         return TwilioSession(self, self._calls, self._engine)
 
-    def create_message(self, form: Mapping[str, str]) -> None:
+    def create_message(self, form: Mapping[str, str], account_sid: str = ACCOUNT_SID) -> None:
         """Create a message as another program does, not as a call of a function."""
         request = Request(
             method="POST",
-            target=f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json",
-            headers=[("Authorization", _basic(ACCOUNT_SID, AUTH_TOKEN))],
+            target=f"/2010-04-01/Accounts/{account_sid}/Messages.json",
+            headers=[("Authorization", _basic(account_sid, _TOKENS[account_sid]))],
             body=urlencode(form).encode(),
         )
         self.handle(request)
 
     def handle(self, request: Request) -> Response | None:
         """Handle a request that reached Twilio; None where Twilio breaks the connection."""
+        if "DateSent=" in request.query:
+            target = request.target.replace(_FULL_PAGE, f"PageSize={self._page_size}")
+            request = replace(request, target=target)
+            faults = self._engine.faults
+            if "PageToken=" in target and faults.occurs(TransportFault.EXPIRED, "page token"):
+                return _EXPIRED_TOKEN
         before = self.simulator.messages() if request.method == "DELETE" else []
         response = self.simulator.handle(request, self._engine.loop.now)
+        self.deletions += request.method == "DELETE" and response is not None
         if before:
             left = {message.sid for message in self.simulator.messages()}
             self.deleted += [message for message in before if message.sid not in left]
-        event = f"handles {request.method} {request.path.rpartition(f'{ACCOUNT_SID}/')[2]}"
+        event = f"handles {request.method} {request.path.partition('/Accounts/')[2][35:]}"
         answer = "no response" if response is None else (response.status, _summary(response.body))
         self._engine.trace.add("Twilio", event, (request.query, request.body, "->", answer))
         self._wake()
         return response
+
+    def list_of_day(self, account_sid: str, day: date) -> list[dict[str, Any]]:
+        """Return what Twilio's list of a day shows now."""
+        path = f"/2010-04-01/Accounts/{account_sid}/Messages.json"
+        request = Request(
+            method="GET",
+            target=f"{path}?DateSent={day.isoformat()}&{_FULL_PAGE}",
+            headers=[("Authorization", _basic(ACCOUNT_SID, AUTH_TOKEN))],
+            body=b"",
+        )
+        response = self.simulator.handle(request, self._engine.loop.now)
+        if response is None or response.status != HTTPStatus.OK:
+            raise RuntimeError(f"the simulator does not list {day}: {response}")
+        messages: list[dict[str, Any]] = json.loads(response.body)["messages"]
+        return messages
+
+    def call_back_late(self, message_sid: str, *, at: float) -> None:
+        """Deliver a message's callbacks at a time, lost ones included; responses are discarded."""
+        loop, faults = self._engine.loop, self._engine.faults
+        for callback in self.simulator.callbacks(message_sid):
+            attempt = callback.attempt(_TOKENS[callback.account_sid], loop.now)
+            delay = at - loop.seconds + faults.uniform(0, 0.5)
+            self._deliver(attempt, delay, lambda _: None)
 
     def _wake(self) -> None:
         """Schedule the simulator's next step."""
@@ -99,6 +148,8 @@ class Twilio:
             loop.at(seconds, self._run_due)
 
     def _run_due(self) -> None:
+        if self._wakes_at != self._engine.loop.seconds:
+            return  # an earlier step was scheduled meanwhile, which scheduled this one again
         self._wakes_at = None
         for attempt in self.simulator.run_due(self._engine.loop.now):
             self._attempt(attempt)
@@ -253,7 +304,8 @@ def _without_code(attempt: CallbackAttempt) -> CallbackAttempt:
     """Return the callback without its error code, with a valid signature."""
     pairs = parse_qsl(attempt.body.decode(), keep_blank_values=True)
     pairs = [(name, value) for name, value in pairs if name != "ErrorCode"]
-    signed = {"X-Twilio-Signature": signature(AUTH_TOKEN, attempt.url, pairs)}
+    token = _TOKENS[dict(pairs)["AccountSid"]]
+    signed = {"X-Twilio-Signature": signature(token, attempt.url, pairs)}
     return replace(attempt, body=urlencode(pairs).encode(), headers={**attempt.headers, **signed})
 
 

@@ -50,6 +50,7 @@ class EventLoop:
         self._due: list[tuple[float, int, Action]] = []
         self._count = 0
         self._running: Task | None = None
+        self._runs_until = 0.0
         self._greenlet = getcurrent()
 
     def clock(self) -> float:
@@ -80,6 +81,7 @@ class EventLoop:
 
     def run_until(self, seconds: float) -> None:
         """Run everything that is due until then."""
+        self._runs_until = seconds
         while self._due and self._due[0][0] <= seconds:
             self.seconds, _, action = heapq.heappop(self._due)
             action()
@@ -111,6 +113,9 @@ class EventLoop:
         """Suspend the running task; one that outlives its limit is killed while it waits."""
         task = self._current()
         wake = self.seconds + seconds
+        if wake <= min(task.deadline, self._runs_until) and not self._is_due_until(wake):
+            self.seconds = wake  # nothing else happens before the task would wake
+            return
         if wake > task.deadline:
             task.killed = True
         self.at(min(wake, task.deadline), lambda: self._resume(task))
@@ -148,6 +153,9 @@ class EventLoop:
     def seconds_left(self) -> float:
         """Return the seconds until the deadline of the running task."""
         return self._current().deadline - self.seconds
+
+    def _is_due_until(self, seconds: float) -> bool:
+        return bool(self._due) and self._due[0][0] <= seconds
 
     def _current(self) -> Task:
         if self._running is None:

@@ -12,6 +12,8 @@ from unittest.mock import patch
 
 from sandbox.twilio.settings import Settings
 from simulation.account import Account
+from simulation.audit_phase import AuditPhase
+from simulation.backlog import RECONCILER_SECONDS, SLOWNESS, add_backlog
 from simulation.callers import Callers
 from simulation.calls import Calls
 from simulation.deployment import functions, parameter, queue_url
@@ -30,15 +32,24 @@ from simulation.operator import Operator
 from simulation.program import Program, unchanged_program
 from simulation.rollback import add_unreadable_items
 from simulation.trace import Trace
-from simulation.twilio import Twilio, TwilioSession
+from simulation.twilio import SUBACCOUNT_SID, SUBACCOUNT_TOKEN, Twilio, TwilioSession
 from simulation.virtual_time import EventLoop
 
-START: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
+_STARTS: Final = (
+    datetime(2026, 11, 23, 12, tzinfo=UTC),
+    datetime(2026, 11, 23, 12, tzinfo=UTC),
+    datetime(2026, 11, 23, 23, 45, tzinfo=UTC),
+)
+"""Runs begin in the middle of a day, or send on two days."""
+_AUDITED_BY_HAND_RATE: Final = 0.1
 _SLOW_STEP: Final = 1000.0
 _CAMPAIGN_RATE: Final = 0.3
 _ERASURE_RATE: Final = 0.1
 _SLOW_BURST_RATE: Final = 0.03
 _ROLLBACK_RATE: Final = 0.1
+_BACKLOG_RATE: Final = 0.03
+_SUBACCOUNT_RATE: Final = 0.2
+_LEAVING_RATE: Final = 0.7
 _HOUR: Final = 3600.0
 
 
@@ -46,7 +57,7 @@ class World:
     """The system, its surroundings, and the faults of one run.
 
     `profile`: replaces the profile that the seed draws.
-    `immediate`: indexes do not lag, and transactions take no time.
+    `immediate`: indexes do not lag, transactions take no time, and only requests change a table.
     `campaign`: the number of requests, all of them through the queue.
     """
 
@@ -62,20 +73,25 @@ class World:
         draws = random.Random(seed)  # noqa: S311 -- repeatable, no secrets
         self._draws = draws
         # Draws of their own, so that all other draws of a seed do not depend on them.
-        rates = random.Random(f"rates of {seed}")  # noqa: S311 -- the same
+        self._rates = rates = random.Random(f"rates of {seed}")  # noqa: S311 -- the same
         self.segments_per_second = rates.choice(("0", "0", "0.002", "0.02", "1"))
         is_campaign = rates.random() < _CAMPAIGN_RATE and self.segments_per_second != "0"
         self._slow_burst = profile is None and rates.random() < _SLOW_BURST_RATE
         self._campaign = campaign
-        self._is_rolled_back = profile is None and rates.random() < _ROLLBACK_RATE
+        self.is_rolled_back = profile is None and not immediate and rates.random() < _ROLLBACK_RATE
         poll_interval = rates.choice((0.0, 1.0))
         max_transaction = rates.choice((0.001, 0.05))
+        self.start = rates.choice(_STARTS)
+        self.audit_mode = rates.choice(("tracked", "tracked", "all"))
+        self._has_backlog = profile is None and not immediate and rates.random() < _BACKLOG_RATE
+        self.has_subaccount = rates.random() < _SUBACCOUNT_RATE
+        self.subaccount_leaves = self.has_subaccount and rates.random() < _LEAVING_RATE
 
         self.profile = profile or draw_fault_profile(draws)
         if self._slow_burst:
             self.profile = with_lost_sns_responses(self.profile)
-        self.loop = EventLoop(START)
-        self.trace = Trace(START, self.loop.clock)
+        self.loop = EventLoop(self.start)
+        self.trace = Trace(self.start, self.loop.clock)
         self.faults = FaultInjector(self.profile, draws, self.loop.clock)
         engine = Engine(loop=self.loop, faults=self.faults, trace=self.trace)
 
@@ -94,11 +110,15 @@ class World:
             make_client=self.aws.client,
             make_session=self._make_session,
             ids=self._draw_id,
-            variables={"SENDER_SEGMENTS_PER_SECOND": self.segments_per_second},
+            variables={
+                "SENDER_SEGMENTS_PER_SECOND": self.segments_per_second,
+                "AUDIT_MODE": self.audit_mode,
+            },
         )
         gateway = Gateway(functions().values(), service=self.lambda_service, engine=engine)
         self.twilio = Twilio(
-            settings=_draw_settings(draws),
+            settings=_draw_settings(draws, rates),
+            page_size=rates.choice((1, 2, 5, 1000)),
             gateway=gateway,
             calls=self._calls,
             engine=engine,
@@ -116,28 +136,51 @@ class World:
             draws,
             gateway=gateway,
             queue=self.aws.queues[queue_url("SendQueue")],
+            failed_invocations=self.aws.queues[queue_url("SendInvocationFailuresQueue")],
+            subaccount_sid=SUBACCOUNT_SID if self.has_subaccount else None,
             campaign=bool(campaign) or is_campaign,
             service=self.lambda_service,
             engine=engine,
         )
         self._existing_sender = ExistingSender(draws, twilio=self.twilio, engine=engine)
         self.operator = Operator(service=self.lambda_service, engine=engine)
+        self.audits = AuditPhase(
+            rates,
+            aws=self.aws,
+            twilio=self.twilio,
+            operator=self.operator,
+            service=self.lambda_service,
+            engine=engine,
+            schedules=self._schedules,
+            items_expire=not immediate,
+        )
 
     def run(self) -> "World":
-        """Run until the faults are over and nothing is left to be done; return the world."""
+        """Run until nothing is left to be done and all days are audited; return the world."""
         window = self.profile.sending_window
         self.callers.start(self._campaign or self._draws.randint(2, 8), within=window)
         self._existing_sender.start(within=window, slow_burst=self._slow_burst)
+        self._existing_sender.start_untracked(self._rates, within=window)
+        if self.has_subaccount:
+            self._existing_sender.start_impostor(self._rates, self.callers.requests, within=window)
+            self._change_secret()
         if self._draws.random() < _ERASURE_RATE:
             self._erase_a_recipient()
-        if self._is_rolled_back:
-            add_unreadable_items(self.aws.tables, START)
+        if self._has_backlog:
+            add_backlog(self.aws.tables, self.start)
+            self.faults.slowness["reconcile_messages"] = SLOWNESS
+            self.lambda_service.timeouts["reconcile_messages"] = RECONCILER_SECONDS
+        if self.is_rolled_back:
+            add_unreadable_items(self.aws.tables, self.start)
+        if self._rates.random() < _AUDITED_BY_HAND_RATE:
+            self.audits.audit_by_hand(self.start.date(), at=self._rates.uniform(0, window))
         unconfirmed_after = float(parameter("UnconfirmedAfterHours")) * _HOUR
         end = self.profile.ends_at + unconfirmed_after + 4 * _HOUR
         for schedule in self._schedules:
             schedule.start(until=end)
         with patch("secrets.token_bytes", self._draws.randbytes):  # which token_hex calls
             self.loop.run_until(end + 2 * _HOUR)
+            self.audits.run(self.callers.requests)
         return self
 
     @property
@@ -163,6 +206,16 @@ class World:
     def _make_session(self) -> TwilioSession:
         return self.twilio.session()
 
+    def _change_secret(self) -> None:
+        """Put the subaccount into the secret; in some runs it is missing there for a while."""
+        subaccounts = {SUBACCOUNT_SID: {"auth_token": SUBACCOUNT_TOKEN}}
+        self.aws.secret["subaccounts"] = subaccounts
+        if self.subaccount_leaves:
+            ends_at = self.profile.ends_at
+            leaves, returns = sorted(self._rates.uniform(0, ends_at) for _ in range(2))
+            self.loop.at(leaves, lambda: self.aws.secret.pop("subaccounts", None))
+            self.loop.at(returns, lambda: self.aws.secret.update(subaccounts=subaccounts))
+
     def _erase_a_recipient(self) -> None:
         address = self._draws.choice(self.callers.requests).document["to"]
         if address.startswith("+"):
@@ -174,8 +227,8 @@ class World:
         return "-".join(digits[begin:end] for begin, end in pairwise(ends))
 
 
-def _draw_settings(draws: random.Random) -> Settings:
-    """Draw how fast scenarios go, and how far Twilio's list of messages lags."""
+def _draw_settings(draws: random.Random, rates: random.Random) -> Settings:
+    """Draw how fast scenarios go, how far Twilio's list lags, and when prices are known."""
     step_seconds = draws.choice((0.05, 1.0, 1.0, 30.0, 200.0, 1500.0))
     # With late callbacks and a long lag, requests are presumed unsent and were sent after all.
     slow = step_seconds > _SLOW_STEP
@@ -183,6 +236,7 @@ def _draw_settings(draws: random.Random) -> Settings:
     return Settings(
         step_seconds=step_seconds,
         list_lag_seconds=draws.choice(lags),
+        price_delay_seconds=rates.choice((2.0, 8 * _HOUR, 30 * _HOUR, 60 * _HOUR)),
         report_sending=draws.random() < 0.2,
         trial=draws.random() < 0.1,
     )

@@ -4,7 +4,6 @@ The checks read nothing else, and none of the project's own rules: they compare 
 with what is stored, by the words of the contract.
 """
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,8 +11,14 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from sandbox.twilio.resource import Message as TwilioMessage
+from simulation.backlog import is_in_backlog
 from simulation.deployment import queue_url
-from simulation.rollback import UNREADABLE_REQUEST_ID, UNREADABLE_SID
+from simulation.existing_sender import IMPOSTOR_BODY
+from simulation.rollback import (
+    UNREADABLE_PRESUMED_ID,
+    UNREADABLE_REQUEST_ID,
+    UNREADABLE_SID,
+)
 from simulation.world import World
 
 type Record = dict[str, Any]
@@ -63,7 +68,8 @@ class Evidence:
         self.messages = {sid: it for sid, it in items.items() if sid not in self.tombstones}
         """The stored messages by SID or request id, without tombstones."""
         self.requests = {it["request_id"]: it for it in self.table("SendRequestsTable")}
-        self.requests.pop(UNREADABLE_REQUEST_ID, None)
+        for unreadable in (UNREADABLE_REQUEST_ID, UNREADABLE_PRESUMED_ID):
+            self.requests.pop(unreadable, None)
         self.sent_under: defaultdict[str, list[TwilioMessage]] = defaultdict(list)
         """The messages at Twilio, deleted ones included, by the request that they name."""
         for message in (*self.at_twilio.values(), *world.twilio.deleted):
@@ -72,7 +78,8 @@ class Evidence:
 
     def table(self, name: str) -> list[Record]:
         """Return the items of a table."""
-        return [plain(item) for item in self.world.aws.tables[name].items()]
+        items = map(plain, self.world.aws.tables[name].items())
+        return [it for it in items if not is_in_backlog(it.get("request_id", ""))]
 
     @property
     def dead_letters(self) -> int:
@@ -89,6 +96,9 @@ class Evidence:
         """Return every status that the message has had at Twilio, with its error code."""
         codes: dict[str, int | None] = dict.fromkeys(("queued", "accepted", "scheduled"))
         callbacks = self.world.twilio.simulator.callbacks(sid)
+        if not callbacks:  # it has no StatusCallback
+            message = self.at_twilio[sid]
+            codes |= {"sending": None, "sent": None, message.status: message.error_code}
         return codes | dict(status_and_code(callback.parameters) for callback in callbacks)
 
     def is_ambiguous(self, request: Record) -> bool:
@@ -124,14 +134,14 @@ def ever_failed(message: Record) -> bool:
 
 
 def request_id_of(message: TwilioMessage) -> str | None:
-    """Return the request that the message's callback URL names."""
+    """Return the request that the message was sent for: its callback URL names it.
+
+    An impostor's message names one, and was sent for none.
+    """
+    if message.body == IMPOSTOR_BODY:
+        return None
     query = parse_qs(urlsplit(message.status_callback or "").query)
     return query.get("request_id", [None])[0]
-
-
-def request_id_for(key: str) -> str:
-    """Return the id of the request with an idempotency key. No caller names an account."""
-    return f"rq_{hashlib.sha256(f' {key}'.encode()).hexdigest()[:32]}"
 
 
 def status_and_code(parameters: Iterable[tuple[str, str]]) -> tuple[str, int | None]:

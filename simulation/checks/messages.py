@@ -15,6 +15,8 @@ from simulation.checks.evidence import (
     status_and_code,
 )
 from simulation.deployment import parameter
+from simulation.rollback import UNREADABLE
+from simulation.twilio import SUBACCOUNT_SID
 
 _OUTCOMES: Final[Mapping[str, str]] = {
     "canceled": "canceled",
@@ -31,13 +33,28 @@ def check_messages(evidence: Evidence) -> Iterator[Violation]:
         yield from _accepted(evidence, message)
         yield from _durable(evidence, message)
         yield from _known(evidence, message)
+    if evidence.world.is_rolled_back:
+        yield from _reported(evidence)
     for item in evidence.messages.values():
         yield from _consistent(evidence, item)
         yield from _final(item)
 
 
+def _reported(evidence: Evidence) -> Iterator[Violation]:
+    """Each item that this version cannot read is reported by its key, and stops nothing."""
+    reported = {
+        str(fields.get(name))
+        for fields in evidence.world.lambda_service.logged["ItemUnreadable"]
+        for name in ("key", "message_sid")
+    }
+    for key in sorted(UNREADABLE - reported):
+        yield Violation("I7", key, "it cannot be read, and is not reported")
+
+
 def _accepted(evidence: Evidence, message: TwilioMessage) -> Iterator[Violation]:
-    """No callback of Twilio's own is rejected."""
+    """No callback of Twilio's own is rejected, unless its account was missing in the secret."""
+    if message.account_sid == SUBACCOUNT_SID and evidence.world.subaccount_leaves:
+        return
     for callback in evidence.world.twilio.simulator.callbacks(message.sid):
         answers = {past.result.status or 0 for past in callback.attempts}
         if rejections := answers & _REJECTIONS:
@@ -46,7 +63,9 @@ def _accepted(evidence: Evidence, message: TwilioMessage) -> Iterator[Violation]
 
 
 def _durable(evidence: Evidence, message: TwilioMessage) -> Iterator[Violation]:
-    """What got a 2xx is stored."""
+    """What got a 2xx is stored, until it expires."""
+    if message.sid in evidence.world.audits.expired:
+        return
     item = evidence.messages.get(message.sid)
     for status, code in evidence.acknowledged(message.sid):
         transitions = {entry["status"]: entry for entry in item["transitions"]} if item else {}

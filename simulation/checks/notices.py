@@ -18,6 +18,8 @@ _INCIDENT: Final = "inc_"
 _RECOVERIES: Final = ("delivered", "read")
 _UNSENT: Final = frozenset({"rejected", "presumed_unsent"})
 """The statuses of ours: they are the cause of a failure without an error code."""
+_OPEN: Final = frozenset({"due", "publishing", "recovery_due"})
+"""The states of a notice that is still to be published."""
 _SID: Final = re.compile(r"\b(?:SM|MM)[0-9a-f]{32}\b|\brq_[0-9a-f]{32}\b")
 _MUTED_CODES: Final = {"opt_out": {"21610"}, "": set[str]()}
 """The error codes of the muted categories, as far as a run has them."""
@@ -100,7 +102,10 @@ class _Notices:
             ("muted", False): nothing and ever_failed(message),
         }
         if notice is not None and sid in self._failed_again:
-            return  # each attempt has a notice of its own, and the message has the state of one
+            # Each attempt has a notice of its own, and the message has the state of the last one.
+            if notice in _OPEN:
+                yield Violation("I4", sid, f"the notice of its last failure is {notice}")
+            return
         if not fits.get((notice, is_grouped), False):
             text = (
                 f"notice {notice} {message.get('notice_id')}, outcome {message['outcome']}, "

@@ -81,7 +81,8 @@ def _is_only_match(evidence: Evidence, message: TwilioMessage) -> bool:
     matches = sum(
         1 if request.key else request.attempts
         for request in evidence.world.callers.requests
-        if request.document["to"] == message.to and message.body.endswith(request.document["body"])
+        if request.document["to"] == message.to
+        and message.body.endswith(request.document.get("body", ""))
     )
     return in_time and matches <= 1
 

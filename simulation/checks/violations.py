@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from simulation.checks.audits import check_audits
 from simulation.checks.callers import check_callers
 from simulation.checks.erasures import check_erasures
 from simulation.checks.evidence import Evidence, Violation
@@ -19,6 +20,7 @@ CHECKS: Final[tuple[Callable[[Evidence], Iterator[Violation]], ...]] = (
     check_requests,
     check_callers,
     check_erasures,
+    check_audits,
 )
 
 

@@ -241,7 +241,7 @@ def test_the_schedule_continues_a_requested_audit_of_a_day_that_was_audited_befo
 ) -> None:
     for _ in range(5):
         auditor.send()
-    auditor.pass_by(days=1)
+    auditor.advance(days=1)
     auditor.run()
     auditor.wire.fault = throttled_after(1)
     by_hand(auditor)

@@ -7,7 +7,7 @@ import pytest
 from simulation.edit import Edit
 from simulation.mutants import MUTANTS, Mutant
 from simulation.program import Program
-from simulation.runs import seeds_until_caught
+from simulation.runs import seeds_for, seeds_until_caught
 
 _MAX_SEEDS = 600
 
@@ -15,7 +15,7 @@ _MAX_SEEDS = 600
 @pytest.mark.thorough
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_the_simulation_catches(mutant: Mutant) -> None:
-    assert seeds_until_caught(mutant, range(_MAX_SEEDS)) > 0
+    assert seeds_until_caught(mutant, seeds_for(mutant, range(_MAX_SEEDS))) > 0
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
