@@ -30,7 +30,7 @@ from tests.functions.sender import FROM, TO, SenderRig, a_document
 from tests.functions.tracked_account import BODY, REQUEST_ID, TWILIO, TrackedAccount
 from tests.support.builders import MESSAGE_SID, NOON, an_update
 from tests.support.embedded_metrics import data_points, total
-from tests.support.faults import FailingClient
+from tests.support.faults import FailingClient, WrappedClient
 from tests.support.virtual_twilio import (
     ACCOUNT_SID,
     AUTH_TOKEN,
@@ -183,25 +183,9 @@ def test_no_update_restores_an_erased_message(
     assert raw(dynamodb) == MARKER
 
 
-class Watched:
-    """A client that records its calls."""
-
-    def __init__(self, client: DynamoDBClient) -> None:
-        self._client = client
-        self.exceptions = client.exceptions
-        self.calls: list[str] = []
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        def call(**arguments: Any) -> Any:
-            self.calls.append(name)
-            return getattr(self._client, name)(**arguments)
-
-        return call
-
-
 @pytest.mark.usefixtures("erased")
 def test_a_late_callback_costs_one_request(dynamodb: DynamoDBClient) -> None:
-    client = Watched(dynamodb)
+    client = WrappedClient(dynamodb)
 
     MessageStore(client, "MessagesTable").record(an_update("delivered"))  # type: ignore[arg-type]  # as far as used
 

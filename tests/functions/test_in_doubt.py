@@ -1,6 +1,6 @@
 """ReconcileMessagesFunction resolves requests in doubt by evidence: the promise I6."""
 
-from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -21,7 +21,7 @@ from tests.functions.reconciler import (
 )
 from tests.functions.tracked_account import REQUEST_ID
 from tests.support.embedded_metrics import total
-from tests.support.faults import make_unreadable
+from tests.support.faults import WrappedClient, make_unreadable
 from tests.support.virtual_twilio import RECIPIENT, SERVICE_SID, SUBACCOUNT_SID, a_response
 
 # --- evidence ------------------------------------------------------------------------------------
@@ -533,37 +533,26 @@ def test_the_search_for_a_callback_is_bounded(reconciler: ReconcilerRig) -> None
     reconciler.advance(minutes=14)
     for number in range(5):
         reconciler.apply(f"SM{number:032x}", "sent")
-    client = SlowClient(reconciler)
+    client = WrappedClient(reconciler.dynamodb)
 
     reconciler.run(dynamodb=client)
 
     assert reconciler.state() is RequestState.IN_DOUBT
-    assert client.calls["get_item"] == 0
-    assert client.calls["batch_get_item"] == 1  # of the request itself
+    assert "get_item" not in client.calls
+    assert client.calls.count("batch_get_item") == 1  # of the request itself
 
 
 # --- shares of a run -----------------------------------------------------------------------------
 
 
-class SlowClient:
-    """A client whose calls take time of the run, each as many seconds; it counts them."""
+def slow_client(reconciler: ReconcilerRig, *, seconds: float) -> WrappedClient:
+    """A client each of whose calls takes so many seconds of the run."""
 
-    def __init__(self, reconciler: ReconcilerRig, seconds: float = 0) -> None:
-        self.calls: Counter[str] = Counter()
-        self._reconciler = reconciler
-        self._seconds = seconds
+    def around(_: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        reconciler.seconds_left -= seconds
+        return call(**arguments)
 
-    def __getattr__(self, name: str) -> Any:
-        attribute = getattr(self._reconciler.dynamodb, name)
-        if name == "exceptions":
-            return attribute
-
-        def call(**arguments: Any) -> Any:
-            self.calls[name] += 1
-            self._reconciler.seconds_left -= self._seconds
-            return attribute(**arguments)
-
-        return call
+    return WrappedClient(reconciler.dynamodb, around)
 
 
 def test_a_backlog_that_is_presumed_unsent_starves_no_other_worklist(
@@ -576,7 +565,7 @@ def test_a_backlog_that_is_presumed_unsent_starves_no_other_worklist(
     sid = reconciler.send_and_die()
     reconciler.advance(minutes=15)
 
-    reconciler.run(dynamodb=SlowClient(reconciler, seconds=2))
+    reconciler.run(dynamodb=slow_client(reconciler, seconds=2))
 
     assert reconciler.request().message_sid == sid
     assert reconciler.message(stale).outcome is Outcome.DELIVERED
@@ -593,7 +582,7 @@ def test_a_backlog_is_rechecked_over_several_runs(
     left_over = []
     for _ in range(3):
         reconciler.seconds_left = 40
-        reconciler.run(dynamodb=SlowClient(reconciler, seconds=0.4))
+        reconciler.run(dynamodb=slow_client(reconciler, seconds=0.4))
         left_over += [line["task"] for line in reconciler.lines("WorkLeftOver")]
         reconciler.advance(minutes=5)
 

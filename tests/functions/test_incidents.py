@@ -14,7 +14,7 @@ from tests.functions.interleaving import Writer, every_interleaving
 from tests.functions.notifier import SWEEP, NotifierRig
 from tests.support.builders import ACCOUNT_SID
 from tests.support.embedded_metrics import data_points, total
-from tests.support.faults import FailingClient
+from tests.support.faults import FailingClient, WrappedClient
 from tests.support.shared_clients import shared_client
 
 FAILS = pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -239,7 +239,7 @@ def test_muted_failures_that_conflict_with_another_writer_do_not_hold_up_the_oth
     notifier: NotifierRig,
 ) -> None:
     sids = notifier.fail(*range(12), code=21610)
-    notifier.restart(dynamodb=ConflictingClient(notifier.dynamodb, sids[7]))
+    notifier.restart(dynamodb=conflicting_client(notifier.dynamodb, sids[7]))
 
     assert notifier.stream(*sids) == [sids[7]]
 
@@ -358,27 +358,21 @@ def test_an_opening_whose_publish_failed_does_not_keep_others_from_being_counted
     assert notifier.published() == [("opening", "1-1")]
 
 
-class ConflictingClient:
+def conflicting_client(client: DynamoDBClient, message_sid: str) -> WrappedClient:
     """DynamoDB, if the transactions of one message always conflicted."""
 
-    def __init__(self, client: DynamoDBClient, message_sid: str) -> None:
-        self._client = client
-        self._message_sid = message_sid
-        self.exceptions = client.exceptions
+    def around(operation: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        if operation != "transact_write_items" or message_sid not in json.dumps(arguments):
+            return call(**arguments)
+        raise client.exceptions.TransactionCanceledException(
+            {
+                "Error": {"Code": "TransactionCanceledException", "Message": ""},
+                "CancellationReasons": [{"Code": "None"}, {"Code": "ConditionalCheckFailed"}],
+            },
+            "TransactWriteItems",
+        )
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        return getattr(self._client, name)  # type: ignore[no-any-return]  # one of its calls
-
-    def transact_write_items(self, **arguments: Any) -> Any:
-        if self._message_sid in json.dumps(arguments):
-            raise self.exceptions.TransactionCanceledException(
-                {
-                    "Error": {"Code": "TransactionCanceledException", "Message": ""},
-                    "CancellationReasons": [{"Code": "None"}, {"Code": "ConditionalCheckFailed"}],
-                },
-                "TransactWriteItems",
-            )
-        return self._client.transact_write_items(**arguments)
+    return WrappedClient(client, around)
 
 
 @pytest.mark.parametrize("place", [0, 7, 11], ids=["first", "between", "last"])
@@ -386,7 +380,7 @@ def test_a_message_that_cannot_be_counted_does_not_hold_up_the_others(
     notifier: NotifierRig, place: int
 ) -> None:
     sids = notifier.fail(*range(12))
-    notifier.restart(dynamodb=ConflictingClient(notifier.dynamodb, sids[place]))
+    notifier.restart(dynamodb=conflicting_client(notifier.dynamodb, sids[place]))
 
     assert notifier.stream(*sids) == [sids[place]]
 

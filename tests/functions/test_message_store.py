@@ -11,7 +11,6 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ConnectTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from delivery.domain.messages import Effect, Message, Source, StatusUpdate, Timings
@@ -21,6 +20,7 @@ from delivery.storage.messages import MessageStore
 from delivery.storage.table import StoreUnavailable
 from tests.functions.interleaving import Writer, every_interleaving
 from tests.support.builders import MESSAGE_SID, NOON, a_message, an_update
+from tests.support.faults import FailingClient, WrappedClient
 from tests.support.shared_clients import shared_client
 
 TIMINGS = Timings()
@@ -28,7 +28,7 @@ TIMINGS = Timings()
 
 @pytest.fixture
 def store(dynamodb: DynamoDBClient, messages_table: str) -> MessageStore:
-    client = Watched(dynamodb)
+    client = WrappedClient(dynamodb, refuse_what_dynamodb_refuses)
     return MessageStore(client, messages_table, TIMINGS)  # type: ignore[arg-type]  # as far as used
 
 
@@ -38,31 +38,16 @@ def raw(dynamodb: DynamoDBClient, message_sid: str = MESSAGE_SID) -> dict[str, A
     ).get("Item", {})
 
 
-class Watched:
-    """A client that counts its calls, refuses what only DynamoDB itself refuses, and can break."""
-
-    def __init__(self, client: DynamoDBClient) -> None:
-        self._client = client
-        self.exceptions = client.exceptions
-        self.calls: list[str] = []
-        self.loses_the_next_answer = False
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        def call(**arguments: Any) -> Any:
-            self.calls.append(name)
-            if name == "update_item":
-                refuse_what_dynamodb_refuses(arguments)
-            answer = getattr(self._client, name)(**arguments)
-            if self.loses_the_next_answer:
-                self.loses_the_next_answer = False
-                raise ConnectTimeoutError(endpoint_url="dynamodb")
-            return answer
-
-        return call
-
-
-def refuse_what_dynamodb_refuses(arguments: dict[str, Any]) -> None:
+def refuse_what_dynamodb_refuses(
+    operation: str, call: Callable[..., Any], arguments: dict[str, Any]
+) -> Any:
     """Names and values that are declared and not used, paths written twice, empty key values."""
+    if operation == "update_item":
+        refuse_update(arguments)
+    return call(**arguments)
+
+
+def refuse_update(arguments: dict[str, Any]) -> None:
     expression = arguments["UpdateExpression"]
     used = set(re.findall(r"[#:]\w+", expression + " " + arguments["ConditionExpression"]))
     names, values = arguments["ExpressionAttributeNames"], arguments["ExpressionAttributeValues"]
@@ -204,7 +189,7 @@ def test_an_item_has_the_attributes_of_the_contract_in_their_types(
 def test_a_status_that_advances_a_message_costs_one_request(
     dynamodb: DynamoDBClient, messages_table: str
 ) -> None:
-    client = Watched(dynamodb)
+    client = WrappedClient(dynamodb)
     store = MessageStore(client, messages_table)  # type: ignore[arg-type]  # as far as it is used
 
     for status in ("queued", "sending", "sent", "delivered", "read"):
@@ -214,7 +199,7 @@ def test_a_status_that_advances_a_message_costs_one_request(
 
 
 def test_a_repeated_status_writes_nothing(dynamodb: DynamoDBClient, messages_table: str) -> None:
-    client = Watched(dynamodb)
+    client = WrappedClient(dynamodb)
     store = MessageStore(client, messages_table)  # type: ignore[arg-type]  # as far as it is used
     store.record(an_update("sent"))
     before = raw(dynamodb)
@@ -229,9 +214,8 @@ def test_a_repeated_status_writes_nothing(dynamodb: DynamoDBClient, messages_tab
 def test_a_write_whose_answer_was_lost_can_be_repeated(
     dynamodb: DynamoDBClient, messages_table: str
 ) -> None:
-    client = Watched(dynamodb)
-    store = MessageStore(client, messages_table)  # type: ignore[arg-type]  # as far as it is used
-    client.loses_the_next_answer = True
+    client: Any = FailingClient(dynamodb, after=True)
+    store = MessageStore(client, messages_table)
     update = an_update("undelivered", error_code=30003)
 
     with pytest.raises(StoreUnavailable):
@@ -493,18 +477,15 @@ def test_an_abandoned_claim_is_taken_over_by_one_of_several(
 # --- lists ---------------------------------------------------------------------------------------
 
 
-class ShortPages(Watched):
-    """A client whose queries answer two items at a time."""
-
-    def query(self, **arguments: Any) -> Any:
-        self.calls.append("query")
-        return self._client.query(Limit=2, **arguments)
+def with_short_pages(operation: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    """Answer queries two items at a time."""
+    return call(**arguments, Limit=2) if operation == "query" else call(**arguments)
 
 
 def test_notices_that_are_due_are_found_on_every_list_and_page_the_oldest_first(
     dynamodb: DynamoDBClient, messages_table: str
 ) -> None:
-    client = ShortPages(dynamodb)
+    client = WrappedClient(dynamodb, with_short_pages)
     store = MessageStore(client, messages_table)  # type: ignore[arg-type]  # as far as it is used
     minutes = list(range(40))
     Random(3).shuffle(minutes)  # noqa: S311 -- the same every time, on purpose

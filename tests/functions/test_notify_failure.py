@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +17,7 @@ from tests.functions.interleaving import Writer, every_interleaving
 from tests.functions.notifier import SWEEP, NotifierRig, a_stream_event, a_stream_record
 from tests.support.builders import MESSAGE_SID, an_update
 from tests.support.embedded_metrics import data_points, total
-from tests.support.faults import FailingClient, make_unreadable
+from tests.support.faults import FailingClient, WrappedClient, make_unreadable
 from tests.support.moto_shortcuts import answer_without_http
 from tests.support.shared_clients import shared_client
 
@@ -480,39 +479,30 @@ def test_a_sweep_that_cannot_read_the_due_incidents_ends_with_a_count(
     assert notifier.published() == [("opening", "1-1"), ("closing", "2-2")]
 
 
-class CountingClient:
-    """DynamoDB, and how often each of its operations was called."""
-
-    def __init__(self, client: DynamoDBClient) -> None:
-        self._client = client
-        self.calls: Counter[str] = Counter()
-
-    def __getattr__(self, name: str) -> Any:
-        self.calls[name] += 1
-        return getattr(self._client, name)
-
-
 def test_a_sweep_without_due_notices_makes_two_requests(notifier: NotifierRig) -> None:
     notifier.stream(*notifier.fail(1, 2))
     notifier.fail(3)  # due, but the stream still has time to bring it
-    counting = CountingClient(notifier.dynamodb)
-    notifier.restart(dynamodb=counting)
+    client = WrappedClient(notifier.dynamodb)
+    notifier.restart(dynamodb=client)
 
     notifier.sweep()
 
-    assert counting.calls == {"scan": 1, "query": 1}
+    assert client.calls == ["scan", "query"]
 
 
 def test_a_sweep_reads_all_lists_if_the_index_is_longer_than_a_page(
     failed: NotifierRig, dynamodb: DynamoDBClient
 ) -> None:
-    class FirstPageWithoutADueNotice(CountingClient):
-        def scan(self, **arguments: Any) -> Any:
-            page = dynamodb.scan(**arguments)
-            return {**page, "Items": [], "Count": 0, "LastEvaluatedKey": page["Items"][0]}
+    def first_page_without_a_due_notice(
+        operation: str, call: Callable[..., Any], arguments: dict[str, Any]
+    ) -> Any:
+        page = call(**arguments)
+        if operation != "scan":
+            return page
+        return {**page, "Items": [], "Count": 0, "LastEvaluatedKey": page["Items"][0]}
 
     failed.clock.advance(minutes=6)
-    failed.restart(reader=FirstPageWithoutADueNotice(dynamodb))
+    failed.restart(reader=WrappedClient(dynamodb, first_page_without_a_due_notice))
 
     failed.sweep()
 

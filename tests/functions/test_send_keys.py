@@ -4,6 +4,7 @@ Promises I4 and I5.
 """
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -23,7 +24,7 @@ from tests.functions.sender import (
     an_http_event,
 )
 from tests.support.builders import ACCOUNT_SID
-from tests.support.faults import FailingClient
+from tests.support.faults import FailingClient, WrappedClient
 from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, accepted, rejected
 from tests.support.shared_clients import shared_client
 
@@ -205,28 +206,16 @@ def test_a_key_is_not_free_while_a_concurrent_call_finds_its_request_invalid(
     late = sender.clock() + timedelta(hours=2)
     answers: list[Any] = []
 
-    class Interleaved(FailingClient):
-        """Lets the other call begin when this one has claimed the key."""
+    def begin_other(operation: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        """Let the other call begin when this one has claimed the key."""
+        answer = call(**arguments)
+        if operation == "put_item" and not answers:
+            other = sender.build().sender
+            answers.append(None)
+            answers[0] = other.send(document, key=None, time_left=lambda: 29)
+        return answer
 
-        def __init__(self) -> None:
-            super().__init__(sender.dynamodb, call=0, after=False)
-
-        def __getattr__(self, name: str) -> Any:
-            method = super().__getattr__(name)
-            if name != "put_item":
-                return method
-
-            def put_item(**arguments: Any) -> Any:
-                answer = method(**arguments)
-                if not answers:
-                    other = sender.build().sender
-                    answers.append(None)
-                    answers[0] = other.send(document, key=None, time_left=lambda: 29)
-                return answer
-
-            return put_item
-
-    sender.restart(dynamodb=Interleaved())
+    sender.restart(dynamodb=WrappedClient(sender.dynamodb, begin_other))
     sender.clock.time = late
 
     status, _ = sender.post(document)
@@ -363,26 +352,16 @@ def test_a_rejection_that_is_recorded_after_the_acceptance_is_superseded(
     sender.twilio.will(rejected(400, 21610), accepted())
     posted: list[bool] = []
 
-    class Interleaved(FailingClient):
-        """Lets another call send when this one is about to record the rejection."""
+    def send_other(operation: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        """Let another call send when this one is about to record the rejection."""
+        if operation == "update_item" and not posted:
+            posted.append(True)
+            other = sender.build().sender
+            result = other.send(a_document(), key=KEY, time_left=lambda: 29)
+            assert isinstance(result, Accepted)
+        return call(**arguments)
 
-        def __init__(self) -> None:
-            super().__init__(sender.dynamodb, call=0, after=False)
-
-        def __getattr__(self, name: str) -> Any:
-            method = super().__getattr__(name)
-
-            def update_item(**arguments: Any) -> Any:
-                if not posted:
-                    posted.append(True)
-                    other = sender.build().sender
-                    result = other.send(a_document(), key=KEY, time_left=lambda: 29)
-                    assert isinstance(result, Accepted)
-                return method(**arguments)
-
-            return update_item if name == "update_item" else method
-
-    sender.restart(dynamodb=Interleaved())
+    sender.restart(dynamodb=WrappedClient(sender.dynamodb, send_other))
 
     sender.receive(a_document(idempotency_key=KEY))
 

@@ -22,6 +22,7 @@ from tests.functions.sender import (
 )
 from tests.support.builders import ACCOUNT_SID
 from tests.support.clock import Clock
+from tests.support.faults import Around, WrappedClient
 from tests.support.scripted_twilio import accepted, rejected
 
 FROM_OTHER = "+15005550007"
@@ -237,44 +238,37 @@ def test_nothing_is_sent_while_the_secret_is_invalid(
 # --- write units ---------------------------------------------------------------------------------
 
 
-class CountingClient:
-    """Counts the calls for items of the rate limiter."""
+def count_slots(counts: Counter[str]) -> Around:
+    """Count the calls for items of the rate limiter."""
 
-    def __init__(self, client: Any) -> None:
-        self.counts: Counter[str] = Counter()
-        self._client = client
+    def around(operation: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        if "rate#" in str(arguments.get("Key")):
+            counts[operation] += 1
+        return call(**arguments)
 
-    def __getattr__(self, name: str) -> Any:
-        if name == "exceptions":
-            return self._client.exceptions
-
-        def invoke(**arguments: Any) -> Any:
-            if "rate#" in str(arguments.get("Key")):
-                self.counts[name] += 1
-            return getattr(self._client, name)(**arguments)
-
-        return invoke
+    return around
 
 
 def test_a_batch_of_an_active_sender_reserves_with_one_write(limited: Limited) -> None:
     rig = limited(10)
     rig.receive(*documents(2))
-    counting = CountingClient(rig.sender.dynamodb)
-    rig.restart(counting)
+    counts = Counter[str]()
+    rig.restart(WrappedClient(rig.sender.dynamodb, count_slots(counts)))
 
     rig.receive(*documents(5, of="b"))
 
-    assert counting.counts == {"update_item": 1}
+    assert counts == {"update_item": 1}
 
 
 def test_without_a_rate_limit_nothing_is_reserved(sender: SenderRig) -> None:
-    counting = CountingClient(sender.dynamodb)
-    sender.restart(dynamodb=counting, sqs=SimpleNamespace())
+    counts = Counter[str]()
+    client = WrappedClient(sender.dynamodb, count_slots(counts))
+    sender.restart(dynamodb=client, sqs=SimpleNamespace())
 
     stay = sender.receive(*documents(5))
 
     assert stay == []
-    assert counting.counts == {}
+    assert counts == {}
 
 
 # --- throttling ----------------------------------------------------------------------------------

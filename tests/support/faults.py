@@ -17,7 +17,36 @@ def make_unreadable(client: Any, table_name: str, **key: str) -> None:
     )
 
 
-class FailingClient:
+type Around = Callable[[str, Callable[..., Any], dict[str, Any]], Any]
+"""Gets an operation, its call and its arguments, and returns the answer."""
+
+
+def _as_is(_: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    return call(**arguments)
+
+
+class WrappedClient:
+    """A client of AWS, or a stand-in for one, whose calls a test counts, delays or changes."""
+
+    def __init__(self, client: Any, around: Around = _as_is) -> None:
+        self.calls: list[str] = []
+        """The operations in the order of their calls."""
+        self._client = client
+        self._around = around
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._client, name)
+        if name == "exceptions":
+            return attribute
+
+        def call(**arguments: Any) -> Any:
+            self.calls.append(name)
+            return self._around(name, attribute, arguments)
+
+        return call
+
+
+class FailingClient(WrappedClient):
     """A client one of whose calls fails, before or after it takes effect; the others work.
 
     Args:
@@ -30,7 +59,7 @@ class FailingClient:
     def __init__(
         self, client: Any, call: int = 1, *, after: bool, error: BaseException | None = None
     ) -> None:
-        self._client = client
+        super().__init__(client, self._fail)
         self._after = after
         self._error = error or (
             ReadTimeoutError(endpoint_url="https://aws.example.com")
@@ -44,17 +73,10 @@ class FailingClient:
         """Whether the call was made that fails."""
         return self.calls_left <= 0
 
-    def __getattr__(self, name: str) -> Any:
-        attribute = getattr(self._client, name)
-        return attribute if name == "exceptions" else self._failing(attribute)
-
-    def _failing(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        def call(**arguments: Any) -> Any:
-            self.calls_left -= 1
-            if self.calls_left != 0:
-                return method(**arguments)
-            if self._after:
-                method(**arguments)
-            raise self._error
-
-        return call
+    def _fail(self, _: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        self.calls_left -= 1
+        if self.calls_left != 0:
+            return call(**arguments)
+        if self._after:
+            call(**arguments)
+        raise self._error
