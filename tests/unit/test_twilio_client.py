@@ -36,6 +36,7 @@ from tests.support.scripted_twilio import (
     DROPPED,
     MESSAGE_SID,
     STALLED,
+    Received,
     Reply,
     ScriptedTwilio,
     accepted,
@@ -47,69 +48,76 @@ CREDENTIALS = ApiCredentials(account_sid=ACCOUNT_SID, username=ACCOUNT_SID, pass
 PARAMETERS = [("To", "+15558675310"), ("From", "+15005550006"), ("Body", "Your table is ready")]
 
 
-@pytest.fixture
-def server() -> Iterator[ScriptedTwilio]:
-    with ScriptedTwilio() as scripted:
-        yield scripted
+class ClientRig:
+    """A client of a scripted Twilio, and a clock that only the test and the client's sleep move."""
+
+    def __init__(self, session: requests.Session, server: ScriptedTwilio) -> None:
+        self.session = session
+        self.server = server
+        self.clock = Clock()
+        self.connect(server.url)
+
+    def connect(self, url: str, **options: Any) -> None:
+        """Replace the client by one of this URL."""
+        given: dict[str, Any] = {"jitter": lambda low, high: (low + high) / 2} | options
+        self.client = TwilioClient(
+            self.session, url, clock=self.clock.seconds, sleep=self.clock.sleep, **given
+        )
+
+    @property
+    def requests(self) -> list[Received]:
+        return self.server.requests
+
+    @property
+    def slept(self) -> list[float]:
+        return self.clock.slept
+
+    def send(self, *more: tuple[str, str], seconds: float = 29.0) -> MessageResource:
+        parameters = [*PARAMETERS, *more]
+        return self.client.send(CREDENTIALS, parameters, time_left=self.clock.time_left(seconds))
+
+    def fetch(self, sid: str = MESSAGE_SID, *, seconds: float = 29.0) -> MessageResource:
+        return self.client.fetch(CREDENTIALS, sid, time_left=self.clock.time_left(seconds))
+
+    def pages(self, **selection: Any) -> Iterator[list[str]]:
+        """The SIDs on each page of the list."""
+        pages = self.client.list_messages(
+            CREDENTIALS, time_left=self.clock.time_left(), **selection
+        )
+        return ([message.sid for message in page] for page in pages)
+
+    def delete(self, *, seconds: float = 29.0) -> None:
+        time_left = self.clock.time_left(seconds)
+        self.client.delete(CREDENTIALS, MESSAGE_SID, time_left=time_left)
 
 
 @pytest.fixture
-def session() -> Iterator[requests.Session]:
-    with requests.Session() as made:
-        yield made
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def client(server: ScriptedTwilio, session: requests.Session, clock: Clock) -> TwilioClient:
-    return a_client(server.url, session, clock)
-
-
-def a_client(url: str, session: requests.Session, clock: Clock) -> TwilioClient:
-    return TwilioClient(
-        session,
-        url,
-        clock=clock.seconds,
-        sleep=clock.sleep,
-        jitter=lambda low, high: (low + high) / 2,
-    )
-
-
-def send(client: TwilioClient, clock: Clock, *, seconds: float = 29.0) -> MessageResource:
-    return client.send(CREDENTIALS, PARAMETERS, time_left=clock.time_left(seconds))
+def rig() -> Iterator[ClientRig]:
+    with requests.Session() as session, ScriptedTwilio() as server:
+        yield ClientRig(session, server)
 
 
 def test_a_message_is_created_with_basic_authentication_and_twilios_own_parameters(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock
+    rig: ClientRig,
 ) -> None:
-    parameters = [
-        *PARAMETERS,
-        ("MediaUrl", "https://a.example/1"),
-        ("MediaUrl", "https://a.example/2"),
-    ]
+    media = [("MediaUrl", "https://a.example/1"), ("MediaUrl", "https://a.example/2")]
 
-    client.send(CREDENTIALS, parameters, time_left=clock.time_left())
+    rig.send(*media)
 
-    [received] = server.requests
+    [received] = rig.requests
     assert (received.method, received.path) == (
         "POST",
         f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json",
     )
-    assert received.parameters == parameters
+    assert received.parameters == [*PARAMETERS, *media]
     encoded = base64.b64encode(f"{ACCOUNT_SID}:{AUTH_TOKEN}".encode()).decode()
     assert received.headers["Authorization"] == f"Basic {encoded}"
 
 
-def test_the_response_is_parsed_into_a_message(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock
-) -> None:
-    server.will(accepted(price="-0.00750", error_code=30008))
+def test_the_response_is_parsed_into_a_message(rig: ClientRig) -> None:
+    rig.server.will(accepted(price="-0.00750", error_code=30008))
 
-    message = send(client, clock)
+    message = rig.send()
 
     assert message == MessageResource(
         sid=MESSAGE_SID,
@@ -135,17 +143,15 @@ def test_the_response_is_parsed_into_a_message(
     ],
 )
 def test_malformed_properties_do_not_hide_that_a_message_was_created(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock, properties: dict[str, Any]
+    rig: ClientRig, properties: dict[str, Any]
 ) -> None:
-    server.will(accepted(**properties))
+    rig.server.will(accepted(**properties))
 
-    assert send(client, clock).sid == MESSAGE_SID
+    assert rig.send().sid == MESSAGE_SID
 
 
-def test_the_repr_of_a_message_has_neither_numbers_nor_text(
-    client: TwilioClient, clock: Clock
-) -> None:
-    printed = repr(send(client, clock))
+def test_the_repr_of_a_message_has_neither_numbers_nor_text(rig: ClientRig) -> None:
+    printed = repr(rig.send())
 
     assert MESSAGE_SID in printed
     assert "555" not in printed
@@ -187,139 +193,117 @@ def test_the_repr_of_a_message_has_neither_numbers_nor_text(
     ],
 )
 def test_the_error_says_whether_the_message_may_have_been_sent(
-    server: ScriptedTwilio,
-    client: TwilioClient,
-    clock: Clock,
-    reply: Reply,
-    error: type[TwilioError],
+    rig: ClientRig, reply: Reply, error: type[TwilioError]
 ) -> None:
-    server.will(reply)
+    rig.server.will(reply)
 
     with pytest.raises(TwilioError) as raised:
-        send(client, clock)
+        rig.send()
 
     assert type(raised.value) is error
-    assert len(server.requests) == (5 if error is Throttled else 1)
+    assert len(rig.requests) == (5 if error is Throttled else 1)
     assert "555" not in str(raised.value)
 
 
-def test_a_rejection_has_twilios_code(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock
-) -> None:
-    server.will(rejected(400, 21610))
+def test_a_rejection_has_twilios_code(rig: ClientRig) -> None:
+    rig.server.will(rejected(400, 21610))
 
     with pytest.raises(RequestRejected) as raised:
-        send(client, clock)
+        rig.send()
 
     assert (raised.value.status, raised.value.code) == (400, 21610)
 
 
 @pytest.mark.parametrize("code", ["21610", True, -1, None, [21610]])
-def test_a_rejection_with_a_malformed_code_has_none(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock, code: Any
-) -> None:
-    server.will(rejected(400, code))
+def test_a_rejection_with_a_malformed_code_has_none(rig: ClientRig, code: Any) -> None:
+    rig.server.will(rejected(400, code))
 
     with pytest.raises(RequestRejected) as raised:
-        send(client, clock)
+        rig.send()
 
     assert raised.value.code is None
 
 
 def test_a_read_timeout_leaves_the_outcome_unknown(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    rig: ClientRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(twilio, "READ_TIMEOUT_SECONDS", 0.2)
-    server.will(STALLED)
+    rig.server.will(STALLED)
 
     with pytest.raises(OutcomeUnknown):
-        send(client, clock)
+        rig.send()
 
-    assert len(server.requests) == 1
+    assert len(rig.requests) == 1
 
 
-def test_a_throttled_request_is_retried_until_it_is_accepted(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock
-) -> None:
-    server.will(rejected(429, 20429), rejected(429, 20429), accepted())
+def test_a_throttled_request_is_retried_until_it_is_accepted(rig: ClientRig) -> None:
+    rig.server.will(rejected(429, 20429), rejected(429, 20429), accepted())
 
-    message = send(client, clock)
+    message = rig.send()
 
     assert message.sid == MESSAGE_SID
-    assert len(server.requests) == 3
-    assert clock.slept == pytest.approx([0.1, 0.2])
+    assert len(rig.requests) == 3
+    assert rig.slept == pytest.approx([0.1, 0.2])
 
 
-def test_retries_back_off_exponentially_with_jitter(
-    server: ScriptedTwilio, session: requests.Session, clock: Clock
-) -> None:
+def test_retries_back_off_exponentially_with_jitter(rig: ClientRig) -> None:
     ranges: list[tuple[float, float]] = []
 
     def upper_end(low: float, high: float) -> float:
         ranges.append((low, high))
         return high
 
-    server.will(rejected(429))
-    client = TwilioClient(
-        session, server.url, clock=clock.seconds, sleep=clock.sleep, jitter=upper_end
-    )
+    rig.server.will(rejected(429))
+    rig.connect(rig.server.url, jitter=upper_end)
 
     with pytest.raises(Unavailable):
-        send(client, clock)
+        rig.send()
 
     assert ranges == [(0.9, 1.1)] * 4
-    assert clock.slept == pytest.approx([0.11, 0.22, 0.44, 0.88])
+    assert rig.slept == pytest.approx([0.11, 0.22, 0.44, 0.88])
 
 
-def test_retry_after_is_honored(server: ScriptedTwilio, client: TwilioClient, clock: Clock) -> None:
-    server.will(rejected(429, headers={"Retry-After": "3"}), accepted())
+def test_retry_after_is_honored(rig: ClientRig) -> None:
+    rig.server.will(rejected(429, headers={"Retry-After": "3"}), accepted())
 
-    send(client, clock)
+    rig.send()
 
-    assert clock.slept == [3]
+    assert rig.slept == [3]
 
 
-def test_a_retry_after_beyond_the_invocation_is_returned_to_the_caller(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock
-) -> None:
-    server.will(rejected(429, headers={"Retry-After": "20"}))
+def test_a_retry_after_beyond_the_invocation_is_returned_to_the_caller(rig: ClientRig) -> None:
+    rig.server.will(rejected(429, headers={"Retry-After": "20"}))
 
     with pytest.raises(Unavailable) as raised:
-        send(client, clock)
+        rig.send()
 
     assert raised.value.retry_after == 20
-    assert (len(server.requests), clock.slept) == (1, [])
+    assert (len(rig.requests), rig.slept) == (1, [])
 
 
 @pytest.mark.parametrize("named", ["soon", "-1", "", "9" * 5000, "1.5"])
-def test_a_malformed_retry_after_is_ignored(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock, named: str
-) -> None:
-    server.will(rejected(429, headers={"Retry-After": named}), accepted())
+def test_a_malformed_retry_after_is_ignored(rig: ClientRig, named: str) -> None:
+    rig.server.will(rejected(429, headers={"Retry-After": named}), accepted())
 
-    send(client, clock)
+    rig.send()
 
-    assert clock.slept == pytest.approx([0.1])
+    assert rig.slept == pytest.approx([0.1])
 
 
-def test_nothing_is_sent_with_too_little_time_left_for_the_outcome(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock
-) -> None:
+def test_nothing_is_sent_with_too_little_time_left_for_the_outcome(rig: ClientRig) -> None:
     with pytest.raises(Unavailable):
-        send(client, clock, seconds=NEEDED_SECONDS)
+        rig.send(seconds=NEEDED_SECONDS)
 
-    assert server.requests == []
+    assert rig.requests == []
 
 
-def test_retries_end_before_the_invocation_does(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock
-) -> None:
-    server.will(rejected(429))
+def test_retries_end_before_the_invocation_does(rig: ClientRig) -> None:
+    rig.server.will(rejected(429))
 
     with pytest.raises(Unavailable):
-        send(client, clock, seconds=NEEDED_SECONDS + 0.25)
+        rig.send(seconds=NEEDED_SECONDS + 0.25)
 
-    assert len(server.requests) == 2
+    assert len(rig.requests) == 2
 
 
 def closed_port() -> int:
@@ -328,15 +312,13 @@ def closed_port() -> int:
         return port
 
 
-def test_a_refused_connection_is_retried_and_sent_nothing(
-    session: requests.Session, clock: Clock
-) -> None:
-    client = a_client(f"http://127.0.0.1:{closed_port()}", session, clock)
+def test_a_refused_connection_is_retried_and_sent_nothing(rig: ClientRig) -> None:
+    rig.connect(f"http://127.0.0.1:{closed_port()}")
 
     with pytest.raises(Unavailable):
-        send(client, clock)
+        rig.send()
 
-    assert len(clock.slept) == 4
+    assert len(rig.slept) == 4
 
 
 def raising(error: Exception) -> Callable[..., NoReturn]:
@@ -355,52 +337,42 @@ def raising(error: Exception) -> Callable[..., NoReturn]:
     ],
 )
 def test_a_connection_that_is_never_made_sent_nothing(
-    session: requests.Session,
-    clock: Clock,
-    monkeypatch: pytest.MonkeyPatch,
-    function: str,
-    error: Exception,
+    rig: ClientRig, monkeypatch: pytest.MonkeyPatch, function: str, error: Exception
 ) -> None:
     monkeypatch.setattr(function, raising(error))
-    client = a_client("http://twilio.invalid", session, clock)
+    rig.connect("http://twilio.invalid")
 
     with pytest.raises(Unavailable):
-        send(client, clock)
+        rig.send()
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_proxy_that_is_down_was_sent_nothing(
-    session: requests.Session, clock: Clock, scheme: str
-) -> None:
+def test_a_proxy_that_is_down_was_sent_nothing(rig: ClientRig, scheme: str) -> None:
     proxy = f"http://127.0.0.1:{closed_port()}"
-    session.proxies = {"http": proxy, "https": proxy}
-    client = a_client(f"{scheme}://twilio.example", session, clock)
+    rig.session.proxies = {"http": proxy, "https": proxy}
+    rig.connect(f"{scheme}://twilio.example")
 
     with pytest.raises(Unavailable):
-        send(client, clock)
+        rig.send()
 
 
-def test_a_proxy_that_refuses_to_connect_was_sent_nothing(
-    server: ScriptedTwilio, session: requests.Session, clock: Clock
-) -> None:
+def test_a_proxy_that_refuses_to_connect_was_sent_nothing(rig: ClientRig) -> None:
     refusal = b"HTTP/1.1 503 Service Unavailable\r\n\r\n"
-    server.will(Reply(status=None, body=refusal, closes=True))
-    session.proxies = {"https": server.url}
-    client = a_client("https://twilio.example", session, clock)
+    rig.server.will(Reply(status=None, body=refusal, closes=True))
+    rig.session.proxies = {"https": rig.server.url}
+    rig.connect("https://twilio.example")
 
     with pytest.raises(Unavailable):
-        send(client, clock)
+        rig.send()
 
 
-def test_a_proxy_that_drops_a_forwarded_request_leaves_the_outcome_unknown(
-    server: ScriptedTwilio, session: requests.Session, clock: Clock
-) -> None:
-    server.will(DROPPED)
-    session.proxies = {"http": server.url}
-    client = a_client("http://twilio.example", session, clock)
+def test_a_proxy_that_drops_a_forwarded_request_leaves_the_outcome_unknown(rig: ClientRig) -> None:
+    rig.server.will(DROPPED)
+    rig.session.proxies = {"http": rig.server.url}
+    rig.connect("http://twilio.example")
 
     with pytest.raises(OutcomeUnknown):
-        send(client, clock)
+        rig.send()
 
 
 @pytest.fixture(scope="session")
@@ -432,18 +404,18 @@ def self_signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_nothing_is_sent_to_a_server_whose_certificate_is_not_trusted(
-    self_signed: Path, session: requests.Session, clock: Clock
+    rig: ClientRig, self_signed: Path
 ) -> None:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(self_signed)
 
     with ScriptedTwilio(tls=tls) as server:
-        client = a_client(server.url, session, clock)
+        rig.connect(server.url)
         with pytest.raises(Unavailable):
-            send(client, clock)
+            rig.send()
 
     assert server.connections == 5
-    assert server.requests == []
+    assert rig.requests == []
 
 
 @pytest.fixture
@@ -454,136 +426,116 @@ def silent_port() -> Iterator[int]:
 
 
 def test_a_tls_handshake_that_times_out_sent_nothing(
-    silent_port: int, session: requests.Session, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    rig: ClientRig, silent_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(twilio, "CONNECT_TIMEOUT_SECONDS", 0.05)
-    client = a_client(f"https://127.0.0.1:{silent_port}", session, clock)
+    rig.connect(f"https://127.0.0.1:{silent_port}")
 
     with pytest.raises(Unavailable):
-        send(client, clock)
+        rig.send()
 
 
-def test_a_server_without_tls_was_sent_nothing(
-    server: ScriptedTwilio, session: requests.Session, clock: Clock
-) -> None:
-    server.will(Reply(status=None, body=b"HTTP/1.1 400 Bad Request\r\n\r\n", closes=True))
-    client = a_client(server.url.replace("http:", "https:"), session, clock)
+def test_a_server_without_tls_was_sent_nothing(rig: ClientRig) -> None:
+    rig.server.will(Reply(status=None, body=b"HTTP/1.1 400 Bad Request\r\n\r\n", closes=True))
+    rig.connect(rig.server.url.replace("http:", "https:"))
 
     with pytest.raises(Unavailable):
-        send(client, clock)
+        rig.send()
 
 
-def test_consecutive_messages_share_a_connection(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock
-) -> None:
-    send(client, clock)
-    clock.advance(seconds=4.9)
-    send(client, clock)
-    clock.advance(seconds=4.9)
-    send(client, clock)
+def test_consecutive_messages_share_a_connection(rig: ClientRig) -> None:
+    rig.send()
+    rig.clock.advance(seconds=4.9)
+    rig.send()
+    rig.clock.advance(seconds=4.9)
+    rig.send()
 
-    assert (server.connections, len(server.requests)) == (1, 3)
+    assert (rig.server.connections, len(rig.requests)) == (1, 3)
 
 
-def test_a_connection_idle_for_five_seconds_is_not_reused(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock
-) -> None:
-    send(client, clock)
-    clock.advance(seconds=5)
-    send(client, clock)
+def test_a_connection_idle_for_five_seconds_is_not_reused(rig: ClientRig) -> None:
+    rig.send()
+    rig.clock.advance(seconds=5)
+    rig.send()
 
-    assert server.connections == 2
+    assert rig.server.connections == 2
 
 
-def test_an_invocation_does_not_reuse_an_earlier_ones_connection(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock
-) -> None:
-    send(client, clock)
-    client.new_invocation()
-    send(client, clock)
+def test_an_invocation_does_not_reuse_an_earlier_ones_connection(rig: ClientRig) -> None:
+    rig.send()
+    rig.client.new_invocation()
+    rig.send()
 
-    assert server.connections == 2
+    assert rig.server.connections == 2
 
 
-def test_a_connection_that_the_server_closed_does_not_put_a_send_in_doubt(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock
-) -> None:
-    server.will(Reply(body=accepted().body, closes=True), accepted())
-    send(client, clock)
-    assert server.closed.acquire(timeout=5)
+def test_a_connection_that_the_server_closed_does_not_put_a_send_in_doubt(rig: ClientRig) -> None:
+    rig.server.will(Reply(body=accepted().body, closes=True), accepted())
+    rig.send()
+    assert rig.server.closed.acquire(timeout=5)
 
-    message = send(client, clock)
+    message = rig.send()
 
     assert message.sid == MESSAGE_SID
-    assert (server.connections, len(server.requests)) == (2, 2)
+    assert (rig.server.connections, len(rig.requests)) == (2, 2)
 
 
-def test_a_send_on_a_reused_connection_that_breaks_is_not_retried(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock
-) -> None:
-    server.will(accepted(), DROPPED)
-    send(client, clock)
+def test_a_send_on_a_reused_connection_that_breaks_is_not_retried(rig: ClientRig) -> None:
+    rig.server.will(accepted(), DROPPED)
+    rig.send()
 
     with pytest.raises(OutcomeUnknown):
-        send(client, clock)
+        rig.send()
 
-    assert len(server.requests) == 2
+    assert len(rig.requests) == 2
 
 
-def test_a_redirect_is_not_followed(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock
-) -> None:
-    server.will(Reply(status=302, headers={"Location": f"{server.url}/elsewhere"}), accepted())
+def test_a_redirect_is_not_followed(rig: ClientRig) -> None:
+    rig.server.will(
+        Reply(status=302, headers={"Location": f"{rig.server.url}/elsewhere"}), accepted()
+    )
 
     with pytest.raises(OutcomeUnknown):
-        send(client, clock)
+        rig.send()
 
-    assert len(server.requests) == 1
+    assert len(rig.requests) == 1
 
 
-def test_a_scheduled_message_is_canceled_by_its_status(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock
-) -> None:
-    server.will(Reply(status=200, body=accepted(status="canceled").body))
+def test_a_scheduled_message_is_canceled_by_its_status(rig: ClientRig) -> None:
+    rig.server.will(Reply(status=200, body=accepted(status="canceled").body))
 
-    message = client.cancel(CREDENTIALS, MESSAGE_SID, time_left=clock.time_left())
+    message = rig.client.cancel(CREDENTIALS, MESSAGE_SID, time_left=rig.clock.time_left())
 
-    [received] = server.requests
+    [received] = rig.requests
     assert message.status == "canceled"
     assert received.path.endswith(f"/Messages/{MESSAGE_SID}.json")
     assert received.parameters == [("Status", "canceled")]
 
 
-def test_a_message_is_fetched_with_a_get(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock
-) -> None:
-    server.will(Reply(status=200, body=accepted(status="delivered").body))
+def test_a_message_is_fetched_with_a_get(rig: ClientRig) -> None:
+    rig.server.will(Reply(status=200, body=accepted(status="delivered").body))
 
-    message = client.fetch(CREDENTIALS, MESSAGE_SID, time_left=clock.time_left())
+    message = rig.fetch()
 
-    [received] = server.requests
+    [received] = rig.requests
     assert (received.method, received.parameters) == ("GET", [])
     assert message.status == "delivered"
 
 
-def test_a_sid_cannot_change_the_path(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock
-) -> None:
-    client.fetch(CREDENTIALS, "../../Keys?a=", time_left=clock.time_left())
+def test_a_sid_cannot_change_the_path(rig: ClientRig) -> None:
+    rig.fetch("../../Keys?a=")
 
-    [received] = server.requests
+    [received] = rig.requests
     assert received.path.endswith("/Messages/..%2F..%2FKeys%3Fa%3D.json")
 
 
-def test_other_hosts_of_the_session_keep_their_transport(
-    session: requests.Session, clock: Clock
-) -> None:
-    before = session.get_adapter("https://api.twilio.com.example.org/")
+def test_other_hosts_of_the_session_keep_their_transport(rig: ClientRig) -> None:
+    before = rig.session.get_adapter("https://api.twilio.com.example.org/")
 
-    a_client("https://api.twilio.com", session, clock)
+    rig.connect("https://api.twilio.com")
 
-    assert session.get_adapter("https://api.twilio.com.example.org/") is before
-    assert session.get_adapter("https://api.twilio.com/2010-04-01/") is not before
+    assert rig.session.get_adapter("https://api.twilio.com.example.org/") is before
+    assert rig.session.get_adapter("https://api.twilio.com/2010-04-01/") is not before
 
 
 # --- the list -------------------------------------------------------------------------------------
@@ -594,46 +546,40 @@ def a_page(*sids: str, next_page_uri: Any = None) -> Reply:
     return Reply(status=200, body=json.dumps(page).encode())
 
 
-def test_the_list_is_read_page_by_page_on_demand(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock
-) -> None:
+def test_the_list_is_read_page_by_page_on_demand(rig: ClientRig) -> None:
     second = f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json?Page=1&PageToken=PA1"
-    server.will(a_page("SM1", "SM2", next_page_uri=second), a_page("SM3"))
+    rig.server.will(a_page("SM1", "SM2", next_page_uri=second), a_page("SM3"))
 
-    pages = client.list_messages(CREDENTIALS, to="+15558675310", time_left=clock.time_left())
-    first = [it.sid for it in next(pages)]
-    requests_for_the_first = len(server.requests)
-    rest = [[it.sid for it in page] for page in pages]
+    pages = rig.pages(to="+15558675310")
+    first = next(pages)
+    requests_for_the_first = len(rig.requests)
 
-    assert (first, requests_for_the_first, rest) == (["SM1", "SM2"], 1, [["SM3"]])
-    assert [request.path for request in server.requests] == [
+    assert (first, requests_for_the_first) == (["SM1", "SM2"], 1)
+    assert list(pages) == [["SM3"]]
+    assert [request.path for request in rig.requests] == [
         f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json?To=%2B15558675310&PageSize=1000",
         second,
     ]
 
 
-def test_the_list_of_a_day_is_requested_by_date(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock
-) -> None:
-    server.will(a_page())
+def test_the_list_of_a_day_is_requested_by_date(rig: ClientRig) -> None:
+    rig.server.will(a_page())
 
-    list(client.list_messages(CREDENTIALS, sent_on=date(2026, 1, 9), time_left=clock.time_left()))
+    list(rig.pages(sent_on=date(2026, 1, 9)))
 
-    assert server.requests[0].path.endswith("Messages.json?DateSent=2026-01-09&PageSize=1000")
+    assert rig.requests[0].path.endswith("Messages.json?DateSent=2026-01-09&PageSize=1000")
 
 
 @pytest.mark.parametrize(
     "next_page",
     ["https://evil.example/", "@evil.example/", "/2010-04-01/Accounts/ACx/Messages.json?a", 7, ""],
 )
-def test_credentials_are_not_sent_to_another_host(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock, next_page: object
-) -> None:
-    server.will(a_page("SM1", next_page_uri=next_page))
+def test_credentials_are_not_sent_to_another_host(rig: ClientRig, next_page: object) -> None:
+    rig.server.will(a_page("SM1", next_page_uri=next_page))
 
-    pages = list(client.list_messages(CREDENTIALS, time_left=clock.time_left()))
+    pages = list(rig.pages())
 
-    assert (len(pages), len(server.requests)) == (1, 1)
+    assert (len(pages), len(rig.requests)) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -649,40 +595,33 @@ def test_credentials_are_not_sent_to_another_host(
     ],
 )
 def test_a_read_is_retried_only_if_unanswered_and_only_once(
-    server: ScriptedTwilio,
-    client: TwilioClient,
-    clock: Clock,
-    reply: Reply,
-    error: type[TwilioError],
-    requests_made: int,
+    rig: ClientRig, reply: Reply, error: type[TwilioError], requests_made: int
 ) -> None:
-    server.will(reply)
+    rig.server.will(reply)
 
     with pytest.raises(error):
-        next(client.list_messages(CREDENTIALS, time_left=clock.time_left()))
+        next(rig.pages())
 
-    assert len(server.requests) == requests_made
-    assert clock.slept == []
+    assert len(rig.requests) == requests_made
+    assert rig.slept == []
 
 
-def test_nothing_is_fetched_with_too_little_time_left(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock
-) -> None:
+def test_nothing_is_fetched_with_too_little_time_left(rig: ClientRig) -> None:
     with pytest.raises(Unavailable):
-        client.fetch(CREDENTIALS, MESSAGE_SID, time_left=clock.time_left(NEEDED_SECONDS))
+        rig.fetch(seconds=NEEDED_SECONDS)
 
-    assert server.requests == []
+    assert rig.requests == []
 
 
 def test_a_recipients_number_is_not_logged_when_a_response_has_malformed_headers(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock, caplog: pytest.LogCaptureFixture
+    rig: ClientRig, caplog: pytest.LogCaptureFixture
 ) -> None:
     page = a_page("SM1").body
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(page)}\r\nX-Bad\r\nX-Fine: 1\r\n\r\n"
-    server.will(Reply(status=None, body=head.encode() + page, closes=True))
+    rig.server.will(Reply(status=None, body=head.encode() + page, closes=True))
 
     with caplog.at_level("DEBUG"):
-        pages = client.list_messages(CREDENTIALS, to="+15558675310", time_left=clock.time_left())
+        pages = rig.pages(to="+15558675310")
         assert len(list(pages)) == 1
 
     assert "5558675310" not in caplog.text
@@ -691,18 +630,12 @@ def test_a_recipients_number_is_not_logged_when_a_response_has_malformed_headers
 # --- deleting -------------------------------------------------------------------------------------
 
 
-def delete(client: TwilioClient, clock: Clock, *, seconds: float = 29.0) -> None:
-    client.delete(CREDENTIALS, MESSAGE_SID, time_left=clock.time_left(seconds))
+def test_a_message_is_deleted_at_twilio(rig: ClientRig) -> None:
+    rig.server.will(Reply(status=204))
 
+    rig.delete()
 
-def test_a_message_is_deleted_at_twilio(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock
-) -> None:
-    server.will(Reply(status=204))
-
-    delete(client, clock)
-
-    (request,) = server.requests
+    (request,) = rig.requests
     path = f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages/{MESSAGE_SID}.json"
     assert (request.method, request.path) == ("DELETE", path)
 
@@ -710,47 +643,39 @@ def test_a_message_is_deleted_at_twilio(
 @pytest.mark.parametrize(
     "failure", [DROPPED, rejected(503), rejected(429, 20429), rejected(500, 20500)], ids=str
 )
-def test_a_delete_is_retried(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock, failure: Reply
-) -> None:
-    server.will(failure, failure, rejected(404, 20404))
+def test_a_delete_is_retried(rig: ClientRig, failure: Reply) -> None:
+    rig.server.will(failure, failure, rejected(404, 20404))
 
-    delete(client, clock)
+    rig.delete()
 
-    assert len(server.requests) == 3
-    assert clock.slept == [0.1, 0.2]
+    assert len(rig.requests) == 3
+    assert rig.slept == [0.1, 0.2]
 
 
-def test_deleting_an_incomplete_message_is_rejected_with_its_code(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock
-) -> None:
-    server.will(rejected(409, 20009))
+def test_deleting_an_incomplete_message_is_rejected_with_its_code(rig: ClientRig) -> None:
+    rig.server.will(rejected(409, 20009))
 
     with pytest.raises(RequestRejected) as error:
-        delete(client, clock)
+        rig.delete()
 
     assert error.value.code == NOT_COMPLETE
 
 
-def test_a_delete_fails_after_five_attempts_or_with_too_little_time_left(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock
-) -> None:
-    server.will(DROPPED)
+def test_a_delete_fails_after_five_attempts_or_with_too_little_time_left(rig: ClientRig) -> None:
+    rig.server.will(DROPPED)
 
     with pytest.raises(OutcomeUnknown):
-        delete(client, clock, seconds=1000)
+        rig.delete(seconds=1000)
     with pytest.raises(Unavailable):
-        delete(client, clock, seconds=NEEDED_SECONDS)
+        rig.delete(seconds=NEEDED_SECONDS)
 
-    assert len(server.requests) == 5
+    assert len(rig.requests) == 5
 
 
-def test_a_redaction_empties_the_body(
-    server: ScriptedTwilio, client: TwilioClient, clock: Clock
-) -> None:
-    server.will(accepted(body=""))
+def test_a_redaction_empties_the_body(rig: ClientRig) -> None:
+    rig.server.will(accepted(body=""))
 
-    client.redact(CREDENTIALS, MESSAGE_SID, time_left=clock.time_left())
+    rig.client.redact(CREDENTIALS, MESSAGE_SID, time_left=rig.clock.time_left())
 
-    (request,) = server.requests
+    (request,) = rig.requests
     assert (request.method, request.parameters) == ("POST", [("Body", "")])
