@@ -13,6 +13,7 @@ from typing import Any, Final
 type Item = Mapping[str, Mapping[str, Any]]
 
 _WRITE_UNIT_BYTES: Final = 1024
+_READ_UNIT_BYTES: Final = 4 * 1024
 _BYTES_OF_LIST_OR_MAP: Final = 3
 _BYTES_OF_ENTRY: Final = 1
 
@@ -42,6 +43,11 @@ def write_units(table: Mapping[str, Any], before: Item | None, after: Item | Non
         if (units := _index_units(table, index, before, after))
     }
     return Units(table=max(_units(before), _units(after), 1), indexes=indexes)
+
+
+def read_units(item: Item, *, is_consistent: bool) -> float:
+    """Return the units of a read of the item: for each four KiB one, or half if eventual."""
+    return ceil(item_bytes(item) / _READ_UNIT_BYTES) * (1 if is_consistent else 0.5)
 
 
 def item_bytes(item: Item) -> int:

@@ -14,7 +14,7 @@ from simulation.deployment import resources
 from simulation.fakes import dynamodb
 from simulation.fakes.errors import EXCEPTIONS
 
-_READS: Final = {"get_item", "batch_get_item", "query"}
+_READS: Final = {"get_item", "batch_get_item", "query", "scan"}
 _WRITES: Final = {"put_item", "update_item", "delete_item", "transact_write_items"}
 _INDEX_ENTRY_BYTES: Final = 100
 _PAGE_SIZE: Final = 1024 * 1024 // _INDEX_ENTRY_BYTES  # DynamoDB returns at most a MiB

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from bench.audit import AUDIT
 from bench.benchmark import Benchmark
 from bench.campaign import CAMPAIGN
 from bench.cold_start import COLD_START
@@ -14,6 +15,7 @@ BENCHMARKS: Final[tuple[Benchmark, ...]] = (
     COLD_START,
     WARM_PATH,
     WRITE_UNITS,
+    AUDIT,
     COST,
     SCALING,
     CAMPAIGN,

@@ -17,6 +17,7 @@ from botocore.config import Config
 
 from delivery.domain.messages import Message
 from delivery.domain.send_requests import SendRequest
+from delivery.metrics import CountedByFacts
 from delivery.runtime import aws
 from delivery.runtime.reports import Level, Report, log_and_count
 from delivery.storage.audits import AuditStore
@@ -62,7 +63,7 @@ PAGE_NOT_FOUND: Final = "This page does not exist any more. Start with the recen
 _CONFIG: Final = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 3})
 
 logger = Logger()
-metrics = Metrics()
+metrics = Metrics(provider=CountedByFacts())
 utc_now = partial(datetime.now, UTC)
 
 

@@ -16,6 +16,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
+from delivery.metrics import CountedByFacts
 from delivery.runtime import aws
 from delivery.runtime.reports import Level, Report, log_and_count
 from delivery.storage.archive import Archive
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 _CONFIG: Final = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 3})
 
 logger = Logger()
-metrics = Metrics()
+metrics = Metrics(provider=CountedByFacts())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from delivery.domain.messages import Message
 from delivery.domain.records import Record
 from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.domain.statuses import Outcome
+from delivery.metrics import CountedByFacts
 from delivery.runtime import aws
 from delivery.runtime.deadline import TimeLeft, time_left_of
 from delivery.runtime.http_event import HttpEvent, path_parameter_of, query_of
@@ -56,7 +57,7 @@ _RESERVED_SECONDS: Final = 5
 _CONFIG: Final = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 3})
 
 logger = Logger()
-metrics = Metrics()
+metrics = Metrics(provider=CountedByFacts())
 utc_now = partial(datetime.now, UTC)
 
 

@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 _CONFIG: Final = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 2})
 
 logger = Logger()
-metrics = Metrics()
+metrics = Metrics(provider=CountedByFacts())
 outcomes = Metrics(provider=CountedByFacts())  # writes one line for each message
 utc_now = partial(datetime.now, UTC)
 

@@ -153,7 +153,10 @@ class StatusCallback:
             case {"Records": [{"eventSource": "aws:sqs"}, *_]}:
                 return self.replay_batch(event, context)
             case _:
-                return self.receive(event)
+                response = self.receive(event)
+                if _is_rejection(response):
+                    _report(reports.REJECTED)
+                return response
 
     def _reject_early(self, event: HttpEvent, body: bytes, signature: str) -> Response | None:
         """Return the response to a request that needs no look-up to be rejected."""
@@ -176,6 +179,10 @@ class StatusCallback:
 def _is_form(event: HttpEvent) -> bool:
     media_type, _, _ = header_of(event, "content-type").partition(";")
     return media_type.strip().lower() == "application/x-www-form-urlencoded"
+
+
+def _is_rejection(response: Response) -> bool:
+    return 400 <= int(response["statusCode"]) < 500  # noqa: PLR2004 -- HTTP's client errors
 
 
 def _forbidden() -> Response:

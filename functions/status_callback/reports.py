@@ -17,6 +17,7 @@ from delivery.twilio.signature import SignatureInvalid
 # Twilio always signs, so a request without a signature comes from someone else and is not news.
 SIGNATURE_MISSING: Final = Report(metric="SignatureMissing", level=Level.DEBUG)
 SHARED_KEY_UNKNOWN: Final = Report(metric="SharedKeyUnknown", level=Level.DEBUG)
+REJECTED: Final = Report(metric="CallbackRejected", level=Level.DEBUG)
 INBOUND: Final = Report(metric="InboundIgnored", level=Level.DEBUG)
 REPLAYED: Final = Report(metric="CallbackReplayed", level=Level.DEBUG)
 

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from bench import cost
+from bench import cost, report
 from bench.command import main
-from bench.cost import Assumed, Figures, UnknownRegion, Workload, ours, queue_first
+from bench.cost import Assumed, Figures, UnknownRegion, Workload, bill, ours, queue_first
+from tests.support.cloudformation import load_template
+from tests.template.counting import counted
 
 PRICES = cost.prices_in("us-east-1")
 FIGURES = Figures(
@@ -19,19 +21,23 @@ FIGURES = Figures(
     request_units=4,
     send_requests=3,
     failure_units=11,
+    audit_cpu_ms=0.2,
+    price_units=1,
     item_bytes=900,
     request_bytes=600,
-    metrics=10,
-    alarms=20,
+    sweep_reads=1,
+    reconcile_reads=24,
+    alarm_metrics=20,
+    dashboard_metrics=50,
 )
-NOTHING = Workload(messages=0)
-ONLY_DELIVERED = Workload(messages=1_000_000, callbacks=3, failed=0, stale=0)
+NOTHING = Workload(messages=0, audited=False)
+ONLY_DELIVERED = Workload(messages=1_000_000, callbacks=3, failed=0, stale=0, audited=False)
 
 
 def more(load: Workload) -> cost.Dollars:
     """Return the bill of a month beyond that of an idle one."""
-    fixed = ours(NOTHING, FIGURES, PRICES)
-    return {name: it - fixed[name] for name, it in ours(load, FIGURES, PRICES).items()}
+    fixed = bill(ours(replace(load, messages=0), FIGURES), PRICES)
+    return {name: it - fixed[name] for name, it in bill(ours(load, FIGURES), PRICES).items()}
 
 
 def test_each_api_request_is_billed() -> None:
@@ -73,30 +79,101 @@ def test_with_less_memory_an_invocation_takes_longer(
     assert cost.billed_ms(cpu_ms, waiting_ms, memory) == billed
 
 
-def test_compute_is_billed_by_memory_and_time() -> None:
-    a_gib_for_a_second = cost.compute(1, 1000, 1024, PRICES)
-
-    assert a_gib_for_a_second == PRICES["lambda_gb_second"]
-
-
 def test_both_designs_cost_the_same_without_callbacks() -> None:
-    mine, other = (design(NOTHING, FIGURES, PRICES) for design in (ours, queue_first))
+    mine, other = (bill(design(NOTHING, FIGURES), PRICES) for design in (ours, queue_first))
 
-    assert {name: mine.get(name, 0) for name in other} == pytest.approx(other)
+    assert mine == pytest.approx(other)
 
 
 def test_the_queue_first_design_pays_for_two_more_services_per_callback() -> None:
-    mine, other = (design(ONLY_DELIVERED, FIGURES, PRICES) for design in (ours, queue_first))
+    mine, other = (bill(design(ONLY_DELIVERED, FIGURES), PRICES) for design in (ours, queue_first))
 
     callbacks, batches = 3.0, 3.0 / Assumed().batch  # in millions
     assert other["SNS"] - mine["SNS"] == pytest.approx(callbacks * 0.50)
     assert other["SQS"] - mine["SQS"] == pytest.approx((callbacks + 2 * batches) * 0.40)
 
 
-def test_metrics_and_alarms_are_billed_by_their_number() -> None:
-    fixed = ours(NOTHING, FIGURES, PRICES)
+def test_an_audit_reads_each_message_twice_and_writes_its_price_once() -> None:
+    load = replace(ONLY_DELIVERED, audited=True)
 
-    assert fixed["CloudWatch metrics and alarms"] == pytest.approx(10 * 0.30 + 20 * 0.10 + 3)
+    difference = (
+        more(load)["DynamoDB writes and reads"] - more(ONLY_DELIVERED)["DynamoDB writes and reads"]
+    )
+
+    assert difference == pytest.approx(2 * 0.5 * 0.125 + 0.625)
+
+
+def test_the_archive_is_billed_for_records_of_five_kibibytes() -> None:
+    archived = ours(replace(ONLY_DELIVERED, archived=True), FIGURES)
+
+    assert archived["firehose_gb"] == pytest.approx(3_000_000 * 5 * 1024 / 1024**3)
+    assert "firehose_gb" not in ours(ONLY_DELIVERED, FIGURES)
+
+
+# --- what does not depend on messages ------------------------------------------------------------
+
+
+def test_each_metric_of_an_alarm_is_billed() -> None:
+    assert bill(ours(NOTHING, FIGURES), PRICES)["CloudWatch alarms"] == pytest.approx(20 * 0.10)
+    assert cost.metrics_of_alarm({"MetricName": "A"}) == 1
+    assert cost.metrics_of_alarm({"Metrics": [{}, {"MetricStat": 1}, {"MetricStat": 2}]}) == 2
+
+
+def test_a_metric_is_billed_for_the_hours_in_which_it_has_values() -> None:
+    idle, busy = (cost.metric_months(Workload(messages=it)) for it in (0, 1_000_000))
+
+    # ReconcileRun and AuditRun in every hour, AuditCorrectedPercent in two hours of a day.
+    assert idle == pytest.approx(2 + 2 / 24)
+    assert idle < busy < len(counted()) / 2
+
+
+def test_every_metric_of_the_model_is_counted() -> None:
+    names = {name for name, _ in counted()}
+
+    assert names >= set(cost.SCHEDULED) | set(cost.COUNTED)
+
+
+def test_the_free_tier_is_subtracted_from_what_is_billed() -> None:
+    usage = {"sqs_million_requests": 1.5, "alarm_metric_month": 8.0, "secret_month": 1.0}
+
+    dollars = bill(usage, PRICES, cost.free_tier())
+
+    assert dollars["SQS"] == pytest.approx(0.5 * 0.40)
+    assert dollars["CloudWatch alarms"] == 0
+    assert dollars["Secrets Manager"] == pytest.approx(0.40)
+
+
+def test_a_dashboard_with_too_many_metrics_is_not_free() -> None:
+    large = replace(FIGURES, dashboard_metrics=51)
+
+    dollars = [
+        bill(ours(NOTHING, it), PRICES, cost.free_tier())["CloudWatch dashboard"]
+        for it in (FIGURES, large)
+    ]
+
+    assert dollars == [0, 3]
+
+
+def test_an_idle_stack_costs_at_most_nine_dollars_and_four_with_the_free_tier() -> None:
+    figures = Figures.of(report.results_of(report.load()))
+    usage = ours(Workload(messages=0), figures)
+
+    assert sum(bill(usage, PRICES).values()) <= 9
+    assert sum(bill(usage, PRICES, cost.free_tier()).values()) <= 4
+
+
+def test_the_alarms_of_the_model_are_those_of_a_stack_with_the_default_parameters() -> None:
+    parameters = {name: it.get("Default") for name, it in load_template()["Parameters"].items()}
+
+    assert parameters["AuditMode"] == "tracked"
+    assert {parameters[name] for name in ("CanaryTo", "OutcomeEventBusName")} == {""}
+
+
+def test_a_sweep_that_finds_nothing_takes_two_requests() -> None:
+    assert Figures.of(report.results_of(report.load())).sweep_reads == 2 * 0.5
+
+
+# --- prices --------------------------------------------------------------------------------------
 
 
 def test_an_unknown_region_is_an_error_that_lists_the_known_ones() -> None:
@@ -105,7 +182,10 @@ def test_an_unknown_region_is_an_error_that_lists_the_known_ones() -> None:
 
 
 def test_every_region_has_every_price() -> None:
-    assert len({frozenset(prices) for prices in cost.regions().values()}) == 1
+    billed = {name for names in cost.SERVICES.values() for name in names}
+
+    assert {frozenset(prices) for prices in cost.regions().values()} == {frozenset(billed)}
+    assert cost.free_tier().keys() <= billed
 
 
 def test_the_command_line_accepts_volume_and_region(capsys: pytest.CaptureFixture[str]) -> None:

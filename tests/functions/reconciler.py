@@ -5,9 +5,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from delivery.domain.send_requests import RequestState, SendRequest
-from delivery.metrics import COUNTED_BY
 from tests.functions.tracked_account import REQUEST_ID, FunctionRig
 from tests.support.virtual_twilio import SUBACCOUNT_SID, Fault, a_response
+from tests.template.counting import OF_STATUS_UPDATES
 
 if TYPE_CHECKING:
     from functions.reconcile_messages.app import ReconcileMessages
@@ -78,5 +78,5 @@ class ReconcilerRig(FunctionRig):
         return {
             name: number
             for name, number in counts.items()
-            if name != "ReconcileRun" and name not in COUNTED_BY
+            if name != "ReconcileRun" and name not in OF_STATUS_UPDATES
         }

@@ -235,8 +235,16 @@ class SenderRig:
         )
 
     def metrics(self) -> dict[str, float]:
-        """What was counted since the last call."""
-        return {it.name: sum(it.values) for it in self.data_points()}
+        """What was counted since the last call, in metrics and in the log alone."""
+        printed = len(self.printed)
+        self.data_points()
+        lines = [json.loads(line) for line in self.printed[printed].splitlines()]
+        return {
+            name: sum(values)
+            for line in lines
+            for name, values in line.items()
+            if isinstance(values, list)
+        }
 
     def data_points(self) -> list[DataPoint]:
         """The same with their dimensions."""

@@ -276,6 +276,7 @@ def test_invalid_and_missing_signatures_are_counted_separately(
     counted = data_points(capsys.readouterr().out)
     assert total(counted, "SignatureMissing", service="tested") == 1
     assert total(counted, "SignatureInvalid", service="tested") == 2
+    assert total(counted, "CallbackRejected", service="tested") == 3
 
 
 def test_only_a_key_id_that_the_secret_lacks_counts_as_an_unknown_shared_key(
@@ -324,7 +325,7 @@ def test_an_invalid_secret_that_a_cached_one_hides_is_counted_at_each_refresh(
     statuses = [callbacks.call(a_request()) for _ in range(3)]
 
     assert statuses == [204] * 3
-    assert total(data_points(capsys.readouterr().out), "SecretInvalid", service="tested") == 1
+    assert total(data_points(capsys.readouterr().out), "SecretInvalid") == 1
     assert "auth_token" in log_output.getvalue()
 
 

@@ -400,14 +400,14 @@ def test_an_unreadable_incident_does_not_hold_up_the_others(
     assert notifier.stream(blocked, first) == []
 
     assert notifier.notice_of(blocked) is NoticeState.DUE  # so the sweep finds it again
-    assert total(data_points(capsys.readouterr().out), "ItemUnreadable", service="tested") == 1
+    assert total(data_points(capsys.readouterr().out), "ItemUnreadable") == 1
     notifier.clock.advance(minutes=14)
     notifier.stream(*notifier.fail(3, code=30005))
     notifier.clock.advance(minutes=1)
     notifier.sweep()
     assert notifier.published() == [("opening", "1-1"), ("summary", "2-2")]
     # The due message of the incident, and the due incident.
-    assert total(data_points(capsys.readouterr().out), "ItemUnreadable", service="tested") == 2
+    assert total(data_points(capsys.readouterr().out), "ItemUnreadable") == 2
 
 
 def test_a_sweep_with_too_little_time_leaves_summaries_to_the_next_one(

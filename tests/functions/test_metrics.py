@@ -49,7 +49,6 @@ def test_each_metric_of_a_line_has_its_own_dimensions(
     assert points == {
         ("CallbackReplayed", frozenset({("service", "tested")})),
         ("TransitionRecorded", frozenset({("service", "tested")})),
-        ("TransitionRecorded", frozenset({("status", "undelivered")})),
         ("MessageFailed", frozenset()),
         ("MessageFailed", frozenset({("category", "opt_out")})),
     }
@@ -69,22 +68,47 @@ def test_a_set_of_dimensions_that_the_line_lacks_is_left_out(
 def test_a_flushed_line_leaves_nothing_for_the_next(
     metrics: Metrics, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for status in ("sent", "delivered"):
-        metrics.add_metric("TransitionRecorded", MetricUnit.Count, 1)
-        metrics.add_metadata("status", status)
+    for category in ("content", "opt_out"):
+        metrics.add_metric("MessageFailed", MetricUnit.Count, 1)
+        metrics.add_metadata("category", category)
         metrics.flush_metrics()
 
     points = data_points(capsys.readouterr().out)
 
-    assert total(points, "TransitionRecorded", status="sent") == 1
-    assert total(points, "TransitionRecorded", status="delivered") == 1
-    assert total(points, "TransitionRecorded", **SERVICE) == 2
+    assert total(points, "MessageFailed", category="content") == 1
+    assert total(points, "MessageFailed", category="opt_out") == 1
+    assert total(points, "MessageFailed") == 2
+
+
+def test_a_count_that_is_only_logged_makes_no_metric(
+    metrics: Metrics, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics.add_metric("RequestQueued", MetricUnit.Count, 3)
+    metrics.flush_metrics()
+    metrics.add_metric("RequestQueued", MetricUnit.Count, 4)
+    metrics.add_metric("RequestInvalid", MetricUnit.Count, 1)
+    metrics.flush_metrics()
+
+    alone, together = capsys.readouterr().out.splitlines()
+
+    assert data_points(alone) == []
+    assert json.loads(alone)["RequestQueued"] == [3.0]
+    assert [it.name for it in data_points(together)] == ["RequestInvalid"]
+    assert json.loads(together)["RequestQueued"] == [4.0]
+
+
+def test_a_line_without_counts_is_not_written(
+    metrics: Metrics, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics.flush_metrics()
+
+    assert capsys.readouterr().out == ""
 
 
 def test_only_dimensions_with_few_values_are_used() -> None:
     by = {name for sets in COUNTED_BY.values() for names in sets for name in names}
 
-    assert by == {"service", "status", "category", "kind"}
+    assert by == {"service", "category", "kind"}
 
 
 # --- what is counted -----------------------------------------------------------------------------
@@ -97,20 +121,22 @@ def test_a_new_status_of_a_message_is_counted_once(
     late = counted(store, capsys, an_update("sent", after=1))
     repeated = counted(store, capsys, an_update("sent", after=2))
 
-    assert total(first, "TransitionRecorded", status="delivered") == 1
-    assert total(late, "TransitionRecorded", status="sent") == 1
+    assert total(first, "TransitionRecorded", **SERVICE) == 1
+    assert total(late, "TransitionRecorded", **SERVICE) == 1
     assert repeated == []
 
 
-def test_an_unknown_status_is_counted_as_other(
+def test_an_unknown_status_is_counted_and_logged_as_other(
     store: MessageStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for word in ("new_word", "unknown"):
         count_apart(Metrics(provider=CountedByFacts()), store.record(an_update(word)))
 
     output = capsys.readouterr().out
-    assert total(data_points(output), "TransitionRecorded", status="other") == 2
-    assert json.loads(output.splitlines()[0])["unknown_status"] == "new_word"
+    assert total(data_points(output), "TransitionRecorded", **SERVICE) == 2
+    lines = [json.loads(line) for line in output.splitlines()]
+    assert [it["status"] for it in lines] == ["other"] * 2
+    assert lines[0]["unknown_status"] == "new_word"
 
 
 @pytest.mark.parametrize("status", ["failed", "undelivered", "partially_delivered"])
@@ -208,7 +234,7 @@ def test_a_rejected_request_is_counted_as_a_failure_once(
 
     points = data_points(capsys.readouterr().out)
     assert total(points, "MessageFailed", category="opt_out") == 1
-    assert total(points, "TransitionRecorded", status="rejected") == 1
+    assert total(points, "TransitionRecorded", **SERVICE) == 1
 
 
 def test_several_writers_count_a_failure_once(

@@ -174,7 +174,7 @@ def test_an_unreadable_record_is_reported_and_skipped(
 
     sids = [it["message_sid"] for it in outcomes.events.details]
     assert sids == [delivered(0).message_sid, delivered(1).message_sid]
-    assert total(data_points(capsys.readouterr().out), "ItemUnreadable", service="tested") == 1
+    assert total(data_points(capsys.readouterr().out), "ItemUnreadable") == 1
     line = json.loads(log_output.getvalue())
     assert (line["level"], line["sequence_number"]) == ("ERROR", "100")
 

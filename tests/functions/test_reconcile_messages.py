@@ -448,6 +448,6 @@ def test_a_failure_found_by_reconciling_is_counted_by_its_category(
 
     points = reconciler.data_points()
     assert total(points, "MessageFailed", category="recipient_unreachable") == 2
-    assert total(points, "TransitionRecorded", status="undelivered") == 2
+    assert total(points, "TransitionRecorded", service="tested") == 2
     assert total(points, "TimeToDelivered") is None
     assert {line["message_sid"] for line in reconciler.lines()} == set(sids)

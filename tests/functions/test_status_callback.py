@@ -424,12 +424,39 @@ def test_one_line_counts_the_callback_and_the_outcome_of_the_message(
 
     assert [line.count("\n") for line in lines] == [1, 1, 1]
     sent, undelivered, delivered = map(data_points, lines)
-    assert total(sent, "TransitionRecorded", status="sent") == 1
+    assert total(sent, "TransitionRecorded", service="tested") == 1
     assert total(sent, "MessageFailed") is None
     assert total(undelivered, "MessageFailed", category="recipient_unreachable") == 1
     assert total(delivered, "MessageFailed") == 0
     assert total(delivered, "TimeToDelivered") is not None
     assert total(delivered, "TransitionRecorded", service="tested") == 1
+
+
+def test_the_sample_count_of_recorded_statuses_includes_duplicates(
+    callbacks: StatusCallbackRig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(3):
+        callbacks.call(a_request(a_callback("sent")))
+
+    points = data_points(capsys.readouterr().out)
+
+    values = [it.values for it in points if it.name == "TransitionRecorded"]
+    assert values == [(1.0,), (0.0,), (0.0,)]
+
+
+def test_every_request_that_the_function_rejects_is_counted_once(
+    callbacks: StatusCallbackRig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    statuses = [
+        callbacks.call(a_request(a_callback(""))),
+        callbacks.call(a_request(content_type="application/json")),
+        callbacks.call(a_request(x_twilio_signature=None)),
+        callbacks.call(a_request(a_callback("sent"))),
+    ]
+
+    assert statuses == [400, 415, 403, 204]
+    points = data_points(capsys.readouterr().out)
+    assert total(points, "CallbackRejected", service="tested") == 3
 
 
 @pytest.mark.parametrize(

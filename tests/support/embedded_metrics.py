@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from delivery.metrics import LOGGED_ONLY
+
 _MAX_DIMENSIONS = 30
 _LONGEST_VALUE = 1024
 _MAX_VALUES = 100
@@ -31,11 +33,14 @@ class DataPoint:
 
 
 def data_points(output: str) -> list[DataPoint]:
-    """Those of all lines; every line must be one of metrics."""
+    """Those of all lines; every line is one of metrics, or of counts that are only logged."""
     return [point for line in output.splitlines() for point in _points_of(json.loads(line))]
 
 
 def _points_of(line: dict[str, Any]) -> Iterator[DataPoint]:
+    if "_aws" not in line:
+        assert line.keys() & LOGGED_ONLY, line
+        return
     metadata = line["_aws"]
     assert metadata.keys() == {"Timestamp", "CloudWatchMetrics"}
     assert isinstance(metadata["Timestamp"], int)

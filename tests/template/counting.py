@@ -12,8 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
 from delivery.domain.audits import Correction
-from delivery.domain.statuses import MessageStatus
-from delivery.metrics import COUNTED_BY
+from delivery.metrics import COUNTED_BY, LOGGED_ONLY
 from delivery.twilio.error_codes import Category
 from tests.template.deployment import FUNCTIONS, PROJECT
 
@@ -21,16 +20,18 @@ type Dimensions = frozenset[tuple[str, str]]
 
 POSITIONS = {"Report": 0, "add_metric": 0}
 """The position of the argument `metric` in calls of what the functions import."""
+OF_STATUS_UPDATES = frozenset(
+    {"TransitionRecorded", "MessageFailed", "TimeToDelivered", "CanaryDelivered"}
+)
 COUNTED_IN_LAYER = {
-    "count_recorded": COUNTED_BY.keys() - {"AuditCorrected"},
-    "count_apart": COUNTED_BY.keys() - {"AuditCorrected"},
+    "count_recorded": OF_STATUS_UPDATES,
+    "count_apart": OF_STATUS_UPDATES,
     "count_corrections": {"AuditCorrected"},
 }
 """The layer's functions that count, and which of the metrics in COUNTED_BY."""
 COUNTING_MESSAGES = COUNTED_IN_LAYER.keys() - {"count_corrections"}
 """Those that count what status updates did to messages."""
 VALUES = {
-    "status": [*(str(it) for it in MessageStatus if it is not MessageStatus.UNKNOWN), "other"],
     "category": [str(it) for it in Category],
     "kind": [str(it) for it in Correction],
 }
@@ -150,7 +151,7 @@ def counted() -> frozenset[tuple[str, Dimensions]]:
     return frozenset(
         (name, dimensions)
         for function in FUNCTIONS
-        for name in metrics_of(function)
+        for name in metrics_of(function) - LOGGED_ONLY
         for names in COUNTED_BY.get(name, (("service",),))
         for dimensions in combinations(names, function)
     )

@@ -7,11 +7,13 @@ import pytest
 from delivery.text.formatting import CATEGORY_LABELS
 from delivery.twilio.error_codes import Category
 from tests.support.cloudformation import Template, load_template
+from tests.template.alarms import alarms_of
 from tests.template.dashboard import Graph, graphs_of, lines_of, widgets_of
 from tests.template.deployment import Reference, of_type, references, translate
 from tests.template.metric import Metric
 
 COLUMNS = 24
+MAX_FREE_METRICS = 50
 
 STACK = translate(load_template())
 WIDGETS = widgets_of(STACK)
@@ -97,12 +99,26 @@ def test_an_optional_resource_is_shown_under_its_own_condition(stack: Template) 
             assert stack["Resources"][name]["Condition"] == condition, name
 
 
-def test_every_queue_is_shown(stack: Template) -> None:
+def test_every_queue_is_shown_or_has_an_alarm_for_any_message_in_it(stack: Template) -> None:
     shown = {
         line.resource for graph in GRAPHS for line in lines_of(graph) if line.namespace == "AWS/SQS"
     }
+    with_alarm = {
+        alarm.metrics["measured"].resource
+        for alarm in alarms_of(stack).values()
+        if alarm.threshold == 0 and alarm.expression == "measured"
+        if alarm.metrics["measured"].name == "ApproximateNumberOfMessagesVisible"
+    }
 
-    assert shown == set(of_type(stack, "AWS::SQS::Queue"))
+    assert shown | with_alarm == set(of_type(stack, "AWS::SQS::Queue"))
+    assert not shown & with_alarm
+
+
+def test_the_dashboard_stays_within_the_free_tier() -> None:
+    # The free tier has 3 dashboards of up to 50 metrics each. https://aws.amazon.com/cloudwatch/pricing/
+    metrics = {(it.namespace, it.name, it.dimensions) for graph in GRAPHS for it in lines_of(graph)}
+
+    assert len(metrics) <= MAX_FREE_METRICS
 
 
 def test_the_errors_of_every_function_are_shown(stack: Template) -> None:

@@ -4,11 +4,12 @@ import re
 
 import pytest
 
-from delivery.metrics import COUNTED_BY
+from delivery.metrics import COUNTED_BY, LOGGED_ONLY
 from tests.support.cloudformation import Template, load_template
 from tests.template.alarms import alarms_of
 from tests.template.counting import (
     COUNTING_MESSAGES,
+    OF_STATUS_UPDATES,
     counted,
     counts_messages,
     hidden_metrics_in,
@@ -20,6 +21,7 @@ from tests.template.dashboard import graphs_of, lines_of
 from tests.template.deployment import (
     FUNCTIONS,
     OUR_NAMESPACE,
+    PROJECT,
     Reference,
     function_of,
     of_type,
@@ -29,9 +31,9 @@ from tests.template.deployment import (
 from tests.template.metric import Metric
 
 # A custom metric costs 0.30 dollars a month, prorated to the hours in which it has values. All of
-# them all the time would be 36 dollars; a healthy stack counts only a few.
+# them all the time would be 27 dollars; a healthy stack counts only a few.
 # https://aws.amazon.com/cloudwatch/pricing/
-MAX_METRICS = 120
+MAX_METRICS = 90
 
 # AWS's own metrics: the dimension, the resource that it names, and the statistics that make sense.
 # Sources: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
@@ -63,11 +65,18 @@ AWS_METRICS = {
 }
 OUR_STATS = {
     "MessageFailed": {"Sum", "Average", "SampleCount"},
+    "TransitionRecorded": {"Sum", "SampleCount"},
     "TimeToDelivered": {"p50", "p90", "p99"},
     "AuditCorrectedPercent": {"Maximum"},
 }
 """The statistics of our metrics that make sense; of all others it is the sum."""
 
+OPERATIONS = (
+    (PROJECT / "docs/operations.md")
+    .read_text("utf-8")
+    .partition("## Metrics\n")[2]
+    .partition("\n## ")[0]
+)
 STACK = translate(load_template())
 SHOWN = [
     *(
@@ -90,10 +99,63 @@ def test_the_number_of_metrics_stays_affordable() -> None:
     assert len(counted()) <= MAX_METRICS
 
 
-def test_only_metrics_about_messages_are_counted_across_all_functions() -> None:
-    without_dimensions = [name for name, dimensions in counted() if not dimensions]
+def test_messages_and_problems_of_any_function_are_counted_across_all_functions() -> None:
+    without_dimensions = {name for name, dimensions in counted() if not dimensions}
 
-    assert sorted(without_dimensions) == ["CanaryDelivered", "MessageFailed", "TimeToDelivered"]
+    assert without_dimensions == {
+        *("CanaryDelivered", "MessageFailed", "TimeToDelivered"),
+        *("CredentialsRefused", "ItemUnreadable", "SecretInvalid"),
+    }
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_function_counts_by_the_same_table(function: str) -> None:
+    made = re.findall(r"\bMetrics\((.*)\)", "\n".join(sources_of(function)))
+
+    assert made
+    assert set(made) == {"provider=CountedByFacts()"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "functions"),
+    [
+        ("CredentialsRefused", {"send_message", "reconcile_messages", "audit_messages"}),
+        ("SecretInvalid", {"status_callback", "reconcile_messages"}),
+        ("ItemUnreadable", {"reconcile_messages", "notify_failure", "publish_outcomes"}),
+    ],
+)
+def test_a_problem_of_any_function_is_in_the_metric_of_its_alarm(
+    metric: str, functions: set[str]
+) -> None:
+    (alarm,) = (
+        it
+        for it in alarms_of(STACK).values()
+        if {measured.name for measured in it.metrics.values()} == {metric}
+    )
+
+    assert functions <= {it for it in FUNCTIONS if metric in metrics_of(it)}
+    assert COUNTED_BY[metric] == ((),)
+    assert alarm.metrics["measured"].dimensions == frozenset()
+
+
+def test_every_metric_is_used_or_described() -> None:
+    shown = {
+        it.name
+        for it in [
+            *(metric for alarm in alarms_of(STACK).values() for metric in alarm.metrics.values()),
+            *(line for graph in graphs_of(STACK) for line in lines_of(graph)),
+        ]
+    }
+    first_cells = re.findall(r"^\| (`.*?) \|", OPERATIONS, re.MULTILINE)
+    described = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
+
+    assert {name for name, _ in counted()} - shown <= described
+    assert described <= {name for name, _ in counted()}
+    assert shown.isdisjoint(LOGGED_ONLY)
+
+
+def test_a_report_that_is_only_logged_exists() -> None:
+    assert {name for function in FUNCTIONS for name in metrics_of(function)} >= LOGGED_ONLY
 
 
 def test_a_metric_name_is_two_to_five_words_in_camel_case() -> None:
@@ -107,7 +169,7 @@ def test_only_the_layer_counts_the_metrics_of_a_status_update() -> None:
     own = {name for function in FUNCTIONS for name in metrics_in(*sources_of(function))}
 
     assert own
-    assert own & COUNTED_BY.keys() == set()
+    assert own & (OF_STATUS_UPDATES | {"AuditCorrected"}) == set()
 
 
 def test_every_function_that_records_status_updates_counts_them() -> None:

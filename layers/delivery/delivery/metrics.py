@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from delivery.storage.messages import Recorded
 
 COUNTED_BY: Final[Mapping[str, DimensionSets]] = {
-    # A status that the message did not have, in any order.
-    "TransitionRecorded": (("service",), ("status",)),
+    # 1 for a status that the message did not have, in any order, and 0 for a duplicate: the sample
+    # count is the number of both.
+    "TransitionRecorded": (("service",),),
     # 1 for a failed message and 0 for a delivered one: the average is the failure rate, and the
     # sample count is the number of messages with either outcome.
     "MessageFailed": ((), ("category",)),
@@ -30,8 +31,32 @@ COUNTED_BY: Final[Mapping[str, DimensionSets]] = {
     "CanaryDelivered": ((),),
     # A message that an audit corrected, by what it corrected.
     "AuditCorrected": (("kind",),),
+    # Problems that any function may find. One metric of all functions is one metric of an alarm;
+    # the log line of each shows the function.
+    "CredentialsRefused": ((),),
+    "ItemUnreadable": ((),),
+    "SecretInvalid": ((),),
 }
 """The sets of dimensions of each metric that is not counted by `service` alone."""
+
+LOGGED_ONLY: Final = frozenset(
+    {
+        "AuditInterrupted",
+        "CancelRejected",
+        "CancelUnavailable",
+        "DayAudited",
+        "ErrorCodeConflict",
+        "MessageCanceled",
+        "MessageNotStored",
+        "NoticeAlreadyHandled",
+        "NoticeSkippedNoTime",
+        "RecoveryDue",
+        "RecoveryGrouped",
+        "RequestNotQueued",
+        "RequestQueued",
+    }
+)
+"""Counts that stay in the log: no alarm, graph or runbook reads them as a metric."""
 
 _NEW: Final = {Effect.ADVANCED, Effect.OUT_OF_ORDER, Effect.UNKNOWN}
 _KNOWN: Final = frozenset(MessageStatus) - {MessageStatus.UNKNOWN}
@@ -42,7 +67,7 @@ class CountedByFacts(DimensionedMetrics):
     """Powertools' provider for metrics with the dimensions of `COUNTED_BY`."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(COUNTED_BY, **options)
+        super().__init__({**COUNTED_BY, **dict.fromkeys(LOGGED_ONLY, ())}, **options)
 
 
 def count_recorded(metrics: Metrics, recorded: "Recorded") -> None:
@@ -62,6 +87,8 @@ def count_recorded(metrics: Metrics, recorded: "Recorded") -> None:
         metrics.add_metric("TransitionRecorded", MetricUnit.Count, 1)
         if update.status not in _KNOWN:
             facts |= {"status": "other", "unknown_status": update.status}
+    elif recorded.effect is Effect.DUPLICATE:
+        metrics.add_metric("TransitionRecorded", MetricUnit.Count, 0)
     if recorded.outcome_changed and message.outcome in _COUNTED_OUTCOMES:
         failed = message.outcome is Outcome.FAILED
         metrics.add_metric("MessageFailed", MetricUnit.Count, int(failed))

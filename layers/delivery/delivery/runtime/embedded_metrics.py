@@ -23,13 +23,21 @@ class DimensionedMetrics(AmazonCloudWatchEMFProvider):
     """Powertools' provider, with sets of dimensions for each metric.
 
     The values of dimensions are the metadata of the log line; a set is left out if the line lacks
-    one of its names. The empty set aggregates over everything. A metric that `dimensions` lacks is
-    counted by `service`.
+    one of its names. The empty set aggregates over everything. A metric without any set is only a
+    field of the log line. A metric that `dimensions` lacks is counted by `service`.
     """
 
     def __init__(self, dimensions: Mapping[str, DimensionSets], **options: Any) -> None:
         super().__init__(**options)
         self._dimensions_of = dimensions
+
+    def flush_metrics(
+        self,
+        raise_on_empty_metrics: bool = False,  # noqa: FBT001, FBT002 -- as Powertools declares it
+    ) -> None:
+        """Write the log line; nothing, and no warning, if nothing was counted."""
+        if self.metric_set:
+            super().flush_metrics(raise_on_empty_metrics)
 
     def serialize_metric_set(
         self,
@@ -42,7 +50,8 @@ class DimensionedMetrics(AmazonCloudWatchEMFProvider):
         (directive,) = line["_aws"]["CloudWatchMetrics"]
         grouped: dict[DimensionSets, list[Any]] = {}
         for metric in directive["Metrics"]:
-            sets = self._dimensions_of.get(metric["Name"], BY_SERVICE)
+            if not (sets := self._dimensions_of.get(metric["Name"], BY_SERVICE)):
+                continue
             present = tuple(names for names in sets if line.keys() >= set(names))
             grouped.setdefault(present, []).append(metric)
         line["_aws"]["CloudWatchMetrics"] = [

@@ -10,36 +10,30 @@ from typing import Final
 
 from delivery.domain.messages import Message
 from delivery.domain.notices import NOTICE_PENDING
-from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.domain.statuses import Outcome
 
-_SHARDS: Final = "0123456789abcdef"
+SHARDS: Final = "0123456789abcdef"
+"""Every end of a key."""
 
-PENDING_KEYS: Final = tuple(f"pending#{shard}" for shard in _SHARDS)
+PENDING_KEYS: Final = tuple(f"pending#{shard}" for shard in SHARDS)
 """Every `list_key` of pending messages."""
 
-NOTICE_DUE_KEYS: Final = tuple(f"due#{shard}" for shard in _SHARDS)
+NOTICE_DUE_KEYS: Final = tuple(f"due#{shard}" for shard in SHARDS)
 """Every `notice_due`: the messages for which the notifier has work to do."""
-
-UNRESOLVED_KEYS: Final = tuple(f"unresolved#{shard}" for shard in _SHARDS)
-"""Every `unresolved` of send requests whose result is not known or not complete."""
-
-PRESUMED_UNSENT_KEYS: Final = tuple(f"presumed_unsent#{shard}" for shard in _SHARDS)
-"""Every `unresolved` of requests that are presumed unsent; a callback may still arrive."""
 
 
 def list_keys(outcome: Outcome, day: date | None) -> tuple[str, ...]:
     """Return every `list_key` of an outcome: of a day in UTC, and for pending of no day."""
     if day is None:
         return PENDING_KEYS
-    return tuple(f"{outcome}#{day.isoformat()}#{shard}" for shard in _SHARDS)
+    return tuple(f"{outcome}#{day.isoformat()}#{shard}" for shard in SHARDS)
 
 
 def list_key_of(message: Message) -> str | None:
     """Return the key under which `by_list` has the message; None where it is on no list."""
     if message.list_at is None:
         return None
-    shard = _shard(message.message_sid)
+    shard = shard_of(message.message_sid)
     if message.outcome is Outcome.PENDING:
         return f"pending#{shard}"
     return f"{message.outcome}#{message.list_at:%Y-%m-%d}#{shard}"
@@ -47,17 +41,11 @@ def list_key_of(message: Message) -> str | None:
 
 def notice_due_key_of(message: Message) -> str | None:
     """Return the key under which `by_notice_due` has the message; None where no notice is due."""
-    return f"due#{_shard(message.message_sid)}" if message.notice in NOTICE_PENDING else None
+    return f"due#{shard_of(message.message_sid)}" if message.notice in NOTICE_PENDING else None
 
 
-def unresolved_key_of(request: SendRequest) -> str:
-    """Return the key under which `by_unresolved` has an unresolved send request."""
-    presumed = request.state is RequestState.PRESUMED_UNSENT
-    return f"{'presumed_unsent' if presumed else 'unresolved'}#{_shard(request.request_id)}"
-
-
-def _shard(key: str) -> str:
+def shard_of(key: str) -> str:
     """Return the last hex digit of a key, or a digit made from its last character."""
     last = key[-1].lower()
     # Some letters have two characters in lower case.
-    return last if last in _SHARDS else f"{ord(last[0]) % 16:x}"
+    return last if last in SHARDS else f"{ord(last[0]) % 16:x}"

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Final
 
 from delivery.domain.messages import Effect, Message, Source, StatusUpdate, Timings
 from delivery.domain.records import Record, iso
-from delivery.domain.send_requests import SendRequest
 from delivery.domain.statuses import Outcome, outcome_of, rank
 from delivery.storage.expressions import Changes, Conditions
 from delivery.storage.index_keys import (
@@ -32,11 +31,13 @@ from delivery.storage.index_keys import (
     notice_due_key_of,
 )
 from delivery.storage.items import Item, as_item, as_record
-from delivery.storage.message_lists import ListReader
 from delivery.storage.table import MAX_BATCH_GET_ITEMS, ItemUnreadable, StoreUnavailable, Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+    from delivery.domain.send_requests import SendRequest
+    from delivery.storage.message_lists import ListReader
 
 # Every conflict means that another writer succeeded, and a message has few statuses.
 _MAX_ATTEMPTS: Final = 16
@@ -117,7 +118,14 @@ class MessageStore:
         self._table = Table(client, table_name, reader=reader)
         self._timings = timings or Timings()
         self._unreadable = unreadable
-        self.lists = ListReader(self._table, self.get_many)
+
+    @property
+    def lists(self) -> "ListReader":
+        """The lists that the table's indexes have."""
+        # Imported on first use: what only records statuses starts without it.
+        from delivery.storage.message_lists import ListReader  # noqa: PLC0415 -- only readers need it
+
+        return ListReader(self._table, self.get_many)
 
     def get(self, message_sid: str) -> Message | None:
         """Return the message (strongly consistent); None where there is none.
@@ -374,7 +382,7 @@ class MessageStore:
         for item in merge(*shards, key=lambda it: str(it["notice_at"]["S"])):
             yield item["message_sid"]["S"]
 
-    def sent_under(self, request: SendRequest) -> Message | None:
+    def sent_under(self, request: "SendRequest") -> Message | None:
         """Return the message of the request's account that carries the request's id.
 
         A callback that arrived before the send was recorded is found by that id, however its `To`

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from delivery.domain.records import Record, iso
 from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.storage.expressions import Conditions
-from delivery.storage.index_keys import PRESUMED_UNSENT_KEYS, UNRESOLVED_KEYS, unresolved_key_of
+from delivery.storage.index_keys import SHARDS, shard_of
 from delivery.storage.items import Item, as_record
 from delivery.storage.table import MAX_BATCH_GET_ITEMS, ItemUnreadable, StoreUnavailable, Table
 
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 # Every conflict means that another invocation was rejected under the same key.
 _MAX_ATTEMPTS: Final = 16
+
+UNRESOLVED_KEYS: Final = tuple(f"unresolved#{shard}" for shard in SHARDS)
+"""Every `unresolved` of send requests whose result is not known or not complete."""
+
+PRESUMED_UNSENT_KEYS: Final = tuple(f"presumed_unsent#{shard}" for shard in SHARDS)
+"""Every `unresolved` of requests that are presumed unsent; a callback may still arrive."""
 
 
 class SendRequestStore:
@@ -210,7 +216,7 @@ def _is_as_seen(claim_id: str, state: RequestState) -> Conditions:
 def _record(request: SendRequest) -> Record:
     record = request.as_record()
     if request.is_unresolved:
-        record["unresolved"] = unresolved_key_of(request)
+        record["unresolved"] = _unresolved_key_of(request)
     return record
 
 
@@ -224,3 +230,9 @@ def _request(item: Item) -> SendRequest:
         return SendRequest.from_record(as_record(item), is_unresolved="unresolved" in item)
     except (KeyError, TypeError, ValueError) as error:  # another version or program wrote it
         raise ItemUnreadable(f"the item is not a send request: {type(error).__name__}") from error
+
+
+def _unresolved_key_of(request: SendRequest) -> str:
+    """Return the key under which `by_unresolved` has an unresolved send request."""
+    presumed = request.state is RequestState.PRESUMED_UNSENT
+    return f"{'presumed_unsent' if presumed else 'unresolved'}#{shard_of(request.request_id)}"
