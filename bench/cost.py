@@ -44,6 +44,7 @@ _AUDITED_DAYS: Final = 2 * _DAYS_PER_MONTH
 """Each day is audited twice."""
 _FREE_DASHBOARD_METRICS: Final = 50
 """A dashboard with more metrics is not in the free tier."""
+_HALF_A_CENT: Final = 0.005
 _PAGE_SIZE: Final = 1000
 _FIREHOSE_RECORD_BYTES: Final = 5 * 1024
 """Firehose bills each record in steps of this size.
@@ -565,7 +566,7 @@ def idle(figures: Figures, prices: Prices) -> Table:
 
 def _rows(*bills: Dollars) -> list[tuple[str, ...]]:
     """Return a row for each service that costs anything, and the total."""
-    services = [it for it in SERVICES if any(bill[it] >= 0.005 for bill in bills)]  # noqa: PLR2004
+    services = [it for it in SERVICES if any(bill[it] >= _HALF_A_CENT for bill in bills)]
     totals = (f"**${sum(bill.values()):,.2f}**" for bill in bills)
     return [
         *((it, *(f"${bill[it]:,.2f}" for bill in bills)) for it in services),

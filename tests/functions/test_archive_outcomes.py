@@ -295,7 +295,7 @@ def test_an_unreadable_record_is_reported_and_skipped(
     assert archive.handle(first, unreadable, last) == []
 
     assert len(archive.rows) == 2
-    assert total(data_points(capsys.readouterr().out), "ItemUnreadable", service="tested") == 1
+    assert total(data_points(capsys.readouterr().out), "ItemUnreadable") == 1
 
 
 @pytest.mark.parametrize(

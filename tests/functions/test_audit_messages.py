@@ -93,7 +93,7 @@ def test_a_result_that_cannot_be_read_does_not_stop_the_other_accounts(
     audited = auditor.audits.result(subaccount_sid, auditor.day)
     assert audited is not None
     assert audited.state is AuditState.FIRST
-    assert total(auditor.data_points(), "ItemUnreadable", service="tested") == 1
+    assert total(auditor.data_points(), "ItemUnreadable") == 1
 
 
 def test_a_message_that_the_table_does_not_know_is_imported_only_in_mode_all(

@@ -121,7 +121,10 @@ def test_every_function_counts_by_the_same_table(function: str) -> None:
     [
         ("CredentialsRefused", {"send_message", "reconcile_messages", "audit_messages"}),
         ("SecretInvalid", {"status_callback", "reconcile_messages"}),
-        ("ItemUnreadable", {"reconcile_messages", "notify_failure", "publish_outcomes"}),
+        (
+            "ItemUnreadable",
+            {"reconcile_messages", "audit_messages", "notify_failure", "publish_outcomes"},
+        ),
     ],
 )
 def test_a_problem_of_any_function_is_in_the_metric_of_its_alarm(
