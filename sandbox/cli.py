@@ -23,7 +23,7 @@ from sandbox.endpoints import FOLDER, EndpointsFile, EndpointsFileInUse
 from sandbox.errors import SandboxError
 from sandbox.twilio.accounts import DEFAULT_ACCOUNT_SID, DEFAULT_AUTH_TOKEN
 from sandbox.twilio.command import DEFAULT_PORT, DEFAULT_SPEED, Options, match_type_of, run_twilio
-from sandbox.twilio.webhooks_api import is_pattern
+from sandbox.twilio.webhook_documents import is_pattern
 
 if TYPE_CHECKING:
     from sandbox.lifecycle import Settings

@@ -183,14 +183,19 @@ def _build_and_deploy(console: Console, servers: _Servers, overrides: Mapping[st
         aws_environment=emulator.client_environment,
     )
     with (FOLDER / "build.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # sandboxes share the build folder
+        # Sandboxes share the build folder: one builds, and several may deploy at the same time.
+        fcntl.flock(lock, fcntl.LOCK_SH)
         with step(console, "Building the functions and the layer (sam build)"):
-            sam.build(parameters)
+            if not sam.is_built:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                sam.build(parameters)
+                fcntl.flock(lock, fcntl.LOCK_SH)
         with step(console, "Starting the emulated AWS (MiniStack)"):
             emulator.wait_until_ready()
             account.create_bucket(BUCKET)
             account.create_secret(
-                _SECRET_NAME, {"account_sid": DEFAULT_ACCOUNT_SID, "auth_token": DEFAULT_AUTH_TOKEN}
+                parameters["TwilioSecretName"],
+                {"account_sid": DEFAULT_ACCOUNT_SID, "auth_token": DEFAULT_AUTH_TOKEN},
             )
         with step(console, "Deploying the stack (sam deploy)"):
             sam.deploy(stack_name=STACK_NAME, parameters=parameters)

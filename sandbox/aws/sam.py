@@ -1,5 +1,6 @@
 """Runs the real SAM CLI without access to the user's own AWS account and settings."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ from sandbox.errors import SandboxError
 BUCKET: Final = "sandbox-artifacts"
 
 _ERROR_LINES: Final = 15
+_SOURCES: Final = ("template.yaml", "functions", "layers")
 
 
 class Sam:
@@ -39,6 +41,7 @@ class Sam:
         self._project = project
         self._built = cache / "build"
         self._cache = cache / "cache"
+        self._fingerprint_file = cache / "build.sha256"
         self._folder = folder
         self._settings = folder / "samconfig.toml"
         (folder / "tmp").mkdir(exist_ok=True)
@@ -52,8 +55,18 @@ class Sam:
             **aws_environment,
         }
 
+    @property
+    def is_built(self) -> bool:
+        """Whether the last build is one of the sources as they are now."""
+        file = self._fingerprint_file
+        return file.is_file() and file.read_text("utf-8") == self._fingerprint()
+
     def build(self, parameters: Mapping[str, str]) -> None:
-        """Build the functions and the layer."""
+        """Build the functions and the layer, unless they are built."""
+        if self.is_built:
+            return
+        fingerprint = self._fingerprint()  # a source that changes meanwhile is built next time
+        self._fingerprint_file.unlink(missing_ok=True)
         self._run(
             "build",
             *("--cached", "--parallel"),
@@ -61,12 +74,15 @@ class Sam:
             *("--build-dir", self._built, "--cache-dir", self._cache),
             *_overrides(parameters),
         )
+        self._fingerprint_file.write_text(fingerprint, "utf-8")
 
     def deploy(self, *, stack_name: str, parameters: Mapping[str, str]) -> None:
         """Deploy the last build, without the resources that the emulator cannot create."""
         template = self._built / "emulated.yaml"  # beside the original: it has relative paths
         built = (self._built / "template.yaml").read_text("utf-8")
-        template.write_text(remove_metric_math_alarms(built), "utf-8")
+        unfinished = template.with_suffix(f".{os.getpid()}")  # others deploy it at the same time
+        unfinished.write_text(remove_metric_math_alarms(built), "utf-8")
+        unfinished.replace(template)
         self._run(
             "deploy",
             *("--template-file", template),
@@ -75,6 +91,19 @@ class Sam:
             *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
             *_overrides(parameters),
         )
+
+    def _fingerprint(self) -> str:
+        """Return a hash of everything that a build reads."""
+        digest = hashlib.sha256(sys.version.encode())
+        for source in _SOURCES:
+            path = self._project / source
+            files = sorted(path.rglob("*")) if path.is_dir() else [path]
+            for file in files:
+                if file.is_file() and "__pycache__" not in file.parts:
+                    name = file.relative_to(self._project).as_posix()
+                    content = hashlib.sha256(file.read_bytes()).hexdigest()
+                    digest.update(f"{name} {content}\n".encode())
+        return digest.hexdigest()
 
     def _run(self, command: str, *arguments: str | Path) -> None:
         log = self._folder / f"sam-{command}.log"
@@ -108,7 +137,8 @@ def _without_aws_settings(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _overrides(parameters: Mapping[str, str]) -> Sequence[str]:
-    return ["--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())]
+    """Return the option with the parameters, in quotes because a value may have spaces."""
+    return ["--parameter-overrides", *(f'{name}="{it}"' for name, it in parameters.items())]
 
 
 def _end_of(log: Path) -> str:

@@ -18,6 +18,8 @@ callbacks        parameters, signature and retries of a callback
 overrides        connection overrides in the fragment of a callback's URL
 webhook_rules    which shared key signs a callback, and how it is sent
 webhooks_api     /v1/Webhooks/: the API that configures these rules
+webhook_documents
+                 the fields of its documents
 segments         how many segments a text takes
 
 settings         what can be changed while it runs

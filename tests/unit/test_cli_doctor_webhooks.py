@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, override
 
 import pytest
+import requests
 
 from delivery.twilio.credentials import SecretInvalid, TwilioSecret
+from delivery_cli.commands.doctor import webhook_rules
 from delivery_cli.commands.doctor.finding import Finding, State
 from delivery_cli.commands.doctor.webhook_rules import check_webhook_rules
 from sandbox.http_server import HttpServer, Request, Response
@@ -250,6 +252,32 @@ def test_no_connection_is_unknown(rig: Rig) -> None:
     (finding,) = rig.check(base_url="http://127.0.0.1:9")
 
     assert finding.state is State.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("api", "webhooks"),
+    [
+        ("https://api.twilio.com", "https://webhooks.twilio.com"),
+        ("https://api.dublin.ie1.twilio.com", "https://webhooks.dublin.ie1.twilio.com"),
+        ("https://twilio.example.com", "https://twilio.example.com"),
+    ],
+)
+def test_the_api_of_the_account_s_region_is_asked(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, api: str, webhooks: str
+) -> None:
+    asked: list[str] = []
+
+    class Offline(requests.Session):
+        @override
+        def get(self, url: str | bytes, **_options: Any) -> requests.Response:
+            asked.append(str(url))
+            raise requests.ConnectionError
+
+    monkeypatch.setattr(webhook_rules, "open_session", lambda _: Offline())
+
+    rig.check(base_url=api)
+
+    assert asked == [f"{webhooks}/v1/Webhooks/Rules"]
 
 
 def test_refused_credentials_are_left_to_the_check_of_credentials(rig: Rig) -> None:

@@ -24,7 +24,7 @@ BUILT = "Resources:\n  Queue:\n    Type: AWS::SQS::Queue\n"
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    for name in ("run", "bin"):
+    for name in ("run", "bin", ".sandbox"):
         (tmp_path / name).mkdir()
     return tmp_path
 
@@ -73,22 +73,56 @@ def test_the_aws_settings_of_the_user_are_not_passed_on(
     assert "own-key" not in log
 
 
+def test_what_is_built_is_built_again_only_when_a_source_changes(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = project / "functions" / "send" / "app.py"
+    handler.parent.mkdir(parents=True)
+    log = project / "run" / "sam-build.log"
+    sam = a_sam(project, monkeypatch)
+
+    def builds() -> bool:
+        log.unlink(missing_ok=True)
+        sam.build({})
+        return log.exists()
+
+    built = [builds(), builds()]
+    for source in (handler, project / "template.yaml", project / "functions" / "Makefile"):
+        source.write_text("a change")
+        built += [builds(), builds()]
+    (handler.parent / "__pycache__").mkdir()
+    (handler.parent / "__pycache__" / "app.pyc").write_bytes(b"bytecode")
+
+    assert built == [True, False] * 4
+    assert not builds()
+
+
+def test_a_failed_build_is_built_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sam = a_sam(project, monkeypatch, failing="build")
+
+    for _ in range(2):
+        with pytest.raises(SandboxError):
+            sam.build({})
+
+    assert not sam.is_built
+
+
 def test_the_built_template_is_deployed_with_the_parameters(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built = project / ".sandbox" / "build"
-    built.mkdir(parents=True)
+    built.mkdir()
     (built / "template.yaml").write_text(BUILT)
 
     a_sam(project, monkeypatch).deploy(
-        stack_name="delivery", parameters={"MessageRetentionDays": "7"}
+        stack_name="delivery", parameters={"MutedCategories": "opt_out, content"}
     )
 
     log = (project / "run" / "sam-deploy.log").read_text()
     assert f"--template-file {built / 'emulated.yaml'}" in log
     assert (built / "emulated.yaml").read_text() == BUILT
     assert "--stack-name delivery" in log
-    assert "--parameter-overrides MessageRetentionDays=7" in log
+    assert '--parameter-overrides MutedCategories="opt_out, content"' in log
 
 
 def test_a_missing_sam_cli_is_an_error_with_the_fix(
