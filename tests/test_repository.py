@@ -264,9 +264,7 @@ def test_every_delivery_command_and_option_in_the_documentation_exists(
     } == set()
 
 
-def test_an_unknown_sandbox_command_is_a_usage_error(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_an_unknown_sandbox_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["down", "--help"])
 

@@ -27,10 +27,7 @@ def half_updated(client: ExternalClient, sandbox: Sandbox) -> Iterator[None]:
 
 @pytest.mark.usefixtures("half_updated")
 def test_an_update_that_is_not_finished_reaches_no_message(
-    client: ExternalClient,
-    inbox: Inbox,
-    sandbox: Sandbox,
-    no_open_incident: Callable[[str], None],
+    client: ExternalClient, inbox: Inbox, sandbox: Sandbox, no_open_incident: Callable[[str], None]
 ) -> None:
     no_open_incident(UNIQUE_CODE)
     before = dict(sandbox.schedule.failures)

@@ -29,9 +29,7 @@ def test_the_order_of_callbacks_does_not_matter(
     assert tuple(entry["status"] for entry in item["transitions"]) == order
 
 
-def test_concurrent_and_repeated_callbacks_are_recorded_once(
-    client: ExternalClient,
-) -> None:
+def test_concurrent_and_repeated_callbacks_are_recorded_once(client: ExternalClient) -> None:
     message_sid = a_message_sid()
     statuses = ["sent", "undelivered", "delivered"] * 4
 
@@ -66,9 +64,7 @@ def test_a_callback_with_an_unknown_status_is_recorded_and_acknowledged(
     assert [entry["status"] for entry in item["transitions"]] == ["teleported"]
 
 
-def test_query_parameters_of_the_callback_url_become_context(
-    client: ExternalClient,
-) -> None:
+def test_query_parameters_of_the_callback_url_become_context(client: ExternalClient) -> None:
     message_sid = a_message_sid()
 
     response = client.post_callback(
@@ -93,9 +89,7 @@ def test_a_callback_without_a_valid_signature_is_rejected_and_not_stored(
     assert client.item(message_sid) is None
 
 
-def test_a_signature_is_valid_only_for_its_token_url_and_parameters(
-    client: ExternalClient,
-) -> None:
+def test_a_signature_is_valid_only_for_its_token_url_and_parameters(client: ExternalClient) -> None:
     message_sid = a_message_sid()
     url = client.endpoints["status_callback_url"]
     parameters = client.parameters(message_sid, "delivered")
@@ -112,9 +106,7 @@ def test_a_signature_is_valid_only_for_its_token_url_and_parameters(
     assert client.item(message_sid) is None
 
 
-def test_a_callback_without_a_status_is_a_bad_request(
-    client: ExternalClient,
-) -> None:
+def test_a_callback_without_a_status_is_a_bad_request(client: ExternalClient) -> None:
     response = client.post_callback(a_message_sid(), "")
 
     assert response.status_code == 400

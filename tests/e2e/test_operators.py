@@ -234,9 +234,7 @@ def problems_in(ran: CommandResult) -> dict[str, str]:
     return {it["check"]: it["what"] for it in ran.json["findings"] if it["state"] not in fine}
 
 
-def test_the_doctor_finds_nothing_in_a_healthy_stack_but_logged_errors(
-    delivery: Delivery,
-) -> None:
+def test_the_doctor_finds_nothing_in_a_healthy_stack_but_logged_errors(delivery: Delivery) -> None:
     ran = delivery("doctor", "--json")
 
     assert problems_in(ran).keys() <= {"functions"}

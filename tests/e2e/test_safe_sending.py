@@ -179,10 +179,7 @@ def test_a_request_that_twilio_never_received_is_presumed_unsent_notified_and_no
 
 @pytest.mark.usefixtures("list_lag_of_a_minute")
 def test_a_late_callback_turns_presumed_unsent_into_sent_and_publishes_a_recovery(
-    client: ExternalClient,
-    gateway: Gateway,
-    inbox: Inbox,
-    no_open_incident: Callable[[str], None],
+    client: ExternalClient, gateway: Gateway, inbox: Inbox, no_open_incident: Callable[[str], None]
 ) -> None:
     body = a_body()
     no_open_incident("presumed_unsent")

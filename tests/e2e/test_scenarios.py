@@ -88,9 +88,7 @@ def test_a_late_final_status_replaces_unconfirmed(
     assert client.message(message_sid)["outcome"] == "delivered"
 
 
-def test_a_duplicate_callback_adds_no_transition(
-    client: ExternalClient,
-) -> None:
+def test_a_duplicate_callback_adds_no_transition(client: ExternalClient) -> None:
     message_sid = client.send_accepted("+15555550102")
 
     client.wait_for_message(message_sid, lambda it: it["outcome"] == "delivered", "delivered")

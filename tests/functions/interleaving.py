@@ -20,10 +20,7 @@ _MAX_CALLS = 1000
 
 
 def every_interleaving(
-    client: object,
-    writers_of_run: Callable[[int], Sequence[Writer]],
-    *,
-    at_most: int | None = None,
+    client: object, writers_of_run: Callable[[int], Sequence[Writer]], *, at_most: int | None = None
 ) -> Iterator[int]:
     """Run the writers in every interleaving; yields the number of each run when it is over.
 

@@ -31,9 +31,7 @@ def test_a_final_status_whose_callback_was_lost_is_corrected(auditor: AuditorRig
     assert auditor.result().corrected[Correction.STATUS] == 1
 
 
-def test_a_late_delivery_replaces_a_failure_and_makes_its_recovery_due(
-    auditor: AuditorRig,
-) -> None:
+def test_a_late_delivery_replaces_a_failure_and_makes_its_recovery_due(auditor: AuditorRig) -> None:
     sid = auditor.send()
     failed = auditor.apply(sid, "undelivered", error_code=30003)
     claimed = auditor.messages.advance_notice(failed, auditor.twilio.now)
@@ -78,9 +76,7 @@ def test_what_twilio_has_lower_or_other_is_counted_with_its_sid(auditor: Auditor
     assert auditor.messages.get(erased) is None
 
 
-def test_a_result_that_cannot_be_read_does_not_stop_the_other_accounts(
-    auditor: AuditorRig,
-) -> None:
+def test_a_result_that_cannot_be_read_does_not_stop_the_other_accounts(auditor: AuditorRig) -> None:
     subaccount_sid = auditor.add_subaccount()
     by_hand(auditor)
     name = f"audit#{ACCOUNT_SID}#{auditor.day}"

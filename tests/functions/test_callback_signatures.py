@@ -251,9 +251,7 @@ def test_each_cause_is_logged_once_a_minute(
     assert sorted(causes(log_output)[3:]) == sorted(first_minute)
 
 
-def test_the_cause_is_not_worked_out_if_no_line_may_be_logged(
-    callbacks: StatusCallbackRig,
-) -> None:
+def test_the_cause_is_not_worked_out_if_no_line_may_be_logged(callbacks: StatusCallbackRig) -> None:
     digest = "delivery.twilio.signature.hmac.digest"
     for event in (a_request(token="another-token"), a_request(url=URL + "/")):
         callbacks.call(event)

@@ -85,9 +85,7 @@ def test_a_failed_cancellation_does_not_say_that_no_message_was_sent(
     assert "sent" not in answer["detail"].partition(":")[0]
 
 
-def test_a_final_message_cannot_be_canceled(
-    sender: SenderRig,
-) -> None:
+def test_a_final_message_cannot_be_canceled(sender: SenderRig) -> None:
     sender.twilio.will(rejected(400, 30409))
 
     _, answer = sender.cancel()

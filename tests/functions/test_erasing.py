@@ -323,9 +323,7 @@ def test_only_the_recipient_s_messages_are_erased_here_and_at_twilio(rig: Erasur
     assert rig.is_at_twilio(of_another)
 
 
-def test_a_message_that_only_twilio_knows_is_erased_and_never_stored(
-    rig: ErasureRig,
-) -> None:
+def test_a_message_that_only_twilio_knows_is_erased_and_never_stored(rig: ErasureRig) -> None:
     sid = rig.a_message(known=False)
 
     rig.erase()
@@ -335,9 +333,7 @@ def test_a_message_that_only_twilio_knows_is_erased_and_never_stored(
     assert TO not in rig.everything()
 
 
-def test_a_tombstone_stays_as_long_as_its_message_and_at_least_a_month(
-    rig: ErasureRig,
-) -> None:
+def test_a_tombstone_stays_as_long_as_its_message_and_at_least_a_month(rig: ErasureRig) -> None:
     kept_long, kept_short = rig.a_message(), rig.a_message()
     message = rig.messages.get(kept_long)
     assert message
@@ -355,9 +351,7 @@ def test_a_tombstone_stays_as_long_as_its_message_and_at_least_a_month(
     assert raw(rig.dynamodb, kept_short)["expires_at"] == {"N": str(month)}
 
 
-def test_a_message_in_processing_is_redacted_and_erased_by_the_next_run(
-    rig: ErasureRig,
-) -> None:
+def test_a_message_in_processing_is_redacted_and_erased_by_the_next_run(rig: ErasureRig) -> None:
     sid = rig.a_message(ended=False)
 
     left = rig.erase()
@@ -438,9 +432,7 @@ def test_a_message_in_processing_that_only_twilio_knows_is_erased_next_time(
     assert not rig.is_at_twilio(sid)
 
 
-def test_if_twilio_does_not_answer_everything_is_left_after_one_request(
-    rig: ErasureRig,
-) -> None:
+def test_if_twilio_does_not_answer_everything_is_left_after_one_request(rig: ErasureRig) -> None:
     sids = [rig.a_message() for _ in range(3)]
     rig.wire.fault = cut
 

@@ -48,9 +48,7 @@ def test_a_callback_with_the_request_id_resolves_the_request_as_sent(
     assert reconciler.counted() == {"InDoubtResolved": 1}
 
 
-def test_a_message_gets_the_facts_that_only_its_request_knows(
-    reconciler: ReconcilerRig,
-) -> None:
+def test_a_message_gets_the_facts_that_only_its_request_knows(reconciler: ReconcilerRig) -> None:
     send_at = reconciler.twilio.now + timedelta(days=2)
     request = reconciler.claim(send_at=send_at)
     sid = reconciler.send(known=False)

@@ -548,9 +548,7 @@ def notifying(notifier: NotifierRig, topic: Topic, message_sid: str) -> Writer:
     "left_behind", [fail_for_a_reason_of_its_own, claim_failure, owe_recovery, claim_recovery]
 )
 def test_of_two_notifiers_at_once_one_publishes(
-    notifier: NotifierRig,
-    dynamodb: DynamoDBClient,
-    left_behind: Callable[[NotifierRig, str], None],
+    notifier: NotifierRig, dynamodb: DynamoDBClient, left_behind: Callable[[NotifierRig, str], None]
 ) -> None:
     topic = Topic()
 

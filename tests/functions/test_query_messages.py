@@ -352,10 +352,7 @@ def test_503_if_a_list_cannot_be_read(query: QueryRig, dynamodb: DynamoDBClient)
 
 
 def test_an_unreadable_message_is_reported_and_missing_in_lists(
-    query: QueryRig,
-    three: list[str],
-    dynamodb: DynamoDBClient,
-    log_output: io.StringIO,
+    query: QueryRig, three: list[str], dynamodb: DynamoDBClient, log_output: io.StringIO
 ) -> None:
     make_unreadable(dynamodb, "MessagesTable", message_sid=three[1])
 
@@ -468,11 +465,7 @@ def test_only_requests_in_doubt_are_counted_as_such(query: QueryRig, sender: Sen
     ("max_count", "seconds_left", "counted"), [(3, 14, 3), (4, 14, 4), (9, 0.1, 0)]
 )
 def test_a_summary_that_stops_early_is_not_complete(
-    query: QueryRig,
-    store: MessageStore,
-    max_count: int,
-    seconds_left: float,
-    counted: int,
+    query: QueryRig, store: MessageStore, max_count: int, seconds_left: float, counted: int
 ) -> None:
     for number in range(4):
         store.record(an_update("failed", message_sid=f"SM{number:032x}"))

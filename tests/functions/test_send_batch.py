@@ -138,9 +138,7 @@ def test_each_message_of_a_batch_is_validated_by_itself(sender: SenderRig, send_
     assert sender.metrics() == {"RequestQueued": 1, "RequestInvalid": 3}
 
 
-def test_a_message_of_an_account_that_the_secret_lacks_is_invalid(
-    sender: SenderRig,
-) -> None:
+def test_a_message_of_an_account_that_the_secret_lacks_is_invalid(sender: SenderRig) -> None:
     sender.put_secret(subaccounts={SUBACCOUNT_SID: {"auth_token": "t"}})
 
     _, answer = post(

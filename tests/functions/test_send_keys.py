@@ -345,9 +345,7 @@ def test_an_acceptance_makes_the_rejected_request_superseded(sender: SenderRig, 
     assert (superseded.status, superseded.error_code) == ("rejected", None)
 
 
-def test_a_rejection_that_is_recorded_after_the_acceptance_is_superseded(
-    sender: SenderRig,
-) -> None:
+def test_a_rejection_that_is_recorded_after_the_acceptance_is_superseded(sender: SenderRig) -> None:
     """The key is free once the rejection is stored, and so before its message is recorded."""
     sender.twilio.will(rejected(400, 21610), accepted())
     posted: list[bool] = []

@@ -49,9 +49,7 @@ def test_the_response_to_an_accepted_message_is_the_stored_message(sender: Sende
     assert REQUEST_ID.fullmatch(stored.request_id or "")
 
 
-def test_twilio_gets_the_callback_url_of_this_stack_with_retries(
-    sender: SenderRig,
-) -> None:
+def test_twilio_gets_the_callback_url_of_this_stack_with_retries(sender: SenderRig) -> None:
     _, answer = sender.post(a_document())
 
     assert sender.parameters() == {
@@ -261,9 +259,7 @@ def test_an_unknown_route_is_not_found(sender: SenderRig) -> None:
 # --- the secret ----------------------------------------------------------------------------------
 
 
-def test_a_rotated_token_is_used_without_a_deploy_and_without_an_error(
-    sender: SenderRig,
-) -> None:
+def test_a_rotated_token_is_used_without_a_deploy_and_without_an_error(sender: SenderRig) -> None:
     sender.post(a_document())
     sender.put_secret(auth_token=NEW_TOKEN)
     sender.twilio.will(rejected(401, 20003), accepted())
@@ -336,9 +332,7 @@ def test_a_subaccount_sends_with_its_own_token(sender: SenderRig) -> None:
     assert sender.password(0) == NEW_TOKEN
 
 
-def test_an_account_that_the_secret_lacks_is_a_problem_of_the_request(
-    sender: SenderRig,
-) -> None:
+def test_an_account_that_the_secret_lacks_is_a_problem_of_the_request(sender: SenderRig) -> None:
     status, answer = sender.post(a_document(account_sid=SUBACCOUNT_SID))
 
     assert status == 400

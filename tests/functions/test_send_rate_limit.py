@@ -101,9 +101,7 @@ def test_the_messages_of_a_batch_are_sent_at_the_rate(limited: Limited) -> None:
     assert sum(rig.waits) == 1.5
 
 
-def test_a_message_with_a_long_wait_is_deferred_until_near_its_slot(
-    limited: Limited,
-) -> None:
+def test_a_message_with_a_long_wait_is_deferred_until_near_its_slot(limited: Limited) -> None:
     rig = limited(0.5)
 
     stay = rig.receive(*documents(10))
@@ -126,9 +124,7 @@ def test_a_deferred_message_is_sent_when_it_comes_back(limited: Limited) -> None
     assert rig.posts == 4
 
 
-def test_invocations_respect_the_reservations_of_each_other(
-    limited: Limited,
-) -> None:
+def test_invocations_respect_the_reservations_of_each_other(limited: Limited) -> None:
     rig, other = limited(2), limited(2)
     rig.receive(*documents(3))
 
@@ -199,9 +195,7 @@ def test_requests_of_the_api_are_not_limited(limited: Limited) -> None:
     assert status == 201
 
 
-def test_the_visibility_timeout_grows_with_each_receive(
-    limited: Limited,
-) -> None:
+def test_the_visibility_timeout_grows_with_each_receive(limited: Limited) -> None:
     rig = limited(0.1)
     rig.receive(*documents(2))
 
@@ -210,9 +204,7 @@ def test_the_visibility_timeout_grows_with_each_receive(
     assert rig.deferred["0"] == 200
 
 
-def test_nothing_is_sent_while_the_rate_limit_cannot_be_read(
-    limited: Limited,
-) -> None:
+def test_nothing_is_sent_while_the_rate_limit_cannot_be_read(limited: Limited) -> None:
     rig = limited(1)
     rig.sender.dynamodb.delete_table(TableName="ControlTable")
 
@@ -223,9 +215,7 @@ def test_nothing_is_sent_while_the_rate_limit_cannot_be_read(
     assert rig.sender.metrics() == {"SendUnavailable": 2}
 
 
-def test_nothing_is_sent_while_the_secret_is_invalid(
-    limited: Limited,
-) -> None:
+def test_nothing_is_sent_while_the_secret_is_invalid(limited: Limited) -> None:
     rig = limited(1)
     rig.sender.secrets_manager.put_secret_value(SecretId="delivery/twilio", SecretString="{")
 

@@ -92,9 +92,7 @@ def test_unknown_statuses_parameters_and_codes_are_stored_and_never_an_error(
     assert (CALLBACK | unexpected)["MessageStatus"].startswith(message.transitions[0].status)
 
 
-def test_header_names_and_the_media_type_are_case_insensitive(
-    callbacks: StatusCallbackRig,
-) -> None:
+def test_header_names_and_the_media_type_are_case_insensitive(callbacks: StatusCallbackRig) -> None:
     event = a_request(content_type="Application/X-WWW-Form-URLencoded")
     event["headers"] = {name.title(): value for name, value in event["headers"].items()}
 
@@ -255,9 +253,7 @@ def test_an_update_that_the_table_cannot_take_is_queued_and_answered_with_204(
     assert total(data_points(capsys.readouterr().out), "CallbackQueued", service="tested") == 1
 
 
-def test_a_queued_update_is_replayed_with_its_time_of_arrival(
-    callbacks: StatusCallbackRig,
-) -> None:
+def test_a_queued_update_is_replayed_with_its_time_of_arrival(callbacks: StatusCallbackRig) -> None:
     callbacks.lose_the_table()
     for status in ("delivered", "sent"):
         callbacks.handle(a_request(a_callback(status)))

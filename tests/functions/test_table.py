@@ -80,10 +80,7 @@ def asked(dynamodb: DynamoDBClient) -> Iterator[list[dict[str, Any]]]:
 
 
 def test_a_decision_is_made_on_strongly_consistent_reads(
-    dynamodb: DynamoDBClient,
-    messages_table: str,
-    requests_table: str,
-    asked: list[dict[str, Any]],
+    dynamodb: DynamoDBClient, messages_table: str, requests_table: str, asked: list[dict[str, Any]]
 ) -> None:
     messages = MessageStore(dynamodb, messages_table)
     requests = SendRequestStore(dynamodb, requests_table)

@@ -400,9 +400,7 @@ def test_only_the_service_that_needs_a_role_may_assume_it(stack: Template) -> No
         ] == [("Allow", ["sts:AssumeRole"], {"Service": [f"{service}.amazonaws.com"]})]
 
 
-def test_a_schedule_may_invoke_its_function_and_use_the_dead_letter_queue(
-    stack: Template,
-) -> None:
+def test_a_schedule_may_invoke_its_function_and_use_the_dead_letter_queue(stack: Template) -> None:
     for name, schedule in roles_of_schedules(stack).items():
         role = of_type(stack, "AWS::IAM::Role")[name]
 
@@ -413,9 +411,7 @@ def test_a_schedule_may_invoke_its_function_and_use_the_dead_letter_queue(
         assert "ManagedPolicyArns" not in role
 
 
-def test_the_delivery_stream_may_write_to_its_prefixes_of_the_bucket_only(
-    stack: Template,
-) -> None:
+def test_the_delivery_stream_may_write_to_its_prefixes_of_the_bucket_only(stack: Template) -> None:
     role = of_type(stack, "AWS::IAM::Role")["ArchiveStreamRole"]
     (stream,) = of_type(stack, "AWS::KinesisFirehose::DeliveryStream").values()
     destination = stream["ExtendedS3DestinationConfiguration"]

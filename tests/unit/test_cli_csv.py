@@ -303,9 +303,7 @@ def test_a_key_of_two_rows_is_a_problem_of_the_second(api: QueueingApi) -> None:
     assert "row 8 (line 9)" in ran.json["results"][1500]["problem"]
 
 
-def test_messages_that_were_not_queued_are_repeated(
-    api: QueueingApi,
-) -> None:
+def test_messages_that_were_not_queued_are_repeated(api: QueueingApi) -> None:
     write([("to",), *((number,) for number in NUMBERS[:5])])
     api.not_queued = 2
 
@@ -501,7 +499,5 @@ def test_a_terminal_shows_a_progress_bar(api: QueueingApi) -> None:
         ("--to", "+1", "--dry-run"),
     ],
 )
-def test_options_for_one_message_exclude_those_for_a_file(
-    arguments: Sequence[str],
-) -> None:
+def test_options_for_one_message_exclude_those_for_a_file(arguments: Sequence[str]) -> None:
     assert run("send", *arguments).code == 2

@@ -172,9 +172,7 @@ def test_a_message_that_returns_ends_the_redrive(queues: Queues) -> None:
     assert (result["redriven"], len(result["failed"])) == (1, 1)
 
 
-def test_a_dry_run_shows_ids_but_no_texts_and_moves_nothing(
-    queues: Queues,
-) -> None:
+def test_a_dry_run_shows_ids_but_no_texts_and_moves_nothing(queues: Queues) -> None:
     own, old = queues.put(
         "SendDeadLetterQueue",
         {"to": NUMBER, "body": "A secret", "idempotency_key": "order-1"},

@@ -373,9 +373,7 @@ CALLBACK = an_update("delivered", request_id="rq_" + "0" * 32, context={"shop": 
 
 
 @pytest.mark.parametrize("order", [(SEND, CALLBACK), (CALLBACK, SEND)])
-def test_send_and_callback_keep_each_others_facts(
-    order: tuple[StatusUpdate, ...],
-) -> None:
+def test_send_and_callback_keep_each_others_facts(order: tuple[StatusUpdate, ...]) -> None:
     message = a_message(*order)
 
     assert message.reference == "order-1"

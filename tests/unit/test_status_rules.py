@@ -145,9 +145,7 @@ def test_rank_never_falls_and_facts_are_never_lost(history: list[StatusUpdate]) 
 
 
 @given(histories)
-def test_the_first_code_of_a_status_is_never_erased(
-    history: list[StatusUpdate],
-) -> None:
+def test_the_first_code_of_a_status_is_never_erased(history: list[StatusUpdate]) -> None:
     first: dict[str, int | None] = {}
     for update, message in zip(history, states_of(history), strict=True):
         first[update.status] = first.get(update.status) or update.error_code
