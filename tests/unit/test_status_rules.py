@@ -240,6 +240,10 @@ texts = st.text(max_size=20)
         reference=st.none() | texts,
         context=st.dictionaries(texts, texts, max_size=3),
         body=st.none() | texts,
+        num_segments=st.none() | texts,
+        price=st.none() | texts,
+        price_unit=st.none() | texts,
+        request_id=st.none() | texts,
         send_at=st.none() | times,
     )
 )
