@@ -38,6 +38,7 @@ from delivery.twilio.credentials import SecretError, TwilioSecrets
 from . import reports, responses
 from .batch import MAX_BATCH_BYTES, RequestQueuer
 from .cancellation import MessageCanceler
+from .context import SendContext
 from .rate_limit_store import RateLimitStore
 from .rate_limiter import Reservations, SenderRateLimiter
 from .recorder import MessageRecorder
@@ -275,46 +276,31 @@ def build(
         retention_days=environ["MESSAGE_RETENTION_DAYS"],
         reconcile_after_minutes=environ["RECONCILE_AFTER_MINUTES"],
     )
-    secrets = TwilioSecrets(clients.secrets_manager, environ["TWILIO_SECRET_NAME"])
-    store = MessageStore(clients.dynamodb, environ["MESSAGES_TABLE"], timings)
-    queue = SendQueue(clients.sqs, environ["SEND_QUEUE_URL"])
-    send_requests = SendRequestStore(clients.dynamodb, environ["SEND_REQUESTS_TABLE"])
-    requests_kept_for = timedelta(days=float(environ["IDEMPOTENCY_KEY_RETENTION_DAYS"]))
-    recorder = MessageRecorder(
-        store=store,
-        requests=send_requests,
+    context = SendContext(
+        secrets=TwilioSecrets(clients.secrets_manager, environ["TWILIO_SECRET_NAME"]),
+        twilio=clients.twilio,
+        messages=MessageStore(clients.dynamodb, environ["MESSAGES_TABLE"], timings),
+        requests=SendRequestStore(clients.dynamodb, environ["SEND_REQUESTS_TABLE"]),
         backlog=CallbackQueue(clients.sqs, environ["CALLBACK_QUEUE_URL"]),
         timings=timings,
-        requests_kept_for=requests_kept_for,
+        requests_kept_for=timedelta(days=float(environ["IDEMPOTENCY_KEY_RETENTION_DAYS"])),
         stores_body=environ["STORE_MESSAGE_BODY"] == "true",
-        secrets=secrets,
         now=now,
     )
-    sender = MessageSender(
-        secrets=secrets,
-        twilio=clients.twilio,
-        store=store,
-        requests=send_requests,
-        recorder=recorder,
-        requests_kept_for=requests_kept_for,
-        status_callback_url=environ["STATUS_CALLBACK_URL"],
-        now=now,
-    )
-    canceler = MessageCanceler(
-        secrets=secrets, twilio=clients.twilio, store=store, recorder=recorder, now=now
-    )
+    recorder = MessageRecorder(context)
+    queue = SendQueue(clients.sqs, environ["SEND_QUEUE_URL"])
     per_second = float(environ["SENDER_SEGMENTS_PER_SECOND"])
     rate_limiter = SenderRateLimiter(
         store=RateLimitStore(clients.dynamodb, environ["CONTROL_TABLE"]),
         queue=queue,
-        secrets=secrets,
+        secrets=context.secrets,
         per_second=per_second,
         now=now,
     )
     return SendMessage(
-        sender=sender,
-        canceler=canceler,
-        queuer=RequestQueuer(secrets=secrets, requests=send_requests, queue=queue, now=now),
+        sender=MessageSender(context, recorder, status_callback_url=environ["STATUS_CALLBACK_URL"]),
+        canceler=MessageCanceler(context, recorder),
+        queuer=RequestQueuer(context, queue),
         recorder=recorder,
         rate_limiter=rate_limiter if per_second else None,
         twilio=clients.twilio,

@@ -6,19 +6,18 @@ its `send_at` or the secret, is queued if its key was used before: the sender kn
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from secrets import token_hex
 from typing import Final
 
 from delivery.domain.send_requests import RequestState
 from delivery.runtime.deadline import TimeLeft
 from delivery.runtime.responses import Problem
-from delivery.storage.send_requests import SendRequestStore
 from delivery.storage.table import StoreUnavailable
-from delivery.twilio.credentials import SecretError, TwilioSecret, TwilioSecrets
+from delivery.twilio.credentials import SecretError, TwilioSecret
 
+from .context import SendContext
 from .request import MAX_REQUEST_BYTES, InvalidRequest, check_send_at, parse, read_json
 from .request_ids import request_id_of
 from .results import Batch, Invalid, Queued, ServiceUnavailable
@@ -48,26 +47,11 @@ class _Valid:
 
 
 class RequestQueuer:
-    """Puts requests into SendQueue.
+    """Puts requests into SendQueue."""
 
-    Args:
-        secrets: the accounts that can send.
-        requests: the keys that are used.
-        now: returns the time.
-    """
-
-    def __init__(
-        self,
-        *,
-        secrets: TwilioSecrets,
-        requests: SendRequestStore,
-        queue: SendQueue,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._secrets = secrets
-        self._requests = requests
+    def __init__(self, context: SendContext, queue: SendQueue) -> None:
+        self._context = context
         self._queue = queue
-        self._now = now
 
     def queue_json(
         self, body: bytes, *, key: str | None, time_left: TimeLeft
@@ -83,7 +67,7 @@ class RequestQueuer:
         except InvalidRequest as invalid:
             return Invalid(problems=invalid.problems)
         try:
-            secret = self._secrets.current()
+            secret = self._context.secrets.current()
         except SecretError as error:
             return secret_unavailable(error)
         try:
@@ -126,7 +110,7 @@ class RequestQueuer:
         in_question = [it.request_id for it in checked if isinstance(it, _Valid) and it.problems]
         used = {
             request.request_id
-            for request in self._requests.get_many(in_question)
+            for request in self._context.requests.get_many(in_question)
             if request.state is not RequestState.REJECTED
         }
         return [
@@ -139,7 +123,7 @@ class RequestQueuer:
     def _check_one(
         self, document: object, secret: TwilioSecret, derived_key: str, seen: set[str]
     ) -> _Valid:
-        request = parse(document, now=self._now())
+        request = parse(document, now=self._context.now())
         key = request.idempotency_key or derived_key
         request_id = request_id_of(request.account_sid, key)
         if request_id in seen:
@@ -154,7 +138,7 @@ class RequestQueuer:
         problems: tuple[Problem, ...] = ()
         try:
             credentials_for(request, secret)
-            check_send_at(request, now=self._now())
+            check_send_at(request, now=self._context.now())
         except InvalidRequest as invalid:
             problems = invalid.problems
         account_sid = request.account_sid or secret.main.account_sid

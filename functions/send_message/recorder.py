@@ -1,58 +1,30 @@
 """Records what Twilio accepted, and requests that ended without a message."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from secrets import token_hex
 from typing import Any
 
-from delivery.domain.messages import Message, Source, StatusUpdate, Timings
+from delivery.domain.messages import Message, Source, StatusUpdate
 from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.domain.statuses import MessageStatus
-from delivery.storage.callback_queue import CallbackQueue, QueueUnavailable
-from delivery.storage.messages import MessageStore, Recorded
-from delivery.storage.send_requests import SendRequestStore
+from delivery.storage.callback_queue import QueueUnavailable
+from delivery.storage.messages import Recorded
 from delivery.storage.table import StoreUnavailable
-from delivery.twilio.credentials import SecretError, TwilioSecrets
+from delivery.twilio.credentials import SecretError
 
+from .context import SendContext
 from .request import valid_facts
 from .request_ids import request_id_of, unsent_request_id
 from .results import Accepted, Invalid, Rejected, Unsent
 
 
 class MessageRecorder:
-    """Writes the first status of messages.
+    """Writes the first status of messages."""
 
-    Args:
-        requests: keeps the keys of requests that were not sent.
-        backlog: holds the statuses that the store cannot take.
-        timings: those of a message that neither could take.
-        requests_kept_for: how long a completed request keeps its key.
-        stores_body: whether the body is stored with the message.
-        secrets: names the account of a request that names none.
-        now: returns the time.
-    """
-
-    def __init__(  # noqa: PLR0913 -- what it works with, named at its one call
-        self,
-        *,
-        store: MessageStore,
-        requests: SendRequestStore,
-        backlog: CallbackQueue,
-        timings: Timings,
-        requests_kept_for: timedelta,
-        stores_body: bool,
-        secrets: TwilioSecrets,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._store = store
-        self._requests = requests
-        self._backlog = backlog
-        self._timings = timings
-        self._requests_kept_for = requests_kept_for
-        self._secrets = secrets
-        self._now = now
-        self.stores_body = stores_body
+    def __init__(self, context: SendContext) -> None:
+        self._context = context
 
     def record(self, update: StatusUpdate, known: Message | None = None) -> Accepted:
         """Record what Twilio accepted, in the table or the CallbackQueue.
@@ -60,17 +32,17 @@ class MessageRecorder:
         Raises nothing: Twilio has accepted it, whatever becomes of the record.
         """
         try:
-            recorded = self._store.record(update)
+            recorded = self._context.messages.record(update)
         except StoreUnavailable:
             message = (
-                known.apply(update, self._timings)
+                known.apply(update, self._context.timings)
                 if known
-                else Message.from_first_update(update, self._timings)
+                else Message.from_first_update(update, self._context.timings)
             )
         else:
             return Accepted(message=recorded.message, recorded=recorded)
         try:
-            self._backlog.put(update)
+            self._context.backlog.put(update)
         except QueueUnavailable:
             return Accepted(message=message, stored=False)
         return Accepted(message=message, stored=False, queued=True)
@@ -87,7 +59,7 @@ class MessageRecorder:
             StoreUnavailable: it is not known to be stored; recording it again is safe.
         """
         facts = valid_facts(result.document)
-        if not self.stores_body:
+        if not self._context.stores_body:
             facts.pop("body", None)
         named_account_sid = facts.pop("account_sid", None)
         account_sid = named_account_sid or self._main_account_sid()
@@ -99,17 +71,17 @@ class MessageRecorder:
             message_sid=request_id,
             request_id=request_id,
             status=MessageStatus.REJECTED,
-            at=self._now(),
+            at=self._context.now(),
             source=Source.SEND,
             error_code=result.code if isinstance(result, Rejected) else None,
             account_sid=account_sid,
             **facts,
         )
-        recorded = self._store.record_unsent_request(update, requested_at=requested_at)
+        recorded = self._context.messages.record_unsent_request(update, requested_at=requested_at)
         # The key was free before this was recorded: it may have been sent since.
-        request = self._requests.get(request_id)
+        request = self._context.requests.get(request_id)
         if request is not None and request.state is RequestState.SENT:
-            self._store.supersede(request_id, self._now())
+            self._context.messages.supersede(request_id, self._context.now())
         return recorded
 
     def supersede(self, request_id: str) -> None:
@@ -118,14 +90,14 @@ class MessageRecorder:
         If that fails, the reconciler does it: the request is on its worklist.
         """
         with suppress(StoreUnavailable):
-            self._store.supersede(request_id, self._now())
+            self._context.messages.supersede(request_id, self._context.now())
 
     def _reject(self, request_id: str, account_sid: str | None, facts: Mapping[str, Any]) -> bool:
         """Store a request as rejected, so that a later one under its key supersedes its failure.
 
         Return whether its key was free.
         """
-        now = self._now()
+        now = self._context.now()
         marker = SendRequest(
             request_id=request_id,
             claim_id=token_hex(8),
@@ -135,13 +107,15 @@ class MessageRecorder:
             claimed_at=now,
             lease_until=now,
         )
-        return self._requests.reject(
-            marker.completed(RequestState.REJECTED, at=now, kept_for=self._requests_kept_for)
+        return self._context.requests.reject(
+            marker.completed(
+                RequestState.REJECTED, at=now, kept_for=self._context.requests_kept_for
+            )
         )
 
     def _main_account_sid(self) -> str | None:
         """Return None while the secret cannot be read: the failure is notified all the same."""
         try:
-            return self._secrets.current().main.account_sid
+            return self._context.secrets.current().main.account_sid
         except SecretError:
             return None

@@ -5,28 +5,25 @@ apply only to a key that is free. After the post, only a request that provably d
 releases its key.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from secrets import token_hex
 from typing import Final
 
 from delivery.domain.messages import Source, StatusUpdate
 from delivery.domain.send_requests import RequestState, SendRequest, body_digest, content_digest
 from delivery.runtime.deadline import TimeLeft
-from delivery.storage.messages import MessageStore
-from delivery.storage.send_requests import SendRequestStore
 from delivery.storage.table import StoreUnavailable
 from delivery.twilio.client import (
     NEEDED_SECONDS,
     CredentialsRefused,
     OutcomeUnknown,
     RequestRejected,
-    TwilioClient,
     Unavailable,
 )
-from delivery.twilio.credentials import ApiCredentials, SecretError, TwilioSecrets
+from delivery.twilio.credentials import ApiCredentials, SecretError
 
+from .context import SendContext
 from .recorder import MessageRecorder
 from .request import InvalidRequest, MessageRequest, check_send_at, parse, read_json
 from .request_ids import request_id_of
@@ -55,33 +52,15 @@ _CALLBACK_RETRIES: Final = "#rc=5&rp=all&ct=2000&rt=5000"
 class MessageSender:
     """Sends requests through Twilio, and records the messages that Twilio accepted.
 
-    Args:
-        store: finds the message of a request that was sent before.
-        requests_kept_for: how long a completed request keeps its key.
-        status_callback_url: the URL of status callbacks, without query and fragment.
-        now: returns the time.
+    `status_callback_url` is the URL of status callbacks, without query and fragment.
     """
 
-    def __init__(  # noqa: PLR0913 -- what it works with, named at its one call
-        self,
-        *,
-        secrets: TwilioSecrets,
-        twilio: TwilioClient,
-        store: MessageStore,
-        requests: SendRequestStore,
-        recorder: MessageRecorder,
-        requests_kept_for: timedelta,
-        status_callback_url: str,
-        now: Callable[[], datetime],
+    def __init__(
+        self, context: SendContext, recorder: MessageRecorder, *, status_callback_url: str
     ) -> None:
-        self._secrets = secrets
-        self._twilio = twilio
-        self._store = store
-        self._requests = requests
+        self._context = context
         self._recorder = recorder
-        self._requests_kept_for = requests_kept_for
         self._status_callback_url = status_callback_url
-        self._now = now
 
     def send_json(self, text: str | bytes, *, key: str | None, time_left: TimeLeft) -> SendResult:
         """Send the message that a JSON text describes, like `send`."""
@@ -97,13 +76,13 @@ class MessageSender:
         `key` is the key of a document that names none. Without a key, every call is a new request.
         """
         try:
-            request = parse(document, now=self._now())
+            request = parse(document, now=self._context.now())
         except InvalidRequest as invalid:
             return Invalid(problems=invalid.problems, document=document)
         request_id = request_id_of(request.account_sid, request.idempotency_key or key)
         credentials: ApiCredentials | Invalid
         try:
-            credentials = credentials_for(request, self._secrets.current())
+            credentials = credentials_for(request, self._context.secrets.current())
         except InvalidRequest as invalid:
             credentials = Invalid(problems=invalid.problems, document=document)
         except SecretError as error:
@@ -116,7 +95,7 @@ class MessageSender:
     def _look_up(self, request: MessageRequest, request_id: str) -> SendResult | None:
         """Return the result of the request that holds the key; None if the key is free."""
         try:
-            held = self._requests.get(request_id)
+            held = self._context.requests.get(request_id)
             if held is None or held.state is RequestState.REJECTED:
                 return None
             return self._result_of(held, request)
@@ -139,7 +118,7 @@ class MessageSender:
             account_sid = credentials.account_sid
         claim = self._claim_for(request, request_id, account_sid, time_left)
         try:
-            held = self._requests.claim(claim)
+            held = self._context.requests.claim(claim)
             if held.claim_id != claim.claim_id:
                 return self._result_of(held, request)
         except StoreUnavailable as error:
@@ -148,7 +127,7 @@ class MessageSender:
         if isinstance(credentials, Invalid):
             return self._reject(held, credentials)
         try:
-            check_send_at(request, now=self._now())
+            check_send_at(request, now=self._context.now())
         except InvalidRequest as invalid:
             result = Invalid(problems=invalid.problems, document=request.document)
             return self._reject(held, result)
@@ -160,10 +139,10 @@ class MessageSender:
         Without a stored result the request is in doubt after its lease, and not rejected.
         """
         rejected = claim.completed(
-            RequestState.REJECTED, at=self._now(), kept_for=self._requests_kept_for
+            RequestState.REJECTED, at=self._context.now(), kept_for=self._context.requests_kept_for
         )
         try:
-            self._requests.complete(claim, rejected)
+            self._context.requests.complete(claim, rejected)
         except StoreUnavailable as error:
             return ServiceUnavailable(reason=str(error))
         return invalid
@@ -172,7 +151,7 @@ class MessageSender:
         self, request: MessageRequest, request_id: str, account_sid: str, time_left: TimeLeft
     ) -> SendRequest:
         """Return what is stored of a request: enough to find its message at Twilio."""
-        now = self._now()
+        now = self._context.now()
         has_comparable_body = request.body and not request.alters_body
         return SendRequest(
             request_id=request_id,
@@ -199,9 +178,9 @@ class MessageSender:
         """
         if held.content_digest != _digest(request):
             return IdempotencyConflict(request_id=held.request_id, document=request.document)
-        state = held.state_at(self._now())
+        state = held.state_at(self._context.now())
         if state in {RequestState.IN_DOUBT, RequestState.PRESUMED_UNSENT}:
-            message = self._store.sent_under(held)
+            message = self._context.messages.sent_under(held)
             if message is not None:
                 if state is RequestState.IN_DOUBT:
                     # The reconciler resolves a request that is presumed unsent: its failure may
@@ -219,7 +198,7 @@ class MessageSender:
             return DuplicateRequest(
                 request_id=held.request_id,
                 message_sid=held.message_sid,
-                message=self._store.get(held.message_sid),
+                message=self._context.messages.get(held.message_sid),
             )
         return Unresolved(request_id=held.request_id, state=state)
 
@@ -268,12 +247,12 @@ class MessageSender:
         callback = f"{self._status_callback_url}?request_id={request_id}{_CALLBACK_RETRIES}"
         parameters = [*request.parameters, ("StatusCallback", callback)]
         resource = call_with_credentials(
-            self._secrets,
+            self._context.secrets,
             credentials,
-            lambda valid: self._twilio.send(valid, parameters, time_left=time_left),
+            lambda valid: self._context.twilio.send(valid, parameters, time_left=time_left),
         )
-        with_body = self._recorder.stores_body
-        update = resource.as_update(at=self._now(), source=Source.SEND, with_body=with_body)
+        with_body = self._context.stores_body
+        update = resource.as_update(at=self._context.now(), source=Source.SEND, with_body=with_body)
         return replace(
             update,
             account_sid=update.account_sid or credentials.account_sid,
@@ -299,15 +278,15 @@ class MessageSender:
         """Store the result. If that fails, evidence resolves the request after its lease."""
         completed = request.completed(
             state,
-            at=self._now(),
-            kept_for=self._requests_kept_for,
+            at=self._context.now(),
+            kept_for=self._context.requests_kept_for,
             message_sid=message_sid,
             error_code=error_code,
         )
         if not message_stored:
             completed = completed.awaiting_message()
         try:
-            self._requests.complete(request, completed)
+            self._context.requests.complete(request, completed)
         except StoreUnavailable:
             return
 
@@ -318,13 +297,13 @@ class MessageSender:
         that it supersedes that rejection.
         """
         try:
-            stored = self._requests.get(claim.request_id)
+            stored = self._context.requests.get(claim.request_id)
             if stored is None or stored.claim_id != claim.claim_id:
                 return
             if stored.rejected_claim_id is not None:
                 self._complete(stored, RequestState.REJECTED)
             else:
-                self._requests.release(stored)
+                self._context.requests.release(stored)
         except StoreUnavailable:
             return
 

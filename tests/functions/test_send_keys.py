@@ -13,6 +13,7 @@ import pytest
 from delivery.domain.notices import NoticeState
 from delivery.domain.send_requests import RequestState
 from delivery.domain.statuses import Outcome
+from delivery.storage.messages import MessageStore
 from functions.send_message.request_ids import request_id_of
 from functions.send_message.results import Accepted, Unresolved
 from tests.functions.sender import (
@@ -272,7 +273,7 @@ def rejected_request(sender: SenderRig) -> Any:
 def notified(sender: SenderRig) -> None:
     """Let the notifier publish the notice that is due."""
     message = rejected_request(sender)
-    store = sender.function.recorder._store  # noqa: SLF001 -- stands in for the notifier
+    store = MessageStore(sender.dynamodb, "MessagesTable")
     claimed = store.advance_notice(message, sender.clock())
     assert claimed is not None
     assert store.advance_notice(claimed, sender.clock()) is not None
