@@ -47,7 +47,8 @@ def wait_until_closed(url: str) -> None:
     wait_for(is_closed, timeout=STOP_TIMEOUT_SECONDS, what=f"The end of what listens at {url}")
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+# All other signals end it like SIGINT: tests/unit/test_simulator_command.py.
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
 def test_up_writes_its_endpoints_and_leaves_nothing_running_after_any_signal(
     tmp_path: Path, signum: signal.Signals
 ) -> None:
