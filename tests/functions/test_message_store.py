@@ -15,11 +15,12 @@ from mypy_boto3_dynamodb import DynamoDBClient
 
 from delivery.domain.messages import Effect, Message, Source, StatusUpdate, Timings
 from delivery.domain.notices import NoticeState
+from delivery.domain.send_requests import SendRequest
 from delivery.domain.statuses import TWILIO_STATUSES, Outcome
 from delivery.storage.messages import MessageStore
 from delivery.storage.table import StoreUnavailable
 from tests.functions.interleaving import Writer, every_interleaving
-from tests.support.builders import MESSAGE_SID, NOON, a_message, an_update
+from tests.support.builders import ACCOUNT_SID, MESSAGE_SID, NOON, a_message, an_update
 from tests.support.faults import FailingClient, WrappedClient
 from tests.support.shared_clients import shared_client
 
@@ -436,6 +437,102 @@ def test_an_abandoned_claim_is_taken_over_by_one_of_several(
         (won,) = (claim for claim in claims[run] if claim is not None)
         assert MessageStore(dynamodb, messages_table).get(f"SM{run:032x}") == won
         assert won.notice is NoticeState.PUBLISHING
+
+
+# --- what applies only while nothing changed -----------------------------------------------------
+
+
+def test_a_check_is_postponed_only_while_the_message_is_pending(store: MessageStore) -> None:
+    pending = store.record(an_update("sent")).message
+    final = store.record(an_update("delivered", after=1)).message
+
+    store.schedule_check(pending, NOON + timedelta(days=1))
+
+    assert store.get(MESSAGE_SID) == final
+
+
+def test_a_check_is_not_brought_forward(store: MessageStore) -> None:
+    pending = store.record(an_update("sent")).message
+
+    store.schedule_check(pending, NOON + timedelta(hours=3))
+    store.schedule_check(pending, NOON + timedelta(hours=2))
+
+    assert store.get(MESSAGE_SID) == replace(pending, list_at=NOON + timedelta(hours=3))
+
+
+def test_a_final_status_that_was_faster_is_not_replaced_by_unconfirmed(store: MessageStore) -> None:
+    pending = store.record(an_update("sent")).message
+    final = store.record(an_update("undelivered", after=1)).message
+
+    assert store.record_unconfirmed(pending, NOON + timedelta(days=3)) == final
+    assert store.get(MESSAGE_SID) == final
+
+
+def test_an_update_of_a_message_that_was_read_merges_with_what_came_since(
+    store: MessageStore,
+) -> None:
+    read = store.record(an_update("sent")).message
+    store.record(an_update("delivered", after=1))
+
+    recorded = store.record_existing(read, an_update("read", after=2))
+
+    assert recorded is not None
+    assert [it.status for it in recorded.message.transitions] == ["sent", "delivered", "read"]
+    assert recorded.message.final_at == NOON + timedelta(seconds=1)
+
+
+def test_an_update_of_a_message_that_has_expired_is_not_stored(
+    dynamodb: DynamoDBClient, store: MessageStore
+) -> None:
+    read = store.record(an_update("sent")).message
+    dynamodb.delete_item(TableName="MessagesTable", Key={"message_sid": {"S": MESSAGE_SID}})
+
+    assert store.record_existing(read, an_update("delivered", after=1)) is None
+    assert store.get(MESSAGE_SID) is None
+
+
+def test_messages_are_stale_from_their_time_on_the_longest_due_first(store: MessageStore) -> None:
+    for number, seconds in enumerate((2, 0, 1, 3)):
+        store.record(an_update("sent", after=seconds, message_sid=f"SM{number:032x}"))
+    store.record(an_update("delivered", after=4, message_sid=f"SM{2:032x}"))
+    due_at = NOON + TIMINGS.reconcile_after
+
+    stale = [it.message_sid for it in store.stale_messages(due_at + timedelta(seconds=2))]
+
+    assert stale == [f"SM{1:032x}", f"SM{0:032x}"]
+
+
+def test_the_message_of_a_request_is_the_one_that_carries_its_id_in_its_account(
+    store: MessageStore,
+) -> None:
+    request = SendRequest(
+        request_id="rq_" + "a" * 32,
+        claim_id="1",
+        account_sid=ACCOUNT_SID,
+        to="+15558675310",
+        claimed_at=NOON,
+        lease_until=NOON + timedelta(seconds=29),
+    )
+    skew = timedelta(minutes=5).total_seconds()
+    for number, (after, facts) in enumerate(
+        [
+            (0, {"request_id": "rq_" + "b" * 32}),
+            (0, {"request_id": request.request_id, "account_sid": "AC" + "1" * 32}),
+            (-skew - 1, {"request_id": request.request_id}),
+            (29 + skew + 1, {"request_id": request.request_id}),
+        ]
+    ):
+        facts |= {"source": Source.SEND, "message_sid": f"SM{number:032x}"}
+        store.record(an_update("sent", after=after, **facts))
+    assert store.sent_under(request) is None
+
+    for number, after in enumerate((29 + skew, -skew)):
+        facts = {"request_id": request.request_id, "source": Source.SEND}
+        sent = store.record(
+            an_update("sent", after=after, message_sid=f"SM{number + 9:032x}", **facts)
+        )
+        assert store.sent_under(request) == sent.message
+        store.erase(sent.message.message_sid, at=NOON, expires_at=0)
 
 
 # --- lists ---------------------------------------------------------------------------------------
