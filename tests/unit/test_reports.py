@@ -1,5 +1,6 @@
 """The reports of the functions: alarms and log queries rely on their metrics, levels and fields."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -108,10 +109,12 @@ def notice_of(state: NoticeState) -> dict[str, Any]:
         "status": "failed",
         "error_code": 30003,
     }
-    return {"report": notify.step_taken(message), "fields": fields}
+    return {"report": lambda: notify.step_taken(message), "fields": fields}
 
 
-def unhandled(report: Report, reason: str | None, *, sids: tuple[str, ...] = ("SM1", "SM2")) -> Any:
+def unhandled(
+    report: Callable[[], Report], reason: str | None, *, sids: tuple[str, ...] = ("SM1", "SM2")
+) -> Any:
     reasons = {"reason": reason} if reason else {}
     return {"report": report, "fields": {"message_sids": list(sids), **reasons}}
 
@@ -128,7 +131,7 @@ SEND = {"queue_message_id": "q"}
             Level.INFO,
             1,
             {
-                "report": reconcile.reconciled(RECORDED),
+                "report": lambda: reconcile.reconciled(RECORDED),
                 "fields": {
                     "message_sid": MESSAGE_SID,
                     "request_id": REQUEST_ID,
@@ -144,7 +147,7 @@ SEND = {"queue_message_id": "q"}
             Level.INFO,
             1,
             {
-                "report": reconcile.backfilled(REQUEST, RESOURCE),
+                "report": lambda: reconcile.backfilled(REQUEST, RESOURCE),
                 "fields": {"message_sid": MESSAGE_SID, "request_id": REQUEST_ID, "status": "sent"},
             },
         ),
@@ -153,7 +156,7 @@ SEND = {"queue_message_id": "q"}
             Level.WARNING,
             1,
             {
-                "report": reconcile.unconfirmed(a_message("sent")),
+                "report": lambda: reconcile.unconfirmed(a_message("sent")),
                 "fields": {"message_sid": MESSAGE_SID, "status": "sent"},
             },
         ),
@@ -162,7 +165,9 @@ SEND = {"queue_message_id": "q"}
             Level.INFO,
             1,
             {
-                "report": reconcile.resolved(REQUEST, FAILED, evidence="match", recorded=RECORDED),
+                "report": lambda: reconcile.resolved(
+                    REQUEST, FAILED, evidence="match", recorded=RECORDED
+                ),
                 "fields": {**IDS, "evidence": "match", "was": "in_doubt"},
             },
         ),
@@ -171,7 +176,7 @@ SEND = {"queue_message_id": "q"}
             Level.WARNING,
             1,
             {
-                "report": reconcile.presumed_unsent(REQUEST, RECORDED),
+                "report": lambda: reconcile.presumed_unsent(REQUEST, RECORDED),
                 "fields": {"request_id": REQUEST_ID, "reference": "order-1"},
             },
         ),
@@ -180,7 +185,7 @@ SEND = {"queue_message_id": "q"}
             Level.ERROR,
             1,
             {
-                "report": reconcile.ambiguous(REQUEST, [RESOURCE]),
+                "report": lambda: reconcile.ambiguous(REQUEST, [RESOURCE]),
                 "fields": {
                     "request_id": REQUEST_ID,
                     "reference": "order-1",
@@ -193,7 +198,7 @@ SEND = {"queue_message_id": "q"}
             Level.WARNING,
             1,
             {
-                "report": reconcile.failed(UNAVAILABLE, request_ids=[REQUEST_ID]),
+                "report": lambda: reconcile.failed(UNAVAILABLE, request_ids=[REQUEST_ID]),
                 "fields": {"request_ids": [REQUEST_ID], "reason": "unavailable"},
             },
         ),
@@ -201,20 +206,20 @@ SEND = {"queue_message_id": "q"}
             "ItemUnreadable",
             Level.ERROR,
             1,
-            {"report": reconcile.unreadable("SM1"), "fields": {"key": "SM1"}},
+            {"report": lambda: reconcile.unreadable("SM1"), "fields": {"key": "SM1"}},
         ),
         (
             "WorkLeftOver",
             Level.WARNING,
             1,
-            {"report": reconcile.work_left_over("stale"), "fields": {"task": "stale"}},
+            {"report": lambda: reconcile.work_left_over("stale"), "fields": {"task": "stale"}},
         ),
         (
             "CredentialsRefused",
             Level.ERROR,
             1,
             {
-                "report": reconcile.account_stopped(REFUSED, ACCOUNT_SID),
+                "report": lambda: reconcile.account_stopped(REFUSED, ACCOUNT_SID),
                 "fields": {**ACCOUNT, "reason": "refused"},
             },
         ),
@@ -223,7 +228,7 @@ SEND = {"queue_message_id": "q"}
             Level.WARNING,
             1,
             {
-                "report": reconcile.account_stopped(UNAVAILABLE, ACCOUNT_SID),
+                "report": lambda: reconcile.account_stopped(UNAVAILABLE, ACCOUNT_SID),
                 "fields": {**ACCOUNT, "reason": "unavailable"},
             },
         ),
@@ -231,7 +236,7 @@ SEND = {"queue_message_id": "q"}
             "SecretInvalid",
             Level.ERROR,
             1,
-            {"report": reconcile.secret_invalid(REFUSED), "fields": {"reason": "refused"}},
+            {"report": lambda: reconcile.secret_invalid(REFUSED), "fields": {"reason": "refused"}},
         ),
         # audits
         (
@@ -239,7 +244,7 @@ SEND = {"queue_message_id": "q"}
             Level.WARNING,
             1,
             {
-                "report": audit.interrupted(UNAVAILABLE, RESULT),
+                "report": lambda: audit.interrupted(UNAVAILABLE, RESULT),
                 "fields": {**DAY, **AUDITED, "reason": "unavailable"},
             },
         ),
@@ -247,14 +252,14 @@ SEND = {"queue_message_id": "q"}
             "AuditInterrupted",
             Level.WARNING,
             1,
-            {"report": audit.interrupted(UNAVAILABLE), "fields": {"reason": "unavailable"}},
+            {"report": lambda: audit.interrupted(UNAVAILABLE), "fields": {"reason": "unavailable"}},
         ),
         (
             "CredentialsRefused",
             Level.ERROR,
             1,
             {
-                "report": audit.interrupted(REFUSED, RESULT),
+                "report": lambda: audit.interrupted(REFUSED, RESULT),
                 "fields": {**DAY, "reason": "refused"},
             },
         ),
@@ -262,14 +267,14 @@ SEND = {"queue_message_id": "q"}
             "CredentialsRefused",
             Level.ERROR,
             1,
-            {"report": audit.credentials_refused(REFUSED), "fields": {"reason": "refused"}},
+            {"report": lambda: audit.credentials_refused(REFUSED), "fields": {"reason": "refused"}},
         ),
         (
             "ItemUnreadable",
             Level.ERROR,
             1,
             {
-                "report": audit.unreadable(ItemUnreadable("odd"), ACCOUNT_SID, NOON.date()),
+                "report": lambda: audit.unreadable(ItemUnreadable("odd"), ACCOUNT_SID, NOON.date()),
                 "fields": {**DAY, "reason": "odd"},
             },
         ),
@@ -282,34 +287,44 @@ SEND = {"queue_message_id": "q"}
             "NoticeAlreadyHandled",
             Level.DEBUG,
             1,
-            {"report": notify.step_taken(None), "fields": {}},
+            {"report": lambda: notify.step_taken(None), "fields": {}},
         ),
         (
             "NoticeAlreadyHandled",
             Level.DEBUG,
             3,
-            {"report": notify.already_handled(3), "fields": {}},
+            {"report": lambda: notify.already_handled(3), "fields": {}},
         ),
         (
             "NoticeFailed",
             Level.ERROR,
             2,
-            unhandled(notify.failed(["SM1", "SM2"], "conflict"), "conflict"),
+            unhandled(lambda: notify.failed(["SM1", "SM2"], "conflict"), "conflict"),
         ),
-        ("NoticeFailed", Level.ERROR, 1, unhandled(notify.failed([], "odd"), "odd", sids=())),
-        ("NoticeSkippedNoTime", Level.WARNING, 2, unhandled(notify.skipped(["SM1", "SM2"]), None)),
+        (
+            "NoticeFailed",
+            Level.ERROR,
+            1,
+            unhandled(lambda: notify.failed([], "odd"), "odd", sids=()),
+        ),
+        (
+            "NoticeSkippedNoTime",
+            Level.WARNING,
+            2,
+            unhandled(lambda: notify.skipped(["SM1", "SM2"]), None),
+        ),
         (
             "NoticeSweepInterrupted",
             Level.WARNING,
             1,
-            {"report": notify.sweep_interrupted("odd"), "fields": {"reason": "odd"}},
+            {"report": lambda: notify.sweep_interrupted("odd"), "fields": {"reason": "odd"}},
         ),
         (
             "ItemUnreadable",
             Level.ERROR,
             1,
             {
-                "report": notify.unreadable("SM1", "odd", cause="30003"),
+                "report": lambda: notify.unreadable("SM1", "odd", cause="30003"),
                 "fields": {"key": "SM1", "reason": "odd", "cause": "30003"},
             },
         ),
@@ -318,7 +333,7 @@ SEND = {"queue_message_id": "q"}
             Level.INFO,
             2,
             {
-                "report": notify.counted(
+                "report": lambda: notify.counted(
                     ["SM1", "SM2"], metric="NoticeMuted", **notify.key_fields(KEY)
                 ),
                 "fields": {"message_sids": ["SM1", "SM2"], **ACCOUNT, "cause": "30003"},
@@ -329,7 +344,9 @@ SEND = {"queue_message_id": "q"}
             Level.INFO,
             1,
             {
-                "report": notify.of_incident(INCIDENT, metric="IncidentOpened", kind="summary"),
+                "report": lambda: notify.of_incident(
+                    INCIDENT, metric="IncidentOpened", kind="summary"
+                ),
                 "fields": {
                     **ACCOUNT,
                     "cause": "30003",
@@ -346,7 +363,7 @@ SEND = {"queue_message_id": "q"}
             Level.WARNING,
             1,
             {
-                "report": send.of_send(
+                "report": lambda: send.of_send(
                     DuplicateRequest(request_id=REQUEST_ID, message_sid=MESSAGE_SID, message=None),
                     **SEND,
                 )[0],
@@ -358,7 +375,7 @@ SEND = {"queue_message_id": "q"}
             Level.WARNING,
             1,
             {
-                "report": send.of_send(
+                "report": lambda: send.of_send(
                     Unresolved(
                         request_id=REQUEST_ID, state=RequestState.IN_DOUBT, reason="no answer"
                     ),
@@ -377,7 +394,7 @@ SEND = {"queue_message_id": "q"}
             Level.WARNING,
             1,
             {
-                "report": send.of_send(
+                "report": lambda: send.of_send(
                     Unresolved(request_id=REQUEST_ID, state=RequestState.IN_PROGRESS)
                 )[0],
                 "fields": {"request_id": REQUEST_ID, "state": "in_progress", "reason": None},
@@ -388,7 +405,9 @@ SEND = {"queue_message_id": "q"}
             Level.WARNING,
             1,
             {
-                "report": send.of_send(IdempotencyConflict(request_id=REQUEST_ID), **SEND)[0],
+                "report": lambda: send.of_send(IdempotencyConflict(request_id=REQUEST_ID), **SEND)[
+                    0
+                ],
                 "fields": {"used_by": REQUEST_ID, **SEND},
             },
         ),
@@ -397,7 +416,7 @@ SEND = {"queue_message_id": "q"}
             Level.WARNING,
             1,
             {
-                "report": send.of_send(
+                "report": lambda: send.of_send(
                     Invalid(problems=(Problem(field="to", problem="is missing"),)), **SEND
                 )[0],
                 "fields": {"fields": ["to"], **SEND},
@@ -408,7 +427,9 @@ SEND = {"queue_message_id": "q"}
             Level.WARNING,
             1,
             {
-                "report": send.of_send(Rejected(code=21211, request_id=REQUEST_ID), **SEND)[0],
+                "report": lambda: send.of_send(Rejected(code=21211, request_id=REQUEST_ID), **SEND)[
+                    0
+                ],
                 "fields": {"request_id": REQUEST_ID, "error_code": 21211, **SEND},
             },
         ),
@@ -417,7 +438,7 @@ SEND = {"queue_message_id": "q"}
             Level.WARNING,
             1,
             {
-                "report": send.of_send(ServiceUnavailable(reason="throttled"), **SEND)[0],
+                "report": lambda: send.of_send(ServiceUnavailable(reason="throttled"), **SEND)[0],
                 "fields": {"reason": "throttled", **SEND},
             },
         ),
@@ -426,7 +447,7 @@ SEND = {"queue_message_id": "q"}
             Level.WARNING,
             1,
             {
-                "report": send.of_send(
+                "report": lambda: send.of_send(
                     ServiceUnavailable(reason="refused", credentials_refused=True), **SEND
                 )[0],
                 "fields": {"reason": "refused", **SEND},
@@ -437,18 +458,20 @@ SEND = {"queue_message_id": "q"}
             Level.WARNING,
             6,
             {
-                "report": send.queue_batch_unavailable(6, "no table"),
+                "report": lambda: send.queue_batch_unavailable(6, "no table"),
                 "fields": {"reason": "no table"},
             },
         ),
-        ("SendDeferred", Level.DEBUG, 1, {"report": send.deferred("q"), "fields": SEND}),
+        ("SendDeferred", Level.DEBUG, 1, {"report": lambda: send.deferred("q"), "fields": SEND}),
         # canceling
         (
             "MessageCanceled",
             Level.INFO,
             1,
             {
-                "report": send.of_cancel(Accepted(message=FAILED, stored=False), MESSAGE_SID),
+                "report": lambda: send.of_cancel(
+                    Accepted(message=FAILED, stored=False), MESSAGE_SID
+                ),
                 "fields": {"message_sid": MESSAGE_SID, "stored": False},
             },
         ),
@@ -457,7 +480,7 @@ SEND = {"queue_message_id": "q"}
             Level.INFO,
             1,
             {
-                "report": send.of_cancel(
+                "report": lambda: send.of_cancel(
                     Accepted(message=FAILED, stored=False, queued=True), MESSAGE_SID
                 ),
                 "fields": {"message_sid": MESSAGE_SID, "stored": True},
@@ -468,7 +491,7 @@ SEND = {"queue_message_id": "q"}
             Level.WARNING,
             1,
             {
-                "report": send.of_cancel(Rejected(code=30409), MESSAGE_SID),
+                "report": lambda: send.of_cancel(Rejected(code=30409), MESSAGE_SID),
                 "fields": {"message_sid": MESSAGE_SID, "error_code": 30409},
             },
         ),
@@ -476,14 +499,16 @@ SEND = {"queue_message_id": "q"}
             "CancelRejected",
             Level.WARNING,
             1,
-            {"report": send.of_cancel(MessageNotFound(), "+15558675310"), "fields": {}},
+            {"report": lambda: send.of_cancel(MessageNotFound(), "+15558675310"), "fields": {}},
         ),
         (
             "CancelUnavailable",
             Level.WARNING,
             1,
             {
-                "report": send.of_cancel(ServiceUnavailable(reason="throttled"), MESSAGE_SID),
+                "report": lambda: send.of_cancel(
+                    ServiceUnavailable(reason="throttled"), MESSAGE_SID
+                ),
                 "fields": {"message_sid": MESSAGE_SID, "reason": "throttled"},
             },
         ),
@@ -492,7 +517,7 @@ SEND = {"queue_message_id": "q"}
 def test_a_report_has_its_metric_level_count_and_fields(
     metric: str, level: Level, count: int, given: dict[str, Any]
 ) -> None:
-    report: Report = given["report"]
+    report: Report = given["report"]()
 
     assert (report.metric, report.level, report.count) == (metric, level, count)
     assert dict(report.fields) == given["fields"]
