@@ -106,7 +106,20 @@ def test_a_message_that_the_table_does_not_know_is_imported_only_in_mode_all(
     message = auditor.message(sid)
     assert message.outcome is Outcome.DELIVERED
     assert message.created_at.date() == auditor.day
+    assert message.account_sid == ACCOUNT_SID
     assert auditor.result().imported == 1
+
+
+@pytest.mark.parametrize(("stored", "body"), [("true", "Hello"), ("false", None)])
+def test_an_imported_message_has_its_text_only_if_texts_are_stored(
+    auditor: AuditorRig, stored: str, body: str | None
+) -> None:
+    sid = auditor.send(known=False, Body="Hello")
+    auditor.advance(days=1)
+
+    by_hand(auditor, AUDIT_MODE="all", STORE_MESSAGE_BODY=stored)
+
+    assert auditor.message(sid).body == body
 
 
 def test_an_item_that_cannot_be_read_is_counted_and_does_not_stop_the_audit(

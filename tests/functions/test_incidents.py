@@ -217,6 +217,83 @@ def test_a_message_that_is_delivered_before_it_is_counted_is_withdrawn(
     assert notifier.incident().counted == 1
 
 
+# --- other notifiers -----------------------------------------------------------------------------
+
+
+class Overtaken:
+    """A client before whose first write of an incident another notifier does something."""
+
+    def __init__(self, client: DynamoDBClient, happens: Callable[[], object]) -> None:
+        self._client = client
+        self._happens = [happens]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def put_item(self, **arguments: Any) -> Any:
+        if self._happens:
+            self._happens.pop()()
+        return self._client.put_item(**arguments)
+
+
+def test_a_summary_whose_notifier_died_is_published_by_another_after_its_lease(
+    notifier: NotifierRig,
+) -> None:
+    notifier.stream(*notifier.fail(1, 2, 3))
+    notifier.clock.advance(minutes=14)
+    notifier.stream(*notifier.fail(4))
+    notifier.clock.advance(minutes=2)
+    notifier.restart(sns=FailingClient(shared_client("sns"), after=False))
+    notifier.sweep()
+    claimed = notifier.incident().pending_notice
+    assert claimed is not None
+
+    notifier.restart()
+    notifier.clock.advance(minutes=4)
+    notifier.sweep()
+    before = notifier.published()
+    notifier.clock.advance(minutes=2)
+    notifier.sweep()
+
+    assert before == [("opening", "1-1")]
+    assert notifier.published() == [("opening", "1-1"), ("summary", "2-4")]
+    assert notifier.facts()[1]["notice_id"] == claimed.notice_id
+    assert notifier.incident().pending_notice is None
+
+
+def test_a_notifier_repeats_its_own_summary_in_the_next_sweep(notifier: NotifierRig) -> None:
+    notifier.stream(*notifier.fail(1, 2, 3))
+    notifier.clock.advance(minutes=14)
+    notifier.stream(*notifier.fail(4))
+    notifier.clock.advance(minutes=2)
+    notifier.restart(sns=FailingClient(shared_client("sns"), after=False))
+
+    notifier.sweep()
+    notifier.clock.advance(minutes=1)
+    notifier.sweep()
+
+    assert notifier.published() == [("opening", "1-1"), ("summary", "2-4")]
+
+
+def test_an_incident_that_another_notifier_replaced_meanwhile_is_not_closed(
+    notifier: NotifierRig,
+) -> None:
+    notifier.stream(*notifier.fail(1))
+    notifier.clock.advance(minutes=16)
+    (sid,) = notifier.fail(2)
+    other = notifier.build()
+    overtaken: Any = Overtaken(
+        notifier.dynamodb, lambda: list(other.notifier.notify([sid], notifier.limits()))
+    )
+    notifier.restart(dynamodb=overtaken)
+
+    notifier.sweep()
+
+    assert notifier.incident().is_open
+    assert notifier.incident().opened_by == sid
+    assert notifier.published() == [("opening", "1-1"), ("opening", "1-1")]
+
+
 # --- muted categories ----------------------------------------------------------------------------
 
 

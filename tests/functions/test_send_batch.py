@@ -1,5 +1,6 @@
 """SendMessageFunction: batches, whose valid messages are put into SendQueue."""
 
+import io
 import json
 import re
 from collections.abc import Callable
@@ -374,6 +375,24 @@ def test_entries_that_sqs_rejects_are_reported_as_not_queued(sender: SenderRig) 
     status, answer = post(sender, *[a_document() for _ in range(10)])
 
     assert (status, answer["queued"], answer["not_queued"]) == (503, 9, 1)
+
+
+def test_the_log_names_the_code_with_which_sqs_rejects_an_entry(
+    sender: SenderRig, log_output: io.StringIO
+) -> None:
+    failed = [{"Id": "0", "Code": "AccessDenied", "SenderFault": True}]
+    sender.restart(sqs=SimpleNamespace(send_message_batch=lambda **_: {"Failed": failed}))
+
+    post(sender, a_document())
+
+    assert "AccessDenied" in log_output.getvalue()
+
+
+def test_every_problem_of_a_message_is_listed_the_time_included(sender: SenderRig) -> None:
+    _, answer = post(sender, a_document(to="odd", send_at="2020-01-01T12:00:00Z"))
+
+    (result,) = answer["results"]
+    assert {it["field"] for it in result["problems"]} >= {"to", "send_at"}
 
 
 def test_nothing_is_put_into_the_queue_when_too_little_time_is_left(

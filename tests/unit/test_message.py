@@ -1,6 +1,7 @@
 """A message and its updates, by example. test_status_rules.py has the rules for all orders."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -417,6 +418,60 @@ def test_a_rejected_request_is_a_failed_message() -> None:
     assert (message.status, message.outcome, message.error_code) == ("rejected", "failed", 21211)
     assert (message.notice, list_key_of(message)) == (NoticeState.DUE, "failed#2026-11-23#a")
     assert [entry.status for entry in message.transitions] == ["rejected"]
+
+
+def rejected(*, after: float = 0, **facts: Any) -> StatusUpdate:
+    """A request that was rejected `after` seconds past noon."""
+    request_id = "rq_" + "a" * 32
+    defaults: dict[str, Any] = {
+        "status": "rejected",
+        "message_sid": request_id,
+        "request_id": request_id,
+        "source": Source.SEND,
+        "error_code": 21211,
+    }
+    return an_update(after=after, **(defaults | facts))
+
+
+@pytest.mark.parametrize(
+    ("again", "requested", "is_new"),
+    [
+        ({}, None, False),
+        ({}, 0, False),  # requested before the failure was recorded: the same attempt
+        ({}, 1, True),
+        ({"error_code": 21610}, 0, True),
+        ({"error_code": 21610}, None, True),
+        ({"status": "presumed_unsent"}, 0, True),
+    ],
+)
+def test_a_later_failure_of_a_request_has_its_own_facts_and_notice(
+    again: dict[str, Any], requested: float | None, *, is_new: bool
+) -> None:
+    first = Message.from_unsent_request(rejected(to="+15558675310"), TIMINGS)
+    later = rejected(after=60, to="+15558675311", **again)
+    requested_at = None if requested is None else NOON + timedelta(seconds=requested)
+
+    failed = first.as_failed_again(later, TIMINGS, requested_at=requested_at)
+
+    if not is_new:
+        assert failed is first
+        return
+    assert (failed.to, failed.error_code) == ("+15558675311", later.error_code)
+    assert (failed.created_at, failed.final_at) == (NOON, later.at)
+    assert failed.notice is NoticeState.DUE
+    milliseconds = int(later.at.timestamp() * 1000)
+    assert failed.notice_id == f"{first.message_sid}:failure:{milliseconds}"
+
+
+def test_a_superseded_request_fails_again_only_for_a_later_attempt() -> None:
+    first = Message.from_unsent_request(rejected(), TIMINGS)
+    superseded = first.as_superseded(NOON + timedelta(seconds=10))
+    repeated = rejected(after=60, error_code=21610)
+
+    before, after = NOON + timedelta(seconds=10), NOON + timedelta(seconds=11)
+    assert superseded.as_failed_again(repeated, TIMINGS, requested_at=before) is superseded
+    failed = superseded.as_failed_again(repeated, TIMINGS, requested_at=after)
+    assert (failed.outcome, failed.error_code) == (Outcome.FAILED, 21610)
 
 
 # --- reconciliation and unconfirmed ---------------------------------------------------------------
