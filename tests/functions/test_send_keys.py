@@ -20,6 +20,7 @@ from tests.functions.sender import (
     CONTENT_SID,
     SERVICE_SID,
     SUBACCOUNT_SID,
+    TO,
     SenderRig,
     a_document,
     an_http_event,
@@ -455,3 +456,11 @@ def test_an_invalid_request_whose_record_fails_is_one_failed_message(
     failed = [message.message_sid for message in failures(sender)]
     in_doubt = request.state_at(sender.clock()) is RequestState.IN_DOUBT
     assert failed == ([] if in_doubt else [request.request_id])
+
+
+def test_an_invalid_request_of_the_queue_is_found_by_its_recipient(sender: SenderRig) -> None:
+    sender.receive(a_document(idempotency_key=KEY, body="", reference="order-7"))
+
+    (request,) = sender.requests.every_to([TO])
+    assert (request.state, request.reference) == (RequestState.REJECTED, "order-7")
+    assert request.account_sid == ACCOUNT_SID

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,7 @@ from tests.support.builders import ACCOUNT_SID
 from tests.support.clock import Clock
 from tests.support.faults import Around, WrappedClient
 from tests.support.scripted_twilio import accepted, rejected
+from tests.support.shared_clients import shared_client
 
 FROM_OTHER = "+15005550007"
 
@@ -186,6 +188,19 @@ def test_invalid_input_is_rejected_without_waiting(limited: Limited) -> None:
     assert [message.status for message in rig.sender.messages()].count("rejected") == 2
 
 
+def test_a_request_whose_send_at_has_passed_is_rejected_without_a_slot(limited: Limited) -> None:
+    rig = limited(0.01)
+    now = rig.clock()
+    passed = {"send_at": (now - timedelta(days=1)).isoformat(), "from": None}
+
+    stay = rig.receive(a_document(messaging_service_sid=SERVICE_SID, **passed), *documents(1))
+
+    assert stay == []
+    assert rig.waits == [0.0]
+    item = rig.sender.dynamodb.scan(TableName="ControlTable")["Items"]
+    assert [it["name"]["S"] for it in item] == [f"rate#{ACCOUNT_SID}#{FROM}"]
+
+
 def test_requests_of_the_api_are_not_limited(limited: Limited) -> None:
     rig = limited(0.01)
     rig.receive(*documents(2))
@@ -298,6 +313,52 @@ def test_throttling_does_not_defer_other_senders(limited: Limited) -> None:
     stay = rig.receive(*documents(2), *documents(1, of="b", **{"from": FROM_OTHER}))
 
     assert stay == ["0", "1"]
+
+
+def test_deferred_messages_stay_invisible_for_their_time_however_many_they_are(
+    send_queue: str,
+) -> None:
+    sqs = shared_client("sqs")
+    queue = SendQueue(sqs, send_queue)
+    for _ in range(12):
+        sqs.send_message(QueueUrl=send_queue, MessageBody="{}")
+    handles = [
+        message["ReceiptHandle"]
+        for _ in range(2)
+        for message in sqs.receive_message(
+            QueueUrl=send_queue, MaxNumberOfMessages=10, VisibilityTimeout=30
+        )["Messages"]
+    ]
+
+    queue.defer(dict.fromkeys(handles, 0))
+
+    again = [
+        message
+        for _ in range(2)
+        for message in sqs.receive_message(QueueUrl=send_queue, MaxNumberOfMessages=10)["Messages"]
+    ]
+    assert len(again) == len(handles) == 12
+
+
+def test_no_range_of_slots_is_asked_for_that_dynamodb_would_refuse(
+    dynamodb: Any, control_table: str
+) -> None:
+    ranges: list[dict[str, Any]] = []
+
+    def update_item(**arguments: Any) -> Any:
+        ranges.append(arguments["ExpressionAttributeValues"])
+        return dynamodb.update_item(**arguments)
+
+    client: Any = SimpleNamespace(update_item=update_item, exceptions=dynamodb.exceptions)
+    store = RateLimitStore(client, control_table)
+
+    assert reserve(store, 5_000, 5_000, now=10_000, until=12_000) == [
+        (10_000, True),
+        (14_000, False),
+    ]
+    assert all(
+        int(it[":earliest"]["N"]) <= int(it[":latest"]["N"]) for it in ranges if ":earliest" in it
+    )
 
 
 # --- the item ------------------------------------------------------------------------------------

@@ -236,9 +236,10 @@ def test_an_update_that_the_table_cannot_take_is_queued_and_answered_with_204(
 ) -> None:
     callbacks.lose_the_table()
 
-    response = callbacks.handle(a_request(raw_query="order=4711"))
+    response = callbacks.handle(a_request(raw_query="order=4711&shop=caf%C3%A9"))
 
     (record,) = callbacks.queued()
+    assert record["body"].isascii()  # SQS accepts no control characters
     assert response == {"statusCode": 204}
     assert CallbackQueue.read(record["body"]) == StatusUpdate(
         message_sid=MESSAGE_SID,
@@ -248,7 +249,7 @@ def test_an_update_that_the_table_cannot_take_is_queued_and_answered_with_204(
         account_sid=ACCOUNT_SID,
         to="+15558675310",
         from_="+15005550006",
-        context={"order": "4711"},
+        context={"order": "4711", "shop": "caf\u00e9"},
     )
     assert total(data_points(capsys.readouterr().out), "CallbackQueued", service="tested") == 1
 

@@ -23,7 +23,8 @@ CANCELED = "TransactionCanceledException"
 class ScriptedClient:
     """A client of DynamoDB that gives these answers one after the other, the last one again.
 
-    Text is the name of an error, a list the reasons why a transaction was canceled.
+    Text is the name of an error, a list the reasons why a transaction was canceled; None stands
+    for a part without a reason of its own.
     """
 
     def __init__(self, *answers: Any) -> None:
@@ -39,7 +40,7 @@ class ScriptedClient:
                 case str():
                     raise getattr(self.exceptions, answer)({}, name)
                 case list():
-                    reasons = [{"Code": code} for code in answer]
+                    reasons = [{"Code": code} if code else {} for code in answer]
                     raise getattr(self.exceptions, CANCELED)({"CancellationReasons": reasons}, name)
                 case Exception():
                     raise answer
@@ -240,9 +241,13 @@ PARTS: list[TransactItem] = [{"Delete": {}}]
 
 @pytest.mark.parametrize(
     "reasons",
-    [["ConditionalCheckFailed"], ["None", "TransactionConflict"], ["TransactionConflict", "None"]],
+    [
+        ["ConditionalCheckFailed"],
+        ["None", "TransactionConflict"],
+        ["TransactionConflict", None],
+    ],
 )
-def test_a_transaction_that_met_another_writer_is_a_conflict(reasons: list[str]) -> None:
+def test_a_transaction_that_met_another_writer_is_a_conflict(reasons: list[str | None]) -> None:
     client: Any = ScriptedClient(reasons)
 
     assert not transact(client, PARTS)

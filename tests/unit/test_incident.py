@@ -205,6 +205,19 @@ def test_with_an_interval_of_zero_every_failure_opens_an_incident() -> None:
     assert not opened(NO_INTERVAL).accepts_failure(NOON, NO_INTERVAL)
 
 
+def test_what_a_new_incident_publishes_of_the_previous_one_says_that_it_is_over() -> None:
+    previous = with_failures(opened(), 2, minutes=1)
+
+    closing = previous.closing_notice(at(20))
+
+    assert closing is not None
+    assert (closing.kind, closing.is_muted, closing.until) == (NoticeKind.CLOSING, False, at(20))
+    assert (closing.range_from, closing.range_to, closing.failures) == (2, 3, 2)
+    pending = advanced(previous, 15)
+    assert pending.closing_notice(at(20)) == pending_of(pending)
+    assert advanced(opened(), 15).closing_notice(at(20)) is None
+
+
 def test_an_incident_whose_category_is_muted_later_closes_with_what_is_unpublished() -> None:
     closed = advanced(with_failures(opened(), 5, minutes=14), 15, MUTING)
 

@@ -352,6 +352,8 @@ def test_the_last_price_stays() -> None:
     message = a_message(SEND, an_update("sent", price="-0.00750", price_unit="USD"), CALLBACK)
 
     assert (message.price, message.price_unit) == ("-0.00750", "USD")
+    other = message.apply(an_update("sent", price="-0.00700", price_unit="EUR"), TIMINGS)
+    assert (other.price, other.price_unit) == ("-0.00700", "EUR")
 
 
 def test_a_context_keeps_first_values_twenty_names_and_a_kilobyte() -> None:
