@@ -24,6 +24,7 @@ from delivery.domain.statuses import (
 
 # The longest interval between two reconciliations of a message, in units of `reconcile_after`.
 _MAX_BACKOFF: Final = 24
+_MILLISECOND: Final = timedelta(milliseconds=1)
 MAX_CONTEXT_NAMES: Final = 20
 MAX_CONTEXT_BYTES: Final = 1024
 
@@ -231,7 +232,10 @@ class Message(MessageFacts):
         )
         after = _with_outcome(with_status, outcome, update.at, timings)
         after = replace(after, error_detail=_error_detail(self, update, after))
-        return self if after == self else replace(after, updated_at=update.at)
+        if after == self:
+            return self
+        is_first = not self.transitions
+        return replace(after, updated_at=update.at if is_first else self._changed_at(update.at))
 
     @property
     def status_rank(self) -> int:
@@ -270,7 +274,9 @@ class Message(MessageFacts):
         """Return the message with the outcome unconfirmed; one that is not pending is unchanged."""
         if self.outcome is not Outcome.PENDING:
             return self
-        return replace(self, outcome=Outcome.UNCONFIRMED, list_at=at, updated_at=at)
+        return replace(
+            self, outcome=Outcome.UNCONFIRMED, list_at=at, updated_at=self._changed_at(at)
+        )
 
     def as_superseded(self, at: datetime) -> Self:
         """Return a request that ended without a SID, after it was sent under one after all.
@@ -286,7 +292,7 @@ class Message(MessageFacts):
             error_code=None,
             final_at=at,
             list_at=None,
-            updated_at=at,
+            updated_at=self._changed_at(at),
         )
         return superseded.with_notice(notices.after_outcome(self.notice, Outcome.SUPERSEDED), at)
 
@@ -307,7 +313,12 @@ class Message(MessageFacts):
             return self
         failed = self.from_unsent_request(update, timings)
         notice_id = notices.notice_id_of_attempt(self.message_sid, update.at)
-        return replace(failed, created_at=self.created_at, notice_id=notice_id)
+        return replace(
+            failed,
+            created_at=self.created_at,
+            updated_at=self._changed_at(update.at),
+            notice_id=notice_id,
+        )
 
     def with_next_notice_state(self, at: datetime) -> Self:
         """Return the message after the notifier's next step; this very one where none is due.
@@ -407,6 +418,14 @@ class Message(MessageFacts):
         if "notice" in values:
             values["notice"] = NoticeState(values["notice"])
         return cls(**values)
+
+    def _changed_at(self, at: datetime) -> datetime:
+        """Return `updated_at` after a change at `at`: later than before the change.
+
+        Updates are recorded out of order, and by functions whose clocks differ. A later version of
+        a message has a later `updated_at` all the same: the archive orders its rows by it.
+        """
+        return max(at, self.updated_at + _MILLISECOND)
 
     def with_notice(self, state: NoticeState | None, at: datetime) -> Self:
         """Return the message with its notice in this state since `at`."""

@@ -59,6 +59,8 @@ _IS_NEW: Final = "attribute_not_exists(#status_rank)"
 # A higher rank cannot be in the history yet, so the history gains exactly one entry. After a
 # failure, which always has a notice, the rules must see the whole message.
 _RANKS_HIGHER: Final = "#status_rank < :status_rank AND attribute_not_exists(#notice)"
+# `updated_at` never goes back: where the update is the earlier one, the rules compute it.
+_IS_LATER: Final = "#updated_at <= :updated_at"
 # The rules must also see a message whose outcome the new one does not simply replace: only a final
 # status replaces unconfirmed, and `read` keeps the time of `delivered`.
 _REPLACES_OUTCOME: Final = "#outcome <> :other_outcome"
@@ -549,7 +551,7 @@ def _plain_advance(
     if is_new or update.send_at is not None:
         changes.require(_IS_NEW)
         return changes
-    ranks_higher = [_RANKS_HIGHER]
+    ranks_higher = [_RANKS_HIGHER, _IS_LATER]
     other = {}
     if outcome in _OTHER_OUTCOME:
         ranks_higher.append(_REPLACES_OUTCOME)
