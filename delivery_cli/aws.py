@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_firehose import FirehoseClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
@@ -69,6 +70,11 @@ class Account:
     def alarms(self) -> "CloudWatchClient":
         """CloudWatch."""
         return self._session.client("cloudwatch", **self._options)
+
+    @cached_property
+    def delivery_streams(self) -> "FirehoseClient":
+        """Firehose."""
+        return self._session.client("firehose", **self._options)
 
     @cached_property
     def functions(self) -> "LambdaClient":

@@ -19,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from delivery_cli.arguments import DEFAULT_STACK_NAME, add_target_options, reject_options
 from delivery_cli.aws_errors import explain_aws_error
 from delivery_cli.commands import audit, cancel, failures, find, send, show, summary, watch
+from delivery_cli.commands.archive import command as archive
 from delivery_cli.commands.doctor import command as doctor
 from delivery_cli.commands.erase import command as erase
 from delivery_cli.commands.redrive import command as redrive
@@ -35,6 +36,7 @@ _COMMANDS: Final = (
     summary.add,
     audit.add,
     report.add,
+    archive.add,
     watch.add,
     cancel.add,
     redrive.add,

@@ -167,11 +167,7 @@ def test_a_function_imports_its_own_modules_relatively() -> None:
 
 
 # One function alone uses them, but the reader of what is Twilio's, or of a table, looks here.
-STAYS_WITH_ITS_KIND = {
-    "delivery.twilio.callback",
-    "delivery.storage.archive",
-    "delivery.text.archive_rows",
-}
+STAYS_WITH_ITS_KIND = {"delivery.twilio.callback"}
 
 
 def test_a_module_that_one_function_alone_uses_is_in_its_folder() -> None:

@@ -15,7 +15,7 @@ Errors:
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from heapq import merge
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -179,6 +179,30 @@ class MessageStore:
             except StoreUnavailable:
                 unreadable.add(message_sid)
         return Found(messages=messages, erased=frozenset(erased), unreadable=frozenset(unreadable))
+
+    def every(
+        self, *, changed_since: date | None = None, unreadable: Callable[[str], object]
+    ) -> Iterator[Message]:
+        """Return all messages (strongly consistent); it costs as much as reading the whole table.
+
+        Args:
+            changed_since: leaves out messages that have not changed on this day (UTC) or later.
+            unreadable: called with the SID of each item that this version cannot read.
+
+        Raises:
+            StoreUnavailable: DynamoDB did not answer.
+        """
+        since = f"{changed_since or date.min}"
+        items = self._table.scan(
+            "attribute_not_exists(#erased_at) "
+            "AND (attribute_not_exists(#updated_at) OR #updated_at >= :since)",
+            since=since,
+        )
+        for item in items:
+            try:
+                yield message_of(item)
+            except ItemUnreadable:
+                unreadable(item["message_sid"]["S"])
 
     def record(self, update: StatusUpdate) -> Recorded:
         """Record an update of a message; it is durable when this returns.

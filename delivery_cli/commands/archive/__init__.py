@@ -1,0 +1,1 @@
+"""`delivery archive`: writes the archive anew from the table."""
