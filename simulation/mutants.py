@@ -450,6 +450,41 @@ MUTANTS: Final = (
             "if message.outcome is change.previous_outcome:",
             "if change.previous_outcome != 'pending' or message.outcome == 'pending':",
         ),
+        (
+            "a change after the first outcome is no row of the archive",
+            "I12",
+            "if change.previous and not is_new_row(message, change.previous, dimensions):",
+            "if change.previous and change.previous.outcome != 'pending':",
+        ),
+        (
+            "rows that Firehose rejected are not retried",
+            "I12",
+            "if archived.reason:",
+            "if False:",
+        ),
+    ),
+    *_mutants(
+        _LAYER,
+        (
+            "a new price is no row of the archive",
+            "I12",
+            '{"status", "recorded_at", "sequence"}',
+            '{"status", "recorded_at", "sequence", "price", "num_segments"}',
+        ),
+        (
+            "the time of the last update of a message goes back",
+            "I12",
+            "return max(at, self.updated_at + _MILLISECOND)",
+            "return at",
+            "ranks_higher = [_RANKS_HIGHER, _IS_LATER]",
+            "ranks_higher = [_RANKS_HIGHER]",
+        ),
+        (
+            "a row has the recipient in its sender",
+            "I8",
+            '"sender": message.from_,',
+            '"sender": message.to,',
+        ),
     ),
     *_mutants(
         _RECONCILE,

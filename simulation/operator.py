@@ -1,16 +1,16 @@
-"""The operator, who erases a person's data and repeats that until nothing is left."""
+"""The operator, who erases a person's data until nothing is left, and backfills the archive."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from simulation.deployment import parameter
+from simulation.deployment import functions, parameter
 from simulation.engine import Engine
 from simulation.lambda_service import TWILIO_CLIENT, TWILIO_SECRETS, LambdaService
 from simulation.virtual_time import TaskResult
 
 _PAUSE: Final = 1800.0
-_RETRYABLE: Final = frozenset({"StoreUnavailable", "SecretUnavailable"})
+_RETRYABLE: Final = frozenset({"StoreUnavailable", "SecretUnavailable", "ArchiveUnavailable"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,18 +22,58 @@ class Erasure:
 
 
 class Operator:
-    """Runs the code of `delivery erase`, which meets call faults and may crash midway."""
+    """Runs the code of `delivery erase` and `delivery archive`, which meet call faults.
+
+    They may crash midway.
+    """
 
     def __init__(self, *, service: LambdaService, engine: Engine) -> None:
         self.erasures: list[Erasure] = []
         self.incomplete: dict[str, list[str]] = {}
         """The reasons why the last erasure of an address was incomplete, by address."""
+        self.backfills = 0
+        """The number of complete backfills."""
         self._service = service
         self._engine = engine
 
     def erase(self, address: str, *, at: float) -> None:
         """Begin then, and repeat until an erasure is complete and no fault occurs any more."""
         self._engine.loop.at(at, lambda: self._begin(address))
+
+    def backfill(self, *, at: float) -> None:
+        """Begin to backfill the archive then, and repeat until a run is complete."""
+        self._engine.loop.at(at, self._begin_backfill)
+
+    def _begin_backfill(self) -> None:
+        loop = self._engine.loop
+
+        def ended(result: TaskResult) -> None:
+            if result.error is not None and type(result.error).__name__ not in _RETRYABLE:
+                raise result.error
+            self._engine.trace.add("operator", "backfilled the archive", result)
+            if result.error is not None or result.killed:
+                loop.after(_PAUSE, self._begin_backfill)
+            else:
+                self.backfills += 1
+
+        loop.spawn("operator", self._backfill, ended)
+
+    def _backfill(self) -> int:
+        """Run the command, and return the number of rows."""
+        service = self._service
+        command, archive, messages = service.modules(
+            "delivery_cli.commands.archive.backfill",
+            *("delivery.storage.archive", "delivery.storage.messages"),
+        )
+        stream = functions()["publish_outcomes"].environment["ARCHIVE_STREAM_NAME"]
+        backfill = command.Backfill(
+            messages=messages.MessageStore(service.client("dynamodb"), "MessagesTable"),
+            archive=archive.Archive(service.client("firehose"), stream),
+            dimensions=parameter("ReportDimensions").split(","),
+            wait=self._engine.loop.sleep,
+        )
+        rows: int = backfill.run().rows
+        return rows
 
     def _begin(self, address: str) -> None:
         loop, faults = self._engine.loop, self._engine.faults

@@ -79,6 +79,7 @@ class World:
         self._slow_burst = profile is None and rates.random() < _SLOW_BURST_RATE
         self._campaign = campaign
         self.is_rolled_back = profile is None and not immediate and rates.random() < _ROLLBACK_RATE
+        self._backfills = random.Random(f"backfills of {seed}")  # noqa: S311 -- the same
         poll_interval = rates.choice((0.0, 1.0))
         max_transaction = rates.choice((0.001, 0.05))
         self.start = rates.choice(_STARTS)
@@ -178,6 +179,7 @@ class World:
         end = self.profile.ends_at + unconfirmed_after + 4 * _HOUR
         for schedule in self._schedules:
             schedule.start(until=end)
+        self._backfill_the_archive(end)
         with patch("secrets.token_bytes", self._draws.randbytes):  # which token_hex calls
             self.loop.run_until(end + 2 * _HOUR)
             self.audits.run(self.callers.requests)
@@ -200,6 +202,7 @@ class World:
                 "notices": len(self.aws.topic.published),
                 "events": len(self.aws.bus.published),
                 "rows": len(self.aws.archive.rows),
+                "backfills": self.operator.backfills,
             }
         )
 
@@ -220,6 +223,18 @@ class World:
         address = self._draws.choice(self.callers.requests).document["to"]
         if address.startswith("+"):
             self.operator.erase(address, at=self._draws.uniform(0, self.profile.ends_at))
+
+    def _backfill_the_archive(self, end: float) -> None:
+        """Backfill while messages change, and at the end what the stream has lost."""
+        draws = self._backfills
+        for _ in range(draws.choice((0, 1, 2))):
+            self.operator.backfill(at=draws.uniform(0, self.profile.ends_at))
+
+        def repair() -> None:
+            if self.aws.dropped["publish_outcomes"]:
+                self.operator.backfill(at=self.loop.seconds)
+
+        self.loop.at(end, repair)
 
     def _draw_id(self) -> str:
         digits = self._draws.randbytes(16).hex()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from simulation.checks.archive import check_archive
 from simulation.checks.audits import check_audits
 from simulation.checks.callers import check_callers
 from simulation.checks.erasures import check_erasures
@@ -17,6 +18,7 @@ CHECKS: Final[tuple[Callable[[Evidence], Iterator[Violation]], ...]] = (
     check_messages,
     check_notices,
     check_outcome_events,
+    check_archive,
     check_requests,
     check_callers,
     check_erasures,
