@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from sandbox.aws.template_filter import remove_metric_math_alarms
+from sandbox.aws.template_filter import remove_unsupported
 from sandbox.errors import SandboxError
 
 BUCKET: Final = "sandbox-artifacts"
@@ -81,7 +81,7 @@ class Sam:
         template = self._built / "emulated.yaml"  # beside the original: it has relative paths
         built = (self._built / "template.yaml").read_text("utf-8")
         unfinished = template.with_suffix(f".{os.getpid()}")  # others deploy it at the same time
-        unfinished.write_text(remove_metric_math_alarms(built), "utf-8")
+        unfinished.write_text(remove_unsupported(built), "utf-8")
         unfinished.replace(template)
         self._run(
             "deploy",

@@ -435,6 +435,7 @@ def test_only_the_dashboard_and_the_workgroup_have_a_physical_name(template: Tem
         for name, resource in template["Resources"].items()
         for given, value in resource.get("Properties", {}).items()
         if given in {"Name", "LayerName", f"{resource['Type'].rpartition('::')[2]}Name"}
+        and resource["Type"] != "AWS::Athena::NamedQuery"  # whose name is a title
     }
 
     # Names that are unique in an account are built from the stack's.

@@ -1,6 +1,7 @@
 """Outcome events and the archive: their resources are optional, and no change is missed."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from delivery.text.archive_rows import archive_row
 from tests.support.builders import a_message, an_update
 from tests.support.cloudformation import Template
 from tests.support.stream import HISTORIES, Image, records
-from tests.template.deployment import function_of, of_type, references
+from tests.template.deployment import PROJECT, function_of, of_type, references
 from tests.template.resolving import resolved
 
 BUS = {"OutcomeEventBusName": "default"}
@@ -36,6 +37,11 @@ OF_THE_ARCHIVE = {
     "ArchiveTable",
     "ReportsDatabase",
     "ReportsWorkGroup",
+    "RateByCountryQuery",
+    "SlowestCountriesQuery",
+    "FailuresByCampaignQuery",
+    "SpendBySenderQuery",
+    "FailuresByDayQuery",
     "ArchiveRowsRejectedAlarm",
     "ArchiveAgeAlarm",
 }
@@ -263,3 +269,18 @@ def test_the_workgroup_limits_what_a_query_reads_and_does_not_stop_a_deletion(
     assert settings["ResultConfiguration"]["OutputLocation"] == {
         "Fn::Sub": "s3://${ArchiveBucket}/query-results/"
     }
+
+
+def test_the_workgroup_has_the_queries_of_the_page_on_reports(stack: Template) -> None:
+    # tests/unit/test_reports_page.py runs them.
+    page = (PROJECT / "docs" / "reports.md").read_text("utf-8")
+    shown = dict(
+        re.findall(r"^### ([^\n]+)\n[^#]*?```sql\n(.*?)```", page, re.MULTILINE | re.DOTALL)
+    )
+    saved = of_type(stack, "AWS::Athena::NamedQuery").values()
+
+    assert {it["Name"]: it["QueryString"] for it in saved} == shown
+    assert len(shown) == 5
+    for query in saved:
+        assert query["Database"] == {"Ref": "ReportsDatabase"}
+        assert query["WorkGroup"] == {"Ref": "ReportsWorkGroup"}

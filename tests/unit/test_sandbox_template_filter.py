@@ -1,6 +1,6 @@
 """Removing the resources that MiniStack cannot create from the built template."""
 
-from sandbox.aws.template_filter import remove_metric_math_alarms
+from sandbox.aws.template_filter import remove_unsupported
 
 TEMPLATE = """\
 Parameters:
@@ -24,6 +24,10 @@ Resources:
       Metrics:
       - Id: a
       Threshold: 1
+  SavedQuery:
+    Type: AWS::Athena::NamedQuery
+    Properties:
+      QueryString: SELECT 1
   Dashboard:
     Type: AWS::CloudWatch::Dashboard
     Properties:
@@ -34,14 +38,14 @@ Outputs:
 """
 
 
-def test_an_alarm_on_metric_math_is_removed() -> None:
+def test_an_alarm_on_metric_math_and_a_saved_query_are_removed() -> None:
     start = TEMPLATE.index("  MathAlarm:")
     end = TEMPLATE.index("  Dashboard:")
 
-    assert remove_metric_math_alarms(TEMPLATE) == TEMPLATE[:start] + TEMPLATE[end:]
+    assert remove_unsupported(TEMPLATE) == TEMPLATE[:start] + TEMPLATE[end:]
 
 
-def test_a_template_without_metric_math_is_not_changed() -> None:
-    removed = remove_metric_math_alarms(TEMPLATE)
+def test_a_template_without_them_is_not_changed() -> None:
+    removed = remove_unsupported(TEMPLATE)
 
-    assert remove_metric_math_alarms(removed) == removed
+    assert remove_unsupported(removed) == removed

@@ -1,1 +1,1 @@
-"""`delivery archive`: writes the archive anew from the table."""
+"""`delivery archive`: writes the archive again from the table."""

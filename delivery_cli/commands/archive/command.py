@@ -22,7 +22,7 @@ from delivery_cli.terminal_text import escape_controls, format_count
 
 def add(commands: Commands) -> argparse.ArgumentParser:
     """Add the command."""
-    summary = "Write the archive anew from the table."
+    summary = "Write the archive again from the table."
     command = add_command(commands, "archive", summary, _run)
     command.add_argument(
         "--backfill",
