@@ -179,10 +179,12 @@ class World:
         end = self.profile.ends_at + unconfirmed_after + 4 * _HOUR
         for schedule in self._schedules:
             schedule.start(until=end)
-        self._backfill_the_archive(end)
+        self._backfill_while_messages_change()
         with patch("secrets.token_bytes", self._draws.randbytes):  # which token_hex calls
             self.loop.run_until(end + 2 * _HOUR)
             self.audits.run(self.callers.requests)
+            self.loop.run_until(self.loop.seconds + _HOUR)  # the stream shows what they wrote
+            self._backfill_what_the_stream_lost()
         return self
 
     @property
@@ -224,17 +226,15 @@ class World:
         if address.startswith("+"):
             self.operator.erase(address, at=self._draws.uniform(0, self.profile.ends_at))
 
-    def _backfill_the_archive(self, end: float) -> None:
-        """Backfill while messages change, and at the end what the stream has lost."""
+    def _backfill_while_messages_change(self) -> None:
         draws = self._backfills
         for _ in range(draws.choice((0, 1, 2))):
             self.operator.backfill(at=draws.uniform(0, self.profile.ends_at))
 
-        def repair() -> None:
-            if self.aws.dropped["publish_outcomes"]:
-                self.operator.backfill(at=self.loop.seconds)
-
-        self.loop.at(end, repair)
+    def _backfill_what_the_stream_lost(self) -> None:
+        if self.aws.dropped["publish_outcomes"]:
+            self.operator.backfill(at=self.loop.seconds)
+            self.loop.run_until(self.loop.seconds + _HOUR)
 
     def _draw_id(self) -> str:
         digits = self._draws.randbytes(16).hex()

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from delivery_cli.commands.report.measures import COUNTS, Report
 from delivery_cli.commands.report.query import Span, report_query
+from simulation.backlog import is_in_backlog
 from simulation.checks.evidence import Evidence, Record, Violation
 from simulation.rollback import UNREADABLE_SID
 from tests.support.archive import COLUMNS, open_archive, select
@@ -23,7 +24,12 @@ _REPEATED: Final = 0.3
 
 def check_archive(evidence: Evidence) -> Iterator[Violation]:
     """Yield groups whose totals differ from the table's, and rows with a recipient's number."""
-    messages = [it for it in evidence.messages.values() if it["outcome"] != "superseded"]
+    expired = evidence.world.audits.expired
+    messages = [
+        it
+        for sid, it in evidence.messages.items()
+        if it["outcome"] != "superseded" and sid not in expired
+    ]
     rows = evidence.world.aws.archive.rows
     yield from _without_recipients(evidence, rows)
     if not rows:
@@ -65,9 +71,13 @@ def _channel(message: Record) -> str | None:
 def _reported(
     evidence: Evidence, rows: Sequence[Mapping[str, Any]]
 ) -> dict[tuple[str | None, ...], Mapping[str, Any]]:
-    """Return the groups of a report of all days, of the messages that were not erased."""
-    left_out = {*evidence.tombstones, UNREADABLE_SID}
-    kept = [it for it in rows if it["message_sid"] not in left_out]
+    """Return the groups of a report of all days, of the messages that the table still has."""
+    left_out = {*evidence.tombstones, *evidence.world.audits.expired, UNREADABLE_SID}
+    kept = [
+        it
+        for it in rows
+        if it["message_sid"] not in left_out and not is_in_backlog(it["message_sid"])
+    ]
     draws = random.Random(len(rows))  # noqa: S311 -- repeatable, no secrets
     kept += [it for it in kept if draws.random() < _REPEATED]
     draws.shuffle(kept)
