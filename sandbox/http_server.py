@@ -128,8 +128,6 @@ class HttpServer:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        with contextlib.suppress(OSError):  # it wakes the server's thread, on Linux
-            self._server.socket.shutdown(socket.SHUT_RDWR)
         self._server.shutdown()
         self._server.close_connections()
         self._server.server_close()

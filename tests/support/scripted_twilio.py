@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import socket
 import socketserver
 import ssl
 import threading
@@ -117,8 +116,6 @@ class ScriptedTwilio:
 
     def __exit__(self, *_: object) -> None:
         self._server.stopping.set()
-        with contextlib.suppress(OSError):  # it wakes the server's thread, on Linux
-            self._server.socket.shutdown(socket.SHUT_RDWR)
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import random
 import zipfile
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from unittest import mock
 from urllib.parse import urlsplit
 
 import pytest
+from boto3.session import Session
 from botocore.client import BaseClient
 from moto import mock_aws
 from moto.backends import get_backend
@@ -92,7 +94,10 @@ class DoctorRig:
         )
 
     def doctor(self, *arguments: str, **options: Any) -> CommandResult:
-        with mock.patch("botocore.client.BaseClient._make_api_call", self._make_api_call()):
+        with (
+            mock.patch("botocore.client.BaseClient._make_api_call", self._make_api_call()),
+            mock.patch("boto3.session.Session.client", _client_of_session),
+        ):
             return run("doctor", *arguments, environment=self.environment, **options)
 
     def _make_api_call(self) -> Callable[..., Json]:
@@ -126,6 +131,16 @@ class DoctorRig:
         assert ran.code == 0
         assert ran.json["ok"] is True
         return [it for it in ran.json["findings"] if it["state"] == "advice"]
+
+
+_new_client = Session.client
+
+
+def _client_of_session(session: Session, service: str, **options: Any) -> Any:
+    """A client that is shared with other tests, unless this test has an endpoint of its own."""
+    if f"AWS_ENDPOINT_URL_{service.replace('manager', '_manager').upper()}" in os.environ:
+        return _new_client(session, service, **options)  # type: ignore[call-overload]
+    return client(service)
 
 
 @pytest.fixture
