@@ -1,12 +1,24 @@
-"""The archive in S3, read as analysts do: with SQL in Athena."""
+"""The archive in S3, read as analysts do: with SQL in Athena, and with `delivery report`."""
 
+import json
+import secrets
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from sandbox.lifecycle import Sandbox
 from sandbox.polling import wait_for
-from tests.e2e.external_client import TIMEOUT_SECONDS, ExternalClient, a_message_sid
+from tests.e2e.external_client import SENDER, TIMEOUT_SECONDS, ExternalClient, a_message_sid
+from tests.support.command_line import CommandResult, run
+
+MESSAGES = 200
+RECIPIENTS = ("+15557770001", "+15555530008", "+15555550101", "+15555550102", "+15555550110")
+"""Delivered, failed, out of order, everything twice, and failed before it is delivered."""
+CAMPAIGN_SECONDS = 180
 
 COLUMNS = (
     *("message_sid", "account_sid", "created_at", "recorded_at", "sequence", "outcome", "status"),
@@ -87,3 +99,116 @@ def test_a_failed_message_has_a_row_with_its_error_code_and_category(
     )
     assert (row["outcome"], row["error_code"]) == ("failed", "30003")
     assert row["category"] == "recipient_unreachable"
+
+
+# --- I12: a report agrees with the table ---------------------------------------------------------
+
+
+def command(*arguments: str, endpoints: Path) -> CommandResult:
+    ran = run(*arguments, "--json", environment={"DELIVERY_SANDBOX": str(endpoints)})
+    assert ran.code == 0, ran
+    return ran
+
+
+def send_campaign(campaign: str, client: ExternalClient) -> None:
+    """Send messages of every kind in batches; one of ten has media."""
+    documents: list[Any] = [
+        {
+            "to": RECIPIENTS[number % len(RECIPIENTS)],
+            "from": SENDER,
+            "body": f"{campaign} {number}",
+            "context": {"campaign": campaign},
+            **({"media_url": ["https://example.com/cat.png"]} if number % 10 == 0 else {}),
+        }
+        for number in range(MESSAGES)
+    ]
+    for batch in (documents[: MESSAGES // 2], documents[MESSAGES // 2 :]):
+        response = requests.post(
+            f"{client.endpoints['messages_api_url']}/messages/batch",
+            json={"messages": batch},
+            timeout=35,
+        )
+        assert response.status_code == 202, response.text
+
+
+def totals_of_table(campaign: str, sandbox: Sandbox) -> dict[str, Any]:
+    """Return what a report must say about the messages of a campaign."""
+    items = [
+        it
+        for it in sandbox.account.scan(sandbox.endpoints.messages_table)
+        if it.get("context", {}).get("campaign") == campaign and it["outcome"] != "superseded"
+    ]
+    outcomes = Counter(it["outcome"] for it in items)
+    spend = -sum((Decimal(it.get("price", 0)) for it in items), Decimal(0))
+    return {
+        "messages": len(items),
+        **{it: outcomes[it] for it in ("delivered", "failed", "unconfirmed", "canceled")},
+        "pending": outcomes["pending"],
+        "segments": sum(int(it.get("num_segments", 0)) for it in items),
+        "spend": {"USD": str(spend)} if spend else {},
+    }
+
+
+def totals_of_report(campaign: str, endpoints: Path) -> dict[str, Any]:
+    document = command("report", "--by", "campaign", endpoints=endpoints).json
+    groups = [it for it in document["groups"] if it["group"] == {"campaign": campaign}]
+    return groups[0] if groups else {}
+
+
+def test_a_report_agrees_with_the_table_also_after_a_backfill(
+    client: ExternalClient, sandbox: Sandbox, endpoints_path: Path
+) -> None:
+    campaign = f"c-{secrets.token_hex(3)}"
+    send_campaign(campaign, client)
+
+    def is_final() -> bool:
+        totals = totals_of_table(campaign, sandbox)
+        return bool(totals["messages"] == MESSAGES and not totals["pending"])
+
+    def report() -> dict[str, Any] | None:
+        reported, stored = (
+            totals_of_report(campaign, endpoints_path),
+            totals_of_table(campaign, sandbox),
+        )
+        return reported if stored.items() <= reported.items() else None
+
+    wait_for(is_final, timeout=CAMPAIGN_SECONDS, what="The end of the campaign")
+    first = wait_for(report, timeout=CAMPAIGN_SECONDS, what="A report that agrees with the table")
+    backfilled = command("archive", "--backfill", endpoints=endpoints_path).json
+    second = wait_for(report, timeout=CAMPAIGN_SECONDS, what="The same after the backfill")
+
+    assert first["messages"] == MESSAGES
+    assert backfilled["rows"] >= MESSAGES
+    assert backfilled["unreadable"] == []
+    assert {name: first[name] for name in ("messages", "delivered", "failed")} == {
+        name: second[name] for name in ("messages", "delivered", "failed")
+    }
+
+
+# --- I8: nothing personal ------------------------------------------------------------------------
+
+
+def test_nothing_in_the_archive_is_about_a_person(
+    client: ExternalClient, athena: Athena, endpoints_path: Path
+) -> None:
+    number = f"+1558{secrets.randbelow(10**7):07}"
+    personal = {"name": "Ada-Lovelace-1815", "campaign": f"for {number}"}
+    message_sid = client.send_accepted(
+        number, body="words for Ada", reference="order-of-ada", context=personal
+    )
+    client.wait_for_message(message_sid, lambda it: it["outcome"] == "delivered", "is delivered")
+
+    def rows() -> list[dict[str, str | None]] | None:
+        found = athena.query(
+            f"SELECT * FROM {athena.table} WHERE message_sid = '{message_sid}'"  # noqa: S608 -- no input
+        )
+        return found if "delivered" in {it["outcome"] for it in found} else None
+
+    wait_for(rows, timeout=TIMEOUT_SECONDS, what="The row of the delivery")
+    command("erase", number, "--yes", endpoints=endpoints_path)
+    command("archive", "--backfill", endpoints=endpoints_path)
+    archived = json.dumps(rows())
+
+    assert message_sid in archived
+    for word in (number[1:], number[-7:], "Ada", "order-of-ada", "words"):
+        assert word not in archived

@@ -29,6 +29,28 @@ def by_status(message: Message) -> dict[str, int | None]:
     return {entry.status: entry.error_code for entry in message.transitions}
 
 
+# --- the order of versions ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", [-3600, 0, 1])
+@pytest.mark.parametrize("status", ["sent", "delivered"])
+def test_a_later_version_of_a_message_has_a_later_updated_at(status: str, after: float) -> None:
+    before = a_message("queued", an_update("undelivered", error_code=30003))
+
+    changed = before.apply(an_update(status, after=after), TIMINGS)
+
+    assert iso(changed.updated_at) > iso(before.updated_at)
+
+
+def test_an_unconfirmed_or_superseded_message_has_a_later_updated_at() -> None:
+    pending = a_message("sent")
+    unsent = Message.from_unsent_request(an_update("presumed_unsent"), TIMINGS)
+    earlier = NOON - timedelta(hours=1)
+
+    assert pending.as_unconfirmed(earlier).updated_at > pending.updated_at
+    assert unsent.as_superseded(earlier).updated_at > unsent.updated_at
+
+
 # --- I2: statuses ---------------------------------------------------------------------------------
 
 
