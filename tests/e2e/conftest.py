@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,8 @@ from sandbox.console import new_console
 from sandbox.endpoints import EndpointsFile
 from sandbox.lifecycle import Sandbox, Settings, running_sandbox
 from sandbox.polling import wait_for
-from tests.e2e.external_client import TIMEOUT_SECONDS, ExternalClient, Inbox, Json
+from tests.e2e.external_client import TIMEOUT_SECONDS, Delivery, ExternalClient, Inbox, Json
+from tests.support.command_line import CommandResult, run
 
 HERE = Path(__file__).parent
 PACE_SECONDS = 0.1
@@ -52,6 +54,17 @@ def client(sandbox: Sandbox, endpoints_path: Path) -> ExternalClient:
     client.send_never_final()
     assert sandbox.endpoints.region == client.endpoints["region"]
     return client
+
+
+@pytest.fixture
+def delivery(client: ExternalClient, endpoints_path: Path) -> Delivery:
+    """Run a command against the sandbox, which the environment selects."""
+    assert client.endpoints
+
+    def run_it(*arguments: str, **options: Any) -> CommandResult:
+        return run(*arguments, environment={"DELIVERY_SANDBOX": str(endpoints_path)}, **options)
+
+    return run_it
 
 
 @pytest.fixture(scope="session")

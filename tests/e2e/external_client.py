@@ -15,8 +15,12 @@ from botocore.config import Config
 from twilio.request_validator import RequestValidator
 
 from sandbox.polling import wait_for
+from tests.support.command_line import CommandResult
 
 type Json = Any
+
+type Delivery = Callable[..., CommandResult]
+"""Runs a command of the command line against the sandbox."""
 
 SENDER: Final = "+15005550006"
 NEVER_FINAL: Final = ("+15555550105", "+15555550113")

@@ -5,11 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,25 +16,19 @@ from sandbox.aws.gateway import Fault, FaultKind, Gateway
 from sandbox.endpoints import PROJECT
 from sandbox.lifecycle import Sandbox
 from sandbox.polling import wait_for
-from tests.e2e.external_client import SENDER, TIMEOUT_SECONDS, ExternalClient, a_body, a_key
-from tests.support.command_line import CommandResult, run
+from tests.e2e.external_client import (
+    SENDER,
+    TIMEOUT_SECONDS,
+    Delivery,
+    ExternalClient,
+    a_body,
+    a_key,
+)
+from tests.support.command_line import CommandResult
 
 DELIVERED = "+15551234567"
 UNREACHABLE = "+15555530003"
 FAST = ("--every", "0.2", "--timeout", str(TIMEOUT_SECONDS))
-
-type Delivery = Callable[..., CommandResult]
-
-
-@pytest.fixture
-def delivery(client: ExternalClient, endpoints_path: Path) -> Delivery:
-    """Run a command against the sandbox, which the environment selects."""
-    assert client.endpoints
-
-    def run_it(*arguments: str, **options: Any) -> CommandResult:
-        return run(*arguments, environment={"DELIVERY_SANDBOX": str(endpoints_path)}, **options)
-
-    return run_it
 
 
 def a_send(to: str, *more: str) -> tuple[str, ...]:
