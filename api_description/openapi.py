@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
+from delivery.domain.send_fields import MAX_VALUE_LENGTH
 from delivery_cli import __version__
 from functions.send_message.batch import MAX_BATCH_BYTES, MAX_KEY_LENGTH
 from functions.send_message.request import MAX_REQUEST_BYTES
@@ -118,7 +119,7 @@ def _paths() -> dict[str, Any]:
                 "sendMessage",
                 "Send a message",
                 f"The body has at most {MAX_REQUEST_BYTES // 1024} KiB.",
-                parameters=[idempotency_key(256, _KEY)],
+                parameters=[idempotency_key(MAX_VALUE_LENGTH, _KEY)],
                 body=_json_body(reference("SendRequest"), _request_samples()),
                 answers={
                     200: (

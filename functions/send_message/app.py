@@ -25,7 +25,7 @@ from delivery.domain.send_requests import RequestState
 from delivery.metrics import CountedByFacts, count_apart
 from delivery.runtime import aws
 from delivery.runtime.deadline import TimeLeft, time_left_of
-from delivery.runtime.http_event import HttpEvent, body_of, header_of, path_parameter_of
+from delivery.runtime.http_event import HttpEvent, body_of, optional_header_of, path_parameter_of
 from delivery.runtime.reports import Report, log_and_count
 from delivery.runtime.responses import Response
 from delivery.storage.callback_queue import CallbackQueue
@@ -250,7 +250,8 @@ class SendMessage:
 
 
 def _key(event: HttpEvent) -> str | None:
-    return header_of(event, "idempotency-key").strip() or None
+    key = optional_header_of(event, "idempotency-key")
+    return None if key is None else key.strip()
 
 
 def _report(result: SendResult | CancelResult, found: Iterable[Report]) -> None:

@@ -18,7 +18,14 @@ from delivery.storage.table import StoreUnavailable
 from delivery.twilio.credentials import SecretError, TwilioSecret
 
 from .context import SendContext
-from .request import MAX_REQUEST_BYTES, InvalidRequest, check_send_at, parse, read_json
+from .request import (
+    MAX_REQUEST_BYTES,
+    InvalidRequest,
+    check_key,
+    check_send_at,
+    parse,
+    read_json,
+)
 from .request_ids import request_id_of
 from .results import Batch, Invalid, Queued, ServiceUnavailable
 from .send_queue import SendQueue, message_group
@@ -63,7 +70,7 @@ class RequestQueuer:
         """
         try:
             documents = _documents(read_json(body, max_bytes=MAX_BATCH_BYTES))
-            _check_length(key)
+            check_key(key, max_length=MAX_KEY_LENGTH)
         except InvalidRequest as invalid:
             return Invalid(problems=invalid.problems)
         try:
@@ -159,8 +166,3 @@ def _documents(content: object) -> list[object]:
     if not isinstance(documents, list) or not 1 <= len(documents) <= MAX_MESSAGES:
         raise InvalidRequest.of("messages", f"must be a list of 1 to {MAX_MESSAGES} messages")
     return documents
-
-
-def _check_length(key: str | None) -> None:
-    if key and len(key) > MAX_KEY_LENGTH:
-        raise InvalidRequest.of("Idempotency-Key", f"is longer than {MAX_KEY_LENGTH} characters")

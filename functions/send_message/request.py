@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 from delivery.domain import send_checks
 from delivery.domain.send_checks import FieldProblem
 from delivery.domain.send_fields import (
+    MAX_VALUE_LENGTH,
     SEND_FIELDS,
     InvalidValue,
     Values,
@@ -118,6 +119,22 @@ def check_send_at(request: MessageRequest, *, now: datetime) -> None:
     """
     if found := send_checks.check_send_at(request.send_at, now=now):
         raise InvalidRequest(*_problems(found))
+
+
+def check_key(key: str | None, *, max_length: int = MAX_VALUE_LENGTH) -> None:
+    """Check an idempotency key that comes with a request and not in it.
+
+    A blank one is invalid: its caller relies on a key that an unset variable has left out.
+
+    Raises:
+        InvalidRequest: the key cannot be used.
+    """
+    if key is None:
+        return
+    try:
+        read_text(key, max_length=max_length)
+    except InvalidValue as invalid:
+        raise InvalidRequest.of("Idempotency-Key", str(invalid)) from None
 
 
 def idempotency_key_of(document: object) -> str | None:

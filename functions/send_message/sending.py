@@ -25,7 +25,7 @@ from delivery.twilio.credentials import ApiCredentials, SecretError
 
 from .context import SendContext
 from .recorder import MessageRecorder
-from .request import InvalidRequest, MessageRequest, check_send_at, parse, read_json
+from .request import InvalidRequest, MessageRequest, check_key, check_send_at, parse, read_json
 from .request_ids import request_id_of
 from .results import (
     DuplicateRequest,
@@ -65,6 +65,7 @@ class MessageSender:
     def send_json(self, text: str | bytes, *, key: str | None, time_left: TimeLeft) -> SendResult:
         """Send the message that a JSON text describes, like `send`."""
         try:
+            check_key(key)
             document = read_json(text)
         except InvalidRequest as invalid:
             return Invalid(problems=invalid.problems)

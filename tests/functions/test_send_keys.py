@@ -63,6 +63,33 @@ def failures(sender: SenderRig) -> list[Any]:
     return [message for message in sender.messages() if message.outcome is Outcome.FAILED]
 
 
+# --- the key in the header -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["", "  ", "k" * 257, "caf\ufffd"])
+@pytest.mark.parametrize("route", ["POST /messages", "POST /messages/batch"])
+def test_a_key_that_cannot_be_used_is_invalid_input(
+    sender: SenderRig, route: str, key: str
+) -> None:
+    document = a_document() if route == "POST /messages" else {"messages": [a_document()]}
+
+    answer = sender.invoke(
+        an_http_event(json.dumps(document), route=route, headers={"idempotency-key": key})
+    )
+
+    assert answer["statusCode"] == 400
+    (problem,) = json.loads(answer["body"])["problems"]
+    assert problem["field"] == "Idempotency-Key"
+    assert sender.twilio.requests == []
+
+
+def test_the_longest_key_is_accepted_with_and_without_a_header(sender: SenderRig) -> None:
+    over_header, _ = sender.post(a_document(), key="k" * 256)
+    in_document, _ = sender.post(a_document(idempotency_key="k" * 256))
+
+    assert (over_header, in_document) == (201, 200)
+
+
 # --- the key comes first -------------------------------------------------------------------------
 
 

@@ -112,3 +112,8 @@ def test_the_order_of_names_in_variables_does_not_change_their_text() -> None:
     read = SEND_FIELDS["content_variables"].read
 
     assert read({"2": "b", "1": "a"}) == read('{"1": "a", "2": "b"}') == ['{"1": "a", "2": "b"}']
+
+
+@pytest.mark.parametrize("year", ["0001", "0999", "2026", "9999"])
+def test_a_time_of_any_year_is_read(year: str) -> None:
+    assert SEND_FIELDS["send_at"].read(f"{year}-06-01T00:00:00Z") == [f"{year}-06-01T00:00:00Z"]

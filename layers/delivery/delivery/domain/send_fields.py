@@ -19,7 +19,7 @@ from delivery.domain.messages import within_context_limits
 from delivery.domain.texts import damage_in, invisible_in
 
 _MAX_BODY_LENGTH: Final = 1600  # Twilio rejects a longer one with 21617
-_MAX_VALUE_LENGTH: Final = 256
+MAX_VALUE_LENGTH: Final = 256
 _MAX_URL_LENGTH: Final = 2048
 _MAX_REFERENCE_LENGTH: Final = 128
 _MAX_LIST_ITEMS: Final = 10
@@ -74,7 +74,7 @@ class SendField:
     alters_body: bool = False
 
 
-def read_text(value: object, *, max_length: int = _MAX_VALUE_LENGTH) -> Values:
+def read_text(value: object, *, max_length: int = MAX_VALUE_LENGTH) -> Values:
     """Return text that is not blank."""
     if not isinstance(value, str):
         raise InvalidValue("must be text")
@@ -194,7 +194,8 @@ def read_time(value: object) -> Values:
         in_utc = None
     if in_utc is None:
         raise InvalidValue("must be an ISO 8601 time with its zone, such as 2026-12-24T18:00:00Z")
-    return [in_utc.strftime("%Y-%m-%dT%H:%M:%SZ")]
+    # strftime does not pad a year before 1000.
+    return [in_utc.isoformat(timespec="seconds").replace("+00:00", "Z")]
 
 
 def read_context(value: object) -> Values:
