@@ -2,9 +2,10 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo sandbox twilio check lint fast thorough test e2e deploy simulate bench openapi pins clean
+.PHONY: help install demo sandbox twilio check lint fast thorough test e2e deploy simulate bench openapi package pins clean
 
 PYTHON ?= python3.13
+DIST ?= dist
 BIN := .venv/bin
 # Neither the end-to-end tests nor the plugin that they use is imported: that takes seconds.
 WITHOUT_E2E := --ignore=tests/e2e -p no:schemathesis
@@ -64,12 +65,21 @@ bench: $(READY) ## run the benchmarks of docs/performance.md (ten minutes); ROUN
 openapi: $(READY) ## write openapi.yaml and docs/schemas/ from the code
 	@python -m api_description
 
+package: $(READY) ## build the wheel and the source archive of the last commit; DIST=dist
+	@set -eu -o pipefail; version=$$(git show HEAD:delivery_cli/__init__.py | sed -n 's/^__version__ = "\(.*\)"$$/\1/p'); \
+	name=delivery-tracking-$$version; source=$$(mktemp -d); export SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct); \
+	trap 'rm -rf "$$source"' EXIT; mkdir -p "$(DIST)"; rm -f "$(DIST)"/delivery[-_]tracking-*; \
+	git archive --prefix="$$name/" --format=tar.gz --output="$(DIST)/$$name.tar.gz" HEAD; \
+	tar -xzf "$(DIST)/$$name.tar.gz" -C "$$source"; \
+	pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$(DIST)" "$$source/$$name"
+	@ls "$(DIST)"
+
 pins: $(READY) ## update constraints.txt with the versions installed in .venv
 	@{ head -n 1 constraints.txt; pip list --format=freeze --exclude-editable | grep -v -i -E '^(pip|setuptools|wheel)=='; } > .venv/pins
 	@mv .venv/pins constraints.txt
 
 clean: ## remove everything that the other targets created
-	rm -rf .venv .aws-sam .sandbox .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .aws-sam .sandbox dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(READY): pyproject.toml requirements-dev.txt constraints.txt layers/delivery/requirements.txt
 	@command -v $(PYTHON) >/dev/null && $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' || { \

@@ -16,6 +16,7 @@ from typing import Final, NoReturn
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from delivery_cli import __version__
 from delivery_cli.arguments import DEFAULT_STACK_NAME, add_target_options, reject_options
 from delivery_cli.aws_errors import explain_aws_error
 from delivery_cli.commands import audit, cancel, failures, find, send, show, summary, watch
@@ -24,6 +25,7 @@ from delivery_cli.commands.doctor import command as doctor
 from delivery_cli.commands.erase import command as erase
 from delivery_cli.commands.redrive import command as redrive
 from delivery_cli.commands.report import command as report
+from delivery_cli.completion import SHELLS, PrintCompletion
 from delivery_cli.errors import CommandError
 from delivery_cli.output import Output
 from delivery_cli.target import Target, aws_target, find_endpoints_file, sandbox_target
@@ -98,6 +100,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "failures. docs/command-line.md has an example of each command.",
         epilog="Exit codes: 0 success; 1 failure (not sent, not found, not delivered, or an "
         "error); 2 usage error; 130 interrupted.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument(
+        "--completion",
+        choices=SHELLS,
+        action=PrintCompletion,
+        help="print a script that completes commands and options in this shell",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in _COMMANDS:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from functions.send_message.request import InvalidRequest, parse
 from sandbox.twilio.scenarios import SCENARIOS
 from tests.support.builders import NOON
 from tests.support.cloudformation import load_template
+from tests.template.deployment import references
 
 PROJECT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -299,6 +301,99 @@ def test_every_status_has_its_rank_and_outcome_on_the_page() -> None:
             }
 
     assert listed == {word: (it.rank, it.outcome) for word, it in STATUSES.items()}
+
+
+# --- docs/upgrading.md ---------------------------------------------------------------------------
+
+# The properties that a parameter can change, by what CloudFormation does then ("Update requires" in
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-template-resource-type-ref.html).
+IN_PLACE = {
+    "AWS::CloudWatch::Alarm": {"EvaluationPeriods", "Metrics", "Threshold"},
+    "AWS::CloudWatch::Dashboard": {"DashboardBody"},
+    "AWS::DynamoDB::Table": {"DeletionProtectionEnabled"},
+    "AWS::IAM::Role": {"PermissionsBoundary"},
+    "AWS::Logs::LogGroup": {"RetentionInDays"},
+    "AWS::S3::Bucket": {"LifecycleConfiguration"},
+    "AWS::Scheduler::Schedule": {"ScheduleExpression", "Target"},
+    "AWS::Serverless::Function": {"Environment", "Events", "Policies", "VersionDescription"},
+    "AWS::Serverless::HttpApi": {"DefaultRouteSettings"},
+}
+REPLACED = {"AWS::SNS::Subscription": {"Endpoint"}}
+
+
+def parameters_of(value: Any) -> set[str]:
+    """Returns the parameters on which a part of the template depends, also through conditions."""
+    found = set(references(value)) & TEMPLATE["Parameters"].keys()
+    for name in conditions_in(value):
+        found |= parameters_of(TEMPLATE["Conditions"][name])
+    return found
+
+
+def conditions_in(value: Any) -> Iterator[str]:
+    match value:
+        case {"Condition": str(name)}:
+            yield name
+        case {"Fn::If": [str(name), *branches]}:
+            yield name
+            yield from conditions_in(branches)
+        case dict():
+            yield from conditions_in(list(value.values()))
+        case list():
+            for inner in value:
+                yield from conditions_in(inner)
+
+
+def changes_by_parameter() -> dict[str, tuple[set[str], str]]:
+    """Returns the cells of each parameter's row: functions, and what else changes."""
+    table = section(page("upgrading.md"), "Change a parameter")
+    return {
+        name: (named(functions), more)
+        for names, functions, more in rows(table)
+        for name in named(names)
+    }
+
+
+def test_every_parameter_is_on_the_page_with_the_functions_that_get_a_new_version() -> None:
+    functions = {
+        name: parameters_of(resource["Properties"]["VersionDescription"])
+        for name, resource in RESOURCES.items()
+        if resource["Type"] == "AWS::Serverless::Function"
+    }
+
+    assert {name: listed for name, (listed, _) in changes_by_parameter().items()} == {
+        parameter: {name for name, described in functions.items() if parameter in described}
+        for parameter in TEMPLATE["Parameters"]
+    }
+
+
+def test_a_parameter_replaces_what_the_page_says_and_nothing_else() -> None:
+    replaced = set()
+    unknown = set()
+    for name, resource in RESOURCES.items():
+        for property_, value in resource.get("Properties", {}).items():
+            if parameters := parameters_of(value):
+                if property_ in REPLACED.get(resource["Type"], ()):
+                    replaced |= parameters
+                elif property_ not in IN_PLACE.get(resource["Type"], ()):
+                    unknown.add((name, property_))
+
+    assert unknown == set()
+    assert replaced == {
+        name for name, (_, more) in changes_by_parameter().items() if "**replaced**" in more
+    }
+
+
+def test_the_page_says_which_parameters_add_or_remove_resources() -> None:
+    conditional = {
+        parameter
+        for resource in RESOURCES.values()
+        if "Condition" in resource
+        for parameter in parameters_of({"Condition": resource["Condition"]})
+    }
+
+    assert conditional == {
+        name for name, (_, more) in changes_by_parameter().items() if "remove" in more
+    }
 
 
 # --- docs/troubleshooting.md ---------------------------------------------------------------------
