@@ -323,7 +323,7 @@ REPLACED = {"AWS::SNS::Subscription": {"Endpoint"}}
 
 def parameters_of(value: Any) -> set[str]:
     """Returns the parameters on which a part of the template depends, also through conditions."""
-    found = set(references(value)) & TEMPLATE["Parameters"].keys()
+    found: set[str] = set(references(value)) & TEMPLATE["Parameters"].keys()
     for name in conditions_in(value):
         found |= parameters_of(TEMPLATE["Conditions"][name])
     return found

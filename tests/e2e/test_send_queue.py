@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable
 
+import requests
+
 from sandbox.lifecycle import Sandbox
 from tests.e2e.external_client import SENDER, ExternalClient, Inbox
 
@@ -47,6 +49,25 @@ def test_a_rejection_by_twilio_on_the_queue_is_final_and_notified(
     inbox.wait_for(item["message_sid"])
 
     assert (item["status"], item["outcome"], item["error_code"]) == ("rejected", "failed", 21211)
+
+
+def test_a_message_of_a_batch_whose_time_has_passed_is_invalid(client: ExternalClient) -> None:
+    late = {
+        "to": "+15551234567",
+        "messaging_service_sid": f"MG{'0' * 32}",
+        "body": "Late",
+        "send_at": "2020-01-01T00:00:00Z",
+    }
+
+    response = requests.post(
+        f"{client.endpoints['messages_api_url']}/messages/batch",
+        json={"messages": [late]},
+        timeout=35,
+    )
+
+    assert response.status_code == 202, response.text
+    (result,) = response.json()["results"]
+    assert [it["field"] for it in result["problems"]] == ["send_at"]
 
 
 def test_the_sender_can_be_invoked_directly(client: ExternalClient, sandbox: Sandbox) -> None:

@@ -103,6 +103,7 @@ PERMISSIONS = {
     "send_message": {
         READS_THE_SECRET,
         DECRYPTS_THE_SECRET,
+        ("dynamodb:BatchGetItem", "SendRequestsTable"),
         ("dynamodb:DeleteItem", "SendRequestsTable"),
         ("dynamodb:GetItem", "SendRequestsTable"),
         ("dynamodb:PutItem", "SendRequestsTable"),
