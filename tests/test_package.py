@@ -155,8 +155,10 @@ def test_every_module_of_the_command_can_be_imported_outside_the_tree(
     modules = [
         it.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         for it in committed_files()
-        if it.startswith("delivery_cli/") and not it.endswith("__main__.py")
+        if it.startswith("delivery_cli/") and it.endswith(".py")
     ]
+    modules.remove("delivery_cli.__main__")
+    modules.remove("delivery_cli.commands.report.charts")  # needs the extra `charts`
     code = f"import {', '.join(modules)}; print(delivery_cli.__file__)"
 
     path = run_program(installed, "-I", "-c", code, cwd=tmp_path)

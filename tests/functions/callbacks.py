@@ -12,6 +12,7 @@ from delivery.storage.messages import MessageStore
 from delivery.twilio.signature import Algorithm, signature
 from tests.support.builders import ACCOUNT_SID, AUTH_TOKEN, MESSAGE_SID
 from tests.support.clock import Clock
+from tests.support.granted import permissions_of
 from tests.support.shared_clients import shared_client
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ class StatusCallbackRig:
         """Invoke the handler, metrics included."""
         context = SimpleNamespace(function_name="StatusCallbackFunction", aws_request_id="1")
         handled = self.module.metrics.log_metrics(self.function.handle)
-        response: dict[str, Any] = handled(event, context)
+        with permissions_of("StatusCallbackFunction", self.dynamodb):
+            response: dict[str, Any] = handled(event, context)
         return response
 
     def call(self, event: dict[str, Any]) -> int:

@@ -16,6 +16,7 @@ from functions.notify_failure.notifier import Limits
 from tests.support.api_description import assert_described_notice
 from tests.support.builders import ACCOUNT_SID, NOON, an_update
 from tests.support.clock import Clock
+from tests.support.granted import permissions_of
 from tests.support.shared_clients import shared_client
 
 if TYPE_CHECKING:
@@ -158,7 +159,8 @@ class NotifierRig:
             aws_request_id="1",
             get_remaining_time_in_millis=lambda: int(seconds_left() * 1000),
         )
-        return self.module.metrics.log_metrics(self.function.handle)(event, context)
+        with permissions_of("NotifyFailureFunction", self.dynamodb):
+            return self.module.metrics.log_metrics(self.function.handle)(event, context)
 
     def stream(self, *message_sids: str) -> list[str]:
         """Hand over a batch of the stream; returns the SIDs that are to come again."""

@@ -28,6 +28,7 @@ from tests.support.api_description import (
 from tests.support.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.support.clock import Clock
 from tests.support.embedded_metrics import DataPoint, data_points
+from tests.support.granted import permissions_of
 from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, ScriptedTwilio
 from tests.support.shared_clients import shared_client
 
@@ -156,7 +157,8 @@ class SenderRig:
             get_remaining_time_in_millis=lambda: self.seconds_left * 1000,
         )
         handle = self.module.metrics.log_metrics(self.function.handle, raise_on_empty_metrics=False)
-        answer: Any = handle(event, cast("LambdaContext", context))
+        with permissions_of("SendMessageFunction", self.dynamodb):
+            answer: Any = handle(event, cast("LambdaContext", context))
         _assert_described(event, answer)
         if (answer.get("statusCode") or answer.get("status_code") or 200) > 201:
             self.errors.append(json.dumps(answer))

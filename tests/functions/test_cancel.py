@@ -120,7 +120,7 @@ def test_a_cancellation_that_cannot_be_stored_is_successful(
     monkeypatch.setattr(
         sender.dynamodb,
         "update_item",
-        lambda **_: sender.dynamodb.get_item(TableName="none", Key={}),
+        lambda **_: sender.dynamodb.get_item(TableName="MessagesTable", Key={}),
     )
 
     status, answer = sender.cancel()

@@ -19,6 +19,7 @@ from tests.functions.conftest import ENVIRONMENT
 from tests.support.builders import ACCOUNT_SID, MESSAGE_SID, NOON, an_update
 from tests.support.clock import Clock
 from tests.support.faults import make_unreadable
+from tests.support.granted import permissions_of
 from tests.support.screen import Screen
 
 ENDPOINT = "arn:aws:lambda:us-east-1:123456789012:function:widget"
@@ -33,6 +34,7 @@ class WidgetRig:
         from functions.dashboard_widget import app  # noqa: PLC0415 -- its client needs moto first
 
         self.app = app
+        self._dynamodb = dynamodb
         self.function = app.build(ENVIRONMENT, app.Clients(dynamodb=dynamodb), now=clock)
 
     def show(
@@ -46,7 +48,8 @@ class WidgetRig:
         return self.show({"view": "lookup"}, typed=typed)
 
     def handle(self, event: dict[str, Any]) -> Screen:
-        return Screen(self.function.handle(event, ENDPOINT))
+        with permissions_of("DashboardWidgetFunction", self._dynamodb):
+            return Screen(self.function.handle(event, ENDPOINT))
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from tests.support.api_description import assert_described_answer
 from tests.support.builders import MESSAGE_SID, NOON, an_update
 from tests.support.clock import Clock
 from tests.support.faults import make_unreadable
+from tests.support.granted import permissions_of
 from tests.support.scripted_twilio import rejected
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class QueryRig:
         from functions.query_messages import app  # noqa: PLC0415 -- its client needs moto first
 
         self.function = app.build(ENVIRONMENT, app.Clients(dynamodb=dynamodb), now=clock)
+        self._dynamodb = dynamodb
         self.clock = clock
         self.seconds_left = 14.0
 
@@ -74,7 +76,8 @@ class QueryRig:
             aws_request_id="1",
             get_remaining_time_in_millis=lambda: int(self.seconds_left * 1000),
         )
-        response = self.function.handle(event, cast("LambdaContext", context))
+        with permissions_of("QueryMessagesFunction", self._dynamodb):
+            response = self.function.handle(event, cast("LambdaContext", context))
         assert_described_answer(f"GET {route}", response)
         return response["statusCode"], json.loads(response["body"])
 

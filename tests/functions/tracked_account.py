@@ -13,6 +13,7 @@ from delivery.domain.send_requests import SendRequest, body_digest
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
 from tests.support.embedded_metrics import DataPoint, data_points
+from tests.support.granted import permissions_of
 from tests.support.virtual_twilio import (
     ACCOUNT_SID,
     AUTH_TOKEN,
@@ -142,7 +143,10 @@ class FunctionRig(TrackedAccount):
             function_name="tested-function",
             get_remaining_time_in_millis=lambda: self.seconds_left * 1000,
         )
-        self.module.metrics.log_metrics(function.handle)(event, context)
+        folder = self.module.__name__.split(".")[1]
+        name = "".join(part.title() for part in folder.split("_")) + "Function"
+        with permissions_of(name, self.dynamodb):
+            self.module.metrics.log_metrics(function.handle)(event, context)
 
     def __enter__(self) -> Self:
         return self
