@@ -1,6 +1,7 @@
 """Answers Athena's API over HTTP; DuckDB executes the queries, as it does in the sandbox."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,8 @@ class Athena:
     """One account's Athena, with one database."""
 
     database: duckdb.DuckDBPyConnection
+    on_poll: Callable[[], None] = lambda: None
+    """Called when the state of a query is asked for."""
     polls_until_done: int = 0
     """How often a query is still running when its state is asked for."""
     ends_as: Json = None
@@ -63,6 +66,7 @@ class Athena:
 
     def _state(self, query_id: str) -> Response:
         self._polls += 1
+        self.on_poll()
         status: Json = {"State": "RUNNING"}
         if self._polls > self.polls_until_done:
             status = self.ends_as or self._outcome()

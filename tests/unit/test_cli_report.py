@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -750,8 +751,7 @@ def test_an_interrupted_command_stops_its_query(report: Reports) -> None:
     report.athena.polls_until_done = 10**9
     main_thread = threading.main_thread().ident
     assert main_thread is not None
-    interrupt = threading.Timer(0.5, signal.pthread_kill, (main_thread, signal.SIGINT))
-    interrupt.start()
+    report.athena.on_poll = partial(signal.pthread_kill, main_thread, signal.SIGINT)
 
     result = report(*SPAN)
 
