@@ -11,6 +11,7 @@ Programs send neither an Origin nor Sec-Fetch headers.
 import contextlib
 import http.client
 import json
+import random
 import socket
 import sys
 import threading
@@ -35,6 +36,7 @@ _OWN_NAMES: Final = (LOOPBACK, "localhost", HOST_IN_CONTAINERS)
 _CONNECTION_HEADERS: Final = frozenset(
     {"connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"}
 )
+_FREE_PORTS: Final = range(15_000, 30_000)
 _STOP_POLL_SECONDS: Final = 0.02
 
 type Headers = Sequence[tuple[str, str]]
@@ -254,16 +256,33 @@ def choose_ports(wanted: Mapping[str, int | None]) -> list[int]:
 
 def _bound(probe: socket.socket, wanted: int | None, option: str) -> int:
     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if wanted is None:
+        return _bound_to_free_port(probe)
     try:
-        probe.bind((LOOPBACK, wanted or 0))
-        probe.listen(1)  # or another probe could have the same port
+        _listen(probe, wanted)
     except (OSError, OverflowError) as error:
         raise SandboxError(
             f"Port {wanted} cannot be used ({error}). Choose another one with {option}, or leave "
             "the option out to use a free port."
         ) from error
-    port: int = probe.getsockname()[1]
-    return port
+    return wanted
+
+
+def _bound_to_free_port(probe: socket.socket) -> int:
+    """Bind to a port that no outgoing connection gets before a server listens on it.
+
+    Systems give connections ports from 32768 or 49152 up.
+    """
+    for port in random.sample(_FREE_PORTS, len(_FREE_PORTS)):
+        with contextlib.suppress(OSError):
+            _listen(probe, port)
+            return port
+    raise SandboxError(f"No port is free between {_FREE_PORTS.start} and {_FREE_PORTS.stop}.")
+
+
+def _listen(probe: socket.socket, port: int) -> None:
+    probe.bind((LOOPBACK, port))
+    probe.listen(1)  # or another probe could have the same port
 
 
 class NoResponse(Exception):

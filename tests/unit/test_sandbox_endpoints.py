@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox import http_server
 from sandbox.endpoints import Endpoints, EndpointsFile, EndpointsFileInUse
 from sandbox.errors import SandboxError
 from sandbox.http_server import choose_ports
@@ -92,6 +93,21 @@ def test_free_ports_are_different() -> None:
     ports = choose_ports({"--a": None, "--b": None, "--c": None})
 
     assert len(set(ports)) == 3
+    assert all(port < 32_768 for port in ports)  # above are those of outgoing connections
+
+
+def test_a_free_port_is_one_on_which_nothing_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    (free,) = choose_ports({"--a": None})
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(http_server, "_FREE_PORTS", [port, free])
+        chosen = {choose_ports({"--a": None})[0] for _ in range(8)}
+        monkeypatch.setattr(http_server, "_FREE_PORTS", range(port, port + 1))
+
+        with pytest.raises(SandboxError, match=f"{port}"):
+            choose_ports({"--a": None})
+
+    assert chosen == {free}
 
 
 def test_a_port_in_use_is_an_error_that_names_its_option() -> None:
