@@ -83,6 +83,10 @@ IDS = {"message_sid": MESSAGE_SID, "request_id": REQUEST_ID, "reference": "order
 KEY = IncidentKey(account_sid=ACCOUNT_SID, cause="30003")
 
 
+type Case = tuple[Callable[[], Report], dict[str, Any]]
+"""A report, and the fields that it must have."""
+
+
 def a_batch() -> Batch:
     problems = (
         Problem(field="to", problem="is missing"),
@@ -101,7 +105,7 @@ def a_batch() -> Batch:
     )
 
 
-def notice_of(state: NoticeState) -> dict[str, Any]:
+def notice_of(state: NoticeState) -> Case:
     message = FAILED.with_notice(state, NOON + timedelta(minutes=1))
     fields = {
         "message_sids": [MESSAGE_SID],
@@ -109,252 +113,206 @@ def notice_of(state: NoticeState) -> dict[str, Any]:
         "status": "failed",
         "error_code": 30003,
     }
-    return {"report": lambda: notify.step_taken(message), "fields": fields}
+    return lambda: notify.step_taken(message), fields
 
 
 def unhandled(
     report: Callable[[], Report], reason: str | None, *, sids: tuple[str, ...] = ("SM1", "SM2")
-) -> Any:
+) -> Case:
     reasons = {"reason": reason} if reason else {}
-    return {"report": report, "fields": {"message_sids": list(sids), **reasons}}
+    return report, {"message_sids": list(sids), **reasons}
 
 
 SEND = {"queue_message_id": "q"}
 
 
 @pytest.mark.parametrize(
-    ("metric", "level", "count", "given"),
+    ("metric", "level", "count", "build", "fields"),
     [
         # reconciliation
         (
             "MessageReconciled",
             Level.INFO,
             1,
+            lambda: reconcile.reconciled(RECORDED),
             {
-                "report": lambda: reconcile.reconciled(RECORDED),
-                "fields": {
-                    "message_sid": MESSAGE_SID,
-                    "request_id": REQUEST_ID,
-                    "status": "failed",
-                    "effect": "advanced",
-                    "outcome": "failed",
-                    "error_code": 30003,
-                },
+                "message_sid": MESSAGE_SID,
+                "request_id": REQUEST_ID,
+                "status": "failed",
+                "effect": "advanced",
+                "outcome": "failed",
+                "error_code": 30003,
             },
         ),
         (
             "MessageReconciled",
             Level.INFO,
             1,
-            {
-                "report": lambda: reconcile.backfilled(REQUEST, RESOURCE),
-                "fields": {"message_sid": MESSAGE_SID, "request_id": REQUEST_ID, "status": "sent"},
-            },
+            lambda: reconcile.backfilled(REQUEST, RESOURCE),
+            {"message_sid": MESSAGE_SID, "request_id": REQUEST_ID, "status": "sent"},
         ),
         (
             "MessageUnconfirmed",
             Level.WARNING,
             1,
-            {
-                "report": lambda: reconcile.unconfirmed(a_message("sent")),
-                "fields": {"message_sid": MESSAGE_SID, "status": "sent"},
-            },
+            lambda: reconcile.unconfirmed(a_message("sent")),
+            {"message_sid": MESSAGE_SID, "status": "sent"},
         ),
         (
             "InDoubtResolved",
             Level.INFO,
             1,
-            {
-                "report": lambda: reconcile.resolved(
-                    REQUEST, FAILED, evidence="match", recorded=RECORDED
-                ),
-                "fields": {**IDS, "evidence": "match", "was": "in_doubt"},
-            },
+            lambda: reconcile.resolved(REQUEST, FAILED, evidence="match", recorded=RECORDED),
+            {**IDS, "evidence": "match", "was": "in_doubt"},
         ),
         (
             "InDoubtPresumedUnsent",
             Level.WARNING,
             1,
-            {
-                "report": lambda: reconcile.presumed_unsent(REQUEST, RECORDED),
-                "fields": {"request_id": REQUEST_ID, "reference": "order-1"},
-            },
+            lambda: reconcile.presumed_unsent(REQUEST, RECORDED),
+            {"request_id": REQUEST_ID, "reference": "order-1"},
         ),
         (
             "InDoubtAmbiguous",
             Level.ERROR,
             1,
+            lambda: reconcile.ambiguous(REQUEST, [RESOURCE]),
             {
-                "report": lambda: reconcile.ambiguous(REQUEST, [RESOURCE]),
-                "fields": {
-                    "request_id": REQUEST_ID,
-                    "reference": "order-1",
-                    "message_sids": [MESSAGE_SID],
-                },
+                "request_id": REQUEST_ID,
+                "reference": "order-1",
+                "message_sids": [MESSAGE_SID],
             },
         ),
         (
             "ReconcileError",
             Level.WARNING,
             1,
-            {
-                "report": lambda: reconcile.failed(UNAVAILABLE, request_ids=[REQUEST_ID]),
-                "fields": {"request_ids": [REQUEST_ID], "reason": "unavailable"},
-            },
+            lambda: reconcile.failed(UNAVAILABLE, request_ids=[REQUEST_ID]),
+            {"request_ids": [REQUEST_ID], "reason": "unavailable"},
         ),
-        (
-            "ItemUnreadable",
-            Level.ERROR,
-            1,
-            {"report": lambda: reconcile.unreadable("SM1"), "fields": {"key": "SM1"}},
-        ),
+        ("ItemUnreadable", Level.ERROR, 1, lambda: reconcile.unreadable("SM1"), {"key": "SM1"}),
         (
             "WorkLeftOver",
             Level.WARNING,
             1,
-            {"report": lambda: reconcile.work_left_over("stale"), "fields": {"task": "stale"}},
+            lambda: reconcile.work_left_over("stale"),
+            {"task": "stale"},
         ),
         (
             "CredentialsRefused",
             Level.ERROR,
             1,
-            {
-                "report": lambda: reconcile.account_stopped(REFUSED, ACCOUNT_SID),
-                "fields": {**ACCOUNT, "reason": "refused"},
-            },
+            lambda: reconcile.account_stopped(REFUSED, ACCOUNT_SID),
+            {**ACCOUNT, "reason": "refused"},
         ),
         (
             "ReconcileInterrupted",
             Level.WARNING,
             1,
-            {
-                "report": lambda: reconcile.account_stopped(UNAVAILABLE, ACCOUNT_SID),
-                "fields": {**ACCOUNT, "reason": "unavailable"},
-            },
+            lambda: reconcile.account_stopped(UNAVAILABLE, ACCOUNT_SID),
+            {**ACCOUNT, "reason": "unavailable"},
         ),
         (
             "SecretInvalid",
             Level.ERROR,
             1,
-            {"report": lambda: reconcile.secret_invalid(REFUSED), "fields": {"reason": "refused"}},
+            lambda: reconcile.secret_invalid(REFUSED),
+            {"reason": "refused"},
         ),
         # audits
         (
             "AuditInterrupted",
             Level.WARNING,
             1,
-            {
-                "report": lambda: audit.interrupted(UNAVAILABLE, RESULT),
-                "fields": {**DAY, **AUDITED, "reason": "unavailable"},
-            },
+            lambda: audit.interrupted(UNAVAILABLE, RESULT),
+            {**DAY, **AUDITED, "reason": "unavailable"},
         ),
         (
             "AuditInterrupted",
             Level.WARNING,
             1,
-            {"report": lambda: audit.interrupted(UNAVAILABLE), "fields": {"reason": "unavailable"}},
+            lambda: audit.interrupted(UNAVAILABLE),
+            {"reason": "unavailable"},
         ),
         (
             "CredentialsRefused",
             Level.ERROR,
             1,
-            {
-                "report": lambda: audit.interrupted(REFUSED, RESULT),
-                "fields": {**DAY, "reason": "refused"},
-            },
+            lambda: audit.interrupted(REFUSED, RESULT),
+            {**DAY, "reason": "refused"},
         ),
         (
             "CredentialsRefused",
             Level.ERROR,
             1,
-            {"report": lambda: audit.credentials_refused(REFUSED), "fields": {"reason": "refused"}},
+            lambda: audit.credentials_refused(REFUSED),
+            {"reason": "refused"},
         ),
         (
             "ItemUnreadable",
             Level.ERROR,
             1,
-            {
-                "report": lambda: audit.unreadable(ItemUnreadable("odd"), ACCOUNT_SID, NOON.date()),
-                "fields": {**DAY, "reason": "odd"},
-            },
+            lambda: audit.unreadable(ItemUnreadable("odd"), ACCOUNT_SID, NOON.date()),
+            {**DAY, "reason": "odd"},
         ),
         # notices
-        ("NoticePublished", Level.INFO, 1, notice_of(NoticeState.PUBLISHED)),
-        ("NoticeWithdrawn", Level.INFO, 1, notice_of(NoticeState.WITHDRAWN)),
-        ("RecoveryDue", Level.INFO, 1, notice_of(NoticeState.RECOVERY_DUE)),
-        ("RecoveryPublished", Level.INFO, 1, notice_of(NoticeState.RECOVERED)),
-        (
-            "NoticeAlreadyHandled",
-            Level.DEBUG,
-            1,
-            {"report": lambda: notify.step_taken(None), "fields": {}},
-        ),
-        (
-            "NoticeAlreadyHandled",
-            Level.DEBUG,
-            3,
-            {"report": lambda: notify.already_handled(3), "fields": {}},
-        ),
+        ("NoticePublished", Level.INFO, 1, *notice_of(NoticeState.PUBLISHED)),
+        ("NoticeWithdrawn", Level.INFO, 1, *notice_of(NoticeState.WITHDRAWN)),
+        ("RecoveryDue", Level.INFO, 1, *notice_of(NoticeState.RECOVERY_DUE)),
+        ("RecoveryPublished", Level.INFO, 1, *notice_of(NoticeState.RECOVERED)),
+        ("NoticeAlreadyHandled", Level.DEBUG, 1, lambda: notify.step_taken(None), {}),
+        ("NoticeAlreadyHandled", Level.DEBUG, 3, lambda: notify.already_handled(3), {}),
         (
             "NoticeFailed",
             Level.ERROR,
             2,
-            unhandled(lambda: notify.failed(["SM1", "SM2"], "conflict"), "conflict"),
+            *unhandled(lambda: notify.failed(["SM1", "SM2"], "conflict"), "conflict"),
         ),
         (
             "NoticeFailed",
             Level.ERROR,
             1,
-            unhandled(lambda: notify.failed([], "odd"), "odd", sids=()),
+            *unhandled(lambda: notify.failed([], "odd"), "odd", sids=()),
         ),
         (
             "NoticeSkippedNoTime",
             Level.WARNING,
             2,
-            unhandled(lambda: notify.skipped(["SM1", "SM2"]), None),
+            *unhandled(lambda: notify.skipped(["SM1", "SM2"]), None),
         ),
         (
             "NoticeSweepInterrupted",
             Level.WARNING,
             1,
-            {"report": lambda: notify.sweep_interrupted("odd"), "fields": {"reason": "odd"}},
+            lambda: notify.sweep_interrupted("odd"),
+            {"reason": "odd"},
         ),
         (
             "ItemUnreadable",
             Level.ERROR,
             1,
-            {
-                "report": lambda: notify.unreadable("SM1", "odd", cause="30003"),
-                "fields": {"key": "SM1", "reason": "odd", "cause": "30003"},
-            },
+            lambda: notify.unreadable("SM1", "odd", cause="30003"),
+            {"key": "SM1", "reason": "odd", "cause": "30003"},
         ),
         (
             "NoticeMuted",
             Level.INFO,
             2,
-            {
-                "report": lambda: notify.counted(
-                    ["SM1", "SM2"], metric="NoticeMuted", **notify.key_fields(KEY)
-                ),
-                "fields": {"message_sids": ["SM1", "SM2"], **ACCOUNT, "cause": "30003"},
-            },
+            lambda: notify.counted(["SM1", "SM2"], metric="NoticeMuted", **notify.key_fields(KEY)),
+            {"message_sids": ["SM1", "SM2"], **ACCOUNT, "cause": "30003"},
         ),
         (
             "IncidentOpened",
             Level.INFO,
             1,
+            lambda: notify.of_incident(INCIDENT, metric="IncidentOpened", kind="summary"),
             {
-                "report": lambda: notify.of_incident(
-                    INCIDENT, metric="IncidentOpened", kind="summary"
-                ),
-                "fields": {
-                    **ACCOUNT,
-                    "cause": "30003",
-                    "incident_id": "inc_1",
-                    "counted": 7,
-                    "published": 3,
-                    "kind": "summary",
-                },
+                **ACCOUNT,
+                "cause": "30003",
+                "incident_id": "inc_1",
+                "counted": 7,
+                "published": 3,
+                "kind": "summary",
             },
         ),
         # sending
@@ -362,165 +320,134 @@ SEND = {"queue_message_id": "q"}
             "SendDeduplicated",
             Level.WARNING,
             1,
-            {
-                "report": lambda: send.of_send(
-                    DuplicateRequest(request_id=REQUEST_ID, message_sid=MESSAGE_SID, message=None),
-                    **SEND,
-                )[0],
-                "fields": {"request_id": REQUEST_ID, "message_sid": MESSAGE_SID, **SEND},
-            },
+            lambda: send.of_send(
+                DuplicateRequest(request_id=REQUEST_ID, message_sid=MESSAGE_SID, message=None),
+                **SEND,
+            )[0],
+            {"request_id": REQUEST_ID, "message_sid": MESSAGE_SID, **SEND},
         ),
         (
             "SendInDoubt",
             Level.WARNING,
             1,
+            lambda: send.of_send(
+                Unresolved(request_id=REQUEST_ID, state=RequestState.IN_DOUBT, reason="no answer"),
+                **SEND,
+            )[0],
             {
-                "report": lambda: send.of_send(
-                    Unresolved(
-                        request_id=REQUEST_ID, state=RequestState.IN_DOUBT, reason="no answer"
-                    ),
-                    **SEND,
-                )[0],
-                "fields": {
-                    "request_id": REQUEST_ID,
-                    "state": "in_doubt",
-                    "reason": "no answer",
-                    **SEND,
-                },
+                "request_id": REQUEST_ID,
+                "state": "in_doubt",
+                "reason": "no answer",
+                **SEND,
             },
         ),
         (
             "SendDeduplicated",
             Level.WARNING,
             1,
-            {
-                "report": lambda: send.of_send(
-                    Unresolved(request_id=REQUEST_ID, state=RequestState.IN_PROGRESS)
-                )[0],
-                "fields": {"request_id": REQUEST_ID, "state": "in_progress", "reason": None},
-            },
+            lambda: send.of_send(Unresolved(request_id=REQUEST_ID, state=RequestState.IN_PROGRESS))[
+                0
+            ],
+            {"request_id": REQUEST_ID, "state": "in_progress", "reason": None},
         ),
         (
             "IdempotencyConflict",
             Level.WARNING,
             1,
-            {
-                "report": lambda: send.of_send(IdempotencyConflict(request_id=REQUEST_ID), **SEND)[
-                    0
-                ],
-                "fields": {"used_by": REQUEST_ID, **SEND},
-            },
+            lambda: send.of_send(IdempotencyConflict(request_id=REQUEST_ID), **SEND)[0],
+            {"used_by": REQUEST_ID, **SEND},
         ),
         (
             "RequestInvalid",
             Level.WARNING,
             1,
-            {
-                "report": lambda: send.of_send(
-                    Invalid(problems=(Problem(field="to", problem="is missing"),)), **SEND
-                )[0],
-                "fields": {"fields": ["to"], **SEND},
-            },
+            lambda: send.of_send(
+                Invalid(problems=(Problem(field="to", problem="is missing"),)), **SEND
+            )[0],
+            {"fields": ["to"], **SEND},
         ),
         (
             "SendRejected",
             Level.WARNING,
             1,
-            {
-                "report": lambda: send.of_send(Rejected(code=21211, request_id=REQUEST_ID), **SEND)[
-                    0
-                ],
-                "fields": {"request_id": REQUEST_ID, "error_code": 21211, **SEND},
-            },
+            lambda: send.of_send(Rejected(code=21211, request_id=REQUEST_ID), **SEND)[0],
+            {"request_id": REQUEST_ID, "error_code": 21211, **SEND},
         ),
         (
             "SendUnavailable",
             Level.WARNING,
             1,
-            {
-                "report": lambda: send.of_send(ServiceUnavailable(reason="throttled"), **SEND)[0],
-                "fields": {"reason": "throttled", **SEND},
-            },
+            lambda: send.of_send(ServiceUnavailable(reason="throttled"), **SEND)[0],
+            {"reason": "throttled", **SEND},
         ),
         (
             "CredentialsRefused",
             Level.WARNING,
             1,
-            {
-                "report": lambda: send.of_send(
-                    ServiceUnavailable(reason="refused", credentials_refused=True), **SEND
-                )[0],
-                "fields": {"reason": "refused", **SEND},
-            },
+            lambda: send.of_send(
+                ServiceUnavailable(reason="refused", credentials_refused=True), **SEND
+            )[0],
+            {"reason": "refused", **SEND},
         ),
         (
             "SendUnavailable",
             Level.WARNING,
             6,
-            {
-                "report": lambda: send.queue_batch_unavailable(6, "no table"),
-                "fields": {"reason": "no table"},
-            },
+            lambda: send.queue_batch_unavailable(6, "no table"),
+            {"reason": "no table"},
         ),
-        ("SendDeferred", Level.DEBUG, 1, {"report": lambda: send.deferred("q"), "fields": SEND}),
+        ("SendDeferred", Level.DEBUG, 1, lambda: send.deferred("q"), SEND),
         # canceling
         (
             "MessageCanceled",
             Level.INFO,
             1,
-            {
-                "report": lambda: send.of_cancel(
-                    Accepted(message=FAILED, stored=False), MESSAGE_SID
-                ),
-                "fields": {"message_sid": MESSAGE_SID, "stored": False},
-            },
+            lambda: send.of_cancel(Accepted(message=FAILED, stored=False), MESSAGE_SID),
+            {"message_sid": MESSAGE_SID, "stored": False},
         ),
         (
             "MessageCanceled",
             Level.INFO,
             1,
-            {
-                "report": lambda: send.of_cancel(
-                    Accepted(message=FAILED, stored=False, queued=True), MESSAGE_SID
-                ),
-                "fields": {"message_sid": MESSAGE_SID, "stored": True},
-            },
+            lambda: send.of_cancel(
+                Accepted(message=FAILED, stored=False, queued=True), MESSAGE_SID
+            ),
+            {"message_sid": MESSAGE_SID, "stored": True},
         ),
         (
             "CancelRejected",
             Level.WARNING,
             1,
-            {
-                "report": lambda: send.of_cancel(Rejected(code=30409), MESSAGE_SID),
-                "fields": {"message_sid": MESSAGE_SID, "error_code": 30409},
-            },
+            lambda: send.of_cancel(Rejected(code=30409), MESSAGE_SID),
+            {"message_sid": MESSAGE_SID, "error_code": 30409},
         ),
         (
             "CancelRejected",
             Level.WARNING,
             1,
-            {"report": lambda: send.of_cancel(MessageNotFound(), "+15558675310"), "fields": {}},
+            lambda: send.of_cancel(MessageNotFound(), "+15558675310"),
+            {},
         ),
         (
             "CancelUnavailable",
             Level.WARNING,
             1,
-            {
-                "report": lambda: send.of_cancel(
-                    ServiceUnavailable(reason="throttled"), MESSAGE_SID
-                ),
-                "fields": {"message_sid": MESSAGE_SID, "reason": "throttled"},
-            },
+            lambda: send.of_cancel(ServiceUnavailable(reason="throttled"), MESSAGE_SID),
+            {"message_sid": MESSAGE_SID, "reason": "throttled"},
         ),
     ],
 )
 def test_a_report_has_its_metric_level_count_and_fields(
-    metric: str, level: Level, count: int, given: dict[str, Any]
+    metric: str,
+    level: Level,
+    count: int,
+    build: Callable[[], Report],
+    fields: dict[str, Any],
 ) -> None:
-    report: Report = given["report"]()
+    report = build()
 
     assert (report.metric, report.level, report.count) == (metric, level, count)
-    assert dict(report.fields) == given["fields"]
+    assert dict(report.fields) == fields
 
 
 def test_an_audited_day_is_reported_with_what_was_imported_and_what_stays_different() -> None:
