@@ -20,6 +20,7 @@ GOALS: Final = {"status_callback": 1.10, "send_message": 1.35}
 _FLOOR: Final = "floor"
 _FIRST: Final = "first_callback"
 _FLOOR_FIRST: Final = "floor_first_callback"
+_PARTS: Final = "parts"
 
 type Measure = Callable[[], float]
 """Returns milliseconds."""
@@ -30,6 +31,7 @@ def measure(run: Run) -> Results:
     runtime = LambdaRuntime.prepare(run.folder)
     plain = _without_bytecode(runtime.layer, run.folder / "layer_without_bytecode")
     found: dict[str, list[tuple[float, float]]] = {}
+    parts: dict[str, list[float]] = {}
     with stand_in() as url:
         measures = dict(_measures(runtime, plain, url))
         for number in range(-1, run.rounds):  # the first round only warms the machine's caches
@@ -38,14 +40,22 @@ def measure(run: Run) -> Results:
                 pair = floor(), measured()
                 if number >= 0:
                     found.setdefault(name, []).append(pair)
+            loaded, _ = runtime.run("parts", function="status_callback", url=url)
+            for part, milliseconds in loaded.items():
+                if number >= 0:
+                    parts.setdefault(part, []).append(milliseconds)
     floors = {
         _FLOOR: [floor for name in found if name != _FIRST for floor, _ in found[name]],
         _FLOOR_FIRST: [floor for floor, _ in found[_FIRST]],
     }
-    return {name: summarize(values) for name, values in floors.items()} | {
-        name: summarize([it for _, it in pairs], [floor for floor, _ in pairs])
-        for name, pairs in found.items()
-    }
+    return (
+        {name: summarize(values) for name, values in floors.items()}
+        | {
+            name: summarize([it for _, it in pairs], [floor for floor, _ in pairs])
+            for name, pairs in found.items()
+        }
+        | {_PARTS: {name: summarize(values) for name, values in parts.items()}}
+    )
 
 
 def _measures(
@@ -95,7 +105,20 @@ def tables(results: Results) -> Sequence[Table]:
     return [
         Table(header=("start", *columns), rows=starts),
         Table(header=("start and first callback", *columns), rows=answers),
+        *([_parts(results)] if _PARTS in results else []),
     ]
+
+
+def _parts(results: Results) -> Table:
+    """Return what StatusCallbackFunction loads, by the minimum, which other work disturbs least."""
+    floor = results[_FLOOR]["min"]
+    least = {name: summary["min"] for name, summary in results[_PARTS].items()}
+    shown = least | {"**together**": sum(least.values())}
+    rows = [
+        (name, f"{milliseconds:.1f} ms", f"{milliseconds / floor:.1%}")
+        for name, milliseconds in shown.items()
+    ]
+    return Table(header=("loaded by `status_callback`", "minimum", "of the floor"), rows=rows)
 
 
 def _row(name: str, summary: Results, goal: float | None) -> Sequence[str]:

@@ -16,8 +16,12 @@ COUNTRIES = "phonenumbers"
 NEVER = {"boto3", "s3transfer", COUNTRIES}
 EVENTS = "aws_lambda_powertools.utilities.data_classes"
 BATCHES = "aws_lambda_powertools.utilities.batch"
+SELDOM_NEEDED = {
+    "delivery.domain.send_requests",
+    "delivery.storage.message_lists",
+}
 NOT_LOADED = {
-    "status_callback": NEVER | {EVENTS, BATCHES, "asyncio", "requests"},
+    "status_callback": NEVER | {EVENTS, BATCHES, "asyncio", "requests"} | SELDOM_NEEDED,
     "send_message": NEVER | {EVENTS, BATCHES, "asyncio"},
     "query_messages": NEVER | {EVENTS, BATCHES, "asyncio", "requests"},
     "notify_failure": NEVER | {EVENTS, BATCHES, "asyncio", "requests"},

@@ -112,7 +112,8 @@ class Transition:
         return cls(**values)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Its subclasses have methods of their own. Each generated method is compiled at every start.
+@dataclass(frozen=True, slots=True, kw_only=True, init=False, repr=False, eq=False)
 class MessageFacts:
     """What the caller and Twilio said about a message itself; None where it is unknown."""
 
