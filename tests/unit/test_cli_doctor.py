@@ -133,13 +133,13 @@ class DoctorRig:
         return [it for it in ran.json["findings"] if it["state"] == "advice"]
 
 
-_new_client = Session.client
+_new_client: Any = Session.client
 
 
 def _client_of_session(session: Session, service: str, **options: Any) -> Any:
     """A client that is shared with other tests, unless this test has an endpoint of its own."""
     if f"AWS_ENDPOINT_URL_{service.replace('manager', '_manager').upper()}" in os.environ:
-        return _new_client(session, service, **options)  # type: ignore[call-overload]
+        return _new_client(session, service, **options)
     return client(service)
 
 
