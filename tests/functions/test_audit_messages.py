@@ -1,4 +1,5 @@
 import json
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -108,6 +109,16 @@ def test_a_message_that_the_table_does_not_know_is_imported_only_in_mode_all(
     assert message.created_at.date() == auditor.day
     assert message.account_sid == ACCOUNT_SID
     assert auditor.result().imported == 1
+
+
+def test_an_imported_message_is_kept_for_the_time_of_the_stack(auditor: AuditorRig) -> None:
+    sid = auditor.send(known=False)
+    auditor.advance(days=1)
+
+    by_hand(auditor, AUDIT_MODE="all", MESSAGE_RETENTION_DAYS="7")
+
+    message = auditor.message(sid)
+    assert message.expires_at == int((message.created_at + timedelta(days=7)).timestamp())
 
 
 @pytest.mark.parametrize(("stored", "body"), [("true", "Hello"), ("false", None)])

@@ -639,6 +639,18 @@ def test_a_request_without_evidence_becomes_a_failed_message(reconciler: Reconci
     assert reconciler.counted() == {"InDoubtPresumedUnsent": 1}
 
 
+def test_what_is_presumed_unsent_is_kept_for_the_time_of_the_stack(
+    reconciler: ReconcilerRig,
+) -> None:
+    reconciler.claim()
+    reconciler.advance(minutes=15)
+
+    reconciler.invoke(reconciler.build(MESSAGE_RETENTION_DAYS="7"), {})
+
+    kept_until = reconciler.twilio.now + timedelta(days=7)
+    assert reconciler.message(REQUEST_ID).expires_at == int(kept_until.timestamp())
+
+
 def test_a_request_that_is_presumed_unsent_is_counted_as_one_failure(
     reconciler: ReconcilerRig,
 ) -> None:

@@ -346,6 +346,20 @@ def test_a_run_without_a_secret_does_nothing_and_reports_it(
     assert reconciler.counted() == {"CredentialsRefused": 1}
 
 
+def test_a_secret_that_became_invalid_is_reported_and_the_last_valid_one_is_used(
+    reconciler: ReconcilerRig,
+) -> None:
+    reconciler.run()
+    reconciler.secrets_manager.put_secret_value(SecretId="delivery/twilio", SecretString="{}")
+    sid = reconciler.send()
+    reconciler.advance(minutes=61)
+
+    reconciler.run()
+
+    assert reconciler.message(sid).outcome is Outcome.DELIVERED
+    assert reconciler.counted()["SecretInvalid"] == 1
+
+
 def test_a_run_without_enough_time_sends_no_request(reconciler: ReconcilerRig) -> None:
     sid = reconciler.send()
     reconciler.advance(minutes=60)

@@ -77,6 +77,16 @@ def test_the_body_is_stored_if_the_stack_is_configured_so(sender: SenderRig) -> 
     assert answer["body"].endswith(BODY)
 
 
+def test_a_message_is_kept_and_reconciled_after_the_times_of_the_stack(sender: SenderRig) -> None:
+    sender.restart(MESSAGE_RETENTION_DAYS="7", RECONCILE_AFTER_MINUTES="5")
+
+    sender.post(a_document())
+
+    [message] = sender.messages()
+    assert message.expires_at == int((message.created_at + timedelta(days=7)).timestamp())
+    assert message.list_at == message.created_at + timedelta(minutes=5)
+
+
 def test_a_send_that_is_recorded_after_its_callbacks_changes_no_status(sender: SenderRig) -> None:
     store = MessageStore(sender.dynamodb, "MessagesTable")
     store.record(an_update("delivered", message_sid=MESSAGE_SID))

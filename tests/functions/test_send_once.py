@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,11 +11,12 @@ from botocore.exceptions import ClientError
 
 from delivery.domain.messages import Source, StatusUpdate
 from delivery.domain.notices import NoticeState
-from delivery.domain.send_requests import RequestState
+from delivery.domain.send_requests import RequestState, body_digest
 from delivery.domain.statuses import Outcome
 from delivery.storage.messages import MessageStore
 from delivery.storage.table import StoreUnavailable
-from tests.functions.sender import FROM, TO, SenderRig, a_document
+from tests.functions.sender import BODY, FROM, SERVICE_SID, TO, SenderRig, a_document
+from tests.support.builders import ACCOUNT_SID
 from tests.support.faults import FailingClient
 from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, Reply, accepted, rejected
 from tests.support.shared_clients import shared_client
@@ -206,6 +208,28 @@ def test_a_request_in_doubt_is_kept_until_it_is_resolved(sender: SenderRig) -> N
     assert request.expires_at is None
 
 
+def test_a_request_in_doubt_is_stored_with_what_finds_its_message(sender: SenderRig) -> None:
+    request = sender.send_in_doubt(reference="order-7", context={"a": "1"})
+
+    assert (request.account_sid, request.to, request.from_) == (ACCOUNT_SID, TO, FROM)
+    assert (request.reference, request.context) == ("order-7", {"a": "1"})
+    assert request.body_digest == body_digest(BODY)
+    lease = request.lease_until - request.claimed_at
+    assert lease == timedelta(seconds=sender.seconds_left)  # the function cannot outlive it
+
+
+def test_a_scheduled_request_in_doubt_is_stored_with_its_time_and_service(
+    sender: SenderRig,
+) -> None:
+    send_at = sender.clock().replace(microsecond=0) + timedelta(days=1)
+    scheduled = {"from": None, "send_at": send_at.isoformat()}
+
+    request = sender.send_in_doubt(messaging_service_sid=SERVICE_SID, **scheduled)
+
+    assert (request.messaging_service_sid, request.from_) == (SERVICE_SID, None)
+    assert request.send_at == send_at
+
+
 def test_the_body_is_not_stored_with_the_request(sender: SenderRig) -> None:
     sender.send_in_doubt()
 
@@ -361,6 +385,16 @@ def test_a_claim_that_cannot_be_stored_posts_nothing(sender: SenderRig) -> None:
 
     assert status == 503
     assert posts(sender) == 0
+
+
+def test_a_claim_whose_answer_was_lost_does_not_keep_its_key(sender: SenderRig) -> None:
+    sender.restart(dynamodb=FailingClient(sender.dynamodb, after=True))
+
+    first, _ = sender.post(a_document(), key=KEY)
+    second, _ = sender.post(a_document(), key=KEY)
+
+    assert (first, second) == (503, 201)
+    assert posts(sender) == 1
 
 
 def test_a_missing_table_is_reported_as_unavailable(sender: SenderRig) -> None:
