@@ -478,6 +478,20 @@ def test_an_account_is_left_alone_after_three_errors_in_a_row(reconciler: Reconc
     assert reconciler.counted() == {"ReconcileError": 3, "ReconcileInterrupted": 1}
 
 
+def test_errors_that_a_success_separates_do_not_stop_an_account(
+    reconciler: ReconcilerRig,
+) -> None:
+    for number in range(5):
+        reconciler.claim(f"rq_{number:032x}", to=f"+1555867531{number}")
+        reconciler.advance(seconds=1)
+    reconciler.advance(minutes=15)
+    reconciler.wire.fault = lambda it: None if "5558675312" in str(it.url) else a_response(500)
+
+    reconciler.run()
+
+    assert reconciler.counted() == {"ReconcileError": 4, "InDoubtPresumedUnsent": 1}
+
+
 def test_a_list_is_read_until_its_messages_are_older_than_the_request(
     reconciler: ReconcilerRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -192,6 +192,19 @@ def test_many_messages_of_a_day_are_found_on_one_page_of_the_list(
     assert {reconciler.message(sid).outcome for sid in sids} == {Outcome.DELIVERED}
 
 
+def test_a_message_whose_account_is_not_known_is_looked_for_in_the_main_account(
+    reconciler: ReconcilerRig,
+) -> None:
+    document = reconciler.twilio.send()
+    reconciler.apply(document["sid"], "queued", account_sid=None)
+    reconciler.advance(minutes=61)
+
+    reconciler.run()
+
+    message = reconciler.message(document["sid"])
+    assert (message.outcome, message.account_sid) == (Outcome.DELIVERED, ACCOUNT_SID)
+
+
 def test_a_single_message_is_fetched(reconciler: ReconcilerRig) -> None:
     sid = reconciler.send()
     reconciler.advance(minutes=60)
