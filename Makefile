@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo sandbox twilio check lint fast thorough test e2e deploy simulate bench openapi package pins clean
+.PHONY: help install demo sandbox twilio check lint fast thorough test e2e deploy simulate mutation bench openapi package pins clean
 
 PYTHON ?= python3.13
 DIST ?= dist
@@ -59,6 +59,10 @@ deploy: $(READY) ## build and deploy to your AWS account (prompts for the parame
 simulate: $(READY) ## run randomized simulations with fault injection; SEEDS=1000
 	@python -m simulation --seeds $(or $(SEEDS),1000)
 
+mutation: $(READY) ## change the code in many places, one at a time, and expect a fast test to fail; SAMPLE=500
+	@pip install --quiet --no-deps --upgrade --target .venv/mutation -r requirements-mutation.txt
+	@PYTHONPATH=$(CURDIR)/.venv/mutation python -m tests.mutation --sample $(or $(SAMPLE),500)
+
 bench: $(READY) ## run the benchmarks of docs/performance.md (ten minutes); ROUNDS=3, ONLY=cold_start, QUICK=1
 	@python -m bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick) $(ONLY)
 
@@ -79,7 +83,7 @@ pins: $(READY) ## update constraints.txt with the versions installed in .venv
 	@mv .venv/pins constraints.txt
 
 clean: ## remove everything that the other targets created
-	rm -rf .venv .aws-sam .sandbox dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .aws-sam .sandbox dist mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(READY): pyproject.toml requirements-dev.txt constraints.txt layers/delivery/requirements.txt
 	@command -v $(PYTHON) >/dev/null && $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' || { \
