@@ -13,6 +13,7 @@ from delivery.domain.audits import AuditProgress, AuditResult, AuditState
 from delivery.storage.audits import LEASE, AuditStore
 from delivery.storage.table import StoreUnavailable
 from tests.support.builders import ACCOUNT_SID, NOON
+from tests.support.faults import WrappedClient
 
 DAY = NOON.date()
 OTHER_SID = "AC" + "9" * 32
@@ -37,22 +38,6 @@ def save(store: AuditStore, result: AuditResult, **changes: Any) -> AuditResult:
     saved = store.save(replace(result, **changes))
     assert saved is not None
     return saved
-
-
-class SlowReader:
-    """A client that reads an item, and something happens before it has the answer."""
-
-    def __init__(self, client: DynamoDBClient, happens: Callable[[], object]) -> None:
-        self._client = client
-        self._happens = happens
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-    def get_item(self, **arguments: Any) -> Any:
-        answer = self._client.get_item(**arguments)
-        self._happens()
-        return answer
 
 
 # --- progress and accounts -----------------------------------------------------------------------
@@ -107,7 +92,14 @@ def test_the_first_of_two_claims_at_the_same_time_gets_the_day(
     dynamodb: DynamoDBClient, control_table: str
 ) -> None:
     faster = AuditStore(dynamodb, control_table)
-    slower = AuditStore(SlowReader(dynamodb, lambda: claim(faster)), control_table)  # type: ignore[arg-type]  # as far as it is used
+
+    def slowly(name: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        answer = call(**arguments)
+        if name == "get_item":
+            claim(faster)
+        return answer
+
+    slower = AuditStore(WrappedClient(dynamodb, slowly), control_table)  # type: ignore[arg-type]  # as far as it is used
 
     assert slower.claim(ACCOUNT_SID, DAY, AuditState.FIRST, NOON) is None
     result = faster.result(ACCOUNT_SID, DAY)

@@ -22,7 +22,13 @@ from tests.functions.reconciler import (
 from tests.functions.tracked_account import REQUEST_ID
 from tests.support.embedded_metrics import total
 from tests.support.faults import WrappedClient, make_unreadable
-from tests.support.virtual_twilio import RECIPIENT, SERVICE_SID, SUBACCOUNT_SID, a_response
+from tests.support.virtual_twilio import (
+    ACCOUNT_SID,
+    RECIPIENT,
+    SERVICE_SID,
+    SUBACCOUNT_SID,
+    a_response,
+)
 
 # --- evidence ------------------------------------------------------------------------------------
 
@@ -476,6 +482,10 @@ def test_an_account_is_left_alone_after_three_errors_in_a_row(reconciler: Reconc
 
     assert len(reconciler.twilio_requests()) == 3 * 2  # each list is read once more
     assert reconciler.counted() == {"ReconcileError": 3, "ReconcileInterrupted": 1}
+    errors = [it["request_ids"] for it in reconciler.lines("ReconcileError")]
+    assert errors == [[f"rq_{number:032x}"] for number in range(3)]
+    (interrupted,) = reconciler.lines("ReconcileInterrupted")
+    assert interrupted["account_sid"] == ACCOUNT_SID
 
 
 def test_errors_that_a_success_separates_do_not_stop_an_account(
@@ -663,6 +673,20 @@ def test_what_is_presumed_unsent_is_kept_for_the_time_of_the_stack(
 
     kept_until = reconciler.twilio.now + timedelta(days=7)
     assert reconciler.message(REQUEST_ID).expires_at == int(kept_until.timestamp())
+
+
+def test_a_request_that_stays_presumed_unsent_is_not_written_again(
+    reconciler: ReconcilerRig,
+) -> None:
+    reconciler.claim()
+    reconciler.advance(minutes=15)
+    reconciler.run()
+    client = WrappedClient(reconciler.dynamodb)
+
+    reconciler.run(dynamodb=client)
+
+    assert "query" in client.calls
+    assert {"put_item", "update_item", "delete_item"}.isdisjoint(client.calls)
 
 
 def test_a_request_that_is_presumed_unsent_is_counted_as_one_failure(

@@ -414,6 +414,7 @@ def test_a_run_stops_after_three_errors_in_a_row(reconciler: ReconcilerRig) -> N
 
     assert len(reconciler.twilio_requests()) == 3 * 2  # each is fetched once more
     assert reconciler.counted() == {"ReconcileError": 3, "ReconcileInterrupted": 1}
+    assert all(it["message_sid"].startswith("SM") for it in reconciler.lines("ReconcileError"))
 
 
 def test_an_outage_of_twilio_never_makes_a_message_unconfirmed(reconciler: ReconcilerRig) -> None:
