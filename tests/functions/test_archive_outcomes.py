@@ -196,6 +196,13 @@ def test_only_a_callback_gives_the_seconds_to_the_final_status(
     assert row.get("seconds_to_final") == (7.0 if source is Source.CALLBACK else None)
 
 
+def test_a_final_status_that_is_the_first_known_has_no_seconds(archive: OutcomesRig) -> None:
+    archive.handle(*records(image(a_message(an_update("delivered")))))
+
+    (row,) = archive.rows
+    assert "seconds_to_final" not in row
+
+
 def test_a_superseded_request_is_a_row_that_reports_leave_out(archive: OutcomesRig) -> None:
     writes, _ = HISTORIES["not found, and sent after all"]
 

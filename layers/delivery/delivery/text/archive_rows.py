@@ -114,13 +114,14 @@ def _category(message: Message) -> str | None:
 def _seconds_to_final(message: Message) -> float | None:
     """Return the seconds from when a status could be expected to the final one.
 
-    Only for a final status that a callback brought: reconciliation and audit learn of it later.
+    Only for a final status that a callback brought: reconciliation and audit learn of it later. Nor
+    for one that is the first known of the message: it does not show when the message was sent.
     """
     if message.outcome is Outcome.PENDING:
         return None
     found = (it for it in message.transitions if outcome_of(it.status) is message.outcome)
     final = next(found, None)
-    if final is None or final.source is not Source.CALLBACK:
+    if final is None or final is message.transitions[0] or final.source is not Source.CALLBACK:
         return None
     return max((final.at - message.starts_at).total_seconds(), 0.0)
 
