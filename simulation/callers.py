@@ -37,7 +37,7 @@ _PAUSES: Final = (0.1, 1, 5, 60, 1200)
 _LATER: Final = (300.0, 1500.0, 4000.0, 8000.0)
 """Seconds after which a caller uses its key again: a campaign is repeated, a time has passed."""
 _USED_AGAIN_RATE: Final = 0.35
-_SCHEDULED_RATE: Final = 0.12
+_SCHEDULED_RATE: Final = 0.36
 _TEMPLATE_RATE: Final = 0.1
 _CORRECTED_RATE: Final = 0.5
 _RAISES_RATE: Final = 0.7
@@ -190,7 +190,7 @@ class Callers:
             document["messaging_service_sid"] = SERVICE_SID
         else:
             document["from"] = SENDER
-        if "from" not in document and draws.random() < 3 * _SCHEDULED_RATE:
+        if "from" not in document and draws.random() < _SCHEDULED_RATE:
             at = self._engine.loop.time_at(begins + draws.choice(_SEND_DELAYS))
             document["send_at"] = at.isoformat(timespec="seconds")
         elif draws.random() < _TEMPLATE_RATE:

@@ -19,7 +19,7 @@ _EXERCISED = {
     *("CallbackQueued", "CallbackReplayed", "OutOfOrderStatusRecorded", "MessageReconciled"),
     *("NoticePublished", "NoticeGrouped", "SummaryPublished", "IncidentOpened", "IncidentClosed"),
     *("SendInDoubt", "InDoubtResolved", "InDoubtPresumedUnsent", "SendDeduplicated"),
-    *("RequestQueued", "OutcomePublished"),
+    *("RequestQueued", "OutcomePublished", "DayAudited", "AuditCorrected"),
 }
 """Metrics that occur several times in each part: without them a run would prove little."""
 
