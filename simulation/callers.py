@@ -222,7 +222,12 @@ class Callers:
             self._pause()
 
     def _send_batch(self, request: CallerRequest) -> None:
-        """Repeat the batch until all of it is queued, or it is invalid."""
+        """Repeat the batch until all of it is queued, or it is invalid.
+
+        A campaign that is repeated later may have a corrected recipient.
+        """
+        if request.queued_at:
+            self._corrects(request)
         for _ in range(_MAX_ATTEMPTS):
             body = {"messages": [self._document_of(request)]}
             at = self._engine.loop.seconds
@@ -235,7 +240,7 @@ class Callers:
             self._pause()
 
     def _send_to_queue(self, request: CallerRequest) -> None:
-        if request.attempts and self._draws.random() < _CORRECTED_RATE:
+        if request.attempts:
             self._corrects(request)
         for _ in range(1 if self._draws.random() < 0.9 or not request.key else 2):
             document = self._document_of(request)
