@@ -29,7 +29,7 @@ _MILLION: Final = 1_000_000
 _MIB: Final = 1024 * 1024
 _LOAD: Final = Workload()
 
-_CALLBACKS: Final = 50_000
+_CALLBACKS: Final = 20_000
 _QUICK_CALLBACKS: Final = 2_000
 _STALE: Final = 10_000
 _QUICK_STALE: Final = 500
