@@ -26,6 +26,7 @@ from .schema import Schema, Texts, reference
 
 NUMBER: Final = "+15558675310"
 SENDER: Final = "+15005550006"
+NEXT_PAGE: Final = "MjAyNi0xMS0yM1QxMjowMDowMC4wMDBa"
 
 _FIELDS: Final[Texts] = {
     "to": "The recipient: a number in E.164 form, or a channel address such as "
@@ -173,6 +174,7 @@ def list_parameters() -> list[Schema]:
             "next_token",
             "The `next_token` of the previous page, with the same filter.",
             {"type": "string", "minLength": 1},
+            NEXT_PAGE,
         ),
     ]
 
@@ -206,9 +208,8 @@ def idempotency_key(maximum: int, text: str) -> Schema:
     }
 
 
-def _query_parameter(name: str, text: str, schema: Schema, example: object = None) -> Schema:
-    described: Schema = {"name": name, "in": "query", "description": text, "schema": schema}
-    return described if example is None else {**described, "example": example}
+def _query_parameter(name: str, text: str, schema: Schema, example: object) -> Schema:
+    return {"name": name, "in": "query", "description": text, "schema": schema, "example": example}
 
 
 def _of_reader(read: Callable[..., Any]) -> Schema:

@@ -44,7 +44,7 @@ _GATEWAY_ERRORS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """The name and the meaning of each status that API Gateway itself can answer."""
 
-_GATEWAY_CONTENT: Final = {"application/json": {"schema": reference("GatewayError")}}
+_GATEWAY_MESSAGES: Final = {"413": "Request Entity Too Large"}  # the others are the phrase of HTTP
 
 _KEY: Final = "Makes the request safe to repeat: one key sends at most one message."
 _BATCH_KEY: Final = (
@@ -92,8 +92,8 @@ def document() -> dict[str, Any]:
         "components": {
             "schemas": answer_schemas(),
             "responses": {
-                name: {"description": text, "content": _GATEWAY_CONTENT}
-                for name, text in _GATEWAY_ERRORS.values()
+                name: {"description": text, "content": _gateway_content(status)}
+                for status, (name, text) in _GATEWAY_ERRORS.items()
             },
             "securitySchemes": {
                 "aws_signature_4": {
@@ -290,7 +290,7 @@ def _operation(  # noqa: PLR0913 -- the parts of an operation
     }
     for status, (name, _) in _GATEWAY_ERRORS.items():
         if status in documented:  # the function answers it too
-            documented[status]["content"] |= _GATEWAY_CONTENT
+            documented[status]["content"] |= _gateway_content(status)
         else:
             documented[status] = {"$ref": f"#/components/responses/{name}"}
     return {
@@ -315,6 +315,13 @@ def _answer(status: int, text: str, schema: Schema, samples: Samples) -> Schema:
         }
         answer["headers"] = {"Retry-After": retry_after}
     return {**answer, "content": {media_type: _content(schema, samples)}}
+
+
+def _gateway_content(status: str) -> Schema:
+    name = _GATEWAY_ERRORS[status][0]
+    message = _GATEWAY_MESSAGES.get(status, HTTPStatus(int(status)).phrase)
+    samples = {name[0].lower() + name[1:]: {"message": message}}
+    return {"application/json": _content(reference("GatewayError"), samples)}
 
 
 def _json_body(schema: Schema, samples: Samples) -> Schema:

@@ -26,7 +26,7 @@ from functions.send_message.results import (
     Unresolved,
 )
 
-from .inputs import NUMBER, SENDER
+from .inputs import NEXT_PAGE, NUMBER, SENDER
 
 _ACCOUNT_SID: Final = "AC" + "0" * 32
 _MESSAGE_SID: Final = "SM" + "1" * 32
@@ -86,7 +86,7 @@ def answer_samples() -> Mapping[str, Mapping[int, Samples]]:
                 "page": {
                     "filter": {"to": NUMBER},
                     "messages": [_delivered().as_record()],
-                    "next_token": "MjAyNi0xMS0yM1QxMjowMDowMC4wMDBa",
+                    "next_token": NEXT_PAGE,
                 }
             },
             400: {
