@@ -111,6 +111,19 @@ def test_a_message_that_the_table_does_not_know_is_imported_only_in_mode_all(
     assert auditor.result().imported == 1
 
 
+def test_a_message_that_the_list_shows_without_its_account_is_of_the_audited_one(
+    auditor: AuditorRig,
+) -> None:
+    sid = "SM" + "d" * 32
+    listed = {"sid": sid, "status": "delivered", "direction": "outbound-api", "to": "+15558675310"}
+    auditor.wire.fault = lambda _: a_response(200, json.dumps({"messages": [listed]}).encode())
+    auditor.advance(days=1)
+
+    by_hand(auditor, AUDIT_MODE="all")
+
+    assert auditor.message(sid).account_sid == ACCOUNT_SID
+
+
 def test_an_imported_message_is_kept_for_the_time_of_the_stack(auditor: AuditorRig) -> None:
     sid = auditor.send(known=False)
     auditor.advance(days=1)

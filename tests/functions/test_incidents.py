@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from moto.backends import get_backend
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from delivery.domain.notices import NoticeState
@@ -17,6 +19,7 @@ from tests.support.embedded_metrics import data_points, total
 from tests.support.faults import FailingClient, WrappedClient
 from tests.support.shared_clients import shared_client
 
+REGION = "us-east-1"
 FAILS = pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 
 
@@ -257,6 +260,27 @@ def test_a_notifier_repeats_its_own_summary_in_the_next_sweep(notifier: Notifier
     notifier.sweep()
 
     assert notifier.published() == [("opening", "1-1"), ("summary", "2-4")]
+
+
+def test_a_summary_of_an_incident_that_expires_meanwhile_is_published_once(
+    notifier: NotifierRig,
+) -> None:
+    notifier.stream(*notifier.fail(1, 2))
+    notifier.clock.advance(minutes=16)
+    tables = get_backend("dynamodb")[DEFAULT_ACCOUNT_ID][REGION].tables
+
+    def expire(name: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        answer = call(**arguments)
+        if name == "publish":
+            tables["IncidentsTable"].items.clear()  # TTL, not the function
+        return answer
+
+    notifier.restart(sns=WrappedClient(shared_client("sns"), expire))
+
+    notifier.sweep()
+    notifier.sweep()
+
+    assert notifier.published() == [("opening", "1-1"), ("closing", "2-2")]
 
 
 def test_an_incident_that_another_notifier_replaced_meanwhile_is_not_closed(
