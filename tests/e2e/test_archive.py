@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 
+from delivery_cli.commands.report.measures import plain_amount
 from sandbox.lifecycle import Sandbox
 from sandbox.polling import wait_for
 from tests.e2e.external_client import SENDER, TIMEOUT_SECONDS, ExternalClient, a_message_sid
@@ -145,7 +146,7 @@ def totals_of_table(campaign: str, sandbox: Sandbox) -> dict[str, Any]:
         **{it: outcomes[it] for it in ("delivered", "failed", "unconfirmed", "canceled")},
         "pending": outcomes["pending"],
         "segments": sum(int(it.get("num_segments", 0)) for it in items),
-        "spend": {"USD": str(spend)} if spend else {},
+        "spend": {"USD": plain_amount(spend)} if spend else {},
     }
 
 
