@@ -19,7 +19,7 @@ from tests.support.command_line import CommandResult, run
 MESSAGES = 200
 RECIPIENTS = ("+15557770001", "+15555530008", "+15555550101", "+15555550102", "+15555550110")
 """Delivered, failed, out of order, everything twice, and failed before it is delivered."""
-CAMPAIGN_SECONDS = 180
+CAMPAIGN_SECONDS = 600
 
 COLUMNS = (
     *("message_sid", "account_sid", "created_at", "recorded_at", "sequence", "outcome", "status"),
