@@ -201,3 +201,11 @@ def test_an_unknown_region_is_a_usage_error(capsys: pytest.CaptureFixture[str]) 
         main(["--region", "mars-north-1"])
 
     assert "us-east-1" in capsys.readouterr().err
+
+
+def test_the_page_explains_the_alarms_and_the_dashboard_of_this_template() -> None:
+    page = report.PAGE.read_text("utf-8")
+    metrics = sum(map(cost.metrics_of_alarm, cost.alarms_by_default()))
+
+    assert f"| {metrics} alarm metrics at $0.10 | {metrics * 0.10:.2f} |" in page
+    assert f"this one has {cost.dashboard_metrics()}." in page
