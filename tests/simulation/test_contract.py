@@ -24,6 +24,7 @@ from sandbox.aws.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Emula
 from sandbox.http_server import choose_ports
 from simulation.deployment import resources
 from simulation.fakes.events import EventBridge
+from simulation.fakes.firehose import Firehose
 from simulation.fakes.notifications import SecretsManager, Sns
 from simulation.fakes.queues import Queue, Sqs
 from simulation.faults import NO_FAULTS
@@ -56,6 +57,7 @@ KNOWN_FAULTS = {
     ("moto", "an index key of another type is an error"): "checks the table's own key only",
     ("moto", "the same transaction again has no effect"): "ignores tokens",
     ("moto", "another transaction with the same token is an error"): "as above",
+    ("moto", "501 records in one call are an error"): "has no limit",
     ("ministack", "a sum with text is an error"): "keeps the text",
     ("ministack", "an attribute cannot be set twice"): "uses the last one",
     ("ministack", "an attribute cannot be set and removed"): "removes it",
@@ -423,6 +425,36 @@ def test_eventbridge_accepts_as_many_entries_as_the_fake(other: Other, entries: 
         fakes, real = fake.perform("put_events", given), client.put_events(**given)
         assert fakes["FailedEntryCount"] == real["FailedEntryCount"] == 0
         assert [it.keys() for it in fakes["Entries"]] == [it.keys() for it in real["Entries"]]
+
+
+# --- Firehose ------------------------------------------------------------------------------------
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("records", [1, 500, 501])
+def test_firehose_accepts_as_many_records_as_the_fake(other: Other, records: int) -> None:
+    client, stream = other.client("firehose"), f"stream-{secrets.token_hex(4)}"
+    other.client("s3").create_bucket(Bucket=stream)
+    role = "arn:aws:iam::123456789012:role/archive"
+    destination = {"RoleARN": role, "BucketARN": f"arn:aws:s3:::{stream}"}
+    client.create_delivery_stream(
+        DeliveryStreamName=stream, ExtendedS3DestinationConfiguration=destination
+    )
+    given = {"DeliveryStreamName": stream, "Records": [{"Data": b'{"a": 1}\n'}] * records}
+    fake = Firehose(stream, lambda: False)
+
+    code = _code_of(lambda: fake.perform("put_record_batch", given))
+
+    with other.known_fault(f"{records} records in one call are an error"):
+        assert code == _code_of(lambda: client.put_record_batch(**given))
+    assert (code is None) is (records <= 500)
+    if code is None:
+        fakes, real = fake.perform("put_record_batch", given), client.put_record_batch(**given)
+        assert fakes["FailedPutCount"] == real["FailedPutCount"] == 0
+        assert all(
+            "RecordId" in it for it in (*fakes["RequestResponses"], *real["RequestResponses"])
+        )
+        assert len(fakes["RequestResponses"]) == len(real["RequestResponses"])
 
 
 def _code_of(call: Callable[[], object]) -> str | None:
