@@ -14,11 +14,11 @@ from delivery.domain.statuses import Outcome, outcome_of
 from delivery.text.countries import country_of
 from delivery.twilio.error_codes import explain
 
-BACKFILL_SEQUENCE: Final = "0" * 40
-"""The sequence of a row that was made from the table: any change in the stream is greater."""
+_SEQUENCE_DIGITS: Final = 40
+"""DynamoDB's sequence numbers have up to 40 digits. Padded they sort as text.
 
-_SEQUENCE_DIGITS: Final = len(BACKFILL_SEQUENCE)
-"""DynamoDB's sequence numbers have 21 to 40 digits; padded, they sort as text."""
+Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamRecord.html
+"""
 _MAX_INT: Final = 2**31 - 1
 _MAX_DIMENSION_CHARACTERS: Final = 64
 _SEVEN_DIGITS: Final = re.compile(r"\d{7}")
@@ -33,7 +33,8 @@ def archive_row(
 
     Args:
         message: the message after a change.
-        sequence_number: the change's place in the stream; none for a row from the table.
+        sequence_number: the change's place in the stream; none for a row from the table, whose
+            sequence is lower than that of any change.
         dimensions: the names in the message's context that are kept.
     """
     channel, number = _channel_and_number(message)
