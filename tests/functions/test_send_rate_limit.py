@@ -340,7 +340,7 @@ def test_deferred_messages_stay_invisible_for_their_time_however_many_they_are(
     assert len(again) == len(handles) == 12
 
 
-def test_no_range_of_slots_is_asked_for_that_dynamodb_would_refuse(
+def test_no_range_of_slots_is_requested_that_dynamodb_would_refuse(
     dynamodb: Any, control_table: str
 ) -> None:
     ranges: list[dict[str, Any]] = []
@@ -375,7 +375,9 @@ def reserve(store: RateLimitStore, *costs: int, now: int, until: int) -> list[tu
     return [(it.at, it.immediate) for it in reserved]
 
 
-def test_a_pause_lasts_as_long_as_twilio_asks_and_at_least_five_seconds(limited: Limited) -> None:
+def test_a_pause_lasts_as_long_as_twilio_requires_and_at_least_five_seconds(
+    limited: Limited,
+) -> None:
     rig = limited(10)
     now = int(rig.clock().timestamp() * 1000)
     sender = f"{ACCOUNT_SID}#{FROM}"

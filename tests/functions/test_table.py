@@ -67,7 +67,7 @@ def item(sid: str) -> Item:
 
 
 @pytest.fixture
-def asked(dynamodb: DynamoDBClient) -> Iterator[list[dict[str, Any]]]:
+def calls(dynamodb: DynamoDBClient) -> Iterator[list[dict[str, Any]]]:
     """The arguments of every call of DynamoDB."""
     calls: list[dict[str, Any]] = []
     events = dynamodb.meta.events
@@ -81,7 +81,10 @@ def asked(dynamodb: DynamoDBClient) -> Iterator[list[dict[str, Any]]]:
 
 
 def test_a_decision_is_made_on_strongly_consistent_reads(
-    dynamodb: DynamoDBClient, messages_table: str, requests_table: str, asked: list[dict[str, Any]]
+    dynamodb: DynamoDBClient,
+    messages_table: str,
+    requests_table: str,
+    calls: list[dict[str, Any]],
 ) -> None:
     messages = MessageStore(dynamodb, messages_table)
     requests = SendRequestStore(dynamodb, requests_table)
@@ -92,18 +95,18 @@ def test_a_decision_is_made_on_strongly_consistent_reads(
     list(requests.get_many(["rq_" + "0" * 32]))
     list(requests.every_to(["+15558675310"]))
 
-    one, other, batch_of_messages, batch_of_requests, scan = asked
+    one, other, batch_of_messages, batch_of_requests, scan = calls
     assert [it["ConsistentRead"] for it in (one, other, scan)] == [True, True, True]
     assert batch_of_messages["RequestItems"][messages_table]["ConsistentRead"] is True
     assert batch_of_requests["RequestItems"][requests_table]["ConsistentRead"] is True
 
 
 def test_an_audit_looks_up_messages_at_half_the_price(
-    dynamodb: DynamoDBClient, messages_table: str, asked: list[dict[str, Any]]
+    dynamodb: DynamoDBClient, messages_table: str, calls: list[dict[str, Any]]
 ) -> None:
     MessageStore(dynamodb, messages_table).find([MESSAGE_SID])
 
-    assert asked[0]["RequestItems"][messages_table]["ConsistentRead"] is False
+    assert calls[0]["RequestItems"][messages_table]["ConsistentRead"] is False
 
 
 def test_keys_that_a_batch_left_unprocessed_are_read_too() -> None:
@@ -123,7 +126,7 @@ def test_a_batch_that_stays_unprocessed_is_an_error_and_not_a_missing_item() -> 
     assert len(client.calls) == 16
 
 
-def test_a_batch_asks_for_each_key_once_and_for_a_hundred_at_a_time() -> None:
+def test_a_batch_requests_each_key_once_and_a_hundred_at_a_time() -> None:
     sids = [f"SM{number:032x}" for number in range(101)]
     table, client = a_table(batch())
 

@@ -262,7 +262,7 @@ def test_no_connection_is_unknown(rig: Rig) -> None:
         ("https://twilio.example.com", "https://twilio.example.com"),
     ],
 )
-def test_the_api_of_the_account_s_region_is_asked(
+def test_the_api_of_the_account_s_region_is_requested(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, api: str, webhooks: str
 ) -> None:
     asked: list[str] = []

@@ -168,7 +168,7 @@ def test_a_summary_counts_the_failures_that_the_audit_found() -> None:
     assert "audit" not in a_notice(15, an_incident({1: 3})).texts[Protocol.EMAIL]
 
 
-def test_a_closing_notice_is_short_and_asks_for_nothing() -> None:
+def test_a_closing_notice_is_short_and_requires_nothing() -> None:
     notice = a_notice(31, with_summary_at(15, an_incident({1: 50, 14: 9})))
 
     assert notice.subject == (

@@ -274,7 +274,7 @@ def test_durations_have_at_most_two_units() -> None:
 # --- recoveries ----------------------------------------------------------------------------------
 
 
-def test_a_recovery_says_so_and_asks_for_nothing() -> None:
+def test_a_recovery_says_so_and_requires_nothing() -> None:
     published = a_failure().with_next_notice_state(NOON).with_next_notice_state(NOON)
     recovered = published.apply(an_update("delivered", after=4000), Timings())
 
