@@ -75,14 +75,18 @@ def _unsent(
 
 
 def _is_only_match(evidence: Evidence, message: TwilioMessage) -> bool:
-    """Return whether one attempt only matches the message, and the list shows it in time."""
+    """Return whether one attempt only matches the message, and the list shows it in time.
+
+    The text that Twilio makes of a template is not known: the request of a message without a body
+    matches every message to its recipient.
+    """
     lag = evidence.world.twilio.simulator.settings.list_lag_seconds
     in_time = lag < float(parameter("InDoubtTimeoutMinutes")) * 60 - _SEARCH_SECONDS
     matches = sum(
         1 if request.key else request.attempts
         for request in evidence.world.callers.requests
         if request.document["to"] == message.to
-        and message.body.endswith(request.document.get("body", ""))
+        and (not message.body or message.body.endswith(request.document.get("body", "")))
     )
     return in_time and matches <= 1
 
