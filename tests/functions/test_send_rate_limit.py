@@ -265,6 +265,15 @@ def test_a_batch_of_an_active_sender_reserves_with_one_write(limited: Limited) -
     assert counts == {"update_item": 1}
 
 
+def test_the_function_limits_senders_at_the_rate_of_the_stack(sender: SenderRig) -> None:
+    sender.restart(SENDER_SEGMENTS_PER_SECOND="0.001")
+
+    stay = sender.receive(*documents(2))
+
+    assert stay == ["1"]
+    assert len(sender.twilio.requests) == 1
+
+
 def test_without_a_rate_limit_nothing_is_reserved(sender: SenderRig) -> None:
     counts = Counter[str]()
     client = WrappedClient(sender.dynamodb, count_slots(counts))
