@@ -125,6 +125,11 @@ def test_the_subject_names_the_recipient_and_the_cause_in_what_sns_takes() -> No
     assert re.fullmatch(r"[ -~]{1,99}", subject)
 
 
+def test_a_subject_has_as_many_whole_words_as_sns_takes() -> None:
+    assert format_subject("x" * 99) == "x" * 99
+    assert format_subject("x" * 96 + " and more") == "x" * 96 + "..."
+
+
 def test_a_long_subject_ends_with_a_whole_word() -> None:
     cause = "WhatsApp: the message was sent outside of the window, and (as it seems) without a"
 
