@@ -197,12 +197,15 @@ def test_a_message_whose_account_is_not_known_is_looked_for_in_the_main_account(
 ) -> None:
     document = reconciler.twilio.send()
     reconciler.apply(document["sid"], "queued", account_sid=None)
+    for _ in range(2):
+        reconciler.send()
     reconciler.advance(minutes=61)
 
     reconciler.run()
 
     message = reconciler.message(document["sid"])
     assert (message.outcome, message.account_sid) == (Outcome.DELIVERED, ACCOUNT_SID)
+    assert len(reconciler.twilio_requests()) == 1  # the list of the day has all of them
 
 
 def test_a_single_message_is_fetched(reconciler: ReconcilerRig) -> None:

@@ -125,6 +125,13 @@ def test_the_subject_names_the_recipient_and_the_cause_in_what_sns_takes() -> No
     assert re.fullmatch(r"[ -~]{1,99}", subject)
 
 
+def test_a_failure_without_a_sender_or_a_recipient_is_described() -> None:
+    notice = a_notice(a_message(an_update("failed", error_code=30003, from_=None, to=None)))
+
+    assert "5310" not in notice.subject
+    assert "an unknown recipient" in notice.subject
+
+
 def test_a_subject_has_as_many_whole_words_as_sns_takes() -> None:
     assert format_subject("x" * 99) == "x" * 99
     assert format_subject("x" * 96 + " and more") == "x" * 96 + "..."
