@@ -9,6 +9,7 @@ from mypy_boto3_dynamodb import DynamoDBClient
 
 from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.storage.send_requests import SendRequestStore
+from delivery.storage.table import ItemUnreadable, StoreUnavailable
 from tests.support.builders import ACCOUNT_SID, NOON
 
 REQUEST_ID = "rq_" + "a" * 32
@@ -137,6 +138,19 @@ def test_a_key_is_released_only_by_the_claim_that_holds_it(store: SendRequestSto
     assert store.get(REQUEST_ID) == held
 
     store.release(held)
+    assert store.get(REQUEST_ID) is None
+
+
+def test_a_result_of_a_request_that_has_expired_is_not_stored(
+    dynamodb: DynamoDBClient, requests_table: str, store: SendRequestStore
+) -> None:
+    claim = store.claim(a_claim())
+    dynamodb.delete_item(TableName=requests_table, Key={"request_id": {"S": REQUEST_ID}})
+
+    with pytest.raises(StoreUnavailable) as raised:
+        complete(store, claim, RequestState.SENT)
+
+    assert not isinstance(raised.value, ItemUnreadable)
     assert store.get(REQUEST_ID) is None
 
 
