@@ -135,13 +135,13 @@ class Auditor:
             target = AuditState.FINAL if age >= FINAL_AFTER else AuditState.FIRST
         audits = self._context.audits
         audits.add_accounts(secret.account_sids)
-        audits.keep_requested(day)
+        audits.add_requested(day)
         is_done = True
         for account_sid in secret.account_sids:
             state = yield from self._audit(secret, account_sid, day, target, time_left)
             is_done &= state is target
         if is_done:
-            audits.keep_requested(day, is_done=True)
+            audits.remove_requested(day)
 
     def _audit(
         self,

@@ -20,11 +20,13 @@ FIRST_AFTER: Final = timedelta(hours=6)
 FINAL_AFTER: Final = timedelta(days=4)
 """How long after its end a day is audited finally."""
 MAX_CATCH_UP: Final = timedelta(days=30)
-"""How far back audits are made up for. Tombstones of erased messages live as long."""
+"""How far back missed audits are caught up, and unknown messages are imported. The tombstone of an
+erased message is kept as long, so that no audit imports the message again.
+"""
 RESULT_RETENTION: Final = timedelta(days=400)
 MAX_DIFFERENCE_SIDS: Final = 100
 MAX_CORRECTED_PERCENT: Final = 1
-"""Above this share of corrected statuses callbacks are being lost: AuditCorrectionsAlarm fires."""
+"""A larger share of corrected statuses means lost callbacks: AuditCorrectionsAlarm fires."""
 
 _ONE_DAY: Final = timedelta(days=1)
 
@@ -73,12 +75,13 @@ def compare(message: Message, listed: StatusUpdate) -> Comparison:
     """Compare a message with what Twilio's list says of it.
 
     A status that ranks higher is written, also after a final one, and so are an error code where
-    none was known, segments, and a price. The absence of a value never replaces one.
+    none was known, segments, and a price. A value that the list lacks
+    never removes one.
     """
     status, error_code = listed.status, listed.error_code
     corrections, differences = _status_corrections(message, status, error_code)
     if differences:
-        # Segments and price are written all the same, as facts of a status that is known already.
+        # Segments and price are still written, in an update with a status that is known already.
         error_code = None
         if Difference.OTHER_ERROR_CODE not in differences:
             status = message.transitions[-1].status
@@ -209,7 +212,7 @@ class AuditResult:
         return {name: value for name, value in record.items() if name not in INTERNAL_FIELDS}
 
     def as_item_record(self) -> Record:
-        """Return everything that is stored."""
+        """Return the result as plain data, as the table stores it."""
         return self._plain()
 
     def _plain(self) -> Record:

@@ -112,7 +112,8 @@ class Transition:
         return cls(**values)
 
 
-# Its subclasses have methods of their own. Each generated method is compiled at every start.
+# The subclasses generate `__init__`, `__repr__` and `__eq__`. Here they would only slow down each
+# cold start, which compiles every generated method.
 @dataclass(frozen=True, slots=True, kw_only=True, init=False, repr=False, eq=False)
 class MessageFacts:
     """What the caller and Twilio said about a message itself; None where it is unknown."""
@@ -201,7 +202,7 @@ class Message(MessageFacts):
 
     @classmethod
     def from_first_update(cls, update: StatusUpdate, timings: Timings) -> Self:
-        """Return the message of which this update is the first."""
+        """Return a new message with this update as its first."""
         created_at = min(update.created_at or update.at, update.at)
         blank = cls(message_sid=update.message_sid, created_at=created_at, updated_at=update.at)
         return blank.apply(update, timings)
@@ -220,7 +221,7 @@ class Message(MessageFacts):
         return replace(failed, error_code=update.error_code, error_detail=update.error_detail)
 
     def apply(self, update: StatusUpdate, timings: Timings) -> Self:
-        """Return the message after this update; this very one where the update brings nothing."""
+        """Return the message after this update; the same object if it brings nothing new."""
         transitions = _with_transition(self.transitions, update.transition)
         best = max(transitions, key=lambda transition: rank(transition.status))
         outcome = outcome_of(best.status)
@@ -280,10 +281,10 @@ class Message(MessageFacts):
         )
 
     def as_superseded(self, at: datetime) -> Self:
-        """Return a request that ended without a SID, after it was sent under one after all.
+        """Return a request that was recorded as unsent, after it was sent after all.
 
-        It is failed no longer; the message under that SID has the rest. Any other message is
-        unchanged.
+        It is no longer failed: from now on the message with the SID shows what happens. Anything
+        but a failed request without a SID is unchanged.
         """
         if self.status not in UNSENT_STATUSES or self.outcome is not Outcome.FAILED:
             return self
@@ -322,7 +323,7 @@ class Message(MessageFacts):
         )
 
     def with_next_notice_state(self, at: datetime) -> Self:
-        """Return the message after the notifier's next step; this very one where none is due.
+        """Return the message after the notifier's next step; the same object if none is due.
 
         A failure and a recovery are both claimed (`publishing`) before they are published, so that
         only one notifier publishes them.
@@ -349,7 +350,7 @@ class Message(MessageFacts):
 
     @property
     def is_superseded(self) -> bool:
-        """Whether it is such a request that was sent after all, under a SID of its own."""
+        """Whether it is a request that was recorded as unsent, and was sent after all."""
         return self.outcome is Outcome.SUPERSEDED
 
     @property
@@ -408,7 +409,7 @@ class Message(MessageFacts):
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """Read a message from an answer or an item; attributes of neither are ignored.
+        """Read a message from an answer or an item; names that are not its fields are ignored.
 
         Raises:
             KeyError, ValueError, TypeError: the record is not a message.
@@ -437,7 +438,7 @@ class Message(MessageFacts):
 
 
 def within_context_limits(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return the first value of each name, as far as 20 names and 1 KB (UTF-8) reach."""
+    """Return the first value of each name that fits into 20 names and 1 KB (UTF-8) in all."""
     context: dict[str, str] = {}
     room = MAX_CONTEXT_BYTES
     for name, value in pairs:
@@ -465,7 +466,7 @@ def _with_transition(
 
 
 def _with_facts[M: Message](message: M, update: StatusUpdate) -> M:
-    """Add the facts that were not known; of segments and price the last ones replace older ones."""
+    """Add the facts that were not known. New segments and prices also replace known ones."""
     facts: dict[str, Any] = {
         name: getattr(update, name)
         for name in _KEPT_FACTS

@@ -54,8 +54,9 @@ def next_state(
 ) -> NoticeState | None:
     """Return the state after the notifier's next step; the same one where no step is due.
 
-    A message that is delivered while its failure is published owes the recovery; one that is
-    delivered earlier owes nothing. The recovery of a grouped failure is counted, not published.
+    A message that is delivered while its failure is being published needs a recovery notice; one
+    that is delivered earlier needs none. The recovery of a grouped failure is counted, not
+    published.
     """
     match state:
         case NoticeState.DUE:

@@ -18,7 +18,7 @@ def iso(time: datetime) -> str:
 
 
 def plain(value: object) -> object:
-    """Return a fact as plain data: a time as ISO 8601, a word of an enum as text."""
+    """Return a fact as plain data: a time as ISO 8601, a member of an enum as text."""
     match value:
         case datetime():
             return iso(value)

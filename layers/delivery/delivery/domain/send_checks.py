@@ -38,7 +38,9 @@ EXCLUSIVE_FIELDS: Final[Mapping[str, str]] = {"fallback_from": "from"}
 """Fields that cannot be combined with another one."""
 
 type FieldProblem = tuple[str, str]
-"""The field's name (? if it may be a value), and a text that continues it and holds the fix."""
+"""The field's name (`?` for a name that may be personal data), and a text that continues the name
+and holds the fix.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,7 @@ class CheckedFields:
 
 
 def check_fields(document: Mapping[str, Any]) -> CheckedFields:
-    """Check a document, apart from what depends on the time."""
+    """Check every field of a document. What depends on the time is left to `check_send_at`."""
     given = {name: value for name, value in document.items() if value is not None}
     problems = [_unexpected(name) for name in given if name not in SEND_FIELDS]
     values: dict[str, Values] = {}
@@ -76,7 +78,7 @@ def check_fields(document: Mapping[str, Any]) -> CheckedFields:
 
 
 def check_send_at(send_at: datetime | None, *, now: datetime) -> tuple[FieldProblem, ...]:
-    """Return the problem of the time of a scheduled message, if there is one."""
+    """Return the problem with the time of a scheduled message, if there is one."""
     if send_at is None or now < send_at <= now + _MAX_SEND_DELAY:
         return ()
     if send_at <= now:
@@ -96,7 +98,7 @@ def _unexpected(name: str) -> FieldProblem:
 
 
 def _contradictions(given: Mapping[str, Any]) -> Iterator[FieldProblem]:
-    """Yield the problems that no field has by itself."""
+    """Yield the problems of fields together: one is missing, or does not go with another."""
     for names, fix in REQUIRED_FIELDS.items():
         if not given.keys() & set(names):
             yield names[0], f"is missing; {fix}"

@@ -1,4 +1,4 @@
-"""The fields of a send request: one row for each, with its reader and what depends on it.
+"""The fields of a send request: one row for each, with its reader and its properties.
 
 Pure. The validator, the sender, the command line and the API description read this table, so that
 a new field is one row. The API description takes a field's schema from its reader, and the limits
@@ -199,7 +199,7 @@ def read_time(value: object) -> Values:
 
 
 def read_context(value: object) -> Values:
-    """Check a context. It is stored as it is, and none of it becomes a parameter."""
+    """Check a context, and return no values: it is stored as it is and not sent to Twilio."""
     if not isinstance(value, dict):
         raise InvalidValue("must be an object of names and texts")
     for text in (*value, *value.values()):

@@ -176,7 +176,7 @@ class SendRequest:
 def content_digest(
     parameters: Iterable[tuple[str, str]], reference: str | None, context: Mapping[str, str]
 ) -> str:
-    """Return the SHA-256 of everything that the caller requested: other content has another one."""
+    """Return the SHA-256 of everything that the caller requested, to detect other content."""
     content = [list(parameters), reference, sorted(context.items())]
     return _sha256(json.dumps(content, ensure_ascii=True))
 

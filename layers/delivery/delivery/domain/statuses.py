@@ -28,10 +28,10 @@ class MessageStatus(StrEnum):
     READ = "read"
 
     UNKNOWN = "unknown"
-    """The status of a message for which Twilio reported only statuses that this version lacks."""
+    """The status of a message of which Twilio reported only statuses unknown to this version."""
 
     REJECTED = "rejected"
-    """The status of a request that Twilio or the sender rejected: it became no message."""
+    """The status of a request that Twilio or the sender rejected: no message was created."""
     PRESUMED_UNSENT = "presumed_unsent"
     """The status of a request in doubt for which no evidence was found in time."""
 
@@ -99,7 +99,9 @@ UNSENT_STATUSES: Final[Mapping[str, StatusDefinition]] = {
         (MessageStatus.PRESUMED_UNSENT, "no trace of it at Twilio: probably not sent"),
     )
 }
-"""Our statuses of a request that became no message. Reported by Twilio, they are unknown words."""
+"""Our statuses of a request without a message. Twilio does not use them: from Twilio they count as
+unknown.
+"""
 
 STATUSES: Final[Mapping[str, StatusDefinition]] = {**TWILIO_STATUSES, **UNSENT_STATUSES}
 """Every status that a transition can have and this version knows."""

@@ -4,14 +4,14 @@ import unicodedata
 from typing import Final
 
 _DAMAGE: Final = {
-    "\ufffd": "U+FFFD (the text was not UTF-8 any more when it was decoded); encode it as UTF-8",
+    "\ufffd": "U+FFFD (the text was not UTF-8 when it was decoded); encode it as UTF-8",
     "\0": "U+0000 (NUL); remove it",
 }
 _INVISIBLE: Final = {"Cc", "Cf", "Zl", "Zp"}
 
 
 def damage_in(text: str) -> str | None:
-    """Return what a damaged text holds and how to fix it; None for a sound text."""
+    """Return what damaged a text and how to fix it; None for a text without damage."""
     if any("\ud800" <= character <= "\udfff" for character in text):
         return "half a character (a lone surrogate); encode the text as UTF-8"
     return next((fix for character, fix in _DAMAGE.items() if character in text), None)

@@ -1,4 +1,4 @@
-"""The time that is left of an invocation, so that no step starts which could not end in time."""
+"""The time that is left of an invocation: a step starts only if it can end in time."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING

@@ -111,18 +111,29 @@ class AuditStore:
         """
         return _days_in(self._table.get(name=_REQUESTED_NAME))
 
-    def keep_requested(self, day: date, *, is_done: bool = False) -> None:
+    def add_requested(self, day: date) -> None:
         """Keep a requested day until its audit is done, so that the schedule continues it.
 
         Raises:
             StoreUnavailable: it is not known to be kept; request the audit again.
         """
+        self._change_requested(day, is_requested=True)
+
+    def remove_requested(self, day: date) -> None:
+        """Remove a requested day, because its audit is done.
+
+        Raises:
+            StoreUnavailable: it is not known to be removed; the day may be audited again.
+        """
+        self._change_requested(day, is_requested=False)
+
+    def _change_requested(self, day: date, *, is_requested: bool) -> None:
         item = self._table.get(name=_REQUESTED_NAME)
         for _ in range(_MAX_ATTEMPTS):
             days = _days_in(item)
-            if is_done is (day not in days):
+            if (day in days) is is_requested:
                 return
-            changed = set(days) - {day} if is_done else {*days, day}
+            changed = {*days, day} if is_requested else set(days) - {day}
             record = {"name": _REQUESTED_NAME, "days": [it.isoformat() for it in sorted(changed)]}
             unchanged = Conditions()
             if item:

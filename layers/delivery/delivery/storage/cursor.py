@@ -70,6 +70,6 @@ class Position:
 
 
 def _digest(query: str, position: Position) -> str:
-    """Return a checksum against mistakes: another query, a truncated token. It protects nothing."""
+    """Return a checksum against mistakes: another query, a truncated token. It is not a secret."""
     content = f"{query}\n{position.at}\n{position.message_sid}"
     return hashlib.sha256(content.encode("utf-8", "backslashreplace")).hexdigest()[:12]

@@ -40,7 +40,8 @@ class Count:
 class MessageList:
     """A list: which keys of which index have it, and which messages belong to it.
 
-    A superseded request is on no list: its message stands there instead.
+    A list leaves out superseded requests, because their messages are on it; only `to` can include
+    them.
     """
 
     query: str
@@ -133,8 +134,8 @@ class ListReader:
         """
         after = Position.from_token(next_token, of.query) if next_token else None
         wanted = limit + 1  # one more shows whether there is a next page
-        # Several keys share the page roughly evenly; and only the next item shows that no further
-        # one has the same time.
+        # Several keys share the page roughly evenly. Each query reads one item more than that,
+        # because only the next item shows that no other one has the same time.
         keys = len(of.values)
         page_size = (wanted if keys == 1 else 2 * wanted // keys + 4) + 1
         found = list(islice(self._messages(of, after, wanted, page_size), wanted))

@@ -61,8 +61,8 @@ _IS_NEW: Final = "attribute_not_exists(#status_rank)"
 _RANKS_HIGHER: Final = "#status_rank < :status_rank AND attribute_not_exists(#notice)"
 # `updated_at` never goes back: where the update is the earlier one, the rules compute it.
 _IS_LATER: Final = "#updated_at <= :updated_at"
-# The rules must also see a message whose outcome the new one does not simply replace: only a final
-# status replaces unconfirmed, and `read` keeps the time of `delivered`.
+# The rules must also see a message whose outcome the plain advance would set wrongly: a pending
+# status does not replace unconfirmed, and a delivery would keep the `final_at` of a cancellation.
 _REPLACES_OUTCOME: Final = "#outcome <> :other_outcome"
 _OTHER_OUTCOME: Final = {
     Outcome.PENDING: Outcome.UNCONFIRMED,
@@ -443,13 +443,13 @@ class MessageStore:
                 if request.is_sent_as(message):
                     return message
             if unreadable:
-                raise ItemUnreadable(f"an item is no message: {unreadable[0]}")
+                raise ItemUnreadable(f"the item is not a message: {unreadable[0]}")
         return None
 
     def _change(self, item: Item, change: Callable[[Message], Message]) -> Message | None:
-        """Apply a change to the message as it is then; it may change nothing.
+        """Apply a change to the latest version of the message; return the message after it.
 
-        None where the message was erased.
+        The change may return the message as it was. None where the message was erased.
         """
         for _ in range(_MAX_ATTEMPTS):
             if _is_tombstone(item):
@@ -555,9 +555,9 @@ def compare_and_set(
 def _plain_advance(
     update: StatusUpdate, timings: Timings, *, is_new: bool | None = None
 ) -> Changes:
-    """The write of a status that is the first or ranks higher, on nothing but that condition.
+    """Return the write of a status on the condition that it is the first, or ranks higher.
 
-    `is_new` restricts it to the first write of a message, or to later ones.
+    `is_new` restricts it to the first write of a message (True) or to later ones (False).
     """
     first = Message.from_first_update(update, timings)
     outcome = first.outcome
@@ -601,7 +601,7 @@ def _sets_outcome(status: str, message: Message) -> bool:
 
 
 def _first_write(message: Message) -> Changes:
-    """The write of a whole message, if its item is new."""
+    """Return the write of a whole message on the condition that its item is new."""
     record = record_of(message)
     changes = Changes(message_sid=record.pop("message_sid"))
     for name, value in record.items():

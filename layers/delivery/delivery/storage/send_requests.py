@@ -99,7 +99,7 @@ class SendRequestStore:
             yield from self._listed(self._table.query("by_unresolved", of_key, unresolved=key))
 
     def presumed_unsent_between(self, since: datetime, until: datetime) -> Iterator[SendRequest]:
-        """Return those of them that were claimed in this time.
+        """Return the requests presumed unsent that were claimed in this period.
 
         Raises:
             StoreUnavailable: DynamoDB did not answer.
@@ -207,7 +207,7 @@ class SendRequestStore:
 
 
 def _is_as_seen(claim_id: str, state: RequestState) -> Conditions:
-    """Hold while the key was not claimed again and the request not completed."""
+    """Return the condition that the key was not claimed again, nor the request completed."""
     conditions = Conditions()
     conditions.require("#claim_id = :claim_id AND #state = :state", claim_id=claim_id, state=state)
     return conditions

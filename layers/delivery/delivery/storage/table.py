@@ -108,7 +108,7 @@ class Table:
         return _pages(self._reader.query, arguments)
 
     def count(self, index: str, condition: str, **values: object) -> tuple[int, bool]:
-        """Return the items on the first page of a query (1 MB of the index), and if that is all.
+        """Count the items on a query's first page (1 MB of the index); return (count, is that all).
 
         Raises:
             StoreUnavailable: DynamoDB did not answer.

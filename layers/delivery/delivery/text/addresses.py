@@ -2,8 +2,8 @@
 
 Pure. The lists of messages, the dashboard and the erasure all look for a person by this rule.
 
-Not connected to a number: ids that a channel gives instead of it, such as WhatsApp's
-business-scoped ids and Messenger's. Only the channel knows whose they are.
+Ids that a channel gives instead of a number, such as WhatsApp's business-scoped ids and
+Messenger's, are not connected to a number: only the channel knows whose they are.
 
 WhatsApp knows some accounts under a form of their number that was replaced or is not dialled. Each
 such number has one subscriber, so the variant is the same person:
@@ -35,8 +35,8 @@ _OPTIONAL_DIGITS: Final = (
 def addresses_of(address: str) -> tuple[str, ...]:
     """Return every address of the person who has this one, as `to` of a message has them.
 
-    The first is the same for every address of a person. An address without a number is its
-    person's only one.
+    The first is the same for every address of a person. An address without a number is returned
+    alone.
 
     Raises:
         InvalidAddress: it is not a number with a country code, or an address of a channel.

@@ -33,7 +33,7 @@ def archive_row(
 
     Args:
         message: the message after a change.
-        sequence_number: the change's place in the stream; none for a row from the table, whose
+        sequence_number: the change's place in the stream; empty for a row from the table, whose
             sequence is lower than that of any change.
         dimensions: the names in the message's context that are kept.
     """
@@ -74,7 +74,7 @@ def is_new_row(message: Message, previous: Message, dimensions: Sequence[str] = 
 
 
 def unsuitable_dimensions(message: Message, dimensions: Iterable[str]) -> list[str]:
-    """Return the names whose values a row leaves out, because they may be of one person."""
+    """Return the names whose values a row leaves out, because they may identify a person."""
     suitable = dict(_suitable(message, dimensions))
     return [name for name in dimensions if message.context.get(name) and name not in suitable]
 
@@ -115,8 +115,8 @@ def _category(message: Message) -> str | None:
 def _seconds_to_final(message: Message) -> float | None:
     """Return the seconds from when a status could be expected to the final one.
 
-    Only for a final status that a callback brought: reconciliation and audit learn of it later. Nor
-    for one that is the first known of the message: it does not show when the message was sent.
+    None unless a callback brought the final status: reconciliation and audit learn of it later.
+    Also None if no earlier status is known: then it is unknown when the message was sent.
     """
     if message.outcome is Outcome.PENDING:
         return None
@@ -134,7 +134,7 @@ def _segments(text: str | None) -> int | None:
 
 
 def _within_int(number: int | None) -> int | None:
-    """Return a number that the column can hold; a greater one would lose the whole row."""
+    """Return the number; None if the column cannot hold it, because that would lose the row."""
     return number if number is not None and abs(number) <= _MAX_INT else None
 
 

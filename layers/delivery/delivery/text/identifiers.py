@@ -46,7 +46,8 @@ class LookupCandidate:
 def normalize_recipient(text: str) -> str:
     """Return the address as `to` of a message has it: a number in E.164 form, or of a channel.
 
-    The `+` of a number may be missing, `00`, or a space (an unencoded `+` in a query).
+    The `+` of a number may be missing, or be typed as `00` or as a space (an unencoded `+` in a
+    query).
 
     Raises:
         InvalidAddress: the text is not a number with a country code.
@@ -65,7 +66,7 @@ def normalize_recipient(text: str) -> str:
 def normalize_message_id(text: str) -> str | None:
     """Return a message's SID or a send request's id in its usual case; None for other text.
 
-    Twilio's SIDs are SM or MM and 32 hex digits, in lower case.
+    Twilio's SIDs are SM or MM in upper case, and 32 hex digits in lower case.
     """
     plain = re.sub(r"\s+", "", _visible(text)).strip(_QUOTES)
     found = _SID.fullmatch(plain)

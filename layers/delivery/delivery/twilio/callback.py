@@ -67,7 +67,8 @@ class Callback:
         codes are not errors: Twilio adds new ones without notice.
 
         Raises:
-            ParameterMissing: there is no SID or no status, under neither name.
+            ParameterMissing: the SID or the status is missing under both of its names, or the SID
+                is too long.
         """
         message_sid = _first(parameters, "MessageSid", "SmsSid")
         if message_sid is None or len(message_sid) > _MAX_SID_LENGTH:

@@ -132,7 +132,7 @@ class MessageResource:
         """Whether it may be a request that Twilio answered with HTTP 400, not a message.
 
         Twilio lists such requests as failed messages since 2024. A message that the table knows is
-        none: https://support.twilio.com/hc/en-us/articles/21923437804315
+        not such a request: https://support.twilio.com/hc/en-us/articles/21923437804315
         """
         return (
             self.status == MessageStatus.FAILED
@@ -234,7 +234,7 @@ class TwilioClient:
         *,
         time_left: TimeLeft,
     ) -> MessageResource:
-        """Create a message from Twilio's parameters; a list repeats its name.
+        """Create a message from Twilio's parameters; one with several values occurs several times.
 
         `time_left` returns the seconds that are left of the invocation.
 
@@ -296,8 +296,8 @@ class TwilioClient:
         """Return the message as Twilio has it now.
 
         Raises:
-            TwilioError: see the module's table; 404 is `RequestRejected`, no response
-                `OutcomeUnknown`.
+            TwilioError: see the module's table; 404 is `RequestRejected`, and no response or 5xx
+                is `OutcomeUnknown`.
         """
         url = self._url(credentials, f"Messages/{quote(message_sid, safe='')}.json")
         return _message(self._get(url, credentials, [], time_left))
@@ -356,7 +356,7 @@ class TwilioClient:
         filters = {"To": to, "DateSent": sent_on.isoformat() if sent_on else None}
         query = [(name, value) for name, value in filters.items() if value is not None]
         query.append(("PageSize", str(page_size or PAGE_SIZE)))
-        # Relative to the API's host. Twilio documents to follow it, not to build it.
+        # Twilio's documentation says to follow the path of the next page, not to build it.
         url = f"{self._base_url}{path or first}"
         page = _page(self._get(url, credentials, [] if path else query, time_left))
         resources = (MessageResource.parse(entry) for entry in page["messages"])
@@ -376,7 +376,8 @@ class TwilioClient:
     ) -> object:
         """Return the JSON of a GET.
 
-        Reads give way when Twilio throttles; only one without a response is retried, once.
+        It is retried once after `OutcomeUnknown`. It is not retried when Twilio throttles, so that
+        reads give way to sends.
         """
         if time_left() <= NEEDED_SECONDS:
             raise Unavailable(_NO_TIME)

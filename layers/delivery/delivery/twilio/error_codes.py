@@ -110,8 +110,8 @@ _REJECTED_BEFORE_TWILIO: Final = Explanation(
 def explain(code: int | None, status: str | None = None, detail: str | None = None) -> Explanation:
     """Return why a message failed; for an unknown code, where to look it up.
 
-    The two statuses of a request that became no message explain it without a code. `detail`, the
-    words that Twilio or the channel reported, is quoted where the code explains nothing.
+    A request without a message is explained by its status if it has no code. `detail`, the words
+    that Twilio or the channel reported, is quoted where the code explains nothing.
     """
     explanation = _explanation(code, status)
     if not detail or explanation.category is not Category.UNKNOWN:
