@@ -21,7 +21,7 @@ from delivery_cli.terminal_text import escape_controls
 
 _STATE_LABELS: Final[Mapping[str, str]] = {
     AuditState.RUNNING: "not finished: the next run continues it",
-    AuditState.PARTIAL: "partial: audited before the day was 6 hours over",
+    AuditState.PARTIAL: "partial: audited less than 6 hours after the end of the day",
     AuditState.FIRST: "first audit: prices and late statuses may follow",
     AuditState.FINAL: "final audit",
     AuditState.FAILED: "failed: Twilio rejected the list; the next run tries again",
