@@ -1,7 +1,7 @@
 """Audits finished days: compares the table with Twilio's own list, and corrects the table.
 
 Trigger: a schedule, every hour; or an invocation with `{"on": "2026-11-27"}`, which audits that day
-now, whatever its age. Less than six hours after its end it is audited only in part.
+now, whatever its age. Until six hours after its end it is audited only in part.
 Effect: after the second audit of a day, every outbound message that Twilio listed and the table
 knows has the listed status, error code, segments and price, or is counted as a difference with its
 reason (promise I11). The ControlTable has the result of each account and day. A run that ends early
@@ -89,7 +89,7 @@ class AuditMessages:
             _report(reports.interrupted(error))
 
     def handle(self, event: Mapping[str, Any], context: LambdaContext) -> None:
-        """Run once, for the schedule or for the day that the event names.
+        """Audit once, for the schedule or for the day that the event names.
 
         Raises:
             InvalidDay: the event names no day, or one in the future.
@@ -120,7 +120,7 @@ def day_of(event: Mapping[str, Any], now: datetime) -> date | None:
 def build(
     environ: Mapping[str, str], clients: Clients, *, now: Callable[[], datetime] = utc_now
 ) -> AuditMessages:
-    """Wire the function in this environment."""
+    """Return the function as these environment variables configure it."""
     timings = Timings.of(
         retention_days=environ["MESSAGE_RETENTION_DAYS"],
         reconcile_after_minutes=environ["RECONCILE_AFTER_MINUTES"],

@@ -71,7 +71,7 @@ class AuditContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Write:
-    """An update to write, with the message that it corrects; none for an import."""
+    """An update to write, with the message that it corrects; None for an import."""
 
     update: StatusUpdate
     message: Message | None = None
@@ -113,7 +113,7 @@ class Auditor:
                     break  # in order: a later day waits for this one
                 progress = progress.audited(day, target)
                 context.audits.save_progress(progress)
-            if progress.first_until is None:
+            if progress.first_until is None:  # the first day must stay the same in later runs
                 context.audits.save_progress(progress)
         for day in context.audits.requested_days():
             yield from self.audit_day(secret, day, time_left)
@@ -124,7 +124,7 @@ class Auditor:
         """Audit one day of every account now, whatever its age.
 
         The day is kept until that is done: the next scheduled run continues an audit that ends
-        early, also where the day was audited before and is due no more.
+        early, even if the day was audited before and is no longer due.
 
         Raises:
             StoreUnavailable: the progress cannot be read or saved.
@@ -151,7 +151,7 @@ class Auditor:
         target: AuditState,
         time_left: TimeLeft,
     ) -> Generator[AuditReport, None, AuditState | None]:
-        """Audit a day of an account as far as it comes; returns the state that it reaches."""
+        """Audit a day of an account; returns the state that it reaches, None if it cannot go on."""
         context = self._context
         try:
             result = context.audits.claim(account_sid, day, target, context.now())
@@ -285,4 +285,5 @@ class Auditor:
         return replace(update, account_sid=update.account_sid or account_sid)
 
     def _may_import(self, day: date) -> bool:
+        """Whether tombstones still exist, so that no erased message is imported."""
         return self._context.now() - end_of(day) < MAX_CATCH_UP

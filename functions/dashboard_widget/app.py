@@ -135,7 +135,7 @@ class DashboardWidget:
 def build(
     environ: Mapping[str, str], clients: Clients, *, now: Callable[[], datetime] = utc_now
 ) -> DashboardWidget:
-    """The function in this environment."""
+    """Return the function as these environment variables configure it."""
     lookup = Lookup(
         MessageStore(clients.dynamodb, environ["MESSAGES_TABLE"], unreadable=_report_unreadable),
         SendRequestStore(

@@ -12,7 +12,7 @@ from html import escape
 from typing import Final, Self
 
 type Child = Markup | str | int | None
-"""The content of an element; None is nothing, so that content can be conditional."""
+"""The content of an element; None stands for no content, so that content can be conditional."""
 
 _TAGS: Final = (
     frozenset({"div", "section", "header", "footer", "h1", "h2", "h3", "p", "span", "strong"})
@@ -83,9 +83,9 @@ def stylesheet(css: str) -> Markup:
 
 
 def as_json(content: Mapping[str, object]) -> Markup:
-    """Return JSON that is the same whether it is read as text or as HTML.
+    """Return JSON that reads the same as text and as HTML.
 
-    `&`, `<` and `>` are written as JSON escapes. Quotes have a meaning inside of a tag only.
+    `&`, `<` and `>` are written as JSON escapes. Quotes stay: they matter inside a tag only.
     """
     plain = json.dumps(content)
     for letter in "&<>":

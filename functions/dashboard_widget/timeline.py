@@ -96,13 +96,13 @@ def _rank(transition: Transition) -> int:
 
 
 def _places(times: Sequence[datetime]) -> list[float]:
-    """Return the position of each time on the track in per cent, at a distance of its neighbors."""
+    """Return each time's place on the track in per cent, at a distance from its neighbors."""
     whole = (times[-1] - times[0]).total_seconds() or 1
     places = [100 * (time - times[0]).total_seconds() / whole for time in times]
     for place in range(1, len(places)):
         places[place] = max(places[place], places[place - 1] + _MIN_DISTANCE)
     end = 100.0
-    for place in reversed(range(len(places))):  # and back, if they ran over the end
+    for place in reversed(range(len(places))):  # and back, if the last ones are beyond the end
         places[place] = min(places[place], end)
         end = places[place] - _MIN_DISTANCE
     return places

@@ -140,7 +140,10 @@ class NotifyFailure:
 def build(
     environ: Mapping[str, str], clients: Clients, *, now: Callable[[], datetime] = utc_now
 ) -> NotifyFailure:
-    """Wire the function. Unknown names in MutedCategories are logged and ignored."""
+    """Return the function as these environment variables configure it.
+
+    Unknown names in MutedCategories are logged and ignored.
+    """
     muted, unknown = categories_in(environ["MUTED_CATEGORIES"])
     if unknown:
         known = [str(category) for category in Category]

@@ -106,9 +106,10 @@ class PendingNotice:
     """An entry of a transactional outbox: a notice that is stored, and then published.
 
     It has everything that the notice says, so that a repetition says the same. It covers the
-    failures `range_from` to `range_to` of the incident's count; `range_to` is less for none.
-    `claimed_at` is the start of the lease of the notifier that publishes it. `incident_id` may be
-    that of the previous incident, whose closing notice the next one took over.
+    failures `range_from` to `range_to` of the incident's count; if it covers none, `range_to` is
+    one less than `range_from`. `claimed_at` is the start of the lease of the notifier that
+    publishes it. `incident_id` may be that of the previous incident, whose closing notice the next
+    one took over.
     Pattern: https://microservices.io/patterns/data/transactional-outbox.html
     """
 
@@ -138,7 +139,7 @@ class PendingNotice:
         """Read a notice from a record.
 
         Raises:
-            KeyError, ValueError, TypeError: the record is not one of a notice.
+            KeyError, ValueError, TypeError: the record is not a pending notice.
         """
         values = field_values(cls, record)
         values["kind"] = NoticeKind(record["kind"])
@@ -191,7 +192,7 @@ class Incident:
     def accepts_failure(self, at: datetime, policy: NoticePolicy) -> bool:
         """Whether a failure at `at` belongs to this incident; otherwise it opens a new one.
 
-        It opens a new one also if this one is over and was not closed yet.
+        A failure after the end of this incident opens a new one even if this one is still open.
         """
         if not self.is_open:
             return False
@@ -267,7 +268,7 @@ class Incident:
         """Read an incident from what `as_record` returned; unknown attributes are ignored.
 
         Raises:
-            KeyError, ValueError, TypeError: the record is not one of an incident.
+            KeyError, ValueError, TypeError: the record is not an incident.
         """
         values = {"next_at": None} | field_values(cls, record)
         values["tally"] = Tally.from_record(record["tally"])

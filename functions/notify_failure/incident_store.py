@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MAX_MESSAGES: Final = 99
 """How many messages one write can change with an incident: a transaction has a hundred parts."""
 
-# What decided on a message's part in an incident.
+# The attributes that decide which incident counts a message.
 _DEPENDS_ON: Final = ("notice", "outcome", "error_code", "account_sid")
 
 

@@ -85,7 +85,7 @@ def _recovery(message: Message, failure: NoticeContent, recipient: str) -> Notic
 
 
 def _found_by_audit(message: Message) -> str:
-    """Return a remark on the age of what the audit of a finished day found, or an empty string."""
+    """Return a remark if an audit found the outcome, with the message's age; otherwise empty."""
     if message.audited_day is None:
         return ""
     days = _age_in_days(message)

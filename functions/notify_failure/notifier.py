@@ -1,4 +1,4 @@
-"""Publishing failures: the first one of a kind alone, further ones in the summaries of an incident.
+"""Publishes failures: the first one of a kind alone, further ones in the summaries of an incident.
 
 Each notice is claimed with a conditional write, published, and marked as published. If a notifier
 dies in between, another one takes over the claim when its lease is over, and publishes the notice
@@ -31,7 +31,7 @@ from .publisher import NoticePublisher
 from .reports import NoticeReport
 
 type Work = Generator[NoticeReport, None, list[Message]]
-"""Yields what is done; returns the messages that another writer changed, to be read again."""
+"""Yields a report of each step; returns the messages that another writer changed, to read again."""
 
 # What publishing one notice can take while SNS hangs and DynamoDB does not.
 _SECONDS_PER_NOTICE: Final = 20
@@ -85,8 +85,8 @@ class Notifier:
         self._publisher = publisher
         self._policy = policy
         self._now = now
-        # When this environment claimed what it has not completed, by SID or notice id. It handles
-        # one invocation at a time, so it may take over its own claims at once.
+        # The times of this environment's claims that it has not completed, by SID or notice id. It
+        # handles one invocation at a time, so it may take over its own claims at once.
         self._own_claims: dict[str, str] = {}
 
     def notify(self, message_sids: Iterable[str], limits: Limits) -> Iterator[NoticeReport]:
@@ -150,7 +150,7 @@ class Notifier:
     def _plan(
         self, messages: Sequence[Message], batch_size: int, limits: Limits
     ) -> Iterator[tuple[list[Message], Work]]:
-        """Return the work to be done, not begun yet, with the messages that it is done for."""
+        """Yield groups of messages, each with its work, which begins when it is iterated."""
         failures: defaultdict[IncidentKey, list[Message]] = defaultdict(list)
         recoveries: defaultdict[str, list[Message]] = defaultdict(list)
         for message in messages:
@@ -169,7 +169,7 @@ class Notifier:
             yield group, self._group_recoveries(incident_id, group, batch_size)
 
     def _notify_alone(self, message: Message, limits: Limits) -> Work:
-        """Take the next step of a notice that is about this message only, and those after it."""
+        """Take the next steps of a notice that is about this message only."""
         claimed = self._claim(message, limits.abandoned_before)
         if claimed is None or claimed.notice is not NoticeState.PUBLISHING:
             self._own_claims.pop(message.message_sid, None)

@@ -1,4 +1,4 @@
-"""Publishing to the FailureTopic: the one place that knows SNS."""
+"""Publishes notices to the FailureTopic: the one place that knows SNS."""
 
 import json
 from typing import TYPE_CHECKING

@@ -24,7 +24,7 @@ class NoticeReport(Report):
 
 
 def step_taken(message: Message | None) -> NoticeReport:
-    """Report the step of a message's notice; of None, that another notifier took it."""
+    """Report the step of a message's notice; for None, that another notifier took it."""
     match message:
         case Message(notice=NoticeState.PUBLISHED):
             return _of_message(message, metric="NoticePublished")
@@ -50,7 +50,7 @@ def failed(message_sids: Iterable[str], reason: str, **fields: object) -> Notice
 
 
 def sweep_interrupted(reason: str) -> NoticeReport:
-    """Report a list that the sweep could not read; the next sweep, a minute later, reads it."""
+    """Report a list that the sweep could not read; the next sweep tries again."""
     return NoticeReport(
         metric="NoticeSweepInterrupted", level=Level.WARNING, fields={"reason": reason}
     )

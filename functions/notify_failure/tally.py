@@ -54,7 +54,7 @@ class Tally:
         """Read a tally from a record.
 
         Raises:
-            KeyError, ValueError, TypeError: the record is not one of a tally.
+            KeyError, ValueError, TypeError: the record is not a tally.
         """
         values = field_values(cls, record)
         return cls(**values | {"examples": tuple(values["examples"])})

@@ -3,8 +3,9 @@
 Trigger: the stream of the MessagesTable, filtered to messages that have an outcome or lost it;
 without that filter if the stack has an archive.
 Effect: a `Message Outcome Changed` on the event bus of the team, and a row in the archive for each
-change that a report can show. Both at least once, and for one message in the order of its changes.
-Each is optional. The expiry or erasure of a message does not change its outcome.
+change that a report can show. Both come at least once, and for one message in the order of its
+changes. The stack may have either, both or neither. The expiry or erasure of a message does not
+change its outcome.
 """
 
 import os
@@ -153,7 +154,7 @@ def _report_unreadable(image: Mapping[str, Any], error: UnreadableImage) -> None
 
 
 def build(environ: Mapping[str, str], clients: Clients) -> PublishOutcomes:
-    """Wire the function."""
+    """Return the function as these environment variables configure it."""
     bus_name, stream_name = environ["OUTCOME_EVENT_BUS_NAME"], environ["ARCHIVE_STREAM_NAME"]
     names = (it.strip() for it in environ["REPORT_DIMENSIONS"].split(","))
     return PublishOutcomes(

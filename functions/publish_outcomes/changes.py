@@ -22,7 +22,7 @@ class Change:
         sequence_number: its place in the stream.
         message: the message after it.
         previous: the message before it; None for a new one, or one that this version cannot read.
-        previous_outcome: its outcome before; a message that did not exist was pending.
+        previous_outcome: its outcome before; pending for a new message.
     """
 
     sequence_number: str

@@ -1,4 +1,4 @@
-"""Publishing to EventBridge."""
+"""Publishes outcome changes to EventBridge."""
 
 import json
 from collections.abc import Sequence

@@ -210,7 +210,7 @@ class QueryMessages:
 def build(
     environ: Mapping[str, str], clients: Clients, *, now: Callable[[], datetime] = utc_now
 ) -> QueryMessages:
-    """The function in this environment."""
+    """Return the function as these environment variables configure it."""
     return QueryMessages(
         messages=MessageStore(
             clients.dynamodb, environ["MESSAGES_TABLE"], unreadable=_report_unreadable

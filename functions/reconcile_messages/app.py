@@ -111,7 +111,7 @@ def share_of(time_left: TimeLeft, share: float) -> TimeLeft:
 def build(
     environ: Mapping[str, str], clients: Clients, *, now: Callable[[], datetime] = utc_now
 ) -> ReconcileMessages:
-    """The function in this environment."""
+    """Return the function as these environment variables configure it."""
     timings = Timings.of(
         retention_days=environ["MESSAGE_RETENTION_DAYS"],
         reconcile_after_minutes=environ["RECONCILE_AFTER_MINUTES"],

@@ -272,7 +272,7 @@ def _log_unexpected(processor: "BatchProcessor") -> None:
 def build(
     environ: Mapping[str, str], clients: Clients, *, now: Callable[[], datetime] = utc_now
 ) -> SendMessage:
-    """Return the function in this environment."""
+    """Return the function as these environment variables configure it."""
     timings = Timings.of(
         retention_days=environ["MESSAGE_RETENTION_DAYS"],
         reconcile_after_minutes=environ["RECONCILE_AFTER_MINUTES"],

@@ -206,7 +206,7 @@ def _report(report: Report) -> None:
 def build(
     environ: Mapping[str, str], clients: Clients, *, now: Callable[[], datetime] = utc_now
 ) -> StatusCallback:
-    """Return the function in this environment."""
+    """Return the function as these environment variables configure it."""
     timings = Timings.of(
         retention_days=environ["MESSAGE_RETENTION_DAYS"],
         reconcile_after_minutes=environ["RECONCILE_AFTER_MINUTES"],
