@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any, Final, Self
 
 from delivery.domain.messages import Message
-from delivery.domain.notices import INCIDENT_ID_PREFIX
+from delivery.domain.notices import INCIDENT_ID_PREFIX, failure_id_of
 from delivery.domain.records import Record
 from delivery.domain.statuses import UNSENT_STATUSES
 from delivery.twilio.error_codes import Category, explain
@@ -85,9 +85,12 @@ class IncidentKey:
 def incident_id_of(opener: Message) -> str:
     """Return the id of the incident that this failure opens; each failure opens at most one.
 
-    A send request can fail again under the same key: each failure has a notice id of its own.
+    A send request can fail again under the same key: each failure has a notice id of its own. The
+    recovery of a message has the id of the incident that its failure opened.
     """
     failure = opener.notice_id or opener.message_sid
+    if opener.is_recovery_notice:
+        failure = failure_id_of(opener.message_sid)
     digest = hashlib.sha256(f"incident:{failure}".encode()).hexdigest()
     return f"{INCIDENT_ID_PREFIX}{digest[:32]}"
 

@@ -105,8 +105,9 @@ def _lead(key: IncidentKey, pending: PendingNotice, why: str) -> str:
     else:
         text = f"{total}: {why}."
     if pending.recovered:
-        done = "sent" if key.cause == MessageStatus.PRESUMED_UNSENT else "delivered"
-        text += f" {_format_number(pending.recovered)} of them were {done} later."
+        done = "sent" if key.cause in UNSENT_STATUSES else "delivered"
+        was = "was" if pending.recovered == 1 else "were"
+        text += f" {_format_number(pending.recovered)} of them {was} {done} later."
     if pending.tally.audited:
         found = _format_number(pending.tally.audited)
         text += f" The audit of earlier days found {found} of the new ones."

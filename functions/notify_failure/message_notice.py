@@ -32,9 +32,7 @@ def message_content(message: Message, links: Links, policy: NoticePolicy) -> Not
     recipient = to or "an unknown recipient"
     sender = policy.mask(message.from_) if message.from_ else None
     # Of a message that has recovered: why the earlier notice said that it failed.
-    explained = explain(
-        message.error_code or message.failure_code, message.status, message.error_detail
-    )
+    explained = explain(_failure_code(message), message.status, message.error_detail)
     failure = NoticeContent(
         event=Event.FAILURE,
         notice_id=message.notice_id or message.message_sid,
@@ -58,6 +56,13 @@ def message_content(message: Message, links: Links, policy: NoticePolicy) -> Not
         links=links,
     )
     return failure if message.outcome is Outcome.FAILED else _recovery(message, failure, recipient)
+
+
+def _failure_code(message: Message) -> int | None:
+    """Return the error code of the failure, also after the message has recovered from it."""
+    if message.is_superseded:
+        return message.transitions[-1].error_code
+    return message.error_code or message.failure_code
 
 
 def _recovery(message: Message, failure: NoticeContent, recipient: str) -> NoticeContent:
@@ -112,8 +117,14 @@ def _details(message: Message) -> Values:
         "Request": message.request_id,
         "Account": message.account_sid,
         "Created": format_time(message.created_at),
-        "Failed" if message.outcome is Outcome.FAILED else "Delivered": ended,
+        _ended_how(message): ended,
     }
+
+
+def _ended_how(message: Message) -> str:
+    if message.outcome is Outcome.FAILED:
+        return "Failed"
+    return "Sent" if message.is_superseded else "Delivered"
 
 
 def _timeline(message: Message) -> list[str]:

@@ -273,6 +273,23 @@ def test_a_summary_has_the_attributes_of_filter_policies() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("cause", "recovered", "sentence"),
+    [
+        ("30007", 1, "1 of them was delivered later."),
+        ("30007", 2, "2 of them were delivered later."),
+        ("rejected", 2, "2 of them were sent later."),
+        ("presumed_unsent", 1, "1 of them was sent later."),
+    ],
+)
+def test_a_summary_counts_recoveries(cause: str, recovered: int, sentence: str) -> None:
+    pending = pending_at(15, an_incident({14: 50}).add_recoveries(recovered))
+
+    notice = notice_of(pending, cause=cause)
+
+    assert sentence in notice.texts[Protocol.EMAIL]
+
+
 def test_requests_that_are_presumed_unsent_are_described_as_such() -> None:
     pending = pending_at(15, an_incident({14: 50}, error_code=None))
     explained = explain(None, MessageStatus.PRESUMED_UNSENT)

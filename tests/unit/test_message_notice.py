@@ -300,6 +300,16 @@ def test_a_recovery_says_so_and_requires_nothing() -> None:
     assert json.loads(notice.texts[Protocol.DEFAULT])["id"] == f"{MESSAGE_SID}:recovery"
 
 
+def test_a_recovery_names_the_incident_that_its_failure_opened() -> None:
+    published = a_failure().with_next_notice_state(NOON).with_next_notice_state(NOON)
+    recovered = published.apply(an_update("delivered", after=4000), Timings())
+
+    facts = facts_of(a_notice(recovered.with_next_notice_state(NOON)))
+
+    assert facts["notice_id"] == f"{MESSAGE_SID}:recovery"
+    assert facts["incident_id"] == facts_of(a_notice(a_failure()))["incident_id"]
+
+
 def test_a_recovery_names_the_failure_that_was_published() -> None:
     late = an_update("failed", error_code=30007, after=70)
     published = (
@@ -373,4 +383,16 @@ def test_a_request_that_was_sent_after_all_says_where_its_message_is_found() -> 
     assert notice.subject == "Recovered: message to ...5310 was sent"
     assert "Request rq_aaa" in email_of(notice)
     assert "/requests/rq_aaa" in email_of(notice)
+    assert re.search(r"^  Sent: +2026-11-23 12:00:00 UTC$", email_of(notice), re.MULTILINE)
     assert facts_of(notice)["event"] == "recovery"
+
+
+def test_the_recovery_of_a_rejected_request_names_its_error_code() -> None:
+    rejected = an_unsent_request("rejected", error_code=21211)
+    published = rejected.with_next_notice_state(NOON).with_next_notice_state(NOON)
+
+    facts = facts_of(a_notice(published.as_superseded(NOON)))
+
+    assert facts["event"] == "recovery"
+    assert facts["error_code"] == "21211"
+    assert facts["title"] == explain(21211).title

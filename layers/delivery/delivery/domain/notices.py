@@ -80,11 +80,16 @@ def notice_id_of(message_sid: str, state: NoticeState | None, notice_id: str | N
     """Return the id that every repetition of the notice carries; the recovery has another one."""
     match state:
         case NoticeState.DUE:
-            return f"{message_sid}:failure"
+            return failure_id_of(message_sid)
         case NoticeState.RECOVERY_DUE if not is_incident_id(notice_id):
             return recovery_id_of(message_sid)
         case _:
             return notice_id
+
+
+def failure_id_of(message_sid: str) -> str:
+    """Return the notice id of a message's failure."""
+    return f"{message_sid}:failure"
 
 
 def notice_id_of_attempt(request_id: str, at: datetime) -> str:
