@@ -59,7 +59,7 @@ def unreadable(error: ItemUnreadable, account_sid: str, day: date) -> AuditRepor
 
 
 def credentials_refused(error: Exception, result: AuditResult | None = None) -> AuditReport:
-    """Report that nothing goes on until an operator corrects the secret."""
+    """Report that one account or the whole run stops until an operator corrects the secret."""
     return AuditReport(
         metric="CredentialsRefused",
         level=Level.ERROR,

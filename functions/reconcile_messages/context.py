@@ -1,4 +1,4 @@
-"""What reconciling messages and resolving requests share."""
+"""The adapters and settings that reconciling messages and resolving requests share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Resolving requests in doubt by evidence, with presumed abort.
+"""Resolves requests in doubt by evidence, with presumed abort.
 
 Evidence is a message that carries the request's id (`request_id`), or exactly one unclaimed message
 in Twilio's list that matches exactly one request (`match`). Twilio's list lags by minutes, so it is
@@ -80,10 +80,10 @@ class InDoubtResolver:
     def resolve_requests(
         self, secret: TwilioSecret, time_left: TimeLeft
     ) -> Iterator[ReconcileReport]:
-        """Resolve every request for which there is evidence, those of the oldest request first.
+        """Resolve every request for which there is evidence, by recipient, the oldest first.
 
-        The others stay on the worklist. An account is left alone when Twilio refuses it, or after
-        several errors in a row.
+        The others stay on the worklist. The run skips the rest of an account once Twilio refuses
+        the account, or after several errors in a row.
 
         Raises:
             StoreUnavailable: the worklist could not be read.
@@ -123,8 +123,8 @@ class InDoubtResolver:
     ) -> Iterator[ReconcileReport]:
         """Look for late callbacks of requests that are presumed unsent, in batches.
 
-        Each run begins with another shard of the worklist, so that even one that takes several runs
-        starves no request.
+        Each run begins with another shard, so that every request has its turn even if no run
+        reaches the end of the worklist.
 
         Raises:
             StoreUnavailable: the worklist could not be read.
@@ -263,8 +263,8 @@ class InDoubtResolver:
     ) -> Candidates:
         """Read what Twilio's list has of these requests, which are all to the same recipient.
 
-        The sender's messages are called back with their request's id. A message that was called
-        back without one is another program's.
+        Callbacks of messages that this stack sent carry the id of their request. A message with a
+        callback that carries none is another program's.
 
         Raises:
             TwilioError: the list could not be read.
@@ -383,7 +383,7 @@ class InDoubtResolver:
             self._requests.complete(request, request.closed())
 
     def _competes_until(self, request: SendRequest) -> datetime:
-        """Until when a competing request may still match this request's message.
+        """Return until when a competing request may still match this request's message.
 
         Expiring this one earlier would leave the competitor as the only candidate and could assign
         it the wrong message.

@@ -1,4 +1,4 @@
-"""The decision which message of Twilio's list is the one that a request in doubt sent.
+"""Decides which message of Twilio's list is the one that a request in doubt sent.
 
 Pure. Evidence is a message with the request's id, or exactly one unclaimed match for exactly one
 request. Everything else stays in doubt, or has no evidence.
@@ -20,10 +20,10 @@ _TRIAL_PREFIX: Final = "Sent from your Twilio trial account - "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
-    """What Twilio's list has of one recipient that may be the message of a request in doubt.
+    """The messages to one recipient in Twilio's list that a request in doubt may have sent.
 
     `unclaimed` are messages that no request and no other program claims. `message_by_request` are
-    messages of the table that carry a request's id.
+    messages of the table that carry a request's id, by that id.
     """
 
     unclaimed: tuple[MessageResource, ...]

@@ -25,7 +25,7 @@ class ReconcileReport(Report):
 
 
 def reconciled(recorded: Recorded) -> ReconcileReport:
-    """Twilio knew something about a stale message that no callback had reported."""
+    """Report that Twilio knew something about a stale message that no callback had reported."""
     message, update = recorded.message, recorded.update
     return ReconcileReport(
         metric="MessageReconciled",
@@ -42,7 +42,7 @@ def reconciled(recorded: Recorded) -> ReconcileReport:
 
 
 def backfilled(request: SendRequest, resource: MessageResource) -> ReconcileReport:
-    """The message of a request that was sent is in the table now."""
+    """Report that the message of a request that was sent is in the table now."""
     return ReconcileReport(
         metric="MessageReconciled",
         fields={
@@ -54,7 +54,7 @@ def backfilled(request: SendRequest, resource: MessageResource) -> ReconcileRepo
 
 
 def unconfirmed(message: Message) -> ReconcileReport:
-    """Twilio reported no final status of the message in time."""
+    """Report that Twilio reported no final status of the message in time."""
     return ReconcileReport(
         metric="MessageUnconfirmed",
         level=Level.WARNING,
@@ -65,7 +65,7 @@ def unconfirmed(message: Message) -> ReconcileReport:
 def resolved(
     request: SendRequest, message: Message, *, evidence: str, recorded: Recorded | None
 ) -> ReconcileReport:
-    """Evidence showed that a request in doubt, or presumed unsent, was sent."""
+    """Report that evidence showed that a request in doubt, or presumed unsent, was sent."""
     return ReconcileReport(
         metric="InDoubtResolved",
         fields={
@@ -80,7 +80,7 @@ def resolved(
 
 
 def presumed_unsent(request: SendRequest, recorded: Recorded) -> ReconcileReport:
-    """No evidence of the request was found in time."""
+    """Report that no evidence of the request was found in time."""
     return ReconcileReport(
         metric="InDoubtPresumedUnsent",
         level=Level.WARNING,
@@ -90,7 +90,7 @@ def presumed_unsent(request: SendRequest, recorded: Recorded) -> ReconcileReport
 
 
 def ambiguous(request: SendRequest, matches: Iterable[MessageResource]) -> ReconcileReport:
-    """Several messages match a request, or several requests a message: an operator has to look."""
+    """Report that it is not clear which message a request sent: an operator has to look."""
     sids = [resource.sid for resource in matches]
     return ReconcileReport(
         metric="InDoubtAmbiguous",
@@ -100,19 +100,19 @@ def ambiguous(request: SendRequest, matches: Iterable[MessageResource]) -> Recon
 
 
 def failed(error: Exception, **fields: object) -> ReconcileReport:
-    """One message or request could not be handled; the next run tries it again."""
+    """Report a message or requests that could not be handled; the next run tries again."""
     return ReconcileReport(
         metric="ReconcileError", level=Level.WARNING, fields={**fields, "reason": str(error)}
     )
 
 
 def unreadable(key: str) -> ReconcileReport:
-    """An item was skipped because this version cannot read it."""
+    """Report an item that was skipped because this version cannot read it."""
     return ReconcileReport(metric="ItemUnreadable", level=Level.ERROR, fields={"key": key})
 
 
 def interrupted(reason: str, **fields: object) -> ReconcileReport:
-    """The run left work to the next one."""
+    """Report that the run left work to the next one."""
     return ReconcileReport(
         metric="ReconcileInterrupted",
         level=Level.WARNING,
@@ -122,24 +122,24 @@ def interrupted(reason: str, **fields: object) -> ReconcileReport:
 
 
 def work_left_over(task: str) -> ReconcileReport:
-    """A task had work for more than its share of the run's time."""
+    """Report that a task had work for more than its share of the run's time."""
     return ReconcileReport(metric="WorkLeftOver", level=Level.WARNING, fields={"task": task})
 
 
 def credentials_refused(error: Exception, **fields: object) -> ReconcileReport:
-    """Nothing goes on, for one account or at all, until an operator corrects the secret."""
+    """Report that one account or the whole run stops until an operator corrects the secret."""
     return ReconcileReport(
         metric="CredentialsRefused", level=Level.ERROR, fields={**fields, "reason": str(error)}
     )
 
 
 def secret_invalid(error: Exception) -> ReconcileReport:
-    """The secret cannot be used any more; the cached one stays in use in this environment."""
+    """Report that the secret is invalid now; this environment continues with the cached one."""
     return ReconcileReport(metric="SecretInvalid", level=Level.ERROR, fields={"reason": str(error)})
 
 
 def account_stopped(error: TwilioError, account_sid: str) -> ReconcileReport:
-    """Twilio does not answer, or not for this account."""
+    """Report that Twilio does not answer, or not for this account."""
     if isinstance(error, CredentialsRefused):
         return credentials_refused(error, account_sid=account_sid)
     return interrupted(str(error), account_sid=account_sid)

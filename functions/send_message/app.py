@@ -71,7 +71,7 @@ _CONFIG: Final = Config(connect_timeout=1, read_timeout=1, retries={"total_max_a
 
 logger = Logger()
 metrics = Metrics(provider=CountedByFacts())
-outcomes = Metrics(provider=CountedByFacts())  # writes one line for each message
+outcome_metrics = Metrics(provider=CountedByFacts())  # one line for each message
 utc_now = partial(datetime.now, UTC)
 
 
@@ -246,7 +246,7 @@ class SendMessage:
         recorded = self.recorder.record_unsent_request(
             unsent, key=record.message_id, requested_at=queued_at
         )
-        count_apart(outcomes, recorded)
+        count_apart(outcome_metrics, recorded)
 
 
 def _key(event: HttpEvent) -> str | None:
@@ -259,11 +259,11 @@ def _report(result: SendResult | CancelResult, found: Iterable[Report]) -> None:
         log_and_count(report, logger, metrics)
     # A message may reach its outcome with Twilio's answer; otherwise callbacks bring it.
     if isinstance(result, Accepted) and result.recorded and result.recorded.outcome_changed:
-        count_apart(outcomes, result.recorded)
+        count_apart(outcome_metrics, result.recorded)
 
 
 def _log_unexpected(processor: "BatchProcessor") -> None:
-    """Log the defects that Powertools keeps to itself: they keep their messages in the queue."""
+    """Log unexpected errors, which Powertools does not: their messages stay in the queue."""
     for kind, _, _ in processor.exceptions:
         if kind not in {RequestNotSent, StoreUnavailable}:
             logger.error("Queue message not handled", error=str(kind))

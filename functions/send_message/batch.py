@@ -1,8 +1,8 @@
 """Puts many requests into SendQueue, after validating each by itself.
 
 The caller gets each `request_id` before anything is sent. To keep it the same, a queued message
-names its idempotency key even if the caller did not. A message that is invalid by now, because of
-its `send_at` or the secret, is queued if its key was used before: the sender knows its result.
+names its idempotency key even if the caller did not. A message that has become invalid, because of
+its `send_at` or the secret, is still queued if its key was used before: it may have been sent.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What sending and canceling messages share."""
+"""The adapters and settings that sending and canceling messages share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class SendContext:
     backlog: CallbackQueue
     """Holds the statuses that the table cannot take."""
     timings: Timings
-    """Those of a message that neither could take."""
+    """Those of a message that is returned although the table could not take it."""
     requests_kept_for: timedelta
     """How long a completed request keeps its key."""
     stores_body: bool

@@ -22,7 +22,7 @@ IDLE_MS: Final = 60_000
 """A sender that was idle for so long has no deferred messages: they would have been sent."""
 
 MAX_DEFERRAL_MS: Final = 2 * 60 * 60 * 1000
-"""Messages try again within this time: the rate may be raised, or the messages before be gone."""
+"""The longest deferral, because the rate may be raised, or earlier messages leave the queue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,8 @@ class RateLimit:
     ) -> tuple["RateLimit", list[Reservation]]:
         """Return the state after reserving the slots up to `until`, and each message's reservation.
 
-        `jitter`, from 0 to 1, spreads what is deferred beyond MAX_DEFERRAL_MS over its second half.
+        `jitter`, from 0 to 1, spreads the messages that would be deferred for longer than
+        MAX_DEFERRAL_MS over the second half of that time.
         """
         next_slot_at = max(self.next_slot_at, now - BURST_MS)
         retry_at = self.retry_at if self.next_slot_at > now - IDLE_MS else 0

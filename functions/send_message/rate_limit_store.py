@@ -1,7 +1,7 @@
 """The rate limit of each sender, shared by all invocations: one item of the ControlTable each.
 
-An item carries what a key of DynamoDB carries: 1,000 writes a second. A batch of messages needs one
-write, or three if some are deferred.
+DynamoDB allows 1,000 writes of an item a second. A batch of messages needs one write, or two if
+some are deferred or the sender was idle.
 
 Errors: StoreUnavailable, as in `delivery.storage.table`.
 """
@@ -44,8 +44,8 @@ class RateLimitStore:
     ) -> list[Reservation]:
         """Return a reservation for each message: immediate up to `until`, otherwise deferred.
 
-        It takes one write if all are immediate and the sender was active just before. Otherwise the
-        state is read first, and changed by compare-and-set.
+        It takes one write if all are immediate and the sender was active just before. Otherwise
+        that write fails and returns the state, which is then changed by compare-and-set.
 
         Raises:
             StoreUnavailable: no reservation is known; slots may be lost to the sender.

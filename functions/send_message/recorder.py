@@ -50,7 +50,7 @@ class MessageRecorder:
     def record_unsent_request(
         self, result: Unsent, *, key: str, requested_at: datetime | None
     ) -> Recorded:
-        """Record a request of the queue that was not sent as a failed message, to be notified.
+        """Record a request of the queue that was not sent as a failed message with a notice due.
 
         `key` is the idempotency key of a request that names none, and `requested_at` when the
         request was queued.

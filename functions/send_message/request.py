@@ -80,10 +80,10 @@ def read_json(body: str | bytes, *, max_bytes: int = MAX_REQUEST_BYTES) -> objec
 def parse(document: object, *, now: datetime) -> MessageRequest:
     """Return the request that a JSON document describes.
 
-    The result does not depend on the time: see `check_send_at`.
+    Whether the document is valid does not depend on the time: see `check_send_at`.
 
     Raises:
-        InvalidRequest: with every problem of the document, those at `now` included.
+        InvalidRequest: with every problem of the document, that of its time at `now` included.
     """
     if not isinstance(document, dict):
         raise InvalidRequest.of("request", _NOT_A_REQUEST)
@@ -112,7 +112,7 @@ def parse(document: object, *, now: datetime) -> MessageRequest:
 def check_send_at(request: MessageRequest, *, now: datetime) -> None:
     """Check the time of a scheduled message.
 
-    A request that was sent does not pass for ever, so this check is for a free key only.
+    Only for a free key: the repetition of a request that was sent stays valid after its time.
 
     Raises:
         InvalidRequest: `send_at` has passed, or is too late.
@@ -124,7 +124,7 @@ def check_send_at(request: MessageRequest, *, now: datetime) -> None:
 def check_key(key: str | None, *, max_length: int = MAX_VALUE_LENGTH) -> None:
     """Check an idempotency key that comes with a request and not in it.
 
-    A blank one is invalid: its caller relies on a key that an unset variable has left out.
+    A blank key is invalid: the caller relies on a key, and probably left a variable unset.
 
     Raises:
         InvalidRequest: the key cannot be used.
@@ -148,7 +148,7 @@ def idempotency_key_of(document: object) -> str | None:
 def valid_facts(document: object) -> dict[str, Any]:
     """Return the valid fields of a document that may be invalid, as a `StatusUpdate` names them.
 
-    `send_at` is not among them: no message is expected then.
+    `send_at` is not among them, because no message is expected at that time.
     """
     facts: dict[str, Any] = {}
     if not isinstance(document, dict):

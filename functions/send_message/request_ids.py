@@ -10,8 +10,9 @@ from .results import Invalid, Rejected, Unsent
 def request_id_of(account_sid: str | None, key: str | None) -> str:
     """Return the id of a request, which is the same for the same key; random without a key.
 
-    A key belongs to the account that the request names. A request that names none has a name space
-    of its own, so that its key does not change with the main account of the secret.
+    A key belongs to the account that the request names. The keys of requests that name none are
+    apart from those of every account, so that they stay the same if the secret gets another main
+    account.
     """
     if key is None:
         return f"rq_{token_hex(16)}"

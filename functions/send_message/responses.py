@@ -125,8 +125,9 @@ def direct_response(response: Response) -> dict[str, Any]:
 def failure_of(response: dict[str, Any]) -> str:
     """Return the error text for a direct response that says why nothing was sent."""
     body = response["body"]
-    fields = ", ".join(it["field"] for it in body.get("problems", []))
-    return f"{response['status_code']}: {body['detail']}" + (f" Fields: {fields}" * bool(fields))
+    names = ", ".join(it["field"] for it in body.get("problems", []))
+    fields = f" Fields: {names}" if names else ""
+    return f"{response['status_code']}: {body['detail']}{fields}"
 
 
 def _message_result(result: Queued | Invalid) -> dict[str, object]:

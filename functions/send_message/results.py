@@ -19,7 +19,7 @@ class Accepted:
 
     message: Message
     stored: bool = True
-    """Whether the table holds it. If not, the request brings the message into the table later."""
+    """Whether the table holds it. If not, a request to send stays on the reconciler's worklist."""
     queued: bool = False
     """Whether it waits in the CallbackQueue for the table."""
     recorded: Recorded | None = None

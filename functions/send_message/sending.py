@@ -43,8 +43,9 @@ from .twilio_calls import (
     service_unavailable,
 )
 
-# Makes Twilio retry a callback. `all`: API Gateway throttles with 429. Without `rt`, one stalled
-# attempt would use up the 15 seconds that Twilio gives to all attempts together.
+# Makes Twilio retry a callback; `rp=all` also after HTTP 429, with which API Gateway throttles.
+# Without `rt`, one stalled attempt would use up the 15 seconds that Twilio gives to all attempts
+# together.
 # Source: https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
 _CALLBACK_RETRIES: Final = "#rc=5&rp=all&ct=2000&rt=5000"
 
@@ -112,7 +113,7 @@ class MessageSender:
     ) -> SendResult:
         """Claim the key, which is also the look-up; then check what applies to a free key only.
 
-        A claim that precedes the check leaves no moment in which two calls hold the key to be free.
+        Because the claim precedes the checks, two calls never both find the key free.
         """
         account_sid = request.account_sid or ""
         if isinstance(credentials, ApiCredentials):
@@ -185,7 +186,7 @@ class MessageSender:
             if message is not None:
                 if state is RequestState.IN_DOUBT:
                     # The reconciler resolves a request that is presumed unsent: its failure may
-                    # have been notified. It also adds what only the request knows, and no callback.
+                    # have been notified. It also adds the facts that only the request has.
                     self._complete(
                         held,
                         RequestState.SENT,

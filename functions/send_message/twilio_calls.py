@@ -1,4 +1,4 @@
-"""Calls of Twilio's API with the credentials of the current secret."""
+"""Calls Twilio's API with the credentials of the current secret."""
 
 from collections.abc import Callable
 
@@ -32,7 +32,7 @@ def call_with_credentials(
     credentials: ApiCredentials,
     call: Callable[[ApiCredentials], MessageResource],
 ) -> MessageResource:
-    """Call Twilio; if it refuses the credentials, once more with newer ones if there are any.
+    """Call Twilio; if it refuses the credentials, call it again once if the secret has newer ones.
 
     Raises:
         TwilioError: as the call raises it.

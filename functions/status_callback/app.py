@@ -172,7 +172,7 @@ class StatusCallback:
         return None
 
     def _report_limited(self, report: Report, cause: str) -> None:
-        """Count what anyone can cause, and log it at most once a minute for each cause."""
+        """Report what anyone can cause: count it each time, log it once a minute for each cause."""
         _report(report if self.log_limit.take(cause) else replace(report, level=Level.DEBUG))
 
 

@@ -31,7 +31,7 @@ _EFFECTS: Final = {
 
 
 def signature_invalid(error: SignatureInvalid) -> Report:
-    """The signature fits none of the keys of the account and none of the function's URLs."""
+    """Report that the signature does not fit the account's keys and the function's URLs."""
     fields = {"cause": str(error.cause)}
     if error.key_id and has_key_id(error):
         fields["key_id"] = error.key_id
@@ -39,22 +39,22 @@ def signature_invalid(error: SignatureInvalid) -> Report:
 
 
 def has_key_id(error: SignatureInvalid) -> bool:
-    """Return whether the request names a shared key that the secret lacks."""
+    """Return whether the error names a shared key by an id that can be logged."""
     return _KEY_ID.fullmatch(error.key_id or "") is not None
 
 
 def secret_invalid(error: SecretInvalid) -> Report:
-    """The secret cannot be used any more; the cached one stays in use in this environment."""
+    """Report that the secret is invalid now; this environment continues with the cached one."""
     return Report(metric="SecretInvalid", level=Level.ERROR, fields={"reason": str(error)})
 
 
 def malformed(cause: str) -> Report:
-    """The request is not a status callback."""
+    """Report that the request is not a status callback."""
     return Report(metric="CallbackMalformed", level=Level.WARNING, fields={"cause": cause})
 
 
 def context_truncated(callback: Callback) -> Report:
-    """The callback URL has more parameters than a context holds."""
+    """Report that the callback URL has more parameters than a context holds."""
     fields = {
         "message_sid": callback.update.message_sid,
         "dropped_names": callback.dropped_names,
@@ -63,7 +63,7 @@ def context_truncated(callback: Callback) -> Report:
 
 
 def queued(update: StatusUpdate, reason: Exception) -> Report:
-    """The table cannot be written; the update waits in CallbackQueue."""
+    """Report that the table cannot be written, and the update waits in CallbackQueue."""
     fields = {
         "message_sid": update.message_sid,
         "status": update.status,
@@ -73,19 +73,19 @@ def queued(update: StatusUpdate, reason: Exception) -> Report:
 
 
 def not_stored(error: Exception) -> Report:
-    """Neither the table nor CallbackQueue accepted the update, or the secret cannot be read."""
+    """Report that the update is neither in the table nor in CallbackQueue, or was not verified."""
     fields = {"reason": str(error), "caused_by": type(error.__cause__).__name__}
     return Report(metric="CallbackNotStored", level=Level.ERROR, fields=fields)
 
 
 def replay_failed(queue_message_id: str, error: Exception) -> Report:
-    """An update stays in CallbackQueue."""
+    """Report that an update stays in CallbackQueue."""
     fields = {"queue_message_id": queue_message_id, "reason": str(error)}
     return Report(metric="ReplayFailed", level=Level.ERROR, fields=fields)
 
 
 def of_recorded(recorded: Recorded) -> Iterator[Report]:
-    """What an update did, beyond what the layer counts in every function."""
+    """Report what an update did, in addition to what the layer counts in every function."""
     if report := _EFFECTS.get(recorded.effect):
         yield report
     if recorded.error_code_conflict:
