@@ -392,5 +392,8 @@ def _created_at(message: Message) -> datetime:
 
 def _separated(*parts: Child) -> list[Child]:
     """Return the parts that are not empty, with a separator between them."""
-    separated: list[Child] = [it for part in parts if part for it in (" · ", part)]
-    return separated[1:]
+    separated: list[Child] = []
+    for part in parts:
+        if part:
+            separated += [" · ", part] if separated else [part]
+    return separated

@@ -215,7 +215,7 @@ class Incident:
         )
 
     def add_recoveries(self, messages: int) -> Self:
-        """Return the incident when so many messages that it counts were delivered after all."""
+        """Return the incident after this many of its messages were delivered or sent after all."""
         return replace(self, recovered=self.recovered + messages)
 
     def advance(self, at: datetime, policy: NoticePolicy) -> Self:
@@ -285,7 +285,7 @@ class Incident:
         return replace(self, pending_notice=replace(self.pending_notice, **changes))
 
     def _close(self, at: datetime, *, is_over: bool) -> Self:
-        """Return it closed; it stays in the index until its closing notice is published."""
+        """Return the incident closed; the index lists it until its closing notice is published."""
         if self.counted == 1:
             return replace(self, is_open=False, next_at=None)
         return replace(
@@ -293,7 +293,7 @@ class Incident:
         )
 
     def _with_notice(self, kind: NoticeKind, at: datetime, *, is_muted: bool = False) -> Self:
-        """Return it with a pending notice of the unpublished failures, and an empty tally."""
+        """Return the incident with a pending notice of its unpublished failures, and no tally."""
         covered = f"{self.published + 1}-{self.counted}" if self.unpublished else "closed"
         pending = PendingNotice(
             kind=kind,

@@ -140,6 +140,6 @@ def _by_sender(senders: Counter[str]) -> Record:
 
 
 def _age_of(message: Message, now: datetime) -> str:
-    # A message that was sent while this counts is younger than `now`, and not scheduled.
+    # A message that is created during the count is younger than `now`, but not scheduled.
     age = now - message.starts_at if message.send_at else max(now - message.created_at, timedelta())
     return next(name for limit, name in _AGES if age < limit)

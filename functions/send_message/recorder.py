@@ -65,7 +65,7 @@ class MessageRecorder:
         account_sid = named_account_sid or self._main_account_sid()
         request_id = unsent_request_id(result, key)
         if isinstance(result, Invalid) and not self._reject(request_id, account_sid, facts):
-            # Another request has the key: like an idempotency conflict.
+            # Another request has the key: this one gets an id of its own, as after a conflict.
             request_id = request_id_of(named_account_sid, key)
         update = StatusUpdate(
             message_sid=request_id,
@@ -78,7 +78,7 @@ class MessageRecorder:
             **facts,
         )
         recorded = self._context.messages.record_unsent_request(update, requested_at=requested_at)
-        # The key was free before this was recorded: it may have been sent since.
+        # Before this was recorded, the key was free: a later request may have been sent under it.
         request = self._context.requests.get(request_id)
         if request is not None and request.state is RequestState.SENT:
             self._context.messages.supersede(request_id, self._context.now())

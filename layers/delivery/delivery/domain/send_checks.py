@@ -16,7 +16,7 @@ from delivery.domain.send_fields import REFUSED_FIELDS, SEND_FIELDS, InvalidValu
 # Twilio accepts 35 days and rejects more itself (35117); far beyond that, our times would overflow.
 _MAX_SEND_DELAY: Final = timedelta(days=365)
 
-# Without a run of digits, which may be a phone number.
+# With at most four digits: more may be a phone number.
 _NAME: Final = re.compile(r"(?!(?:.*[0-9]){5})[A-Za-z_][A-Za-z_0-9]{0,63}")
 
 REQUIRED_FIELDS: Final[Mapping[tuple[str, ...], str]] = {

@@ -121,9 +121,9 @@ class SendRequest:
         )
 
     def awaiting_message(self) -> Self:
-        """Return a sent request on the worklist, until the table has its message in full.
+        """Return a sent request on the worklist, where it stays until the table has its message.
 
-        Without it, nothing else might ever record that message.
+        The message is not in the table, or not in full, and no callback may ever complete it.
         """
         return replace(self, is_unresolved=True)
 

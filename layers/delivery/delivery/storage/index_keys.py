@@ -13,7 +13,7 @@ from delivery.domain.notices import NOTICE_PENDING
 from delivery.domain.statuses import Outcome
 
 SHARDS: Final = "0123456789abcdef"
-"""Every end of a key."""
+"""Every shard: the possible ends of a key."""
 
 PENDING_KEYS: Final = tuple(f"pending#{shard}" for shard in SHARDS)
 """Every `list_key` of pending messages."""
@@ -23,7 +23,7 @@ NOTICE_DUE_KEYS: Final = tuple(f"due#{shard}" for shard in SHARDS)
 
 
 def list_keys(outcome: Outcome, day: date | None) -> tuple[str, ...]:
-    """Return every `list_key` of an outcome: of a day in UTC, and for pending of no day."""
+    """Return every `list_key` of an outcome on a day in UTC; of pending without a day."""
     if day is None:
         return PENDING_KEYS
     return tuple(f"{outcome}#{day.isoformat()}#{shard}" for shard in SHARDS)

@@ -44,7 +44,7 @@ class SignatureFault(StrEnum):
     URL_DIFFERS = "url_differs"
     """Twilio signed another URL than those that this endpoint expects."""
     TOKEN_OR_URL = "token_or_url"  # noqa: S105 -- the name of a cause, not a token
-    """Another key or URL was signed, or Twilio did not sign it: nothing proves which."""
+    """Twilio signed with another key, signed another URL, or did not sign: nothing proves which."""
 
 
 class SignatureInvalid(Exception):
