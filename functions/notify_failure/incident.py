@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any, Final, Self
 
 from delivery.domain.messages import Message
-from delivery.domain.notices import INCIDENT_ID_PREFIX, failure_id_of
+from delivery.domain.notices import INCIDENT_ID_PREFIX, failure_id_of, notice_id_of_attempt
 from delivery.domain.records import Record
 from delivery.domain.statuses import UNSENT_STATUSES
 from delivery.twilio.error_codes import Category, explain
@@ -90,7 +90,7 @@ def incident_id_of(opener: Message) -> str:
     """
     failure = opener.notice_id or opener.message_sid
     if opener.is_recovery_notice:
-        failure = failure_id_of(opener.message_sid)
+        failure = _failure_id_of(opener)
     digest = hashlib.sha256(f"incident:{failure}".encode()).hexdigest()
     return f"{INCIDENT_ID_PREFIX}{digest[:32]}"
 
@@ -338,6 +338,14 @@ def incident_for(
         tally=Tally(),
         pending_notice=seen.closing_notice(at) if seen else None,
     )
+
+
+def _failure_id_of(recovered: Message) -> str:
+    """Return the notice id of the failure, which that of the recovery has replaced."""
+    failed_at = recovered.transitions[-1].at
+    if recovered.is_request and failed_at > recovered.created_at:  # it failed again
+        return notice_id_of_attempt(recovered.message_sid, failed_at)
+    return failure_id_of(recovered.message_sid)
 
 
 def _cause_of(message: Message) -> str:

@@ -387,6 +387,24 @@ def test_a_request_that_was_sent_after_all_says_where_its_message_is_found() -> 
     assert facts_of(notice)["event"] == "recovery"
 
 
+@pytest.mark.parametrize("fails_again", [False, True])
+def test_the_recovery_of_a_request_names_the_incident_of_its_last_failure(
+    fails_again: bool,  # noqa: FBT001 -- a column of the table
+) -> None:
+    failed = an_unsent_request("rejected", error_code=21211)
+    if fails_again:
+        again = an_update(
+            "rejected", message_sid=failed.message_sid, request_id=failed.message_sid, after=60.789
+        )
+        failed = failed.as_failed_again(again, Timings(), requested_at=NOON + timedelta(minutes=1))
+    published = failed.with_next_notice_state(NOON).with_next_notice_state(NOON)
+    stored = Message.from_record(published.as_record() | published.internal_times())
+
+    recovered = stored.as_superseded(NOON + timedelta(minutes=2))
+
+    assert incident_id_of(recovered) == incident_id_of(failed)
+
+
 def test_the_recovery_of_a_rejected_request_names_its_error_code() -> None:
     rejected = an_unsent_request("rejected", error_code=21211)
     published = rejected.with_next_notice_state(NOON).with_next_notice_state(NOON)

@@ -94,7 +94,8 @@ def failure_id_of(message_sid: str) -> str:
 
 def notice_id_of_attempt(request_id: str, at: datetime) -> str:
     """Return the notice id of a later failure of the same send request."""
-    return f"{request_id}:failure:{int(at.timestamp() * 1000)}"
+    milliseconds = int(at.timestamp()) * 1000 + at.microsecond // 1000  # as an item has them
+    return f"{request_id}:failure:{milliseconds}"
 
 
 def recovery_id_of(message_sid: str) -> str:
