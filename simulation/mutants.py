@@ -162,6 +162,8 @@ MUTANTS: Final = (
             "I1 erasure",
             '"status_rank": _ERASED_RANK',
             '"status_rank": 0',
+            "ranks_higher = [_RANKS_HIGHER, _IS_LATER]",
+            "ranks_higher = [_RANKS_HIGHER]",
         ),
         ("a request still holds the recipient of erased data", "erasure", 'to="",', ""),
         (
@@ -247,7 +249,7 @@ MUTANTS: Final = (
             "I5 I6",
             "request_id = request_id_of(request.account_sid, request.idempotency_key or key)",
             """
-            if request.send_at is not None and request.send_at <= self._now():
+            if request.send_at is not None and request.send_at <= self._context.now():
                 return Invalid(problems=(), document=document)
             request_id = request_id_of(request.account_sid, request.idempotency_key or key)""",
         ),
