@@ -50,7 +50,7 @@ thorough: $(READY)
 
 e2e: $(READY)
 	@echo "== end-to-end tests: build, deploy into a sandbox, send messages"
-	@pytest -m e2e
+	@pytest -m e2e -n 2 --dist loadfile --no-loadscope-reorder
 
 deploy: $(READY) ## build and deploy to your AWS account (prompts for the parameters)
 	@sam build

@@ -1,4 +1,8 @@
-"""One sandbox for all end-to-end tests, and a client outside of it."""
+"""One sandbox for the end-to-end tests of a process, and a client outside of it.
+
+`make e2e` runs two processes, because the tests mostly wait. Each has a sandbox of its own, and
+runs whole files of tests.
+"""
 
 import io
 import json
@@ -19,12 +23,16 @@ from tests.support.command_line import CommandResult, run
 
 HERE = Path(__file__).parent
 PACE_SECONDS = 0.1
+LONGEST = {"test_campaign.py", "test_sandbox_command.py"}
+"""They start sandboxes of their own."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark these tests, and begin with the files that take longest."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session")
