@@ -453,7 +453,7 @@ MUTANTS: Final = (
             "if change.previous_outcome != 'pending' or message.outcome == 'pending':",
         ),
         (
-            "a change after the first outcome is no row of the archive",
+            "a change after the first outcome adds no row to the archive",
             "I12",
             "if change.previous and not is_new_row(message, change.previous, dimensions):",
             "if change.previous and change.previous.outcome != 'pending':",
@@ -468,7 +468,7 @@ MUTANTS: Final = (
     *_mutants(
         _LAYER,
         (
-            "a new price is no row of the archive",
+            "a new price adds no row to the archive",
             "I12",
             '{"status", "recorded_at", "sequence"}',
             '{"status", "recorded_at", "sequence", "price", "num_segments"}',

@@ -9,7 +9,7 @@ from tests.e2e.browser import Browser, missing, running_browser
 from tests.support.simulator_command import RunningCommand, running_command
 
 HTML_INJECTION = "<img src=x onerror=\"document.title='taken'\"><script>taken()</script>"
-NOBODY = "http://127.0.0.1:9/status"
+NOT_SERVED = "http://127.0.0.1:9/status"
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def send(command: RunningCommand, to: str, body: str) -> str:
     sid = endpoints["Account SID"]
     response = requests.post(
         f"{endpoints['API']}/2010-04-01/Accounts/{sid}/Messages.json",
-        data={"To": to, "From": "+15005550006", "Body": body, "StatusCallback": NOBODY},
+        data={"To": to, "From": "+15005550006", "Body": body, "StatusCallback": NOT_SERVED},
         auth=(sid, endpoints["Auth token"]),
         timeout=10,
     )
