@@ -347,7 +347,8 @@ class TwilioClient:
         """Return one page of `list_messages`: the first one, or that of an earlier `next_path`.
 
         Raises:
-            TwilioError: see the module's table; no response is `OutcomeUnknown`.
+            TwilioError: see the module's table; no response is `OutcomeUnknown`, and so is a page
+                that does not say where this account's list continues.
             ValueError: `path` is not a page of this account's list.
         """
         first = f"/{_VERSION}/Accounts/{credentials.account_sid}/Messages.json"
@@ -360,11 +361,14 @@ class TwilioClient:
         url = f"{self._base_url}{path or first}"
         page = _page(self._get(url, credentials, [] if path else query, time_left))
         resources = (MessageResource.parse(entry) for entry in page["messages"])
-        following = page.get("next_page_uri")
+        following = page.get("next_page_uri") or None
         is_ours = isinstance(following, str) and following.startswith(f"{first}?")
+        if following is not None and not is_ours:
+            # The credentials go nowhere else, and without its other pages the list is not complete.
+            raise OutcomeUnknown("the next page of Twilio's list is not one of this account's")
         return MessagePage(
             messages=tuple(resource for resource in resources if resource is not None),
-            next_path=following if is_ours else None,
+            next_path=following,
         )
 
     def _get(
