@@ -126,6 +126,19 @@ def test_a_result_is_read_as_it_was_stored() -> None:
     assert not {"next_page", "lease_until", "version", "target"} & result.as_record().keys()
 
 
+@pytest.mark.parametrize(
+    "price", ["9E+999999", "1E-999999", "NaN", "-Infinity", "1_0", " 1", "9" * 13, "free", ""]
+)
+def test_a_price_that_reports_do_not_add_up_is_not_added_to_the_spend(price: str) -> None:
+    result = AuditResult(
+        account_sid=ACCOUNT_SID, day=DAY, state=AuditState.RUNNING, updated_at=NOON
+    )
+
+    priced = result.with_price(price, "USD").with_price(price, "USD")
+
+    assert (priced.priced, priced.spend) == (0, {})
+
+
 def test_a_result_keeps_a_hundred_sids_for_each_reason_and_counts_all() -> None:
     result = a_result()
     for number in range(150):

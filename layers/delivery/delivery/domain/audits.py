@@ -4,10 +4,11 @@ Pure. Each finished UTC day of an account is audited twice: some hours after its
 when late receipts and prices are in (`final`).
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final, Self
 
@@ -27,6 +28,8 @@ RESULT_RETENTION: Final = timedelta(days=400)
 MAX_DIFFERENCE_SIDS: Final = 100
 MAX_CORRECTED_PERCENT: Final = 1
 """A larger share of corrected statuses means lost callbacks: AuditCorrectionsAlarm fires."""
+AMOUNT: Final = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,12})?")
+"""The amounts that audits and reports add up: others could not be summed exactly."""
 
 _ONE_DAY: Final = timedelta(days=1)
 
@@ -196,12 +199,9 @@ class AuditResult:
 
     def with_price(self, price: str | None, price_unit: str | None) -> Self:
         """Add a listed price to the spend; Twilio writes a charge as a negative amount."""
-        try:
-            amount = -Decimal(price) if price is not None else None
-        except InvalidOperation:
-            amount = None
-        if amount is None or not amount.is_finite():
+        if price is None or not AMOUNT.fullmatch(price):
             return self
+        amount = -Decimal(price)
         unit = (price_unit or "unknown").upper()
         spend = {**self.spend, unit: self.spend.get(unit, Decimal(0)) + amount}
         return replace(self, priced=self.priced + 1, spend=spend)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from delivery.domain.audits import AMOUNT
 from delivery.domain.messages import Message, Source
 from delivery.domain.records import Record, iso
 from delivery.domain.statuses import Outcome, outcome_of
@@ -22,7 +23,6 @@ Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_strea
 _MAX_INT: Final = 2**31 - 1
 _MAX_DIMENSION_CHARACTERS: Final = 64
 _SEVEN_DIGITS: Final = re.compile(r"\d{7}")
-_AMOUNT: Final = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,12})?")
 _CURRENCY: Final = re.compile(r"[A-Za-z]{3}")
 
 
@@ -55,7 +55,7 @@ def archive_row(
         "messaging_service_sid": message.messaging_service_sid,
         "seconds_to_final": _seconds_to_final(message),
         "num_segments": _segments(message.num_segments),
-        "price": _matching(_AMOUNT, message.price),
+        "price": _matching(AMOUNT, message.price),
         "price_unit": _matching(_CURRENCY, message.price_unit),
         "dimensions": kept or None,
     }
