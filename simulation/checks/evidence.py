@@ -11,6 +11,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from sandbox.twilio.resource import Message as TwilioMessage
+from sandbox.twilio.scenarios import scenario_for
 from simulation.backlog import is_in_backlog
 from simulation.deployment import queue_url
 from simulation.existing_sender import IMPOSTOR_BODY
@@ -96,9 +97,10 @@ class Evidence:
         """Return every status that the message has had at Twilio, with its error code."""
         codes: dict[str, int | None] = dict.fromkeys(("queued", "accepted", "scheduled"))
         callbacks = self.world.twilio.simulator.callbacks(sid)
-        if not callbacks:  # it has no StatusCallback
+        if not callbacks:  # it has no StatusCallback: a list names the status of that moment
             message = self.at_twilio[sid]
-            codes |= {"sending": None, "sent": None, message.status: message.error_code}
+            codes |= {"sending": None, message.status: message.error_code}
+            codes |= {step.status: step.error_code for step in scenario_for(message.to).steps}
         return codes | dict(status_and_code(callback.parameters) for callback in callbacks)
 
     def is_ambiguous(self, request: Record) -> bool:

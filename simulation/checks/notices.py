@@ -161,12 +161,13 @@ class _Notices:
             for number in range(int(notice.facts["range_from"]), int(notice.facts["range_to"]) + 1)
         )
         # The first message may recover before a notifier publishes the notice that it claimed.
-        # An erased message stays in the count, and is not a member any more.
+        # An erased message stays in the count, and is not a member any more. A request that failed
+        # several times under its key is counted each time, and the table shows its last failure.
         first = 2 if self._notice_may_be_lost and 1 not in numbers else 1
         least = len(members) + 1
         last = max(numbers, default=least)
-        others = len(self._erased) + len(self._failed_again)
-        adds_up = numbers == list(range(first, last + 1)) and last - least <= others
+        adds_up = numbers == list(range(first, last + 1))
+        adds_up &= last - least <= len(self._erased) or bool(self._failed_again)
         if not adds_up or last < least:
             text = f"{len(members)} are grouped after the first, and {numbers} were published"
             yield Violation("I4", incident_id, text)
@@ -220,8 +221,10 @@ class _Notices:
         The notices do not say when it opened: it was after the first failure of all of them, and
         before the last opening was published.
         """
-        # Nothing says when an erased message failed.
-        openings = [it for it in openings if it.notice_id.partition(":")[0] in self._messages]
+        # Nothing says when an erased message failed, or which cause each failure of a request had
+        # that failed several times under its key.
+        known = self._messages.keys() - self._failed_again
+        openings = [it for it in openings if it.notice_id.partition(":")[0] in known]
         if not openings:
             return
         firsts = [self._messages[it.notice_id.partition(":")[0]] for it in openings]
