@@ -108,7 +108,9 @@ class Auditor:
             yesterday = (context.now() - timedelta(days=1)).date()
             progress = context.audits.progress(account_sid, first_day=yesterday)
             for day, target in progress.due(context.now(), retention=context.retention):
-                state = yield from self._audit(secret, account_sid, day, target, time_left)
+                state = yield from self._audit(
+                    secret, account_sid, day, target, time_left, again=False
+                )
                 if state is not target:
                     break  # in order: a later day waits for this one
                 progress = progress.audited(day, target)
@@ -143,23 +145,28 @@ class Auditor:
         if is_done:
             audits.remove_requested(day)
 
-    def _audit(
+    def _audit(  # noqa: PLR0913 -- the parts of an audit
         self,
         secret: TwilioSecret,
         account_sid: str,
         day: date,
         target: AuditState,
         time_left: TimeLeft,
+        *,
+        again: bool = True,
     ) -> Generator[AuditReport, None, AuditState | None]:
-        """Audit a day of an account; returns the state that it reaches, None if it cannot go on."""
+        """Audit a day of an account; returns the state that it reaches, None if it cannot go on.
+
+        Without `again`, a day that another run has audited meanwhile is left as it is.
+        """
         context = self._context
         try:
-            result = context.audits.claim(account_sid, day, target, context.now())
+            result = context.audits.claim(account_sid, day, target, context.now(), again=again)
         except ItemUnreadable as error:  # the other accounts go on
             yield reports.unreadable(error, account_sid, day)
             return None
-        if result is None:
-            return None
+        if result is None or result.state is target:
+            return result.state if result else None
         try:
             credentials = secret.for_account(account_sid)
             while result.state is AuditState.RUNNING:

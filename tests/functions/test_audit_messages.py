@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from delivery.domain.audits import AuditState, Correction, Difference
+from delivery.domain.audits import AuditProgress, AuditState, Correction, Difference
 from delivery.domain.messages import Source
 from delivery.domain.notices import NoticeState
 from delivery.domain.statuses import Outcome
@@ -221,6 +221,23 @@ def test_an_account_begins_with_yesterday_and_each_day_is_audited_twice(
         states.append(found and found.state)
 
     assert states == [None, None, AuditState.FIRST, AuditState.FIRST, AuditState.FINAL]
+
+
+def test_a_run_with_old_progress_does_not_begin_an_audited_day_again(auditor: AuditorRig) -> None:
+    auditor.send()
+    auditor.advance(days=1)
+    auditor.run()
+    audited = auditor.result()
+    # What a run that started at the same time has read.
+    auditor.audits.save_progress(AuditProgress(account_sid=ACCOUNT_SID, first_day=auditor.day))
+    auditor.wire.fault = lambda _: a_response(500, b"{}")
+
+    auditor.run()
+
+    assert audited.state is AuditState.FIRST
+    assert auditor.result() == audited
+    progress = auditor.audits.progress(ACCOUNT_SID, first_day=auditor.day)
+    assert progress.first_until == auditor.day
 
 
 def test_a_day_that_is_not_six_hours_over_is_partial_and_counts_as_neither(

@@ -146,9 +146,11 @@ class AuditStore:
         raise StoreUnavailable("other runs kept changing the requested days")
 
     def claim(
-        self, account_sid: str, day: date, target: AuditState, now: datetime
+        self, account_sid: str, day: date, target: AuditState, now: datetime, *, again: bool = True
     ) -> AuditResult | None:
         """Claim a day's audit; None while another run holds it.
+
+        Without `again`, a day that has the target's state is not claimed: its result is returned.
 
         An audit of the same kind that was interrupted goes on from its last saved page.
 
@@ -159,6 +161,8 @@ class AuditStore:
         known = self.result(account_sid, day)
         if known and known.lease_until and now < known.lease_until:
             return None
+        if known and known.state is target and not again:
+            return known
         goes_on = known and known.state is AuditState.RUNNING and known.target is target
         claimed = AuditResult(
             account_sid=account_sid,
