@@ -621,7 +621,7 @@ self._expire_if_overdue(request)""",
         (
             "a requested audit that ended early is not continued",
             "I11",
-            "context.audits.requested_days()",
+            "context.audits.requested()",
             "()",
         ),
         (

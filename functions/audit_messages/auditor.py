@@ -97,7 +97,8 @@ class Auditor:
     def audit_due_days(self, secret: TwilioSecret, time_left: TimeLeft) -> Iterator[AuditReport]:
         """Audit every day that is due, account by account, the oldest day first.
 
-        Then continue the audits that were requested and did not end.
+        Then continue the audits that were requested and did not end. That of an account which the
+        secret has no longer waits until the secret has it again.
 
         Raises:
             StoreUnavailable: the progress cannot be read or saved.
@@ -117,33 +118,37 @@ class Auditor:
                 context.audits.save_progress(progress)
             if progress.first_until is None:  # the first day must stay the same in later runs
                 context.audits.save_progress(progress)
-        for day in context.audits.requested_days():
-            yield from self.audit_day(secret, day, time_left)
+        for day, account_sid in context.audits.requested():
+            if secret.has_account(account_sid):
+                yield from self._audit_requested(secret, account_sid, day, time_left)
 
     def audit_day(
         self, secret: TwilioSecret, day: date, time_left: TimeLeft
     ) -> Iterator[AuditReport]:
         """Audit one day of every account now, whatever its age.
 
-        The day is kept until that is done: the next scheduled run continues an audit that ends
-        early, even if the day was audited before and is no longer due.
+        Each account's audit is kept until it is done: the next scheduled run continues one that
+        ends early, even if the day was audited before and is no longer due.
 
         Raises:
             StoreUnavailable: the progress cannot be read or saved.
         """
+        audits = self._context.audits
+        audits.add_accounts(secret.account_sids)
+        audits.add_requested(day, secret.account_sids)
+        for account_sid in secret.account_sids:
+            yield from self._audit_requested(secret, account_sid, day, time_left)
+
+    def _audit_requested(
+        self, secret: TwilioSecret, account_sid: str, day: date, time_left: TimeLeft
+    ) -> Iterator[AuditReport]:
         age = self._context.now() - end_of(day)
         target = AuditState.PARTIAL
         if age >= FIRST_AFTER:
             target = AuditState.FINAL if age >= FINAL_AFTER else AuditState.FIRST
-        audits = self._context.audits
-        audits.add_accounts(secret.account_sids)
-        audits.add_requested(day)
-        is_done = True
-        for account_sid in secret.account_sids:
-            state = yield from self._audit(secret, account_sid, day, target, time_left)
-            is_done &= state is target
-        if is_done:
-            audits.remove_requested(day)
+        state = yield from self._audit(secret, account_sid, day, target, time_left)
+        if state is target:
+            self._context.audits.remove_requested(day, account_sid)
 
     def _audit(  # noqa: PLR0913 -- the parts of an audit
         self,

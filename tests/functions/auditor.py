@@ -30,13 +30,17 @@ class AuditorRig(FunctionRig):
 
     def add_subaccount(self) -> str:
         """Add a subaccount to the secret; returns its SID."""
-        secret = self.secret | {
-            "subaccounts": {SUBACCOUNT_SID: {"auth_token": "the-subaccount-token"}}
-        }
-        self.secrets_manager.put_secret_value(
-            SecretId="delivery/twilio", SecretString=json.dumps(secret)
-        )
+        self._put_secret(subaccounts={SUBACCOUNT_SID: {"auth_token": "the-subaccount-token"}})
         return SUBACCOUNT_SID
+
+    def remove_subaccount(self) -> None:
+        """Remove the subaccount from the secret."""
+        self._put_secret()
+
+    def _put_secret(self, **more: object) -> None:
+        self.secrets_manager.put_secret_value(
+            SecretId="delivery/twilio", SecretString=json.dumps(self.secret | more)
+        )
 
     def result(self) -> AuditResult:
         found = self.audits.result(ACCOUNT_SID, self.day)

@@ -307,6 +307,56 @@ def test_the_schedule_continues_a_requested_audit_of_a_day_that_was_audited_befo
     assert auditor.result() == again
 
 
+def refused_for(account_sid: str) -> Fault:
+    """Refuse the credentials of one account."""
+    return lambda request: a_response(401) if account_sid in str(request.url) else None
+
+
+def test_only_the_account_whose_requested_audit_is_unfinished_is_audited_again(
+    auditor: AuditorRig,
+) -> None:
+    subaccount_sid = auditor.add_subaccount()
+    auditor.advance(days=1)
+    auditor.run()
+    auditor.wire.fault = refused_for(subaccount_sid)
+    by_hand(auditor)
+    finished = auditor.result()
+    auditor.wire.requests.clear()
+
+    auditor.run()
+    auditor.wire.fault = lambda _: None
+    auditor.run()
+    auditor.run()
+
+    assert auditor.result() == finished
+    assert len(auditor.wire.requests) == 2  # one was refused
+    audited = auditor.audits.result(subaccount_sid, auditor.day)
+    assert audited is not None
+    assert audited.state is AuditState.FIRST
+
+
+def test_a_requested_audit_waits_while_its_account_is_not_in_the_secret(
+    auditor: AuditorRig,
+) -> None:
+    subaccount_sid = auditor.add_subaccount()
+    auditor.advance(days=1)
+    auditor.run()
+    auditor.wire.fault = refused_for(subaccount_sid)
+    by_hand(auditor)
+    auditor.wire.fault = lambda _: None
+    auditor.remove_subaccount()
+    auditor.run()
+    waiting = auditor.audits.result(subaccount_sid, auditor.day)
+    auditor.add_subaccount()
+
+    auditor.run()
+
+    audited = auditor.audits.result(subaccount_sid, auditor.day)
+    assert waiting is not None
+    assert audited is not None
+    assert (waiting.state, audited.state) == (AuditState.RUNNING, AuditState.FIRST)
+
+
 def test_a_run_without_time_begins_no_page(auditor: AuditorRig) -> None:
     auditor.send()
     auditor.advance(days=1)

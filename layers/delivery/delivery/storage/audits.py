@@ -12,7 +12,7 @@ Errors:
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from delivery.domain.audits import RESULT_RETENTION, AuditProgress, AuditResult, AuditState
 from delivery.storage.expressions import Conditions
@@ -23,11 +23,18 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _ACCOUNTS_NAME: Final = "audit-accounts"
-_REQUESTED_NAME: Final = "audit-requested"
+_REQUESTED_NAME: Final = "audits-requested"
 _MAX_ATTEMPTS: Final = 5
 
 LEASE: Final = timedelta(minutes=15)
 """How long a claim holds: the function's timeout."""
+
+
+class RequestedAudit(NamedTuple):
+    """The audit of a day of an account that was requested by hand."""
+
+    day: date
+    account_sid: str
 
 
 class AuditStore:
@@ -103,47 +110,50 @@ class AuditStore:
         item = self._table.get(name=_ACCOUNTS_NAME)
         return tuple(as_record(item)["account_sids"]) if item else ()
 
-    def requested_days(self) -> tuple[date, ...]:
-        """Return the days whose audit was requested and has not ended.
+    def requested(self) -> tuple[RequestedAudit, ...]:
+        """Return the audits that were requested and have not ended, by day and account.
 
         Raises:
             StoreUnavailable: DynamoDB did not answer.
         """
-        return _days_in(self._table.get(name=_REQUESTED_NAME))
+        return _requested_in(self._table.get(name=_REQUESTED_NAME))
 
-    def add_requested(self, day: date) -> None:
-        """Keep a requested day until its audit is done, so that the schedule continues it.
+    def add_requested(self, day: date, account_sids: Iterable[str]) -> None:
+        """Keep the audits of a requested day until they are done: the schedule continues them.
 
         Raises:
             StoreUnavailable: it is not known to be kept; request the audit again.
         """
-        self._change_requested(day, is_requested=True)
+        added = {RequestedAudit(day, account_sid) for account_sid in account_sids}
+        self._change_requested(lambda kept: kept | added)
 
-    def remove_requested(self, day: date) -> None:
-        """Remove a requested day, because its audit is done.
+    def remove_requested(self, day: date, account_sid: str) -> None:
+        """Remove a requested audit, because it is done.
 
         Raises:
             StoreUnavailable: it is not known to be removed; the day may be audited again.
         """
-        self._change_requested(day, is_requested=False)
+        self._change_requested(lambda kept: kept - {RequestedAudit(day, account_sid)})
 
-    def _change_requested(self, day: date, *, is_requested: bool) -> None:
+    def _change_requested(
+        self, change: Callable[[frozenset[RequestedAudit]], frozenset[RequestedAudit]]
+    ) -> None:
         item = self._table.get(name=_REQUESTED_NAME)
         for _ in range(_MAX_ATTEMPTS):
-            days = _days_in(item)
-            if (day in days) is is_requested:
+            kept = _requested_in(item)
+            changed = change(frozenset(kept))
+            if changed == set(kept):
                 return
-            changed = {*days, day} if is_requested else set(days) - {day}
-            record = {"name": _REQUESTED_NAME, "days": [it.isoformat() for it in sorted(changed)]}
             unchanged = Conditions()
             if item:
-                unchanged.require("#days = :seen", seen=[it.isoformat() for it in days])
+                unchanged.require("#audits = :seen", seen=_texts(kept))
             else:
-                unchanged.require("attribute_not_exists(#days)")
+                unchanged.require("attribute_not_exists(#audits)")
+            record = {"name": _REQUESTED_NAME, "audits": _texts(sorted(changed))}
             written, item = self._table.put(record, unchanged)
             if written:
                 return
-        raise StoreUnavailable("other runs kept changing the requested days")
+        raise StoreUnavailable("other runs kept changing the requested audits")
 
     def claim(
         self, account_sid: str, day: date, target: AuditState, now: datetime, *, again: bool = True
@@ -244,8 +254,13 @@ def _result(item: Item) -> AuditResult:
         raise ItemUnreadable(f"the item is not a result: {type(error).__name__}") from error
 
 
-def _days_in(item: Item | None) -> tuple[date, ...]:
-    return tuple(map(date.fromisoformat, as_record(item)["days"])) if item else ()
+def _requested_in(item: Item | None) -> tuple[RequestedAudit, ...]:
+    texts = [text.split("#") for text in as_record(item)["audits"]] if item else []
+    return tuple(RequestedAudit(date.fromisoformat(day), sid) for day, sid in texts)
+
+
+def _texts(requested: Iterable[RequestedAudit]) -> list[str]:
+    return [f"{it.day.isoformat()}#{it.account_sid}" for it in requested]
 
 
 def _progress_name(account_sid: str) -> str:
