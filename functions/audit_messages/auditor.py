@@ -30,7 +30,9 @@ from delivery.storage.messages import Found, MessageStore
 from delivery.storage.table import ItemUnreadable, StoreUnavailable
 from delivery.twilio.client import (
     NEEDED_SECONDS,
+    PAGES_REPEAT,
     MessageResource,
+    OutcomeUnknown,
     RequestRejected,
     TwilioClient,
     TwilioError,
@@ -76,6 +78,14 @@ class _Write:
     update: StatusUpdate
     message: Message | None = None
     comparison: Comparison = field(default_factory=Comparison)
+
+
+class _AuditRestarts(OutcomeUnknown):
+    """The list cannot be read to its end, and the next run starts the audit again."""
+
+    def __init__(self, reason: str, restarted: AuditResult) -> None:
+        super().__init__(reason)
+        self.restarted = restarted
 
 
 class Auditor:
@@ -173,15 +183,16 @@ class Auditor:
         if result is None or result.state is target:
             return result.state if result else None
         try:
-            credentials = secret.for_account(account_sid)
+            credentials, claimed = secret.for_account(account_sid), result
             while result.state is AuditState.RUNNING:
-                saved = self._audit_page(credentials, result, time_left)
+                saved = self._audit_page(credentials, result, time_left, is_first=result is claimed)
                 if saved is None:
                     return None  # another run took it over
                 result = saved
         except TwilioError as error:
             state = AuditState.FAILED if isinstance(error, RequestRejected) else result.state
-            released = replace(result, state=state, lease_until=None, updated_at=context.now())
+            reached = error.restarted if isinstance(error, _AuditRestarts) else result
+            released = replace(reached, state=state, lease_until=None, updated_at=context.now())
             context.audits.save(released)
             yield reports.interrupted(error, result)
             return None
@@ -189,9 +200,16 @@ class Auditor:
         return result.state
 
     def _audit_page(
-        self, credentials: ApiCredentials, result: AuditResult, time_left: TimeLeft
+        self,
+        credentials: ApiCredentials,
+        result: AuditResult,
+        time_left: TimeLeft,
+        *,
+        is_first: bool,
     ) -> AuditResult | None:
         """Audit the next page; returns the saved result, None if another run took it over.
+
+        `is_first` is for the first page of this run.
 
         Raises:
             TwilioError: the page cannot be read; nothing of it was written.
@@ -208,19 +226,18 @@ class Auditor:
             if rejected.code != _PAGE_TOKEN_INVALID or result.next_page is None:
                 raise
             # The token of a page expires: the day starts again, and what is written stays.
-            return context.audits.save(result.restarted(context.now()))
+            restarted = result.restarted(context.now())
+            if not is_first:  # it was new: to start again and again in this run would not end
+                raise _AuditRestarts(str(rejected), restarted) from rejected
+            return context.audits.save(restarted)
         after = self._compared(result, page.messages)
-        is_last = page.next_path is None
         now = context.now()
-        return context.audits.save(
-            replace(
-                after,
-                state=result.target if is_last else AuditState.RUNNING,
-                next_page=page.next_path,
-                lease_until=None if is_last else result.lease_until,
-                updated_at=now,
-            )
-        )
+        if page.next_path is None:
+            done = replace(after, state=result.target, next_page=None, lease_until=None)
+            return context.audits.save(replace(done, updated_at=now))
+        if result.leads_back(page.next_path):
+            raise _AuditRestarts(PAGES_REPEAT, after.restarted(now))
+        return context.audits.save(replace(after.continued(page.next_path), updated_at=now))
 
     def _compared(self, result: AuditResult, listed: Sequence[MessageResource]) -> AuditResult:
         """Compare a page with the table and write what differs; returns the result with it."""

@@ -3,6 +3,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+import requests
 
 from delivery.domain.audits import AuditProgress, AuditState, Correction, Difference
 from delivery.domain.messages import Source
@@ -383,6 +384,27 @@ def test_a_day_whose_page_token_expired_starts_again(auditor: AuditorRig) -> Non
     assert (auditor.result().state, auditor.result().messages) == (AuditState.FIRST, 5)
 
 
+@pytest.mark.usefixtures("small_pages")
+def test_a_day_whose_page_tokens_expire_at_once_starts_again_with_the_next_run(
+    auditor: AuditorRig,
+) -> None:
+    for _ in range(5):
+        auditor.send()
+    auditor.advance(days=1)
+    expired = a_response(400, b'{"code": 21481}')
+    auditor.wire.fault = lambda it: expired if "PageToken" in str(it.url) else None
+    by_hand(auditor)
+    made = len(auditor.wire.requests)
+    interrupted = auditor.result()
+    auditor.wire.fault = lambda _: None
+
+    by_hand(auditor)
+
+    assert made == 2
+    assert (interrupted.state, interrupted.messages) == (AuditState.RUNNING, 0)
+    assert (auditor.result().state, auditor.result().messages) == (AuditState.FIRST, 5)
+
+
 def test_a_day_whose_list_continues_elsewhere_is_not_audited_to_its_end(
     auditor: AuditorRig,
 ) -> None:
@@ -395,6 +417,53 @@ def test_a_day_whose_list_continues_elsewhere_is_not_audited_to_its_end(
 
     assert auditor.result().state is AuditState.RUNNING
     assert len(auditor.wire.requests) == 1
+
+
+def a_list_in_a_loop(
+    auditor: AuditorRig, pages: int, back_to: int, *, throttled_each: int
+) -> Fault:
+    """Answer with pages of one unknown message each; the last one leads back to an earlier one.
+
+    After so many pages an answer is 429.
+    """
+    path = f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json?Page="
+
+    def answer(request: requests.PreparedRequest) -> requests.Response:
+        number = int(str(request.url).partition("?Page=")[2] or 0)
+        following = number + 1 if number + 1 < pages else back_to
+        message = {"sid": f"SM{number:032x}", "status": "sent", "direction": "outbound-api"}
+        page = {"messages": [message], "next_page_uri": f"{path}{following}"}
+        made = len(auditor.wire.requests)
+        assert made < 10 * pages, "it reads for ever"
+        if made % (throttled_each + 1) == 0:
+            return a_response(429)
+        return a_response(200, json.dumps(page).encode())
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("pages", "back_to"), [(1, 0), (2, 1), (5, 4), (5, 1), (9, 0), (9, 7), (17, 3)]
+)
+@pytest.mark.parametrize("pages_of_a_run", [1, 100])
+def test_a_day_whose_list_leads_back_to_an_earlier_page_starts_again(
+    auditor: AuditorRig, pages: int, back_to: int, pages_of_a_run: int
+) -> None:
+    auditor.send()
+    auditor.advance(days=1)
+    auditor.wire.fault = a_list_in_a_loop(auditor, pages, back_to, throttled_each=pages_of_a_run)
+    for _ in range(4 * pages):
+        by_hand(auditor)
+        if auditor.result().next_page is None:
+            break
+    looped = auditor.result()
+
+    auditor.wire.fault = lambda _: None
+    by_hand(auditor)
+
+    assert (looped.state, looped.messages) == (AuditState.RUNNING, 0)
+    assert looped.lease_until is None
+    assert (auditor.result().state, auditor.result().messages) == (AuditState.FIRST, 1)
 
 
 def test_two_runs_at_once_do_not_count_a_page_twice(auditor: AuditorRig) -> None:

@@ -585,6 +585,18 @@ def test_a_list_that_continues_elsewhere_is_neither_followed_nor_complete(
     assert len(rig.requests) == 1
 
 
+def test_a_list_that_leads_back_to_an_earlier_page_is_not_complete(rig: ClientRig) -> None:
+    second, third = (
+        f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json?Page={number}" for number in (1, 2)
+    )
+    rig.server.will(*(a_page("SM1", next_page_uri=it) for it in (second, third, second)))
+
+    with pytest.raises(OutcomeUnknown):
+        list(rig.pages())
+
+    assert len(rig.requests) == 3
+
+
 @pytest.mark.parametrize("next_page", [None, ""])
 def test_a_list_without_a_next_page_is_complete(rig: ClientRig, next_page: object) -> None:
     rig.server.will(a_page("SM1", next_page_uri=next_page))

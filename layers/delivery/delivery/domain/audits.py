@@ -131,7 +131,8 @@ class AuditResult:
 
     `corrected` counts messages by kind of correction, `differences` by reason; `difference_sids`
     has up to 100 SIDs for each reason. `spend` is positive, by currency. `next_page` is the path of
-    the page with which the audit goes on.
+    the page with which the audit goes on, `pages` counts those that it has read, and `marked_page`
+    is one of their paths.
     """
 
     account_sid: str
@@ -153,6 +154,8 @@ class AuditResult:
     target: AuditState = AuditState.FIRST
     """The state that a running audit ends in."""
     next_page: str | None = None
+    pages: int = 0
+    marked_page: str | None = None
     updated_at: datetime
     lease_until: datetime | None = None
     version: int = 0
@@ -166,6 +169,21 @@ class AuditResult:
     def difference_count(self) -> int:
         """The number of differences that stay, of all reasons."""
         return sum(self.differences.values())
+
+    def leads_back(self, next_page: str) -> bool:
+        """Whether the page just read leads to itself, or to the marked one before it."""
+        return next_page in {self.next_page, self.marked_page}
+
+    def continued(self, next_page: str) -> Self:
+        """Return the result of an audit that goes on with this page.
+
+        Each page whose number is a power of two is marked until the next one. So one page is
+        remembered, and a list that leads back to any of its pages soon reaches a marked one:
+        https://en.wikipedia.org/wiki/Cycle_detection#Brent's_algorithm
+        """
+        pages = self.pages + 1
+        marked = next_page if pages.bit_count() == 1 else self.marked_page
+        return replace(self, next_page=next_page, pages=pages, marked_page=marked)
 
     def restarted(self, now: datetime) -> Self:
         """Return the result of an audit that starts again; what was written still counts."""
@@ -298,5 +316,7 @@ def _plain_number(value: object) -> object:
     return f"{value:f}" if isinstance(value, Decimal) else value
 
 
-INTERNAL_FIELDS: Final = frozenset({"target", "next_page", "lease_until", "version"})
+INTERNAL_FIELDS: Final = frozenset(
+    {"target", "next_page", "pages", "marked_page", "lease_until", "version"}
+)
 """The fields of a result that answers leave out."""

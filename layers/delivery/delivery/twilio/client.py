@@ -64,6 +64,8 @@ JITTER: Final = 0.1
 PAGE_SIZE: Final = 1000
 """Messages on a page of the list: Twilio's maximum."""
 
+PAGES_REPEAT: Final = "a page of Twilio's list leads back to an earlier one"
+
 NOT_COMPLETE: Final = 20009
 """Twilio's error code for deleting a message that has no final status yet."""
 
@@ -317,9 +319,11 @@ class TwilioClient:
         default page size is Twilio's maximum.
 
         Raises:
-            TwilioError: see the module's table; no response is `OutcomeUnknown`.
+            TwilioError: see the module's table; no response is `OutcomeUnknown`, and so is a page
+                that leads back to an earlier one.
         """
         path = None
+        paths = set[str]()
         while True:
             page = self.list_page(
                 credentials,
@@ -330,9 +334,12 @@ class TwilioClient:
                 time_left=time_left,
             )
             yield page.messages
-            if page.next_path is None:
-                return
             path = page.next_path
+            if path is None:
+                return
+            if path in paths:
+                raise OutcomeUnknown(PAGES_REPEAT)
+            paths.add(path)
 
     def list_page(  # noqa: PLR0913 -- the filters of the list
         self,
