@@ -443,8 +443,8 @@ MUTANTS: Final = (
         (
             "all events of a message have the same id",
             "events",
-            'f"{message.message_sid} {previous} {message.outcome}"',
-            'f"{message.message_sid}"',
+            'f"{message_sid} {previous} {outcome}"',
+            'f"{message_sid}"',
         ),
         (
             "a second change of an outcome publishes no event",
@@ -579,8 +579,8 @@ self._expire_if_overdue(request)""",
         (
             "the audit reads the first page only",
             "I11",
-            "if page.next_path is None:",
-            "if True:",
+            "is_last = page.next_path is None",
+            "is_last = True",
         ),
         (
             "the audit writes messages that it does not know",

@@ -269,7 +269,7 @@ class Auditor:
     def _known(
         self, resource: MessageResource, message: Message, result: AuditResult
     ) -> tuple[_Write | None, AuditResult]:
-        comparison = compare(message, self._update(resource, result))
+        comparison = compare(message, self._update(resource, result.account_sid))
         for reason in sorted(comparison.differences):
             result = result.with_difference(reason, resource.sid)
         if comparison.update is None:
@@ -286,7 +286,7 @@ class Auditor:
         if resource.may_be_rejected_creation:
             return None, replace(result, rejected_creations=result.rejected_creations + 1)
         if self._context.mode is AuditMode.ALL and self._may_import(result.day):
-            return _Write(update=self._update(resource, result)), result
+            return _Write(update=self._update(resource, result.account_sid)), result
         return None, replace(result, unknown=result.unknown + 1)
 
     def _written(self, writes: Sequence[_Write]) -> Iterator[tuple[_Write, bool]]:
@@ -306,13 +306,12 @@ class Auditor:
         except StoreUnavailable:
             return False
 
-    def _update(self, resource: MessageResource, result: AuditResult) -> StatusUpdate:
+    def _update(self, resource: MessageResource, account_sid: str) -> StatusUpdate:
         context = self._context
         update = resource.as_update(
             at=context.now(), source=Source.AUDIT, with_body=context.stores_body
         )
-        account_sid = update.account_sid or result.account_sid
-        return replace(update, account_sid=account_sid, sent_on=result.day)
+        return replace(update, account_sid=update.account_sid or account_sid)
 
     def _may_import(self, day: date) -> bool:
         """Whether tombstones still exist, so that no erased message is imported."""

@@ -1,5 +1,5 @@
 import json
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -55,32 +55,6 @@ def test_a_failure_that_the_audit_finds_makes_its_notice_due(auditor: AuditorRig
 
     message = auditor.message(sid)
     assert (message.error_code, message.notice) == (30003, NoticeState.DUE)
-
-
-def test_a_failure_is_found_by_the_audit_of_the_day_on_which_it_was_sent(
-    auditor: AuditorRig,
-) -> None:
-    auditor.advance(hours=11, minutes=59, seconds=59.5)
-    sid = auditor.send(To=UNDELIVERED)
-    auditor.advance(days=1)
-
-    auditor.run({"on": "2026-11-24"})
-
-    message = auditor.message(sid)
-    assert message.created_at.date() == date(2026, 11, 23)
-    assert message.audited_day == date(2026, 11, 24)
-    assert "sent_on" not in message.as_record()
-
-
-def test_a_price_alone_does_not_make_an_item_larger_by_the_day(auditor: AuditorRig) -> None:
-    sid = auditor.send()
-    auditor.apply(sid, "delivered")
-    auditor.advance(days=1)
-
-    by_hand(auditor)
-
-    message = auditor.message(sid)
-    assert (message.price, message.sent_on) == ("-0.00750", None)
 
 
 def test_what_twilio_has_lower_or_other_is_counted_with_its_sid(auditor: AuditorRig) -> None:
@@ -382,6 +356,24 @@ def test_a_requested_audit_waits_while_its_account_is_not_in_the_secret(
     assert waiting is not None
     assert audited is not None
     assert (waiting.state, audited.state) == (AuditState.RUNNING, AuditState.FIRST)
+
+
+@pytest.mark.parametrize(
+    ("status", "metric"), [(429, "AuditInterrupted"), (401, "CredentialsRefused")]
+)
+def test_an_interruption_is_reported_with_its_account_and_day_and_does_not_stop_the_others(
+    auditor: AuditorRig, status: int, metric: str
+) -> None:
+    subaccount_sid = auditor.add_subaccount()
+    auditor.advance(days=1)
+    auditor.wire.fault = lambda it: a_response(status) if ACCOUNT_SID in str(it.url) else None
+
+    by_hand(auditor)
+
+    (line,) = auditor.lines(metric)
+    assert (line["account_sid"], line["day"]) == (ACCOUNT_SID, auditor.day.isoformat())
+    (audited,) = auditor.lines("DayAudited")
+    assert (audited["account_sid"], audited["day"]) == (subaccount_sid, auditor.day.isoformat())
 
 
 def test_a_run_without_time_begins_no_page(auditor: AuditorRig) -> None:

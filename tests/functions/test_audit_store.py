@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from itertools import count
 from typing import Any
 
 import pytest
@@ -67,6 +68,67 @@ def test_accounts_are_remembered_and_none_is_forgotten(store: AuditStore) -> Non
     store.add_accounts([OTHER_SID])
 
     assert store.accounts() == (ACCOUNT_SID, OTHER_SID)
+
+
+# --- requested audits ----------------------------------------------------------------------------
+
+
+def test_a_requested_audit_is_kept_until_it_is_done(store: AuditStore) -> None:
+    for day in (DAY + ONE_DAY, DAY, DAY):
+        store.add_requested(day, [OTHER_SID, ACCOUNT_SID])
+    requested = store.requested()
+
+    for _ in range(2):
+        store.remove_requested(DAY, ACCOUNT_SID)
+    not_done = store.requested()
+    for day, account_sid in not_done:
+        store.remove_requested(day, account_sid)
+    all_done = store.requested()
+    store.add_requested(DAY, [ACCOUNT_SID])
+
+    later = ((DAY, OTHER_SID), (DAY + ONE_DAY, ACCOUNT_SID), (DAY + ONE_DAY, OTHER_SID))
+    assert requested == ((DAY, ACCOUNT_SID), *later)
+    assert (not_done, all_done) == (later, ())
+    assert store.requested() == ((DAY, ACCOUNT_SID),)
+
+
+@pytest.mark.parametrize("kept", [(), (DAY,)], ids=["the first day", "a further day"])
+def test_two_requests_at_the_same_time_keep_both_days(
+    dynamodb: DynamoDBClient, control_table: str, kept: tuple[date, ...]
+) -> None:
+    faster = AuditStore(dynamodb, control_table)
+    for day in kept:
+        faster.add_requested(day, [ACCOUNT_SID])
+
+    def slowly(name: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        answer = call(**arguments)
+        if name == "get_item":
+            faster.add_requested(DAY + ONE_DAY, [ACCOUNT_SID])
+        return answer
+
+    slower = AuditStore(WrappedClient(dynamodb, slowly), control_table)  # type: ignore[arg-type]  # as far as it is used
+    slower.add_requested(DAY + 2 * ONE_DAY, [ACCOUNT_SID])
+
+    days = [it.day for it in faster.requested()]
+    assert days == [*kept, DAY + ONE_DAY, DAY + 2 * ONE_DAY]
+
+
+def test_a_request_that_other_runs_keep_changing_is_an_error(
+    dynamodb: DynamoDBClient, control_table: str
+) -> None:
+    faster = AuditStore(dynamodb, control_table)
+    days = (DAY + number * ONE_DAY for number in count(1))
+
+    def slowly(_: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        faster.add_requested(next(days), [ACCOUNT_SID])
+        return call(**arguments)
+
+    slower = AuditStore(WrappedClient(dynamodb, slowly), control_table)  # type: ignore[arg-type]  # as far as it is used
+
+    with pytest.raises(StoreUnavailable):
+        slower.add_requested(DAY, [ACCOUNT_SID])
+
+    assert DAY not in {it.day for it in faster.requested()}
 
 
 # --- claims --------------------------------------------------------------------------------------

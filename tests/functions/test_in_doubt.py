@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from delivery.domain.messages import Source, StatusUpdate
 from delivery.domain.notices import NoticeState
@@ -636,6 +637,35 @@ def test_an_unreadable_candidate_leaves_the_request_in_doubt(reconciler: Reconci
     assert reconciler.state() is RequestState.IN_DOUBT
     assert reconciler.state(OTHER_REQUEST_ID) is RequestState.PRESUMED_UNSENT
     assert reconciler.counted()["ReconcileError"] == 1
+
+
+def without_messages_to(reconciler: ReconcilerRig, recipient: str) -> WrappedClient:
+    """A client that cannot list the messages to a recipient."""
+
+    def around(_: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        if {"S": recipient} in arguments.get("ExpressionAttributeValues", {}).values():
+            raise EndpointConnectionError(endpoint_url="https://aws.example.com")
+        return call(**arguments)
+
+    return WrappedClient(reconciler.dynamodb, around)
+
+
+@pytest.mark.parametrize("presumed_unsent", [False, True])
+def test_requests_whose_messages_cannot_be_read_are_named_and_do_not_stop_the_others(
+    reconciler: ReconcilerRig, *, presumed_unsent: bool
+) -> None:
+    failing = reconciler.claim(OTHER_REQUEST_ID, to="+15558675311")
+    request = reconciler.claim()
+    if presumed_unsent:
+        reconciler.presume_unsent(failing)
+        reconciler.presume_unsent(request)
+    reconciler.apply("SM" + "d" * 32, "delivered", request_id=REQUEST_ID)
+    reconciler.advance(minutes=15)
+
+    reconciler.run(dynamodb=without_messages_to(reconciler, "+15558675311"))
+
+    assert reconciler.state() is RequestState.SENT
+    assert [it["request_ids"] for it in reconciler.lines("ReconcileError")] == [[OTHER_REQUEST_ID]]
 
 
 # --- presumed unsent -----------------------------------------------------------------------------

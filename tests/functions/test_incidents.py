@@ -79,6 +79,28 @@ def test_an_incident_has_summaries_and_a_closing_notice_that_add_up(notifier: No
     assert "8675310" not in json.dumps(notifier.facts())
 
 
+def test_a_failure_that_another_notifier_counts_meanwhile_stays_in_the_count(
+    notifier: NotifierRig,
+) -> None:
+    notifier.stream(*notifier.fail(1))
+    second, third = notifier.fail(2, 3)
+    other, waiting = notifier.build(), [third]
+
+    def overtake(name: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        answer = call(**arguments)
+        if name == "get_item" and arguments["TableName"] == "IncidentsTable" and waiting:
+            list(other.notifier.notify([waiting.pop()], notifier.limits()))
+        return answer
+
+    notifier.restart(dynamodb=WrappedClient(notifier.dynamodb, overtake))
+
+    assert notifier.stream(second) == []
+
+    assert notifier.incident().counted == 3
+    notifier.finish()
+    notifier.assert_adds_up(f"SM{number:032x}" for number in (1, 2, 3))
+
+
 def test_a_failure_after_the_end_of_an_incident_opens_a_new_one(notifier: NotifierRig) -> None:
     notifier.stream(*notifier.fail(1, 2))
     notifier.finish()

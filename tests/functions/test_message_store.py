@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import cycle, permutations, product
 from random import Random
 from typing import Any
@@ -502,6 +502,28 @@ def test_messages_are_stale_from_their_time_on_the_longest_due_first(store: Mess
     assert stale == [f"SM{1:032x}", f"SM{0:032x}"]
 
 
+@pytest.mark.parametrize("change", ["failed", "checked"])
+def test_a_message_that_changed_since_the_index_was_read_is_not_stale(
+    dynamodb: DynamoDBClient, messages_table: str, change: str
+) -> None:
+    faster = MessageStore(dynamodb, messages_table, TIMINGS)
+    sent = faster.record(an_update("sent")).message
+    due_at = NOON + TIMINGS.reconcile_after
+
+    def around(name: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        answer = call(**arguments)
+        if name == "query" and answer["Items"]:
+            if change == "failed":
+                faster.record(an_update("failed", after=1))
+            else:
+                faster.schedule_check(sent, due_at + timedelta(seconds=1))
+        return answer
+
+    slower = MessageStore(WrappedClient(dynamodb, around), messages_table, TIMINGS)  # type: ignore[arg-type]  # as far as used
+
+    assert list(slower.stale_messages(due_at)) == []
+
+
 def test_the_message_of_a_request_is_the_one_that_carries_its_id_in_its_account(
     store: MessageStore,
 ) -> None:
@@ -574,3 +596,25 @@ def test_an_item_that_is_not_a_message_is_reported_as_such(
         store.get(MESSAGE_SID)
     with pytest.raises(StoreUnavailable, match="not a message"):
         store.record(an_update("failed"))
+
+
+def test_every_message_is_read_from_a_day_on_but_no_erased_one(
+    dynamodb: DynamoDBClient, store: MessageStore
+) -> None:
+    old, new, erased = (f"SM{number:032x}" for number in range(3))
+    one_day = timedelta(days=1)
+    store.record(an_update("sent", message_sid=old))
+    for message_sid in (new, erased):
+        store.record(an_update("sent", message_sid=message_sid, after=one_day.total_seconds()))
+    store.erase(erased, at=NOON + one_day, expires_at=0)
+    dynamodb.put_item(TableName="MessagesTable", Item={"message_sid": {"S": MESSAGE_SID}})
+    unreadable: list[str] = []
+
+    def every(**since: date) -> set[str]:
+        return {it.message_sid for it in store.every(**since, unreadable=unreadable.append)}
+
+    assert every() == {old, new}
+    assert every(changed_since=NOON.date()) == {old, new}
+    assert every(changed_since=(NOON + one_day).date()) == {new}
+    assert every(changed_since=(NOON + 2 * one_day).date()) == set()
+    assert unreadable == [MESSAGE_SID] * 4

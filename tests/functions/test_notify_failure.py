@@ -648,6 +648,17 @@ def test_the_sweep_counts_what_it_published_and_otherwise_writes_nothing(
     assert total(one, "NoticePublished", service="tested") == 1
 
 
+@pytest.mark.parametrize("gone", [0, 2])
+def test_messages_that_are_gone_are_counted_as_already_handled(
+    failed: NotifierRig, capsys: pytest.CaptureFixture[str], gone: int
+) -> None:
+    failed.stream(MESSAGE_SID, *(f"SMgone{number}" for number in range(gone)))
+
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    counts = [it["NoticeAlreadyHandled"] for it in lines if "NoticeAlreadyHandled" in it]
+    assert counts == ([[gone]] if gone else [])
+
+
 def test_log_and_metrics_hold_ids_and_no_phone_number(
     failed: NotifierRig, capsys: pytest.CaptureFixture[str], log_output: io.StringIO
 ) -> None:

@@ -1,5 +1,7 @@
 """SendMessageFunction: the rate limit of each sender of SendQueue."""
 
+import io
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +18,7 @@ from functions.send_message.rate_limiter import SenderRateLimiter
 from functions.send_message.send_queue import SendQueue
 from tests.functions.sender import (
     FROM,
+    QUEUE_MESSAGE_ID,
     SERVICE_SID,
     SUBACCOUNT_SID,
     SenderRig,
@@ -112,6 +115,21 @@ def test_a_message_with_a_long_wait_is_deferred_until_near_its_slot(limited: Lim
     assert rig.posts == 2
     assert rig.deferred == {str(place): 2 * place - 1 for place in range(2, 10)}
     assert rig.sender.metrics() == {"MessageSent": 2, "SendDeferred": 8}
+
+
+def test_the_log_names_the_queue_message_that_was_sent_or_deferred(
+    limited: Limited, log_output: io.StringIO, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = limited(0.2)
+
+    with caplog.at_level("DEBUG", logger=rig.sender.module.logger.name):
+        rig.receive(*documents(2))
+
+    lines = [json.loads(line) for line in log_output.getvalue().splitlines()]
+    assert {it["message"]: it.get("queue_message_id") for it in lines} == {
+        "MessageSent": f"{QUEUE_MESSAGE_ID}-0",
+        "SendDeferred": f"{QUEUE_MESSAGE_ID}-1",
+    }
 
 
 def test_a_deferred_message_is_sent_when_it_comes_back(limited: Limited) -> None:

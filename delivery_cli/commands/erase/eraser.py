@@ -25,7 +25,6 @@ from delivery.storage.send_requests import SendRequestStore
 from delivery.storage.table import ItemUnreadable
 from delivery.text.addresses import addresses_of
 from delivery.twilio.client import (
-    NEEDED_SECONDS,
     NOT_COMPLETE,
     MessageResource,
     RequestRejected,
@@ -37,8 +36,6 @@ from delivery.twilio.credentials import ApiCredentials, TwilioSecret, UnknownAcc
 # Longer than a callback or a redriven dead letter can be delayed: queues keep messages for 14 days.
 _TOMBSTONE_LIFETIME: Final = timedelta(days=30)
 _REQUEST_ID_PREFIX: Final = "rq_"
-_MAX_PAUSE_SECONDS: Final = 60.0
-"""Longer than this Twilio cannot make the erasure wait: the operator repeats it later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +83,7 @@ class TwilioAccounts:
 
     def _listed(self, credentials: ApiCredentials, address: str) -> Iterator[MessageResource]:
         try:
-            for page in self._client.list_messages(credentials, to=address, time_left=_time_left):
+            for page in self._client.list_messages(credentials, to=address, time_left=_no_deadline):
                 yield from (it for it in page if it.to in {None, address})
         except RequestRejected as error:
             # Twilio lists no message on a channel that it does not know.
@@ -100,7 +97,7 @@ class TwilioAccounts:
             return self._failures[account_sid]
         try:
             credentials = self._secret.for_account(account_sid)
-            self._client.delete(credentials, message_sid, time_left=_time_left)
+            self._client.delete(credentials, message_sid, time_left=_no_deadline)
         except UnknownAccount:
             return f"the secret does not contain its account {account_sid}"
         except RequestRejected as error:
@@ -117,7 +114,7 @@ class TwilioAccounts:
         reason = "Twilio is still processing it; cancel it if it is scheduled"
         try:
             credentials = self._secret.for_account(account_sid)
-            self._client.redact(credentials, message_sid, time_left=_time_left)
+            self._client.redact(credentials, message_sid, time_left=_no_deadline)
         except TwilioError:
             return reason
         return f"{reason}; its text was redacted"
@@ -230,6 +227,5 @@ class Eraser:
                 return ""
 
 
-def _time_left() -> float:
-    """Return the same at any time: there is no deadline, and a limit for what Retry-After names."""
-    return NEEDED_SECONDS + _MAX_PAUSE_SECONDS
+def _no_deadline() -> float:
+    return float("inf")
