@@ -125,7 +125,9 @@ def answer_schemas() -> dict[str, Schema]:
         "RequestState": _request_state(),
         "MessagePage": _message_page(),
         "BatchResult": _batch_result(),
-        "BatchResults": _batch_results({}, {}),
+        "BatchResults": _batch_results(
+            {}, {}, not_queued={"type": "integer", "enum": [0]}, why="How many messages SQS did not confirm."
+        ),
         "Summary": _summary(),
         "AuditResults": of_object(
             {"on": _DAY, "audits": {"type": "array", "items": reference("AuditResult")}},
@@ -170,12 +172,11 @@ def answer_schemas() -> dict[str, Schema]:
             required=["explanation"],
         ),
         "BatchNotQueued": _batch_results(
-            {**_PROBLEM_MEMBERS, "not_queued": {"type": "integer", "minimum": 1}},
-            {
-                **_PROBLEM,
-                "not_queued": "How many messages SQS did not confirm. They may be queued all the "
-                "same, so retry them under their keys only.",
-            },
+            _PROBLEM_MEMBERS,
+            _PROBLEM,
+            not_queued={"type": "integer", "minimum": 1},
+            why="How many messages SQS did not confirm. They may be queued all the same, so retry "
+            "them under their keys only.",
         ),
         "GatewayError": of_object(
             {"message": {"type": ["string", "null"]}},
@@ -295,14 +296,17 @@ def _batch_result() -> Schema:
     return {"oneOf": [queued, unconfirmed, invalid]}
 
 
-def _batch_results(more: Mapping[str, Schema], texts: Texts) -> Schema:
+def _batch_results(
+    more: Mapping[str, Schema], texts: Texts, *, not_queued: Schema, why: str
+) -> Schema:
     results = {
         "type": "array",
         "items": reference("BatchResult"),
         "minItems": 1,
         "maxItems": MAX_MESSAGES,
     }
-    schemas = {**more, "results": results, "queued": _COUNT, "invalid": _COUNT}
+    counts = {"queued": _COUNT, "invalid": _COUNT, "not_queued": not_queued}
+    schemas = {**more, "results": results, **counts}
     return of_object(
         schemas,
         {
@@ -310,6 +314,7 @@ def _batch_results(more: Mapping[str, Schema], texts: Texts) -> Schema:
             "results": "The result of each message, in their order.",
             "queued": "How many messages are in the queue.",
             "invalid": "How many messages are invalid.",
+            "not_queued": why,
         },
         required=list(schemas),
     )

@@ -141,11 +141,11 @@ class SendMessage:
     def queue_batch(self, event: HttpEvent, time_left: TimeLeft) -> Response:
         """Put the valid messages of `{"messages": [...]}` into SendQueue.
 
-        Returns 202 with `{"results": [...], "queued": n, "invalid": m}`. The results are in the
-        order of the messages: `{"request_id", "queued": true}` or
+        Returns 202 with `{"results": [...], "queued": n, "invalid": m, "not_queued": 0}`. The
+        results are in the order of the messages: `{"request_id", "queued": true}` or
         `{"problems": [{"field", "problem"}, ...]}`. If SQS did not confirm some messages, returns
-        503 with `not_queued` too: their results have `"queued": false`, and the `idempotency_key`
-        under which it is safe to send them again.
+        the same with 503, and `not_queued` counts them: their results have `"queued": false`, and
+        the `idempotency_key` under which it is safe to send them again.
         """
         body = body_of(event)
         if len(body) > MAX_BATCH_BYTES:

@@ -87,18 +87,20 @@ def batch_response(result: Batch | Invalid | ServiceUnavailable) -> Response:
     """Return the response to a batch: 503 if some messages are not confirmed to be queued."""
     if not isinstance(result, Batch):
         return send_response(result)
-    counts = {"queued": result.queued, "invalid": result.invalid}
-    results = [_message_result(it) for it in result.results]
+    answer: dict[str, object] = {
+        "results": [_message_result(it) for it in result.results],
+        "queued": result.queued,
+        "invalid": result.invalid,
+        "not_queued": result.not_queued,
+    }
     if not result.not_queued:
-        return json_response(202, {"results": results, **counts})
+        return json_response(202, answer)
     return problem_response(
         503,
         'Some messages may not have been queued. Retry each result with `"queued": false` using '
         "its `idempotency_key`, or retry the whole batch if it had an Idempotency-Key.",
         headers={"retry-after": str(RETRY_AFTER_SECONDS)},
-        results=results,
-        not_queued=result.not_queued,
-        **counts,
+        **answer,
     )
 
 

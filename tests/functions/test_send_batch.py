@@ -332,6 +332,15 @@ def test_a_failed_request_to_sqs_is_retried(sender: SenderRig, send_queue: str) 
     assert len(take_all(send_queue)) == 25
 
 
+def test_the_response_to_a_batch_that_is_queued_counts_every_kind_of_result(
+    sender: SenderRig,
+) -> None:
+    status, answer = post(sender, a_document(), INVALID)
+
+    assert status == 202
+    assert (answer["queued"], answer["invalid"], answer["not_queued"]) == (1, 1, 0)
+
+
 def test_the_response_says_for_each_message_whether_it_is_queued(
     sender: SenderRig, send_queue: str
 ) -> None:
