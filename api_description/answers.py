@@ -126,7 +126,10 @@ def answer_schemas() -> dict[str, Schema]:
         "MessagePage": _message_page(),
         "BatchResult": _batch_result(),
         "BatchResults": _batch_results(
-            {}, {}, not_queued={"type": "integer", "enum": [0]}, why="How many messages SQS did not confirm."
+            {},
+            {},
+            not_queued={"type": "integer", "enum": [0]},
+            why="How many messages SQS did not confirm.",
         ),
         "Summary": _summary(),
         "AuditResults": of_object(

@@ -9,6 +9,8 @@ from tests.functions.sender import NEW_TOKEN, SUBACCOUNT_SID, TO, SenderRig, a_d
 from tests.support.builders import an_update
 from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, Reply, accepted, rejected
 
+ALREADY_FINAL = rejected(409, 30409)
+
 
 def canceled(**properties: Any) -> Reply:
     return Reply(status=200, body=accepted(status="canceled", **properties).body)
@@ -52,7 +54,7 @@ def test_a_subaccounts_message_is_canceled_with_its_token(sender: SenderRig) -> 
     ("reply", "expected"),
     [
         (rejected(404, 20404), 404),
-        (rejected(400, 30409), 422),
+        (rejected(400, 20009), 422),
         (rejected(401, 20003), 503),
         (rejected(429, 20429), 503),
         (rejected(500, 20500), 503),
@@ -85,12 +87,14 @@ def test_a_failed_cancellation_does_not_say_that_no_message_was_sent(
     assert "sent" not in answer["detail"].partition(":")[0]
 
 
-def test_a_final_message_cannot_be_canceled(sender: SenderRig) -> None:
-    sender.twilio.will(rejected(400, 30409))
+def test_a_message_that_was_delivered_cannot_be_canceled(sender: SenderRig) -> None:
+    delivered = Reply(status=200, body=accepted(status="delivered").body)
+    sender.twilio.will(ALREADY_FINAL, delivered)
 
-    _, answer = sender.cancel()
+    status, answer = sender.cancel()
 
-    assert answer["error_code"] == 30409
+    assert (status, answer["error_code"]) == (422, 30409)
+    assert sender.messages() == []
 
 
 @pytest.mark.parametrize("message_sid", ["none", "SM1", f"{MESSAGE_SID}/Media", "../Keys", TO])
@@ -130,7 +134,7 @@ def test_a_cancellation_that_cannot_be_stored_is_successful(
 
 
 def test_canceling_twice_returns_the_same_message(sender: SenderRig) -> None:
-    sender.twilio.will(accepted(status="scheduled"), canceled())
+    sender.twilio.will(accepted(status="scheduled"), canceled(), ALREADY_FINAL, canceled())
     sender.post(a_document())
     _, first = sender.cancel()
 
@@ -138,3 +142,24 @@ def test_canceling_twice_returns_the_same_message(sender: SenderRig) -> None:
 
     assert status == 200
     assert second == first
+
+
+def test_a_cancellation_whose_answer_was_lost_can_be_repeated(sender: SenderRig) -> None:
+    sender.twilio.will(accepted(status="scheduled"), DROPPED, ALREADY_FINAL, canceled())
+    sender.post(a_document(reference="order-7"))
+
+    first, _ = sender.cancel()
+    second, answer = sender.cancel()
+
+    assert (first, second) == (503, 200)
+    assert (answer["outcome"], answer["reference"]) == ("canceled", "order-7")
+
+
+def test_a_repeated_cancellation_is_not_confirmed_while_twilio_does_not_answer(
+    sender: SenderRig,
+) -> None:
+    sender.twilio.will(ALREADY_FINAL, DROPPED)
+
+    status, _ = sender.cancel()
+
+    assert status == 503

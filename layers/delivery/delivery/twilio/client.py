@@ -68,6 +68,8 @@ PAGES_REPEAT: Final = "a page of Twilio's list leads back to an earlier one"
 
 NOT_COMPLETE: Final = 20009
 """Twilio's error code for deleting a message that has no final status yet."""
+ALREADY_FINAL: Final = 30409
+"""Twilio's error code for canceling a message that has a final status."""
 
 _VERSION: Final = "2010-04-01"
 _AUTHENTICATION_FAILED: Final = 20003
@@ -248,13 +250,21 @@ class TwilioClient:
     def cancel(
         self, credentials: ApiCredentials, message_sid: str, *, time_left: TimeLeft
     ) -> MessageResource:
-        """Cancel a scheduled message; repeating it is harmless.
+        """Cancel a scheduled message, and return it; also one that was canceled before.
 
         Raises:
-            TwilioError: see the module's table; 404 is `RequestRejected`.
+            TwilioError: see the module's table; 404 is `RequestRejected`. `RequestRejected` with
+                `ALREADY_FINAL`: the message has another final status.
         """
         path = f"Messages/{quote(message_sid, safe='')}.json"
-        return self._post(credentials, path, [("Status", "canceled")], time_left)
+        try:
+            return self._post(credentials, path, [("Status", "canceled")], time_left)
+        except RequestRejected as rejected:
+            if rejected.code == ALREADY_FINAL:
+                message = self.fetch(credentials, message_sid, time_left=time_left)
+                if message.status == MessageStatus.CANCELED:
+                    return message
+            raise
 
     def redact(
         self, credentials: ApiCredentials, message_sid: str, *, time_left: TimeLeft
