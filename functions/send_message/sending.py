@@ -303,7 +303,7 @@ class MessageSender:
             if stored is None or stored.claim_id != claim.claim_id:
                 return
             if stored.rejected_claim_id is not None:
-                self._complete(stored, RequestState.REJECTED)
+                self._complete(stored, RequestState.REJECTED, error_code=stored.error_code)
             else:
                 self._context.requests.release(stored)
         except StoreUnavailable:

@@ -433,6 +433,19 @@ def test_a_rejected_request_is_superseded_although_an_attempt_between_was_unavai
     assert rejected_request(sender).outcome is Outcome.SUPERSEDED
 
 
+def test_a_rejected_request_keeps_its_error_code_while_a_retry_is_unavailable(
+    sender: SenderRig,
+) -> None:
+    sender.twilio.will(rejected(400, 21610), *[rejected(401, 20003)] * 2)
+    _, answer = sender.post(a_document(idempotency_key=KEY))
+
+    status, _ = sender.post(a_document(idempotency_key=KEY))
+
+    request = sender.request(answer["request_id"])
+    assert status == 503
+    assert (request.state, request.error_code) == (RequestState.REJECTED, 21610)
+
+
 # --- the digest of a request ---------------------------------------------------------------------
 
 

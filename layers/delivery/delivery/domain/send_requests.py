@@ -92,10 +92,13 @@ class SendRequest:
     def claimed(self, *, after: "SendRequest | None" = None) -> Self:
         """Return the request as it is stored when it is claimed: on the worklist.
 
-        `after` is the rejected request whose key it uses again.
+        `after` is the rejected request whose key it uses again. It keeps that one's error code, for
+        the case that it becomes rejected again without a response from Twilio.
         """
-        rejected_claim_id = after.claim_id if after else None
-        return replace(self, is_unresolved=True, rejected_claim_id=rejected_claim_id)
+        claimed = replace(self, is_unresolved=True)
+        if after is None:
+            return claimed
+        return replace(claimed, rejected_claim_id=after.claim_id, error_code=after.error_code)
 
     def completed(
         self,
