@@ -136,11 +136,16 @@ def escape_chat(text: str) -> str:
 
 
 def format_subject(headline: str) -> str:
-    """Return the headline as SNS takes it for a subject; a long one is cut after a word."""
+    """Return the headline as SNS takes it for a subject.
+
+    A long one is cut after a word, or in a word that takes most of it.
+    """
     plain = _UNPRINTABLE.sub("?", headline.replace("…", "..."))
     if len(plain) <= _MAX_SUBJECT_LENGTH:
         return plain
     whole_words, _, _ = plain[: _MAX_SUBJECT_LENGTH - 2].rpartition(" ")
+    if len(whole_words) < _MAX_SUBJECT_LENGTH // 2:
+        return f"{plain[: _MAX_SUBJECT_LENGTH - 3]}..."
     return f"{whole_words.rstrip(' ,:(')}..."
 
 

@@ -543,10 +543,10 @@ def test_a_writer_that_read_the_request_before_the_erasure_cannot_complete_it(
     seen = rig.a_request(state)
     rig.erase()
 
-    settled = seen.completed(
+    resolved = seen.completed(
         RequestState.SENT, at=rig.twilio.now, kept_for=timedelta(days=30), message_sid="SM1"
     )
-    for later in (settled, seen.closed(), settled.awaiting_message()):
+    for later in (resolved, seen.closed(), resolved.awaiting_message()):
         rig.requests.complete(seen, later)
 
     assert TO not in rig.everything()

@@ -576,9 +576,9 @@ def test_notices_that_are_due_are_found_on_every_list_and_page_the_oldest_first(
         message_sid = f"SM{minute:031x}" + (f"{minute:x}" if minute < 16 else "a")
         store.record(an_update("failed", after=60 * minute, message_sid=message_sid))
     store.record(an_update("sent", message_sid="SM" + "b" * 32))
-    settled = store.record(an_update("failed", message_sid="SM" + "c" * 32)).message
+    finished = store.record(an_update("failed", message_sid="SM" + "c" * 32)).message
     for _ in range(2):
-        settled = store.advance_notice(settled, NOON) or settled
+        finished = store.advance_notice(finished, NOON) or finished
 
     due = list(store.notices_due(NOON + timedelta(minutes=38)))
 

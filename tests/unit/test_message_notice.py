@@ -146,6 +146,11 @@ def test_a_long_subject_ends_with_a_whole_word() -> None:
     assert len(subject) < 100
 
 
+def test_a_subject_with_a_very_long_word_shows_its_beginning() -> None:
+    assert format_subject("x" * 300) == "x" * 96 + "..."
+    assert format_subject("Message to " + "x" * 300) == "Message to " + "x" * 85 + "..."
+
+
 @pytest.mark.parametrize(
     ("facts", "masked"),
     [

@@ -1,4 +1,4 @@
-"""How many segments the pace takes a text for, beside what the simulator splits it into."""
+"""How many segments the rate limiter counts for a text, and what the simulator splits it into."""
 
 import pytest
 from hypothesis import given
