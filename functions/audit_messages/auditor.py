@@ -250,9 +250,11 @@ class Auditor:
         )
         writes: list[_Write] = []
         for resource in outbound.values():
-            result = result.with_price(resource.price, resource.price_unit)
-            if resource.sid in found.messages:
-                write, result = self._known(resource, found.messages[resource.sid], result)
+            message = found.messages.get(resource.sid)
+            known_unit = message.price_unit if message else None  # it stays where the list has none
+            result = result.with_price(resource.price, resource.price_unit or known_unit)
+            if message:
+                write, result = self._known(resource, message, result)
             else:
                 write, result = self._not_known(resource, found, result)
             if write is not None:

@@ -518,6 +518,22 @@ def test_a_price_that_appears_later_is_learned_and_spend_is_counted(auditor: Aud
     assert final.corrected == {Correction.PRICE: 1}
 
 
+def test_a_price_whose_unit_the_list_lacks_counts_in_the_currency_that_is_known(
+    auditor: AuditorRig,
+) -> None:
+    sid = auditor.send()
+    auditor.apply(sid, "delivered", price_unit="eur")
+    listed = {"sid": sid, "status": "delivered", "direction": "outbound-api", "price": "-0.5"}
+    auditor.wire.fault = lambda _: a_response(200, json.dumps({"messages": [listed]}).encode())
+    auditor.advance(days=1)
+
+    by_hand(auditor)
+
+    message = auditor.message(sid)
+    assert (message.price, message.price_unit) == ("-0.5", "eur")
+    assert auditor.result().spend == {"EUR": Decimal("0.5")}
+
+
 @pytest.mark.parametrize("on", ["2026-13-01", "tomorrow", 7, None, "2026-11-24"])
 def test_a_day_that_cannot_be_audited_is_refused(auditor: AuditorRig, on: object) -> None:
     with pytest.raises(ValueError, match="'on'"):

@@ -1,16 +1,19 @@
 """Rows of the archive: nothing in them is about a person, and any number of them fits Firehose."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from delivery.domain.audits import AuditResult, AuditState
+from delivery.domain.prices import UNKNOWN_CURRENCY
 from delivery.storage.archive import Archive
 from delivery.text.archive_rows import archive_row, is_new_row
 from tests.functions.outcomes import Firehose
-from tests.support.builders import a_message, an_update
+from tests.support.builders import ACCOUNT_SID, NOON, a_message, an_update
 
 KIB = 1024
 DIGITS = st.text("0123456789", min_size=7, max_size=12)
@@ -54,6 +57,26 @@ def test_a_row_never_has_the_number_text_or_reference_of_a_recipient(data: st.Da
     assert "rq_" not in text
     assert "@" not in text
     assert digits[-7:] not in "".join(it for it in text if it.isdigit())
+
+
+@pytest.mark.parametrize("price", ["-0.0075", "0", "free", " -1", None])
+@pytest.mark.parametrize(
+    "price_unit", ["USD", "usd", " eur ", "", " ", None, "US Dollar", "$", "U5D", "u\u00df"]
+)
+def test_an_audit_and_the_archive_add_up_the_same_prices_in_the_same_currencies(
+    price: str | None, price_unit: str | None
+) -> None:
+    result = AuditResult(
+        account_sid=ACCOUNT_SID, day=NOON.date(), state=AuditState.RUNNING, updated_at=NOON
+    )
+
+    spend = result.with_price(price, price_unit).spend
+    row = archive_row(a_message(an_update(price=price, price_unit=price_unit)))
+
+    archived = {}
+    if "price" in row:  # the report's query puts this in the place of a unit that is missing
+        archived = {row.get("price_unit", UNKNOWN_CURRENCY): -Decimal(row["price"])}
+    assert spend == archived
 
 
 def test_a_status_alone_is_no_new_row_and_every_fact_of_a_report_is() -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
+from delivery.domain.prices import UNKNOWN_CURRENCY
+
 COLUMNS: Final[Mapping[str, str]] = {
     "country": "country",
     "sender": "coalesce(sender, messaging_service_sid)",
@@ -79,7 +81,8 @@ WITH latest AS (
 ),
 created AS (
   SELECT {groups}outcome, num_segments,
-    CASE WHEN price IS NOT NULL THEN upper(coalesce(price_unit, 'unknown')) END AS currency,
+    CASE WHEN price IS NOT NULL
+      THEN upper(coalesce(price_unit, '{UNKNOWN_CURRENCY}')) END AS currency,
     -TRY_CAST(price AS DECIMAL(38, 12)) AS amount,
     CASE WHEN outcome = 'delivered' THEN seconds_to_final END AS seconds
   FROM latest

@@ -4,7 +4,6 @@ Pure. Each finished UTC day of an account is audited twice: some hours after its
 when late receipts and prices are in (`final`).
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -13,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Final, Self
 
 from delivery.domain.messages import Message, Source, StatusUpdate
+from delivery.domain.prices import UNKNOWN_CURRENCY, amount_of, currency_of
 from delivery.domain.records import Record, iso
 from delivery.domain.statuses import rank
 
@@ -28,8 +28,6 @@ RESULT_RETENTION: Final = timedelta(days=400)
 MAX_DIFFERENCE_SIDS: Final = 100
 MAX_CORRECTED_PERCENT: Final = 1
 """A larger share of corrected statuses means lost callbacks: AuditCorrectionsAlarm fires."""
-AMOUNT: Final = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,12})?")
-"""The amounts that audits and reports add up: others could not be summed exactly."""
 
 _ONE_DAY: Final = timedelta(days=1)
 
@@ -217,11 +215,11 @@ class AuditResult:
 
     def with_price(self, price: str | None, price_unit: str | None) -> Self:
         """Add a listed price to the spend; Twilio writes a charge as a negative amount."""
-        if price is None or not AMOUNT.fullmatch(price):
+        amount = amount_of(price)
+        if amount is None:
             return self
-        amount = -Decimal(price)
-        unit = (price_unit or "unknown").upper()
-        spend = {**self.spend, unit: self.spend.get(unit, Decimal(0)) + amount}
+        currency = currency_of(price_unit) or UNKNOWN_CURRENCY
+        spend = {**self.spend, currency: self.spend.get(currency, Decimal(0)) - Decimal(amount)}
         return replace(self, priced=self.priced + 1, spend=spend)
 
     def as_record(self) -> Record:

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from delivery.domain.audits import AMOUNT
 from delivery.domain.messages import Message, Source
+from delivery.domain.prices import amount_of, currency_of
 from delivery.domain.records import Record, iso
 from delivery.domain.statuses import Outcome, outcome_of
 from delivery.text.countries import country_of
@@ -23,7 +23,6 @@ Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_strea
 _MAX_INT: Final = 2**31 - 1
 _MAX_DIMENSION_CHARACTERS: Final = 64
 _SEVEN_DIGITS: Final = re.compile(r"\d{7}")
-_CURRENCY: Final = re.compile(r"[A-Za-z]{3}")
 
 
 def archive_row(
@@ -55,8 +54,8 @@ def archive_row(
         "messaging_service_sid": message.messaging_service_sid,
         "seconds_to_final": _seconds_to_final(message),
         "num_segments": _segments(message.num_segments),
-        "price": _matching(AMOUNT, message.price),
-        "price_unit": _matching(_CURRENCY, message.price_unit),
+        "price": amount_of(message.price),
+        "price_unit": currency_of(message.price_unit),
         "dimensions": kept or None,
     }
     return {name: fact for name, fact in facts.items() if fact is not None}
@@ -136,7 +135,3 @@ def _segments(text: str | None) -> int | None:
 def _within_int(number: int | None) -> int | None:
     """Return the number; None if the column cannot hold it, because that would lose the row."""
     return number if number is not None and abs(number) <= _MAX_INT else None
-
-
-def _matching(pattern: re.Pattern[str], text: str | None) -> str | None:
-    return text if text is not None and pattern.fullmatch(text) else None
