@@ -63,6 +63,14 @@ def test_a_graph_has_a_region_a_period_and_a_title(graph: Graph) -> None:
     assert re.match(r"[A-Z]", graph["title"])
 
 
+def test_the_graph_of_the_audits_shows_a_week_in_any_time_range() -> None:
+    # Days are audited once in 24 hours: the dashboard's own three hours would show nothing.
+    (graph,) = (it for it in GRAPHS if any(m.name == "AuditCorrected" for m in lines_of(it)))
+
+    assert (graph["start"], graph["end"], graph["period"]) == ("-P7D", "P0D", 86400)
+    assert not any("start" in it for it in GRAPHS if it is not graph)
+
+
 def test_every_failure_category_has_a_line_with_its_label() -> None:
     (graph,) = (it for it in GRAPHS if it["title"] == "Failures by category")
 

@@ -15,7 +15,7 @@ _CURRENCY: Final = re.compile(r"[A-Za-z]{3}")
 
 
 def amount_of(price: str | None) -> str | None:
-    """Return the price; None if it is no decimal number that can be added up exactly."""
+    """Return the price; None unless it is a decimal number that can be added up."""
     return price if price is not None and _AMOUNT.fullmatch(price) else None
 
 
