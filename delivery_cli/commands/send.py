@@ -25,7 +25,7 @@ from delivery_cli.commands.campaign.csv_file import CsvFile
 from delivery_cli.commands.show import render_state
 from delivery_cli.commands.watch import poll_one, watch
 from delivery_cli.errors import CommandError, NoAnswer
-from delivery_cli.fields import read_fields
+from delivery_cli.fields import NAMES, read_fields
 from delivery_cli.message_view import render_message
 from delivery_cli.messages_api import ApiResponse, Json, MessagesApi, describe_problems
 from delivery_cli.output import Output
@@ -93,6 +93,10 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 
 def _check(options: argparse.Namespace) -> None:
+    for name, _ in options.set:
+        if name not in NAMES:
+            fields = ", ".join(NAMES)
+            options.parser.error(f"argument --set: invalid field '{name}': expected one of {fields}")
     if options.csv is None:
         reject_options(options, campaign.OPTIONS, "only allowed with --csv")
     else:

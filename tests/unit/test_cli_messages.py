@@ -634,6 +634,9 @@ def test_cancel_succeeds_if_the_message_was_canceled_before(api: ScriptedApi) ->
         (("send", "--to", "+1", "--body", "x", "--body-file", "y"), "not allowed with"),
         (("send", "--to", "+1", "--context", "shop"), "argument --context: invalid pair 'shop'"),
         (("send", "--to", "+1", "--set", "=true"), "argument --set: invalid pair '=true'"),
+        (("send", "--to", "+1", "--set", "smart=true"), "argument --set: invalid field 'smart'"),
+        (("send", "--csv", "list.csv", "--set", "bdy=x"), "argument --set: invalid field 'bdy'"),
+        (("send", "--to", "+1", "--set", "context=x"), "argument --set: invalid field 'context'"),
         (
             ("send", "--to", "+1", "--idempotency-key", ""),
             "argument --idempotency-key: expected a value",

@@ -31,6 +31,8 @@ def test_a_number_is_masked_up_to_its_last_four_digits(number: str, ending: str)
     [
         ("queued", Source.SEND, None, "Twilio's response to the send request"),
         ("sent", Source.CALLBACK, None, "status callback"),
+        ("canceled", Source.SEND, None, "Twilio's response to the cancel request"),
+        ("canceled", Source.CALLBACK, None, "status callback"),
         ("delivered", Source.RECONCILE, None, "reconciled with Twilio"),
         ("rejected", Source.SEND, 21211, "Twilio's response to the send request"),
         ("rejected", Source.SEND, None, "rejected before it was sent to Twilio"),

@@ -43,6 +43,8 @@ def source_label(transition: Transition) -> str:
     match transition:
         case Transition(status=MessageStatus.REJECTED, error_code=None):
             return "rejected before it was sent to Twilio"
+        case Transition(status=MessageStatus.CANCELED, source=Source.SEND):
+            return "Twilio's response to the cancel request"
         case Transition(status=MessageStatus.PRESUMED_UNSENT):
             return "reconciled: Twilio has no trace of it"
         case _:
