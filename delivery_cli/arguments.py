@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
+from delivery.text.identifiers import InvalidAddress, normalize_message_id, normalize_recipient
 from delivery_cli.output import Output
 from delivery_cli.target import Target
 
@@ -59,13 +60,17 @@ def add_target_options(command: argparse.ArgumentParser) -> None:
 def add_id(command: argparse._ActionsContainer, **how: Any) -> None:
     """Add the positional argument for a message or a send request."""
     help_text = "SID of the message, or id of the send request (rq_…)"
-    command.add_argument("id", metavar="SID", type=not_empty, help=help_text, **how)
+    command.add_argument("id", metavar="SID", type=_message_id, help=help_text, **how)
 
 
 def add_list_options(group: argparse._MutuallyExclusiveGroup) -> None:
     """Add `--to` and `--reference`, which select a list of messages."""
     add_list_option(
-        group, "--to", metavar="NUMBER", help="messages to this recipient on every channel"
+        group,
+        "--to",
+        type=_recipient,
+        metavar="NUMBER",
+        help="messages to this recipient on every channel",
     )
     add_list_option(group, "--reference", metavar="ID", help="messages with this reference")
 
@@ -146,6 +151,39 @@ def not_empty(text: str) -> str:
     """Parse text that must not be blank."""
     if not text.strip():
         raise argparse.ArgumentTypeError("expected a value, got none: is a shell variable unset?")
+    return text
+
+
+def message_sid(text: str) -> str:
+    """Parse a message's SID, in any case and with the quotes of a log line."""
+    sid = normalize_message_id(not_empty(text))
+    if sid is None or is_request_id(sid):
+        raise argparse.ArgumentTypeError(
+            f"invalid SID '{text}': expected SM or MM, and 32 hex digits"
+        )
+    return sid
+
+
+def is_request_id(normalized: str) -> bool:
+    """Whether the id is of a send request of ours, not a message SID."""
+    return normalized.startswith("rq_")
+
+
+def _message_id(text: str) -> str:
+    """Parse a message's SID or the id of a send request, like `message_sid`."""
+    normalized = normalize_message_id(not_empty(text))
+    if normalized is None:
+        raise argparse.ArgumentTypeError(
+            f"invalid id '{text}': expected SM or MM, or rq_ for a send request, and 32 hex digits"
+        )
+    return normalized
+
+
+def _recipient(text: str) -> str:
+    try:
+        normalize_recipient(not_empty(text))
+    except InvalidAddress as error:
+        raise argparse.ArgumentTypeError(f"invalid number '{text}': {error}") from None
     return text
 
 

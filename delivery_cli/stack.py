@@ -81,7 +81,8 @@ def read_stack(client: "CloudFormationClient", name: str) -> Stack:
         raise StackNotFound(
             f"The stack {name} ({described['StackStatus']}) has no output {_IDENTIFYING_OUTPUT}: "
             "it belongs to another project, or its first deployment failed.",
-            _how_to_select(client),
+            "If its deployment failed, its events name the reason; docs/troubleshooting.md says "
+            f"how to deploy again. {_how_to_select(client)}",
         )
     return Stack(
         name=described["StackName"],

@@ -140,5 +140,6 @@ def find_endpoints_file(setting: str, folder: Path) -> Path:
 def _not_running(reason: str) -> CommandError:
     return CommandError(
         f"The sandbox is not running: {reason}.",
-        "Start it with `make sandbox`, and wait until it reports that it is up.",
+        "Start it with `make sandbox`, and wait until it reports that it is up. If it runs in "
+        "another folder, set DELIVERY_SANDBOX to the path of its endpoints.json.",
     )

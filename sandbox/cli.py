@@ -121,12 +121,17 @@ def _parser() -> argparse.ArgumentParser:
         ("demo", "start the sandbox, send a few messages, show their delivery, and stop"),
         ("up", "start the sandbox, list its endpoints, and run until Ctrl-C"),
     ):
-        command = commands.add_parser(name, help=help_, description=help_.capitalize() + ".")
+        command = commands.add_parser(name, help=help_, description=_sentence(help_))
         _add_endpoints(command)
     help_ = "start the simulated Twilio alone, for any application, and run until Ctrl-C"
-    twilio = commands.add_parser("twilio", help=help_, description=help_.capitalize() + ".")
+    twilio = commands.add_parser("twilio", help=help_, description=_sentence(help_))
     _add_twilio_options(twilio)
     return parser
+
+
+def _sentence(help_: str) -> str:
+    """Return a help text as a sentence; `str.capitalize` would change names such as Twilio."""
+    return f"{help_[0].upper()}{help_[1:]}."
 
 
 def _add_endpoints(command: argparse.ArgumentParser) -> None:

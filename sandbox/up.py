@@ -12,6 +12,8 @@ from sandbox.endpoints import FOLDER, Endpoints
 from sandbox.lifecycle import FAILURE_EMAIL, Sandbox, Settings, running_sandbox
 
 SAM_LOCAL_FILE: Final = FOLDER / "sam-local.json"
+_RETRIES: Final = "#rc=5&rp=all&ct=2000&rt=5000"
+"""Makes Twilio retry failed callbacks, as docs/existing-senders.md recommends."""
 
 
 def up(console: Console, settings: Settings) -> int:
@@ -91,7 +93,7 @@ def _commands_to_try(endpoints: Endpoints) -> dict[str, str]:
         "Send as existing code does, with Twilio's API and a StatusCallback": (
             f"curl -s {twilio} -u {account_sid}:{auth_token} --data-urlencode To=+15551234567 "
             "--data-urlencode From=+15005550006 -d Body=Hello "
-            f"-d StatusCallback={callback}"
+            f"--data-urlencode {shlex.quote(f'StatusCallback={callback}?order=4711{_RETRIES}')}"
         ),
         "Run a function in a container with `sam local` (docs/sam-local.md)": (
             f"AWS_ACCESS_KEY_ID={endpoints.aws_access_key_id} "
@@ -100,7 +102,7 @@ def _commands_to_try(endpoints: Endpoints) -> dict[str, str]:
             "-e events/status_callback-delivered.json --env-vars .sandbox/sam-local.json "
             "--add-host host.docker.internal:host-gateway"
         ),
-        "Let the next two callbacks fail, and watch Twilio retry them": (
+        "Let the next two callbacks fail: send another message, and watch Twilio retry them": (
             f"curl -s {callback.removesuffix('/twilio/status')}/_gateway/faults "
             f"-d {shlex.quote(fault)}"
         ),

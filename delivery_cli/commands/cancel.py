@@ -3,7 +3,7 @@
 import argparse
 from http import HTTPStatus
 
-from delivery_cli.arguments import Commands, add_command, not_empty
+from delivery_cli.arguments import Commands, add_command, message_sid
 from delivery_cli.errors import CommandError
 from delivery_cli.message_view import render_message
 from delivery_cli.output import Output
@@ -14,7 +14,7 @@ from delivery_cli.terminal_text import escape_controls
 def add(commands: Commands) -> argparse.ArgumentParser:
     """Add the command."""
     command = add_command(commands, "cancel", "Cancel a scheduled message.", _run)
-    command.add_argument("message_sid", metavar="SID", type=not_empty, help="SID of the message")
+    command.add_argument("message_sid", metavar="SID", type=message_sid, help="SID of the message")
     return command
 
 

@@ -96,7 +96,9 @@ def _check(options: argparse.Namespace) -> None:
     for name, _ in options.set:
         if name not in NAMES:
             fields = ", ".join(NAMES)
-            options.parser.error(f"argument --set: invalid field '{name}': expected one of {fields}")
+            options.parser.error(
+                f"argument --set: invalid field '{name}': expected one of {fields}"
+            )
     if options.csv is None:
         reject_options(options, campaign.OPTIONS, "only allowed with --csv")
     else:

@@ -7,7 +7,7 @@ from typing import Final
 from rich.console import RenderableType
 from rich.text import Text
 
-from delivery_cli.arguments import Commands, add_command, add_id
+from delivery_cli.arguments import Commands, add_command, add_id, is_request_id
 from delivery_cli.errors import CommandError
 from delivery_cli.message_view import render_message, render_pairs
 from delivery_cli.messages_api import Json, MessagesApi
@@ -36,11 +36,6 @@ def _run(options: argparse.Namespace, output: Output, target: Target) -> int:
     show = _show_request if is_request_id(options.id) else _show_message
     show(output, target.api, options.id)
     return 0
-
-
-def is_request_id(text: str) -> bool:
-    """Whether the text is a request id of ours, not a message SID."""
-    return text.strip().lower().startswith("rq_")
 
 
 def render_state(request: Json) -> Text:

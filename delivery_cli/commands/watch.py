@@ -19,8 +19,9 @@ from delivery_cli.arguments import (
     add_id,
     add_list_options,
     add_watch_options,
+    is_request_id,
 )
-from delivery_cli.commands.show import is_request_id, render_state
+from delivery_cli.commands.show import render_state
 from delivery_cli.errors import CommandError
 from delivery_cli.message_view import format_error, render_message, render_messages
 from delivery_cli.messages_api import Json, MessagesApi

@@ -97,9 +97,10 @@ def measure(
 
 
 def _delivery_rate(outcomes: Mapping[str, int]) -> str:
-    """The share of the messages with a final outcome that were delivered."""
-    final = sum(count for outcome, count in outcomes.items() if outcome != Outcome.PENDING)
-    return f"{100 * outcomes.get(Outcome.DELIVERED, 0) / final:.0f} %" if final else "none yet"
+    """The rate that `delivery report` computes: without pending and canceled messages."""
+    delivered = outcomes.get(Outcome.DELIVERED, 0)
+    ended = delivered + sum(outcomes.get(it, 0) for it in (Outcome.FAILED, Outcome.UNCONFIRMED))
+    return f"{100 * delivered / ended:.0f} %" if ended else "none yet"
 
 
 def _counts(counts: Iterable[tuple[str, int]]) -> list[Bar]:

@@ -99,7 +99,10 @@ def test_the_json_is_the_answer_of_the_api(api: ScriptedApi) -> None:
 def test_the_exit_code_is_1_for_a_day_without_an_audit(api: ScriptedApi) -> None:
     api.respond("GET /api/audits", audits())
 
-    assert audit().code == 1
+    ran = audit()
+
+    assert ran.code == 1
+    assert "6 hours" in ran.out
 
 
 def test_json_and_csv_exclude_each_other() -> None:

@@ -89,7 +89,8 @@ def test_a_stack_of_another_project_is_rejected() -> None:
     ran = run(*SHOW, "--region", REGION, "--stack-name", "shop", environment=CREDENTIALS)
 
     assert ran.code == 1
-    assert "MessagesApiUrl" in ran.err
+    for fact in ("MessagesApiUrl", "docs/troubleshooting.md", "--stack-name"):
+        assert fact in ran.err
 
 
 @pytest.mark.usefixtures("stacks")

@@ -189,9 +189,9 @@ def test_a_cell_overrides_the_default_of_the_command_line(api: QueueingApi) -> N
         ([("to", "to"), ("+1", "+2")], SENDER, "list.csv: to."),
         ([("to", "", "name"), ("+1", "+2", "")], SENDER, "(unnamed), name"),
         ([("to",), ("+1",)], ("--from", "+1", "--body", "Hello {name"), "{{"),
-        ([("sep=,",), ("to",)], SENDER, "list.csv has no rows"),
-        ([("to",)], SENDER, "list.csv has no rows"),
-        ([], SENDER, "list.csv has no rows"),
+        ([("sep=,",), ("to",)], SENDER, "list.csv has no rows after its header: to."),
+        ([("to",)], SENDER, "list.csv has no rows after its header: to."),
+        ([], SENDER, "list.csv is empty"),
     ],
 )
 def test_an_invalid_file_is_rejected_before_anything_is_queued(
@@ -426,6 +426,7 @@ def test_a_dry_run_shows_the_messages_and_queues_nothing(api: QueueingApi) -> No
 
     assert (ran.code, as_json.code, api.calls) == (1, 1, [])
     assert "Hello Ada" in ran.out
+    assert ran.out.index("1 invalid row:") < ran.out.index("row 2 (line 3): name is empty")
     assert [it["body"] for it in as_json.json["messages"]] == ["Hello Ada"]
     assert [it["row"] for it in as_json.json["problems"]] == [2]
 

@@ -402,7 +402,7 @@ def test_a_rejected_query_is_reported_with_its_detail(api: ScriptedApi) -> None:
         reply(400, {"title": "Bad Request", "detail": "No such number."}),
     )
 
-    ran = delivery("find", "--to", "me")
+    ran = delivery("find", "--to", "+15558675310")
 
     assert ran.code == 1
     assert "No such number." in ran.err
@@ -502,7 +502,9 @@ def test_watch_prints_lines_on_a_dumb_terminal(api: ScriptedApi) -> None:
     api.respond("GET /api/messages", page(the_message("queued")), page(the_message("delivered")))
 
     dumb = {"TERM": "dumb"}
-    ran = delivery("watch", "--to", "+1", "--every", "0.01", terminal=True, environment=dumb)
+    ran = delivery(
+        "watch", "--to", "+15558675310", "--every", "0.01", terminal=True, environment=dumb
+    )
 
     assert [line.split()[-1] for line in ran.out.splitlines()] == ["queued", "delivered"]
 
@@ -620,16 +622,22 @@ def test_cancel_succeeds_if_the_message_was_canceled_before(api: ScriptedApi) ->
         (("dance",), "dance"),
         (("show",), "SID"),
         (("show", ""), "argument SID: expected a value"),
+        (("show", "order-1"), "argument SID: invalid id 'order-1'"),
         (("find",), "--pending"),
         (("find", "--to", " "), "argument --to: expected a value"),
-        (("find", "--to", "+1", "--reference", "x"), "not allowed with"),
+        (("find", "--to", "0151 23"), "argument --to: invalid number '0151 23'"),
+        (("find", "--to", "+15558675310", "--reference", "x"), "not allowed with"),
         (("find", "--pending", "--limit", "0"), "argument --limit: invalid number '0'"),
         (("find", "--pending", "--limit", "many"), "argument --limit: invalid number 'many'"),
         (("failures", "--on", "someday"), "argument --on: invalid date 'someday'"),
         (("failures", "--category", "bad_luck"), "opt_out"),
         (("watch",), "SID"),
-        (("watch", "SM1", "--every", "0"), "argument --every: invalid duration '0'"),
-        (("watch", "SM1", "--timeout", "soon"), "argument --timeout: invalid duration 'soon'"),
+        (("watch", "SM1"), "argument SID: invalid id 'SM1'"),
+        (("watch", "--to", "5558675310"), "argument --to: invalid number '5558675310'"),
+        (("watch", MESSAGE_SID, "--every", "0"), "argument --every: invalid duration '0'"),
+        (("watch", MESSAGE_SID, "--timeout", "soon"), "argument --timeout: invalid duration"),
+        (("cancel", MESSAGE_SID[:-1]), "argument SID: invalid SID"),
+        (("cancel", REQUEST_ID), "argument SID: invalid SID"),
         (("send",), "--csv"),
         (("send", "--to", "+1", "--body", "x", "--body-file", "y"), "not allowed with"),
         (("send", "--to", "+1", "--context", "shop"), "argument --context: invalid pair 'shop'"),

@@ -6,6 +6,20 @@ from sandbox.cli import main
 
 
 @pytest.mark.parametrize(
+    ("command", "words"), [("up", "Start the sandbox"), ("twilio", "simulated Twilio alone")]
+)
+def test_the_help_keeps_the_spelling_of_names(
+    command: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+
+    shown = " ".join(capsys.readouterr().out.split())
+    assert words in shown
+    assert "until Ctrl-C." in shown
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ([], ("required", "demo|up|twilio")),

@@ -46,12 +46,14 @@ def bars_of(graph: str, *messages: dict[str, Any], **queues: int) -> dict[str, s
     return {bar.name: bar.label for bar in graphs[graph]}
 
 
-def test_outcomes_are_counted_and_the_rate_is_of_messages_with_a_final_outcome() -> None:
+def test_outcomes_are_counted_and_the_rate_leaves_out_pending_and_canceled_messages() -> None:
     unconfirmed = a_message("sent").as_unconfirmed(NOW).as_record()
-    messages = [a_delivery(1), a_delivery(2), a_failure(30003), unconfirmed, a_record("sent")]
+    canceled = a_record("scheduled", "canceled")
+    ended = [a_delivery(1), a_delivery(2), a_failure(30003), unconfirmed]
+    messages = [*ended, canceled, a_record("sent")]
 
     assert numbers_of(messages) == {
-        "messages": "5",
+        "messages": "6",
         "delivered": "50 %",
         "failed": "1",
         "unconfirmed": "1",

@@ -156,7 +156,9 @@ def _render_preview(
     for row, document in list(documents.items())[:_MAX_EXAMPLES]:
         yield Text(f"{row}", style="dim")
         yield render_pairs((f"  {name}", value) for name, value in document.items())
-    yield from _render_problems(problems)
+    if problems:
+        yield Text(f"{format_count(len(problems), 'invalid row')}:", "red")
+        yield from _render_problems(problems)
 
 
 def _render_problems(problems: Mapping[Row, str]) -> Iterator[Text]:

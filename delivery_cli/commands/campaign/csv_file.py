@@ -67,8 +67,13 @@ class CsvFile:
         while columns and not columns[-1]:  # spreadsheets write a delimiter after the last column
             columns.pop()
         rows = tuple(_rows(columns, records))
+        if not columns:
+            raise CommandError(f"{path} is empty.", "The first line must name the columns.")
         if not rows:
-            raise CommandError(f"{path} has no rows.", "The first line must name the columns.")
+            raise CommandError(
+                f"{path} has no rows after its header: {format_columns(columns)}.",
+                "The first line names the columns, and each further line is a message.",
+            )
         if duplicates := sorted({name for name in columns if name and columns.count(name) > 1}):
             raise CommandError(f"Duplicate columns in {path}: {format_columns(duplicates)}.")
         return cls(

@@ -78,6 +78,11 @@ function callbackItem(callback, previous) {
   return item;
 }
 
+// In UTC, like every time that the command line and the notices show.
+function timeOf(message) {
+  return `${new Date(message.date_created).toISOString().slice(11, 19)} UTC`;
+}
+
 function messageItem(message) {
   const item = element("li");
   const head = element("div", "head");
@@ -88,7 +93,7 @@ function messageItem(message) {
   head.append(element("span", "to", `to ${message.to}`));
   const sender = message.from ?? message.messaging_service_sid ?? "";
   head.append(element("span", "dim", `from ${sender}`));
-  head.append(element("span", "dim", new Date(message.date_created).toLocaleTimeString()));
+  head.append(element("span", "dim", timeOf(message)));
   head.append(element("span", "sid mono", message.sid));
   item.append(head);
   if (message.body) item.append(element("p", "text", message.body));
