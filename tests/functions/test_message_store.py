@@ -439,6 +439,26 @@ def test_an_abandoned_claim_is_taken_over_by_one_of_several(
         assert won.notice is NoticeState.PUBLISHING
 
 
+def test_a_notifier_takes_no_step_of_a_later_failures_notice(store: MessageStore) -> None:
+    request: dict[str, Any] = {"message_sid": "rq_" + "a" * 32, "request_id": "rq_" + "a" * 32}
+    rejected = an_update("rejected", source=Source.SEND, error_code=21211, **request)
+    first_due = store.record_unsent_request(rejected).message
+    first_claimed = store.advance_notice(first_due, NOON)
+    assert first_claimed is not None
+    later = an_update("rejected", source=Source.SEND, error_code=21610, after=60, **request)
+    second_due = store.record_unsent_request(later).message
+
+    marked_before_the_claim = store.advance_notice(first_due, NOON + timedelta(minutes=2))
+    second_claimed = store.advance_notice(second_due, NOON + timedelta(minutes=2))
+    marked_after_the_claim = store.advance_notice(first_claimed, NOON + timedelta(minutes=2))
+
+    assert second_due.notice_id != first_due.notice_id
+    assert marked_before_the_claim is None
+    assert marked_after_the_claim is None
+    assert second_claimed is not None
+    assert store.get(request["message_sid"]) == second_claimed
+
+
 # --- what applies only while nothing changed -----------------------------------------------------
 
 

@@ -355,9 +355,9 @@ class MessageStore:
     def advance_notice(self, message: Message, at: datetime) -> Message | None:
         """Take the next step of the message's notice, if it is still to be taken.
 
-        Returns the message after it; None where another notifier took the step, or the message is
-        gone. The client must not retry writes: a lost answer would make its own step look like
-        another notifier's.
+        Returns the message after it; None where another notifier took the step, the message is
+        gone, or a later failure has replaced the notice. The client must not retry writes: a lost
+        answer would make its own step look like another notifier's.
 
         Raises:
             StoreUnavailable: it is not known to be stored; read the message again.
@@ -371,7 +371,10 @@ class MessageStore:
             written, item = self._table.update(changes)
             if written:
                 return message_of(item)
-            if not item or _is_tombstone(item) or message_of(item).notice is not message.notice:
+            if not item or _is_tombstone(item):
+                return None
+            newer = message_of(item)
+            if (newer.notice, newer.notice_id) != (message.notice, message.notice_id):
                 return None
         raise StoreUnavailable("other writers kept changing the message")
 
