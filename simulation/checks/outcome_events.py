@@ -21,7 +21,7 @@ def check_outcome_events(evidence: Evidence) -> Iterator[Violation]:
     """Yield changes without an event, events without a change, and ids that are not unique."""
     aws = evidence.world.aws
     changes: defaultdict[str, set[Step]] = defaultdict(set)
-    for change in aws.tables["MessagesTable"].stream:
+    for change in aws.tables["MessagesTable"].changes:
         if (step := _step(change)) and _sid(change) != UNREADABLE_SID:
             changes[_sid(change)].add(step)
     dropped = {(_sid(change), _step(change)) for change in aws.dropped["publish_outcomes"]}

@@ -41,7 +41,7 @@ type Arguments = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A stream record; an image is None where there is no item."""
+    """A change of an item, also a stream record; an image is None where there is no item."""
 
     sequence: int
     at: float
@@ -72,10 +72,10 @@ class Table:
             index["IndexName"]: _key_names(index["KeySchema"])
             for index in properties.get("GlobalSecondaryIndexes", [])
         }
-        self.stream: list[Change] = []
+        self.changes: list[Change] = []
+        """Every change of an item, in order; some tables have a stream of them."""
         self.listeners: list[Callable[[Change], object]] = []
-        """Called with each stream record."""
-        self._has_stream = "StreamSpecification" in properties
+        """Called with each change."""
         self._types = {
             each["AttributeName"]: each["AttributeType"]
             for each in properties["AttributeDefinitions"]
@@ -104,7 +104,7 @@ class Table:
         row.busy_until = self._clock() + seconds
 
     def put(self, key: Item, after: Item | None) -> None:
-        """Replace or remove an item, and add the change to the stream."""
+        """Replace or remove an item, and keep the change."""
         row = self._rows.setdefault(self._id(key), _Row())
         before = row.now
         if before == after:
@@ -112,17 +112,16 @@ class Table:
         after = _copied(after)
         row.now = after
         row.versions.append((self._clock() + self._lag(), after))
-        if self._has_stream:
-            change = Change(
-                sequence=len(self.stream) + 1,
-                at=self._clock(),
-                key=key,
-                before=before,
-                after=after,
-            )
-            self.stream.append(change)
-            for listener in self.listeners:
-                listener(change)
+        change = Change(
+            sequence=len(self.changes) + 1,
+            at=self._clock(),
+            key=key,
+            before=before,
+            after=after,
+        )
+        self.changes.append(change)
+        for listener in self.listeners:
+            listener(change)
 
     def indexed_items(self) -> Iterator[Item]:
         """Yield every item as the indexes show it, which lag behind."""
