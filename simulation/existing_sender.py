@@ -22,6 +22,10 @@ _FAILING_SLOWLY: Final = "+15555530007"
 _REJECTED: Final = ("+15005550001", "+15005550004")
 _ODD: Final = ("+15555550105", "+15555550113")
 """Recipients whose messages never get a final status."""
+_IN_DOUBT: Final = ("+15555550107", "+15555550108")
+"""Recipients whose messages Twilio accepts without a response that says so."""
+_HISTORIES: Final = (8, 40)
+_HISTORY_SECONDS: Final = 600.0
 _OTHER_SENDER: Final = "+15557654399"
 IMPOSTOR_BODY: Final = "From an impostor"
 _IMPOSTOR_RATE: Final = 0.3
@@ -62,6 +66,22 @@ class ExistingSender:
                 "Body": f"From an untracked program {number}",
             }
             self._loop.at(rates.uniform(0, within), partial(self._twilio.create_message, form))
+
+    def start_history(self, rates: random.Random, requests: Sequence[CallerRequest]) -> None:
+        """Schedule messages of another sender to the recipient of a request, soon after it.
+
+        Some lists become longer than a search can read.
+        """
+        in_doubt = [it for it in requests if it.document["to"] in _IN_DOUBT]
+        request = rates.choice(in_doubt or requests)
+        for number in range(rates.choice(_HISTORIES)):
+            form = {
+                "To": request.document["to"],
+                "From": _OTHER_SENDER,
+                "Body": f"One of many messages to the same recipient: {number}",
+            }
+            at = request.begins + rates.uniform(0, _HISTORY_SECONDS)
+            self._loop.at(at, partial(self._twilio.create_message, form))
 
     def start_impostor(
         self, rates: random.Random, requests: Sequence[CallerRequest], *, within: float

@@ -129,8 +129,8 @@ def draw_fault_profile(draws: random.Random) -> FaultProfile:
             for target in ("MessagesTable", "sqs")
         ]
     # Requests stay in doubt if Twilio's responses and all callbacks are lost in the same run.
-    without_callbacks = 0.5 if worst == "twilio" or not_stored else 0.04
-    if draws.random() < without_callbacks:  # as with a wrong name or a wrong certificate
+    silent_rate = 0.5 if worst == "twilio" or not_stored else 0.04
+    if draws.random() < silent_rate:  # as with a wrong name or a wrong certificate
         outages.append(Outage(target=CALLBACKS, begins=0, ends=ends_at, fault=CallFault.ERROR))
     return FaultProfile(
         call_faults=draws.choice((0.0, 0.01, 0.04, 0.1, 0.25)),
@@ -149,6 +149,12 @@ def with_lost_sns_responses(profile: FaultProfile) -> FaultProfile:
     outage = Outage(target="sns", begins=600, ends=600 + 2 * _HOUR, fault=CallFault.RESPONSE_LOST)
     ends_at = max(profile.ends_at, outage.ends)
     return replace(profile, ends_at=ends_at, outages=(outage, *profile.outages))
+
+
+def without_callbacks(profile: FaultProfile) -> FaultProfile:
+    """Return the profile with an outage: every callback is lost until it ends."""
+    outage = Outage(target=CALLBACKS, begins=0, ends=profile.ends_at, fault=CallFault.ERROR)
+    return replace(profile, outages=(*profile.outages, outage))
 
 
 class FaultInjector:

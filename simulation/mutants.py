@@ -72,6 +72,12 @@ MUTANTS: Final = (
             "(lambda found, key: found[-1])(transitions, key=",
         ),
         (
+            "a notifier marks the notice of a later failure",
+            "I4",
+            "(newer.notice, newer.notice_id) != (message.notice, message.notice_id)",
+            "newer.notice is not message.notice",
+        ),
+        (
             "an update ignores the state of the notice",
             "I4",
             '"#status_rank < :status_rank AND attribute_not_exists(#notice)"',
@@ -531,6 +537,24 @@ MUTANTS: Final = (
             "I6",
             "in_doubt and now >= request.claimed_at + self._timeout",
             "in_doubt",
+        ),
+        (
+            "a search reads one page of a recipient's list",
+            "I6",
+            "for page in _pages_since(begins, pages)",
+            "for page in [next(iter(_pages_since(begins, pages)))]",
+        ),
+        (
+            "a search reads all pages of a recipient's list",
+            "I6",
+            "number == _MAX_PAGES",
+            "number == 100 * _MAX_PAGES",
+        ),
+        (
+            "a request whose search is too long is presumed unsent at once",
+            "I6",
+            "filter(lambda it: now >= self._competes_until(it), due)",
+            "due",
         ),
         (
             "one of several candidates is taken as the match",

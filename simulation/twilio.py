@@ -3,6 +3,7 @@
 import base64
 import json
 import random
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date
@@ -47,7 +48,8 @@ _EXPIRED_TOKEN: Final = Response(status=400, body=b'{"code": 21481}')
 class Twilio:
     """Twilio with an account and its subaccount, and the network between it and the gateway.
 
-    `page_size`: the messages on a page of a day's list.
+    `page_size`: the messages on a page of a day's list. `search_page_size`: those on a page of a
+    recipient's list.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Twilio:
         *,
         settings: Settings,
         page_size: int,
+        search_page_size: int,
         gateway: Gateway,
         calls: Calls,
         engine: Engine,
@@ -79,6 +82,9 @@ class Twilio:
         self._engine = engine
         self._wakes_at: float | None = None
         self._page_size = page_size
+        self.search_page_size = search_page_size
+        self.searches: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        """By invocation and list, the pages of a recipient's list that were requested."""
 
     def session(self) -> "TwilioSession":
         """Return a substitute for a `requests.Session`."""
@@ -102,6 +108,11 @@ class Twilio:
             faults = self._engine.faults
             if "PageToken=" in target and faults.occurs(TransportFault.EXPIRED, "page token"):
                 return _EXPIRED_TOKEN
+        elif recipient := dict(parse_qsl(request.query)).get("To"):
+            target = request.target.replace(_FULL_PAGE, f"PageSize={self.search_page_size}")
+            request = replace(request, target=target)
+            searched = self._engine.loop.running_name, f"{request.path} {recipient}"
+            self.searches[searched].add(target)
         before = self.simulator.messages() if request.method == "DELETE" else []
         response = self.simulator.handle(request, self._engine.loop.now)
         self.deletions += request.method == "DELETE" and response is not None

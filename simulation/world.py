@@ -5,6 +5,7 @@ README.md says how a run is composed.
 
 import random
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Final
@@ -25,6 +26,7 @@ from simulation.faults import (
     FaultProfile,
     draw_fault_profile,
     with_lost_sns_responses,
+    without_callbacks,
 )
 from simulation.gateway import Gateway
 from simulation.lambda_service import LambdaService
@@ -48,6 +50,8 @@ _ERASURE_RATE: Final = 0.1
 _SLOW_BURST_RATE: Final = 0.03
 _ROLLBACK_RATE: Final = 0.1
 _BACKLOG_RATE: Final = 0.03
+_HISTORY_RATE: Final = 0.08
+_SHORT_PAGE, _FULL_PAGE = 2, 1000
 _SUBACCOUNT_RATE: Final = 0.2
 _LEAVING_RATE: Final = 0.7
 _HOUR: Final = 3600.0
@@ -85,12 +89,17 @@ class World:
         self.start = rates.choice(_STARTS)
         self.audit_mode = rates.choice(("tracked", "all", "off"))
         self._has_backlog = profile is None and not immediate and rates.random() < _BACKLOG_RATE
+        self._history = random.Random(f"history of {seed}")  # noqa: S311 -- the same
+        is_long = self._history.random() < _HISTORY_RATE
+        self._has_history = profile is None and not immediate and is_long
         self.has_subaccount = rates.random() < _SUBACCOUNT_RATE
         self.subaccount_leaves = self.has_subaccount and rates.random() < _LEAVING_RATE
 
         self.profile = profile or draw_fault_profile(draws)
         if self._slow_burst:
             self.profile = with_lost_sns_responses(self.profile)
+        if self._has_history:
+            self.profile = without_callbacks(self.profile)
         self.loop = EventLoop(self.start)
         self.trace = Trace(self.start, self.loop.clock)
         self.faults = FaultInjector(self.profile, draws, self.loop.clock)
@@ -117,9 +126,13 @@ class World:
             },
         )
         gateway = Gateway(functions().values(), service=self.lambda_service, engine=engine)
+        settings = _draw_settings(draws, rates)
+        if self._has_history:  # all of it is listed when a search reads the list
+            settings = replace(settings, list_lag_seconds=0.0)
         self.twilio = Twilio(
-            settings=_draw_settings(draws, rates),
-            page_size=rates.choice((1, 2, 5, 1000)),
+            settings=settings,
+            page_size=rates.choice((1, 2, 5, _FULL_PAGE)),
+            search_page_size=_SHORT_PAGE if self._has_history else _FULL_PAGE,
             gateway=gateway,
             calls=self._calls,
             engine=engine,
@@ -162,6 +175,8 @@ class World:
         self.callers.start(self._campaign or self._draws.randint(2, 8), within=window)
         self._existing_sender.start(within=window, slow_burst=self._slow_burst)
         self._existing_sender.start_untracked(self._rates, within=window)
+        if self._has_history:
+            self._existing_sender.start_history(self._history, self.callers.requests)
         if self.has_subaccount:
             self._existing_sender.start_impostor(self._rates, self.callers.requests, within=window)
             self._change_secret()
@@ -187,6 +202,7 @@ class World:
             if self.audit_mode != "off":
                 self.audits.run(self.callers.requests)
                 self.loop.run_until(self.loop.seconds + _HOUR)  # the stream shows what they wrote
+                self._wait_for_outcomes()
             self._backfill_what_the_stream_lost()
         return self
 
@@ -228,6 +244,23 @@ class World:
         address = self._draws.choice(self.callers.requests).document["to"]
         if address.startswith("+"):
             self.operator.erase(address, at=self._draws.uniform(0, self.profile.ends_at))
+
+    def _wait_for_outcomes(self) -> None:
+        """Go on until the messages that late callbacks stored are old enough to be unconfirmed."""
+        pending = [
+            max(item[name]["S"] for name in ("created_at", "send_at") if name in item)
+            for item in self.aws.tables["MessagesTable"].items()
+            if item.get("outcome") == {"S": "pending"}
+        ]
+        if not pending:
+            return
+        begins = self.loop.seconds_at(datetime.fromisoformat(max(pending)))
+        overdue_at = begins + float(parameter("UnconfirmedAfterHours")) * _HOUR
+        self.loop.run_until(overdue_at)
+        for schedule in self._schedules:
+            if schedule.function.name == "reconcile_messages":
+                schedule.start(until=self.loop.seconds + 4 * _HOUR)
+        self.loop.run_until(self.loop.seconds + 6 * _HOUR)
 
     def _backfill_while_messages_change(self) -> None:
         draws = self._backfills

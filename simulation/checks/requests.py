@@ -1,6 +1,7 @@
 """Checks of send requests: sent at most once (I5), and resolved by evidence (I6)."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 from sandbox.twilio.resource import Message as TwilioMessage
@@ -9,6 +10,8 @@ from simulation.deployment import parameter
 
 _SEARCH_SECONDS: Final = 120
 """How long before the end of the doubt the list must show a message, so that it is found."""
+_SEARCH_PAGES: Final = 10
+"""How many pages of a recipient's list a run searches; one more shows that the list goes on."""
 
 
 def check_requests(evidence: Evidence) -> Iterator[Violation]:
@@ -18,6 +21,9 @@ def check_requests(evidence: Evidence) -> Iterator[Violation]:
             yield Violation("I5", request_id, f"several messages: {_sids(messages)}")
     for request in evidence.requests.values():
         yield from _resolved(evidence, request)
+    for (invocation, searched), pages in evidence.world.twilio.searches.items():
+        if invocation.startswith("reconcile_messages") and len(pages) > _SEARCH_PAGES + 1:
+            yield Violation("I6", searched, f"{invocation} reads {len(pages)} pages of it")
 
 
 def _resolved(evidence: Evidence, request: Record) -> Iterator[Violation]:
@@ -69,7 +75,9 @@ def _unsent(
         if any(evidence.acknowledged(message.sid)):
             text = f"presumed unsent, and {message.sid} called back with its id"
             yield Violation("I6", request_id, text)
-        elif _is_only_match(evidence, message):
+        elif _is_only_match(evidence, message) and not (
+            _has_long_list(evidence, message) and _is_past_search(evidence, request_id)
+        ):
             text = f"presumed unsent, and {message.sid} is in Twilio's list"
             yield Violation("I6", request_id, text)
 
@@ -89,6 +97,28 @@ def _is_only_match(evidence: Evidence, message: TwilioMessage) -> bool:
         and (not message.body or message.body.endswith(request.document.get("body", "")))
     )
     return in_time and matches <= 1
+
+
+def _has_long_list(evidence: Evidence, message: TwilioMessage) -> bool:
+    """Return whether the list of the message's recipient can have more pages than a run reads."""
+    twilio = evidence.world.twilio
+    listed = sum(
+        (other.account_sid, other.to) == (message.account_sid, message.to)
+        for other in (*evidence.at_twilio.values(), *twilio.deleted)
+    )
+    return listed > _SEARCH_PAGES * twilio.search_page_size
+
+
+def _is_past_search(evidence: Evidence, request_id: str) -> bool:
+    """Return whether the request was presumed unsent when no match could resolve it any more."""
+    claimed, presumed = (
+        datetime.fromisoformat(record[name])
+        for record, name in (
+            (evidence.requests[request_id], "claimed_at"),
+            (evidence.messages[request_id]["transitions"][-1], "at"),
+        )
+    )
+    return presumed - claimed >= timedelta(hours=float(parameter("UnconfirmedAfterHours")))
 
 
 def _sids(messages: Sequence[TwilioMessage]) -> list[str]:
