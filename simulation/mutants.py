@@ -603,8 +603,8 @@ self._expire_if_overdue(request)""",
         (
             "the audit reads the first page only",
             "I11",
-            "is_last = page.next_path is None",
-            "is_last = True",
+            "if page.next_path is None:",
+            "if page.next_path is None or page.messages:",
         ),
         (
             "the audit writes messages that it does not know",
