@@ -72,12 +72,6 @@ MUTANTS: Final = (
             "(lambda found, key: found[-1])(transitions, key=",
         ),
         (
-            "a notifier marks the notice of a later failure",
-            "I4",
-            "(newer.notice, newer.notice_id) != (message.notice, message.notice_id)",
-            "newer.notice is not message.notice",
-        ),
-        (
             "an update ignores the state of the notice",
             "I4",
             '"#status_rank < :status_rank AND attribute_not_exists(#notice)"',
