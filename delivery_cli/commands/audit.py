@@ -13,6 +13,7 @@ from rich.text import Text
 
 from delivery.domain.audits import MAX_CORRECTED_PERCENT, AuditState, Correction, Difference
 from delivery_cli.arguments import Commands, add_command, add_day
+from delivery_cli.csv_text import csv_cell
 from delivery_cli.message_view import format_time
 from delivery_cli.messages_api import Json
 from delivery_cli.output import Output
@@ -59,8 +60,7 @@ def _run(options: argparse.Namespace, output: Output, target: Target) -> int:
     audits = target.api.audits(options.on)
     results: list[Json] = audits["audits"]
     if options.csv:
-        for line in _csv_of(results).splitlines():
-            output.line(Text(line))
+        output.raw(_csv_of(results))
     else:
         output.result(audits, _render(options.on, results))
     return int(not results or any(map(_exceeds, results)))
@@ -79,7 +79,8 @@ def _csv_of(results: list[Json]) -> str:
     writer.writerow(("account_sid", "day", "reason", "message_sid"))
     for result in results:
         for reason, sids in result["difference_sids"].items():
-            writer.writerows((result["account_sid"], result["day"], reason, sid) for sid in sids)
+            about = (result["account_sid"], result["day"], reason)
+            writer.writerows(map(csv_cell, (*about, sid)) for sid in sids)
     return table.getvalue()
 
 
@@ -137,7 +138,7 @@ def _labelled(counts: Mapping[str, int], labels: Mapping[str, str], prefix: str)
 
 def _counts(counts: Mapping[str, int]) -> Table:
     table = Table.grid(padding=(0, 2))
-    table.add_column(justify="right", width=7)
+    table.add_column(justify="right", min_width=7)
     for label, count in counts.items():
         table.add_row(str(count), Text(label))
     return table

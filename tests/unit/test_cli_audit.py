@@ -1,5 +1,7 @@
 """`delivery audit`, against a scripted API."""
 
+import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,36 @@ def test_the_differences_are_printed_as_csv(api: ScriptedApi) -> None:
         "account_sid,day,reason,message_sid",
         f"{ACCOUNT_SID},2026-11-23,lower_status,{MESSAGE_SID}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("sid", "cell"),
+    [
+        ('=HYPERLINK("https://example.com")', '\'=HYPERLINK("https://example.com")'),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("-2+3", "'-2+3"),
+        ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"),
+        ("SM1,SM2", "SM1,SM2"),
+        ("SM1\nSM2\x1b[31m\u2028", "SM1\\nSM2\\x1b[31m\\u2028"),
+        ("SM" + "1" * 2000, "SM" + "1" * 2000),
+    ],
+)
+def test_a_cell_of_the_csv_is_one_text_and_not_a_formula(
+    api: ScriptedApi, sid: str, cell: str
+) -> None:
+    api.respond("GET /api/audits", audits(a_result().with_difference(Difference.ERASED, sid)))
+
+    ran = audit("--csv")
+
+    (_, (*_, shown)) = csv.reader(io.StringIO(ran.out))
+    assert shown == cell
+    assert len(ran.out.splitlines()) == 2
+
+
+def test_a_count_of_a_very_large_day_is_shown_in_full(api: ScriptedApi) -> None:
+    api.respond("GET /api/audits", audits(a_result(messages=1_234_567_890)))
+
+    assert "1234567890" in audit().out
 
 
 def test_the_json_is_the_answer_of_the_api(api: ScriptedApi) -> None:

@@ -492,6 +492,19 @@ def test_the_csv_has_a_row_for_each_group_and_a_column_for_each_currency(report:
     ]
 
 
+def test_the_csv_shows_numbers_as_they_are_and_formulas_as_text(report: Reports) -> None:
+    formula = {"dimensions": {"campaign": "=1+cmd|' /C calc'!A0"}}
+    report.add(message(1, sender="+15005550006"), message(2, sender="=A1", **formula))
+
+    result = report(*SPAN, "--by", "sender,campaign", "--csv")
+
+    _, *rows = csv.reader(io.StringIO(result.out))
+    assert sorted(row[:2] for row in rows) == [
+        ["'=A1", "'=1+cmd|' /C calc'!A0"],
+        ["+15005550006", ""],
+    ]
+
+
 def test_the_csv_without_groups_is_the_total(report: Reports) -> None:
     report.add(message(1), message(2, outcome="failed"))
 

@@ -21,11 +21,11 @@ from delivery_cli.commands.report.measures import COUNTS, Report
 from delivery_cli.commands.report.page import DAILY, Page
 from delivery_cli.commands.report.query import COLUMNS, Span, report_query
 from delivery_cli.commands.report.table import render_report
+from delivery_cli.csv_text import csv_cell
 from delivery_cli.errors import CommandError, StackTooOld
 from delivery_cli.output import Output
 from delivery_cli.stack import Stack
 from delivery_cli.target import Target
-from delivery_cli.terminal_text import escape_controls
 
 if TYPE_CHECKING:
     from mypy_boto3_athena import AthenaClient
@@ -226,7 +226,7 @@ def _csv_of(report: Report) -> str:
     for group, measures in report.groups.items() if report.by else [((), report.total)]:
         document = measures.as_json()
         spend = [document["spend"].get(it) for it in currencies]
-        names = ["" if it is None else escape_controls(it) for it in group]
+        names = ["" if it is None else csv_cell(it) for it in group]
         writer.writerow((*names, *(document[it] for it in _MEASURES), *spend))
     return table.getvalue()
 
