@@ -615,7 +615,7 @@ self._expire_if_overdue(request)""",
         (
             "nothing is imported",
             "I11",
-            "self._context.mode is AuditMode.ALL and self._may_import(result.day)",
+            "self._context.mode is AuditMode.ALL and self._may_import(resource, result.day)",
             "self._context.mode is AuditMode.OFF",
         ),
         (

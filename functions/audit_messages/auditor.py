@@ -23,7 +23,7 @@ from delivery.domain.audits import (
     compare,
     end_of,
 )
-from delivery.domain.messages import Message, Source, StatusUpdate
+from delivery.domain.messages import Effect, Message, Source, StatusUpdate
 from delivery.runtime.deadline import TimeLeft
 from delivery.storage.audits import AuditStore
 from delivery.storage.messages import Found, MessageStore
@@ -287,7 +287,7 @@ class Auditor:
             return None, result.with_difference(Difference.NOT_WRITTEN, resource.sid)
         if resource.may_be_rejected_creation:
             return None, replace(result, rejected_creations=result.rejected_creations + 1)
-        if self._context.mode is AuditMode.ALL and self._may_import(result.day):
+        if self._context.mode is AuditMode.ALL and self._may_import(resource, result.day):
             return _Write(update=self._update(resource, result.account_sid)), result
         return None, replace(result, unknown=result.unknown + 1)
 
@@ -302,8 +302,7 @@ class Auditor:
         messages = self._context.messages
         try:
             if write.message is None:
-                messages.record(write.update)
-                return True
+                return messages.record(write.update).effect is not Effect.ERASED
             return messages.record_existing(write.message, write.update) is not None
         except StoreUnavailable:
             return False
@@ -315,6 +314,9 @@ class Auditor:
         )
         return replace(update, account_sid=update.account_sid or account_sid)
 
-    def _may_import(self, day: date) -> bool:
-        """Whether tombstones still exist, so that no erased message is imported."""
-        return self._context.now() - end_of(day) < MAX_CATCH_UP
+    def _may_import(self, resource: MessageResource, day: date) -> bool:
+        """Whether the table would still have the message, or the tombstone of an erased one."""
+        now = self._context.now()
+        created_at = resource.date_created or end_of(day)
+        is_kept = now < created_at + self._context.retention
+        return is_kept and now - end_of(day) < MAX_CATCH_UP

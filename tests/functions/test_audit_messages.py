@@ -1,6 +1,8 @@
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 import requests
@@ -11,7 +13,7 @@ from delivery.domain.notices import NoticeState
 from delivery.domain.statuses import Outcome
 from tests.functions.auditor import AuditorRig
 from tests.support.embedded_metrics import total
-from tests.support.faults import make_unreadable
+from tests.support.faults import WrappedClient, make_unreadable
 from tests.support.virtual_twilio import ACCOUNT_SID, Fault, a_response
 
 UNDELIVERED = "+15555530003"
@@ -133,6 +135,40 @@ def test_an_imported_message_is_kept_for_the_time_of_the_stack(auditor: AuditorR
 
     message = auditor.message(sid)
     assert message.expires_at == int((message.created_at + timedelta(days=7)).timestamp())
+
+
+@pytest.mark.parametrize(("days", "imported"), [(6, 1), (7, 0), (29, 0)])
+def test_a_message_whose_retention_is_over_is_not_imported(
+    auditor: AuditorRig, days: int, imported: int
+) -> None:
+    auditor.send(known=False, To=UNDELIVERED)
+    auditor.advance(days=days)
+
+    by_hand(auditor, AUDIT_MODE="all", MESSAGE_RETENTION_DAYS="7")
+
+    assert (auditor.result().imported, auditor.result().unknown) == (imported, 1 - imported)
+    assert auditor.dynamodb.scan(TableName="MessagesTable")["Count"] == imported
+
+
+def test_a_message_that_is_erased_while_it_is_imported_counts_as_not_written(
+    auditor: AuditorRig,
+) -> None:
+    sid = auditor.send(known=False)
+    auditor.advance(days=1)
+
+    def erasing(name: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        answer = call(**arguments)
+        if name == "batch_get_item":
+            auditor.messages.erase(sid, at=auditor.twilio.now, expires_at=2**40)
+        return answer
+
+    client = WrappedClient(auditor.dynamodb, erasing)
+    function = auditor.build(dynamodb=client, AUDIT_MODE="all")
+    function.audit(auditor.day, lambda: auditor.seconds_left)
+
+    assert auditor.result().imported == 0
+    assert auditor.result().difference_sids == {Difference.NOT_WRITTEN: (sid,)}
+    assert auditor.messages.get(sid) is None
 
 
 @pytest.mark.parametrize(("stored", "body"), [("true", "Hello"), ("false", None)])
