@@ -13,6 +13,7 @@ from typing import Final
 import pytest
 
 from delivery_cli.main import main
+from tests.support.syntax import nodes_of
 
 PROJECT: Final = Path(__file__).parents[1]
 
@@ -64,7 +65,7 @@ def docstrings_and_comments(folder: str) -> Texts:
     for path in sorted((PROJECT / folder).rglob("*.py")):
         text = path.read_text("utf-8")
         yield f"{path.relative_to(PROJECT)}: comments", comments_in(text)
-        for node in ast.walk(ast.parse(text)):
+        for node in nodes_of(text):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 name = getattr(node, "name", "")
                 yield f"{path.relative_to(PROJECT)}:{name}", ast.get_docstring(node) or ""

@@ -1,6 +1,5 @@
-"""The repository's own rules: no print, file names, reasons of exceptions, commands in the docs."""
+"""The repository's own rules: file names, reasons of exceptions, commands in the docs."""
 
-import ast
 import io
 import re
 import subprocess
@@ -16,7 +15,6 @@ from sandbox.cli import main
 
 PROJECT = Path(__file__).parents[1]
 README = (PROJECT / "README.md").read_text("utf-8")
-LAYER = "layers/delivery/delivery"
 
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "base", "constants"}
 
@@ -33,17 +31,8 @@ def tracked_files() -> tuple[Path, ...]:
     return tuple(file for file in files if file.is_file())
 
 
-def modules_in(*folders: str) -> list[Path]:
-    modules = [path for folder in folders for path in sorted((PROJECT / folder).rglob("*.py"))]
-    assert modules
-    return modules
-
-
 def name_of(path: Path) -> str:
     return path.relative_to(PROJECT).as_posix()
-
-
-PRODUCT = [name_of(path) for path in modules_in("functions", LAYER, "sandbox", "delivery_cli")]
 
 
 def source_of(name: str) -> str:
@@ -51,17 +40,6 @@ def source_of(name: str) -> str:
 
 
 # --- how the code is written ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", PRODUCT)
-def test_a_module_does_not_call_print(name: str) -> None:
-    calls = [
-        node.lineno
-        for node in ast.walk(ast.parse(source_of(name)))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"print", "builtins.print"}
-    ]
-
-    assert calls == []
 
 
 def test_no_module_has_a_generic_name() -> None:

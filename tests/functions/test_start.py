@@ -57,6 +57,7 @@ def printed_by(program: str, function: str) -> str:
     return ended.stdout
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("function", sorted(NOT_LOADED))
 def test_a_function_starts_without_what_it_seldom_needs(function: str) -> None:
     loaded = set(json.loads(printed_by(SHOW_LOADED, function)))

@@ -208,6 +208,7 @@ def covering_runs() -> Iterator[list[Request]]:
     pytest.fail(f"no request of {MAX_SEEDS} runs: {missing}", pytrace=False)
 
 
+@pytest.mark.thorough
 def test_recorded_requests_use_no_operation_that_is_not_compared() -> None:
     operations = {request.operation for run in covering_runs() for request in run}
 

@@ -46,6 +46,7 @@ def test_the_first_three_runs_break_no_promise() -> None:
     assert not totals.broken, reports(totals)
 
 
+@pytest.mark.thorough
 def test_the_command_prints_its_tables(capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["--from", "7", "--seeds", "2", "--jobs", "1"])
 
@@ -56,6 +57,7 @@ def test_the_command_prints_its_tables(capsys: pytest.CaptureFixture[str]) -> No
     assert any(line.startswith("| dynamodb |") for line in lines)
 
 
+@pytest.mark.thorough
 def test_the_same_seed_repeats_the_same_run() -> None:
     first, second = World(5).run(), World(5).run()
 
@@ -81,6 +83,7 @@ def test_a_campaign_of_hundreds_breaks_no_promise(seed: int) -> None:
     assert world.disturbed
 
 
+@pytest.mark.thorough
 def test_the_report_of_a_broken_run_has_the_trace_of_the_violation(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -121,6 +124,7 @@ def test_a_usage_error_exits_with_2(
     assert "--seed" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_about_selects_the_trace_of_a_run_that_broke_no_promise(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -24,6 +24,8 @@ _PARSING = "moto.dynamodb.parsing"
 def install_shortcuts() -> None:
     """Use the shortcuts from now on, in this process, for clients that are created later."""
     BUILTIN_HANDLERS.append(("before-call.dynamodb", answer_without_http))
+    # A session of boto3 reads the description of each service again.
+    _replace("botocore.loaders.JSONFileLoader", "load_file", _by_path)
     _replace("moto.core.serialize.BaseJSONSerializer", "_serialize_type_structure", _values_as_is)
     # Without this, moto compares every call of `requests` with all AWS endpoints; no test needs it.
     models.RESPONSES_METHODS.clear()
@@ -67,6 +69,17 @@ def _values_as_is(serialize: Any) -> Any:
             serialize(itself, serialized, value, shape, key)
 
     return serialize_structure
+
+
+def _by_path(load: Any) -> Any:
+    kept: dict[str, Any] = {}
+
+    def load_file(itself: Any, path: str) -> Any:
+        if path not in kept:
+            kept[path] = load(itself, path)
+        return kept[path]
+
+    return load_file
 
 
 def _replace(owner_name: str, name: str, new: Callable[[Any], Any]) -> None:

@@ -14,6 +14,7 @@ from functools import cache
 from delivery.domain.audits import Correction
 from delivery.metrics import COUNTED_BY, LOGGED_ONLY
 from delivery.twilio.error_codes import Category
+from tests.support.syntax import nodes_of
 from tests.template.deployment import FUNCTIONS, PROJECT
 
 type Dimensions = frozenset[tuple[str, str]]
@@ -42,7 +43,8 @@ ONLY_COUNTED_BY = {name: {"status_callback"} for name in ("TimeToDelivered", "Ca
 def metrics_in(*sources: str) -> set[str]:
     """Return the names of the metrics that the modules of a function count."""
     nodes = nodes_in(sources)
-    return {name for it in metric_expressions(nodes) for name in texts_in(it, tables_in(nodes))}
+    tables = tables_in(nodes)
+    return {name for it in metric_expressions(nodes) for name in texts_in(it, tables)}
 
 
 def hidden_metrics_in(*sources: str) -> list[str]:
@@ -52,15 +54,16 @@ def hidden_metrics_in(*sources: str) -> list[str]:
     where it is passed or assigned.
     """
     nodes = nodes_in(sources)
+    tables = tables_in(nodes)
     return [
         ast.unparse(it)
         for it in metric_expressions(nodes)
-        if not texts_in(it, tables_in(nodes)) and not re.search(r"\bmetric$", ast.unparse(it))
+        if not texts_in(it, tables) and not re.search(r"\bmetric$", ast.unparse(it))
     ]
 
 
 def nodes_in(sources: Iterable[str]) -> list[ast.AST]:
-    return [node for source in sources for node in ast.walk(ast.parse(source))]
+    return [node for source in sources for node in nodes_of(source)]
 
 
 def metric_expressions(nodes: Iterable[ast.AST]) -> Iterator[ast.expr]:
@@ -121,7 +124,7 @@ def called_in(source: str) -> set[str]:
     """Return the names of the functions that a module calls by their name alone."""
     return {
         node.func.id
-        for node in ast.walk(ast.parse(source))
+        for node in nodes_of(source)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
 
@@ -132,7 +135,8 @@ def sources_of(function: str) -> list[str]:
     return [module.read_text("utf-8") for module in sorted(folder.glob("*.py"))]
 
 
-def metrics_of(function: str) -> set[str]:
+@cache
+def metrics_of(function: str) -> frozenset[str]:
     """Return the names of all metrics that a function counts."""
     sources = sources_of(function)
     names = metrics_in(*sources)
@@ -142,7 +146,7 @@ def metrics_of(function: str) -> set[str]:
             for name in COUNTED_IN_LAYER.get(called, set())
             if function in ONLY_COUNTED_BY.get(name, {function})
         }
-    return names
+    return frozenset(names)
 
 
 @cache

@@ -82,6 +82,7 @@ def test_a_built_function_has_all_function_folders_with_bytecode(cp: str, tmp_pa
     assert (artifacts / "dashboard_widget" / "widget.css").is_file()
 
 
+@pytest.mark.thorough
 def test_two_builds_of_the_same_code_are_equal(tmp_path: Path) -> None:
     # Otherwise each deployment would publish a version of every function.
     source, environment = copy_of(FUNCTIONS_FOLDER, tmp_path), tools(tmp_path, "GNU")
@@ -114,6 +115,7 @@ def test_the_build_of_a_function_without_its_handler_fails(function: str, tmp_pa
     assert f"{function}/app.py" in built.stderr
 
 
+@pytest.mark.thorough
 @each_cp
 def test_the_layer_is_built_without_the_pip_settings_of_the_user(cp: str, tmp_path: Path) -> None:
     source, artifacts = copy_of(LAYER_FOLDER, tmp_path), tmp_path / "artifacts"
@@ -138,6 +140,7 @@ def test_the_layer_is_built_without_the_pip_settings_of_the_user(cp: str, tmp_pa
     assert list(packages.glob("delivery/domain/__pycache__/statuses.cpython-313.pyc"))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("setting", ["PIP_INDEX_URL", "pip.conf"])
 def test_the_layer_comes_from_the_package_index_of_the_user(setting: str, tmp_path: Path) -> None:
     index = tmp_path / "index"

@@ -556,6 +556,7 @@ def test_no_number_of_the_table_is_cut_off(width: int) -> None:
         assert {"1,234,567", "1,234,566", "12.3456"} <= set(text.split())
 
 
+@pytest.mark.thorough
 def test_a_page_is_written_beside_the_result(report: Reports, tmp_path: Path) -> None:
     report.add(
         message(1, outcome="failed", category="opt_out"),

@@ -1,0 +1,7 @@
+"""Settings of all test processes."""
+
+import gc
+
+# Test processes keep many objects of botocore, moto and parsed templates: a tenth of the time goes
+# to looking for garbage among them.
+gc.set_threshold(200_000, 50, 100)
