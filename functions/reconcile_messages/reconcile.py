@@ -5,7 +5,7 @@ other state: a message that a run does not reach, for any reason, is still due f
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from itertools import batched, count
 from typing import Final
@@ -115,41 +115,36 @@ class Reconciler:
         days: defaultdict[date, dict[str, Message]] = defaultdict(dict)
         for message in messages:
             days[message.starts_at.date()][message.message_sid] = message
-        for day, missing in days.items():
-            for resource in self._listed(credentials, day, missing, time_left):
-                yield missing.pop(resource.sid), resource
-            for message in missing.values():
-                yield message, self._fetched(credentials, message, time_left)
+        for day, of_day in days.items():
+            yield from self._answers_of_day(credentials, day, of_day, time_left)
 
-    def _listed(
+    def _answers_of_day(
         self,
         credentials: ApiCredentials,
         day: date,
-        missing: dict[str, Message],
+        messages: Mapping[str, Message],
         time_left: TimeLeft,
-    ) -> Iterator[MessageResource]:
-        """Yield the missing messages that Twilio's list of the day shows; the caller removes each.
+    ) -> Iterator[tuple[Message, MessageResource | OutcomeUnknown | None]]:
+        """Yield messages that were sent on one day, by SID, with Twilio's answer.
 
-        Reading stops where fetching the rest one by one is cheaper: the pages must be fewer than
-        the messages still missing, and must find enough of them. The list shows the newest first,
-        so in an account with millions of messages a day it could take all of every run.
+        They are read from Twilio's list of the day as long as that is cheaper, then one by one.
         """
+        missing = dict(messages)
         pages = self._context.twilio.list_messages(credentials, sent_on=day, time_left=time_left)
-        wanted = len(missing)
-        patience = min(max(_MIN_PAGES, wanted // _FETCHES_PER_PAGE), _MAX_PAGES_WITHOUT_RESULT)
         for number in count(1):
-            found = wanted - len(missing)
-            if number >= len(missing) or number > patience + found // _FETCHES_PER_PAGE:
-                return
+            if not _is_page_worthwhile(number, wanted=len(messages), missing=len(missing)):
+                break
             try:
                 page = next(pages, None)
             except (RequestRejected, OutcomeUnknown):
-                return
+                break
             if page is None:
-                return
+                break
             for resource in page:
-                if resource.sid in missing:
-                    yield resource
+                if message := missing.pop(resource.sid, None):
+                    yield message, resource
+        for message in missing.values():
+            yield message, self._fetched(credentials, message, time_left)
 
     def _fetched(
         self, credentials: ApiCredentials, message: Message, time_left: TimeLeft
@@ -183,6 +178,18 @@ class Reconciler:
     def _schedule_next_check(self, message: Message) -> None:
         next_check_at = message.next_check_at(self._context.now(), self._context.timings)
         self._context.messages.schedule_check(message, next_check_at)
+
+
+def _is_page_worthwhile(number: int, *, wanted: int, missing: int) -> bool:
+    """Return whether to read the list's page of this number instead of fetching what is missing.
+
+    The pages must be fewer than the messages still missing, and must have found enough of them. The
+    list shows the newest first: in an account with millions of messages a day it could take all of
+    every run.
+    """
+    without_result = min(max(_MIN_PAGES, wanted // _FETCHES_PER_PAGE), _MAX_PAGES_WITHOUT_RESULT)
+    found = wanted - missing
+    return number < missing and number <= without_result + found // _FETCHES_PER_PAGE
 
 
 def _by_account(messages: Iterable[Message], main: str) -> dict[str, list[Message]]:
