@@ -258,6 +258,7 @@ def sender(
     rig.close()
     written = [log_output.getvalue(), *rig.printed, *rig.errors]
     assert [(word, text) for word in SENSITIVE_WORDS for text in written if word in text] == []
+    assert '"None"' not in log_output.getvalue(), "a log line has no reason"
 
 
 @pytest.fixture

@@ -162,6 +162,7 @@ class SenderRig:
         _assert_described(event, answer)
         if (answer.get("statusCode") or answer.get("status_code") or 200) > 201:
             self.errors.append(json.dumps(answer))
+            assert "None" not in self.errors[-1], "an error has no reason"
         return answer
 
     def post(self, document: object, *, key: str | None = None) -> tuple[int, dict[str, Any]]:

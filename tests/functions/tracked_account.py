@@ -152,12 +152,13 @@ class FunctionRig(TrackedAccount):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Check that nothing confidential was logged or printed."""
+        """Check that nothing confidential was logged or printed, and that no reason is missing."""
         self._http.close()
         self.module.metrics.clear_metrics()
         self.data_points()
         written = self._log_output.getvalue() + self._printed
         assert [word for word in CONFIDENTIAL if word in written] == []
+        assert '"None"' not in written
 
     def data_points(self) -> list[DataPoint]:
         """The data points of all metrics since the last call."""
