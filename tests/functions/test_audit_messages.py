@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 import requests
 
-from delivery.domain.audits import AuditProgress, AuditState, Correction, Difference
+from delivery.domain.audits import (
+    FINAL_AFTER,
+    FIRST_AFTER,
+    AuditProgress,
+    AuditState,
+    Correction,
+    Difference,
+    end_of,
+)
 from delivery.domain.messages import Source
 from delivery.domain.notices import NoticeState
 from delivery.domain.statuses import Outcome
@@ -17,6 +25,7 @@ from tests.support.faults import WrappedClient, make_unreadable
 from tests.support.virtual_twilio import ACCOUNT_SID, Fault, a_response
 
 UNDELIVERED = "+15555530003"
+ONE_SECOND = timedelta(seconds=1)
 
 
 def by_hand(auditor: AuditorRig, **environ: str) -> None:
@@ -290,6 +299,44 @@ def test_a_day_that_is_not_six_hours_over_is_partial_and_counts_as_neither(
 
     assert partial is AuditState.PARTIAL
     assert auditor.result().state is AuditState.FIRST
+
+
+@pytest.mark.parametrize(
+    ("over_for", "state"),
+    [
+        (FIRST_AFTER - ONE_SECOND, AuditState.PARTIAL),
+        (FIRST_AFTER, AuditState.FIRST),
+        (FINAL_AFTER - ONE_SECOND, AuditState.FIRST),
+        (FINAL_AFTER, AuditState.FINAL),
+    ],
+)
+def test_a_requested_audit_is_as_final_as_the_age_of_its_day(
+    auditor: AuditorRig, over_for: timedelta, state: AuditState
+) -> None:
+    until = end_of(auditor.day) + over_for
+    auditor.advance(seconds=(until - auditor.twilio.now).total_seconds())
+
+    by_hand(auditor)
+
+    assert auditor.result().state is state
+
+
+@pytest.mark.parametrize("status", [None, 429], ids=["done", "interrupted"])
+def test_a_result_has_the_time_at_which_the_audit_ended(
+    auditor: AuditorRig, status: int | None
+) -> None:
+    auditor.advance(days=1)
+    began_at = auditor.twilio.now
+
+    def slow(_: object) -> requests.Response | None:
+        auditor.advance(minutes=1)
+        return a_response(status) if status else None
+
+    auditor.wire.fault = slow
+    by_hand(auditor)
+
+    assert auditor.result().updated_at == began_at + timedelta(minutes=1)
+    assert auditor.result().lease_until is None
 
 
 @pytest.fixture
