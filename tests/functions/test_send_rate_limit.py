@@ -248,6 +248,28 @@ def test_nothing_is_sent_while_the_rate_limit_cannot_be_read(limited: Limited) -
     assert rig.sender.metrics() == {"SendUnavailable": 2}
 
 
+def test_nothing_is_sent_while_other_invocations_keep_changing_the_rate_limit(
+    limited: Limited,
+) -> None:
+    rig = limited(1)
+    others = RateLimitStore(rig.sender.dynamodb, "ControlTable")
+    now = int(rig.clock().timestamp() * 1000)
+    pauses = iter(range(now + 60_000, now + 61_000))
+
+    def around(_: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        if arguments["TableName"] == "ControlTable":
+            others.pause(f"{ACCOUNT_SID}#{FROM}", now=now, until=next(pauses))
+        return call(**arguments)
+
+    rig.restart(WrappedClient(rig.sender.dynamodb, around))
+
+    stay = rig.receive(*documents(2))
+
+    assert stay == ["0", "1"]
+    assert rig.posts == 0
+    assert rig.sender.metrics() == {"SendUnavailable": 2}
+
+
 def test_nothing_is_sent_while_the_secret_is_invalid(limited: Limited) -> None:
     rig = limited(1)
     rig.sender.secrets_manager.put_secret_value(SecretId="delivery/twilio", SecretString="{")
