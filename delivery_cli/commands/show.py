@@ -74,10 +74,10 @@ def _render_request(request: Json, message: Json | None) -> Iterator[RenderableT
     yield render_state(request)
     problem = request.get("problem", {})
     explanation = problem.get("explanation", {})
+    error = (str(it) for it in (problem.get("error_code"), explanation.get("title")) if it)
     pairs = (
         ("reference", request.get("reference")),
-        ("error", problem.get("error_code")),
-        ("", explanation.get("title")),
+        ("error", " ".join(error) or None),
         ("what to do", explanation.get("action") or problem.get("detail")),
     )
     if known := [(name, value) for name, value in pairs if value is not None]:

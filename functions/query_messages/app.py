@@ -41,7 +41,7 @@ from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
 from delivery.storage.table import StoreUnavailable
 from delivery.text.identifiers import normalize_message_id
-from delivery.twilio.error_codes import explain
+from delivery.twilio.error_codes import Explanation, explain
 
 from .list_query import InvalidQuery, parse_day, parse_list
 from .summary import Bounds, Lists, summarize
@@ -194,16 +194,17 @@ class QueryMessages:
 
     def _state_of(self, request: SendRequest) -> Record:
         state, message_sid = request.state_at(self.now()), request.message_sid
+        detail = None
         if state in {RequestState.IN_DOUBT, RequestState.PRESUMED_UNSENT}:
             message = self.messages.sent_under(request)
             if message is not None:
                 state, message_sid = RequestState.SENT, message.message_sid
+        elif state is RequestState.REJECTED and request.error_code is None:
+            unsent = self.messages.get(request.request_id)
+            detail = unsent.error_detail if unsent else None
+        explanation = explain(request.error_code, state, detail)
         return _request_record(
-            request.request_id,
-            state,
-            request.error_code,
-            request.reference,
-            message_sid=message_sid,
+            request.request_id, state, explanation, request.reference, message_sid
         )
 
 
@@ -236,15 +237,15 @@ def _with_explanation(message: Message) -> Record:
 def _state_of_unsent(unsent: Message) -> Record:
     """Return the state of a request of which only its failed message is left."""
     state = RequestState.SENT if unsent.is_superseded else RequestState(unsent.status)
-    return _request_record(unsent.message_sid, state, unsent.error_code, unsent.reference)
+    explanation = explain(unsent.error_code, state, unsent.error_detail)
+    return _request_record(unsent.message_sid, state, explanation, unsent.reference)
 
 
 def _request_record(
     request_id: str,
     state: RequestState,
-    error_code: int | None,
+    explanation: Explanation,
     reference: str | None,
-    *,
     message_sid: str | None = None,
 ) -> Record:
     is_unsent = state in {RequestState.REJECTED, RequestState.PRESUMED_UNSENT}
@@ -253,17 +254,16 @@ def _request_record(
         "state": str(state),
         "message_sid": message_sid,
         "reference": reference,
-        "problem": _problem(error_code, state) if is_unsent else None,
+        "problem": _problem(explanation) if is_unsent else None,
     }
     return {name: fact for name, fact in record.items() if fact is not None}
 
 
-def _problem(error_code: int | None, state: RequestState) -> Record:
-    explanation = explain(error_code, state)
+def _problem(explanation: Explanation) -> Record:
     return {
         "detail": f"{explanation.title}. {explanation.action}",
         "explanation": explanation.as_record(),
-    } | ({"error_code": error_code} if error_code else {})
+    } | ({"error_code": explanation.code} if explanation.code else {})
 
 
 def _by_id(show: Callable[[str], Response], typed: str) -> Response:

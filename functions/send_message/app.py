@@ -82,7 +82,7 @@ class RequestNotSent(Exception):
 class RequestFailed(Exception):
     """A direct invocation that sent nothing: an asynchronous one goes to its failure destination.
 
-    The text holds the status, the detail, and the names of invalid fields.
+    The text holds the status, and the detail or the invalid fields with their problems.
     """
 
 

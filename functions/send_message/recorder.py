@@ -13,11 +13,12 @@ from delivery.storage.callback_queue import QueueUnavailable
 from delivery.storage.messages import Recorded
 from delivery.storage.table import StoreUnavailable
 from delivery.twilio.credentials import SecretError
+from delivery.twilio.error_detail import MAX_LENGTH
 
 from .context import SendContext
 from .request import valid_facts
 from .request_ids import request_id_of, unsent_request_id
-from .results import Accepted, Invalid, Rejected, Unsent
+from .results import Accepted, IdempotencyConflict, Invalid, Rejected, Unsent
 
 
 class MessageRecorder:
@@ -74,6 +75,7 @@ class MessageRecorder:
             at=self._context.now(),
             source=Source.SEND,
             error_code=result.code if isinstance(result, Rejected) else None,
+            error_detail=_error_detail(result),
             account_sid=account_sid,
             **facts,
         )
@@ -119,3 +121,13 @@ class MessageRecorder:
             return self._context.secrets.current().main.account_sid
         except SecretError:
             return None
+
+
+def _error_detail(result: Unsent) -> str | None:
+    """Return why the stack itself refused the request; no value is quoted."""
+    if isinstance(result, Rejected):
+        return None
+    if isinstance(result, IdempotencyConflict):
+        return "idempotency_key was used with other content"
+    text = "; ".join(f"{it.field} {it.problem}" for it in result.problems)
+    return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 1]}…"

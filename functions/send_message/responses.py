@@ -127,9 +127,8 @@ def direct_response(response: Response) -> dict[str, Any]:
 def failure_of(response: dict[str, Any]) -> str:
     """Return the error text for a direct response that says why nothing was sent."""
     body = response["body"]
-    names = ", ".join(it["field"] for it in body.get("problems", []))
-    fields = f" Fields: {names}" if names else ""
-    return f"{response['status_code']}: {body['detail']}{fields}"
+    problems = "; ".join(f"{it['field']} {it['problem']}" for it in body.get("problems", []))
+    return f"{response['status_code']}: {problems or body['detail']}"
 
 
 def _message_result(result: Queued | Invalid) -> dict[str, object]:

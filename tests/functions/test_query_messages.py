@@ -586,6 +586,7 @@ def test_invalid_input_on_the_queue_is_a_rejected_request(
 
     assert (body["state"], body["reference"]) == ("rejected", "order-8")
     assert body["problem"]["detail"].startswith("The send request was invalid.")
+    assert "to must be a number" in body["problem"]["explanation"]["action"]
 
 
 @pytest.mark.parametrize(

@@ -408,6 +408,15 @@ def test_an_acceptance_after_a_rejection_stays_on_the_worklist_of_the_reconciler
     assert request.is_unresolved
 
 
+def test_the_failed_message_of_a_conflict_says_that_the_key_was_used(sender: SenderRig) -> None:
+    sender.post(a_document(), key=KEY)
+
+    sender.receive(a_document(body="Other content", idempotency_key=KEY))
+
+    (failed,) = failures(sender)
+    assert "idempotency_key was used with other content" in str(failed.error_detail)
+
+
 def test_invalid_input_under_a_key_that_is_used_is_recorded_by_its_own_id(
     sender: SenderRig,
 ) -> None:

@@ -89,6 +89,26 @@ def test_invalid_input_on_the_queue_becomes_a_failed_message_with_a_notice_due(
     assert sender.twilio.requests == []
 
 
+def test_the_failed_message_of_invalid_input_names_each_field_and_its_problem(
+    sender: SenderRig,
+) -> None:
+    sender.receive(a_document(to="5558675310", validity_period="soon"))
+
+    [message] = sender.messages()
+    assert message.error_detail is not None
+    assert "to must be a number in E.164 form" in message.error_detail
+    assert "validity_period must be" in message.error_detail
+    assert "5558675310" not in message.error_detail
+
+
+def test_the_problems_of_invalid_input_are_kept_up_to_a_length(sender: SenderRig) -> None:
+    sender.receive(a_document() | {f"unknown_{'x' * 50}_{n}": n for n in range(9)})
+
+    [message] = sender.messages()
+    assert message.error_detail is not None
+    assert len(message.error_detail) <= 200
+
+
 @pytest.mark.parametrize(
     ("document", "account_sid"),
     [

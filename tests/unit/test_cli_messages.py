@@ -280,6 +280,7 @@ def test_show_explains_why_a_request_was_rejected(api: ScriptedApi) -> None:
     ran, as_json = delivery("show", REQUEST_ID), delivery("show", REQUEST_ID, "--json")
 
     assert "rejected" in ran.out
+    assert f"error       21211 {explain(21211).title}" in ran.out
     assert explain(21211).action in ran.out
     assert as_json.json == request | {"message": None}
 

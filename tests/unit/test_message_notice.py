@@ -330,11 +330,9 @@ def test_a_recovery_names_the_failure_that_was_published() -> None:
 # --- requests that never became a message --------------------------------------------------------
 
 
-def an_unsent_request(status: str, *, error_code: int | None = None) -> Message:
+def an_unsent_request(status: str, **facts: Any) -> Message:
     request_id = "rq_" + "a" * 32
-    update: StatusUpdate = an_update(
-        status, message_sid=request_id, request_id=request_id, error_code=error_code
-    )
+    update: StatusUpdate = an_update(status, message_sid=request_id, request_id=request_id, **facts)
     return Message.from_unsent_request(update, Timings())
 
 
@@ -367,6 +365,13 @@ def test_a_request_without_a_code_has_an_impact_and_steps_of_its_own(status: str
     assert facts["impact"] == impact_of(status, explained.category)
     assert facts["impact"] != impact_of("30003", explained.category)
     assert IncidentKey.of(request).cause == status
+
+
+def test_the_notice_of_invalid_input_names_the_fields_and_their_problems() -> None:
+    problems = "to must be a number in E.164 form"
+    invalid = an_unsent_request("rejected", error_detail=problems)
+
+    assert problems in facts_of(a_notice(invalid))["advice"]
 
 
 def test_a_rejected_request_with_a_code_is_explained_by_its_code() -> None:

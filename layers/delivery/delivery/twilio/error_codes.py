@@ -110,10 +110,13 @@ _REJECTED_BEFORE_TWILIO: Final = Explanation(
 def explain(code: int | None, status: str | None = None, detail: str | None = None) -> Explanation:
     """Return why a message failed; for an unknown code, where to look it up.
 
-    A request without a message is explained by its status if it has no code. `detail`, the words
-    that Twilio or the channel reported, is quoted where the code explains nothing.
+    A request without a message is explained by its status if it has no code. `detail` is quoted
+    where the code explains nothing: the words that Twilio or the channel reported, or the problems
+    for which the stack rejected the request.
     """
     explanation = _explanation(code, status)
+    if detail and explanation is _REJECTED_BEFORE_TWILIO:
+        return replace(explanation, action=f"Correct the caller: {detail}.")
     if not detail or explanation.category is not Category.UNKNOWN:
         return explanation
     return replace(explanation, action=f'Reported with it: "{detail}". {explanation.action}')
