@@ -107,6 +107,7 @@ class Auditor:
     def audit_due_days(self, secret: TwilioSecret, time_left: TimeLeft) -> Iterator[AuditReport]:
         """Audit every day that is due, account by account, the oldest day first.
 
+        Each hour another account is the first, so that no backlog of one starves the others.
         Then continue the audits that were requested and did not end. That of an account which the
         secret has no longer waits until the secret has it again.
 
@@ -115,7 +116,8 @@ class Auditor:
         """
         context = self._context
         context.audits.add_accounts(secret.account_sids)
-        for account_sid in secret.account_sids:
+        first = context.now().hour % len(secret.account_sids)
+        for account_sid in (*secret.account_sids[first:], *secret.account_sids[:first]):
             yesterday = (context.now() - timedelta(days=1)).date()
             progress = context.audits.progress(account_sid, first_day=yesterday)
             for day, target in progress.due(context.now(), retention=context.retention):

@@ -471,6 +471,28 @@ def test_a_run_without_time_begins_no_page(auditor: AuditorRig) -> None:
 
 
 @pytest.mark.usefixtures("small_pages")
+def test_the_backlog_of_an_account_does_not_starve_another(auditor: AuditorRig) -> None:
+    subaccount_sid = auditor.add_subaccount()
+    for _ in range(20):
+        auditor.send()
+    auditor.advance(days=1)
+
+    def takes_long(_: requests.PreparedRequest) -> None:
+        auditor.seconds_left = 30.0
+
+    auditor.wire.fault = takes_long
+    for _ in range(2):
+        auditor.seconds_left = 900.0
+        auditor.run()
+        auditor.advance(hours=1)
+
+    assert auditor.result().state is AuditState.RUNNING
+    audited = auditor.audits.result(subaccount_sid, auditor.day)
+    assert audited is not None
+    assert audited.state is AuditState.FIRST
+
+
+@pytest.mark.usefixtures("small_pages")
 def test_a_day_whose_page_token_expired_starts_again(auditor: AuditorRig) -> None:
     for _ in range(5):
         auditor.send()

@@ -131,6 +131,37 @@ def test_a_request_that_other_runs_keep_changing_is_an_error(
     assert DAY not in {it.day for it in faster.requested()}
 
 
+def test_requested_audits_are_kept_until_each_is_removed(store: AuditStore) -> None:
+    assert store.requested() == ()
+
+    store.add_requested(DAY, [OTHER_SID, ACCOUNT_SID])
+    store.add_requested(DAY - ONE_DAY, [OTHER_SID])
+    store.add_requested(DAY, [ACCOUNT_SID])
+    store.remove_requested(DAY, OTHER_SID)
+
+    assert store.requested() == ((DAY - ONE_DAY, OTHER_SID), (DAY, ACCOUNT_SID))
+
+
+def test_a_request_is_kept_that_another_run_adds_at_the_same_time(
+    dynamodb: DynamoDBClient, control_table: str
+) -> None:
+    faster = AuditStore(dynamodb, control_table)
+    faster.add_requested(DAY, [ACCOUNT_SID])
+    added = [f"AC{number:032x}" for number in (1, 2, 3)]
+    others = iter(added)
+
+    def slowly(name: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        if name == "put_item" and (other := next(others, None)):
+            faster.add_requested(DAY, [other])
+        return call(**arguments)
+
+    slower = AuditStore(WrappedClient(dynamodb, slowly), control_table)  # type: ignore[arg-type]  # as far as it is used
+
+    slower.remove_requested(DAY, ACCOUNT_SID)
+
+    assert [it.account_sid for it in faster.requested()] == added
+
+
 # --- claims --------------------------------------------------------------------------------------
 
 
