@@ -10,9 +10,11 @@ import runpy
 import signal
 import sys
 import threading
+from importlib import import_module
 from time import sleep
 from typing import Final
 
+from sandbox.aws import async_invocations
 from sandbox.temporary_folder import remove
 
 _GRACE_SECONDS: Final = 3
@@ -29,4 +31,5 @@ def _end_with_parent(folder: str) -> None:
 if __name__ == "__main__":
     folder = sys.argv.pop()  # MiniStack reads sys.argv, too
     threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
+    async_invocations.correct(import_module("ministack.services.lambda_svc"))
     runpy.run_module("ministack", run_name="__main__", alter_sys=True)

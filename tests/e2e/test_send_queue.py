@@ -6,7 +6,8 @@ from collections.abc import Callable
 import requests
 
 from sandbox.lifecycle import Sandbox
-from tests.e2e.external_client import SENDER, ExternalClient, Inbox
+from sandbox.polling import wait_for
+from tests.e2e.external_client import SENDER, TIMEOUT_SECONDS, ExternalClient, Inbox, a_key
 
 
 def test_a_message_on_the_queue_is_sent_and_tracked(client: ExternalClient) -> None:
@@ -80,3 +81,30 @@ def test_the_sender_can_be_invoked_directly(client: ExternalClient, sandbox: San
     result = json.loads(response["Payload"].read())
     assert result["status_code"] == 201
     assert client.message(result["body"]["message_sid"]) is not None
+
+
+def test_an_asynchronous_invocation_that_sends_nothing_reaches_the_failures_queue_once(
+    client: ExternalClient, sandbox: Sandbox
+) -> None:
+    sqs = client.aws("sqs")
+    queue = sandbox.stack.resources["SendInvocationFailuresQueue"]
+    reference = a_key()
+    document = {"to": "+15551234567", "raise_on_error": True, "reference": reference}
+
+    client.aws("lambda").invoke(
+        FunctionName=sandbox.stack.outputs["SendMessageFunctionArn"],
+        InvocationType="Event",
+        Payload=json.dumps(document),
+    )
+
+    def receive() -> list[str]:
+        found = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=3)
+        for message in found.get("Messages", []):
+            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        return [it["Body"] for it in found.get("Messages", [])]
+
+    (failure,) = wait_for(
+        receive, timeout=TIMEOUT_SECONDS, what="The record of the failed invocation"
+    )
+    assert reference in failure
+    assert receive() == []
