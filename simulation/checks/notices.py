@@ -53,11 +53,7 @@ class _Notices:
         """By incident, the steps that grouped a failure into it."""
         self._recovered: defaultdict[str, list[NoticeStep]] = defaultdict(list)
         """By incident, the steps that counted a recovery in it."""
-        self._claimed: dict[str, Failure] = {}
-        """By notice id, the failures that were claimed to be published alone."""
         for failure in self._all_failures():
-            if failure.claim is not None:
-                self._claimed[failure.notice_id] = failure
             for step in failure.steps:
                 if step.state == "grouped":
                     self._grouped[step.item["notice_id"]].append(step)
