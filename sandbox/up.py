@@ -98,7 +98,8 @@ def _commands_to_try(endpoints: Endpoints) -> dict[str, str]:
         "Run a function in a container with `sam local` (docs/sam-local.md)": (
             f"AWS_ACCESS_KEY_ID={endpoints.aws_access_key_id} "
             f"AWS_SECRET_ACCESS_KEY={endpoints.aws_secret_access_key} "
-            f"AWS_DEFAULT_REGION={endpoints.region} sam local invoke StatusCallbackFunction "
+            f"AWS_DEFAULT_REGION={endpoints.region} "
+            ".venv/bin/sam local invoke StatusCallbackFunction "
             "-e events/status_callback-delivered.json --env-vars .sandbox/sam-local.json "
             "--add-host host.docker.internal:host-gateway"
         ),

@@ -46,7 +46,8 @@ class Settings:
             if name not in kinds:
                 raise ValueError(f"unknown setting {name!r}: expected one of {', '.join(kinds)}")
             if not _is_valid(value, kinds[name]):
-                raise ValueError(f"invalid value {value!r} for {name}")
+                expected = _describe(kinds[name])
+                raise ValueError(f"invalid value {value!r} for {name}: expected {expected}")
         return replace(self, **changes)
 
 
@@ -54,3 +55,10 @@ def _is_valid(value: Any, kind: Any) -> bool:
     if isinstance(value, bool) or kind is bool:
         return isinstance(value, bool) and kind is bool
     return isinstance(value, int | float if kind is float else kind) and (value or 0) >= 0
+
+
+def _describe(kind: Any) -> str:
+    if kind is bool:
+        return "true or false"
+    number = "a number" if kind is float else "a whole number"
+    return f"{number}, 0 or more{', or null' if isinstance(None, kind) else ''}"

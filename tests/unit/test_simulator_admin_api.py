@@ -107,6 +107,24 @@ def test_an_invalid_change_is_rejected_and_changes_nothing(page: str, document: 
     assert twilio.answer("GET", MESSAGES + ".json").status == 200
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"step_seconds": "fast"}, "a number, 0 or more"),
+        ({"throttle_next": 1.5}, "a whole number, 0 or more"),
+        ({"concurrency_limit": "none"}, "a whole number, 0 or more, or null"),
+        ({"trial": 1}, "true or false"),
+    ],
+)
+def test_an_invalid_setting_is_reported_with_the_expected_values(
+    changes: dict[str, Any], expected: str
+) -> None:
+    answer = change(VirtualTwilio(), "settings", changes)
+
+    (name,) = changes
+    assert json.loads(answer.body)["error"].endswith(f"for {name}: expected {expected}")
+
+
 @pytest.mark.parametrize("page", ["forecast", f"messages/SM{'e' * 32}"])
 def test_an_unknown_page_is_not_found(page: str) -> None:
     twilio = VirtualTwilio()
