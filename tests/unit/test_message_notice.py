@@ -135,6 +135,9 @@ def test_a_failure_without_a_sender_or_a_recipient_is_described() -> None:
 def test_a_subject_has_as_many_whole_words_as_sns_takes() -> None:
     assert format_subject("x" * 99) == "x" * 99
     assert format_subject("x" * 96 + " and more") == "x" * 96 + "..."
+    words = "x" * 60 + " " + "y" * 35
+    assert format_subject(f"{words} and more") == f"{words}..."
+    assert format_subject(f"{words}y and more") == "x" * 60 + "..."
 
 
 def test_a_long_subject_ends_with_a_whole_word() -> None:
