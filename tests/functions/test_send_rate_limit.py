@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from delivery.twilio.credentials import TwilioSecrets
+from functions.send_message.rate_limit import MAX_DEFERRAL_MS
 from functions.send_message.rate_limit_store import RateLimitStore
 from functions.send_message.rate_limiter import SenderRateLimiter
 from functions.send_message.send_queue import SendQueue
@@ -462,6 +463,57 @@ def test_an_item_is_kept_for_a_week_after_its_last_use(dynamodb: Any, control_ta
 
     reserve(store, 100, now=7_000, until=9_000)
     assert the_limit(dynamodb)["expires_at"] == 7 + week
+
+
+def test_as_many_slots_as_there_are_until_the_deadline_take_one_write(
+    dynamodb: Any, control_table: str
+) -> None:
+    client: Any = WrappedClient(dynamodb)
+    store = RateLimitStore(client, control_table)
+    store.pause("sender", now=10_000, until=11_000)
+    client.calls.clear()
+
+    assert reserve(store, 700, 300, now=10_000, until=11_700) == [(11_000, True), (11_700, True)]
+    assert client.calls == ["update_item"]
+    assert reserve(store, 700, 300, now=10_000, until=12_699) == [(12_000, True), (12_700, False)]
+    assert client.calls == ["update_item"] * 3
+
+
+def test_deferred_messages_of_several_batches_come_back_one_after_the_other(
+    dynamodb: Any, control_table: str
+) -> None:
+    store = RateLimitStore(dynamodb, control_table)
+    store.pause("sender", now=10_000, until=20_000)
+
+    assert reserve(store, 500, 500, now=10_000, until=12_000) == [(20_000, False), (20_500, False)]
+    assert reserve(store, 500, now=10_000, until=12_000) == [(21_000, False)]
+
+
+def test_deferred_messages_of_concurrent_invocations_come_back_one_after_the_other(
+    dynamodb: Any, control_table: str
+) -> None:
+    faster = RateLimitStore(dynamodb, control_table)
+    faster.pause("sender", now=10_000, until=20_000)
+    deferred: list[tuple[int, bool]] = []
+
+    def around(_: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        if len(client.calls) == 2:  # the first one returned the state
+            deferred.extend(reserve(faster, 500, now=10_000, until=12_000))
+        return call(**arguments)
+
+    client: Any = WrappedClient(dynamodb, around)
+    slower = RateLimitStore(client, control_table)
+
+    assert reserve(slower, 500, now=10_000, until=12_000) == [(20_500, False)]
+    assert deferred == [(20_000, False)]
+
+
+def test_messages_that_are_deferred_for_long_are_spread(dynamodb: Any, control_table: str) -> None:
+    store = RateLimitStore(dynamodb, control_table)
+    store.pause("sender", now=10_000, until=10_001 + MAX_DEFERRAL_MS)
+
+    spread_to = 10_000 + MAX_DEFERRAL_MS * 3 // 4
+    assert reserve(store, 500, now=10_000, until=12_000) == [(spread_to, False)]
 
 
 def test_one_write_reserves_the_slots_that_the_rules_give(
