@@ -124,3 +124,13 @@ def test_a_match_has_the_requests_time_sender_and_text(
     changes: dict[str, Any], *, is_match: bool
 ) -> None:
     assert matches(a_resource(**changes), REQUEST) is is_match
+
+
+@pytest.mark.parametrize(("service", "is_match"), [("MG1", True), ("MG2", False), (None, False)])
+@pytest.mark.parametrize("from_", [None, REQUEST.from_])
+def test_a_match_has_the_messaging_service_that_the_request_names(
+    service: str | None, from_: str | None, *, is_match: bool
+) -> None:
+    request = replace(REQUEST, messaging_service_sid="MG1", from_=from_)
+
+    assert matches(a_resource(messaging_service_sid=service), request) is is_match
