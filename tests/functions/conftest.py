@@ -209,11 +209,14 @@ def notifier(
     dynamodb: DynamoDBClient,
     messages_table: str,  # noqa: ARG001 -- the function uses it
     incidents_table: str,  # noqa: ARG001 -- the same
+    request: pytest.FixtureRequest,
 ) -> Iterator[NotifierRig]:
     """NotifyFailureFunction in a new environment, and a queue on its topic."""
     rig = NotifierRig(dynamodb, ENVIRONMENT)
+    log_output = request.getfixturevalue("log_output")  # after its logger was made
     yield rig
     rig.module.metrics.clear_metrics()
+    assert '"None"' not in log_output.getvalue(), "a log line has no reason"
 
 
 @pytest.fixture
