@@ -79,10 +79,11 @@ def test_an_incident_has_summaries_and_a_closing_notice_that_add_up(notifier: No
     assert "8675310" not in json.dumps(notifier.facts())
 
 
+@pytest.mark.parametrize("before", [(), (1,)], ids=["opens", "counts"])
 def test_a_failure_that_another_notifier_counts_meanwhile_stays_in_the_count(
-    notifier: NotifierRig,
+    notifier: NotifierRig, before: tuple[int, ...]
 ) -> None:
-    notifier.stream(*notifier.fail(1))
+    notifier.stream(*notifier.fail(*before))
     second, third = notifier.fail(2, 3)
     other, waiting = notifier.build(), [third]
 
@@ -96,9 +97,9 @@ def test_a_failure_that_another_notifier_counts_meanwhile_stays_in_the_count(
 
     assert notifier.stream(second) == []
 
-    assert notifier.incident().counted == 3
+    assert notifier.incident().counted == len(before) + 2
     notifier.finish()
-    notifier.assert_adds_up(f"SM{number:032x}" for number in (1, 2, 3))
+    notifier.assert_adds_up(f"SM{number:032x}" for number in (*before, 2, 3))
 
 
 def test_a_failure_after_the_end_of_an_incident_opens_a_new_one(notifier: NotifierRig) -> None:
