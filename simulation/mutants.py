@@ -622,7 +622,7 @@ self._expire_if_overdue(request)""",
             "an audit that starts again keeps its counts",
             "I11",
             "result.restarted(context.now())",
-            "replace(result, next_page=None)",
+            "replace(result, next_page=None, pages=0, marked_page=None)",
         ),
         (
             "an interrupted audit counts as done",

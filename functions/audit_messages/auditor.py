@@ -214,7 +214,8 @@ class Auditor:
         `is_first` is for the first page of this run.
 
         Raises:
-            TwilioError: the page cannot be read; nothing of it was written.
+            TwilioError: the page cannot be read, and nothing of it was written; or the audit has to
+                start again.
             StoreUnavailable: the table cannot be read, or the result is not known to be saved.
         """
         context = self._context
@@ -235,8 +236,8 @@ class Auditor:
         after = self._compared(result, page.messages)
         now = context.now()
         if page.next_path is None:
-            done = replace(after, state=result.target, next_page=None, lease_until=None)
-            return context.audits.save(replace(done, updated_at=now))
+            done = replace(after, next_page=None, marked_page=None, lease_until=None)
+            return context.audits.save(replace(done, state=result.target, updated_at=now))
         if result.leads_back(page.next_path):
             raise _AuditRestarts(PAGES_REPEAT, after.restarted(now))
         return context.audits.save(replace(after.continued(page.next_path), updated_at=now))
