@@ -372,6 +372,7 @@ def test_an_acceptance_makes_the_rejected_request_superseded(sender: SenderRig, 
     assert sender.message() is not None
     assert (superseded.outcome, superseded.notice) == (Outcome.SUPERSEDED, NoticeState.RECOVERY_DUE)
     assert (superseded.status, superseded.error_code) == ("rejected", None)
+    assert superseded.error_detail is None
 
 
 def test_a_rejection_that_is_recorded_after_the_acceptance_is_superseded(sender: SenderRig) -> None:

@@ -292,6 +292,7 @@ class Message(MessageFacts):
             self,
             outcome=Outcome.SUPERSEDED,
             error_code=None,
+            error_detail=None,
             final_at=at,
             list_at=None,
             updated_at=self._changed_at(at),
