@@ -333,6 +333,37 @@ def test_a_message_that_only_twilio_knows_is_erased_and_never_stored(rig: Erasur
     assert TO not in rig.everything()
 
 
+def test_a_list_of_several_pages_is_erased_in_one_run(
+    rig: ErasureRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("delivery.twilio.client.PAGE_SIZE", 2)
+    sids = [rig.a_message(known=False) for _ in range(5)]
+
+    left = rig.erase()
+
+    assert left == {}
+    assert not any(rig.is_at_twilio(sid) for sid in sids)
+
+
+@pytest.mark.parametrize("channel", ["", "whatsapp:"])
+def test_a_list_that_breaks_off_is_erased_as_far_as_it_was_read(
+    rig: ErasureRig, monkeypatch: pytest.MonkeyPatch, channel: str
+) -> None:
+    monkeypatch.setattr("delivery.twilio.client.PAGE_SIZE", 2)
+    older, *newer = (rig.a_message(f"{channel}{TO}", known=False) for _ in range(3))
+
+    def without_later_pages(request: requests.PreparedRequest) -> requests.Response | None:
+        is_later = "PageToken=" in str(request.path_url)
+        return a_response(400, b'{"code": 21481, "status": 400}') if is_later else None
+
+    rig.wire.fault = without_later_pages
+    left = rig.erase()
+
+    assert list(left) == [ACCOUNT_SID]
+    assert rig.is_at_twilio(older)
+    assert not any(rig.is_at_twilio(sid) for sid in newer)
+
+
 def test_a_tombstone_stays_as_long_as_its_message_and_at_least_a_month(rig: ErasureRig) -> None:
     kept_long, kept_short = rig.a_message(), rig.a_message()
     message = rig.messages.get(kept_long)

@@ -12,7 +12,7 @@ processing, or a request in doubt.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Final
@@ -82,13 +82,27 @@ class TwilioAccounts:
                 yield Step(id=account_sid, reason=f"Twilio's list of messages failed: {error}")
 
     def _listed(self, credentials: ApiCredentials, address: str) -> Iterator[MessageResource]:
+        """Yield the messages to an address, without their text, once all of them are read.
+
+        The address of a page names a message of the page before: it fails once that is deleted.
+        """
+        listed: list[MessageResource] = []
+        failure: TwilioError | None = None
         try:
             for page in self._client.list_messages(credentials, to=address, time_left=_no_deadline):
-                yield from (it for it in page if it.to in {None, address})
-        except RequestRejected as error:
-            # Twilio lists no message on a channel that it does not know.
-            if error.status != HTTPStatus.BAD_REQUEST or ":" not in address:
-                raise
+                listed += (replace(it, body=None) for it in page if it.to in {None, address})
+        except TwilioError as error:
+            failure = error
+        yield from listed
+        # Twilio lists no message on a channel that it does not know.
+        is_unknown_channel = (
+            isinstance(failure, RequestRejected)
+            and failure.status == HTTPStatus.BAD_REQUEST
+            and ":" in address
+            and not listed
+        )
+        if failure is not None and not is_unknown_channel:
+            raise failure
 
     def delete(self, message_sid: str, account_sid: str | None) -> str:
         """Delete a message with its text and media; returns the reason if it is left, else ""."""
