@@ -13,7 +13,7 @@ from delivery.storage.callback_queue import QueueUnavailable
 from delivery.storage.messages import Recorded
 from delivery.storage.table import StoreUnavailable
 from delivery.twilio.credentials import SecretError
-from delivery.twilio.error_detail import MAX_LENGTH
+from delivery.twilio.error_detail import clean_error_detail
 
 from .context import SendContext
 from .request import valid_facts
@@ -124,10 +124,9 @@ class MessageRecorder:
 
 
 def _error_detail(result: Unsent) -> str | None:
-    """Return why the stack itself refused the request; no value is quoted."""
+    """Return why the stack itself refused the request, masked like the words of Twilio."""
     if isinstance(result, Rejected):
         return None
     if isinstance(result, IdempotencyConflict):
-        return "idempotency_key was used with other content"
-    text = "; ".join(f"{it.field} {it.problem}" for it in result.problems)
-    return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 1]}…"
+        return "the idempotency key was used with other content"
+    return clean_error_detail("; ".join(f"{it.field} {it.problem}" for it in result.problems))

@@ -415,7 +415,7 @@ def test_the_failed_message_of_a_conflict_says_that_the_key_was_used(sender: Sen
     sender.receive(a_document(body="Other content", idempotency_key=KEY))
 
     (failed,) = failures(sender)
-    assert "idempotency_key was used with other content" in str(failed.error_detail)
+    assert "the idempotency key was used with other content" in str(failed.error_detail)
 
 
 def test_invalid_input_under_a_key_that_is_used_is_recorded_by_its_own_id(

@@ -8,6 +8,7 @@ import pytest
 
 from delivery.domain.notices import NoticeState
 from delivery.domain.statuses import Outcome
+from delivery.twilio.error_detail import clean_error_detail
 from tests.functions.sender import FROM, REQUEST_ID, SUBACCOUNT_SID, TO, SenderRig, a_document
 from tests.support.builders import ACCOUNT_SID
 from tests.support.embedded_metrics import total
@@ -97,8 +98,19 @@ def test_the_failed_message_of_invalid_input_names_each_field_and_its_problem(
     [message] = sender.messages()
     assert message.error_detail is not None
     assert "to must be a number in E.164 form" in message.error_detail
-    assert "validity_period must be" in message.error_detail
+    assert "validity period must be" in message.error_detail
     assert "5558675310" not in message.error_detail
+
+
+def test_the_problems_of_invalid_input_are_masked_like_the_words_of_twilio(
+    sender: SenderRig,
+) -> None:
+    sender.receive(a_document() | {"5558675310 <b>&": "x", "content_sid": "5558675310"})
+
+    [message] = sender.messages()
+    assert message.error_detail is not None
+    assert message.error_detail == clean_error_detail(message.error_detail)
+    assert "55586" not in message.error_detail
 
 
 def test_the_problems_of_invalid_input_are_kept_up_to_a_length(sender: SenderRig) -> None:
