@@ -328,6 +328,23 @@ def test_an_incident_that_another_notifier_replaced_meanwhile_is_not_closed(
     assert notifier.published() == [("opening", "1-1"), ("opening", "1-1")]
 
 
+def test_an_incident_that_was_read_before_it_expired_does_not_replace_the_next_one(
+    notifier: NotifierRig,
+) -> None:
+    notifier.stream(*notifier.fail(1))
+    seen = notifier.incident()
+    tables = get_backend("dynamodb")[DEFAULT_ACCOUNT_ID][REGION].tables
+    tables["IncidentsTable"].items.clear()  # TTL, not the function
+    notifier.stream(*notifier.fail(2))
+    opened = notifier.incident()
+
+    written = notifier.incidents.write(seen, seen.add_recoveries(1))
+
+    assert opened.version == seen.version
+    assert written is None
+    assert notifier.incident() == opened
+
+
 # --- muted categories ----------------------------------------------------------------------------
 
 
