@@ -5,7 +5,12 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
-from delivery.text.identifiers import InvalidAddress, normalize_message_id, normalize_recipient
+from delivery.text.identifiers import (
+    InvalidAddress,
+    is_request_id,
+    normalize_message_id,
+    normalize_recipient,
+)
 from delivery_cli.output import Output
 from delivery_cli.target import Target
 
@@ -162,11 +167,6 @@ def message_sid(text: str) -> str:
             f"invalid SID '{text}': expected SM or MM, and 32 hex digits"
         )
     return sid
-
-
-def is_request_id(normalized: str) -> bool:
-    """Whether the id is of a send request of ours, not a message SID."""
-    return normalized.startswith("rq_")
 
 
 def _message_id(text: str) -> str:

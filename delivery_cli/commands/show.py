@@ -7,7 +7,8 @@ from typing import Final
 from rich.console import RenderableType
 from rich.text import Text
 
-from delivery_cli.arguments import Commands, add_command, add_id, is_request_id
+from delivery.text.identifiers import is_request_id
+from delivery_cli.arguments import Commands, add_command, add_id
 from delivery_cli.errors import CommandError
 from delivery_cli.message_view import render_message, render_pairs
 from delivery_cli.messages_api import Json, MessagesApi

@@ -13,13 +13,13 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from delivery.text.identifiers import is_request_id
 from delivery_cli.arguments import (
     Commands,
     add_command,
     add_id,
     add_list_options,
     add_watch_options,
-    is_request_id,
 )
 from delivery_cli.commands.show import render_state
 from delivery_cli.errors import CommandError

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Final
 
+from delivery.domain.audits import MAX_CATCH_UP
 from delivery.domain.messages import Message
 from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.storage.message_lists import MessageList
@@ -24,6 +25,7 @@ from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
 from delivery.storage.table import ItemUnreadable
 from delivery.text.addresses import addresses_of
+from delivery.text.identifiers import is_request_id
 from delivery.twilio.client import (
     NOT_COMPLETE,
     MessageResource,
@@ -33,9 +35,9 @@ from delivery.twilio.client import (
 )
 from delivery.twilio.credentials import ApiCredentials, TwilioSecret, UnknownAccount
 
-# Longer than a callback or a redriven dead letter can be delayed: queues keep messages for 14 days.
-_TOMBSTONE_LIFETIME: Final = timedelta(days=30)
-_REQUEST_ID_PREFIX: Final = "rq_"
+# As long as an audit may import a message. A callback or a redriven dead letter is not delayed for
+# so long: queues keep messages for 14 days.
+_TOMBSTONE_LIFETIME: Final = MAX_CATCH_UP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +86,7 @@ class TwilioAccounts:
     def _listed(self, credentials: ApiCredentials, address: str) -> Iterator[MessageResource]:
         """Yield the messages to an address, without their text, once all of them are read.
 
-        The address of a page names a message of the page before: it fails once that is deleted.
+        The path of a page names a message of the page before, and fails once that is deleted.
         """
         listed: list[MessageResource] = []
         failure: TwilioError | None = None
@@ -94,7 +96,7 @@ class TwilioAccounts:
         except TwilioError as error:
             failure = error
         yield from listed
-        # Twilio lists no message on a channel that it does not know.
+        # Twilio rejects the list of a channel that it does not know: there is no message on it.
         is_unknown_channel = (
             isinstance(failure, RequestRejected)
             and failure.status == HTTPStatus.BAD_REQUEST
@@ -201,7 +203,7 @@ class Eraser:
     def _erase_message(
         self, message_sid: str, account_sid: str | None, expires_at: int | None = None
     ) -> Step:
-        if self.twilio and not message_sid.startswith(_REQUEST_ID_PREFIX):
+        if self.twilio and not is_request_id(message_sid):
             reason = self.twilio.delete(message_sid, account_sid)
             if reason:
                 return Step(id=message_sid, reason=reason)

@@ -73,6 +73,11 @@ def normalize_message_id(text: str) -> str | None:
     return _PREFIXES[found[1].lower()] + found[2].lower() if found else None
 
 
+def is_request_id(normalized: str) -> bool:
+    """Return whether a normalized id is that of a send request, not a message's SID."""
+    return normalized.startswith("rq_")
+
+
 def interpret(text: str) -> tuple[LookupCandidate, ...]:
     """Return every meaning of a search text, the likeliest first; none for a blank text.
 
