@@ -108,8 +108,8 @@ class Auditor:
         """Audit every day that is due, account by account, the oldest day first.
 
         Each hour another account is the first, so that no backlog of one starves the others.
-        Then continue the audits that were requested and did not end. That of an account which the
-        secret has no longer waits until the secret has it again.
+        Then continue the requested audits that have not ended. An account that is missing from the
+        secret waits until the secret has it again.
 
         Raises:
             StoreUnavailable: the progress cannot be read or saved.
@@ -211,7 +211,7 @@ class Auditor:
     ) -> AuditResult | None:
         """Audit the next page; returns the saved result, None if another run took it over.
 
-        `is_first` is for the first page of this run.
+        `is_first`: whether it is the first page that this run reads.
 
         Raises:
             TwilioError: the page cannot be read, and nothing of it was written; or the audit has to
@@ -230,10 +230,10 @@ class Auditor:
                 raise
             # The token of a page expires: the day starts again, and what is written stays.
             restarted = result.restarted(context.now())
-            if not is_first:  # it was new: to start again and again in this run would not end
+            if not is_first:  # this run got the token just now: the next one may expire as fast
                 raise _AuditRestarts(str(rejected), restarted) from rejected
             return context.audits.save(restarted)
-        after = self._compared(result, page.messages)
+        after = self._compare_page(result, page.messages)
         now = context.now()
         if page.next_path is None:
             done = replace(after, next_page=None, marked_page=None, lease_until=None)
@@ -242,7 +242,7 @@ class Auditor:
             raise _AuditRestarts(PAGES_REPEAT, after.restarted(now))
         return context.audits.save(replace(after.continued(page.next_path), updated_at=now))
 
-    def _compared(self, result: AuditResult, listed: Sequence[MessageResource]) -> AuditResult:
+    def _compare_page(self, result: AuditResult, listed: Sequence[MessageResource]) -> AuditResult:
         """Compare a page with the table and write what differs; returns the result with it."""
         outbound = {it.sid: it for it in listed if (it.direction or "").startswith("outbound")}
         found = self._context.messages.find(outbound)
@@ -257,12 +257,12 @@ class Auditor:
             known_unit = message.price_unit if message else None  # it stays where the list has none
             result = result.with_price(resource.price, resource.price_unit or known_unit)
             if message:
-                write, result = self._known(resource, message, result)
+                write, result = self._compare_known(resource, message, result)
             else:
-                write, result = self._not_known(resource, found, result)
+                write, result = self._classify_unknown(resource, found, result)
             if write is not None:
                 writes.append(write)
-        for write, written in self._written(writes):
+        for write, written in self._write_all(writes):
             if not written:
                 result = result.with_difference(Difference.NOT_WRITTEN, write.update.message_sid)
             elif write.message is None:
@@ -271,17 +271,17 @@ class Auditor:
                 result = result.corrected_by(write.comparison)
         return result
 
-    def _known(
+    def _compare_known(
         self, resource: MessageResource, message: Message, result: AuditResult
     ) -> tuple[_Write | None, AuditResult]:
-        comparison = compare(message, self._update(resource, result.account_sid))
+        comparison = compare(message, self._update_from(resource, result.account_sid))
         for reason in sorted(comparison.differences):
             result = result.with_difference(reason, resource.sid)
         if comparison.update is None:
             return None, result
         return _Write(update=comparison.update, message=message, comparison=comparison), result
 
-    def _not_known(
+    def _classify_unknown(
         self, resource: MessageResource, found: Found, result: AuditResult
     ) -> tuple[_Write | None, AuditResult]:
         if resource.sid in found.erased:
@@ -291,11 +291,11 @@ class Auditor:
         if resource.may_be_rejected_creation:
             return None, replace(result, rejected_creations=result.rejected_creations + 1)
         if self._context.mode is AuditMode.ALL and self._may_import(resource, result.day):
-            return _Write(update=self._update(resource, result.account_sid)), result
+            return _Write(update=self._update_from(resource, result.account_sid)), result
         return None, replace(result, unknown=result.unknown + 1)
 
-    def _written(self, writes: Sequence[_Write]) -> Iterator[tuple[_Write, bool]]:
-        """Write in parallel; each write with whether it is stored."""
+    def _write_all(self, writes: Sequence[_Write]) -> Iterator[tuple[_Write, bool]]:
+        """Write in parallel; yield each write with whether it is stored."""
         if not writes:
             return
         with self._executor(min(_MAX_WRITERS, len(writes))) as pool:
@@ -310,7 +310,7 @@ class Auditor:
         except StoreUnavailable:
             return False
 
-    def _update(self, resource: MessageResource, account_sid: str) -> StatusUpdate:
+    def _update_from(self, resource: MessageResource, account_sid: str) -> StatusUpdate:
         context = self._context
         update = resource.as_update(
             at=context.now(), source=Source.AUDIT, with_body=context.stores_body
@@ -318,7 +318,10 @@ class Auditor:
         return replace(update, account_sid=update.account_sid or account_sid)
 
     def _may_import(self, resource: MessageResource, day: date) -> bool:
-        """Whether the table would still have the message, or the tombstone of an erased one."""
+        """Return whether the table would still have the message, and a tombstone if it was erased.
+
+        Otherwise the import could bring back what the stack has deleted.
+        """
         now = self._context.now()
         created_at = resource.date_created or end_of(day)
         is_kept = now < created_at + self._context.retention

@@ -76,8 +76,7 @@ def compare(message: Message, listed: StatusUpdate) -> Comparison:
     """Compare a message with what Twilio's list says of it.
 
     A status that ranks higher is written, also after a final one, and so are an error code where
-    none was known, segments, and a price. A value that the list lacks
-    never removes one.
+    none was known, segments, and a price. A value that the list lacks never removes one.
     """
     status, error_code = listed.status, listed.error_code
     corrections, differences = _status_corrections(message, status, error_code)
@@ -224,14 +223,11 @@ class AuditResult:
 
     def as_record(self) -> Record:
         """Return the result as plain data, as answers show it."""
-        record = self._plain()
+        record = self.as_item_record()
         return {name: value for name, value in record.items() if name not in INTERNAL_FIELDS}
 
     def as_item_record(self) -> Record:
         """Return the result as plain data, as the table stores it."""
-        return self._plain()
-
-    def _plain(self) -> Record:
         record: Record = {}
         for item in fields(self):
             value = getattr(self, item.name)
@@ -283,7 +279,7 @@ class AuditProgress:
     final_until: date | None = None
 
     def due(self, now: datetime, *, retention: timedelta) -> Iterator[tuple[date, AuditState]]:
-        """Return the audits that are due at `now`, in order: first ones, then final ones."""
+        """Yield the audits that are due at `now`, in order: first ones, then final ones."""
         oldest = (now - min(MAX_CATCH_UP, retention)).date()
         for state, after, until in (
             (AuditState.FIRST, FIRST_AFTER, self.first_until),

@@ -61,7 +61,7 @@ class SendRequest:
     lease_until: datetime
     message_sid: str | None = None
     error_code: int | None = None
-    """Twilio's error code of a rejected request."""
+    """Twilio's error code of a rejected request; of a claim, that of the rejected one before it."""
     is_unresolved: bool = False
     expires_at: int | None = None
     rejected_claim_id: str | None = None
