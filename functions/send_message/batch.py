@@ -149,7 +149,7 @@ class RequestQueuer:
         except InvalidRequest as invalid:
             problems = invalid.problems
         account_sid = request.account_sid or secret.main.account_sid
-        group = message_group(account_sid, request.messaging_service_sid or request.from_ or "")
+        group = message_group(account_sid, request.sender)
         return _Valid(request_id=request_id, key=key, body=body, group=group, problems=problems)
 
 

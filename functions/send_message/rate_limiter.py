@@ -133,7 +133,7 @@ class SenderRateLimiter:
         account_sid = request.account_sid or self._secrets.current().main.account_sid
         return _QueuedMessage(
             record=record,
-            sender=f"{account_sid}#{request.messaging_service_sid or request.from_}",
+            sender=f"{account_sid}#{request.sender}",
             cost_ms=cost_ms(_segments(request), self._per_second),
         )
 

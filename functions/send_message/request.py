@@ -61,6 +61,11 @@ class MessageRequest:
     alters_body: bool = False
     """Whether Twilio's list of messages shows another body than the request's."""
 
+    @property
+    def sender(self) -> str:
+        """The messaging service, or else the number or address that sends."""
+        return self.messaging_service_sid or self.from_ or ""
+
 
 def read_json(body: str | bytes, *, max_bytes: int = MAX_REQUEST_BYTES) -> object:
     """Return the value of a JSON text.
