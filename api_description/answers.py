@@ -71,9 +71,9 @@ _EXPLANATION: Final[Texts] = {
 _AUDIT: Final[Texts] = {
     "account_sid": "The Twilio account.",
     "day": "The day (UTC).",
-    "state": "`first`: audited 6 hours after the end of the day; `final`: 4 days after; `partial`: "
-    "audited by hand before that; `running`: not read to its end yet; `failed`: Twilio rejected "
-    "the list, and the next run tries again.",
+    "state": "`partial`: audited by hand less than 6 hours after the end of the day; `first`: 6 "
+    "hours after it; `final`: 4 days after it; `running`: not read to its end yet; `failed`: "
+    "Twilio rejected the list, and the next run tries again.",
     "messages": "Outbound messages in Twilio's list.",
     "known": "Those that the table has.",
     "corrected": "Corrections of this audit by kind: " + ", ".join(f"`{it}`" for it in Correction),
@@ -130,7 +130,7 @@ def answer_schemas() -> dict[str, Schema]:
             {},
             {},
             not_queued={"type": "integer", "enum": [0]},
-            why="How many messages SQS did not confirm.",
+            not_queued_text="How many messages SQS did not confirm.",
         ),
         "Summary": _summary(),
         "AuditResults": of_object(
@@ -179,8 +179,8 @@ def answer_schemas() -> dict[str, Schema]:
             _PROBLEM_MEMBERS,
             _PROBLEM,
             not_queued={"type": "integer", "minimum": 1},
-            why="How many messages SQS did not confirm. They may be queued all the same, so retry "
-            "them under their keys only.",
+            not_queued_text="How many messages SQS did not confirm. They may be queued all the "
+            "same, so retry them under their keys only.",
         ),
         "GatewayError": of_object(
             {"message": {"type": ["string", "null"]}},
@@ -301,7 +301,7 @@ def _batch_result() -> Schema:
 
 
 def _batch_results(
-    more: Mapping[str, Schema], texts: Texts, *, not_queued: Schema, why: str
+    more: Mapping[str, Schema], texts: Texts, *, not_queued: Schema, not_queued_text: str
 ) -> Schema:
     results = {
         "type": "array",
@@ -318,7 +318,7 @@ def _batch_results(
             "results": "The result of each message, in their order.",
             "queued": "How many messages are in the queue.",
             "invalid": "How many messages are invalid.",
-            "not_queued": why,
+            "not_queued": not_queued_text,
         },
         required=list(schemas),
     )
