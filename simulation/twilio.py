@@ -103,16 +103,14 @@ class Twilio:
     def handle(self, request: Request) -> Response | None:
         """Handle a request that reached Twilio; None where Twilio breaks the connection."""
         if "DateSent=" in request.query:
-            target = request.target.replace(_FULL_PAGE, f"PageSize={self._page_size}")
-            request = replace(request, target=target)
-            faults = self._engine.faults
-            if "PageToken=" in target and faults.occurs(TransportFault.EXPIRED, "page token"):
+            request = _with_page_size(request, self._page_size)
+            has_token, faults = "PageToken=" in request.query, self._engine.faults
+            if has_token and faults.occurs(TransportFault.EXPIRED, "page token"):
                 return _EXPIRED_TOKEN
         elif recipient := dict(parse_qsl(request.query)).get("To"):
-            target = request.target.replace(_FULL_PAGE, f"PageSize={self.search_page_size}")
-            request = replace(request, target=target)
+            request = _with_page_size(request, self.search_page_size)
             searched = self._engine.loop.running_name, f"{request.path} {recipient}"
-            self.searches[searched].add(target)
+            self.searches[searched].add(request.target)
         before = self.simulator.messages() if request.method == "DELETE" else []
         response = self.simulator.handle(request, self._engine.loop.now)
         self.deletions += request.method == "DELETE" and response is not None
@@ -302,6 +300,10 @@ class TwilioSession:
                 return _response(Response(status=429, headers=[("Retry-After", "1")]))
             case _:
                 return _response(Response(status=401, body=b'{"code": 20003}'))
+
+
+def _with_page_size(request: Request, size: int) -> Request:
+    return replace(request, target=request.target.replace(_FULL_PAGE, f"PageSize={size}"))
 
 
 def _summary(body: bytes) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""What a run left behind: the items of the tables, the messages at Twilio, the published notices.
+"""What a run left behind: items of the tables and their changes, messages at Twilio, notices.
 
-The checks read nothing else, and none of the project's own rules: they compare what Twilio knows
-with what is stored, by the words of the contract.
+The checks use none of the project's own rules: they compare what Twilio knows with what is stored,
+by the words of the contract.
 """
 
 from collections import defaultdict
@@ -128,11 +128,6 @@ def plain(item: Mapping[str, Any]) -> Record:
 def rank(status: str) -> int:
     """Return the rank of a status: the higher one wins; 0 for an unknown status."""
     return _RANKS.get(status, 0)
-
-
-def ever_failed(message: Record) -> bool:
-    """Return whether the message had a failure status, whatever came after that."""
-    return any(entry["status"] in FAILURES for entry in message["transitions"])
 
 
 def request_id_of(message: TwilioMessage) -> str | None:

@@ -101,18 +101,18 @@ class _Notices:
         sid, notice = message["message_sid"], message.get("notice")
         is_grouped, failed = _is_grouped(message), message["outcome"] == "failed"
         last = next(reversed(self._failures.get(sid, [])), None)
-        failures = self._published.get(last.notice_id, []) if last else []
-        recoveries = [
+        failure_notices = self._published.get(last.notice_id, []) if last else []
+        recovery_notices = [
             it
             for it in self._published.get(f"{sid}:recovery", [])
             if last is not None and it.at >= last.at
         ]
-        nothing = not failures and not recoveries
+        nothing = not failure_notices and not recovery_notices
         fits = {
             (None, False): last is None and not failed and not _had_outcome_failed(message),
             ("withdrawn", False): nothing and not failed,
-            ("published", False): bool(failures) and not recoveries and failed,
-            ("recovered", False): bool(recoveries) and not failed,
+            ("published", False): bool(failure_notices) and not recovery_notices and failed,
+            ("recovered", False): bool(recovery_notices) and not failed,
             ("grouped", True): nothing and failed,
             ("recovered", True): nothing and not failed,
             ("muted", False): nothing and last is not None,
@@ -120,16 +120,17 @@ class _Notices:
         if not fits.get((notice, is_grouped), False):
             text = (
                 f"notice {notice} {message.get('notice_id')}, outcome {message['outcome']}, "
-                f"published {len(failures)} times, recovery {len(recoveries)} times"
+                f"published {len(failure_notices)} times, recovery {len(recovery_notices)} times"
             )
             yield Violation("I4", sid, text)
-        if notice == "recovered" and not (is_grouped or failures or self._notice_may_be_lost):
+        may_be_unpublished = is_grouped or self._notice_may_be_lost
+        if notice == "recovered" and not (failure_notices or may_be_unpublished):
             yield Violation("I4", sid, "the recovery was published, and the failure was not")
         if "notice_due" in message:
             yield Violation("I4", sid, "the notice is still due")
         # A publish that timed out may take effect after the recovery: no notifier can prevent that.
-        in_time = [it for it in failures if it.by not in self._disturbed]
-        if in_time and recoveries and recoveries[0].at < in_time[0].at:
+        in_time = [it for it in failure_notices if it.by not in self._disturbed]
+        if in_time and recovery_notices and recovery_notices[0].at < in_time[0].at:
             yield Violation("I4", sid, "the recovery was published before the failure")
 
     def _counted_once(self, failure: Failure) -> Iterator[Violation]:

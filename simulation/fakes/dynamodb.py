@@ -41,7 +41,7 @@ type Arguments = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A change of an item, also a stream record; an image is None where there is no item."""
+    """A change of an item, as in a stream record; an image is None where there is no item."""
 
     sequence: int
     at: float
