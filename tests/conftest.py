@@ -2,6 +2,6 @@
 
 import gc
 
-# Test processes keep many objects of botocore, moto and parsed templates: a tenth of the time goes
-# to looking for garbage among them.
+# Test processes keep many objects of botocore, moto and parsed templates. With Python's own
+# thresholds, a tenth of the time would go to looking for garbage among them.
 gc.set_threshold(200_000, 50, 100)

@@ -26,6 +26,7 @@ from tests.support.virtual_twilio import ACCOUNT_SID, Fault, a_response
 
 UNDELIVERED = "+15555530003"
 ONE_SECOND = timedelta(seconds=1)
+TOKEN_EXPIRED = a_response(400, b'{"code": 21481}')
 
 
 def by_hand(auditor: AuditorRig, **environ: str) -> None:
@@ -391,9 +392,9 @@ def test_the_schedule_continues_a_requested_audit_of_a_day_that_was_audited_befo
     assert auditor.result() == again
 
 
-def refused_for(account_sid: str) -> Fault:
-    """Refuse the credentials of one account."""
-    return lambda request: a_response(401) if account_sid in str(request.url) else None
+def refused_for(account_sid: str, status: int = 401) -> Fault:
+    """Refuse every request of one account: its credentials, or with another status."""
+    return lambda request: a_response(status) if account_sid in str(request.url) else None
 
 
 def test_only_the_account_whose_requested_audit_is_unfinished_is_audited_again(
@@ -449,7 +450,7 @@ def test_an_interruption_is_reported_with_its_account_and_day_and_does_not_stop_
 ) -> None:
     subaccount_sid = auditor.add_subaccount()
     auditor.advance(days=1)
-    auditor.wire.fault = lambda it: a_response(status) if ACCOUNT_SID in str(it.url) else None
+    auditor.wire.fault = refused_for(ACCOUNT_SID, status)
 
     by_hand(auditor)
 
@@ -499,7 +500,7 @@ def test_a_day_whose_page_token_expired_starts_again(auditor: AuditorRig) -> Non
     auditor.advance(days=1)
     auditor.wire.fault = throttled_after(2)
     by_hand(auditor)
-    expired = iter([a_response(400, b'{"code": 21481}')])
+    expired = iter([TOKEN_EXPIRED])
     auditor.wire.fault = lambda _: next(expired, None)
 
     by_hand(auditor)
@@ -514,8 +515,7 @@ def test_a_day_whose_page_tokens_expire_at_once_starts_again_with_the_next_run(
     for _ in range(5):
         auditor.send()
     auditor.advance(days=1)
-    expired = a_response(400, b'{"code": 21481}')
-    auditor.wire.fault = lambda it: expired if "PageToken" in str(it.url) else None
+    auditor.wire.fault = lambda it: TOKEN_EXPIRED if "PageToken" in str(it.url) else None
     by_hand(auditor)
     made = len(auditor.wire.requests)
     interrupted = auditor.result()
@@ -547,7 +547,7 @@ def a_list_in_a_loop(
 ) -> Fault:
     """Answer with pages of one unknown message each; the last one leads back to an earlier one.
 
-    After so many pages an answer is 429.
+    One request after each `throttled_each` pages gets a 429, which ends the run.
     """
     path = f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json?Page="
 

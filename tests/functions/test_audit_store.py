@@ -74,6 +74,7 @@ def test_accounts_are_remembered_and_none_is_forgotten(store: AuditStore) -> Non
 
 
 def test_a_requested_audit_is_kept_until_it_is_done(store: AuditStore) -> None:
+    assert store.requested() == ()
     for day in (DAY + ONE_DAY, DAY, DAY):
         store.add_requested(day, [OTHER_SID, ACCOUNT_SID])
     requested = store.requested()
@@ -131,18 +132,7 @@ def test_a_request_that_other_runs_keep_changing_is_an_error(
     assert DAY not in {it.day for it in faster.requested()}
 
 
-def test_requested_audits_are_kept_until_each_is_removed(store: AuditStore) -> None:
-    assert store.requested() == ()
-
-    store.add_requested(DAY, [OTHER_SID, ACCOUNT_SID])
-    store.add_requested(DAY - ONE_DAY, [OTHER_SID])
-    store.add_requested(DAY, [ACCOUNT_SID])
-    store.remove_requested(DAY, OTHER_SID)
-
-    assert store.requested() == ((DAY - ONE_DAY, OTHER_SID), (DAY, ACCOUNT_SID))
-
-
-def test_a_request_is_kept_that_another_run_adds_at_the_same_time(
+def test_an_audit_that_is_requested_while_another_one_is_removed_is_kept(
     dynamodb: DynamoDBClient, control_table: str
 ) -> None:
     faster = AuditStore(dynamodb, control_table)

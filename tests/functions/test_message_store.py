@@ -618,7 +618,7 @@ def test_an_item_that_is_not_a_message_is_reported_as_such(
         store.record(an_update("failed"))
 
 
-def test_every_message_is_read_from_a_day_on_but_no_erased_one(
+def test_messages_that_changed_since_a_day_are_read_without_erased_ones(
     dynamodb: DynamoDBClient, store: MessageStore
 ) -> None:
     old, new, erased = (f"SM{number:032x}" for number in range(3))

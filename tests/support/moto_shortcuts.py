@@ -24,7 +24,7 @@ _PARSING = "moto.dynamodb.parsing"
 def install_shortcuts() -> None:
     """Use the shortcuts from now on, in this process, for clients that are created later."""
     BUILTIN_HANDLERS.append(("before-call.dynamodb", answer_without_http))
-    # A session of boto3 reads the description of each service again.
+    # Otherwise every session of boto3 would read the description of each service again.
     _replace("botocore.loaders.JSONFileLoader", "load_file", _by_path)
     _replace("moto.core.serialize.BaseJSONSerializer", "_serialize_type_structure", _values_as_is)
     # Without this, moto compares every call of `requests` with all AWS endpoints; no test needs it.
