@@ -7,7 +7,7 @@ from delivery_cli.terminal_text import escape_controls
 
 _FORMULA: Final = re.compile(r"[=+\-@]")
 _NUMBER: Final = re.compile(r"[+-]?[0-9][0-9.]*")
-"""A phone number or an amount: it is what it looks like, also to a spreadsheet."""
+"""A phone number or an amount, which a spreadsheet never runs."""
 
 
 def csv_cell(text: object) -> str:

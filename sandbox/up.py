@@ -103,7 +103,7 @@ def _commands_to_try(endpoints: Endpoints) -> dict[str, str]:
             "-e events/status_callback-delivered.json --env-vars .sandbox/sam-local.json "
             "--add-host host.docker.internal:host-gateway"
         ),
-        "Let the next two callbacks fail: send another message, and watch Twilio retry them": (
+        "Let the next two callbacks fail; then send another message, and watch Twilio retry them": (
             f"curl -s {callback.removesuffix('/twilio/status')}/_gateway/faults "
             f"-d {shlex.quote(fault)}"
         ),

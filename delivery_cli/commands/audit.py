@@ -90,7 +90,7 @@ def _render(day: str, results: list[Json]) -> Iterator[RenderableType]:
         yield Text("No account has an audit of this day.")
         yield Text(
             "The stack audits a day 6 hours and 4 days after its end (UTC), unless AuditMode is "
-            "off. It begins with the day before its first audit."
+            "off. The first day that it audits is the one before its first run."
         )
     for result in results:
         yield from _render_account(result)

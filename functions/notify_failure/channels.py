@@ -138,7 +138,7 @@ def escape_chat(text: str) -> str:
 def format_subject(headline: str) -> str:
     """Return the headline as SNS takes it for a subject.
 
-    A long one is cut after a word, or in a word that takes most of it.
+    A long one is cut after a word, or inside a word that takes up most of it.
     """
     plain = _UNPRINTABLE.sub("?", headline.replace("…", "..."))
     if len(plain) <= _MAX_SUBJECT_LENGTH:

@@ -97,7 +97,7 @@ def measure(
 
 
 def _delivery_rate(outcomes: Mapping[str, int]) -> str:
-    """The rate that `delivery report` computes: without pending and canceled messages."""
+    """Return the share of delivered messages, of those that are not pending or canceled."""
     delivered = outcomes.get(Outcome.DELIVERED, 0)
     ended = delivered + sum(outcomes.get(it, 0) for it in (Outcome.FAILED, Outcome.UNCONFIRMED))
     return f"{100 * delivered / ended:.0f} %" if ended else "none yet"

@@ -39,7 +39,7 @@ class Settings:
         """Return these settings with some replaced.
 
         Raises:
-            ValueError: a setting is unknown, or its value has the wrong type.
+            ValueError: a setting is unknown, or its value is invalid.
         """
         kinds = {field.name: field.type for field in fields(self)}
         for name, value in changes.items():
