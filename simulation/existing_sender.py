@@ -25,6 +25,7 @@ _ODD: Final = ("+15555550105", "+15555550113")
 _IN_DOUBT: Final = ("+15555550107", "+15555550108")
 """Recipients whose messages Twilio accepts without a response that says so."""
 _HISTORIES: Final = (8, 40)
+"""How many messages another sender has for the recipient of a request."""
 _HISTORY_SECONDS: Final = 600.0
 _OTHER_SENDER: Final = "+15557654399"
 IMPOSTOR_BODY: Final = "From an impostor"

@@ -111,7 +111,7 @@ _HOUR: Final = 3600.0
 
 
 def draw_fault_profile(draws: random.Random) -> FaultProfile:
-    """Draw a profile: mostly bad, sometimes without call faults, with up to two outages or so."""
+    """Draw a profile: most have many faults, some no call faults, and some several outages."""
     sending_window = draws.choice((2.0, 60.0, 600.0, 1800.0))
     ends_at = sending_window + draws.uniform(0.1, 2.0) * _HOUR
     outages = []

@@ -111,13 +111,11 @@ def _has_long_list(evidence: Evidence, message: TwilioMessage) -> bool:
 
 def _is_past_search(evidence: Evidence, request_id: str) -> bool:
     """Return whether the request was presumed unsent when no match could resolve it any more."""
-    claimed, presumed = (
-        datetime.fromisoformat(record[name])
-        for record, name in (
-            (evidence.requests[request_id], "claimed_at"),
-            (evidence.messages[request_id]["transitions"][-1], "at"),
-        )
-    )
+    item = evidence.messages.get(request_id)
+    if item is None:
+        return False
+    claimed = datetime.fromisoformat(evidence.requests[request_id]["claimed_at"])
+    presumed = datetime.fromisoformat(item["transitions"][-1]["at"])
     return presumed - claimed >= timedelta(hours=float(parameter("UnconfirmedAfterHours")))
 
 
