@@ -56,9 +56,9 @@ class InDoubtResolver:
     """Resolves the requests on the worklist.
 
     Args:
-        context: what every task of a run works with. `unconfirmed_after` of its timings is also how
-            long after its claim a request can be resolved by a match, and how long after its claim
-            or its `send_at` a callback is expected.
+        context: what every task of a run works with. Its `unconfirmed_after` also limits how long
+            after the claim a match can resolve a request, and how long after the claim, or after
+            `send_at`, a callback is expected.
         requests: the requests.
         timeout: how long evidence is awaited before a request is presumed unsent.
         key_retention: how long a resolved request keeps its idempotency key.
@@ -152,7 +152,10 @@ class InDoubtResolver:
     def _presumed_competing(
         self, requests: Iterable[SendRequest]
     ) -> Mapping[tuple[str, str], Sequence[SendRequest]]:
-        """Return the requests that are presumed unsent and may match the same messages."""
+        """Return the presumed unsent requests that may match the same messages as these.
+
+        They are grouped by account and recipient.
+        """
         due = [request for request in requests if self._is_due(request)]
         groups: defaultdict[tuple[str, str], list[SendRequest]] = defaultdict(list)
         if due:

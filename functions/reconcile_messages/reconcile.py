@@ -183,9 +183,9 @@ class Reconciler:
 def _is_page_worthwhile(number: int, *, wanted: int, missing: int) -> bool:
     """Return whether to read the list's page of this number instead of fetching what is missing.
 
-    The pages must be fewer than the messages still missing, and must have found enough of them. The
-    list shows the newest first: in an account with millions of messages a day it could take all of
-    every run.
+    There must be fewer pages than messages still missing, and the pages so far must have found
+    enough messages. The list shows the newest first: in an account with millions of messages a day,
+    reading it could take all the time of every run.
     """
     without_result = min(max(_MIN_PAGES, wanted // _FETCHES_PER_PAGE), _MAX_PAGES_WITHOUT_RESULT)
     found = wanted - missing

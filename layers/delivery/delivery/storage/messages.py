@@ -176,7 +176,7 @@ class MessageStore:
                 continue
             try:
                 messages[message_sid] = message_of(item)
-            except StoreUnavailable:
+            except ItemUnreadable:
                 unreadable.add(message_sid)
         return Found(messages=messages, erased=frozenset(erased), unreadable=frozenset(unreadable))
 
