@@ -41,8 +41,8 @@ _MESSAGE: Final[Texts] = {
     "`presumed_unsent` and was sent after all; its message has the rest.",
     "error_code": "Twilio's error code, while `outcome` is `failed`.",
     "error_detail": "What Twilio or the channel reported with the failure, numbers and email "
-    "addresses masked. Of a `rejected` request without `error_code`: the invalid fields with their "
-    "problems, or that its key was used with other content.",
+    "addresses masked. For a `rejected` request without `error_code`: the invalid fields with "
+    "their problems, or that its key was used with other content.",
     "transitions": "Every distinct status once, in the order of arrival.",
     "created_at": "When the message was created, or else the time of the first update.",
     "updated_at": "The time of the last update.",

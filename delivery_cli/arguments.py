@@ -164,7 +164,7 @@ def message_sid(text: str) -> str:
     sid = normalize_message_id(not_empty(text))
     if sid is None or is_request_id(sid):
         raise argparse.ArgumentTypeError(
-            f"invalid SID '{text}': expected SM or MM, and 32 hex digits"
+            f"invalid SID '{text}': expected SM or MM, followed by 32 hex digits"
         )
     return sid
 
@@ -174,7 +174,8 @@ def _message_id(text: str) -> str:
     normalized = normalize_message_id(not_empty(text))
     if normalized is None:
         raise argparse.ArgumentTypeError(
-            f"invalid id '{text}': expected SM or MM, or rq_ for a send request, and 32 hex digits"
+            f"invalid id '{text}': expected SM, MM, or rq_ (a send request), "
+            "followed by 32 hex digits"
         )
     return normalized
 
