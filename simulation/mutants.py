@@ -633,7 +633,7 @@ self._expire_if_overdue(request)""",
         (
             "a day that was not audited is passed over",
             "I11",
-            "if state is not target:\n    break",
+            "if result is None or result.state is not target:\n    break",
             "pass",
         ),
         (

@@ -121,10 +121,10 @@ class Auditor:
             yesterday = (context.now() - timedelta(days=1)).date()
             progress = context.audits.progress(account_sid, first_day=yesterday)
             for day, target in progress.due(context.now(), retention=context.retention):
-                state = yield from self._audit(
+                result = yield from self._audit(
                     secret, account_sid, day, target, time_left, again=False
                 )
-                if state is not target:
+                if result is None or result.state is not target:
                     break  # in order: a later day waits for this one
                 progress = progress.audited(day, target)
                 context.audits.save_progress(progress)
@@ -158,9 +158,9 @@ class Auditor:
         target = AuditState.PARTIAL
         if age >= FIRST_AFTER:
             target = AuditState.FINAL if age >= FINAL_AFTER else AuditState.FIRST
-        state = yield from self._audit(secret, account_sid, day, target, time_left)
-        if state is target:
-            self._context.audits.remove_requested(day, account_sid)
+        result = yield from self._audit(secret, account_sid, day, target, time_left)
+        if result is not None and result.state is target:
+            self._context.audits.remove_requested(result)
 
     def _audit(  # noqa: PLR0913 -- the parts of an audit
         self,
@@ -171,8 +171,8 @@ class Auditor:
         time_left: TimeLeft,
         *,
         again: bool = True,
-    ) -> Generator[AuditReport, None, AuditState | None]:
-        """Audit a day of an account; returns the state that it reaches, None if it cannot go on.
+    ) -> Generator[AuditReport, None, AuditResult | None]:
+        """Audit a day of an account; returns its result, None if the run cannot go on.
 
         Without `again`, a day that another run has audited meanwhile is left as it is.
         """
@@ -183,7 +183,7 @@ class Auditor:
             yield reports.unreadable(error, account_sid, day)
             return None
         if result is None or result.state is target:
-            return result.state if result else None
+            return result
         try:
             credentials, claimed = secret.for_account(account_sid), result
             while result.state is AuditState.RUNNING:
@@ -199,7 +199,7 @@ class Auditor:
             yield reports.interrupted(error, result)
             return None
         yield from reports.audited(result)
-        return result.state
+        return result
 
     def _audit_page(
         self,

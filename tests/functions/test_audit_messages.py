@@ -420,6 +420,31 @@ def test_only_the_account_whose_requested_audit_is_unfinished_is_audited_again(
     assert audited.state is AuditState.FIRST
 
 
+def test_a_requested_audit_that_another_run_finished_meanwhile_is_continued_when_it_ends_early(
+    auditor: AuditorRig,
+) -> None:
+    subaccount_sid = auditor.add_subaccount()
+    auditor.advance(days=1)
+    auditor.run()
+
+    def meanwhile_scheduled(_: requests.PreparedRequest) -> None:
+        auditor.wire.fault = lambda _: None
+        auditor.run()  # it audits the subaccount, while this run has the account
+        auditor.wire.fault = refused_for(subaccount_sid, 429)
+
+    auditor.wire.fault = meanwhile_scheduled
+    by_hand(auditor)
+    interrupted = auditor.audits.result(subaccount_sid, auditor.day)
+    auditor.wire.fault = lambda _: None
+    auditor.run()
+
+    audited = auditor.audits.result(subaccount_sid, auditor.day)
+    assert interrupted is not None
+    assert audited is not None
+    assert (interrupted.state, audited.state) == (AuditState.RUNNING, AuditState.FIRST)
+    assert auditor.audits.requested() == ()
+
+
 def test_a_requested_audit_waits_while_its_account_is_not_in_the_secret(
     auditor: AuditorRig,
 ) -> None:

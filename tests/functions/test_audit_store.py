@@ -35,6 +35,11 @@ def claim(
     return claimed
 
 
+def result_of(day: date, account_sid: str) -> AuditResult:
+    state = AuditState.FIRST
+    return AuditResult(account_sid=account_sid, day=day, state=state, target=state, updated_at=NOON)
+
+
 def save(store: AuditStore, result: AuditResult, **changes: Any) -> AuditResult:
     saved = store.save(replace(result, **changes))
     assert saved is not None
@@ -80,10 +85,10 @@ def test_a_requested_audit_is_kept_until_it_is_done(store: AuditStore) -> None:
     requested = store.requested()
 
     for _ in range(2):
-        store.remove_requested(DAY, ACCOUNT_SID)
+        store.remove_requested(result_of(DAY, ACCOUNT_SID))
     not_done = store.requested()
-    for day, account_sid in not_done:
-        store.remove_requested(day, account_sid)
+    for audit in not_done:
+        store.remove_requested(result_of(*audit))
     all_done = store.requested()
     store.add_requested(DAY, [ACCOUNT_SID])
 
@@ -147,9 +152,23 @@ def test_an_audit_that_is_requested_while_another_one_is_removed_is_kept(
 
     slower = AuditStore(WrappedClient(dynamodb, slowly), control_table)  # type: ignore[arg-type]  # as far as it is used
 
-    slower.remove_requested(DAY, ACCOUNT_SID)
+    slower.remove_requested(result_of(DAY, ACCOUNT_SID))
 
     assert [it.account_sid for it in faster.requested()] == added
+
+
+def test_an_audit_that_was_claimed_again_is_kept_when_the_one_before_is_removed(
+    store: AuditStore,
+) -> None:
+    before = save(store, claim(store), state=AuditState.FIRST, lease_until=None)
+    after = claim(store)
+
+    store.remove_requested(before)
+    kept = store.requested()
+    store.remove_requested(after)
+
+    assert kept == ((DAY, ACCOUNT_SID),)
+    assert store.requested() == ()
 
 
 # --- claims --------------------------------------------------------------------------------------
@@ -178,7 +197,7 @@ def test_the_first_of_two_claims_at_the_same_time_gets_the_day(
 
     def slowly(name: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         answer = call(**arguments)
-        if name == "get_item":
+        if name == "get_item" and faster.result(ACCOUNT_SID, DAY) is None:
             claim(faster)
         return answer
 

@@ -9,7 +9,7 @@ Errors:
     ItemUnreadable      this version cannot read a result
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -35,6 +35,10 @@ class RequestedAudit(NamedTuple):
 
     day: date
     account_sid: str
+
+
+type RequestedVersions = Mapping[RequestedAudit, int]
+"""With each requested audit the version of the result with which it was last claimed."""
 
 
 class AuditStore:
@@ -116,7 +120,7 @@ class AuditStore:
         Raises:
             StoreUnavailable: DynamoDB did not answer.
         """
-        return _requested_in(self._table.get(name=_REQUESTED_NAME))
+        return tuple(_versions_in(self._table.get(name=_REQUESTED_NAME)))
 
     def add_requested(self, day: date, account_sids: Iterable[str]) -> None:
         """Keep the audits of a requested day until they are done: the schedule continues them.
@@ -124,32 +128,35 @@ class AuditStore:
         Raises:
             StoreUnavailable: it is not known to be kept; request the audit again.
         """
-        added = {RequestedAudit(day, account_sid) for account_sid in account_sids}
-        self._change_requested(lambda kept: kept | added)
+        added = {RequestedAudit(day, account_sid): 0 for account_sid in account_sids}
+        self._change_requested(lambda kept: added | kept)
 
-    def remove_requested(self, day: date, account_sid: str) -> None:
-        """Remove a requested audit, because it is done.
+    def remove_requested(self, done: AuditResult) -> None:
+        """Remove a requested audit, because it is done; not where another run claimed it since.
 
         Raises:
             StoreUnavailable: it is not known to be removed; the day may be audited again.
         """
-        self._change_requested(lambda kept: kept - {RequestedAudit(day, account_sid)})
+        audit = RequestedAudit(done.day, done.account_sid)
+        self._change_requested(
+            lambda kept: {
+                it: version for it, version in kept.items() if it != audit or version > done.version
+            }
+        )
 
-    def _change_requested(
-        self, change: Callable[[frozenset[RequestedAudit]], frozenset[RequestedAudit]]
-    ) -> None:
+    def _change_requested(self, change: Callable[[RequestedVersions], RequestedVersions]) -> None:
         item = self._table.get(name=_REQUESTED_NAME)
         for _ in range(_MAX_ATTEMPTS):
-            kept = _requested_in(item)
-            changed = change(frozenset(kept))
-            if changed == set(kept):
+            kept = _versions_in(item)
+            changed = change(kept)
+            if changed == kept:
                 return
             unchanged = Conditions()
             if item:
                 unchanged.require("#audits = :seen", seen=_texts(kept))
             else:
                 unchanged.require("attribute_not_exists(#audits)")
-            record = {"name": _REQUESTED_NAME, "audits": _texts(sorted(changed))}
+            record = {"name": _REQUESTED_NAME, "audits": _texts(dict(sorted(changed.items())))}
             written, item = self._table.put(record, unchanged)
             if written:
                 return
@@ -161,6 +168,8 @@ class AuditStore:
         """Claim a day's audit; None while another run holds it.
 
         Without `again`, a day that has the target's state is not claimed: its result is returned.
+        With it, the claim is a requested audit, and kept until it is done: another run may have
+        finished and removed the same one since this run began.
 
         An audit of the same kind that was interrupted goes on from its last saved page.
 
@@ -183,6 +192,9 @@ class AuditStore:
         )
         if known:
             claimed = replace(known if goes_on else claimed, version=known.version)
+        if again:
+            claims = {RequestedAudit(day, account_sid): claimed.version + 1}
+            self._change_requested(lambda kept: kept | claims)
         claimed = replace(claimed, lease_until=now + LEASE, updated_at=now)
         return self._put(claimed)
 
@@ -254,13 +266,16 @@ def _result(item: Item) -> AuditResult:
         raise ItemUnreadable(f"the item is not a result: {type(error).__name__}") from error
 
 
-def _requested_in(item: Item | None) -> tuple[RequestedAudit, ...]:
+def _versions_in(item: Item | None) -> RequestedVersions:
     texts = [text.split("#") for text in as_record(item)["audits"]] if item else []
-    return tuple(RequestedAudit(date.fromisoformat(day), sid) for day, sid in texts)
+    return {
+        RequestedAudit(date.fromisoformat(day), account_sid): int(version)
+        for day, account_sid, version in texts
+    }
 
 
-def _texts(requested: Iterable[RequestedAudit]) -> list[str]:
-    return [f"{it.day.isoformat()}#{it.account_sid}" for it in requested]
+def _texts(requested: RequestedVersions) -> list[str]:
+    return [f"{it.day.isoformat()}#{it.account_sid}#{version}" for it, version in requested.items()]
 
 
 def _progress_name(account_sid: str) -> str:
