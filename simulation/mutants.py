@@ -443,8 +443,8 @@ MUTANTS: Final = (
         (
             "all events of a message have the same id",
             "events",
-            'f"{message_sid} {previous} {outcome}"',
-            'f"{message_sid}"',
+            'f"{message.message_sid} {previous} {message.outcome}"',
+            'f"{message.message_sid}"',
         ),
         (
             "a second change of an outcome publishes no event",

@@ -50,7 +50,7 @@ def outcome_event(change: Change) -> OutcomeEvent | None:
     return OutcomeEvent(
         message_sid=message.message_sid,
         sequence_number=change.sequence_number,
-        at=message.final_at or message.updated_at,
+        at=_changed_at(message),
         detail=detail,
     )
 
@@ -61,11 +61,11 @@ def event_detail(message: Message, previous: Outcome) -> Record:
     `event_id` is the same however often the change is published.
     """
     facts = {
-        "event_id": event_id(message.message_sid, previous, message.outcome),
+        "event_id": event_id(message, previous),
         "message_sid": message.message_sid,
         "outcome": str(message.outcome),
         "previous_outcome": str(previous),
-        "changed_at": iso(message.final_at or message.updated_at),
+        "changed_at": iso(_changed_at(message)),
         "created_at": iso(message.created_at),
         "status": message.status,
         "error_code": message.error_code,
@@ -83,7 +83,17 @@ def event_detail(message: Message, previous: Outcome) -> Record:
     return {name: fact for name, fact in facts.items() if fact is not None}
 
 
-def event_id(message_sid: str, previous: Outcome, outcome: Outcome) -> str:
-    """Return the id of an event: a message changes from one outcome to another at most once."""
-    step = f"{message_sid} {previous} {outcome}"
+def event_id(message: Message, previous: Outcome) -> str:
+    """Return the id of the change from this outcome.
+
+    A message changes from one outcome to another at most once. A request that ended without a SID
+    can fail and be superseded again, once its key has expired and is used again.
+    """
+    step = f"{message.message_sid} {previous} {message.outcome}"
+    if message.is_request:
+        step += f" {iso(_changed_at(message))}"
     return hashlib.sha256(step.encode("utf-8", "backslashreplace")).hexdigest()[:32]
+
+
+def _changed_at(message: Message) -> datetime:
+    return message.final_at or message.updated_at

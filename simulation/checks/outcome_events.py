@@ -7,14 +7,18 @@ on-failure queue.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from simulation.checks.evidence import Evidence, Violation, plain
 from simulation.fakes.dynamodb import Change
 from simulation.rollback import UNREADABLE_SID
 
-type Step = tuple[str, str]
-"""An outcome, and the one that followed it."""
+type Step = tuple[str, str, str]
+"""An outcome, the one that followed it, and of a request, which can repeat both, the time."""
+
+
+_REQUEST: Final = "rq_"
+"""What the key of a request begins with that ended without a SID."""
 
 
 def check_outcome_events(evidence: Evidence) -> Iterator[Violation]:
@@ -28,15 +32,17 @@ def check_outcome_events(evidence: Evidence) -> Iterator[Violation]:
     published: defaultdict[str, set[Step]] = defaultdict(set)
     ids: defaultdict[tuple[str, Step], set[str]] = defaultdict(set)
     for event in aws.bus.published:
-        sid, step = event["message_sid"], (event["previous_outcome"], event["outcome"])
+        sid = event["message_sid"]
+        at = event["changed_at"] if sid.startswith(_REQUEST) else ""
+        step = (event["previous_outcome"], event["outcome"], at)
         published[sid].add(step)
         ids[sid, step].add(event["event_id"])
     for sid in sorted(changes.keys() | published.keys()):
-        for before, after in sorted(changes[sid] - published[sid]):
-            if (sid, (before, after)) not in dropped:
-                yield Violation("events", sid, f"no event for the change from {before} to {after}")
-        for before, after in sorted(published[sid] - changes[sid]):
-            yield Violation("events", sid, f"it never changed from {before} to {after}")
+        for step in sorted(changes[sid] - published[sid]):
+            if (sid, step) not in dropped:
+                yield Violation("events", sid, f"no event for the change {step}")
+        for step in sorted(published[sid] - changes[sid]):
+            yield Violation("events", sid, f"it never changed as {step}")
     seen: set[str] = set()
     for (sid, step), several in ids.items():
         if len(several) > 1 or several & seen:
@@ -46,7 +52,11 @@ def check_outcome_events(evidence: Evidence) -> Iterator[Violation]:
 
 def _step(change: Change) -> Step | None:
     before, after = _outcome(change.before) or "pending", _outcome(change.after)
-    return None if after is None or after == before else (before, after)
+    if after is None or after == before:
+        return None
+    image = plain(change.after or {})
+    is_request = _sid(change).startswith(_REQUEST)
+    return before, after, str(image.get("final_at", image["updated_at"])) if is_request else ""
 
 
 def _outcome(image: Mapping[str, Any] | None) -> str | None:

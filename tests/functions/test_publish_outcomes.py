@@ -2,13 +2,15 @@
 
 import io
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
+from delivery.domain.messages import Message, StatusUpdate, Timings
 from tests.functions.outcomes import OutcomesRig, batch, delivered
-from tests.support.builders import ACCOUNT_SID, MESSAGE_SID, a_message, an_update
+from tests.support.builders import ACCOUNT_SID, MESSAGE_SID, NOON, a_message, an_update
 from tests.support.embedded_metrics import data_points, total
 from tests.support.stream import HISTORIES, Image, image, records
 
@@ -80,6 +82,30 @@ def test_a_repeated_event_has_the_same_id_and_no_two_changes_share_one(
     ids = [detail["event_id"] for detail in outcomes.events.details]
     assert ids[:3] == ids[3:]
     assert len(set(ids)) == 3
+
+
+def test_a_request_that_fails_and_is_superseded_twice_has_an_id_for_each_change(
+    outcomes: OutcomesRig,
+) -> None:
+    request_id = "rq_" + "0" * 32
+
+    def rejected(after: float) -> StatusUpdate:
+        return an_update("rejected", message_sid=request_id, request_id=request_id, after=after)
+
+    failed = Message.from_unsent_request(rejected(0), Timings())
+    superseded = failed.as_superseded(NOON + timedelta(minutes=1))
+    # Its key has expired, and is used again.
+    again = rejected(40 * 86_400)
+    failed_again = superseded.as_failed_again(again, Timings(), requested_at=again.at)
+    last = failed_again.as_superseded(again.at + timedelta(minutes=1))
+    writes = [image(it) for it in (failed, superseded, failed_again, last)]
+
+    for _ in range(2):
+        outcomes.handle(*records(*writes))
+
+    ids = [detail["event_id"] for detail in outcomes.events.details]
+    assert ids[:4] == ids[4:]
+    assert len(set(ids)) == 4
 
 
 # --- what the bus rejects ------------------------------------------------------------------------
