@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from delivery.domain.messages import Message, Source
+from delivery.domain.messages import INTERNAL_FIELDS, Message, Source
 from delivery.domain.notices import NoticeState
 from delivery.domain.send_fields import SEND_FIELDS
 from delivery.domain.send_requests import RequestState
@@ -207,12 +207,11 @@ def test_the_maximum_length_of_a_text_is_that_of_the_page(field: str, longest: i
 
 
 def test_every_field_of_a_message_is_on_the_page_and_no_other() -> None:
-    internal = {"status_rank", "list_key", "list_at", "notice_due", "notice_at"}
     known = {item.name.rstrip("_") for item in fields(Message)} | {"explanation"}
 
     listed = list(rows(section(page("api.md"), "Message")))
 
-    assert set[str]().union(*(named(cells[0]) for cells in listed)) == known - internal
+    assert set[str]().union(*(named(cells[0]) for cells in listed)) == known - INTERNAL_FIELDS
 
 
 @pytest.mark.parametrize("values", [Outcome, NoticeState, Source, Category, RequestState])

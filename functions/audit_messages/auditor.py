@@ -274,7 +274,7 @@ class Auditor:
     def _compare_known(
         self, resource: MessageResource, message: Message, result: AuditResult
     ) -> tuple[_Write | None, AuditResult]:
-        comparison = compare(message, self._update_from(resource, result.account_sid))
+        comparison = compare(message, self._update_from(resource, result))
         for reason in sorted(comparison.differences):
             result = result.with_difference(reason, resource.sid)
         if comparison.update is None:
@@ -291,7 +291,7 @@ class Auditor:
         if resource.may_be_rejected_creation:
             return None, replace(result, rejected_creations=result.rejected_creations + 1)
         if self._context.mode is AuditMode.ALL and self._may_import(resource, result.day):
-            return _Write(update=self._update_from(resource, result.account_sid)), result
+            return _Write(update=self._update_from(resource, result)), result
         return None, replace(result, unknown=result.unknown + 1)
 
     def _write_all(self, writes: Sequence[_Write]) -> Iterator[tuple[_Write, bool]]:
@@ -310,12 +310,13 @@ class Auditor:
         except StoreUnavailable:
             return False
 
-    def _update_from(self, resource: MessageResource, account_sid: str) -> StatusUpdate:
+    def _update_from(self, resource: MessageResource, result: AuditResult) -> StatusUpdate:
         context = self._context
         update = resource.as_update(
             at=context.now(), source=Source.AUDIT, with_body=context.stores_body
         )
-        return replace(update, account_sid=update.account_sid or account_sid)
+        account_sid = update.account_sid or result.account_sid
+        return replace(update, account_sid=account_sid, sent_on=result.day)
 
     def _may_import(self, resource: MessageResource, day: date) -> bool:
         """Return whether the table would still have the message, and a tombstone if it was erased.

@@ -4,6 +4,7 @@ Pure.
 """
 
 from dataclasses import replace
+from datetime import date
 
 from delivery.domain.messages import Message
 from delivery.domain.records import iso
@@ -93,15 +94,16 @@ def _found_by_audit(message: Message) -> str:
     """Return a remark if an audit found the outcome, with the message's age; otherwise empty."""
     if message.audited_day is None:
         return ""
-    days = _age_in_days(message)
+    days = _days_since(message.audited_day, message)
     return (
         f" (found by the audit of {message.audited_day.isoformat()}, sent {days} "
         f"day{'' if days == 1 else 's'} ago)"
     )
 
 
-def _age_in_days(message: Message) -> int:
-    return ((message.final_at or message.updated_at) - message.starts_at).days
+def _days_since(sent_on: date, message: Message) -> int:
+    """Return the days (UTC) from the one on which Twilio sent the message to its outcome's."""
+    return max(((message.final_at or message.updated_at).date() - sent_on).days, 0)
 
 
 def _details(message: Message) -> Values:
@@ -152,6 +154,7 @@ def _follow_up(policy: NoticePolicy) -> str:
 
 
 def _facts(message: Message, links: Links) -> Values:
+    day = message.audited_day
     facts = {
         "message_sid": message.message_sid,
         "request_id": message.request_id,
@@ -162,8 +165,8 @@ def _facts(message: Message, links: Links) -> Values:
         "created_at": iso(message.created_at),
         "final_at": iso(message.final_at) if message.final_at else None,
         "timeline": "; ".join(f"{entry.status} {iso(entry.at)}" for entry in message.transitions),
-        "found_by_audit_of": message.audited_day.isoformat() if message.audited_day else None,
-        "sent_days_ago": str(_age_in_days(message)) if message.audited_day else None,
+        "found_by_audit_of": day.isoformat() if day else None,
+        "sent_days_ago": str(_days_since(day, message)) if day else None,
         "message_url": links.api_item("messages", message.message_sid),
         "request_url": None,
     }

@@ -1,6 +1,6 @@
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -67,6 +67,32 @@ def test_a_failure_that_the_audit_finds_makes_its_notice_due(auditor: AuditorRig
 
     message = auditor.message(sid)
     assert (message.error_code, message.notice) == (30003, NoticeState.DUE)
+
+
+def test_a_failure_is_found_by_the_audit_of_the_day_on_which_it_was_sent(
+    auditor: AuditorRig,
+) -> None:
+    auditor.advance(hours=11, minutes=59, seconds=59.5)
+    sid = auditor.send(To=UNDELIVERED)
+    auditor.advance(days=1)
+
+    auditor.run({"on": "2026-11-24"})
+
+    message = auditor.message(sid)
+    assert message.created_at.date() == date(2026, 11, 23)
+    assert message.audited_day == date(2026, 11, 24)
+    assert "sent_on" not in message.as_record()
+
+
+def test_a_price_alone_does_not_make_an_item_larger_by_the_day(auditor: AuditorRig) -> None:
+    sid = auditor.send()
+    auditor.apply(sid, "delivered")
+    auditor.advance(days=1)
+
+    by_hand(auditor)
+
+    message = auditor.message(sid)
+    assert (message.price, message.sent_on) == ("-0.00750", None)
 
 
 def test_what_twilio_has_lower_or_other_is_counted_with_its_sid(auditor: AuditorRig) -> None:

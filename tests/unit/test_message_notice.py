@@ -3,7 +3,7 @@
 import json
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -103,17 +103,28 @@ Notice {MESSAGE_SID}:failure. A repetition of this notice has the same id.
     )
 
 
-@pytest.mark.parametrize(("days", "age"), [(0.5, "0 days"), (1, "1 day"), (4.9, "4 days")])
-def test_a_failure_that_the_audit_found_says_so_and_how_old_it_is(days: float, age: str) -> None:
-    message = a_message(
-        an_update("sent"),
-        an_update("undelivered", after=days * 86_400, error_code=30003, source=Source.AUDIT),
-    )
+@pytest.mark.parametrize(
+    ("sent_on", "days", "age"),
+    [
+        ("2026-11-23", 0.2, "0 days"),
+        ("2026-11-23", 0.75, "1 day"),  # six hours after the end of the day
+        ("2026-11-24", 0.75, "0 days"),
+        ("2026-11-24", 5.6, "5 days"),
+        (None, 4.6, "5 days"),  # a message of an earlier version: the day of its creation
+    ],
+)
+def test_a_failure_that_the_audit_found_says_so_and_how_old_it_is(
+    sent_on: str | None, days: float, age: str
+) -> None:
+    day = date.fromisoformat(sent_on) if sent_on else None
+    found = {"error_code": 30003, "source": Source.AUDIT, "sent_on": day}
+    message = a_message(an_update("sent"), an_update("undelivered", after=days * 86_400, **found))
 
     notice = a_notice(message)
 
-    assert f"(found by the audit of 2026-11-23, sent {age} ago)." in email_of(notice)
-    assert facts_of(notice)["found_by_audit_of"] == "2026-11-23"
+    sent_on = sent_on or "2026-11-23"
+    assert f"(found by the audit of {sent_on}, sent {age} ago)." in email_of(notice)
+    assert facts_of(notice)["found_by_audit_of"] == sent_on
     assert facts_of(notice)["sent_days_ago"] == age.split(maxsplit=1)[0]
     assert "found_by_audit_of" not in facts_of(a_notice())
 

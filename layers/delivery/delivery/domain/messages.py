@@ -136,7 +136,8 @@ class MessageFacts:
 class StatusUpdate(MessageFacts):
     """What one source said about a message at one moment.
 
-    `created_at` is when Twilio created the message, if the source names it.
+    `created_at` is when Twilio created the message, if the source names it. `sent_on` is the day
+    (UTC) whose audit found the message in Twilio's list, by the time when Twilio sent it.
     """
 
     message_sid: str
@@ -147,6 +148,7 @@ class StatusUpdate(MessageFacts):
     error_detail: str | None = None
     carrier_time: str | None = None
     created_at: datetime | None = None
+    sent_on: date | None = None
 
     @property
     def transition(self) -> Transition:
@@ -182,7 +184,8 @@ class Message(MessageFacts):
     `transitions` holds every distinct status once, in the order of arrival; all else follows from
     it, except for the facts about the message itself. `list_at` is, while the message is pending,
     when it is reconciled next; later, when its outcome was set. `notice_at` is when its notice
-    became due or was last claimed. `expires_at` is in epoch seconds.
+    became due or was last claimed. `expires_at` is in epoch seconds. `sent_on` is that of the first
+    update that brought a status and has it.
     """
 
     message_sid: str
@@ -199,6 +202,7 @@ class Message(MessageFacts):
     notice_id: str | None = None
     notice_at: datetime | None = None
     expires_at: int | None = None
+    sent_on: date | None = None
 
     @classmethod
     def from_first_update(cls, update: StatusUpdate, timings: Timings) -> Self:
@@ -227,10 +231,12 @@ class Message(MessageFacts):
         outcome = outcome_of(best.status)
         if outcome is Outcome.PENDING and self.outcome is Outcome.UNCONFIRMED:
             outcome = Outcome.UNCONFIRMED  # only a final status replaces it
+        is_new = len(transitions) > len(self.transitions)
         with_status = replace(
             _with_facts(self, update),
             transitions=transitions,
             status=best.status if rank(best.status) else MessageStatus.UNKNOWN,
+            sent_on=self.sent_on or (update.sent_on if is_new else None),
         )
         after = _with_outcome(with_status, outcome, update.at, timings)
         after = replace(after, error_detail=_error_detail(self, update, after))
@@ -254,7 +260,9 @@ class Message(MessageFacts):
     def audited_day(self) -> date | None:
         """The day (UTC) whose audit found the message's status; None if anything else did."""
         known = (it.source for it in self.transitions if it.status == self.status)
-        return self.starts_at.date() if next(known, None) is Source.AUDIT else None
+        if next(known, None) is not Source.AUDIT:
+            return None
+        return self.sent_on or self.starts_at.date()
 
     def is_overdue(self, now: datetime, timings: Timings) -> bool:
         """Whether a final status should have come by now."""
@@ -398,7 +406,7 @@ class Message(MessageFacts):
         """Return the message as plain data, as answers show it.
 
         Unknown facts are left out, times are ISO 8601 with milliseconds, and the times that only
-        the lists and the notifier need (`list_at`, `notice_at`) are left out.
+        the lists and the notifier need (`list_at`, `notice_at`, `sent_on`) are left out.
         """
         record = _record(self)
         record["transitions"] = [entry.as_record() for entry in self.transitions]
@@ -525,7 +533,7 @@ def _list_at(
             return None
 
 
-INTERNAL_FIELDS: Final = frozenset({"list_at", "notice_at"})
+INTERNAL_FIELDS: Final = frozenset({"list_at", "notice_at", "sent_on"})
 """The fields of a message that answers leave out."""
 _TIMES: Final = frozenset(
     {"at", "send_at", "created_at", "updated_at", "final_at", "list_at", "notice_at"}
@@ -561,6 +569,8 @@ def _known(
     names = _NAMES[kind]
     values = {names[name]: value for name, value in record.items() if name in names}
     _check_types(values)
+    if "sent_on" in values:
+        values["sent_on"] = date.fromisoformat(values["sent_on"])
     return values | {name: datetime.fromisoformat(values[name]) for name in _TIMES & values.keys()}
 
 

@@ -4,7 +4,7 @@ Pure. Times are ISO 8601 in UTC with milliseconds; unknown facts are left out.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -18,10 +18,12 @@ def iso(time: datetime) -> str:
 
 
 def plain(value: object) -> object:
-    """Return a fact as plain data: a time as ISO 8601, a member of an enum as text."""
+    """Return a fact as plain data: a time or day as ISO 8601, a member of an enum as text."""
     match value:
         case datetime():
             return iso(value)
+        case date():
+            return value.isoformat()
         case StrEnum():
             return str(value)
         case Mapping():
