@@ -69,7 +69,8 @@ class ErasureRig(TrackedAccount):
 
     def __init__(self, dynamodb: DynamoDBClient, session: requests.Session) -> None:
         super().__init__(dynamodb)
-        client = TwilioClient(session, TWILIO, sleep=lambda _: None)
+        self.slept: list[float] = []
+        client = TwilioClient(session, TWILIO, sleep=self.slept.append)
         session.mount(f"{TWILIO}/", self.wire)
         secret = TwilioSecret(main=Account(account_sid=ACCOUNT_SID, auth_token=AUTH_TOKEN))
         self.at_twilio = TwilioAccounts(client, secret)
@@ -461,6 +462,22 @@ def test_a_message_in_processing_that_only_twilio_knows_is_erased_next_time(
     assert TO not in rig.everything()
     assert rig.erase() == {}
     assert not rig.is_at_twilio(sid)
+
+
+@pytest.mark.parametrize(("seconds", "is_left"), [(20, False), (86_400, True)])
+def test_the_erasure_waits_as_long_as_twilio_names_but_not_for_hours(
+    rig: ErasureRig, seconds: int, *, is_left: bool
+) -> None:
+    sid = rig.a_message()
+    throttled = a_response(429)
+    throttled.headers["Retry-After"] = str(seconds)
+    answers = iter([throttled])
+    rig.wire.fault = lambda it: next(answers, None) if it.method == "DELETE" else None
+
+    left = rig.erase()
+
+    assert (sid in left) is is_left
+    assert rig.slept == ([] if is_left else [seconds])
 
 
 def test_if_twilio_does_not_answer_everything_is_left_after_one_request(rig: ErasureRig) -> None:

@@ -674,6 +674,17 @@ def test_a_delete_is_retried(rig: ClientRig, failure: Reply) -> None:
     assert rig.slept == [0.1, 0.2]
 
 
+def test_a_delete_honors_retry_after_within_its_deadline(rig: ClientRig) -> None:
+    throttled = rejected(429, headers={"Retry-After": "8"})
+    rig.server.will(throttled, throttled)
+
+    with pytest.raises(Unavailable) as error:
+        rig.delete()
+
+    assert error.value.retry_after == 8
+    assert rig.slept == [8]
+
+
 def test_deleting_an_incomplete_message_is_rejected_with_its_code(rig: ClientRig) -> None:
     rig.server.will(rejected(409, 20009))
 

@@ -27,6 +27,7 @@ from delivery.storage.table import ItemUnreadable
 from delivery.text.addresses import addresses_of
 from delivery.text.identifiers import is_request_id
 from delivery.twilio.client import (
+    NEEDED_SECONDS,
     NOT_COMPLETE,
     MessageResource,
     RequestRejected,
@@ -38,6 +39,8 @@ from delivery.twilio.credentials import ApiCredentials, TwilioSecret, UnknownAcc
 # As long as an audit may import a message. A callback or a redriven dead letter is not delayed for
 # so long: queues keep messages for 14 days.
 _TOMBSTONE_LIFETIME: Final = MAX_CATCH_UP
+_MAX_PAUSE_SECONDS: Final = 60.0
+"""Twilio cannot make the erasure wait longer than this: the operator repeats it later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +94,7 @@ class TwilioAccounts:
         listed: list[MessageResource] = []
         failure: TwilioError | None = None
         try:
-            for page in self._client.list_messages(credentials, to=address, time_left=_no_deadline):
+            for page in self._client.list_messages(credentials, to=address, time_left=_time_left):
                 listed += (replace(it, body=None) for it in page if it.to in {None, address})
         except TwilioError as error:
             failure = error
@@ -113,7 +116,7 @@ class TwilioAccounts:
             return self._failures[account_sid]
         try:
             credentials = self._secret.for_account(account_sid)
-            self._client.delete(credentials, message_sid, time_left=_no_deadline)
+            self._client.delete(credentials, message_sid, time_left=_time_left)
         except UnknownAccount:
             return f"the secret does not contain its account {account_sid}"
         except RequestRejected as error:
@@ -130,7 +133,7 @@ class TwilioAccounts:
         reason = "Twilio is still processing it; cancel it if it is scheduled"
         try:
             credentials = self._secret.for_account(account_sid)
-            self._client.redact(credentials, message_sid, time_left=_no_deadline)
+            self._client.redact(credentials, message_sid, time_left=_time_left)
         except TwilioError:
             return reason
         return f"{reason}; its text was redacted"
@@ -243,5 +246,6 @@ class Eraser:
                 return ""
 
 
-def _no_deadline() -> float:
-    return float("inf")
+def _time_left() -> float:
+    """Return the same at any time: there is no deadline, and a limit for what Retry-After names."""
+    return NEEDED_SECONDS + _MAX_PAUSE_SECONDS

@@ -285,22 +285,16 @@ class TwilioClient:
                 has no final status yet.
         """
         url = self._url(credentials, f"Messages/{quote(message_sid, safe='')}.json")
-        delays = iter(BACKOFF_SECONDS)
-        while True:
-            if time_left() <= NEEDED_SECONDS:
-                raise Unavailable(_NO_TIME)
+
+        def delete() -> None:
             try:
                 self._request("DELETE", url, credentials)
             except RequestRejected as rejection:
                 if rejection.status != HTTPStatus.NOT_FOUND:
                     raise
-            except (Unavailable, OutcomeUnknown):  # deleting is idempotent
-                delay = next(delays, None)
-                if delay is None:
-                    raise
-                self._sleep(delay * self._jitter(1 - JITTER, 1 + JITTER))
-                continue
-            return
+
+        # Deleting is idempotent, so it is also repeated if its outcome is unknown.
+        self._retried(delete, (Unavailable, OutcomeUnknown), time_left)
 
     def fetch(
         self, credentials: ApiCredentials, message_sid: str, *, time_left: TimeLeft
@@ -418,18 +412,29 @@ class TwilioClient:
     ) -> MessageResource:
         """Send a POST, and retry it while Twilio provably did not process it."""
         url = self._url(credentials, path)
+
+        def post() -> MessageResource:
+            return _message(self._request("POST", url, credentials, form=parameters))
+
+        return self._retried(post, (Unavailable,), time_left)
+
+    def _retried[T](
+        self, call: Callable[[], T], errors: tuple[type[TwilioError], ...], time_left: TimeLeft
+    ) -> T:
+        """Call, and retry after these errors, until the time is too short for the next delay."""
         delays = iter(BACKOFF_SECONDS)
         while True:
             if time_left() <= NEEDED_SECONDS:
                 raise Unavailable(_NO_TIME)
             try:
-                return _message(self._request("POST", url, credentials, form=parameters))
-            except Unavailable as unavailable:
+                return call()
+            except errors as error:
                 delay = next(delays, None)
                 if delay is None:
                     raise
                 pause = delay * self._jitter(1 - JITTER, 1 + JITTER)
-                pause = max(pause, unavailable.retry_after or 0)
+                if isinstance(error, Unavailable):
+                    pause = max(pause, error.retry_after or 0)
                 if time_left() - pause <= NEEDED_SECONDS:
                     raise
             self._sleep(pause)
