@@ -9,7 +9,7 @@ Errors:
     ItemUnreadable      this version cannot read a result
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -37,7 +37,7 @@ class RequestedAudit(NamedTuple):
     account_sid: str
 
 
-type RequestedVersions = Mapping[RequestedAudit, int]
+type RequestedVersions = dict[RequestedAudit, int]
 """With each requested audit the version of the result with which it was last claimed."""
 
 
