@@ -130,6 +130,11 @@ def rank(status: str) -> int:
     return _RANKS.get(status, 0)
 
 
+def is_request(key: str) -> bool:
+    """Return whether an item of the MessagesTable is a request that ended without a SID."""
+    return key.startswith("rq_")
+
+
 def request_id_of(message: TwilioMessage) -> str | None:
     """Return the request that the message was sent for: its callback URL names it.
 

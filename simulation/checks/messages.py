@@ -10,6 +10,7 @@ from simulation.checks.evidence import (
     Evidence,
     Record,
     Violation,
+    is_request,
     rank,
     request_id_of,
     status_and_code,
@@ -94,7 +95,7 @@ def _consistent(evidence: Evidence, item: Record) -> Iterator[Violation]:
     statuses = [entry["status"] for entry in item["transitions"]]
     if len(statuses) != len(set(statuses)):
         yield Violation("I2", sid, f"duplicates in {statuses}")
-    if sid.startswith("rq_"):
+    if is_request(sid):
         return
     best = max(statuses, key=rank)
     if item["status"] != (best if rank(best) else "unknown"):

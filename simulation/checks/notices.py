@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
-from simulation.checks.evidence import FAILURES, Evidence, Record, Violation
+from simulation.checks.evidence import FAILURES, Evidence, Record, Violation, is_request
 from simulation.checks.failures import Failure, Incident, NoticeStep, failures_in, incidents_in
 from simulation.deployment import parameter
 from simulation.fakes.notifications import Published
@@ -270,5 +270,5 @@ def _had_outcome_failed(message: Record) -> bool:
     """
     statuses = [entry["status"] for entry in message["transitions"]]
     recovered = min((statuses.index(it) for it in _RECOVERIES if it in statuses), default=None)
-    is_request = message["message_sid"].startswith("rq_")
-    return not is_request and any(status in FAILURES for status in statuses[:recovered])
+    failed_first = any(status in FAILURES for status in statuses[:recovered])
+    return failed_first and not is_request(message["message_sid"])

@@ -7,18 +7,14 @@ on-failure queue.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
-from simulation.checks.evidence import Evidence, Violation, plain
+from simulation.checks.evidence import Evidence, Violation, is_request, plain
 from simulation.fakes.dynamodb import Change
 from simulation.rollback import UNREADABLE_SID
 
 type Step = tuple[str, str, str]
-"""An outcome, the one that followed it, and of a request, which can repeat both, the time."""
-
-
-_REQUEST: Final = "rq_"
-"""What the key of a request begins with that ended without a SID."""
+"""An outcome, the one that followed it, and the time if a request changed: it can repeat both."""
 
 
 def check_outcome_events(evidence: Evidence) -> Iterator[Violation]:
@@ -33,7 +29,7 @@ def check_outcome_events(evidence: Evidence) -> Iterator[Violation]:
     ids: defaultdict[tuple[str, Step], set[str]] = defaultdict(set)
     for event in aws.bus.published:
         sid = event["message_sid"]
-        at = event["changed_at"] if sid.startswith(_REQUEST) else ""
+        at = event["changed_at"] if is_request(sid) else ""
         step = (event["previous_outcome"], event["outcome"], at)
         published[sid].add(step)
         ids[sid, step].add(event["event_id"])
@@ -55,8 +51,8 @@ def _step(change: Change) -> Step | None:
     if after is None or after == before:
         return None
     image = plain(change.after or {})
-    is_request = _sid(change).startswith(_REQUEST)
-    return before, after, str(image.get("final_at", image["updated_at"])) if is_request else ""
+    at = str(image.get("final_at", image["updated_at"])) if is_request(_sid(change)) else ""
+    return before, after, at
 
 
 def _outcome(image: Mapping[str, Any] | None) -> str | None:
