@@ -74,7 +74,7 @@ _FACTS: Final[Texts] = {
     "final_at": "One message: when it reached its outcome.",
     "timeline": "One message: its statuses with their times.",
     "found_by_audit_of": "One message: the day whose audit found its status.",
-    "sent_days_ago": "One message: days from that day until the audit found its status.",
+    "sent_days_ago": "One message: the days from `found_by_audit_of` to `final_at`.",
     "message_url": "One message: its URL at MessagesApi.",
     "request_url": "One message: the URL of its send request, if it became no message.",
     "range_from": "The first number of the incident's count that this notice covers.",

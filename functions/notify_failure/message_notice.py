@@ -102,7 +102,7 @@ def _found_by_audit(message: Message) -> str:
 
 
 def _days_since(sent_on: date, message: Message) -> int:
-    """Return the days (UTC) from the one on which Twilio sent the message to its outcome's."""
+    """Return how many days (UTC) after `sent_on` the message reached its outcome."""
     return max(((message.final_at or message.updated_at).date() - sent_on).days, 0)
 
 

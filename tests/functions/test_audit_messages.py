@@ -84,7 +84,7 @@ def test_a_failure_is_found_by_the_audit_of_the_day_on_which_it_was_sent(
     assert "sent_on" not in message.as_record()
 
 
-def test_a_price_alone_does_not_make_an_item_larger_by_the_day(auditor: AuditorRig) -> None:
+def test_a_correction_of_the_price_alone_does_not_store_the_day(auditor: AuditorRig) -> None:
     sid = auditor.send()
     auditor.apply(sid, "delivered")
     auditor.advance(days=1)

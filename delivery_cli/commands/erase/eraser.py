@@ -40,7 +40,7 @@ from delivery.twilio.credentials import ApiCredentials, TwilioSecret, UnknownAcc
 # so long: queues keep messages for 14 days.
 _TOMBSTONE_LIFETIME: Final = MAX_CATCH_UP
 _MAX_PAUSE_SECONDS: Final = 60.0
-"""Twilio cannot make the erasure wait longer than this: the operator repeats it later."""
+"""The erasure waits for a shorter Retry-After only; after a longer one, it has to be repeated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,5 +247,5 @@ class Eraser:
 
 
 def _time_left() -> float:
-    """Return the same at any time: there is no deadline, and a limit for what Retry-After names."""
+    """Return a constant: the erasure has no deadline, but the pauses in it are limited."""
     return NEEDED_SECONDS + _MAX_PAUSE_SECONDS

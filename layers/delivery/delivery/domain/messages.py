@@ -137,7 +137,7 @@ class StatusUpdate(MessageFacts):
     """What one source said about a message at one moment.
 
     `created_at` is when Twilio created the message, if the source names it. `sent_on` is the day
-    (UTC) whose audit found the message in Twilio's list, by the time when Twilio sent it.
+    (UTC) on which Twilio sent the message, if an audit found it in that day's list.
     """
 
     message_sid: str
@@ -184,8 +184,8 @@ class Message(MessageFacts):
     `transitions` holds every distinct status once, in the order of arrival; all else follows from
     it, except for the facts about the message itself. `list_at` is, while the message is pending,
     when it is reconciled next; later, when its outcome was set. `notice_at` is when its notice
-    became due or was last claimed. `expires_at` is in epoch seconds. `sent_on` is that of the first
-    update that brought a status and has it.
+    became due or was last claimed. `expires_at` is in epoch seconds. `sent_on` is from the first
+    update that has one and brought a new status.
     """
 
     message_sid: str

@@ -38,7 +38,7 @@ class RequestedAudit(NamedTuple):
 
 
 type RequestedVersions = dict[RequestedAudit, int]
-"""With each requested audit the version of the result with which it was last claimed."""
+"""The requested audits, each with the version of its result at its last claim."""
 
 
 class AuditStore:
@@ -132,7 +132,7 @@ class AuditStore:
         self._change_requested(lambda kept: added | kept)
 
     def remove_requested(self, done: AuditResult) -> None:
-        """Remove a requested audit, because it is done; not where another run claimed it since.
+        """Remove a requested audit that is done, unless another run has claimed it again since.
 
         Raises:
             StoreUnavailable: it is not known to be removed; the day may be audited again.
@@ -167,11 +167,11 @@ class AuditStore:
     ) -> AuditResult | None:
         """Claim a day's audit; None while another run holds it.
 
-        Without `again`, a day that has the target's state is not claimed: its result is returned.
-        With it, the claim is a requested audit, and kept until it is done: another run may have
-        finished and removed the same one since this run began.
-
         An audit of the same kind that was interrupted goes on from its last saved page.
+
+        Without `again`, a day that has the target's state is not claimed: its result is returned.
+        With it, the audit is a requested one, and kept as such until it is done: another run may
+        have finished and removed the same one since this run began.
 
         Raises:
             StoreUnavailable: it is not known to be claimed; do not audit.

@@ -421,7 +421,7 @@ class TwilioClient:
     def _retried[T](
         self, call: Callable[[], T], errors: tuple[type[TwilioError], ...], time_left: TimeLeft
     ) -> T:
-        """Call, and retry after these errors, until the time is too short for the next delay."""
+        """Call, and retry after these errors with backoff, while enough time is left."""
         delays = iter(BACKOFF_SECONDS)
         while True:
             if time_left() <= NEEDED_SECONDS:
