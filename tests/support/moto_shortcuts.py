@@ -10,6 +10,7 @@ import pickle
 from collections.abc import Callable, Hashable
 from functools import cache
 from pkgutil import resolve_name
+from types import SimpleNamespace
 from typing import Any
 
 from botocore.awsrequest import AWSResponse
@@ -31,6 +32,8 @@ def install_shortcuts() -> None:
     models.RESPONSES_METHODS.clear()
     _replace("moto.core.responses", "method_names_from_class", cache)
     _replace("moto.core.serialize.XFormedAttributePicker", "get_possible_keys", _by_kind_of_member)
+    # Each transaction copies its whole tables, for a rollback.
+    _replace("moto.dynamodb.models", "copy", lambda _: SimpleNamespace(deepcopy=_copied))
     # The expression of an update is parsed twice, copied twice, and gone through twenty times.
     _replace(f"{_PARSING}.expressions.UpdateExpressionParser", "make", cache)
     _replace(f"{_PARSING}.validators", "deepcopy", lambda _: _copied)
