@@ -628,7 +628,7 @@ self._expire_if_overdue(request)""",
             "an interrupted audit counts as done",
             "I11",
             "yield reports.interrupted(error, result)\nreturn None",
-            "yield reports.interrupted(error, result)\nreturn target",
+            "yield reports.interrupted(error, result)\nreturn replace(result, state=target)",
         ),
         (
             "a day that was not audited is passed over",
