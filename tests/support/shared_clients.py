@@ -15,5 +15,8 @@ def shared_client(service: Any) -> Any:
         region_name="us-east-1",
         aws_access_key_id="testing",
         aws_secret_access_key="testing",
-        config=Config(account_id_endpoint_mode="disabled"),  # moto does not know such endpoints
+        config=Config(
+            account_id_endpoint_mode="disabled",  # moto does not know such endpoints
+            user_agent="tests",  # otherwise each call puts the text together again
+        ),
     )
