@@ -5,6 +5,7 @@ the time of the largest batch and the memory of a long-lived environment are mea
 """
 
 from collections.abc import Iterator, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -51,7 +52,7 @@ def measure(run: Run) -> Results:
     with stand_in(delay_ms=_SQS_MS) as url:
         batches = [events.batch(number) for number in range(_BATCHES)]
         taken = runtime.invoke("send_message", batches, url=url)
-    assert taken["answer"]["statusCode"] == 202, taken["answer"]  # noqa: PLR2004 -- HTTP's Accepted
+    assert taken["answer"]["statusCode"] == HTTPStatus.ACCEPTED, taken["answer"]
     batch_ms = median(wall for wall, _ in taken["invocations"])
     code = [runtime.layer, runtime.code(next(iter(functions())))]
     run.log(f"{stale:,} stale messages")

@@ -139,8 +139,8 @@ class Auditor:
     ) -> Iterator[AuditReport]:
         """Audit one day of every account now, whatever its age.
 
-        Each account's audit is kept until it is done: the next scheduled run continues one that
-        ends early, even if the day was audited before and is no longer due.
+        Each account's audit is kept until it is done: the next scheduled run continues an audit
+        that ended early, also of a day that had been audited before this request.
 
         Raises:
             StoreUnavailable: the progress cannot be read or saved.
@@ -184,8 +184,9 @@ class Auditor:
             return None
         if result is None or result.state is target:
             return result
+        claimed = result
         try:
-            credentials, claimed = secret.for_account(account_sid), result
+            credentials = secret.for_account(account_sid)
             while result.state is AuditState.RUNNING:
                 saved = self._audit_page(credentials, result, time_left, is_first=result is claimed)
                 if saved is None:

@@ -41,7 +41,10 @@ type Arguments = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A change of an item, as in a stream record; an image is None where there is no item."""
+    """A change of an item, as in a stream record.
+
+    `before` is None for a new item, `after` for a deleted one.
+    """
 
     sequence: int
     at: float

@@ -423,14 +423,20 @@ def refused_for(account_sid: str, status: int = 401) -> Fault:
     return lambda request: a_response(status) if account_sid in str(request.url) else None
 
 
-def test_only_the_account_whose_requested_audit_is_unfinished_is_audited_again(
-    auditor: AuditorRig,
-) -> None:
+def audit_again_without_subaccount(auditor: AuditorRig) -> str:
+    """Audit a day twice, the second time by hand while Twilio refuses the returned subaccount."""
     subaccount_sid = auditor.add_subaccount()
     auditor.advance(days=1)
     auditor.run()
     auditor.wire.fault = refused_for(subaccount_sid)
     by_hand(auditor)
+    return subaccount_sid
+
+
+def test_only_the_account_whose_requested_audit_is_unfinished_is_audited_again(
+    auditor: AuditorRig,
+) -> None:
+    subaccount_sid = audit_again_without_subaccount(auditor)
     finished = auditor.result()
     auditor.wire.requests.clear()
 
@@ -474,11 +480,7 @@ def test_a_requested_audit_that_another_run_finished_meanwhile_is_continued_when
 def test_a_requested_audit_waits_while_its_account_is_not_in_the_secret(
     auditor: AuditorRig,
 ) -> None:
-    subaccount_sid = auditor.add_subaccount()
-    auditor.advance(days=1)
-    auditor.run()
-    auditor.wire.fault = refused_for(subaccount_sid)
-    by_hand(auditor)
+    subaccount_sid = audit_again_without_subaccount(auditor)
     auditor.wire.fault = lambda _: None
     auditor.remove_subaccount()
     auditor.run()

@@ -53,7 +53,7 @@ def _run(options: argparse.Namespace, output: Output, target: Target) -> int:
         messages=MessageStore(target.account.tables, stack.outputs["MessagesTableName"]),
         archive=Archive(target.account.delivery_streams, target.physical_id("ArchiveStream")),
         dimensions=stack.report_dimensions,
-        wait=time.sleep,
+        wait=time.sleep,  # backoff while Firehose rejects rows
     )
     try:
         with output.waiting("Reading the table and writing the archive"):

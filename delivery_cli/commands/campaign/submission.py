@@ -81,7 +81,7 @@ def _submit_batch(api: MessagesApi, batch: Sequence[_Item], submission: Submissi
     left = list(batch)
     cause = CommandError("The queue did not accept all rows.")
     for attempt in range(_MAX_ATTEMPTS):
-        time.sleep(_BACKOFF_SECONDS * attempt)
+        time.sleep(_BACKOFF_SECONDS * attempt)  # gives the API time to recover
         try:
             response = api.send_batch([document for _, document in left])
         except NoAnswer as error:

@@ -99,7 +99,7 @@ class TwilioAccounts:
         except TwilioError as error:
             failure = error
         yield from listed
-        # Twilio rejects the list of a channel that it does not know: there is no message on it.
+        # Twilio rejects the list of a channel that it does not support, which has no messages.
         is_unknown_channel = (
             isinstance(failure, RequestRejected)
             and failure.status == HTTPStatus.BAD_REQUEST

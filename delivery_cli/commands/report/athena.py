@@ -45,7 +45,7 @@ class Query:
                     return
                 case "FAILED" | "CANCELLED":
                     raise _explain(status, self.id)
-            time.sleep(seconds)
+            time.sleep(seconds)  # Athena's API cannot wait for a query: poll it
             seconds = min(seconds * _BACKOFF, _MAX_WAIT_SECONDS)
 
     def rows(self) -> Iterator[dict[str, str | None]]:

@@ -4,6 +4,7 @@ Colours are CSS variables of the page, so that the charts follow its light or da
 """
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any, Final
 
 from delivery_cli.commands.report.measures import Measures
@@ -73,13 +74,11 @@ def check_charts_available() -> None:
     Raises:
         CommandError: it is not; nothing else in the command line needs it.
     """
-    try:
-        import vl_convert  # noqa: F401, PLC0415 -- only this command needs it
-    except ImportError:
+    if find_spec("vl_convert") is None:
         raise CommandError(
             "The page needs the package vl-convert-python, which is not installed.",
             "Install it with `pip install vl-convert-python`.",
-        ) from None
+        )
 
 
 def draw_days(days: Mapping[str, Measures], width: int) -> str:
