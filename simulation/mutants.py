@@ -98,14 +98,14 @@ MUTANTS: Final = (
         (
             "an unreadable request stops the resolution of others",
             "I6",
-            'self._unreadable(item["request_id"]["S"])',
-            "raise",
+            'readable(items, _request, "request_id", self._unreadable)',
+            'readable(items, _request, "request_id", None)',
         ),
         (
             "an unreadable request is not reported",
             "I7",
-            'self._unreadable(item["request_id"]["S"])',
-            "pass",
+            'readable(items, _request, "request_id", self._unreadable)',
+            'readable(items, _request, "request_id", lambda _: None)',
         ),
         ("a failure sets no notice", "I4", "return NoticeState.DUE", "return None"),
         (

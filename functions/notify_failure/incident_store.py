@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final
 from delivery.domain.messages import Message
 from delivery.domain.records import iso
 from delivery.storage.expressions import Conditions
-from delivery.storage.items import Item, as_item, as_record
+from delivery.storage.items import Item, as_item
 from delivery.storage.messages import compare_and_set, record_of
-from delivery.storage.table import ItemUnreadable, Table, TransactItem, transact
+from delivery.storage.table import Table, TransactItem, parse_item, transact
 
 from .incident import OPEN, Incident, IncidentKey
 
@@ -68,7 +68,6 @@ class IncidentStore:
         """Return the latest incident of the key, open or closed (strongly consistent).
 
         Raises:
-            StoreUnavailable: DynamoDB did not answer.
             ItemUnreadable: the item is not an incident.
         """
         item = self._incidents.get(account_sid=key.account_sid, cause=key.cause)
@@ -78,9 +77,6 @@ class IncidentStore:
         """Return the keys of the incidents whose `next_at` has come, the oldest first.
 
         The index lags a little behind: read the incident before changing it.
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
         """
         condition = "#open = :open AND #next_at <= :now"
         for item in self._incidents.query("by_next_at", condition, open=OPEN, now=iso(now)):
@@ -136,7 +132,4 @@ def _unchanged_since(seen: Incident | None) -> Conditions:
 
 
 def _incident(item: Item) -> Incident:
-    try:
-        return Incident.from_record(as_record(item))
-    except (KeyError, TypeError, ValueError) as error:  # another version or program wrote it
-        raise ItemUnreadable(f"an item is not an incident: {type(error).__name__}") from error
+    return parse_item(item, Incident.from_record, "an incident")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from delivery.domain.audits import RESULT_RETENTION, AuditProgress, AuditResult, AuditState
 from delivery.storage.expressions import Conditions
 from delivery.storage.items import Item, as_record
-from delivery.storage.table import ItemUnreadable, StoreUnavailable, Table
+from delivery.storage.table import StoreUnavailable, Table, parse_item, readable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -62,11 +62,7 @@ class AuditStore:
         self._unreadable = unreadable
 
     def progress(self, account_sid: str, *, first_day: date) -> AuditProgress:
-        """Return the progress of an account; one without any begins with `first_day`.
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
-        """
+        """Return the progress of an account; one without any begins with `first_day`."""
         item = self._table.get(name=_progress_name(account_sid))
         if item is None:
             return AuditProgress(account_sid=account_sid, first_day=first_day)
@@ -106,20 +102,12 @@ class AuditStore:
         self._table.put(record, Conditions())
 
     def accounts(self) -> tuple[str, ...]:
-        """Return the accounts that were audited.
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
-        """
+        """Return the accounts that were audited."""
         item = self._table.get(name=_ACCOUNTS_NAME)
         return tuple(as_record(item)["account_sids"]) if item else ()
 
     def requested(self) -> tuple[RequestedAudit, ...]:
-        """Return the audits that were requested and have not ended, by day and account.
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
-        """
+        """Return the audits that were requested and have not ended, by day and account."""
         return tuple(_versions_in(self._table.get(name=_REQUESTED_NAME)))
 
     def add_requested(self, day: date, account_sids: Iterable[str]) -> None:
@@ -210,29 +198,16 @@ class AuditStore:
         """Return the result of a day for an account; None where there is none.
 
         Raises:
-            StoreUnavailable: DynamoDB did not answer.
             ItemUnreadable: this version cannot read it.
         """
         item = self._table.get(name=_result_name(account_sid, day))
         return _result(item) if item else None
 
     def results(self, days: Iterable[date]) -> Iterator[AuditResult]:
-        """Return the results of these days, day by day, for every account that has one.
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
-        """
+        """Return the results of these days, day by day, for every account that has one."""
         accounts = self.accounts()
         names = [_result_name(account_sid, day) for day in days for account_sid in accounts]
-        for item in self._table.get_many("name", names):
-            try:
-                result = _result(item)
-            except ItemUnreadable:
-                if self._unreadable is None:
-                    raise
-                self._unreadable(item["name"]["S"])
-            else:
-                yield result
+        return readable(self._table.get_many("name", names), _result, "name", self._unreadable)
 
     def _put(self, result: AuditResult) -> AuditResult | None:
         stored = replace(result, version=result.version + 1)
@@ -255,15 +230,7 @@ class AuditStore:
 
 
 def _result(item: Item) -> AuditResult:
-    """Return the result that an item holds.
-
-    Raises:
-        ItemUnreadable: the item is not a result.
-    """
-    try:
-        return AuditResult.from_record(as_record(item))
-    except (KeyError, TypeError, ValueError) as error:  # another version or program wrote it
-        raise ItemUnreadable(f"the item is not a result: {type(error).__name__}") from error
+    return parse_item(item, AuditResult.from_record, "a result")
 
 
 def _versions_in(item: Item | None) -> RequestedVersions:

@@ -8,9 +8,9 @@ with the newer item when another writer was faster.
 The message of an erased person is replaced by a tombstone: reads do not find it, and it outranks
 every status, so that no write brings the message back.
 
-Errors:
+Errors of every read and write:
 
-    StoreUnavailable    a read failed, or a write is not known to be stored: retry later
+    StoreUnavailable    a read failed, or a write is not known to be stored: repeating it is safe
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,8 +30,15 @@ from delivery.storage.index_keys import (
     list_key_of,
     notice_due_key_of,
 )
-from delivery.storage.items import Item, as_item, as_record
-from delivery.storage.table import MAX_BATCH_GET_ITEMS, ItemUnreadable, StoreUnavailable, Table
+from delivery.storage.items import Item, as_item
+from delivery.storage.table import (
+    MAX_BATCH_GET_ITEMS,
+    ItemUnreadable,
+    StoreUnavailable,
+    Table,
+    parse_item,
+    readable,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -130,11 +137,7 @@ class MessageStore:
         return ListReader(self._table, self.get_many)
 
     def get(self, message_sid: str) -> Message | None:
-        """Return the message (strongly consistent); None where there is none.
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
-        """
+        """Return the message (strongly consistent); None where there is none."""
         item = self._table.get(message_sid=message_sid)
         return message_of(item) if item and not _is_tombstone(item) else None
 
@@ -144,41 +147,23 @@ class MessageStore:
         """Return the messages that exist (strongly consistent).
 
         `unreadable` is as in the constructor, for this call.
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
         """
-        unreadable = unreadable or self._unreadable
-        for item in self._table.get_many("message_sid", message_sids):
-            if _is_tombstone(item):
-                continue
-            try:
-                message = message_of(item)
-            except ItemUnreadable:
-                if unreadable is None:
-                    raise
-                unreadable(item["message_sid"]["S"])
-            else:
-                yield message
+        items = self._table.get_many("message_sid", message_sids)
+        kept = (item for item in items if not _is_tombstone(item))
+        return readable(kept, message_of, "message_sid", unreadable or self._unreadable)
 
     def find(self, message_sids: Iterable[str]) -> Found:
-        """Return what the table has of these SIDs, by eventually consistent reads.
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
-        """
-        messages: dict[str, Message] = {}
-        erased, unreadable = set[str](), set[str]()
-        for item in self._table.get_many("message_sid", message_sids, consistent=False):
-            message_sid: str = item["message_sid"]["S"]
-            if _is_tombstone(item):
-                erased.add(message_sid)
-                continue
-            try:
-                messages[message_sid] = message_of(item)
-            except ItemUnreadable:
-                unreadable.add(message_sid)
-        return Found(messages=messages, erased=frozenset(erased), unreadable=frozenset(unreadable))
+        """Return what the table has of these SIDs, by eventually consistent reads."""
+        items = list(self._table.get_many("message_sid", message_sids, consistent=False))
+        erased = {item["message_sid"]["S"] for item in items if _is_tombstone(item)}
+        kept = (item for item in items if not _is_tombstone(item))
+        unreadable = set[str]()
+        messages = list(readable(kept, message_of, "message_sid", unreadable.add))
+        return Found(
+            messages={message.message_sid: message for message in messages},
+            erased=frozenset(erased),
+            unreadable=frozenset(unreadable),
+        )
 
     def every(
         self, *, changed_since: date | None = None, unreadable: Callable[[str], object]
@@ -188,9 +173,6 @@ class MessageStore:
         Args:
             changed_since: leaves out messages that have not changed on this day (UTC) or later.
             unreadable: called with the SID of each item that this version cannot read.
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
         """
         since = f"{changed_since or date.min}"
         items = self._table.scan(
@@ -198,19 +180,12 @@ class MessageStore:
             "AND (attribute_not_exists(#updated_at) OR #updated_at >= :since)",
             since=since,
         )
-        for item in items:
-            try:
-                yield message_of(item)
-            except ItemUnreadable:
-                unreadable(item["message_sid"]["S"])
+        return readable(items, message_of, "message_sid", unreadable)
 
     def record(self, update: StatusUpdate) -> Recorded:
         """Record an update of a message; it is durable when this returns.
 
         Any order, repetition and concurrency of updates ends in the same status and outcome.
-
-        Raises:
-            StoreUnavailable: it is not known to be stored; recording it again is safe.
         """
         found = self._advance(update)
         for _ in range(_MAX_ATTEMPTS):
@@ -226,9 +201,6 @@ class MessageStore:
         """Record an update of a message that was read before; None where it is gone.
 
         An erased or expired message stays so.
-
-        Raises:
-            StoreUnavailable: it is not known to be stored; recording it again is safe.
         """
         item = as_item(record_of(known))
         for _ in range(_MAX_ATTEMPTS):
@@ -247,9 +219,6 @@ class MessageStore:
 
         The update's `message_sid` is the request's id. A later attempt under the same key replaces
         the record, and makes a new notice due; `requested_at` distinguishes it from a repetition.
-
-        Raises:
-            StoreUnavailable: it is not known to be stored; recording it again is safe.
         """
         unsent = Message.from_unsent_request(update, self._timings)
         written, item = self._table.update(_first_write(unsent))
@@ -269,11 +238,7 @@ class MessageStore:
         raise StoreUnavailable("other writers kept changing the message")
 
     def record_superseded(self, update: StatusUpdate) -> Message:
-        """Undo `record_unsent_request` of this update, whether it has happened yet or not.
-
-        Raises:
-            StoreUnavailable: it is not known to be stored; recording it again is safe.
-        """
+        """Undo `record_unsent_request` of this update, whether it has happened yet or not."""
         superseded = Message.from_unsent_request(update, self._timings).as_superseded(update.at)
         written, item = self._table.update(_first_write(superseded))
         if written:
@@ -285,20 +250,12 @@ class MessageStore:
         return self._change(item, supersede) or superseded
 
     def supersede(self, request_id: str, at: datetime) -> None:
-        """Mark a request that was recorded as unsent, if it was, as sent after all.
-
-        Raises:
-            StoreUnavailable: it is not known to be stored; doing it again is safe.
-        """
+        """Mark a request that was recorded as unsent, if it was, as sent after all."""
         if item := self._table.get(message_sid=request_id):
             self._change(item, lambda known: known.as_superseded(at))
 
     def record_unconfirmed(self, message: Message, at: datetime) -> Message:
-        """Give a pending message the outcome unconfirmed; a final status that was faster stays.
-
-        Raises:
-            StoreUnavailable: it is not known to be stored; recording it again is safe.
-        """
+        """Give a pending message the outcome unconfirmed; a final status that was faster stays."""
         item = as_item(record_of(message))
         return self._change(item, lambda known: known.as_unconfirmed(at)) or message
 
@@ -308,9 +265,6 @@ class MessageStore:
         Later updates of the message are not stored. The tombstone holds nothing but the SID and two
         times; TTL deletes it at `expires_at` (epoch seconds).
         https://en.wikipedia.org/wiki/Tombstone_(data_store)
-
-        Raises:
-            StoreUnavailable: it is not known to be erased; erasing it again is safe.
         """
         tombstone = {
             "message_sid": message_sid,
@@ -323,11 +277,7 @@ class MessageStore:
         self._table.put(tombstone, unless_erased)
 
     def schedule_check(self, message: Message, at: datetime) -> None:
-        """Postpone the message's next reconciliation, if it is still pending.
-
-        Raises:
-            StoreUnavailable: it is not known to be stored; storing it again is safe.
-        """
+        """Postpone the message's next reconciliation, if it is still pending."""
         changes = Changes(message_sid=message.message_sid)
         changes.set("list_at", iso(at))
         changes.require(
@@ -336,11 +286,7 @@ class MessageStore:
         self._table.update(changes)
 
     def stale_messages(self, now: datetime) -> Iterator[Message]:
-        """Return the pending messages that are due for reconciliation, the longest due first.
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
-        """
+        """Return the pending messages that are due for reconciliation, the longest due first."""
         is_due = "#list_key = :list_key AND #list_at <= :now"
         shards = (
             self._table.query("by_list", is_due, list_key=list_key, now=iso(now))
@@ -357,10 +303,8 @@ class MessageStore:
 
         Returns the message after it; None where another notifier took the step, the message is
         gone, or a later failure has replaced the notice. The client must not retry writes: a lost
-        answer would make its own step look like another notifier's.
-
-        Raises:
-            StoreUnavailable: it is not known to be stored; read the message again.
+        answer would make its own step look like another notifier's. After StoreUnavailable, read
+        the message again.
         """
         item = as_item(record_of(message))
         for _ in range(_MAX_ATTEMPTS):
@@ -382,9 +326,6 @@ class MessageStore:
         """Claim a notice whose lease is over; None where the message changed meanwhile.
 
         The client must not retry writes, as with `advance_notice`.
-
-        Raises:
-            StoreUnavailable: it is not known to be claimed.
         """
         claimed = replace(message, notice_at=at)
         item = as_item(record_of(message))
@@ -397,9 +338,6 @@ class MessageStore:
 
         The oldest come first. The index is eventually consistent: read the message before acting.
         One request finds that nothing is due, which is nearly always so.
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
         """
         if not self._table.may_list("by_notice_due", "#notice_at < :before", before=iso(before)):
             return
@@ -420,7 +358,7 @@ class MessageStore:
         erased request has no `to`.
 
         Raises:
-            StoreUnavailable: DynamoDB did not answer, or this version cannot read a candidate.
+            ItemUnreadable: this version cannot read a candidate.
         """
         if not request.to:
             return None
@@ -517,10 +455,7 @@ def message_of(item: Item) -> Message:
     Raises:
         ItemUnreadable: the item is not a message.
     """
-    try:
-        return Message.from_record(as_record(item))
-    except (KeyError, TypeError, ValueError) as error:  # another version or program wrote it
-        raise ItemUnreadable(f"the item is not a message: {type(error).__name__}") from error
+    return parse_item(item, Message.from_record, "a message")
 
 
 def record_of(message: Message) -> Record:

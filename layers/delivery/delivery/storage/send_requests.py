@@ -1,12 +1,13 @@
 """The SendRequestsTable: each request is claimed once for its key, and completed once.
 
-Errors:
+Errors of every read and write:
 
-    StoreUnavailable    a read failed, or a write is not known to be stored: retry later
+    StoreUnavailable    a read failed, or a write is not known to be stored: repeating it is safe
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from heapq import merge
 from itertools import batched
 from typing import TYPE_CHECKING, Final
@@ -15,8 +16,14 @@ from delivery.domain.records import Record, iso
 from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.storage.expressions import Conditions
 from delivery.storage.index_keys import SHARDS, shard_of
-from delivery.storage.items import Item, as_record
-from delivery.storage.table import MAX_BATCH_GET_ITEMS, ItemUnreadable, StoreUnavailable, Table
+from delivery.storage.items import Item
+from delivery.storage.table import (
+    MAX_BATCH_GET_ITEMS,
+    StoreUnavailable,
+    Table,
+    parse_item,
+    readable,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -52,29 +59,18 @@ class SendRequestStore:
         self._unreadable = unreadable
 
     def get(self, request_id: str) -> SendRequest | None:
-        """Return the request (strongly consistent); None where there is none.
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
-        """
+        """Return the request (strongly consistent); None where there is none."""
         item = self._table.get(request_id=request_id)
         return _request(item) if item else None
 
     def get_many(self, request_ids: Iterable[str]) -> Iterator[SendRequest]:
-        """Return the requests that exist (strongly consistent).
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
-        """
+        """Return the requests that exist (strongly consistent)."""
         return map(_request, self._table.get_many("request_id", request_ids))
 
     def unresolved(self) -> Iterator[SendRequest]:
         """Return the requests without a complete result, the oldest first.
 
         It includes those whose function is still at work.
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
         """
         of_key = "#unresolved = :unresolved"
         shards = (
@@ -88,9 +84,6 @@ class SendRequestStore:
 
         They come shard by shard, so that callers who begin with different shards reach all of them
         even if none reads to the end.
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
         """
         of_key = "#unresolved = :unresolved"
         shards = len(PRESUMED_UNSENT_KEYS)
@@ -99,11 +92,7 @@ class SendRequestStore:
             yield from self._listed(self._table.query("by_unresolved", of_key, unresolved=key))
 
     def presumed_unsent_between(self, since: datetime, until: datetime) -> Iterator[SendRequest]:
-        """Return the requests presumed unsent that were claimed in this period.
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
-        """
+        """Return the requests presumed unsent that were claimed in this period."""
         in_time = "#unresolved = :unresolved AND #claimed_at BETWEEN :since AND :until"
         for key in PRESUMED_UNSENT_KEYS:
             found = self._table.query(
@@ -133,9 +122,6 @@ class SendRequestStore:
         """Store a request that is rejected without a post, if its key is free; return if it was.
 
         It is one write: a claim without a result would be in doubt.
-
-        Raises:
-            StoreUnavailable: it is not known to be stored; storing it again is safe.
         """
         key_is_free = Conditions()
         key_is_free.require(
@@ -145,19 +131,11 @@ class SendRequestStore:
         return self._put(rejected, key_is_free).claim_id == rejected.claim_id
 
     def complete(self, seen: SendRequest, completed: SendRequest) -> SendRequest:
-        """Store the result if the request is still as it was seen; return what is stored then.
-
-        Raises:
-            StoreUnavailable: it is not known to be stored; storing it again is safe.
-        """
+        """Store the result if the request is still as it was seen; return what is stored then."""
         return self._put(completed, _is_as_seen(seen.claim_id, seen.state))
 
     def every_to(self, addresses: Sequence[str]) -> Iterator[SendRequest]:
-        """Return the requests to these addresses; without an index, the whole table is read.
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
-        """
+        """Return the requests to these addresses; without an index, the whole table is read."""
         values = {f"to{number}": to for number, to in enumerate(addresses)}
         listed = ", ".join(f":{name}" for name in values)
         yield from self._readable(self._table.scan(f"#to IN ({listed})", **values))
@@ -185,15 +163,7 @@ class SendRequestStore:
             )
 
     def _readable(self, items: Iterable[Item]) -> Iterator[SendRequest]:
-        for item in items:
-            try:
-                request = _request(item)
-            except ItemUnreadable:
-                if self._unreadable is None:
-                    raise
-                self._unreadable(item["request_id"]["S"])
-            else:
-                yield request
+        return readable(items, _request, "request_id", self._unreadable)
 
     def _put(self, request: SendRequest, conditions: Conditions) -> SendRequest:
         """Store the request if the conditions hold; else return the one that is stored.
@@ -226,10 +196,8 @@ def _request(item: Item) -> SendRequest:
     Raises:
         ItemUnreadable: the item is not a send request.
     """
-    try:
-        return SendRequest.from_record(as_record(item), is_unresolved="unresolved" in item)
-    except (KeyError, TypeError, ValueError) as error:  # another version or program wrote it
-        raise ItemUnreadable(f"the item is not a send request: {type(error).__name__}") from error
+    read = partial(SendRequest.from_record, is_unresolved="unresolved" in item)
+    return parse_item(item, read, "a send request")
 
 
 def _unresolved_key_of(request: SendRequest) -> str:

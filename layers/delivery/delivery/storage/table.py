@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from delivery.runtime.aws_errors import AWS_ERRORS, AwsError, error_name
 from delivery.storage.expressions import Changes, Conditions, names_in, values_of
-from delivery.storage.items import Item, as_item
+from delivery.storage.items import Item, as_item, as_record
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -38,8 +38,42 @@ class ItemUnreadable(StoreUnavailable):
     """An item holds what this version does not know, as after a rollback; other items are fine."""
 
 
+def parse_item[T](item: Item, parse: Callable[[dict[str, Any]], T], what: str) -> T:
+    """Return what an item holds.
+
+    Raises:
+        ItemUnreadable: another version or program wrote it.
+    """
+    try:
+        return parse(as_record(item))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ItemUnreadable(f"the item is not {what}: {type(error).__name__}") from error
+
+
+def readable[T](
+    items: Iterable[Item],
+    parse: Callable[[Item], T],
+    key: str,
+    unreadable: Callable[[str], object] | None,
+) -> Iterator[T]:
+    """Yield what the items hold; the key of an item that cannot be read goes to `unreadable`.
+
+    Raises:
+        ItemUnreadable: an item cannot be read, and there is no `unreadable`.
+    """
+    for item in items:
+        try:
+            parsed = parse(item)
+        except ItemUnreadable:
+            if unreadable is None:
+                raise
+            unreadable(item[key]["S"])
+        else:
+            yield parsed
+
+
 class Table:
-    """One table of DynamoDB.
+    """One table of DynamoDB; its methods raise StoreUnavailable.
 
     Args:
         client: a low-level DynamoDB client with timeouts and retries set.
@@ -55,11 +89,7 @@ class Table:
         self._name = name
 
     def get(self, **key: str) -> Item | None:
-        """Return the item with this key (strongly consistent); None where there is none.
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
-        """
+        """Return the item with this key (strongly consistent); None where there is none."""
         try:
             answer = self._reader.get_item(
                 TableName=self._name, Key=as_item(key), ConsistentRead=True
@@ -74,9 +104,6 @@ class Table:
         """Return the existing items with these keys, in the keys' order.
 
         `consistent`: strongly, at twice the price.
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
         """
         for listed in batched(values, MAX_BATCH_GET_ITEMS, strict=False):
             # An item that moves in an index during a query is listed twice.
@@ -97,9 +124,6 @@ class Table:
         """Return what an index lists under a condition on its key, in its order, page by page.
 
         An index is eventually consistent. `limit` is the size of a page.
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
         """
         arguments = self._query_arguments(index, condition, values)
         arguments["ScanIndexForward"] = not newest_first
@@ -108,11 +132,7 @@ class Table:
         return _pages(self._reader.query, arguments)
 
     def count(self, index: str, condition: str, **values: object) -> tuple[int, bool]:
-        """Count the items on a query's first page (1 MB of the index); return (count, is that all).
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
-        """
+        """Return how many items a query's first page (1 MB) has, and whether that is all."""
         try:
             page = self._reader.query(
                 Select="COUNT", **self._query_arguments(index, condition, values)
@@ -122,11 +142,7 @@ class Table:
         return page["Count"], "LastEvaluatedKey" not in page
 
     def scan(self, condition: str, **values: object) -> Iterator[Item]:
-        """Return the items of the whole table that match; it costs as much as reading all of them.
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
-        """
+        """Return the matching items of the whole table; it costs as much as reading all of them."""
         arguments = {
             "TableName": self._name,
             "ConsistentRead": True,
@@ -141,9 +157,6 @@ class Table:
 
         It replaces a query of each key of an index that is nearly always empty. True is not
         certain: the page may end before a match was found.
-
-        Raises:
-            StoreUnavailable: DynamoDB did not answer.
         """
         try:
             page = self._reader.scan(
@@ -158,22 +171,14 @@ class Table:
         return bool(page["Items"]) or "LastEvaluatedKey" in page
 
     def update(self, changes: Changes) -> tuple[bool, Item]:
-        """Return (True, the item after the write) or (False, the item that failed the condition).
-
-        Raises:
-            StoreUnavailable: it is not known to be written.
-        """
+        """Return (True, the item after it) or (False, the item that failed the condition)."""
         written, answer = self._write(
             self._client.update_item, changes.as_arguments() | {"ReturnValues": "ALL_NEW"}
         )
         return written, answer["Attributes"] if written else answer
 
     def put(self, record: Mapping[str, Any], conditions: Conditions) -> tuple[bool, Item]:
-        """Return (True, the item) or (False, the item that failed the conditions).
-
-        Raises:
-            StoreUnavailable: it is not known to be written.
-        """
+        """Return (True, the item) or (False, the item that failed the conditions)."""
         item = as_item(record)
         written, answer = self._write(
             self._client.put_item, {"Item": item} | conditions.as_arguments()
@@ -181,11 +186,7 @@ class Table:
         return written, item if written else answer
 
     def delete(self, conditions: Conditions, **key: str) -> bool:
-        """Delete the item; return False where the conditions failed or the item was gone.
-
-        Raises:
-            StoreUnavailable: it is not known to be deleted.
-        """
+        """Delete the item; return False where the conditions failed or the item was gone."""
         written, _ = self._write(
             self._client.delete_item, {"Key": as_item(key)} | conditions.as_arguments()
         )
@@ -247,11 +248,7 @@ class Table:
 
 
 def transact(client: "DynamoDBClient", parts: Sequence[TransactItem]) -> bool:
-    """Write all parts or none; return False where a condition failed or a writer conflicted.
-
-    Raises:
-        StoreUnavailable: it is not known to be written.
-    """
+    """Write all parts or none; return False where a condition failed or a writer conflicted."""
     try:
         client.transact_write_items(TransactItems=cast("Any", parts))
     except client.exceptions.TransactionCanceledException as error:
