@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo sandbox twilio check lint fast thorough test e2e deploy simulate mutation bench openapi package pins clean
+.PHONY: help install demo sandbox twilio check lint fast thorough test e2e deploy simulate mutation bench package pins clean
 
 PYTHON ?= python3.13
 DIST ?= dist
@@ -65,9 +65,6 @@ mutation: $(READY) ## change the code in many places, one at a time, and expect 
 
 bench: $(READY) ## run the benchmarks of docs/performance.md (ten minutes); ROUNDS=3, ONLY=cold_start, QUICK=1
 	@python -m bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick) $(ONLY)
-
-openapi: $(READY) ## write openapi.yaml and docs/schemas/ from the code
-	@python -m api_description
 
 package: $(READY) ## build the wheel and the source archive of the last commit; DIST=dist
 	@set -eu -o pipefail; version=$$(git show HEAD:delivery_cli/__init__.py | sed -n 's/^__version__ = "\(.*\)"$$/\1/p'); \

@@ -8,6 +8,6 @@ also the tables). They can do what the operator's own AWS permissions allow.
 """
 
 __version__ = "1.0.0"
-"""The version of the whole project. `delivery --version`, the package, the release archive, and the
-API description take it from here; CHANGELOG.md describes it.
+"""The version of the whole project. `delivery --version`, the package, and the release archive take
+it from here; CHANGELOG.md describes it.
 """

@@ -96,11 +96,6 @@ def test_the_repository_keeps_its_import_contracts() -> None:
         ("delivery_cli.main", "functions.send_message.app", "Programs import the layer"),
         ("sandbox.command", "functions.send_message.app", "Programs import the layer"),
         ("sandbox.command", "simulation.world", "Programs import the layer"),
-        (
-            "functions.send_message.app",
-            "api_description.openapi",
-            "Programs import the layer",
-        ),
         ("simulation.world", "bench.cost", "Programs import the layer"),
         ("sandbox.command", "tests.support.cloudformation", "The product does not import tests"),
         ("delivery.domain.messages", "botocore", "Importers of botocore"),

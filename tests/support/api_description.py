@@ -21,6 +21,15 @@ def api_document() -> Document:
     return document
 
 
+def resolved(part: Document) -> Document:
+    """A part of the document of the API, or the shared part to which it refers."""
+    if "$ref" not in part:
+        return part
+    kind, name = part["$ref"].removeprefix("#/components/").split("/")
+    shared: Document = api_document()["components"][kind][name]
+    return shared
+
+
 def without_additions(schema: Any) -> Any:
     """The schema, or document, in which an object has only the members that are described.
 
@@ -61,7 +70,7 @@ def assert_described_body(
     """A body has a described status and media type, and matches its schema: the description."""
     if not media_type:
         media_type = "application/problem+json" if status >= 400 else "application/json"
-    described: Document = _operation(route)["responses"].get(str(status), {})
+    described = resolved(_operation(route)["responses"].get(str(status), {}))
     content = described.get("content", {})
     assert media_type in content, f"{route} answers {status} as {media_type}"
     _validator(json.dumps(content[media_type]["schema"])).validate(body)

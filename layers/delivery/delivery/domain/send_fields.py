@@ -1,8 +1,7 @@
 """The fields of a send request: one row for each, with its reader and its properties.
 
-Pure. The validator, the sender, the command line and the API description read this table, so that
-a new field is one row. The API description takes a field's schema from its reader, and the limits
-from the reader's parameters.
+Pure. The validator, the sender, and the command line read this table, so that a new field is one
+row. A test compares `openapi.yaml` with it.
 Source: https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource
 """
 
