@@ -21,9 +21,10 @@ from delivery.metrics import CountedByFacts
 from delivery.runtime import aws
 from delivery.runtime.reports import Level, Report, log_and_count
 from delivery.storage.archive import Archive
+from delivery.storage.table import ItemUnreadable
 
 from .change_row import ChangeRow, change_row
-from .changes import Change, UnreadableImage, change_in
+from .changes import change_in
 from .event_bus import EventBus
 from .outcome_event import OutcomeEvent, outcome_event
 
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from mypy_boto3_firehose import FirehoseClient
 
 _CONFIG: Final = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 3})
+
+# What a record raises that shows no message, or a fact of another type than this version writes.
+_UNREADABLE: Final = (ItemUnreadable, AttributeError, TypeError, ValueError)
 
 logger = Logger()
 metrics = Metrics(provider=CountedByFacts())
@@ -44,14 +48,6 @@ class Clients:
 
     events: "EventBridgeClient"
     firehose: "FirehoseClient"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """What a batch of the stream is to publish and to archive, in its order."""
-
-    events: Sequence[OutcomeEvent]
-    rows: Sequence[ChangeRow]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,14 +70,16 @@ class PublishOutcomes:
         Each sink takes all that it accepts. The stream continues from the first change that either
         did not accept, so the other one receives the changes after it again.
         """
-        work = self._work(event["Records"])
-        not_accepted = {*self._publish(work.events), *self._archive(work.rows)}
+        events, rows = self._read(event["Records"])
+        not_accepted = {*self._publish(events), *self._archive(rows)}
         numbers = (record["dynamodb"]["SequenceNumber"] for record in event["Records"])
         retry_from = next((it for it in numbers if it in not_accepted), None)
         return {"batchItemFailures": [{"itemIdentifier": retry_from}] if retry_from else []}
 
-    def _work(self, records: Iterable[dict[str, Any]]) -> Work:
-        """Return the events and rows of the changes that the records show.
+    def _read(
+        self, records: Iterable[dict[str, Any]]
+    ) -> tuple[list[OutcomeEvent], list[ChangeRow]]:
+        """Return the events and rows of the changes that the records show, in their order.
 
         An unreadable record is reported and skipped: Lambda would repeat it together with all
         records after it, which would hold up its shard for as long as this version runs.
@@ -91,21 +89,16 @@ class PublishOutcomes:
         for record in records:
             try:
                 change = change_in(record)
-                if change is None:
-                    continue
-                event, row = self._event_of(change), self._row_of(change)
-            except UnreadableImage as error:
+                event = outcome_event(change) if change and self.bus else None
+                row = change_row(change, self.dimensions) if change and self.archive else None
+            except _UNREADABLE as error:
                 _report_unreadable(record["dynamodb"], error)
                 continue
-            events += [event] if event else []
-            rows += [row] if row else []
-        return Work(events=events, rows=rows)
-
-    def _event_of(self, change: Change) -> OutcomeEvent | None:
-        return outcome_event(change) if self.bus else None
-
-    def _row_of(self, change: Change) -> ChangeRow | None:
-        return change_row(change, self.dimensions) if self.archive else None
+            if event:
+                events.append(event)
+            if row:
+                rows.append(row)
+        return events, rows
 
     def _publish(self, events: Sequence[OutcomeEvent]) -> Iterator[str]:
         """Publish the events; yields the sequence number of the first that was rejected."""
@@ -144,11 +137,11 @@ def _report_failure(metric: str, fields: Mapping[str, Any]) -> None:
     log_and_count(Report(metric=metric, level=Level.ERROR, fields=fields), logger, metrics)
 
 
-def _report_unreadable(image: Mapping[str, Any], error: UnreadableImage) -> None:
+def _report_unreadable(image: Mapping[str, Any], error: Exception) -> None:
     fields = {
         "key": image.get("Keys", {}).get("message_sid", {}).get("S"),
         "sequence_number": image["SequenceNumber"],
-        "reason": str(error),
+        "reason": type(error.__cause__ or error).__name__,
     }
     _report_failure("ItemUnreadable", fields)
 

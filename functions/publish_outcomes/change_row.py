@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from delivery.domain.records import Record
 from delivery.text.archive_rows import archive_row, is_new_row, unsuitable_dimensions
 
-from .changes import Change, UnreadableImage
+from .changes import Change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,17 +22,12 @@ class ChangeRow:
 
 
 def change_row(change: Change, dimensions: Sequence[str]) -> ChangeRow | None:
-    """Return the row of a change; None if no report can show the change.
-
-    Raises:
-        UnreadableImage: a fact of the message has another type than this version writes.
-    """
+    """Return the row of a change; None if no report can show the change."""
     message, sequence_number = change.message, change.sequence_number
-    try:
-        if change.previous and not is_new_row(message, change.previous, dimensions):
-            return None
-        row = archive_row(message, sequence_number=sequence_number, dimensions=dimensions)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise UnreadableImage(type(error).__name__) from error
-    left_out = len(unsuitable_dimensions(message, dimensions))
-    return ChangeRow(sequence_number=sequence_number, row=row, left_out=left_out)
+    if change.previous and not is_new_row(message, change.previous, dimensions):
+        return None
+    return ChangeRow(
+        sequence_number=sequence_number,
+        row=archive_row(message, sequence_number=sequence_number, dimensions=dimensions),
+        left_out=len(unsuitable_dimensions(message, dimensions)),
+    )

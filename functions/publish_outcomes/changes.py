@@ -10,10 +10,6 @@ from delivery.storage.messages import message_of
 from delivery.storage.table import ItemUnreadable
 
 
-class UnreadableImage(Exception):
-    """A record of the stream does not show a message."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """One write of a message.
@@ -35,21 +31,18 @@ def change_in(record: dict[str, Any]) -> Change | None:
     """Return the change that a record shows; None if the message expired or was erased.
 
     Raises:
-        UnreadableImage: the record does not show a message.
+        ItemUnreadable, ValueError: the record does not show a message.
     """
     images = record["dynamodb"]
     old, new = images.get("OldImage", {}), images.get("NewImage", {})
     if "outcome" not in new:
         return None
-    try:
-        return Change(
-            sequence_number=images["SequenceNumber"],
-            message=message_of(new),
-            previous=_previous(old),
-            previous_outcome=Outcome(as_record(old).get("outcome", Outcome.PENDING)),
-        )
-    except (ItemUnreadable, ValueError) as error:
-        raise UnreadableImage(type(error.__cause__ or error).__name__) from error
+    return Change(
+        sequence_number=images["SequenceNumber"],
+        message=message_of(new),
+        previous=_previous(old),
+        previous_outcome=Outcome(as_record(old).get("outcome", Outcome.PENDING)),
+    )
 
 
 def _previous(image: dict[str, Any]) -> Message | None:

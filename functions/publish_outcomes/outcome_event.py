@@ -14,7 +14,7 @@ from delivery.domain.statuses import Outcome
 from delivery.text.formatting import mask_number
 from delivery.twilio.error_codes import explain
 
-from .changes import Change, UnreadableImage
+from .changes import Change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,23 +35,15 @@ class OutcomeEvent:
 
 
 def outcome_event(change: Change) -> OutcomeEvent | None:
-    """Return the event of a change; None if the outcome is the same.
-
-    Raises:
-        UnreadableImage: a fact of the message has another type than this version writes.
-    """
+    """Return the event of a change; None if the outcome is the same."""
     message = change.message
     if message.outcome is change.previous_outcome:
         return None
-    try:
-        detail = event_detail(message, change.previous_outcome)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise UnreadableImage(type(error).__name__) from error
     return OutcomeEvent(
         message_sid=message.message_sid,
         sequence_number=change.sequence_number,
         at=_changed_at(message),
-        detail=detail,
+        detail=event_detail(message, change.previous_outcome),
     )
 
 
