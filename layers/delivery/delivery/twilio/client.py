@@ -200,7 +200,9 @@ class MessagePage:
 
 
 class TwilioClient:
-    """Twilio's Messages API over one session.
+    """Twilio's Messages API over one session. Its methods raise the errors of the module's table.
+
+    `time_left` returns the seconds that are left of the invocation.
 
     Args:
         session: gets a transport for `base_url` that retries nothing by itself.
@@ -238,13 +240,7 @@ class TwilioClient:
         *,
         time_left: TimeLeft,
     ) -> MessageResource:
-        """Create a message from Twilio's parameters; one with several values occurs several times.
-
-        `time_left` returns the seconds that are left of the invocation.
-
-        Raises:
-            TwilioError: see the module's table.
-        """
+        """Create a message from Twilio's parameters; one with several values is repeated."""
         return self._post(credentials, "Messages.json", parameters, time_left)
 
     def cancel(
@@ -253,10 +249,10 @@ class TwilioClient:
         """Cancel a scheduled message, and return it; also one that was canceled before.
 
         Raises:
-            TwilioError: see the module's table; 404 is `RequestRejected`. `RequestRejected` with
-                `ALREADY_FINAL`: the message has another final status.
+            RequestRejected: with `ALREADY_FINAL`, the message has another final status; 404 is
+                another reason.
         """
-        path = f"Messages/{quote(message_sid, safe='')}.json"
+        path = _path_of(message_sid)
         try:
             return self._post(credentials, path, [("Status", "canceled")], time_left)
         except RequestRejected as rejected:
@@ -269,22 +265,16 @@ class TwilioClient:
     def redact(
         self, credentials: ApiCredentials, message_sid: str, *, time_left: TimeLeft
     ) -> MessageResource:
-        """Remove a message's text at Twilio; repeating it is harmless.
-
-        Raises:
-            TwilioError: see the module's table; 404 is `RequestRejected`.
-        """
-        path = f"Messages/{quote(message_sid, safe='')}.json"
-        return self._post(credentials, path, [("Body", "")], time_left)
+        """Remove a message's text at Twilio; repeating it is harmless."""
+        return self._post(credentials, _path_of(message_sid), [("Body", "")], time_left)
 
     def delete(self, credentials: ApiCredentials, message_sid: str, *, time_left: TimeLeft) -> None:
         """Delete a message and its media at Twilio; one that does not exist counts as deleted.
 
         Raises:
-            TwilioError: see the module's table. `RequestRejected` with `NOT_COMPLETE`: the message
-                has no final status yet.
+            RequestRejected: with `NOT_COMPLETE`, the message has no final status yet.
         """
-        url = self._url(credentials, f"Messages/{quote(message_sid, safe='')}.json")
+        url = self._url(credentials, _path_of(message_sid))
 
         def delete() -> None:
             try:
@@ -302,10 +292,10 @@ class TwilioClient:
         """Return the message as Twilio has it now.
 
         Raises:
-            TwilioError: see the module's table; 404 is `RequestRejected`, and no response or 5xx
-                is `OutcomeUnknown`.
+            RequestRejected: 404, among others.
+            OutcomeUnknown: no response, or 5xx.
         """
-        url = self._url(credentials, f"Messages/{quote(message_sid, safe='')}.json")
+        url = self._url(credentials, _path_of(message_sid))
         return _message(self._get(url, credentials, [], time_left))
 
     def list_messages(
@@ -323,8 +313,7 @@ class TwilioClient:
         default page size is Twilio's maximum.
 
         Raises:
-            TwilioError: see the module's table; no response is `OutcomeUnknown`, and so is a page
-                that leads back to an earlier one.
+            OutcomeUnknown: no response, or a page leads back to an earlier one.
         """
         path = None
         paths = set[str]()
@@ -358,8 +347,7 @@ class TwilioClient:
         """Return one page of `list_messages`: the first one, or that of an earlier `next_path`.
 
         Raises:
-            TwilioError: see the module's table; no response is `OutcomeUnknown`, and so is a page
-                that does not say where this account's list continues.
+            OutcomeUnknown: no response, or one that leads out of this account's list.
             ValueError: `path` is not a page of this account's list.
         """
         first = f"/{_VERSION}/Accounts/{credentials.account_sid}/Messages.json"
@@ -471,6 +459,10 @@ class TwilioClient:
             raise OutcomeUnknown(f"the request left and no response came: {name}") from error
         self._last_used_at = self._clock()
         return _read(response)
+
+
+def _path_of(message_sid: str) -> str:
+    return f"Messages/{quote(message_sid, safe='')}.json"
 
 
 class _HTTPSConnection(HTTPSConnection):

@@ -50,13 +50,13 @@ def categories_in(text: str) -> tuple[frozenset[Category], list[str]]:
 class Explanation:
     """Why a message failed; `title` and `action` are written for people."""
 
-    code: int | None
+    code: int | None = None
     title: str
-    category: Category
-    retryable: bool
+    category: Category = Category.UNKNOWN
+    retryable: bool = False
     """Whether one or two delayed resends of the same message are reasonable."""
     action: str
-    duplicate_risk: bool
+    duplicate_risk: bool = False
     """Whether the message may have been sent in spite of the error."""
 
     @property
@@ -83,10 +83,7 @@ class Explanation:
 
 
 _PRESUMED_UNSENT: Final = Explanation(
-    code=None,
     title="No trace of it at Twilio",
-    category=Category.UNKNOWN,
-    retryable=False,
     action=(
         "It was probably not sent. Search Twilio's message log by recipient and time. If it is not "
         "there, send it again under a new key."
@@ -95,15 +92,17 @@ _PRESUMED_UNSENT: Final = Explanation(
 )
 
 _REJECTED_BEFORE_TWILIO: Final = Explanation(
-    code=None,
     title="The send request was invalid",
     category=Category.CONTENT,
-    retryable=False,
     action=(
         "Search the log of SendMessageFunction for the request's id: it names the invalid fields, "
         "or says that the key was used for other content. Correct the caller."
     ),
-    duplicate_risk=False,
+)
+
+_NO_CODE: Final = Explanation(
+    title="Twilio gave no error code",
+    action=f"Open the message in the Twilio Console. Codes are explained at {_DICTIONARY}.",
 )
 
 
@@ -128,15 +127,13 @@ def _explanation(code: int | None, status: str | None) -> Explanation:
     if code is None and status == MessageStatus.REJECTED:
         return _REJECTED_BEFORE_TWILIO
     if code is None:
-        return _unknown(
-            None,
-            "Twilio gave no error code",
-            f"Open the message in the Twilio Console. Codes are explained at {_DICTIONARY}.",
-        )
+        return _NO_CODE
     entry = _catalogue().get(str(code))
     if entry is None:
-        return _unknown(
-            code, f"Error {code} is not in the catalogue", f"Look it up at {_DICTIONARY}/{code}."
+        return Explanation(
+            code=code,
+            title=f"Error {code} is not in the catalogue",
+            action=f"Look it up at {_DICTIONARY}/{code}.",
         )
     return Explanation(
         code=code,
@@ -152,17 +149,6 @@ def can_answer_create(code: int | None) -> bool:
     """Return whether Twilio can answer a request to create a message with this error code."""
     entry = _catalogue().get(str(code), {})
     return bool(entry.get("answers_create", False))
-
-
-def _unknown(code: int | None, title: str, action: str) -> Explanation:
-    return Explanation(
-        code=code,
-        title=title,
-        category=Category.UNKNOWN,
-        retryable=False,
-        action=action,
-        duplicate_risk=False,
-    )
 
 
 @cache
