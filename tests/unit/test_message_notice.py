@@ -422,7 +422,7 @@ def test_the_recovery_of_a_request_names_the_incident_of_its_last_failure(
         )
         failed = failed.as_failed_again(again, Timings(), requested_at=NOON + timedelta(minutes=1))
     published = failed.with_next_notice_state(NOON).with_next_notice_state(NOON)
-    stored = Message.from_record(published.as_record() | published.internal_times())
+    stored = Message.from_record(published.as_item_record())
 
     recovered = stored.as_superseded(NOON + timedelta(minutes=2))
 

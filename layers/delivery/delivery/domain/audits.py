@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 from delivery.domain.messages import Message, Source, StatusUpdate
 from delivery.domain.prices import UNKNOWN_CURRENCY, amount_of, currency_of
-from delivery.domain.records import Record, iso
+from delivery.domain.records import Record, plain
 from delivery.domain.statuses import rank
 
 FIRST_AFTER: Final = timedelta(hours=6)
@@ -184,11 +184,12 @@ class AuditResult:
 
     def restarted(self, now: datetime) -> Self:
         """Return the result of an audit that starts again; what was written still counts."""
-        return replace(
-            type(self)(
-                account_sid=self.account_sid, day=self.day, state=self.state, updated_at=now
-            ),
+        return type(self)(
+            account_sid=self.account_sid,
+            day=self.day,
+            state=self.state,
             target=self.target,
+            updated_at=now,
             corrected=self.corrected,
             corrected_messages=self.corrected_messages,
             imported=self.imported,
@@ -228,26 +229,10 @@ class AuditResult:
 
     def as_item_record(self) -> Record:
         """Return the result as plain data, as the table stores it."""
-        record: Record = {}
-        for item in fields(self):
-            value = getattr(self, item.name)
-            match value:
-                case None:
-                    continue
-                case datetime():
-                    record[item.name] = iso(value)
-                case date():
-                    record[item.name] = value.isoformat()
-                case StrEnum():
-                    record[item.name] = str(value)
-                case Mapping():
-                    record[item.name] = {
-                        str(name): list(it) if isinstance(it, tuple) else _plain_number(it)
-                        for name, it in value.items()
-                    }
-                case _:
-                    record[item.name] = value
-        return record
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        values["spend"] = {currency: f"{it:f}" for currency, it in self.spend.items()}
+        values["difference_sids"] = {it: list(sids) for it, sids in self.difference_sids.items()}
+        return {name: plain(value) for name, value in values.items() if value is not None}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
@@ -304,10 +289,6 @@ class AuditProgress:
 def end_of(day: date) -> datetime:
     """Return when a day ends in UTC."""
     return datetime.combine(day, time(), UTC) + _ONE_DAY
-
-
-def _plain_number(value: object) -> object:
-    return f"{value:f}" if isinstance(value, Decimal) else value
 
 
 INTERNAL_FIELDS: Final = frozenset(

@@ -94,11 +94,7 @@ class Transition:
 
     def as_record(self) -> Record:
         """Return the transition as plain data."""
-        return {
-            item.name: plain(value)
-            for item in fields(self)
-            if (value := getattr(self, item.name)) is not None
-        }
+        return _record(self)
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
@@ -408,13 +404,14 @@ class Message(MessageFacts):
         Unknown facts are left out, times are ISO 8601 with milliseconds, and the times that only
         the lists and the notifier need (`list_at`, `notice_at`, `sent_on`) are left out.
         """
-        record = _record(self)
-        record["transitions"] = [entry.as_record() for entry in self.transitions]
+        record = self.as_item_record()
         return {name: fact for name, fact in record.items() if name not in INTERNAL_FIELDS}
 
-    def internal_times(self) -> Record:
-        """Return what `as_record` leaves out and an item has."""
-        return {name: fact for name, fact in _record(self).items() if name in INTERNAL_FIELDS}
+    def as_item_record(self) -> Record:
+        """Return the message as plain data, as the table stores it."""
+        record = _record(self)
+        record["transitions"] = [entry.as_record() for entry in self.transitions]
+        return record
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
@@ -557,7 +554,7 @@ _NAMES: Final[Mapping[type, Mapping[str, str]]] = {
 }
 
 
-def _record(it: Message | StatusUpdate) -> Record:
+def _record(it: Message | StatusUpdate | Transition) -> Record:
     facts = ((name, getattr(it, field_name)) for name, field_name in _NAMES[type(it)].items())
     return {name: plain(fact) for name, fact in facts if fact is not None and fact != {}}
 

@@ -184,32 +184,14 @@ class AuditStore:
             claims = {RequestedAudit(day, account_sid): claimed.version + 1}
             self._change_requested(lambda kept: kept | claims)
         claimed = replace(claimed, lease_until=now + LEASE, updated_at=now)
-        return self._put(claimed)
+        return self.save(claimed)
 
     def save(self, result: AuditResult) -> AuditResult | None:
-        """Store the result of a claimed audit; None where another run took it over.
+        """Store the result of an audit; None where another run took it over.
 
         Raises:
             StoreUnavailable: it is not known to be stored; the page is audited again.
         """
-        return self._put(result)
-
-    def result(self, account_sid: str, day: date) -> AuditResult | None:
-        """Return the result of a day for an account; None where there is none.
-
-        Raises:
-            ItemUnreadable: this version cannot read it.
-        """
-        item = self._table.get(name=_result_name(account_sid, day))
-        return _result(item) if item else None
-
-    def results(self, days: Iterable[date]) -> Iterator[AuditResult]:
-        """Return the results of these days, day by day, for every account that has one."""
-        accounts = self.accounts()
-        names = [_result_name(account_sid, day) for day in days for account_sid in accounts]
-        return readable(self._table.get_many("name", names), _result, "name", self._unreadable)
-
-    def _put(self, result: AuditResult) -> AuditResult | None:
         stored = replace(result, version=result.version + 1)
         expires_at = int((result.updated_at + RESULT_RETENTION).timestamp())
         record = stored.as_item_record() | {
@@ -227,6 +209,21 @@ class AuditStore:
         if not item:
             raise StoreUnavailable("the result of an audit is gone")
         return None
+
+    def result(self, account_sid: str, day: date) -> AuditResult | None:
+        """Return the result of a day for an account; None where there is none.
+
+        Raises:
+            ItemUnreadable: this version cannot read it.
+        """
+        item = self._table.get(name=_result_name(account_sid, day))
+        return _result(item) if item else None
+
+    def results(self, days: Iterable[date]) -> Iterator[AuditResult]:
+        """Return the results of these days, day by day, for every account that has one."""
+        accounts = self.accounts()
+        names = [_result_name(account_sid, day) for day in days for account_sid in accounts]
+        return readable(self._table.get_many("name", names), _result, "name", self._unreadable)
 
 
 def _result(item: Item) -> AuditResult:

@@ -466,7 +466,7 @@ def record_of(message: Message) -> Record:
         "notice_due": notice_due_key_of(message),
     }
     keys = {name: key for name, key in keys.items() if key is not None}
-    return message.as_record() | message.internal_times() | keys
+    return message.as_item_record() | keys
 
 
 def compare_and_set(
