@@ -20,6 +20,13 @@ OUTCOME_LABELS: Final[Mapping[Outcome, str]] = {
     Outcome.SUPERSEDED: "sent after all",
 }
 
+OUTCOME_TONES: Final[Mapping[Outcome, str]] = {
+    Outcome.DELIVERED: "good",
+    Outcome.FAILED: "bad",
+    Outcome.UNCONFIRMED: "doubtful",
+}
+"""The ends of CSS classes; that of all others is `plain`."""
+
 NOTICE_LABELS: Final[Mapping[NoticeState, str]] = {
     NoticeState.DUE: "notice pending",
     NoticeState.PUBLISHING: "notice being published",

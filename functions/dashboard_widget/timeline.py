@@ -10,6 +10,7 @@ from delivery.domain.statuses import STATUSES, MessageStatus, Outcome, label_of,
 from delivery.text.formatting import format_duration, source_label
 
 from .html import Child, Markup, element
+from .labels import OUTCOME_TONES
 from .viewer import Viewer
 
 _HEIGHT: Final = 24
@@ -20,11 +21,6 @@ _THICK: Final = 6
 # have the exact times.
 _MIN_DISTANCE: Final = 4.5
 
-_TONE_OF_OUTCOME: Final = {
-    Outcome.DELIVERED: "good",
-    Outcome.FAILED: "bad",
-    Outcome.UNCONFIRMED: "doubtful",
-}
 _PHASE_AFTER: Final[Mapping[str, str]] = {
     MessageStatus.SENT: "carrier",
     **{
@@ -147,7 +143,7 @@ def _sign(tone_name: str) -> list[Markup]:
 def tone(transition: Transition) -> str:
     """Return the CSS class suffix for the outcome of a status."""
     known = STATUSES.get(transition.status)
-    return _TONE_OF_OUTCOME.get(known.outcome, "plain") if known else "plain"
+    return OUTCOME_TONES.get(known.outcome, "plain") if known else "plain"
 
 
 def _lines(message: Message, viewer: Viewer) -> Markup:

@@ -22,7 +22,7 @@ from delivery.text.identifiers import Kind
 from delivery.twilio.error_codes import explain
 
 from .html import Child, Markup, as_json, element, joined, stylesheet
-from .labels import AUDIT_LABELS, NOTICE_LABELS, OUTCOME_LABELS, REQUEST_LABELS
+from .labels import AUDIT_LABELS, NOTICE_LABELS, OUTCOME_LABELS, OUTCOME_TONES, REQUEST_LABELS
 from .lookup import Counts, Failures, Matches
 from .timeline import timeline
 from .viewer import FIELD, Viewer
@@ -33,12 +33,6 @@ type Parameters = Mapping[str, Any]
 _STYLE: Final = stylesheet(Path(__file__).with_name("widget.css").read_text(encoding="utf-8"))
 _MAX_INPUT_LENGTH: Final = 200
 _ERRORS: Final = "https://www.twilio.com/docs/api/errors"
-
-_TONE_OF: Final[Mapping[Outcome, str]] = {
-    Outcome.DELIVERED: "good",
-    Outcome.FAILED: "bad",
-    Outcome.UNCONFIRMED: "doubtful",
-}
 
 
 def widget(viewer: Viewer, *content: Child, typed: str = "") -> str:
@@ -321,7 +315,7 @@ def _explanation(message: Message) -> Markup:
 
 
 def _outcome(message: Message) -> Markup:
-    tone = _TONE_OF.get(message.outcome, "plain")
+    tone = OUTCOME_TONES.get(message.outcome, "plain")
     return element("span", OUTCOME_LABELS[message.outcome], class_=f"dw-outcome dw-{tone}")
 
 
