@@ -27,7 +27,7 @@ from tests.functions.sender import (
 )
 from tests.support.builders import ACCOUNT_SID
 from tests.support.faults import FailingClient, WrappedClient
-from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, accepted, rejected
+from tests.support.scripted_twilio import MESSAGE_SID, accepted, rejected
 from tests.support.shared_clients import shared_client
 
 KEY = "order-4711"
@@ -66,8 +66,17 @@ def failures(sender: SenderRig) -> list[Any]:
 # --- the key in the header -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("key", ["", "  ", "k" * 257, "caf\ufffd"])
-@pytest.mark.parametrize("route", ["POST /messages", "POST /messages/batch"])
+@pytest.mark.parametrize(
+    ("route", "key"),
+    [
+        ("POST /messages", ""),
+        ("POST /messages", "  "),
+        ("POST /messages", "k" * 257),
+        ("POST /messages/batch", "caf\ufffd"),
+        ("POST /messages/batch", "k" * 251),
+    ],
+    ids=["empty", "blank", "too long", "damaged", "without room for the message's number"],
+)
 def test_a_key_that_cannot_be_used_is_invalid_input(
     sender: SenderRig, route: str, key: str
 ) -> None:
@@ -81,13 +90,6 @@ def test_a_key_that_cannot_be_used_is_invalid_input(
     (problem,) = json.loads(answer["body"])["problems"]
     assert problem["field"] == "Idempotency-Key"
     assert sender.twilio.requests == []
-
-
-def test_the_longest_key_is_accepted_with_and_without_a_header(sender: SenderRig) -> None:
-    over_header, _ = sender.post(a_document(), key="k" * 256)
-    in_document, _ = sender.post(a_document(idempotency_key="k" * 256))
-
-    assert (over_header, in_document) == (201, 200)
 
 
 # --- the key comes first -------------------------------------------------------------------------
@@ -106,17 +108,6 @@ def test_a_sent_request_is_a_duplicate_after_its_send_at_has_passed(
 
     assert (status, answer["message_sid"]) == (200, MESSAGE_SID)
     assert len(sender.twilio.requests) == 1
-
-
-def test_a_request_in_doubt_stays_in_doubt_after_its_send_at_has_passed(sender: SenderRig) -> None:
-    document = scheduled(sender)
-    sender.twilio.will(DROPPED)
-    sender.post(document)
-    sender.clock.advance(hours=2)
-
-    status, answer = sender.post(document)
-
-    assert (status, answer["state"]) == (202, "in_doubt")
 
 
 def test_a_sent_request_is_a_duplicate_after_its_subaccount_has_left_the_secret(
@@ -148,22 +139,6 @@ def test_a_sent_request_is_a_duplicate_when_too_little_time_is_left_to_send(
     sender.seconds_left = 10
 
     assert sender.post(a_document(), key=KEY)[0] == 200
-
-
-@pytest.mark.parametrize("make", [scheduled, of_subaccount])
-def test_a_sent_request_that_is_queued_again_too_late_leaves_no_failed_message(
-    sender: SenderRig, make: Any
-) -> None:
-    document = make(sender)
-    sender.receive(document)
-    sender.clock.advance(hours=2)
-    use_secret(sender)
-
-    kept = sender.receive(document)
-
-    assert kept == []
-    assert failures(sender) == []
-    assert len(sender.twilio.requests) == 1
 
 
 @pytest.mark.parametrize("make", [scheduled, of_subaccount])
@@ -276,20 +251,6 @@ def test_a_key_with_an_account_and_the_same_key_without_are_two_keys(sender: Sen
     assert (first, second) == (201, 201)
 
 
-def test_a_queued_message_of_a_batch_has_the_same_request_id_after_the_main_account_changed(
-    sender: SenderRig, send_queue: str
-) -> None:
-    answer = post_batch(sender, a_document())
-    use_secret(sender, account_sid=NEW_ACCOUNT_SID)
-    (queued,) = shared_client("sqs").receive_message(QueueUrl=send_queue)["Messages"]
-
-    sender.receive(queued["Body"])
-
-    message = sender.message()
-    assert message is not None
-    assert message.request_id == answer["results"][0]["request_id"]
-
-
 # --- a key that was rejected before --------------------------------------------------------------
 
 
@@ -307,36 +268,26 @@ def notified(sender: SenderRig) -> None:
     assert store.advance_notice(claimed, sender.clock()) is not None
 
 
-def test_a_second_rejection_on_the_queue_is_a_new_notice_with_the_new_facts(
-    sender: SenderRig,
+@pytest.mark.parametrize(("code", "reference"), [(21211, "second"), (21610, "first")])
+def test_a_second_rejection_on_the_queue_is_a_new_notice_with_its_facts(
+    sender: SenderRig, code: int, reference: str
 ) -> None:
-    sender.twilio.will(rejected(400, 21610), rejected(400, 21211))
+    sender.twilio.will(rejected(400, 21610), rejected(400, code))
     sender.receive(a_document(idempotency_key=KEY, reference="first"))
     notified(sender)
     first = rejected_request(sender)
     sender.clock.advance(minutes=5)
 
-    sender.receive(a_document(idempotency_key=KEY, reference="second"))
+    sender.receive(a_document(idempotency_key=KEY, reference=reference))
 
     second = rejected_request(sender)
     assert first.notice is NoticeState.PUBLISHED
     assert (second.outcome, second.notice) == (Outcome.FAILED, NoticeState.DUE)
-    assert (second.error_code, second.reference) == (21211, "second")
+    assert (second.error_code, second.reference) == (code, reference)
     assert second.notice_id != first.notice_id
     assert second.created_at == first.created_at
     assert second.final_at is not None
     assert second.final_at > first.final_at
-
-
-def test_a_second_rejection_with_the_same_facts_is_a_new_notice_too(sender: SenderRig) -> None:
-    sender.twilio.will(*[rejected(400, 21610)] * 2)
-    sender.receive(a_document(idempotency_key=KEY))
-    notified(sender)
-    sender.clock.advance(minutes=5)
-
-    sender.receive(a_document(idempotency_key=KEY))
-
-    assert rejected_request(sender).notice is NoticeState.DUE
 
 
 @pytest.mark.parametrize("document", [a_document(idempotency_key=KEY), a_document(), "not JSON"])
@@ -409,51 +360,41 @@ def test_an_acceptance_after_a_rejection_stays_on_the_worklist_of_the_reconciler
     assert request.is_unresolved
 
 
-def test_the_failed_message_of_a_conflict_says_that_the_key_was_used(sender: SenderRig) -> None:
-    sender.post(a_document(), key=KEY)
-
-    sender.receive(a_document(body="Other content", idempotency_key=KEY))
-
-    (failed,) = failures(sender)
-    assert "the idempotency key was used with other content" in str(failed.error_detail)
-
-
-def test_invalid_input_under_a_key_that_is_used_is_recorded_by_its_own_id(
-    sender: SenderRig,
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"to": "not-a-number"}, "to must be a number in E.164 form"),
+        ({"body": "Other content"}, "the idempotency key was used with other content"),
+    ],
+    ids=["invalid", "conflict"],
+)
+def test_a_request_that_cannot_be_sent_under_a_used_key_is_recorded_by_its_own_id(
+    sender: SenderRig, changes: dict[str, str], reason: str
 ) -> None:
     _, sent = sender.post(a_document(), key=KEY)
 
-    sender.receive(a_document(to="not-a-number", idempotency_key=KEY))
+    kept = sender.receive(a_document(idempotency_key=KEY, reference="order-8", **changes))
 
     (failed,) = failures(sender)
+    assert kept == []
     assert failed.message_sid != sent["request_id"]
-    assert failed.notice is NoticeState.DUE
+    assert (failed.reference, failed.notice) == ("order-8", NoticeState.DUE)
+    assert reason in failed.error_detail
 
 
 def test_a_rejected_request_is_superseded_although_an_attempt_between_was_unavailable(
     sender: SenderRig,
 ) -> None:
-    sender.twilio.will(rejected(400, 21610), *[rejected(401, 20003)] * 2, accepted())
+    sender.twilio.will(rejected(400, 21610), rejected(401, 20003))
     sender.receive(a_document(idempotency_key=KEY))
     assert sender.receive(a_document(idempotency_key=KEY)) == ["0"]
+    request = sender.request(request_id_of(None, KEY))
+    assert (request.state, request.error_code) == (RequestState.REJECTED, 21610)
     sender.twilio.will(accepted())
 
     sender.receive(a_document(idempotency_key=KEY))
 
     assert rejected_request(sender).outcome is Outcome.SUPERSEDED
-
-
-def test_a_rejected_request_keeps_its_error_code_while_a_retry_is_unavailable(
-    sender: SenderRig,
-) -> None:
-    sender.twilio.will(rejected(400, 21610), *[rejected(401, 20003)] * 2)
-    _, answer = sender.post(a_document(idempotency_key=KEY))
-
-    status, _ = sender.post(a_document(idempotency_key=KEY))
-
-    request = sender.request(answer["request_id"])
-    assert status == 503
-    assert (request.state, request.error_code) == (RequestState.REJECTED, 21610)
 
 
 # --- the digest of a request ---------------------------------------------------------------------
@@ -471,28 +412,16 @@ def test_the_order_of_names_does_not_make_another_request(sender: SenderRig) -> 
     assert statuses == [201, 200, 200]
 
 
-@pytest.mark.parametrize("number", ["1e999", "-1e999"])
-def test_a_batch_promises_no_request_id_for_a_message_that_the_sender_cannot_read(
-    sender: SenderRig, number: str
-) -> None:
-    document = json.dumps(
-        a_document(body=None, content_sid=CONTENT_SID, content_variables={"1": 7})
-    )
-    body = f'{{"messages": [{document.replace("7}", number + "}")}]}}'
-
-    answer = sender.invoke(an_http_event(body, route="POST /messages/batch"))
-
-    (result,) = json.loads(answer["body"])["results"]
-    assert [it["field"] for it in result["problems"]] == ["content_variables"]
-
-
-@pytest.mark.parametrize("make", [scheduled, None])
-@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("make", [scheduled, None], ids=["too late", "invalid"])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("call", [1, 2, 3])
 def test_an_invalid_request_whose_record_fails_is_one_failed_message(
     sender: SenderRig, make: Any, call: int, *, after: bool
 ) -> None:
-    document = make(sender) if make else a_document(to="not-a-number", idempotency_key=KEY)
+    changes = {"reference": "order-7"}
+    document = (
+        make(sender, **changes) if make else a_document(body="", idempotency_key=KEY, **changes)
+    )
     sender.clock.advance(hours=2)
     sent_at = sender.clock()
     sender.restart(dynamodb=FailingClient(sender.dynamodb, call, after=after))
@@ -502,15 +431,8 @@ def test_an_invalid_request_whose_record_fails_is_one_failed_message(
 
     sender.receive(document, received=2, sent_at=sent_at)
 
-    request = sender.request(request_id_of(None, KEY))
+    (request,) = sender.requests.every_to([TO])
+    assert (request.account_sid, request.reference) == (ACCOUNT_SID, "order-7")
     failed = [message.message_sid for message in failures(sender)]
     in_doubt = request.state_at(sender.clock()) is RequestState.IN_DOUBT
     assert failed == ([] if in_doubt else [request.request_id])
-
-
-def test_an_invalid_request_of_the_queue_is_found_by_its_recipient(sender: SenderRig) -> None:
-    sender.receive(a_document(idempotency_key=KEY, body="", reference="order-7"))
-
-    (request,) = sender.requests.every_to([TO])
-    assert (request.state, request.reference) == (RequestState.REJECTED, "order-7")
-    assert request.account_sid == ACCOUNT_SID

@@ -7,14 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from delivery.domain.messages import Source, StatusUpdate
-from delivery.domain.notices import NoticeState
 from delivery.domain.send_requests import RequestState, body_digest
-from delivery.domain.statuses import Outcome
 from delivery.storage.messages import MessageStore
-from delivery.storage.table import StoreUnavailable
 from tests.functions.sender import BODY, FROM, SERVICE_SID, TO, SenderRig, a_document
 from tests.support.builders import ACCOUNT_SID
 from tests.support.faults import FailingClient
@@ -58,22 +54,15 @@ def test_a_duplicate_request_returns_the_same_message_and_sends_nothing(sender: 
 
 
 def test_a_key_can_be_a_header_or_a_field(sender: SenderRig) -> None:
-    sender.post(a_document(), key=KEY)
+    _, sent = sender.post(a_document(), key=KEY)
+    callback_arrives(sender, sent["request_id"], "delivered")
 
     by_field = sender.post(a_document(idempotency_key=KEY))
     directly = sender.invoke_directly(a_document(idempotency_key=KEY))
 
-    assert by_field[0] == directly[0] == 200
+    assert by_field == directly
+    assert (by_field[0], by_field[1]["status"]) == (200, "delivered")
     assert posts(sender) == 1
-
-
-def test_a_duplicate_request_returns_the_current_status(sender: SenderRig) -> None:
-    _, first = sender.post(a_document(), key=KEY)
-    callback_arrives(sender, first["request_id"], "delivered")
-
-    _, second = sender.post(a_document(), key=KEY)
-
-    assert second["status"] == "delivered"
 
 
 def test_a_message_that_is_no_longer_kept_is_not_sent_again(sender: SenderRig) -> None:
@@ -87,18 +76,16 @@ def test_a_message_that_is_no_longer_kept_is_not_sent_again(sender: SenderRig) -
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{"to": "+15558675311"}, {"body": "Other"}, {"reference": "r"}, {"context": {"a": "1"}}],
+    "changes", [{"body": "Other"}, {"reference": "r"}, {"context": {"a": "1"}}]
 )
 def test_the_same_key_with_other_content_is_a_conflict(
     sender: SenderRig, changes: dict[str, Any]
 ) -> None:
     sender.post(a_document(), key=KEY)
 
-    status, body = sender.post(a_document(**changes), key=KEY)
+    status, _ = sender.post(a_document(**changes), key=KEY)
 
     assert status == 409
-    assert body["request_id"].startswith("rq_")
     assert posts(sender) == 1
 
 
@@ -114,12 +101,12 @@ def test_without_a_key_every_call_is_a_new_request(sender: SenderRig) -> None:
 
 @pytest.mark.parametrize(
     ("reply", "status"),
-    [(rejected(400, 21211), 422), (rejected(401, 20003), 503), (rejected(429, 20429), 503)],
+    [(rejected(400, 21211), 422), (rejected(401, 20003), 503)],
 )
 def test_a_key_under_which_nothing_was_sent_is_free_again(
     sender: SenderRig, reply: Reply, status: int
 ) -> None:
-    sender.twilio.will(*[reply] * 5)
+    sender.twilio.will(reply)
     first = sender.post(a_document(), key=KEY)
     sender.twilio.requests.clear()
     sender.twilio.will(accepted())
@@ -137,7 +124,7 @@ def test_invalid_input_does_not_use_the_key(sender: SenderRig) -> None:
     assert (first[0], second[0]) == (400, 201)
 
 
-@pytest.mark.parametrize("reply", [DROPPED, Reply(status=500), Reply(status=503)])
+@pytest.mark.parametrize("reply", [DROPPED, rejected(500, 20500)])
 def test_a_request_that_may_have_been_sent_is_never_posted_again_under_its_key(
     sender: SenderRig, reply: Reply
 ) -> None:
@@ -148,7 +135,9 @@ def test_a_request_that_may_have_been_sent_is_never_posted_again_under_its_key(
     second = sender.post(a_document(), key=KEY)
 
     assert first == second == (202, {"request_id": first[1]["request_id"], "state": "in_doubt"})
+    assert first[1]["request_id"] in sender.parameters()["StatusCallback"]
     assert posts(sender) == 1
+    assert sender.metrics() == {"SendInDoubt": 1, "SendDeduplicated": 1}
 
 
 def test_a_request_that_is_presumed_unsent_needs_a_new_key(sender: SenderRig) -> None:
@@ -201,39 +190,21 @@ def test_a_completed_request_is_kept_for_its_time_and_is_on_no_worklist(sender: 
     assert 29.9 * 86400 < kept < 30.1 * 86400
 
 
-def test_a_request_in_doubt_is_kept_until_it_is_resolved(sender: SenderRig) -> None:
-    request = sender.send_in_doubt()
-
-    assert request.is_unresolved
-    assert request.expires_at is None
-
-
 def test_a_request_in_doubt_is_stored_with_what_finds_its_message(sender: SenderRig) -> None:
-    request = sender.send_in_doubt(reference="order-7", context={"a": "1"})
+    send_at = sender.clock().replace(microsecond=0) + timedelta(days=1)
+    scheduled = {"messaging_service_sid": SERVICE_SID, "send_at": send_at.isoformat()}
+
+    request = sender.send_in_doubt(reference="order-7", context={"a": "1"}, **scheduled)
 
     assert (request.account_sid, request.to, request.from_) == (ACCOUNT_SID, TO, FROM)
+    assert (request.messaging_service_sid, request.send_at) == (SERVICE_SID, send_at)
     assert (request.reference, request.context) == ("order-7", {"a": "1"})
     assert request.body_digest == body_digest(BODY)
+    assert BODY not in str(sender.dynamodb.scan(TableName="SendRequestsTable"))
+    assert request.is_unresolved
+    assert request.expires_at is None
     lease = request.lease_until - request.claimed_at
     assert lease == timedelta(seconds=sender.seconds_left)  # the function cannot outlive it
-
-
-def test_a_scheduled_request_in_doubt_is_stored_with_its_time_and_service(
-    sender: SenderRig,
-) -> None:
-    send_at = sender.clock().replace(microsecond=0) + timedelta(days=1)
-    scheduled = {"from": None, "send_at": send_at.isoformat()}
-
-    request = sender.send_in_doubt(messaging_service_sid=SERVICE_SID, **scheduled)
-
-    assert (request.messaging_service_sid, request.from_) == (SERVICE_SID, None)
-    assert request.send_at == send_at
-
-
-def test_the_body_is_not_stored_with_the_request(sender: SenderRig) -> None:
-    sender.send_in_doubt()
-
-    assert a_document()["body"] not in str(sender.dynamodb.scan(TableName="SendRequestsTable"))
 
 
 # --- the queue, and direct invocations -----------------------------------------------------------
@@ -262,19 +233,6 @@ def test_a_queue_message_that_another_invocation_is_sending_stays_queued(sender:
     sender.clock.advance(minutes=3)
     assert sender.receive(a_document()) == []
     assert posts(sender) == 0
-
-
-def test_an_idempotency_conflict_on_the_queue_is_final_and_becomes_a_failed_message(
-    sender: SenderRig,
-) -> None:
-    _, first = sender.post(a_document(), key=KEY)
-
-    kept = sender.receive(a_document(body="Other", idempotency_key=KEY, reference="order-8"))
-
-    (failed,) = [message for message in sender.messages() if message.reference == "order-8"]
-    assert kept == []
-    assert (failed.outcome, failed.notice) == (Outcome.FAILED, NoticeState.DUE)
-    assert failed.message_sid != first["request_id"]
 
 
 # --- crashes --------------------------------------------------------------------------------------
@@ -324,7 +282,7 @@ def test_a_failing_table_never_leads_to_a_second_message(
     sender: SenderRig, *, call: int, after: bool, reply: Reply
 ) -> None:
     sender.twilio.will(reply, *([reply] if reply.status == 401 else []))
-    sender.restart(dynamodb=FailingClient(sender.dynamodb, call, after=after, error=unreachable()))
+    sender.restart(dynamodb=FailingClient(sender.dynamodb, call, after=after))
     first, _ = sender.post(a_document(), key=KEY)
     sender.restart()
     sender.twilio.will(accepted(sid=OTHER_SID))
@@ -332,50 +290,32 @@ def test_a_failing_table_never_leads_to_a_second_message(
     sender.clock.advance(minutes=1)
     sender.post(a_document(), key=KEY)
 
-    taken = posts_that_may_have_been_taken(sender, reply)
-    assert taken <= 1
+    refused = 1 if reply.status in {400, 401} else 0
+    assert posts(sender) - refused <= 1
     assert first in {201, 202, 422, 503}
 
 
-def posts_that_may_have_been_taken(sender: SenderRig, reply: Reply) -> int:
-    refusals = {400, 401}
-    first_ones = 1 if reply.status in refusals else 0
-    return posts(sender) - first_ones
-
-
-def unreachable() -> Exception:
-    return ClientError({"Error": {"Code": "InternalServerError", "Message": "try again"}}, "Any")
-
-
-def test_a_message_that_the_table_cannot_take_is_put_into_the_callback_queue(
-    sender: SenderRig, callback_queue: str
-) -> None:
-    sender.delete_messages_table()
-
-    status, body = sender.post(a_document(reference="order-7"), key=KEY)
-
-    (message,) = shared_client("sqs").receive_message(QueueUrl=callback_queue)["Messages"]
-    kept = json.loads(message["Body"])
-    assert status == 201
-    assert (kept["message_sid"], kept["reference"]) == (body["message_sid"], "order-7")
-    assert kept["source"] == "send"
-
-
 @pytest.mark.parametrize("queue_takes_it", [True, False])
-def test_a_request_whose_message_was_not_stored_stays_on_the_worklist(
+def test_a_message_that_the_table_cannot_take_is_queued_and_its_request_stays_unresolved(
     sender: SenderRig, callback_queue: str, *, queue_takes_it: bool
 ) -> None:
     sender.delete_messages_table()
+    sqs = shared_client("sqs")
     if not queue_takes_it:
-        shared_client("sqs").delete_queue(QueueUrl=callback_queue)
+        sqs.delete_queue(QueueUrl=callback_queue)
 
     status, body = sender.post(a_document(reference="order-7"), key=KEY)
 
     request = sender.request(body["request_id"])
-    assert status == 201
+    assert (status, body["status"], body["reference"]) == (201, "queued", "order-7")
     assert (request.state, request.message_sid) == (RequestState.SENT, MESSAGE_SID)
     assert request.is_unresolved
     assert ("MessageNotStored" in sender.metrics()) is not queue_takes_it
+    if queue_takes_it:
+        (queued,) = sqs.receive_message(QueueUrl=callback_queue)["Messages"]
+        kept = json.loads(queued["Body"])
+        assert (kept["message_sid"], kept["reference"]) == (MESSAGE_SID, "order-7")
+        assert kept["source"] == "send"
 
 
 def test_a_claim_that_cannot_be_stored_posts_nothing(sender: SenderRig) -> None:
@@ -395,10 +335,3 @@ def test_a_claim_whose_answer_was_lost_does_not_keep_its_key(sender: SenderRig) 
 
     assert (first, second) == (503, 201)
     assert posts(sender) == 1
-
-
-def test_a_missing_table_is_reported_as_unavailable(sender: SenderRig) -> None:
-    sender.dynamodb.delete_table(TableName="SendRequestsTable")
-
-    with pytest.raises(StoreUnavailable):
-        sender.request("rq_" + "0" * 32)

@@ -34,20 +34,13 @@ def deferred(after: int) -> Reservation:
     return Reservation(at=NOW + after, immediate=False)
 
 
-def test_messages_are_sent_one_after_the_other() -> None:
-    limit = RateLimit(next_slot_at=NOW)
+def test_a_message_is_sent_after_the_cost_of_the_messages_before_it() -> None:
+    limit, first = RateLimit(next_slot_at=NOW).reserve(
+        [SECOND, 3 * SECOND], now=NOW, until=NOW + 5000, jitter=0
+    )
 
-    assert reservations_of(limit, SECOND, SECOND, SECOND) == [
-        immediate(0),
-        immediate(1000),
-        immediate(2000),
-    ]
-
-
-def test_a_message_costs_as_much_as_its_segments() -> None:
-    limit = RateLimit(next_slot_at=NOW)
-
-    assert reservations_of(limit, 3 * SECOND, SECOND) == [immediate(0), immediate(3000)]
+    assert first == [immediate(0), immediate(1000)]
+    assert reservations_of(limit, SECOND) == [immediate(4000)]
 
 
 def test_an_idle_sender_may_send_a_burst_of_one_second() -> None:
@@ -59,28 +52,15 @@ def test_an_idle_sender_may_send_a_burst_of_one_second() -> None:
     ]
 
 
-def test_a_reservation_follows_earlier_reservations() -> None:
-    limit, _ = RateLimit(next_slot_at=NOW).reserve(
-        [SECOND] * 2, now=NOW, until=NOW + 5000, jitter=0
-    )
-
-    assert reservations_of(limit, SECOND) == [immediate(2000)]
-
-
-def test_a_message_without_a_slot_soon_is_deferred_to_its_slot() -> None:
-    reservations = reservations_of(RateLimit(next_slot_at=NOW), *[SECOND] * 8, until=2 * SECOND)
-
-    assert reservations == [
-        *(immediate(1000 * number) for number in range(3)),
-        *(deferred(1000 * number) for number in range(3, 8)),
-    ]
-
-
-def test_later_messages_are_deferred_behind_earlier_ones() -> None:
-    limit, _ = RateLimit(next_slot_at=NOW).reserve(
+def test_messages_without_a_slot_soon_are_deferred_one_after_the_other() -> None:
+    limit, first = RateLimit(next_slot_at=NOW).reserve(
         [SECOND] * 8, now=NOW, until=NOW + 2000, jitter=0
     )
 
+    assert first == [
+        *(immediate(1000 * number) for number in range(3)),
+        *(deferred(1000 * number) for number in range(3, 8)),
+    ]
     assert reservations_of(limit, SECOND, SECOND, until=2 * SECOND) == [
         deferred(8000),
         deferred(9000),
@@ -113,7 +93,7 @@ def test_the_deferred_messages_of_an_idle_sender_are_forgotten() -> None:
 
 @pytest.mark.parametrize(
     ("segments", "per_second", "milliseconds"),
-    [(1, 1, 1000), (3, 1, 3000), (1, 0.1, 10_000), (1, 100, 10), (2, 80, 25), (1, 10_000, 1)],
+    [(3, 1, 3000), (1, 0.1, 10_000), (2, 80, 25), (1, 10_000, 1)],
 )
 def test_the_cost_of_a_segment_is_a_second_divided_by_the_rate(
     segments: int, per_second: float, milliseconds: int
