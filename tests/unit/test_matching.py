@@ -126,6 +126,12 @@ def test_a_match_has_the_requests_time_sender_and_text(
     assert matches(a_resource(**changes), REQUEST) is is_match
 
 
+def test_a_match_ignores_what_the_request_did_not_name() -> None:
+    request = replace(REQUEST, from_=None, body_digest=None)
+
+    assert matches(a_resource(from_="+15005550007", body="made from a template"), request)
+
+
 @pytest.mark.parametrize(("service", "is_match"), [("MG1", True), ("MG2", False), (None, False)])
 @pytest.mark.parametrize("from_", [None, REQUEST.from_])
 def test_a_match_has_the_messaging_service_that_the_request_names(
