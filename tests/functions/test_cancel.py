@@ -51,53 +51,30 @@ def test_a_subaccounts_message_is_canceled_with_its_token(sender: SenderRig) -> 
 
 
 @pytest.mark.parametrize(
-    ("reply", "expected"),
+    ("replies", "expected", "detail"),
     [
-        (rejected(404, 20404), 404),
-        (rejected(400, 20009), 422),
-        (rejected(401, 20003), 503),
-        (rejected(429, 20429), 503),
-        (rejected(500, 20500), 503),
-        (DROPPED, 503),
+        ([rejected(404, 20404)], 404, "not found"),
+        ([rejected(400, 20009)], 422, "rejected"),
+        ([ALREADY_FINAL, Reply(status=200, body=accepted(status="delivered").body)], 422, "reject"),
+        ([rejected(401, 20003)], 503, "may not be canceled"),
+        ([rejected(429, 20429)], 503, "may not be canceled"),
+        ([DROPPED], 503, "may not be canceled"),
+        ([ALREADY_FINAL, DROPPED], 503, "may not be canceled"),
     ],
 )
 def test_a_failed_cancellation_says_what_to_do(
-    sender: SenderRig, reply: Reply, expected: int
+    sender: SenderRig, replies: list[Reply], expected: int, detail: str
 ) -> None:
-    sender.twilio.will(reply)
+    sender.twilio.will(*replies)
 
     status, answer = sender.cancel()
 
     assert status == expected
-    assert answer["detail"]
+    assert detail in answer["detail"]
     assert sender.messages() == []
 
 
-@pytest.mark.parametrize(
-    "reply", [rejected(401, 20003), rejected(429, 20429), rejected(500), DROPPED]
-)
-def test_a_failed_cancellation_does_not_say_that_no_message_was_sent(
-    sender: SenderRig, reply: Reply
-) -> None:
-    sender.twilio.will(reply)
-
-    _, answer = sender.cancel()
-
-    assert "may not be canceled" in answer["detail"]
-    assert "sent" not in answer["detail"].partition(":")[0]
-
-
-def test_a_message_that_was_delivered_cannot_be_canceled(sender: SenderRig) -> None:
-    delivered = Reply(status=200, body=accepted(status="delivered").body)
-    sender.twilio.will(ALREADY_FINAL, delivered)
-
-    status, answer = sender.cancel()
-
-    assert (status, answer["error_code"]) == (422, 30409)
-    assert sender.messages() == []
-
-
-@pytest.mark.parametrize("message_sid", ["none", "SM1", f"{MESSAGE_SID}/Media", "../Keys", TO])
+@pytest.mark.parametrize("message_sid", ["SM1", f"{MESSAGE_SID}/Media", TO])
 def test_an_invalid_message_sid_is_not_found_without_calling_twilio(
     sender: SenderRig, message_sid: str
 ) -> None:
@@ -133,17 +110,6 @@ def test_a_cancellation_that_cannot_be_stored_is_successful(
     assert (answer["status"], answer["reference"]) == ("canceled", "order-7")
 
 
-def test_canceling_twice_returns_the_same_message(sender: SenderRig) -> None:
-    sender.twilio.will(accepted(status="scheduled"), canceled(), ALREADY_FINAL, canceled())
-    sender.post(a_document())
-    _, first = sender.cancel()
-
-    status, second = sender.cancel()
-
-    assert status == 200
-    assert second == first
-
-
 def test_a_cancellation_whose_answer_was_lost_can_be_repeated(sender: SenderRig) -> None:
     sender.twilio.will(accepted(status="scheduled"), DROPPED, ALREADY_FINAL, canceled())
     sender.post(a_document(reference="order-7"))
@@ -153,13 +119,3 @@ def test_a_cancellation_whose_answer_was_lost_can_be_repeated(sender: SenderRig)
 
     assert (first, second) == (503, 200)
     assert (answer["outcome"], answer["reference"]) == ("canceled", "order-7")
-
-
-def test_a_repeated_cancellation_is_not_confirmed_while_twilio_does_not_answer(
-    sender: SenderRig,
-) -> None:
-    sender.twilio.will(ALREADY_FINAL, DROPPED)
-
-    status, _ = sender.cancel()
-
-    assert status == 503

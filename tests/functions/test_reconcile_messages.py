@@ -4,7 +4,6 @@ import json
 from datetime import timedelta
 
 import pytest
-from mypy_boto3_secretsmanager import SecretsManagerClient
 
 from delivery.domain.messages import Source
 from delivery.domain.notices import NoticeState
@@ -101,20 +100,6 @@ def test_a_message_is_reconciled_with_backoff_until_it_is_unconfirmed(
     assert reconciler.counted()["MessageUnconfirmed"] == 1
 
 
-@pytest.mark.parametrize("status", ["delivered", "undelivered", "read", "canceled"])
-def test_a_final_status_still_replaces_unconfirmed(reconciler: ReconcilerRig, status: str) -> None:
-    sid = reconciler.send(To=STAYS_SENT)
-    reconciler.advance(days=3)
-    reconciler.run()
-    assert reconciler.message(sid).outcome is Outcome.UNCONFIRMED
-
-    message = reconciler.apply(sid, status)
-
-    assert message.outcome not in {Outcome.UNCONFIRMED, Outcome.PENDING}
-    assert message.final_at == reconciler.twilio.now
-    assert (list_key_of(message) or "failed").startswith("failed")
-
-
 def test_an_overdue_message_is_reconciled_before_it_becomes_unconfirmed(
     reconciler: ReconcilerRig,
 ) -> None:
@@ -143,38 +128,24 @@ def test_a_scheduled_message_is_reconciled_after_its_send_time(reconciler: Recon
     assert reconciler.message(document["sid"]).outcome is Outcome.DELIVERED
 
 
-def test_a_message_that_twilio_does_not_know_becomes_unconfirmed(reconciler: ReconcilerRig) -> None:
-    sid = "SM" + "f" * 32
-    reconciler.apply(sid, "sent")
-
-    reconciler.advance(hours=1)
-    reconciler.run()
-    first = reconciler.message(sid)
-    reconciler.advance(hours=71)
-    reconciler.run()
-
-    assert (first.outcome, first.list_at) == (
-        Outcome.PENDING,
-        first.created_at + timedelta(hours=2),
-    )
-    assert reconciler.message(sid).outcome is Outcome.UNCONFIRMED
-    assert reconciler.counted() == {"MessageUnconfirmed": 1}
-
-
-def test_a_message_of_an_account_that_the_secret_lacks_becomes_unconfirmed(
-    reconciler: ReconcilerRig,
+@pytest.mark.parametrize("account_sid", [ACCOUNT_SID, OTHER_ACCOUNT_SID], ids=["known", "unknown"])
+def test_a_message_that_twilio_or_the_secret_does_not_know_becomes_unconfirmed(
+    reconciler: ReconcilerRig, account_sid: str
 ) -> None:
     sid = reconciler.send()
-    gone = reconciler.apply("SM" + "e" * 32, "sent", account_sid=OTHER_ACCOUNT_SID)
+    unknown = "SM" + "e" * 32
+    reconciler.apply(unknown, "sent", account_sid=account_sid)
 
     reconciler.advance(hours=1)
     reconciler.run()
-    assert reconciler.message(gone.message_sid).outcome is Outcome.PENDING
+    first = reconciler.message(unknown)
     assert reconciler.message(sid).outcome is Outcome.DELIVERED
     reconciler.advance(hours=71)
     reconciler.run()
 
-    assert reconciler.message(gone.message_sid).outcome is Outcome.UNCONFIRMED
+    next_check_at = first.created_at + timedelta(hours=2)
+    assert (first.outcome, first.list_at) == (Outcome.PENDING, next_check_at)
+    assert reconciler.message(unknown).outcome is Outcome.UNCONFIRMED
 
 
 # --- requests to Twilio --------------------------------------------------------------------------
@@ -183,7 +154,7 @@ def test_a_message_of_an_account_that_the_secret_lacks_becomes_unconfirmed(
 def test_many_messages_of_a_day_are_found_on_one_page_of_the_list(
     reconciler: ReconcilerRig,
 ) -> None:
-    sids = [reconciler.send() for _ in range(12)]
+    sids = [reconciler.send() for _ in range(3)]
     reconciler.advance(minutes=60)
 
     reconciler.run()
@@ -208,15 +179,6 @@ def test_a_message_whose_account_is_not_known_is_looked_for_in_the_main_account(
     assert len(reconciler.twilio_requests()) == 1  # the list of the day has all of them
 
 
-def test_a_single_message_is_fetched(reconciler: ReconcilerRig) -> None:
-    sid = reconciler.send()
-    reconciler.advance(minutes=60)
-
-    reconciler.run()
-
-    assert reconciler.twilio_requests() == [f"{sid}.json"]
-
-
 def test_messages_that_the_list_lacks_are_fetched(reconciler: ReconcilerRig) -> None:
     sids = [reconciler.send() for _ in range(2)]
     reconciler.delay_list()
@@ -230,51 +192,31 @@ def test_messages_that_the_list_lacks_are_fetched(reconciler: ReconcilerRig) -> 
     assert {reconciler.message(sid).outcome for sid in sids} == {Outcome.DELIVERED}
 
 
-def test_pages_are_read_only_while_they_are_fewer_than_the_messages(
-    reconciler: ReconcilerRig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(delivery_twilio, "PAGE_SIZE", 5)
-    sids = [reconciler.send() for _ in range(4)]
-    reconciler.advance(seconds=10)
-    for _ in range(50):  # of other programs, and newer: they fill the first pages
-        reconciler.twilio.send()
-    reconciler.advance(minutes=60)
-
-    reconciler.run()
-
-    sent = reconciler.twilio_requests()
-    assert [it.startswith("Messages.json") for it in sent] == [True] * 3 + [False] * 4
-    assert {reconciler.message(sid).outcome for sid in sids} == {Outcome.DELIVERED}
-
-
-def test_messages_are_fetched_after_a_few_pages_without_result(
-    reconciler: ReconcilerRig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(delivery_twilio, "PAGE_SIZE", 5)
-    sids = [reconciler.send() for _ in range(8)]
-    reconciler.advance(seconds=10)
-    for _ in range(40):  # an account that sends much else
-        reconciler.twilio.send()
-    reconciler.advance(minutes=60)
-
-    reconciler.run()
-
-    sent = reconciler.twilio_requests()
-    assert [it.startswith("Messages.json") for it in sent] == [True] * 3 + [False] * 8
-    assert {reconciler.message(sid).outcome for sid in sids} == {Outcome.DELIVERED}
-
-
+@pytest.mark.parametrize(
+    ("stale", "others", "pages", "fetches"),
+    [(4, 50, 3, 4), (8, 40, 3, 8), (20, 0, 4, 0)],
+    ids=["as many pages as messages", "pages without result", "pages with results"],
+)
 def test_pages_are_read_while_they_show_enough_messages(
-    reconciler: ReconcilerRig, monkeypatch: pytest.MonkeyPatch
+    reconciler: ReconcilerRig,
+    monkeypatch: pytest.MonkeyPatch,
+    stale: int,
+    others: int,
+    pages: int,
+    fetches: int,
 ) -> None:
-    monkeypatch.setattr(delivery_twilio, "PAGE_SIZE", 10)
-    for _ in range(40):
-        reconciler.send()
+    monkeypatch.setattr(delivery_twilio, "PAGE_SIZE", 5)
+    sids = [reconciler.send() for _ in range(stale)]
+    reconciler.advance(seconds=10)
+    for _ in range(others):  # of other programs, and newer: they fill the first pages
+        reconciler.twilio.send()
     reconciler.advance(minutes=60)
 
     reconciler.run()
 
-    assert [it.startswith("Messages.json") for it in reconciler.twilio_requests()] == [True] * 4
+    is_page = [it.startswith("Messages.json") for it in reconciler.twilio_requests()]
+    assert is_page == [True] * pages + [False] * fetches
+    assert {reconciler.message(sid).outcome for sid in sids} == {Outcome.DELIVERED}
 
 
 def test_each_day_and_account_has_its_own_list(reconciler: ReconcilerRig) -> None:
@@ -334,27 +276,25 @@ def test_refused_credentials_stop_one_account_and_not_the_others(reconciler: Rec
     assert (line["level"], line["account_sid"]) == ("ERROR", ACCOUNT_SID)
 
 
-def test_a_new_token_is_used_by_the_next_run(
-    reconciler: ReconcilerRig, secrets_manager: SecretsManagerClient
-) -> None:
+def test_a_new_token_is_used_by_the_next_run(reconciler: ReconcilerRig) -> None:
     sid = reconciler.send()
     reconciler.advance(minutes=60)
     reconciler.twilio.simulator.rotate_auth_token(ACCOUNT_SID, "promoted")
     reconciler.run()
     secret = json.dumps({"account_sid": ACCOUNT_SID, "auth_token": "promoted"})
-    secrets_manager.put_secret_value(SecretId="delivery/twilio", SecretString=secret)
+    reconciler.secrets_manager.put_secret_value(SecretId="delivery/twilio", SecretString=secret)
 
     reconciler.run()
 
     assert reconciler.message(sid).outcome is Outcome.DELIVERED
 
 
-def test_a_run_without_a_secret_does_nothing_and_reports_it(
-    reconciler: ReconcilerRig, secrets_manager: SecretsManagerClient
-) -> None:
+def test_a_run_without_a_secret_does_nothing_and_reports_it(reconciler: ReconcilerRig) -> None:
     reconciler.send()
     reconciler.advance(days=9)
-    secrets_manager.delete_secret(SecretId="delivery/twilio", ForceDeleteWithoutRecovery=True)
+    reconciler.secrets_manager.delete_secret(
+        SecretId="delivery/twilio", ForceDeleteWithoutRecovery=True
+    )
 
     reconciler.run()
 
@@ -450,19 +390,6 @@ def test_an_unreadable_message_does_not_stop_the_others(reconciler: ReconcilerRi
     assert reconciler.message(second).outcome is Outcome.DELIVERED
     assert reconciler.counted() == {"ItemUnreadable": 1, "MessageReconciled": 1}
     assert [line["key"] for line in reconciler.lines("ItemUnreadable")] == [first]
-
-
-# --- untracked messages --------------------------------------------------------------------------
-
-
-def test_untracked_messages_are_not_imported(reconciler: ReconcilerRig) -> None:
-    sid = reconciler.twilio.send()["sid"]
-    reconciler.advance(days=2)
-
-    reconciler.run()
-
-    assert reconciler.twilio_requests() == []
-    assert reconciler.messages.get(sid) is None
 
 
 # --- what is counted -----------------------------------------------------------------------------
