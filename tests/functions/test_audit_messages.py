@@ -29,22 +29,6 @@ ONE_SECOND = timedelta(seconds=1)
 TOKEN_EXPIRED = a_response(400, b'{"code": 21481}')
 
 
-def by_hand(auditor: AuditorRig, **environ: str) -> None:
-    auditor.run({"on": auditor.day.isoformat()}, **environ)
-
-
-def test_a_final_status_whose_callback_was_lost_is_corrected(auditor: AuditorRig) -> None:
-    sid = auditor.send()
-    auditor.advance(days=1)
-
-    by_hand(auditor)
-
-    message = auditor.message(sid)
-    assert (message.status, message.outcome) == ("delivered", Outcome.DELIVERED)
-    assert message.transitions[-1].source is Source.AUDIT
-    assert auditor.result().corrected[Correction.STATUS] == 1
-
-
 def test_a_late_delivery_replaces_a_failure_and_makes_its_recovery_due(auditor: AuditorRig) -> None:
     sid = auditor.send()
     failed = auditor.apply(sid, "undelivered", error_code=30003)
@@ -53,23 +37,15 @@ def test_a_late_delivery_replaces_a_failure_and_makes_its_recovery_due(auditor: 
     auditor.messages.advance_notice(claimed, auditor.twilio.now)
     auditor.advance(days=1)
 
-    by_hand(auditor)
+    auditor.run_by_hand()
 
     message = auditor.message(sid)
     assert (message.outcome, message.notice) == (Outcome.DELIVERED, NoticeState.RECOVERY_DUE)
+    assert message.transitions[-1].source is Source.AUDIT
+    assert auditor.result().corrected[Correction.STATUS] == 1
 
 
-def test_a_failure_that_the_audit_finds_makes_its_notice_due(auditor: AuditorRig) -> None:
-    sid = auditor.send(To=UNDELIVERED)
-    auditor.advance(days=1)
-
-    by_hand(auditor)
-
-    message = auditor.message(sid)
-    assert (message.error_code, message.notice) == (30003, NoticeState.DUE)
-
-
-def test_a_failure_is_found_by_the_audit_of_the_day_on_which_it_was_sent(
+def test_the_notice_of_a_failure_that_the_audit_finds_is_due_and_names_the_day_of_the_send(
     auditor: AuditorRig,
 ) -> None:
     auditor.advance(hours=11, minutes=59, seconds=59.5)
@@ -79,6 +55,7 @@ def test_a_failure_is_found_by_the_audit_of_the_day_on_which_it_was_sent(
     auditor.run({"on": "2026-11-24"})
 
     message = auditor.message(sid)
+    assert (message.error_code, message.notice) == (30003, NoticeState.DUE)
     assert message.created_at.date() == date(2026, 11, 23)
     assert message.audited_day == date(2026, 11, 24)
     assert "sent_on" not in message.as_record()
@@ -89,7 +66,7 @@ def test_a_correction_of_the_price_alone_does_not_store_the_day(auditor: Auditor
     auditor.apply(sid, "delivered")
     auditor.advance(days=1)
 
-    by_hand(auditor)
+    auditor.run_by_hand()
 
     message = auditor.message(sid)
     assert (message.price, message.sent_on) == ("-0.00750", None)
@@ -104,7 +81,7 @@ def test_what_twilio_has_lower_or_other_is_counted_with_its_sid(auditor: Auditor
     auditor.messages.erase(erased, at=auditor.twilio.now, expires_at=2**40)
     auditor.advance(days=1)
 
-    by_hand(auditor)
+    auditor.run_by_hand()
 
     result = auditor.result()
     assert {reason: set(sids) for reason, sids in result.difference_sids.items()} == {
@@ -118,17 +95,15 @@ def test_what_twilio_has_lower_or_other_is_counted_with_its_sid(auditor: Auditor
 
 def test_a_result_that_cannot_be_read_does_not_stop_the_other_accounts(auditor: AuditorRig) -> None:
     subaccount_sid = auditor.add_subaccount()
-    by_hand(auditor)
+    auditor.run_by_hand()
     name = f"audit#{ACCOUNT_SID}#{auditor.day}"
     make_unreadable(auditor.dynamodb, "ControlTable", name=name)
     auditor.advance(days=1)
     auditor.data_points()
 
-    by_hand(auditor)
+    auditor.run_by_hand()
 
-    audited = auditor.audits.result(subaccount_sid, auditor.day)
-    assert audited is not None
-    assert audited.state is AuditState.FIRST
+    assert auditor.result(subaccount_sid).state is AuditState.FIRST
     assert total(auditor.data_points(), "ItemUnreadable") == 1
 
 
@@ -138,9 +113,9 @@ def test_a_message_that_the_table_does_not_know_is_imported_only_in_mode_all(
     sid = auditor.send(known=False)
     auditor.advance(days=1)
 
-    by_hand(auditor)
+    auditor.run_by_hand()
     tracked = (auditor.messages.get(sid), auditor.result().unknown)
-    by_hand(auditor, AUDIT_MODE="all")
+    auditor.run_by_hand(AUDIT_MODE="all")
 
     assert tracked == (None, 1)
     message = auditor.message(sid)
@@ -158,32 +133,25 @@ def test_a_message_that_the_list_shows_without_its_account_is_of_the_audited_one
     auditor.wire.fault = lambda _: a_response(200, json.dumps({"messages": [listed]}).encode())
     auditor.advance(days=1)
 
-    by_hand(auditor, AUDIT_MODE="all")
+    auditor.run_by_hand(AUDIT_MODE="all")
 
     assert auditor.message(sid).account_sid == ACCOUNT_SID
-
-
-def test_an_imported_message_is_kept_for_the_time_of_the_stack(auditor: AuditorRig) -> None:
-    sid = auditor.send(known=False)
-    auditor.advance(days=1)
-
-    by_hand(auditor, AUDIT_MODE="all", MESSAGE_RETENTION_DAYS="7")
-
-    message = auditor.message(sid)
-    assert message.expires_at == int((message.created_at + timedelta(days=7)).timestamp())
 
 
 @pytest.mark.parametrize(("days", "imported"), [(6, 1), (7, 0), (29, 0)])
 def test_a_message_whose_retention_is_over_is_not_imported(
     auditor: AuditorRig, days: int, imported: int
 ) -> None:
-    auditor.send(known=False, To=UNDELIVERED)
+    sid = auditor.send(known=False, To=UNDELIVERED)
     auditor.advance(days=days)
 
-    by_hand(auditor, AUDIT_MODE="all", MESSAGE_RETENTION_DAYS="7")
+    auditor.run_by_hand(AUDIT_MODE="all", MESSAGE_RETENTION_DAYS="7")
 
     assert (auditor.result().imported, auditor.result().unknown) == (imported, 1 - imported)
-    assert auditor.dynamodb.scan(TableName="MessagesTable")["Count"] == imported
+    message = auditor.messages.get(sid)
+    assert (message is not None) == bool(imported)
+    if message is not None:
+        assert message.expires_at == int((message.created_at + timedelta(days=7)).timestamp())
 
 
 def test_a_message_that_is_erased_while_it_is_imported_counts_as_not_written(
@@ -214,7 +182,7 @@ def test_an_imported_message_has_its_text_only_if_texts_are_stored(
     sid = auditor.send(known=False, Body="Hello")
     auditor.advance(days=1)
 
-    by_hand(auditor, AUDIT_MODE="all", STORE_MESSAGE_BODY=stored)
+    auditor.run_by_hand(AUDIT_MODE="all", STORE_MESSAGE_BODY=stored)
 
     assert auditor.message(sid).body == body
 
@@ -226,7 +194,7 @@ def test_an_item_that_cannot_be_read_is_counted_and_does_not_stop_the_audit(
     make_unreadable(auditor.dynamodb, "MessagesTable", message_sid=unreadable)
     auditor.advance(days=1)
 
-    by_hand(auditor, AUDIT_MODE="all")
+    auditor.run_by_hand(AUDIT_MODE="all")
 
     assert auditor.message(other).outcome is Outcome.DELIVERED
     assert auditor.result().difference_sids == {Difference.NOT_WRITTEN: (unreadable,)}
@@ -236,7 +204,7 @@ def test_a_rejected_creation_is_counted_and_never_imported(auditor: AuditorRig) 
     auditor.twilio.post(To="+15005550001")
     auditor.advance(days=1)
 
-    by_hand(auditor, AUDIT_MODE="all")
+    auditor.run_by_hand(AUDIT_MODE="all")
 
     result = auditor.result()
     assert (result.messages, result.rejected_creations, result.imported) == (1, 1, 0)
@@ -248,7 +216,7 @@ def test_inbound_messages_are_left_out(auditor: AuditorRig) -> None:
     auditor.advance(days=1)
     auditor.wire.fault = lambda _: a_response(200, json.dumps(page).encode())
 
-    by_hand(auditor, AUDIT_MODE="all")
+    auditor.run_by_hand(AUDIT_MODE="all")
 
     assert auditor.result().messages == 0
 
@@ -258,7 +226,7 @@ def test_corrections_are_counted_by_kind_and_not_as_failures(auditor: AuditorRig
     auditor.send()
     auditor.advance(days=1)
 
-    by_hand(auditor)
+    auditor.run_by_hand()
 
     points = auditor.data_points()
     assert total(points, "AuditCorrected", kind="status") == 2
@@ -271,10 +239,10 @@ def test_corrections_are_counted_by_kind_and_not_as_failures(auditor: AuditorRig
 def test_a_second_audit_of_a_day_writes_nothing(auditor: AuditorRig) -> None:
     sids = [auditor.send() for _ in range(3)]
     auditor.advance(days=1)
-    by_hand(auditor)
+    auditor.run_by_hand()
     before = [auditor.message(sid) for sid in sids]
 
-    by_hand(auditor)
+    auditor.run_by_hand()
 
     assert [auditor.message(sid) for sid in sids] == before
     assert auditor.result().corrected_messages == 0
@@ -318,7 +286,7 @@ def test_a_day_that_is_not_six_hours_over_is_partial_and_counts_as_neither(
 ) -> None:
     auditor.send()
     auditor.advance(hours=13)
-    by_hand(auditor)
+    auditor.run_by_hand()
     partial = auditor.result().state
 
     auditor.advance(hours=6)
@@ -343,7 +311,7 @@ def test_a_requested_audit_is_as_final_as_the_age_of_its_day(
     until = end_of(auditor.day) + over_for
     auditor.advance(seconds=(until - auditor.twilio.now).total_seconds())
 
-    by_hand(auditor)
+    auditor.run_by_hand()
 
     assert auditor.result().state is state
 
@@ -360,7 +328,7 @@ def test_a_result_has_the_time_at_which_the_audit_ended(
         return a_response(status) if status else None
 
     auditor.wire.fault = slow
-    by_hand(auditor)
+    auditor.run_by_hand()
 
     assert auditor.result().updated_at == began_at + timedelta(minutes=1)
     assert auditor.result().lease_until is None
@@ -383,12 +351,12 @@ def test_a_run_that_ends_at_429_is_continued_from_its_last_page(auditor: Auditor
     sids = [auditor.send() for _ in range(5)]
     auditor.advance(days=1)
     auditor.wire.fault = throttled_after(1)
-    by_hand(auditor)
+    auditor.run_by_hand()
     interrupted = auditor.result()
 
     auditor.wire.fault = lambda _: None
     auditor.wire.requests.clear()
-    by_hand(auditor)
+    auditor.run_by_hand()
 
     assert (interrupted.state, interrupted.messages) == (AuditState.RUNNING, 2)
     assert len(auditor.wire.requests) == 2
@@ -405,7 +373,7 @@ def test_the_schedule_continues_a_requested_audit_of_a_day_that_was_audited_befo
     auditor.advance(days=1)
     auditor.run()
     auditor.wire.fault = throttled_after(1)
-    by_hand(auditor)
+    auditor.run_by_hand()
     interrupted = auditor.result()
 
     auditor.wire.fault = lambda _: None
@@ -429,7 +397,7 @@ def audit_again_without_subaccount(auditor: AuditorRig) -> str:
     auditor.advance(days=1)
     auditor.run()
     auditor.wire.fault = refused_for(subaccount_sid)
-    by_hand(auditor)
+    auditor.run_by_hand()
     return subaccount_sid
 
 
@@ -447,9 +415,7 @@ def test_only_the_account_whose_requested_audit_is_unfinished_is_audited_again(
 
     assert auditor.result() == finished
     assert len(auditor.wire.requests) == 2  # one was refused
-    audited = auditor.audits.result(subaccount_sid, auditor.day)
-    assert audited is not None
-    assert audited.state is AuditState.FIRST
+    assert auditor.result(subaccount_sid).state is AuditState.FIRST
 
 
 def test_a_requested_audit_that_another_run_finished_meanwhile_is_continued_when_it_ends_early(
@@ -465,15 +431,13 @@ def test_a_requested_audit_that_another_run_finished_meanwhile_is_continued_when
         auditor.wire.fault = refused_for(subaccount_sid, 429)
 
     auditor.wire.fault = meanwhile_scheduled
-    by_hand(auditor)
-    interrupted = auditor.audits.result(subaccount_sid, auditor.day)
+    auditor.run_by_hand()
+    interrupted = auditor.result(subaccount_sid)
     auditor.wire.fault = lambda _: None
     auditor.run()
 
-    audited = auditor.audits.result(subaccount_sid, auditor.day)
-    assert interrupted is not None
-    assert audited is not None
-    assert (interrupted.state, audited.state) == (AuditState.RUNNING, AuditState.FIRST)
+    assert interrupted.state is AuditState.RUNNING
+    assert auditor.result(subaccount_sid).state is AuditState.FIRST
     assert auditor.audits.requested() == ()
 
 
@@ -482,17 +446,15 @@ def test_a_requested_audit_waits_while_its_account_is_not_in_the_secret(
 ) -> None:
     subaccount_sid = audit_again_without_subaccount(auditor)
     auditor.wire.fault = lambda _: None
-    auditor.remove_subaccount()
+    auditor.put_secret()
     auditor.run()
-    waiting = auditor.audits.result(subaccount_sid, auditor.day)
+    waiting = auditor.result(subaccount_sid)
     auditor.add_subaccount()
 
     auditor.run()
 
-    audited = auditor.audits.result(subaccount_sid, auditor.day)
-    assert waiting is not None
-    assert audited is not None
-    assert (waiting.state, audited.state) == (AuditState.RUNNING, AuditState.FIRST)
+    assert waiting.state is AuditState.RUNNING
+    assert auditor.result(subaccount_sid).state is AuditState.FIRST
 
 
 @pytest.mark.parametrize(
@@ -505,7 +467,7 @@ def test_an_interruption_is_reported_with_its_account_and_day_and_does_not_stop_
     auditor.advance(days=1)
     auditor.wire.fault = refused_for(ACCOUNT_SID, status)
 
-    by_hand(auditor)
+    auditor.run_by_hand()
 
     (line,) = auditor.lines(metric)
     assert (line["account_sid"], line["day"]) == (ACCOUNT_SID, auditor.day.isoformat())
@@ -518,7 +480,7 @@ def test_a_run_without_time_begins_no_page(auditor: AuditorRig) -> None:
     auditor.advance(days=1)
     auditor.seconds_left = 30.0
 
-    by_hand(auditor)
+    auditor.run_by_hand()
 
     assert auditor.wire.requests == []
     assert auditor.result().state is AuditState.RUNNING
@@ -541,9 +503,7 @@ def test_the_backlog_of_an_account_does_not_starve_another(auditor: AuditorRig) 
         auditor.advance(hours=1)
 
     assert auditor.result().state is AuditState.RUNNING
-    audited = auditor.audits.result(subaccount_sid, auditor.day)
-    assert audited is not None
-    assert audited.state is AuditState.FIRST
+    assert auditor.result(subaccount_sid).state is AuditState.FIRST
 
 
 @pytest.mark.usefixtures("small_pages")
@@ -552,11 +512,11 @@ def test_a_day_whose_page_token_expired_starts_again(auditor: AuditorRig) -> Non
         auditor.send()
     auditor.advance(days=1)
     auditor.wire.fault = throttled_after(2)
-    by_hand(auditor)
+    auditor.run_by_hand()
     expired = iter([TOKEN_EXPIRED])
     auditor.wire.fault = lambda _: next(expired, None)
 
-    by_hand(auditor)
+    auditor.run_by_hand()
 
     assert (auditor.result().state, auditor.result().messages) == (AuditState.FIRST, 5)
 
@@ -569,12 +529,12 @@ def test_a_day_whose_page_tokens_expire_at_once_starts_again_with_the_next_run(
         auditor.send()
     auditor.advance(days=1)
     auditor.wire.fault = lambda it: TOKEN_EXPIRED if "PageToken" in str(it.url) else None
-    by_hand(auditor)
+    auditor.run_by_hand()
     made = len(auditor.wire.requests)
     interrupted = auditor.result()
     auditor.wire.fault = lambda _: None
 
-    by_hand(auditor)
+    auditor.run_by_hand()
 
     assert made == 2
     assert (interrupted.state, interrupted.messages) == (AuditState.RUNNING, 0)
@@ -589,7 +549,7 @@ def test_a_day_whose_list_continues_elsewhere_is_not_audited_to_its_end(
     other = b'{"messages": [], "next_page_uri": "/2010-04-01/Accounts/ACother/Messages.json?x"}'
     auditor.wire.fault = lambda _: a_response(200, other)
 
-    by_hand(auditor)
+    auditor.run_by_hand()
 
     assert auditor.result().state is AuditState.RUNNING
     assert len(auditor.wire.requests) == 1
@@ -619,9 +579,9 @@ def a_list_in_a_loop(
 
 
 @pytest.mark.parametrize(
-    ("pages", "back_to"), [(1, 0), (2, 1), (5, 4), (5, 1), (9, 0), (9, 7), (17, 3)]
+    ("pages", "back_to", "pages_of_a_run"),
+    [(1, 0, 1), (2, 1, 1), (5, 1, 1), (5, 4, 100), (9, 0, 100), (17, 3, 100)],
 )
-@pytest.mark.parametrize("pages_of_a_run", [1, 100])
 def test_a_day_whose_list_leads_back_to_an_earlier_page_starts_again(
     auditor: AuditorRig, pages: int, back_to: int, pages_of_a_run: int
 ) -> None:
@@ -629,13 +589,13 @@ def test_a_day_whose_list_leads_back_to_an_earlier_page_starts_again(
     auditor.advance(days=1)
     auditor.wire.fault = a_list_in_a_loop(auditor, pages, back_to, throttled_each=pages_of_a_run)
     for _ in range(4 * pages):
-        by_hand(auditor)
+        auditor.run_by_hand()
         if auditor.result().next_page is None:
             break
     looped = auditor.result()
 
     auditor.wire.fault = lambda _: None
-    by_hand(auditor)
+    auditor.run_by_hand()
 
     assert (looped.state, looped.messages) == (AuditState.RUNNING, 0)
     assert looped.lease_until is None
@@ -647,10 +607,10 @@ def test_two_runs_at_once_do_not_count_a_page_twice(auditor: AuditorRig) -> None
     auditor.advance(days=1)
     held = auditor.audits.claim(ACCOUNT_SID, auditor.day, AuditState.FIRST, auditor.twilio.now)
 
-    by_hand(auditor)
+    auditor.run_by_hand()
     during = auditor.result()
     auditor.advance(minutes=16)
-    by_hand(auditor)
+    auditor.run_by_hand()
 
     assert held is not None
     assert (during.state, during.messages) == (AuditState.RUNNING, 0)
@@ -685,14 +645,14 @@ def test_a_price_whose_unit_the_list_lacks_counts_in_the_currency_that_is_known(
     auditor.wire.fault = lambda _: a_response(200, json.dumps({"messages": [listed]}).encode())
     auditor.advance(days=1)
 
-    by_hand(auditor)
+    auditor.run_by_hand()
 
     message = auditor.message(sid)
     assert (message.price, message.price_unit) == ("-0.5", "eur")
     assert auditor.result().spend == {"EUR": Decimal("0.5")}
 
 
-@pytest.mark.parametrize("on", ["2026-13-01", "tomorrow", 7, None, "2026-11-24"])
+@pytest.mark.parametrize("on", ["2026-13-01", 7, "2026-11-24"])
 def test_a_day_that_cannot_be_audited_is_refused(auditor: AuditorRig, on: object) -> None:
     with pytest.raises(ValueError, match="'on'"):
         auditor.run({"on": on})

@@ -14,7 +14,7 @@ from delivery.domain.audits import AuditProgress, AuditResult, AuditState
 from delivery.storage.audits import LEASE, AuditStore
 from delivery.storage.table import StoreUnavailable
 from tests.support.builders import ACCOUNT_SID, NOON
-from tests.support.faults import WrappedClient
+from tests.support.faults import Around, WrappedClient
 
 DAY = NOON.date()
 OTHER_SID = "AC" + "9" * 32
@@ -25,6 +25,12 @@ ONE_SECOND = timedelta(seconds=1)
 @pytest.fixture
 def store(dynamodb: DynamoDBClient, control_table: str) -> AuditStore:
     return AuditStore(dynamodb, control_table)
+
+
+def slow_store(dynamodb: DynamoDBClient, around: Around) -> AuditStore:
+    """The store of a run whose calls let another run do something."""
+    client: Any = WrappedClient(dynamodb, around)
+    return AuditStore(client, "ControlTable")
 
 
 def claim(
@@ -100,61 +106,58 @@ def test_a_requested_audit_is_kept_until_it_is_done(store: AuditStore) -> None:
 
 @pytest.mark.parametrize("kept", [(), (DAY,)], ids=["the first day", "a further day"])
 def test_two_requests_at_the_same_time_keep_both_days(
-    dynamodb: DynamoDBClient, control_table: str, kept: tuple[date, ...]
+    dynamodb: DynamoDBClient, store: AuditStore, kept: tuple[date, ...]
 ) -> None:
-    faster = AuditStore(dynamodb, control_table)
     for day in kept:
-        faster.add_requested(day, [ACCOUNT_SID])
+        store.add_requested(day, [ACCOUNT_SID])
 
     def slowly(name: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         answer = call(**arguments)
         if name == "get_item":
-            faster.add_requested(DAY + ONE_DAY, [ACCOUNT_SID])
+            store.add_requested(DAY + ONE_DAY, [ACCOUNT_SID])
         return answer
 
-    slower = AuditStore(WrappedClient(dynamodb, slowly), control_table)  # type: ignore[arg-type]  # as far as it is used
+    slower = slow_store(dynamodb, slowly)
     slower.add_requested(DAY + 2 * ONE_DAY, [ACCOUNT_SID])
 
-    days = [it.day for it in faster.requested()]
+    days = [it.day for it in store.requested()]
     assert days == [*kept, DAY + ONE_DAY, DAY + 2 * ONE_DAY]
 
 
 def test_a_request_that_other_runs_keep_changing_is_an_error(
-    dynamodb: DynamoDBClient, control_table: str
+    dynamodb: DynamoDBClient, store: AuditStore
 ) -> None:
-    faster = AuditStore(dynamodb, control_table)
     days = (DAY + number * ONE_DAY for number in count(1))
 
     def slowly(_: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-        faster.add_requested(next(days), [ACCOUNT_SID])
+        store.add_requested(next(days), [ACCOUNT_SID])
         return call(**arguments)
 
-    slower = AuditStore(WrappedClient(dynamodb, slowly), control_table)  # type: ignore[arg-type]  # as far as it is used
+    slower = slow_store(dynamodb, slowly)
 
     with pytest.raises(StoreUnavailable):
         slower.add_requested(DAY, [ACCOUNT_SID])
 
-    assert DAY not in {it.day for it in faster.requested()}
+    assert DAY not in {it.day for it in store.requested()}
 
 
 def test_an_audit_that_is_requested_while_another_one_is_removed_is_kept(
-    dynamodb: DynamoDBClient, control_table: str
+    dynamodb: DynamoDBClient, store: AuditStore
 ) -> None:
-    faster = AuditStore(dynamodb, control_table)
-    faster.add_requested(DAY, [ACCOUNT_SID])
+    store.add_requested(DAY, [ACCOUNT_SID])
     added = [f"AC{number:032x}" for number in (1, 2, 3)]
     others = iter(added)
 
     def slowly(name: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         if name == "put_item" and (other := next(others, None)):
-            faster.add_requested(DAY, [other])
+            store.add_requested(DAY, [other])
         return call(**arguments)
 
-    slower = AuditStore(WrappedClient(dynamodb, slowly), control_table)  # type: ignore[arg-type]  # as far as it is used
+    slower = slow_store(dynamodb, slowly)
 
     slower.remove_requested(result_of(DAY, ACCOUNT_SID))
 
-    assert [it.account_sid for it in faster.requested()] == added
+    assert [it.account_sid for it in store.requested()] == added
 
 
 def test_an_audit_that_was_claimed_again_is_kept_when_the_one_before_is_removed(
@@ -191,20 +194,19 @@ def test_a_run_that_lost_its_lease_cannot_save(store: AuditStore) -> None:
 
 
 def test_the_first_of_two_claims_at_the_same_time_gets_the_day(
-    dynamodb: DynamoDBClient, control_table: str
+    dynamodb: DynamoDBClient, store: AuditStore
 ) -> None:
-    faster = AuditStore(dynamodb, control_table)
 
     def slowly(name: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         answer = call(**arguments)
-        if name == "get_item" and faster.result(ACCOUNT_SID, DAY) is None:
-            claim(faster)
+        if name == "get_item" and store.result(ACCOUNT_SID, DAY) is None:
+            claim(store)
         return answer
 
-    slower = AuditStore(WrappedClient(dynamodb, slowly), control_table)  # type: ignore[arg-type]  # as far as it is used
+    slower = slow_store(dynamodb, slowly)
 
     assert slower.claim(ACCOUNT_SID, DAY, AuditState.FIRST, NOON) is None
-    result = faster.result(ACCOUNT_SID, DAY)
+    result = store.result(ACCOUNT_SID, DAY)
     assert result is not None
     assert result.version == 1
 
