@@ -98,9 +98,8 @@ def test_pending_messages_are_listed_by_their_next_check(
     )
     expected = [sid(number) for number, _ in sorted(numbers, key=lambda it: (it[1], it[0]))]
 
-    assert [
-        it for page in pages(partial(store.lists.page, MessageList.pending()), limit) for it in page
-    ] == expected
+    listed = pages(partial(store.lists.page, MessageList.pending()), limit)
+    assert [sid for page in listed for sid in page] == expected
 
 
 def test_unconfirmed_messages_are_listed_by_their_day(store: MessageStore) -> None:
@@ -127,26 +126,6 @@ def test_a_full_last_page_has_no_token(store: MessageStore, fill: Fill) -> None:
     last = store.lists.page(MessageList.failed_on(TODAY), limit=2, next_token=first.next_token)
 
     assert (len(last.messages), last.next_token) == (2, None)
-
-
-def test_an_empty_list_has_an_empty_page(store: MessageStore) -> None:
-    empty = Page(messages=())
-
-    assert store.lists.page(MessageList.to(TO), limit=20) == empty
-    assert store.lists.page(MessageList.with_reference("none"), limit=20) == empty
-    assert store.lists.page(MessageList.failed_on(TODAY), limit=20) == empty
-    assert store.lists.page(MessageList.unconfirmed_on(TODAY), limit=20) == empty
-    assert store.lists.page(MessageList.pending(), limit=20) == empty
-
-
-def test_a_page_may_be_longer_than_the_one_before(store: MessageStore, fill: Fill) -> None:
-    fill(failure(number, after=number // 10) for number in range(30))
-
-    first = store.lists.page(MessageList.to(TO), limit=5)
-    rest = store.lists.page(MessageList.to(TO), limit=100, next_token=first.next_token)
-
-    sids = [message.message_sid for message in (*first.messages, *rest.messages)]
-    assert sids == [sid(number) for number in reversed(range(30))]
 
 
 def test_new_messages_do_not_move_the_next_page(store: MessageStore, fill: Fill) -> None:
@@ -214,12 +193,12 @@ def test_messages_of_another_day_or_recipient_are_not_listed(
 ) -> None:
     fill([failure(1, after=-13 * 3600), failure(2, to="+15550000000", reference="other")])
 
-    assert store.lists.page(MessageList.failed_on(TODAY), limit=9).messages[0].message_sid == sid(2)
-    assert len(store.lists.page(MessageList.failed_on(TODAY), limit=9).messages) == 1
-    assert [
-        it.message_sid for it in store.lists.page(MessageList.to("+15550000000"), limit=9).messages
-    ] == [sid(2)]
-    assert store.lists.page(MessageList.with_reference("othe"), limit=9).messages == ()
+    def listed(messages: MessageList) -> list[str]:
+        return [it.message_sid for it in store.lists.page(messages, limit=9).messages]
+
+    assert listed(MessageList.failed_on(TODAY)) == [sid(2)]
+    assert listed(MessageList.to("+15550000000")) == [sid(2)]
+    assert listed(MessageList.with_reference("othe")) == []
 
 
 # --- tokens --------------------------------------------------------------------------------------
@@ -241,26 +220,24 @@ def test_a_token_is_safe_in_a_url_and_holds_no_number(token: str) -> None:
 
 
 def test_a_token_of_another_list_is_invalid(store: MessageStore, token: str) -> None:
-    with pytest.raises(TokenInvalid):
-        store.lists.page(MessageList.to("+15550000000"), limit=1, next_token=token)
-    with pytest.raises(TokenInvalid):
-        store.lists.page(MessageList.with_reference(TO), limit=1, next_token=token)
-    with pytest.raises(TokenInvalid):
-        store.lists.page(MessageList.failed_on(TODAY), limit=1, next_token=token)
-    with pytest.raises(TokenInvalid):
-        store.lists.page(MessageList.pending(), limit=1, next_token=token)
+    for other in (
+        MessageList.to("+15550000000"),
+        MessageList.with_reference(TO),
+        MessageList.failed_on(TODAY),
+        MessageList.pending(),
+    ):
+        with pytest.raises(TokenInvalid):
+            store.lists.page(other, limit=1, next_token=token)
 
 
 @pytest.mark.parametrize(
     "spoilt",
     [
         lambda token: token[:-1],
-        lambda token: token[1:],
         lambda token: token + "A",
         lambda token: token + "=",
         lambda token: "!" + token,
         lambda token: token.swapcase(),
-        lambda _: "x",
         lambda _: "ÿ",
         lambda _: "A" * 5000,
     ],
