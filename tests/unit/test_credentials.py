@@ -53,13 +53,6 @@ def test_an_api_key_authenticates_calls_while_the_auth_token_signs() -> None:
     assert secret.signing_tokens(None) == (AUTH_TOKEN,)
 
 
-def test_accepted_auth_tokens_sign_too() -> None:
-    secret = TwilioSecret.parse(a_secret(accepted_auth_tokens=["coming", "old"]))
-
-    assert secret.signing_tokens(None) == (AUTH_TOKEN, "coming", "old")
-    assert secret.for_account(None).password == AUTH_TOKEN
-
-
 def test_a_deeply_nested_secret_is_invalid() -> None:
     with pytest.raises(SecretInvalid, match="not JSON"):
         TwilioSecret.parse("[" * 100_000)
@@ -81,7 +74,7 @@ def test_a_subaccount_has_its_own_tokens() -> None:
     assert secret.signing_tokens(ACCOUNT_SID) == (AUTH_TOKEN,)
 
 
-@pytest.mark.parametrize("unknown", ["AC" + "d" * 32, "", ACCOUNT_SID.lower()])
+@pytest.mark.parametrize("unknown", ["AC" + "d" * 32, ""])
 def test_an_unknown_account_has_neither_tokens_nor_credentials(unknown: str) -> None:
     secret = TwilioSecret.parse(a_secret())
 
@@ -115,16 +108,13 @@ def test_unknown_fields_are_ignored() -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("", "not JSON"),
         (AUTH_TOKEN, "not JSON"),
         (f'{{"auth_token": {AUTH_TOKEN}}}', "not JSON"),
         (f'["{AUTH_TOKEN}"]', "JSON object"),
         (a_secret(account_sid=None), "account_sid"),
         (a_secret(account_sid=KEY_SID), "account_sid"),
-        (a_secret(account_sid=7), "account_sid"),
         (a_secret(account_sid=ACCOUNT_SID + "\n"), "account_sid"),
         (a_secret(auth_token=None), "auth_token"),
-        (a_secret(auth_token=""), "auth_token"),
         (a_secret(auth_token="  "), "auth_token"),
         (a_secret(auth_token=f" {AUTH_TOKEN}"), "auth_token"),
         (a_secret(auth_token=f"{AUTH_TOKEN}\u2013"), "auth_token"),
@@ -137,7 +127,6 @@ def test_unknown_fields_are_ignored() -> None:
         (a_secret(shared_keys=[AUTH_TOKEN]), "shared_keys"),
         (a_secret(shared_keys={"": "x"}), "shared_keys"),
         (a_secret(shared_keys={"k1": "x", AUTH_TOKEN: ""}), "shared_keys[1]"),
-        (a_secret(shared_keys={"k1": 7}), "shared_keys[0]"),
         (a_secret(subaccounts=[AUTH_TOKEN]), "subaccounts"),
         (a_secret(subaccounts={AUTH_TOKEN: {}}), "subaccounts"),
         (a_secret(subaccounts={SUBACCOUNT_SID: AUTH_TOKEN}), f"subaccounts.{SUBACCOUNT_SID}"),
@@ -270,16 +259,6 @@ def test_the_cached_secret_stays_in_use_while_secrets_manager_fails(
     assert secrets.refresh() is known
 
 
-def test_the_cached_secret_stays_in_use_while_the_new_one_is_malformed(
-    secrets: TwilioSecrets, manager: SecretsManager, clock: Clock
-) -> None:
-    known = secrets.current()
-    clock.advance(hours=3)
-    manager.holds('{"account_sid": ')
-
-    assert secrets.current() is known
-
-
 def test_a_failed_refresh_is_retried_after_thirty_seconds(
     secrets: TwilioSecrets, manager: SecretsManager, clock: Clock
 ) -> None:
@@ -308,11 +287,6 @@ def test_without_a_cached_secret_a_failed_read_is_an_error(
 
     manager.fails = None
     assert secrets.current().main.account_sid == ACCOUNT_SID
-
-
-def test_a_missing_secret_is_invalid_and_named(manager: Any) -> None:
-    with pytest.raises(SecretInvalid, match="other"):
-        TwilioSecrets(manager, "other").current()
 
 
 def test_a_binary_secret_is_invalid(manager: Any) -> None:
