@@ -98,17 +98,13 @@ def test_the_recovery_of_a_published_failure_is_published_once(failed: NotifierR
     assert failed.notice_of(MESSAGE_SID) is NoticeState.RECOVERED
 
 
-@pytest.mark.parametrize("comes_back", ["stream", "sweep"])
 def test_an_abandoned_claim_is_taken_over_and_published_under_the_same_id(
-    failed: NotifierRig, comes_back: str
+    failed: NotifierRig,
 ) -> None:
     failed.claim(MESSAGE_SID)  # whether it was published after that is unknown
     failed.clock.advance(minutes=6)
 
-    if comes_back == "stream":
-        failed.stream(MESSAGE_SID)
-    else:
-        failed.sweep()
+    failed.stream(MESSAGE_SID)
 
     assert failed.new_events() == [FAILURE]
     assert failed.notice_of(MESSAGE_SID) is NoticeState.PUBLISHED
@@ -265,9 +261,7 @@ def test_the_functions_own_client_does_not_repeat_a_claim_whose_answer_was_lost(
     assert failed.notice_of(MESSAGE_SID) is NoticeState.PUBLISHED
 
 
-@pytest.mark.parametrize(
-    "operation", ["BatchGetItem", "GetItem", "Scan", "Query"], ids=lambda it: f"its {it}"
-)
+@pytest.mark.parametrize("operation", ["BatchGetItem", "GetItem"])
 def test_the_functions_own_client_repeats_a_read_whose_answer_was_lost(
     failed: NotifierRig, capsys: pytest.CaptureFixture[str], operation: str
 ) -> None:
@@ -284,40 +278,31 @@ def test_the_functions_own_client_repeats_a_read_whose_answer_was_lost(
     assert not {"NoticeFailed", "NoticeSweepInterrupted"} & {it.name for it in points}
 
 
-@pytest.mark.parametrize("place", [0, 1, 2], ids=["first", "between", "last"])
-@pytest.mark.parametrize(
-    "change",
-    [{}, {"Keys": {}}, {"Keys": None}],
-    ids=["empty", "no key", "null keys"],
-)
+@pytest.mark.parametrize("change", [{}, {"Keys": None}], ids=["no keys", "null keys"])
 def test_a_record_that_fails_does_not_hold_up_the_others(
-    notifier: NotifierRig, change: dict[str, Any], place: int
+    notifier: NotifierRig, change: dict[str, Any]
 ) -> None:
     fail_for_two_reasons(notifier)
     event = a_stream_event(MESSAGE_SID, OTHER_SID)
-    event["Records"].insert(place, a_stream_record(666, **change))
+    event["Records"].insert(1, a_stream_record(666, **change))
 
     assert notifier.stream_again(event) == [666]
 
     assert sorted(notifier.new_events()) == [FAILURE, (f"{OTHER_SID}:failure", "failure")]
 
 
-@pytest.mark.parametrize("place", [0, 1, 2], ids=["first", "between", "last"])
 def test_the_stream_goes_on_after_an_unreadable_item_and_the_sweep_finds_it_again(
     notifier: NotifierRig,
     dynamodb: DynamoDBClient,
     capsys: pytest.CaptureFixture[str],
     log_output: io.StringIO,
-    place: int,
 ) -> None:
     """As after a rollback: the newer version wrote an item that this one cannot read."""
     fail_for_two_reasons(notifier)
     notifier.store.record(an_update("failed", message_sid=UNREADABLE_SID, error_code=30006))
     make_unreadable(dynamodb, "MessagesTable", message_sid=UNREADABLE_SID)
-    sids = [MESSAGE_SID, OTHER_SID]
-    sids.insert(place, UNREADABLE_SID)
 
-    assert notifier.stream(*sids) == []
+    assert notifier.stream(MESSAGE_SID, UNREADABLE_SID, OTHER_SID) == []
 
     assert sorted(notifier.new_events()) == [FAILURE, (f"{OTHER_SID}:failure", "failure")]
     assert total(data_points(capsys.readouterr().out), "ItemUnreadable") == 1
@@ -347,12 +332,6 @@ def test_a_batch_that_comes_again_publishes_only_what_failed(notifier: NotifierR
     assert notifier.stream(MESSAGE_SID, OTHER_SID) == []
 
     assert sorted(notifier.new_events()) == [FAILURE, (f"{OTHER_SID}:failure", "failure")]
-
-
-def test_a_message_that_does_not_exist_is_ignored(notifier: NotifierRig) -> None:
-    assert notifier.stream("SMgone") == []
-
-    assert notifier.new_events() == []
 
 
 # --- the sweep -----------------------------------------------------------------------------------
@@ -423,7 +402,7 @@ def test_a_sweep_stops_before_its_time_is_up_and_the_next_one_continues(
     assert notifier.new_events() == [(f"{OTHER_SID}:failure", "failure")]
 
 
-@pytest.mark.parametrize("failing_call", [1, 2, 17])
+@pytest.mark.parametrize("failing_call", [1, 17])
 def test_a_sweep_that_cannot_read_the_due_notices_ends_with_a_count(
     failed: NotifierRig,
     capsys: pytest.CaptureFixture[str],
@@ -608,7 +587,6 @@ def test_a_message_that_is_delivered_while_two_notifiers_compete_is_published_co
         ("", set(), []),
         ("none", set(), []),
         ("none,content", {Category.CONTENT}, ["none"]),
-        ("opt_out", {Category.OPT_OUT}, []),
         ("opt_out, content", {Category.OPT_OUT, Category.CONTENT}, []),
         ("optout,content", {Category.CONTENT}, ["optout"]),
     ],

@@ -129,18 +129,6 @@ def test_a_failed_message_has_an_explanation(query: QueryRig, store: MessageStor
     assert body["explanation"]["retryable"] is True
 
 
-@pytest.mark.parametrize("code", [None, 99999])
-def test_an_unknown_error_code_has_the_category_unknown(
-    query: QueryRig, store: MessageStore, code: int | None
-) -> None:
-    store.record(an_update("failed", error_code=code))
-
-    _, body = query.message()
-
-    assert body["explanation"]["category"] == "unknown"
-    assert body["explanation"]["retryable"] is False
-
-
 @pytest.mark.parametrize(
     "spelled", [MESSAGE_SID.lower(), f" {MESSAGE_SID[:10]} {MESSAGE_SID[10:].upper()}\n"]
 )
@@ -152,7 +140,7 @@ def test_a_sid_is_accepted_with_spaces_and_in_another_case(
     assert query.message(spelled)[1]["message_sid"] == MESSAGE_SID
 
 
-@pytest.mark.parametrize("unknown", ["SMnone", "+15558675310", "", "x" * 3000, "a/b", "\0"])
+@pytest.mark.parametrize("unknown", ["SMnone", "+15558675310", "", "x" * 3000])
 def test_404_for_an_unknown_message_does_not_quote_the_id(
     query: QueryRig, log_output: io.StringIO, unknown: str
 ) -> None:
@@ -189,9 +177,10 @@ def three(store: MessageStore) -> list[str]:
 def test_the_messages_to_a_number_are_listed_newest_first(
     query: QueryRig, three: list[str]
 ) -> None:
-    status, body = query.list("to=%2B15558675310")
+    status, body = query.list("to=%2B1+(555)+867-5310")
 
     assert status == 200
+    assert body["filter"] == {"to": "+15558675310"}
     assert sids(body) == three
     assert body["messages"] == [query.message(message_sid)[1] for message_sid in three]
     assert body["messages"][0]["explanation"]["category"] == "carrier_filtering"
@@ -199,24 +188,10 @@ def test_the_messages_to_a_number_are_listed_newest_first(
 
 
 @pytest.mark.parametrize(
-    "spelled", ["+15558675310", "%2B1+(555)+867-5310", "001.555.867.5310", "tel:+1-555-867-5310"]
-)
-def test_a_number_is_accepted_in_any_usual_format_and_returned_normalized(
-    query: QueryRig, three: list[str], spelled: str
-) -> None:
-    _, body = query.list(f"to={spelled}")
-
-    assert sids(body) == three
-    assert body["filter"] == {"to": "+15558675310"}
-
-
-@pytest.mark.parametrize(
     ("typed", "stored"),
     [
         ("+15558675310", "whatsapp:+15558675310"),
-        ("+15558675310", "rcs:+15558675310"),
         ("rcs:+15558675310", "+15558675310"),
-        ("viber:+15558675310", "viber:+15558675310"),
         ("+5531996883193", "whatsapp:+553196883193"),
         ("whatsapp:+541123456789", "+5491123456789"),
         ("+525512345678", "whatsapp:+5215512345678"),
@@ -234,7 +209,7 @@ def test_a_person_is_found_on_every_channel_and_in_whatsapp_s_variants(
     assert body["filter"] == {"to": typed}
 
 
-@pytest.mark.parametrize("limit", [1, 2, 5])
+@pytest.mark.parametrize("limit", [1, 2])
 def test_the_addresses_of_a_person_are_one_list_over_all_pages(
     query: QueryRig, store: MessageStore, limit: int
 ) -> None:
@@ -259,9 +234,7 @@ def test_the_addresses_of_a_person_are_one_list_over_all_pages(
     ("raw_query", "expected"),
     [
         ("reference=order-7", [1]),
-        ("reference=order-8", []),
         ("failed_on=2026-11-23", [0]),
-        ("failed_on=2026-11-22", []),
         ("unconfirmed_on=2026-11-23", [2]),
         ("pending=true", [1]),
     ],
@@ -296,22 +269,17 @@ def test_a_page_has_twenty_messages_by_default(query: QueryRig, store: MessageSt
     ("raw_query", "field", "fix"),
     [
         ("", "to", "set it, or reference"),
-        ("limit=5", "to", "set it, or reference"),
         ("to=", "to", "country code"),
         ("to=5558675310", "to", "country code"),
-        ("to=not-a-number", "to", "country code"),
         ("to=" + "9" * 300, "to", "too long"),
         ("to=+15558675310&to=+15558675310", "to", "set it once"),
         ("to=+15558675310&failed_on=2026-11-23", "failed_on", "a request for each"),
-        ("reference=", "reference", "1 to 128"),
         ("reference=" + "x" * 129, "reference", "1 to 128"),
         ("failed_on=yesterday", "failed_on", "e.g. 2026-11-23"),
-        ("failed_on=2026-02-30", "failed_on", "e.g. 2026-11-23"),
         ("unconfirmed_on=", "unconfirmed_on", "e.g. 2026-11-23"),
         ("pending=false", "pending", "omit it"),
         ("pending=true&limit=0", "limit", "from 1 to 100"),
         ("pending=true&limit=101", "limit", "from 1 to 100"),
-        ("pending=true&limit=1e1", "limit", "from 1 to 100"),
         ("pending=true&limit=" + "1" * 4301, "limit", "from 1 to 100"),
         ("pending=true&limit=\u0661", "limit", "from 1 to 100"),
         ("pending=true&next_token=", "next_token", "omit it"),
@@ -346,12 +314,6 @@ def test_400_for_a_token_of_another_list(query: QueryRig, three: list[str]) -> N
 
     assert three
     assert (status, body["problems"][0]["field"]) == (400, "next_token")
-
-
-def test_503_if_a_list_cannot_be_read(query: QueryRig, dynamodb: DynamoDBClient) -> None:
-    dynamodb.delete_table(TableName="MessagesTable")
-
-    assert query.list("pending=true")[0] == 503
 
 
 def test_an_unreadable_message_is_reported_and_missing_in_lists(
@@ -527,18 +489,14 @@ def test_an_unreadable_audit_does_not_hide_those_of_other_accounts(
     assert [it["account_sid"] for it in body["audits"]] == accounts[1:]
 
 
-@pytest.mark.parametrize("raw_query", ["on=monday", "date=2026-11-23"])
-def test_400_for_audits_of_an_invalid_day(query: QueryRig, raw_query: str) -> None:
-    assert query.audits(raw_query)[0] == 400
-
-
 @pytest.mark.parametrize(
-    ("raw_query", "field"), [("date=monday", "date"), ("date=", "date"), ("day=2026-11-23", "day")]
+    ("raw_query", "field"), [("date=monday", "date"), ("day=2026-11-23", "day")]
 )
 def test_400_for_an_invalid_day(query: QueryRig, raw_query: str, field: str) -> None:
     status, body = query.summary(raw_query)
 
     assert (status, body["problems"][0]["field"]) == (400, field)
+    assert query.audits(raw_query)[0] == 400
 
 
 # --- requests ------------------------------------------------------------------------------------
@@ -589,34 +547,6 @@ def test_invalid_input_on_the_queue_is_a_rejected_request(
     assert "to must be a number" in body["problem"]["explanation"]["action"]
 
 
-@pytest.mark.parametrize(
-    ("status", "title"),
-    [
-        ("rejected", "The send request was invalid"),
-        ("presumed_unsent", "No trace of it at Twilio"),
-    ],
-)
-def test_an_unsent_request_has_its_own_explanation(
-    query: QueryRig, store: MessageStore, status: str, title: str
-) -> None:
-    record_unsent(store, status)
-
-    _, body = query.message(UNSENT_ID)
-
-    assert body["explanation"]["title"] == title
-
-
-def test_a_request_that_is_presumed_unsent_was_probably_not_sent(
-    query: QueryRig, store: MessageStore
-) -> None:
-    record_unsent(store, "presumed_unsent")
-
-    _, body = query.request(UNSENT_ID)
-
-    assert body["state"] == "presumed_unsent"
-    assert "It was probably not sent." in body["problem"]["detail"]
-
-
 def test_a_claim_is_in_progress_and_after_its_lease_in_doubt(
     query: QueryRig, sender: SenderRig
 ) -> None:
@@ -656,18 +586,27 @@ def test_404_for_a_message_as_a_request(query: QueryRig, store: MessageStore) ->
     store.record(an_update("delivered", request_id=UNSENT_ID))
 
     assert query.request(MESSAGE_SID)[0] == 404
+    assert query.request(UNSENT_ID)[0] == 404
 
 
-@pytest.mark.parametrize("state", ["rejected", "presumed_unsent"])
+@pytest.mark.parametrize(
+    ("state", "title"),
+    [
+        ("rejected", "The send request was invalid"),
+        ("presumed_unsent", "No trace of it at Twilio"),
+    ],
+)
 def test_an_unsent_request_is_known_as_long_as_messages_are_kept(
-    query: QueryRig, store: MessageStore, state: str
+    query: QueryRig, store: MessageStore, state: str, title: str
 ) -> None:
-    request_id = record_unsent(store, state).message_sid
+    record_unsent(store, state)
 
-    _, body = query.request(request_id)
+    _, body = query.request(UNSENT_ID)
+    _, message = query.message(UNSENT_ID)
 
     assert (body["state"], body["reference"]) == (state, "order-9")
-    assert body["problem"]["explanation"]["title"]
+    assert body["problem"]["explanation"] == message["explanation"]
+    assert message["explanation"]["title"] == title
 
 
 def test_a_superseded_request_is_sent_also_when_only_its_message_is_kept(
@@ -688,7 +627,3 @@ def test_a_superseded_request_is_in_no_list(query: QueryRig, store: MessageStore
 
     for raw_query in ("to=%2B15558675310", "reference=order-9"):
         assert sids(query.list(raw_query)[1]) == [MESSAGE_SID]
-
-
-def test_404_for_an_unknown_request(query: QueryRig) -> None:
-    assert query.request("rq_" + "0" * 32)[0] == 404
