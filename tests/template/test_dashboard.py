@@ -9,8 +9,7 @@ from delivery.twilio.error_codes import Category
 from tests.support.cloudformation import Template, load_template
 from tests.template.alarms import alarms_of
 from tests.template.dashboard import Graph, graphs_of, lines_of, widgets_of
-from tests.template.deployment import Reference, of_type, references, translate
-from tests.template.metric import Metric
+from tests.template.deployment import of_type, references, translate
 
 COLUMNS = 24
 MAX_FREE_METRICS = 50
@@ -156,30 +155,3 @@ def test_widgets_fill_the_grid_without_overlapping() -> None:
 
 
 # --- how the tests read a graph ------------------------------------------------------------------
-
-
-def test_abbreviated_lines_are_expanded() -> None:
-    lines = [
-        [{"expression": "1 - a"}],
-        ["Delivery", "A", "service", "x", {"id": "a"}],
-        [".", "B", ".", "."],
-        ["...", {"stat": "p50"}],
-        ["AWS/SQS", "C", "QueueName", "${Q.QueueName}", {"label": "q"}],
-        ["...", "${R}", {"label": "r"}],
-        ["Delivery", "D"],
-    ]
-
-    assert list(lines_of({"metrics": lines, "stat": "Sum"})) == [
-        line("Delivery", "A", ("service", "x")),
-        line("Delivery", "B", ("service", "x")),
-        line("Delivery", "B", ("service", "x"), stat="p50"),
-        line("AWS/SQS", "C", ("QueueName", Reference("Q", "QueueName"))),
-        line("AWS/SQS", "C", ("QueueName", Reference("R"))),
-        line("Delivery", "D"),
-    ]
-
-
-def line(
-    namespace: str, name: str, *dimensions: tuple[str, str | Reference], stat: str = "Sum"
-) -> Metric:
-    return Metric(namespace=namespace, name=name, dimensions=frozenset(dimensions), stat=stat)

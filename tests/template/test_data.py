@@ -1,10 +1,8 @@
 """The tables have these keys and indexes, survive the stack, and equal the tables of the tests."""
 
-import boto3
 import pytest
-from moto import mock_aws
 
-from tests.support.cloudformation import Template, create_table, load_template
+from tests.support.cloudformation import Template, load_template
 from tests.template.deployment import of_type
 from tests.template.resolving import resolved
 
@@ -25,12 +23,18 @@ def test_the_stack_has_exactly_these_tables() -> None:
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_is_retained_unless_the_first_deploy_fails(name: str, stack: Template) -> None:
+def test_a_table_is_retained_and_on_demand_with_point_in_time_recovery_and_an_aws_owned_key(
+    name: str, stack: Template
+) -> None:
     table = stack["Resources"][name]
 
     # The rollback of a first deploy deletes the empty table.
     assert table["DeletionPolicy"] == "RetainExceptOnCreate"
     assert table["UpdateReplacePolicy"] == "Retain"
+    properties = table["Properties"]
+    assert properties["BillingMode"] == "PAY_PER_REQUEST"
+    assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert "SSESpecification" not in properties
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -41,17 +45,6 @@ def test_deletion_protection_is_off_by_default(name: str, template: Template) ->
 
     assert resolved(protection, template) is False
     assert resolved(protection, template, {"TableDeletionProtection": "true"}) is True
-
-
-@pytest.mark.parametrize("name", TABLES)
-def test_a_table_is_on_demand_with_point_in_time_recovery_and_an_aws_owned_key(
-    name: str, stack: Template
-) -> None:
-    table = of_type(stack, "AWS::DynamoDB::Table")[name]
-
-    assert table["BillingMode"] == "PAY_PER_REQUEST"
-    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-    assert "SSESpecification" not in table
 
 
 def test_the_messages_table_has_the_sid_as_key_a_stream_and_a_time_to_live(stack: Template) -> None:
@@ -131,36 +124,3 @@ def test_every_key_attribute_is_a_string(name: str, stack: Template) -> None:
 
     keys = {key["AttributeName"] for schema in schemas for key in schema}
     assert types == dict.fromkeys(keys, "S")
-
-
-@pytest.mark.parametrize("name", TABLES)
-def test_the_tests_create_the_table_of_the_template(
-    name: str, stack: Template, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    described = of_type(stack, "AWS::DynamoDB::Table")[name]
-
-    with mock_aws():
-        client = boto3.client("dynamodb", "us-east-1")
-        created_as = create_table(client, name, "a-table")
-        created = client.describe_table(TableName="a-table")["Table"]
-        time_to_live = client.describe_time_to_live(TableName="a-table")
-        backups = client.describe_continuous_backups(TableName="a-table")
-
-    assert created_as == "a-table"
-    assert created["KeySchema"] == described["KeySchema"]
-    assert [
-        (index["IndexName"], index["KeySchema"], index["Projection"])
-        for index in created.get("GlobalSecondaryIndexes", [])
-    ] == [
-        (index["IndexName"], index["KeySchema"], index["Projection"])
-        for index in described.get("GlobalSecondaryIndexes", [])
-    ]
-    streams = "StreamSpecification" in described
-    assert created.get("StreamSpecification", {}).get("StreamEnabled", False) is streams
-    assert time_to_live["TimeToLiveDescription"] == {
-        "TimeToLiveStatus": "ENABLED",
-        "AttributeName": "expires_at",
-    }
-    recovery = backups["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"]
-    assert recovery["PointInTimeRecoveryStatus"] == "ENABLED"

@@ -82,7 +82,6 @@ def test_the_layer_reads_no_environment_variable() -> None:
     [
         ('import os\nos.environ["A"]', {"A"}),
         ('import os\nos.environ.get("A")', {"A"}),
-        ('import os\nos.environ.get("A", "b") + os.environ["C"]', {"A", "C"}),
         ('import os\ndef build(environ): environ["A"]\nbuild(os.environ, 1)', {"A"}),
         ('events["A"].get("B")', set()),
     ],
@@ -94,12 +93,9 @@ def test_the_name_of_a_variable_is_found(source: str, names: set[str]) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "import os\nos.environ[name]",
-        "import os\ndict(os.environ)",
         'import os\nos.getenv("A")',
         'from os import environ\nenviron["A"]',
         "import os\nread(os.environ)",
-        "def build(environ): read(environ)",
     ],
 )
 def test_a_read_that_hides_the_name_is_rejected(source: str) -> None:

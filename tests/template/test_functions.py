@@ -2,8 +2,7 @@
 
 import ast
 import re
-from copy import deepcopy
-from graphlib import CycleError, TopologicalSorter
+from graphlib import TopologicalSorter
 
 import pytest
 
@@ -15,7 +14,6 @@ from tests.template.deployment import (
     of_type,
     references,
     target_of,
-    translate,
 )
 
 
@@ -77,13 +75,6 @@ def test_the_makefile_of_the_functions_builds_for_the_python_version_of_the_proj
     assert set(re.findall(r"python[\d.]+", recipe)) == {f"python{version}"}
 
 
-def test_the_code_folders_exist(template: Template) -> None:
-    assert (PROJECT / template["Globals"]["Function"]["CodeUri"]).is_dir()
-    layer = PROJECT / template["Resources"]["DeliveryLayer"]["Properties"]["ContentUri"]
-    assert (layer / "requirements.txt").is_file()
-    assert (layer / "delivery").is_dir()
-
-
 def test_a_function_logs_json_to_its_own_group_with_retention(stack: Template) -> None:
     groups = of_type(stack, "AWS::Logs::LogGroup")
     logging = {
@@ -127,26 +118,6 @@ def test_the_resources_have_no_circular_dependency(stack: Template) -> None:
     order = list(TopologicalSorter(dependencies(stack)).static_order())
 
     assert set(order) == set(stack["Resources"])
-
-
-def test_a_circular_dependency_is_found(template: Template) -> None:
-    circular = deepcopy(template)
-    function = circular["Resources"]["StatusCallbackFunction"]["Properties"]
-    function["Environment"]["Variables"]["PUBLIC_BASE_URL"] = {
-        "Fn::Sub": "https://${CallbackApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}"
-    }
-
-    with pytest.raises(CycleError):
-        TopologicalSorter(dependencies(translate(circular))).prepare()
-
-
-def test_the_status_callback_function_does_not_refer_to_its_own_api(template: Template) -> None:
-    function = template["Resources"]["StatusCallbackFunction"]["Properties"]
-
-    referred = set(references({name: it for name, it in function.items() if name != "Events"}))
-
-    assert "CallbackApi" not in referred
-    assert "PublicBaseUrl" in referred
 
 
 def test_every_reference_names_a_resource_or_parameter(stack: Template) -> None:

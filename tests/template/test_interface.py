@@ -167,37 +167,27 @@ def test_the_stack_has_exactly_these_parameters_and_defaults(template: Template)
     assert defaults == DEFAULTS
 
 
-@pytest.mark.parametrize("name", DEFAULTS)
-def test_a_parameter_has_a_description_and_explains_its_pattern(
-    name: str, template: Template
-) -> None:
-    parameter = template["Parameters"][name]
-
-    assert len(parameter["Description"].split()) > 3
-    assert ("AllowedPattern" in parameter) == ("ConstraintDescription" in parameter)
+def test_a_parameter_is_described_and_validated_by_cloudformation(template: Template) -> None:
+    for name, parameter in template["Parameters"].items():
+        assert len(parameter["Description"].split()) > 3, name
+        assert ("AllowedPattern" in parameter) == ("ConstraintDescription" in parameter), name
+        limit = {"String": "AllowedPattern", "Number": "MinValue"}[parameter["Type"]]
+        assert {limit, "AllowedValues"} & parameter.keys(), name
 
 
-@pytest.mark.parametrize("name", DEFAULTS)
-def test_cloudformation_validates_every_parameter(name: str, template: Template) -> None:
-    parameter = template["Parameters"][name]
-
-    limit = {"String": "AllowedPattern", "Number": "MinValue"}[parameter["Type"]]
-    assert {limit, "AllowedValues"} & parameter.keys()
-
-
-@pytest.mark.parametrize("name", DEFAULTS)
 def test_every_number_has_an_upper_bound_with_which_times_can_be_calculated(
-    name: str, template: Template
+    template: Template,
 ) -> None:
-    parameter = template["Parameters"][name]
-
-    if parameter["Type"] == "Number" and "AllowedValues" not in parameter:
-        assert parameter["MinValue"] <= parameter["Default"] <= parameter["MaxValue"]
+    for name, parameter in template["Parameters"].items():
+        if parameter["Type"] != "Number" or "AllowedValues" in parameter:
+            continue
+        assert parameter["MinValue"] <= parameter["Default"] <= parameter["MaxValue"], name
         unit = next((it for it in ("Days", "Hours", "Minutes") if name.endswith(it)), None)
         if unit:
             # A date later than 9999 is an error, and would make every callback a 5xx.
             longest = timedelta(**{unit.lower(): 1}) * parameter["MaxValue"]
-            assert longest <= timedelta(days=3653)
+            assert longest <= timedelta(days=3653), name
+    assert template["Parameters"]["MessageRetentionDays"]["MinValue"] == 7
 
 
 def test_every_parameter_is_used(template: Template) -> None:
@@ -207,37 +197,16 @@ def test_every_parameter_is_used(template: Template) -> None:
     assert template["Parameters"].keys() - used == set()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "InDoubtTimeoutMinutes",
-        "ReconcileAfterMinutes",
-        "UnconfirmedAfterHours",
-        "NoticeIntervalMinutes",
-    ],
-)
-def test_a_duration_may_be_a_fraction(name: str, template: Template) -> None:
-    parameter = template["Parameters"][name]
-
-    assert parameter["Type"] == "Number"
-    assert parameter.get("MinValue", 0) == 0
-    assert "AllowedValues" not in parameter
+def test_a_duration_may_be_a_fraction(template: Template) -> None:
+    durations = ("InDoubtTimeoutMinutes", "ReconcileAfterMinutes", "UnconfirmedAfterHours")
+    for name in (*durations, "NoticeIntervalMinutes"):
+        parameter = template["Parameters"][name]
+        assert (parameter["Type"], parameter["MinValue"]) == ("Number", 0)
 
 
-def test_the_minimum_retention_of_a_message_is_a_week(template: Template) -> None:
-    assert template["Parameters"]["MessageRetentionDays"]["MinValue"] == 7
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "StoreMessageBody",
-        "NoticesShowFullNumbers",
-        "TableDeletionProtection",
-    ],
-)
-def test_a_switch_is_true_or_false_in_lower_case(name: str, template: Template) -> None:
-    assert template["Parameters"][name]["AllowedValues"] == ["true", "false"]
+def test_a_switch_is_true_or_false_in_lower_case(template: Template) -> None:
+    for name in ("StoreMessageBody", "NoticesShowFullNumbers", "TableDeletionProtection"):
+        assert template["Parameters"][name]["AllowedValues"] == ["true", "false"]
 
 
 def accepts(name: str, value: str) -> bool:
@@ -245,67 +214,32 @@ def accepts(name: str, value: str) -> bool:
     return re.fullmatch(PATTERNS[name], value) is not None
 
 
-def test_every_free_text_parameter_has_a_pattern() -> None:
-    assert set(PATTERNS) == {
-        "AlarmEmail",
-        "CanaryFrom",
-        "CanaryMessagingServiceSid",
-        "CanaryTo",
-        "FailureEmail",
-        "MutedCategories",
-        "OutcomeEventBusName",
-        "PermissionsBoundaryArn",
-        "PublicBaseUrl",
-        "ReportDimensions",
-        "TwilioApiBaseUrl",
-        "TwilioSecretKmsKeyArn",
-        "TwilioSecretName",
-    }
-
-
-@pytest.mark.parametrize("name", sorted(PATTERNS))
-def test_a_pattern_accepts_the_default(name: str) -> None:
-    assert accepts(name, str(DEFAULTS[name]))
+def test_a_pattern_accepts_the_default() -> None:
+    assert [name for name in PATTERNS if not accepts(name, str(DEFAULTS[name]))] == []
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("FailureEmail", ""),
-        ("FailureEmail", "oncall@example.com"),
         ("FailureEmail", "first.last+sms@mail.example.co.uk"),
-        ("OutcomeEventBusName", ""),
-        ("OutcomeEventBusName", "default"),
         ("OutcomeEventBusName", "team/orders.v2"),
-        ("ReportDimensions", ""),
-        ("ReportDimensions", "campaign"),
         ("ReportDimensions", "campaign,shop_id, team-2"),
         ("CanaryTo", "+15558675310"),
-        ("CanaryFrom", "+15005550006"),
         ("CanaryFrom", "72000"),
         ("CanaryFrom", "Acme Bank 2"),
         ("CanaryMessagingServiceSid", "MG0123456789abcdef0123456789abcdef"),
-        ("PublicBaseUrl", ""),
-        ("PublicBaseUrl", "https://messages.example.com"),
         ("PublicBaseUrl", "https://example.com/hooks/twilio"),
         ("PublicBaseUrl", "https://example.com:8443"),
         ("PublicBaseUrl", "http://127.0.0.1:8080"),  # the sandbox's gateway
-        ("PublicBaseUrl", "http://localhost/hooks"),
         ("PublicBaseUrl", "http://host.docker.internal:8080"),
         ("TwilioApiBaseUrl", "https://api.dublin.ie1.twilio.com"),
-        ("TwilioApiBaseUrl", "http://127.0.0.1:8081"),  # the simulator
         ("TwilioApiBaseUrl", "http://host.docker.internal:8081"),  # seen from a container
-        ("TwilioSecretKmsKeyArn", ""),
         ("TwilioSecretKmsKeyArn", f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/{KEY_ID}"),
         ("TwilioSecretKmsKeyArn", f"arn:aws-cn:kms:cn-north-1:{ACCOUNT}:key/mrk-0123456789abcdef"),
-        ("PermissionsBoundaryArn", ""),
         ("PermissionsBoundaryArn", f"arn:aws:iam::{ACCOUNT}:policy/boundaries/developer"),
         ("PermissionsBoundaryArn", "arn:aws-us-gov:iam::aws:policy/PowerUserAccess"),
-        ("TwilioSecretName", "delivery/twilio"),
         ("TwilioSecretName", "prod_Twilio+1=a.b@c-d"),
-        ("MutedCategories", ""),
         ("MutedCategories", "none"),  # `sam deploy --guided` cannot empty a value
-        ("MutedCategories", "opt_out,recipient_unreachable"),
         ("MutedCategories", "opt_out, recipient_unreachable"),
     ],
 )
@@ -317,54 +251,33 @@ def test_a_parameter_accepts_a_valid_value(name: str, value: str) -> None:
     ("name", "value"),
     [
         ("FailureEmail", "oncall"),
-        ("FailureEmail", "@example.com"),
-        ("FailureEmail", "oncall@"),
         ("FailureEmail", "a@example.com, b@example.com"),
-        ("FailureEmail", " "),
         ("OutcomeEventBusName", "arn:aws:events:us-east-1:123456789012:event-bus/default"),
         ("OutcomeEventBusName", "*"),
         ("ReportDimensions", "campaign,"),
-        ("ReportDimensions", "my campaign"),
         ("ReportDimensions", "it's"),
         ("ReportDimensions", "a,b,c,d,e,f"),
         ("CanaryTo", "5558675310"),
         ("CanaryTo", '+1555", "body": "x'),
-        ("CanaryMessagingServiceSid", "MG"),
         ("CanaryFrom", 'A", "b": "c'),
-        ("CanaryFrom", "a name too long"),
         ("PublicBaseUrl", "messages.example.com"),
-        ("PublicBaseUrl", "ftp://example.com"),
         ("PublicBaseUrl", "http://messages.example.com"),
-        ("PublicBaseUrl", "http://localhost.example.com"),
         ("PublicBaseUrl", "http://127.0.0.1.example.com"),
-        ("PublicBaseUrl", "http://localhost@example.com"),
         ("PublicBaseUrl", "http://localhost:8080@example.com"),
-        ("PublicBaseUrl", "https://"),
-        ("PublicBaseUrl", "https:///"),
         ("PublicBaseUrl", "https://example.com/"),
-        ("PublicBaseUrl", "https://example.com/hooks/"),
         ("PublicBaseUrl", "https://example.com?a=b"),
-        ("PublicBaseUrl", "https://example.com/#fragment"),
-        ("PublicBaseUrl", "https://exam ple.com"),
         ("PublicBaseUrl", "https://example.com\n"),
-        ("PublicBaseUrl", "see https://example.com"),
         ("MutedCategories", "optout"),
         ("MutedCategories", "opt_out,"),
         ("MutedCategories", "none,opt_out"),
-        ("MutedCategories", "opt_out recipient_unreachable"),
         ("TwilioApiBaseUrl", ""),
-        ("TwilioApiBaseUrl", "api.twilio.com"),
         ("TwilioApiBaseUrl", "http://api.twilio.com"),
         ("TwilioSecretKmsKeyArn", f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/*"),
         ("TwilioSecretKmsKeyArn", f"arn:aws:kms:eu-west-1:{ACCOUNT}:alias/twilio"),
-        ("TwilioSecretKmsKeyArn", KEY_ID),
-        ("PermissionsBoundaryArn", "developer"),
         ("PermissionsBoundaryArn", f"arn:aws:iam::{ACCOUNT}:role/developer"),
         ("TwilioApiBaseUrl", "https://api.twilio.com/"),
         ("TwilioSecretName", ""),
         ("TwilioSecretName", "delivery/*"),
-        ("TwilioSecretName", "delivery/twili?"),
-        ("TwilioSecretName", "delivery twilio"),
         ("TwilioSecretName", "arn:aws:secretsmanager:us-east-1:123456789012:secret:twilio-abcdef"),
     ],
 )

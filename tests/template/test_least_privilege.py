@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from tests.template.deployment import (
     of_type,
     references,
     target_of,
-    translate,
     type_of,
 )
 from tests.template.resolving import resolved
@@ -262,31 +260,17 @@ MESSAGES_TABLE_ARN = {"Fn::GetAtt": ["MessagesTable", "Arn"]}
 @pytest.mark.parametrize(
     "change",
     [
-        {"Action": "*"},
         {"Action": "dynamodb:*"},
-        {"Action": "dynamodb:Get*"},
         {"Action": ["dynamodb:GetItem", "dynamodb:?etItem"]},
-        {"Action": []},
         {"Action": None, "NotAction": "dynamodb:DeleteItem"},
         {"Resource": "*"},
-        {"Resource": []},
         {"Resource": None, "NotResource": MESSAGES_TABLE_ARN},
         {"Resource": [MESSAGES_TABLE_ARN, "*"]},
         {"Resource": {"Ref": "MessagesTable"}},
-        {"Resource": {"Ref": "TwilioSecretName"}},
-        {"Resource": {"Fn::GetAtt": ["NoSuchTable", "Arn"]}},
-        {"Resource": {"Fn::Sub": "${MessagesTable.Arn}/*"}},
         {"Resource": {"Fn::Sub": "${MessagesTable.Arn}/index/*"}},
-        {"Resource": {"Fn::Sub": "${ArchiveBucket.Arn}/*"}},
         {"Resource": {"Fn::Sub": "arn:${AWS::Partition}:dynamodb:*:*:table/messages"}},
         {"Resource": {"Fn::Sub": "arn:${AWS::Partition}:dynamodb:eu-west-1:1:table/messages-*"}},
-        {"Resource": {"Fn::Sub": "arn:${AWS::Partition}:dynamodb:eu-west-1:1:table/"}},
-        {"Resource": {"Fn::Sub": "arn:${AWS::Partition}:secretsmanager:*:1:secret:twilio-*"}},
-        {"Resource": {"Fn::Sub": "arn:${AWS::Partition}:secretsmanager:eu-west-1:1:secret:*"}},
-        {"Resource": {"Fn::Sub": "arn:${AWS::Partition}:secretsmanager:eu-west-1:1:secret:-*"}},
-        {"Resource": {"Fn::Sub": SECRET.removesuffix("??????") + "*"}},
         {"Resource": {"Fn::Sub": SECRET.removesuffix("-??????") + "*"}},
-        {"Resource": {"Fn::Sub": "arn:*"}},
         {"Effect": "Deny"},
         {"Principal": "*"},
     ],
@@ -299,22 +283,6 @@ def test_a_policy_statement_that_is_too_broad_is_found(
 
     assert not excess(narrow, stack)
     assert excess(changed, stack)
-
-
-@pytest.mark.parametrize(
-    "resource",
-    [
-        MESSAGES_TABLE_ARN,
-        {"Ref": "FailureTopic"},
-        {"Fn::Sub": "${MessagesTable.Arn}/index/by_to"},
-        {"Fn::Sub": SECRET},
-        {"Ref": "TwilioSecretKmsKeyArn"},
-    ],
-)
-def test_a_policy_statement_that_names_its_resource_is_accepted(
-    resource: Any, stack: Template
-) -> None:
-    assert not excess({"Effect": "Allow", "Action": "dynamodb:Query", "Resource": resource}, stack)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -478,13 +446,3 @@ def source_of(permission: Properties) -> tuple[str, str]:
 
 def test_no_function_has_a_function_url(stack: Template) -> None:
     assert not of_type(stack, "AWS::Lambda::Url")
-
-
-def test_an_added_permission_is_found(template: Template) -> None:
-    changed = deepcopy(template)
-    function = changed["Resources"]["QueryMessagesFunction"]["Properties"]
-    function["Policies"][0]["Statement"][0]["Action"] = ["dynamodb:GetItem", "dynamodb:DeleteItem"]
-
-    role = of_type(translate(changed), "AWS::IAM::Role")["QueryMessagesFunctionRole"]
-
-    assert permissions_of(role) != PERMISSIONS["query_messages"]
