@@ -24,7 +24,6 @@ from tests.support.shared_clients import shared_client
 SUBACCOUNT = "AC" + "1" * 32
 KEY_ID = "webhooks_sharedkey_0123456789abcdefghijklmnop"
 KEY = "the-shared-key"
-SETTINGS = f"key={KEY_ID},algorithm=HMAC_SHA256"
 OTHER_KEY_ID = "webhooks_sharedkey_other"
 
 

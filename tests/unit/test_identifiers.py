@@ -17,25 +17,15 @@ HEX = "0123456789abcdef" * 2
     ("typed", "normalized"),
     [
         ("+15558675310", "+15558675310"),
-        ("+1 555 867 5310", "+15558675310"),
         ("+1 (555) 867-5310", "+15558675310"),
-        ("+1.555.867.5310", "+15558675310"),
-        ("1-555-867-5310", "+15558675310"),
         ("15558675310", "+15558675310"),
         (" 15558675310", "+15558675310"),  # an unencoded + in a query
-        (" 4930123456", "+4930123456"),
-        ("0015558675310", "+15558675310"),
         ("00 1 555 867 5310", "+15558675310"),
         ("+44 (0)20 7946 0958", "+442079460958"),
         ("0044 (0) 20/7946-0958", "+442079460958"),
-        ("tel:+1-555-867-5310", "+15558675310"),
         ("TEL:+1-555-867-5310;phone-context=example.com", "+15558675310"),
-        ("sms:+15558675310", "+15558675310"),
-        ("whatsapp:+15558675310", "whatsapp:+15558675310"),
         ("WhatsApp: +1 (555) 867-5310", "whatsapp:+15558675310"),
         ("whatsapp: 15558675310", "whatsapp:+15558675310"),
-        ("whatsapp:15558675310", "whatsapp:+15558675310"),
-        ("rcs:+15558675310", "rcs:+15558675310"),
         ("messenger:1234567890123456", "messenger:1234567890123456"),
         ("whatsapp:US.1234567", "whatsapp:US.1234567"),
         ("\u202a+1\u00a0555\u2011867\u20115310\u202c", "+15558675310"),  # pasted
@@ -53,15 +43,13 @@ def test_a_number_in_any_usual_notation_is_normalized(typed: str, normalized: st
     [
         *(
             "",
-            " ",
             "+",
             "+0123456",
             "5558675310",
-            "030 1234567",
             "+1555CALLNOW",
             "+123456789012345678",
         ),
-        *("whatsapp:", "whatsapp:+0", "+1555#1", "order-7", "+1 555, +1 556", "\0", "+²"),
+        *("whatsapp:", "whatsapp:+0", "order-7", "+1 555, +1 556", "\0", "+²"),
     ],
 )
 def test_text_without_a_country_code_is_an_invalid_address_and_is_not_quoted(typed: str) -> None:
@@ -80,18 +68,14 @@ def test_the_error_for_a_missing_country_code_shows_the_expected_form() -> None:
     ("typed", "normalized"),
     [
         ("SM" + HEX, "SM" + HEX),
-        ("MM" + HEX, "MM" + HEX),
-        ("sm" + HEX, "SM" + HEX),
         ("Mm" + HEX.upper(), "MM" + HEX),
         (f"  SM{HEX}\n", "SM" + HEX),
         (f"SM {HEX[:16]} {HEX[16:]}", "SM" + HEX),
         (f'"SM{HEX}",', "SM" + HEX),
         (f"\u200bSM{HEX}", "SM" + HEX),
         ("RQ_" + HEX, "rq_" + HEX),
-        ("SM" + HEX[:-1], None),
         ("SM" + HEX + "0", None),
         ("AC" + HEX, None),
-        ("SM" + "g" * 32, None),
         ("", None),
     ],
 )

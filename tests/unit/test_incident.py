@@ -27,7 +27,6 @@ from tests.support.builders import ACCOUNT_SID, NOON, a_message, an_update
 INTERVAL = timedelta(minutes=15)
 POLICY = NoticePolicy(interval=INTERVAL, muted=frozenset(), shows_full_numbers=False)
 MUTING = replace(POLICY, muted=frozenset({Category.RECIPIENT_UNREACHABLE}))
-NO_INTERVAL = replace(POLICY, interval=timedelta())
 
 
 def a_failure(number: int = 0, *, after: float = 0, **facts: Any) -> Message:
@@ -199,10 +198,6 @@ def test_a_new_incident_carries_the_closing_notice_of_the_previous_one() -> None
     assert (following.counted, following.published) == (1, 1)
     after = marked(following, 29)
     assert (after.published, after.next_at) == (1, following.next_at)
-
-
-def test_with_an_interval_of_zero_every_failure_opens_an_incident() -> None:
-    assert not opened(NO_INTERVAL).accepts_failure(NOON, NO_INTERVAL)
 
 
 def test_what_a_new_incident_publishes_of_the_previous_one_says_that_it_is_over() -> None:

@@ -162,33 +162,21 @@ def test_the_repr_of_a_message_has_neither_numbers_nor_text(rig: ClientRig) -> N
     ("reply", "error"),
     [
         (rejected(400, 21211), RequestRejected),
-        (rejected(400, 21610), RequestRejected),
-        (rejected(403, 20005), RequestRejected),
-        (rejected(404, 20404), RequestRejected),
         (rejected(409, 20409), RequestRejected),
         (Reply(status=400, body=b"<html>proxy</html>"), RequestRejected),
-        (Reply(status=413, body=b"[1]"), RequestRejected),
         (rejected(401, 20003), CredentialsRefused),
-        (rejected(401), CredentialsRefused),
         (Reply(status=401, body=b"<html>"), CredentialsRefused),
         (rejected(403, 20003), CredentialsRefused),
-        (rejected(429, 20429), Throttled),
         (Reply(status=429), Throttled),
         (rejected(500, 20500), OutcomeUnknown),
-        (rejected(503, 20503), OutcomeUnknown),
         (Reply(status=502, body=b"<html>bad gateway</html>"), OutcomeUnknown),
         (rejected(408), OutcomeUnknown),
         (Reply(status=201), OutcomeUnknown),
-        (Reply(status=201, body=b"<html>"), OutcomeUnknown),
         (Reply(status=201, body=b"[" * 100_000), OutcomeUnknown),
-        (Reply(status=201, body=b"[]"), OutcomeUnknown),
         (Reply(status=200, body=b'{"sid": null, "status": "queued"}'), OutcomeUnknown),
-        (Reply(status=204), OutcomeUnknown),
         (Reply(status=201, body=b"{", missing_bytes=5, closes=True), OutcomeUnknown),
         (Reply(status=None, body=b"HTTP/1.1 what\r\n\r\n", closes=True), OutcomeUnknown),
-        (Reply(status=None, body=b"220 mail.example.com ESMTP\r\n", closes=True), OutcomeUnknown),
         (Reply(status=303, headers={"Location": "/elsewhere"}), OutcomeUnknown),
-        (Reply(status=307, headers={"Location": "/elsewhere"}), OutcomeUnknown),
         (DROPPED, OutcomeUnknown),
     ],
 )
@@ -205,23 +193,18 @@ def test_the_error_says_whether_the_message_may_have_been_sent(
     assert "555" not in str(raised.value)
 
 
-def test_a_rejection_has_twilios_code(rig: ClientRig) -> None:
-    rig.server.will(rejected(400, 21610))
-
-    with pytest.raises(RequestRejected) as raised:
-        rig.send()
-
-    assert (raised.value.status, raised.value.code) == (400, 21610)
-
-
-@pytest.mark.parametrize("code", ["21610", True, -1, None, [21610]])
-def test_a_rejection_with_a_malformed_code_has_none(rig: ClientRig, code: Any) -> None:
+@pytest.mark.parametrize(
+    ("code", "known"), [(21610, 21610), ("21610", None), (True, None), (-1, None)]
+)
+def test_a_rejection_has_twilios_code_unless_it_is_malformed(
+    rig: ClientRig, code: Any, known: int | None
+) -> None:
     rig.server.will(rejected(400, code))
 
     with pytest.raises(RequestRejected) as raised:
         rig.send()
 
-    assert raised.value.code is None
+    assert (raised.value.status, raised.value.code) == (400, known)
 
 
 def test_a_read_timeout_leaves_the_outcome_unknown(
@@ -281,7 +264,7 @@ def test_a_retry_after_beyond_the_invocation_is_returned_to_the_caller(rig: Clie
     assert (len(rig.requests), rig.slept) == (1, [])
 
 
-@pytest.mark.parametrize("named", ["soon", "-1", "", "9" * 5000, "1.5"])
+@pytest.mark.parametrize("named", ["soon", "-1", "9" * 5000])
 def test_a_malformed_retry_after_is_ignored(rig: ClientRig, named: str) -> None:
     rig.server.will(rejected(429, headers={"Retry-After": named}), accepted())
 
@@ -333,7 +316,6 @@ def raising(error: Exception) -> Callable[..., NoReturn]:
     [
         ("socket.getaddrinfo", socket.gaierror(-2, "Name or service not known")),
         ("urllib3.util.connection.create_connection", TimeoutError("timed out")),
-        ("urllib3.util.connection.create_connection", OSError(113, "No route to host")),
     ],
 )
 def test_a_connection_that_is_never_made_sent_nothing(
@@ -490,17 +472,6 @@ def test_a_send_on_a_reused_connection_that_breaks_is_not_retried(rig: ClientRig
     assert len(rig.requests) == 2
 
 
-def test_a_redirect_is_not_followed(rig: ClientRig) -> None:
-    rig.server.will(
-        Reply(status=302, headers={"Location": f"{rig.server.url}/elsewhere"}), accepted()
-    )
-
-    with pytest.raises(OutcomeUnknown):
-        rig.send()
-
-    assert len(rig.requests) == 1
-
-
 def test_a_scheduled_message_is_canceled_by_its_status(rig: ClientRig) -> None:
     rig.server.will(Reply(status=200, body=accepted(status="canceled").body))
 
@@ -597,9 +568,8 @@ def test_a_list_that_leads_back_to_an_earlier_page_is_not_complete(rig: ClientRi
     assert len(rig.requests) == 3
 
 
-@pytest.mark.parametrize("next_page", [None, ""])
-def test_a_list_without_a_next_page_is_complete(rig: ClientRig, next_page: object) -> None:
-    rig.server.will(a_page("SM1", next_page_uri=next_page))
+def test_a_list_with_a_blank_next_page_is_complete(rig: ClientRig) -> None:
+    rig.server.will(a_page("SM1", next_page_uri=""))
 
     assert list(rig.pages()) == [["SM1"]]
 
@@ -608,12 +578,10 @@ def test_a_list_without_a_next_page_is_complete(rig: ClientRig, next_page: objec
     ("reply", "error", "requests_made"),
     [
         (rejected(429), Unavailable, 1),
-        (rejected(401), CredentialsRefused, 1),
         (rejected(404), RequestRejected, 1),
         (rejected(500), OutcomeUnknown, 2),
         (DROPPED, OutcomeUnknown, 2),
         (Reply(status=200, body=b"{}"), OutcomeUnknown, 1),
-        (Reply(status=200, body=b"<html>"), OutcomeUnknown, 1),
     ],
 )
 def test_a_read_is_retried_only_if_unanswered_and_only_once(
