@@ -7,7 +7,6 @@ the error dictionary, https://www.twilio.com/docs/api/errors.
 """
 
 import json
-import mimetypes
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +17,7 @@ from sandbox.twilio.accounts import VALID_TEST_SENDER, Account, Accounts
 from sandbox.twilio.callbacks import is_callback_url
 from sandbox.twilio.errors import ApiError
 from sandbox.twilio.parameters import Parameters, parse_time
-from sandbox.twilio.resource import Media, Message
+from sandbox.twilio.resource import Message
 from sandbox.twilio.segments import segment_count, smart_encoded, utf16_length
 from sandbox.twilio.settings import Settings
 
@@ -74,12 +73,12 @@ def parse_create_request(  # noqa: PLR0913 -- the request, its account, and the 
     """
     addresses = _parse_addresses(form, account, accounts)
     body = _parse_body(form, settings)
-    media = _parse_media(form, sid_hex)
+    num_media = _count_media(form)
     _check_options(form)
     send_at = _parse_schedule(form, addresses.service, settings, now)
     _check_magic(addresses, account)
     return Message(
-        sid=("MM" if media or form.flag("SendAsMms") else "SM") + sid_hex,
+        sid=("MM" if num_media or form.flag("SendAsMms") else "SM") + sid_hex,
         account_sid=account.sid,
         to=addresses.to,
         sender=addresses.sender,
@@ -89,7 +88,7 @@ def parse_create_request(  # noqa: PLR0913 -- the request, its account, and the 
         created=now,
         updated=now,
         num_segments=segment_count(body) if addresses.sender else 0,
-        media=media,
+        num_media=num_media,
         send_at=send_at,
         status_callback=form.one("StatusCallback"),
     )
@@ -172,20 +171,13 @@ def _parse_body(form: Parameters, settings: Settings) -> str:
     return text
 
 
-def _parse_media(form: Parameters, sid_hex: str) -> tuple[Media, ...]:
+def _count_media(form: Parameters) -> int:
     urls = form.every("MediaUrl")
     if len(urls) > _MAX_MEDIA:
         raise ApiError(21623, f"The number of media files exceeds {_MAX_MEDIA}.")
     if not all(_is_media_url(url) for url in urls):
         raise ApiError(21620, "Invalid media URL(s).")
-    return tuple(
-        Media(
-            sid=f"ME{int(sid_hex, 16) + number & (1 << 128) - 1:032x}",
-            url=url,
-            content_type=mimetypes.guess_type(urlsplit(url).path)[0] or "image/jpeg",
-        )
-        for number, url in enumerate(urls, start=1)
-    )
+    return len(urls)
 
 
 def _check_template(content_sid: str | None, variables: str | None) -> None:

@@ -15,15 +15,6 @@ type Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Media:
-    """A media file of a message."""
-
-    sid: str
-    url: str
-    content_type: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """The state of a message at Twilio; times are aware and in UTC."""
 
@@ -37,7 +28,7 @@ class Message:
     created: datetime
     updated: datetime
     num_segments: int
-    media: tuple[Media, ...] = ()
+    num_media: int = 0
     send_at: datetime | None = None
     sent: datetime | None = None
     price: str | None = None
@@ -72,7 +63,7 @@ def message_document(message: Message) -> Document:
         "body": message.body,
         "status": message.status,
         "num_segments": str(message.num_segments),
-        "num_media": str(len(message.media)),
+        "num_media": str(message.num_media),
         "direction": "outbound-api",
         "api_version": API_VERSION,
         "price": message.price,
@@ -84,31 +75,6 @@ def message_document(message: Message) -> Document:
             "media": message.uri + "/Media.json",
             "feedback": message.uri + "/Feedback.json",
         },
-    }
-
-
-def media_document(message: Message, media: Media) -> Document:
-    """Return the document of a media file."""
-    return {
-        "sid": media.sid,
-        "account_sid": message.account_sid,
-        "parent_sid": message.sid,
-        "content_type": media.content_type,
-        "date_created": _rfc_2822(message.created),
-        "date_updated": _rfc_2822(message.created),
-        "uri": f"{message.uri}/Media/{media.sid}.json",
-    }
-
-
-def feedback_document(message: Message, outcome: str, now: datetime) -> Document:
-    """Return the document of a sender's feedback: whether a message was received."""
-    return {
-        "account_sid": message.account_sid,
-        "message_sid": message.sid,
-        "outcome": outcome,
-        "date_created": _rfc_2822(now),
-        "date_updated": _rfc_2822(now),
-        "uri": message.uri + "/Feedback.json",
     }
 
 
@@ -124,20 +90,16 @@ def as_xml(element: str, document: Document) -> bytes:
     """
     root = ET.Element("TwilioResponse")
     top = ET.SubElement(root, element)
-    rows_name = next((name for name in _ROW_ELEMENTS if name in document), None)
-    if rows_name is None:
+    if "messages" not in document:
         _fill(top, document)
     else:
         for name, value in document.items():
-            if name != rows_name:
+            if name != "messages":
                 top.set(name.replace("_", ""), _text(value))
-        for row in document[rows_name]:
-            _fill(ET.SubElement(top, _ROW_ELEMENTS[rows_name]), row)
+        for row in document["messages"]:
+            _fill(ET.SubElement(top, "Message"), row)
     xml: bytes = ET.tostring(root, encoding="UTF-8", xml_declaration=True)
     return xml
-
-
-_ROW_ELEMENTS = {"messages": "Message", "media_list": "Media"}
 
 
 def _fill(parent: ET.Element, document: Document) -> None:

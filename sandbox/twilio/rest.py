@@ -21,8 +21,6 @@ from sandbox.twilio.resource import (
     Message,
     as_json,
     as_xml,
-    feedback_document,
-    media_document,
     message_document,
 )
 from sandbox.twilio.scenarios import Reply, Scenario, scenario_for
@@ -87,12 +85,6 @@ class RestApi:
                 "POST": self._update,
                 "DELETE": self._delete,
             },
-            _route("Messages/{sid}/Media"): {"GET": self._list_media},
-            _route("Messages/{sid}/Media/{media_sid}"): {
-                "GET": self._fetch_media,
-                "DELETE": self._delete_media,
-            },
-            _route("Messages/{sid}/Feedback"): {"POST": self._give_feedback},
         }
 
     def handle(self, request: Request, now: datetime) -> Response | None:
@@ -217,45 +209,6 @@ class RestApi:
             raise ApiError(20009, "Cannot delete this resource before it is complete.")
         self._engine.delete(message.sid)
         return _Result(status=204)
-
-    def _list_media(self, call: _Call) -> _Result:
-        message = self._message(call)
-        rows = [media_document(message, media) for media in message.media]
-        page: Document = {
-            "first_page_uri": call.path,
-            "end": max(0, len(rows) - 1),
-            "previous_page_uri": None,
-            "media_list": rows,
-            "uri": call.path,
-            "page_size": 50,
-            "start": 0,
-            "next_page_uri": None,
-            "page": 0,
-        }
-        return _Result(element="MediaList", document=page)
-
-    def _fetch_media(self, call: _Call) -> _Result:
-        message = self._message(call)
-        for media in message.media:
-            if media.sid == call.sids["media_sid"]:
-                return _Result(element="Media", document=media_document(message, media))
-        raise _not_found(call.path)
-
-    def _delete_media(self, call: _Call) -> _Result:
-        message = self._message(call)
-        kept = tuple(media for media in message.media if media.sid != call.sids["media_sid"])
-        if kept == message.media:
-            raise _not_found(call.path)
-        self._engine.update(replace(message, media=kept))
-        return _Result(status=204)
-
-    def _give_feedback(self, call: _Call) -> _Result:
-        message = self._message(call)
-        outcome = call.form.one("Outcome") or "confirmed"
-        if outcome not in {"confirmed", "unconfirmed"}:
-            raise ApiError(20422, "Outcome has to be confirmed or unconfirmed.")
-        document = feedback_document(message, outcome, call.now)
-        return _Result(element="MessageFeedback", document=document)
 
     def _message(self, call: _Call) -> Message:
         message = self._engine.message(call.sids["sid"])

@@ -152,9 +152,7 @@ def test_after_a_rotation_only_the_new_token_and_the_keys_are_valid() -> None:
         ("POST", f"{MESSAGES}/{UNKNOWN_SID}.json", (404, 20404)),
         ("DELETE", f"{MESSAGES}/{UNKNOWN_SID}.json", (404, 20404)),
         ("GET", f"{MESSAGES}/{UNKNOWN_SID}/Media.json", (404, 20404)),
-        ("GET", f"{MESSAGES}/{UNKNOWN_SID}/Feedback/ME1.json", (404, 20404)),
         ("GET", "/2010-04-01/Accounts.json", (404, 20404)),
-        ("GET", "/.json", (404, 20404)),
         ("GET", MESSAGES + ".csv.json", (404, 20404)),
         ("DELETE", MESSAGES + ".json", (405, 20004)),
         ("PUT", f"{MESSAGES}/{UNKNOWN_SID}.json", (405, 20004)),
@@ -199,7 +197,7 @@ def test_a_setting_throttles_the_next_requests() -> None:
     assert statuses == [429, 429, 200]
 
 
-# --- messages and their subresources -------------------------------------------------------------
+# --- messages ------------------------------------------------------------------------------------
 
 
 def schedule_message(twilio: VirtualTwilio) -> str:
@@ -277,34 +275,6 @@ def test_a_message_can_be_deleted_once_it_is_complete() -> None:
     assert (deleted.status, deleted.body) == (204, b"")
     assert error_of(twilio.request("GET", path)) == (404, 20404)
     assert twilio.json("GET", MESSAGES + ".json")["messages"] == []
-
-
-def test_media_can_be_listed_fetched_and_deleted() -> None:
-    twilio = VirtualTwilio()
-    urls = ["https://example.com/a.png", "https://example.com/b"]
-
-    message = twilio.send(Body=None, MediaUrl=urls)
-
-    listed = twilio.follow(message["subresource_uris"]["media"])["media_list"]
-    first = twilio.follow(listed[0]["uri"])
-    deleted = twilio.answer("DELETE", listed[0]["uri"])
-    assert message["num_media"] == "2"
-    assert [media["content_type"] for media in listed] == ["image/png", "image/jpeg"]
-    assert first == listed[0]
-    assert deleted.status == 204
-    assert error_of(twilio.request("GET", listed[0]["uri"])) == (404, 20404)
-    assert error_of(twilio.request("DELETE", listed[0]["uri"])) == (404, 20404)
-
-
-def test_feedback_is_accepted_with_a_known_outcome_only() -> None:
-    twilio = VirtualTwilio()
-    path = twilio.send()["subresource_uris"]["feedback"]
-
-    accepted = twilio.json("POST", path, form={"Outcome": "unconfirmed"})
-    rejected = twilio.request("POST", path, form={"Outcome": "perhaps"})
-
-    assert accepted["outcome"] == "unconfirmed"
-    assert error_of(rejected) == (400, 20422)
 
 
 # --- XML -----------------------------------------------------------------------------------------

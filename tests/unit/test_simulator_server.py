@@ -186,19 +186,6 @@ def test_the_sdk_redacts_and_deletes(client: Client, server: SimulatorServer) ->
     assert gone.value.status == 404
 
 
-def test_the_sdk_sees_media_and_gives_feedback(client: Client) -> None:
-    created = client.messages.create(
-        to=RECIPIENT, from_=SENDER, media_url=["https://example.com/a.png"]
-    )
-
-    message = client.messages(str(created.sid))
-    (media,) = message.media.list()
-    feedback = message.feedback.create(outcome="confirmed")
-
-    assert media.content_type == "image/png"
-    assert feedback.outcome == "confirmed"
-
-
 @pytest.mark.parametrize(
     ("to", "status", "code"),
     [("+15005550001", 400, 21211), ("+15005550004", 400, 21610), ("+15555550109", 429, 20429)],
