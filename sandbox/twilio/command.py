@@ -110,12 +110,12 @@ def _create_rules(rules: WebhookRules, options: Options) -> SharedKey | None:
     ids, now = random.SystemRandom(), datetime.now(UTC)
     if options.shared_key:
         id_, secret = options.shared_key
-        key = SharedKey(id=id_, secret=secret, created=now, updated=now)
+        key = SharedKey(id=id_, secret=secret, created=now)
         rules.shared_keys[key.id] = key
     else:
         key = new_shared_key(rules, ids, now)
     signing = Signing(key_id=key.id, algorithm=options.algorithm)
-    setting = Setting(id=new_id("setting", ids), signing=signing, created=now, updated=now)
+    setting = Setting(id=new_id("setting", ids), signing=signing, created=now)
     rules.settings[setting.id] = setting
     for url in dict.fromkeys(options.rule_urls):
         rule = Rule(

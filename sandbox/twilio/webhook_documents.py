@@ -19,8 +19,6 @@ from sandbox.twilio.webhook_rules import (
     WebhookRules,
 )
 
-_MAX_NAME: Final = 255
-_MAX_DESCRIPTION: Final = 1024
 _MAX_URL: Final = 2048
 _MAX_SHARES: Final = 2
 _ALL_TRAFFIC: Final = 100
@@ -44,25 +42,9 @@ _MAX_RETRIES: Final = 5
 PATTERN_FIELDS: Final = {"value": MatchType.EXACT_MATCH, "prefix": MatchType.PREFIX_MATCH}
 
 
-def parse_name(fields: Document, present: str = "") -> str:
-    """Return the friendlyName; the present one if it is not given."""
-    return _text({"friendlyName": present, **fields}, "friendlyName", _MAX_NAME)
-
-
-def parse_description(fields: Document, present: str = "") -> str:
-    """Return the description; the present one if it is not given."""
-    return _text({"description": present, **fields}, "description", _MAX_DESCRIPTION)
-
-
-def check_auth(auth: Any) -> None:
+def check_auth(fields: Document) -> None:
     """Refuse credentials, so that the simulator does not seem to send them."""
-    if auth is None:
-        return
-    value = auth.get("value") or {} if isinstance(auth, dict) else None
-    if not isinstance(value, dict):
-        raise ApiError(INVALID, "auth must be an object.")
-    credentials = [it for name, it in value.items() if name != "scheme"]
-    if any(it is not None for it in (auth.get("authProfileId"), *credentials)):
+    if "auth" in fields:
         raise ApiError(INVALID, "auth: the simulator does not authenticate to your endpoint.")
 
 
@@ -108,13 +90,6 @@ def parse_connection(connection: Any) -> ConnectionOverrides | None:
     )
 
 
-def _text(fields: Document, name: str, longest: int) -> str:
-    value = fields.get(name, "")
-    if not isinstance(value, str) or len(value) > longest:
-        raise ApiError(INVALID, f"{name} must be a text of at most {longest} characters.")
-    return value
-
-
 def _number(fields: Document, name: str, default: int, least: int, most: int) -> int:
     value = fields.get(name)
     if value is None:
@@ -137,16 +112,22 @@ def parse_pattern(match_type: MatchType, fields: Document) -> str:
         if kind is not match_type and name in fields:
             raise ApiError(INVALID, f"{name} is for {kind} only.")
         if kind is match_type:
-            url = _text(fields, name, _MAX_URL)
+            url: str = fields.get(name, "")
             if not is_pattern(match_type, url):
                 ending = "not end" if match_type is MatchType.EXACT_MATCH else "end"
-                raise ApiError(INVALID, f"{name} must be an http(s) URL and {ending} with /.")
+                raise ApiError(
+                    INVALID,
+                    f"{name} must be an http(s) URL of at most {_MAX_URL} characters and {ending} "
+                    "with /.",
+                )
             return url
     return ""
 
 
-def is_pattern(match_type: MatchType, url: str) -> bool:
+def is_pattern(match_type: MatchType, url: object) -> bool:
     """Whether a rule of this type can have this URL."""
+    if not isinstance(url, str) or len(url) > _MAX_URL:
+        return False
     if url.endswith("/") is not (match_type is MatchType.PREFIX_MATCH):
         return False
     try:
@@ -175,9 +156,8 @@ def key_document(key: SharedKey) -> Document:
     """Return the document of a shared key, without its secret."""
     return {
         "id": key.id,
-        "friendlyName": key.friendly_name,
         "createdAt": format_time(key.created),
-        "updatedAt": format_time(key.updated),
+        "updatedAt": format_time(key.created),
     }
 
 
@@ -193,12 +173,10 @@ def setting_document(setting: Setting) -> Document:
     return {
         "id": setting.id,
         "type": "CUSTOMER",
-        "friendlyName": setting.friendly_name,
-        "description": setting.description,
         "signature": signature,
         **_connection_document(setting.connection),
         "createdAt": format_time(setting.created),
-        "updatedAt": format_time(setting.updated),
+        "updatedAt": format_time(setting.created),
     }
 
 
@@ -224,8 +202,6 @@ def rule_document(rule: Rule) -> Document:
     shares = [{"settingId": it.setting_id, "percentage": it.percentage} for it in rule.shares]
     return {
         "id": rule.id,
-        "friendlyName": rule.friendly_name,
-        "description": rule.description,
         "matchType": rule.match_type,
         **pattern,
         "settings": shares,

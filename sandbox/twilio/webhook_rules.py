@@ -32,9 +32,7 @@ class SharedKey:
 
     id: str
     secret: str = field(repr=False)
-    friendly_name: str = ""
     created: datetime
-    updated: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +58,7 @@ class Setting:
     id: str
     signing: Signing | None = None
     connection: ConnectionOverrides | None = None
-    friendly_name: str = ""
-    description: str = ""
     created: datetime
-    updated: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +77,6 @@ class Rule:
     match_type: MatchType
     pattern: str = ""
     shares: tuple[Share, ...]
-    friendly_name: str = ""
-    description: str = ""
     created: datetime
     updated: datetime
 
@@ -99,7 +92,10 @@ class Rule:
 
 
 class WebhookRules:
-    """The shared keys, settings and rules of one account, by id."""
+    """The shared keys, settings and rules of one account, by id.
+
+    Twilio's names and descriptions of them are not kept.
+    """
 
     def __init__(self) -> None:
         self.shared_keys: dict[str, SharedKey] = {}
@@ -135,16 +131,9 @@ def new_id(kind: str, ids: random.Random) -> str:
     return f"webhooks_{kind}_{''.join(digits)}"
 
 
-def new_shared_key(
-    rules: WebhookRules, ids: random.Random, now: datetime, *, friendly_name: str = ""
-) -> SharedKey:
+def new_shared_key(rules: WebhookRules, ids: random.Random, now: datetime) -> SharedKey:
     """Create a shared key in an account, with a secret of 256 bits."""
-    key = SharedKey(
-        id=new_id("sharedkey", ids),
-        secret=f"{ids.getrandbits(256):064x}",
-        friendly_name=friendly_name,
-        created=now,
-        updated=now,
-    )
+    secret = f"{ids.getrandbits(256):064x}"
+    key = SharedKey(id=new_id("sharedkey", ids), secret=secret, created=now)
     rules.shared_keys[key.id] = key
     return key

@@ -3,17 +3,18 @@
 Names and shapes are those of Twilio's Python SDK 9.13 (`client.webhooks.v1`) and of
 https://www.twilio.com/docs/usage/webhooks/webhook-configuration. Different from Twilio: a change
 applies at once, not after 30 to 60 seconds. A setting cannot authenticate Twilio with OAuth, Basic
-or Digest. AuthProfiles, EdgeZones and Tests do not exist.
+or Digest. Only the URL and the settings of a rule can be changed. Operations, AuthProfiles,
+EdgeZones and Tests do not exist.
 """
 
 import json
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from sandbox.http_server import Request, Response
 from sandbox.twilio.accounts import Accounts
@@ -27,23 +28,14 @@ from sandbox.twilio.webhook_documents import (
     format_time,
     key_document,
     parse_connection,
-    parse_description,
     parse_match_type,
-    parse_name,
     parse_pattern,
     parse_shares,
     parse_signing,
     rule_document,
     setting_document,
 )
-from sandbox.twilio.webhook_rules import (
-    Rule,
-    Setting,
-    SharedKey,
-    WebhookRules,
-    new_id,
-    new_shared_key,
-)
+from sandbox.twilio.webhook_rules import Rule, Setting, WebhookRules, new_id, new_shared_key
 
 PREFIX: Final = "/v1/Webhooks/"
 
@@ -51,6 +43,22 @@ _DEFAULT_PAGE_SIZE: Final = 50
 _MAX_PAGE_SIZE: Final = 1000
 _ALREADY_EXISTS: Final = 59103
 _IN_USE: Final = 20409
+
+
+@dataclass(frozen=True, slots=True)
+class _Collection:
+    """The resources of one kind; `key` is the property that holds them in a list."""
+
+    key: str
+    resources: Callable[[WebhookRules], dict[str, Any]]
+    document: Callable[[Any], Document]
+
+
+_COLLECTIONS: Final = {
+    "SharedKeys": _Collection("sharedKeys", lambda rules: rules.shared_keys, key_document),
+    "Settings": _Collection("settings", lambda rules: rules.settings, setting_document),
+    "Rules": _Collection("rules", lambda rules: rules.rules, rule_document),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,28 +95,14 @@ class WebhooksApi:
     def __init__(self, accounts: Accounts, ids: random.Random) -> None:
         self._accounts = accounts
         self._ids = ids
-        self._operations: dict[str, Document] = {}
-        self._routes: Mapping[str, Mapping[str, Callable[[_Call], _Result]]] = {
-            "SharedKeys": {"GET": self._list_keys, "POST": self._create_key},
-            "SharedKeys/": {
-                "GET": lambda call: _Result(document=key_document(_key(call))),
-                "PATCH": self._rename_key,
-                "DELETE": self._delete_key,
-            },
-            "Settings": {"GET": self._list_settings, "POST": self._create_setting},
-            "Settings/": {
-                "GET": lambda call: _Result(document=setting_document(_setting(call))),
-                "PATCH": self._rename_setting,
-                "DELETE": self._delete_setting,
-            },
-            "Rules": {"GET": self._list_rules, "POST": self._create_rule},
-            "Rules/": {
-                "GET": lambda call: _Result(document=rule_document(_rule(call))),
-                "PATCH": self._change_rule,
-                "DELETE": self._delete_rule,
-            },
-            "Operations": {"GET": lambda call: _page("operations", self._operations, call)},
-            "Operations/": {"GET": self._fetch_operation},
+        self._changes: Mapping[str, Callable[[_Call], _Result]] = {
+            "POST SharedKeys": self._create_key,
+            "POST Settings": self._create_setting,
+            "POST Rules": self._create_rule,
+            "PATCH Rules/": self._change_rule,
+            "DELETE SharedKeys/": lambda call: _delete(call, call.rules.shared_keys),
+            "DELETE Settings/": lambda call: _delete(call, call.rules.settings),
+            "DELETE Rules/": self._delete_rule,
         }
 
     def handle(self, request: Request, now: datetime) -> Response:
@@ -128,90 +122,36 @@ class WebhooksApi:
 
     def _result(self, request: Request, now: datetime) -> _Result:
         account = self._accounts.authenticate_any(request.header("Authorization"))
-        collection, slash, id_ = request.path.removeprefix(PREFIX).partition("/")
-        methods = self._routes.get(collection + slash)
-        if methods is None:
-            raise _not_found(request)
-        endpoint = methods.get(request.method)
-        if endpoint is None:
-            raise ApiError(20004, f"Method {request.method} is not allowed on this resource")
         rules = self._accounts.webhook_rules(account.sid)
-        return endpoint(_Call(request=request, rules=rules, id=id_, now=now))
-
-    def _list_keys(self, call: _Call) -> _Result:
-        return _page("sharedKeys", _documents(call.rules.shared_keys, key_document), call)
+        name, slash, id_ = request.path.removeprefix(PREFIX).partition("/")
+        collection = _COLLECTIONS.get(name)
+        if collection is None or (slash and id_ not in collection.resources(rules)):
+            raise ApiError(20404, f"The requested resource {request.path} was not found")
+        call = _Call(request=request, rules=rules, id=id_, now=now)
+        if request.method == "GET":
+            return _read(call, collection)
+        change = self._changes.get(f"{request.method} {name}{slash}")
+        if change is None:
+            raise ApiError(20004, f"Method {request.method} is not allowed on this resource")
+        return change(call)
 
     def _create_key(self, call: _Call) -> _Result:
-        name = parse_name(call.fields)
-        key = new_shared_key(call.rules, self._ids, call.now, friendly_name=name)
+        key = new_shared_key(call.rules, self._ids, call.now)
         # Twilio shows the secret this once.
         document = key_document(key) | {"secret": key.secret}
         return _Result(status=HTTPStatus.CREATED, document=document)
 
-    def _rename_key(self, call: _Call) -> _Result:
-        name = parse_name(call.fields)
-        key = replace(_key(call), friendly_name=name, updated=call.now)
-        call.rules.shared_keys[key.id] = key
-        return _Result(document=key_document(key))
-
-    def _delete_key(self, call: _Call) -> _Result:
-        key = _key(call)
-        settings = call.rules.settings.values()
-        if any(it.signing is not None and it.signing.key_id == key.id for it in settings):
-            raise ApiError(_IN_USE, f"{key.id} is used by a Setting.")
-        del call.rules.shared_keys[key.id]
-        return _Result(status=HTTPStatus.NO_CONTENT)
-
-    def _list_settings(self, call: _Call) -> _Result:
-        return _page("settings", _documents(call.rules.settings, setting_document), call)
-
     def _create_setting(self, call: _Call) -> _Result:
         fields = call.fields
-        check_auth(fields.get("auth"))
+        check_auth(fields)
         setting = Setting(
             id=new_id("setting", self._ids),
-            friendly_name=parse_name(fields),
-            description=parse_description(fields),
             signing=parse_signing(fields.get("signature"), call.rules),
             connection=parse_connection(fields.get("connection")),
             created=call.now,
-            updated=call.now,
         )
         call.rules.settings[setting.id] = setting
         return _Result(status=HTTPStatus.CREATED, document=setting_document(setting))
-
-    def _rename_setting(self, call: _Call) -> _Result:
-        """Change the names; everything else of a setting is immutable."""
-        fields = call.fields
-        if unknown := fields.keys() - {"friendlyName", "description"}:
-            raise ApiError(INVALID, f"{', '.join(sorted(unknown))} cannot be changed.")
-        setting = _setting(call)
-        setting = replace(
-            setting,
-            friendly_name=parse_name(fields, setting.friendly_name),
-            description=parse_description(fields, setting.description),
-            updated=call.now,
-        )
-        call.rules.settings[setting.id] = setting
-        return _Result(document=setting_document(setting))
-
-    def _delete_setting(self, call: _Call) -> _Result:
-        setting = _setting(call)
-        shares = (share for rule in call.rules.rules.values() for share in rule.shares)
-        if any(share.setting_id == setting.id for share in shares):
-            raise ApiError(_IN_USE, f"{setting.id} is used by a Rule.")
-        del call.rules.settings[setting.id]
-        return _Result(status=HTTPStatus.NO_CONTENT)
-
-    def _list_rules(self, call: _Call) -> _Result:
-        documents = _documents(call.rules.rules, rule_document)
-        if setting_id := Parameters.parse(call.request.query).one("settingId"):
-            documents = {
-                id_: document
-                for id_, document in documents.items()
-                if setting_id in {it["settingId"] for it in document["settings"]}
-            }
-        return _page("rules", documents, call)
 
     def _create_rule(self, call: _Call) -> _Result:
         fields = call.fields
@@ -221,23 +161,16 @@ class WebhooksApi:
             match_type=match_type,
             pattern=parse_pattern(match_type, fields),
             shares=parse_shares(fields.get("settings"), call.rules),
-            friendly_name=parse_name(fields),
-            description=parse_description(fields),
             created=call.now,
             updated=call.now,
         )
         return self._store_rule(rule, call)
 
     def _change_rule(self, call: _Call) -> _Result:
-        fields, rule = call.fields, _rule(call)
+        fields, rule = call.fields, call.rules.rules[call.id]
         if fields.get("matchType", rule.match_type) != rule.match_type:
             raise ApiError(INVALID, "matchType cannot be changed.")
-        rule = replace(
-            rule,
-            friendly_name=parse_name(fields, rule.friendly_name),
-            description=parse_description(fields, rule.description),
-            updated=call.now,
-        )
+        rule = replace(rule, updated=call.now)
         if PATTERN_FIELDS.keys() & fields.keys():
             rule = replace(rule, pattern=parse_pattern(rule.match_type, fields))
         if "settings" in fields:
@@ -250,14 +183,13 @@ class WebhooksApi:
             if same and other.id != rule.id:
                 raise ApiError(_ALREADY_EXISTS, f"{other.id} matches the same URLs.")
         call.rules.rules[rule.id] = rule
-        return self._operation(rule.id, call, {"rule": rule_document(rule)})
+        return self._operation(rule.id, call.now, {"rule": rule_document(rule)})
 
     def _delete_rule(self, call: _Call) -> _Result:
-        rule = _rule(call)
-        del call.rules.rules[rule.id]
-        return self._operation(rule.id, call, {})
+        del call.rules.rules[call.id]
+        return self._operation(call.id, call.now, {})
 
-    def _operation(self, rule_id: str, call: _Call, changed: Document) -> _Result:
+    def _operation(self, rule_id: str, now: datetime, changed: Document) -> _Result:
         """Answer a change of a rule, which Twilio applies asynchronously."""
         id_ = new_id("operation", self._ids)
         operation = {
@@ -265,63 +197,41 @@ class WebhooksApi:
             "statusUrl": f"{PREFIX}Operations/{id_}",
             "status": "COMPLETED",
             "resourceId": rule_id,
-            "createdAt": format_time(call.now),
-            "completedAt": format_time(call.now),
+            "createdAt": format_time(now),
+            "completedAt": format_time(now),
             "retentionPeriod": "P7D",
         }
-        self._operations[id_] = operation
         return _Result(
             status=HTTPStatus.ACCEPTED,
             document={"operation": operation, **changed},
             headers={"Operation-Id": id_, "Location": operation["statusUrl"]},
         )
 
-    def _fetch_operation(self, call: _Call) -> _Result:
-        operation = self._operations.get(call.id)
-        if operation is None:
-            raise _not_found(call.request)
-        return _Result(document=operation)
+
+def _read(call: _Call, collection: _Collection) -> _Result:
+    resources = collection.resources(call.rules)
+    if call.id:
+        return _Result(document=collection.document(resources[call.id]))
+    return _page(collection.key, list(map(collection.document, resources.values())), call.request)
 
 
-def _key(call: _Call) -> SharedKey:
-    key = call.rules.shared_keys.get(call.id)
-    if key is None:
-        raise _not_found(call.request)
-    return key
+def _delete(call: _Call, resources: dict[str, Any]) -> _Result:
+    """Delete a shared key that no setting names, or a setting that no rule names."""
+    keys = {it.signing.key_id for it in call.rules.settings.values() if it.signing}
+    settings = {share.setting_id for rule in call.rules.rules.values() for share in rule.shares}
+    if call.id in keys | settings:
+        raise ApiError(_IN_USE, f"{call.id} is in use.")
+    del resources[call.id]
+    return _Result(status=HTTPStatus.NO_CONTENT)
 
 
-def _setting(call: _Call) -> Setting:
-    setting = call.rules.settings.get(call.id)
-    if setting is None:
-        raise _not_found(call.request)
-    return setting
-
-
-def _rule(call: _Call) -> Rule:
-    rule = call.rules.rules.get(call.id)
-    if rule is None:
-        raise _not_found(call.request)
-    return rule
-
-
-def _not_found(request: Request) -> ApiError:
-    return ApiError(20404, f"The requested resource {request.path} was not found")
-
-
-def _documents[T](
-    resources: Mapping[str, T], document: Callable[[T], Document]
-) -> dict[str, Document]:
-    return {id_: document(resource) for id_, resource in resources.items()}
-
-
-def _page(key: str, documents: Mapping[str, Document], call: _Call) -> _Result:
+def _page(key: str, rows: list[Document], request: Request) -> _Result:
     """Return a page of a list; the token of a page is the number of resources before it."""
-    query = Parameters.parse(call.request.query)
+    query = Parameters.parse(request.query)
     size = _parse_count(query.one("pageSize") or str(_DEFAULT_PAGE_SIZE), "pageSize")
     if not 1 <= size <= _MAX_PAGE_SIZE:
         raise ApiError(INVALID, f"pageSize must be a number from 1 to {_MAX_PAGE_SIZE}.")
     start = _parse_count(query.one("pageToken") or "0", "pageToken")
-    rows: Sequence[Document] = list(documents.values())
     following = start + size
     meta = {
         "key": key,
