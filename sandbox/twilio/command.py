@@ -6,7 +6,7 @@ It serves any application with one of Twilio's SDKs, and needs nothing of AWS.
 import random
 import shlex
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -33,17 +33,6 @@ from sandbox.twilio.webhook_rules import (
 
 DEFAULT_PORT = 4020
 DEFAULT_SPEED = 5.0
-
-# How each SDK sends its requests to the simulator: docs/simulator.md has the complete code.
-_SDKS: Mapping[str, str] = {
-    "Python": "Client(sid, token, http_client=...), a TwilioHttpClient",
-    "Node": "twilio(sid, token, {httpClient: ...}), a twilio.RequestClient",
-    "Java": "new TwilioRestClient.Builder(sid, token).httpClient(...), a NetworkHttpClient",
-    "C#": "new TwilioRestClient(sid, token, httpClient: ...), a SystemNetHttpClient",
-    "Ruby": "Twilio::REST::Client.new(sid, token, nil, nil, ...), a Twilio::HTTP::Client",
-    "PHP": "new Twilio\\Rest\\Client($sid, $token, null, null, ...), a Twilio\\Http\\CurlClient",
-    "Go": "twilio.ClientParams{Client: ...}, a client.Client with an http.RoundTripper",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,10 +155,5 @@ def _print_next_steps(console: Console, url: str, options: Options) -> None:
     console.print("Send a message", style="bold")
     console.print(f"  {send}", style="cyan")
     console.print()
-    console.print(
-        f"Let an SDK replace https://api.twilio.com by {url} (docs/simulator.md)", style="bold"
-    )
-    for name, client in _SDKS.items():
-        console.print(f"  {name + ':':<8}{client}")
-    console.print()
+    console.print("Point an SDK at it: docs/simulator.md has the code for each language.")
     console.print("Press Ctrl-C to stop.")

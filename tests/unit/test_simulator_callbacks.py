@@ -118,14 +118,6 @@ def test_the_fragment_of_the_url_is_not_requested() -> None:
     assert (attempt.connect_timeout, attempt.read_timeout, attempt.total_timeout) == (2, 5, 15)
 
 
-def test_without_a_callback_url_no_callback_is_sent() -> None:
-    twilio = VirtualTwilio()
-    sid = twilio.send(StatusCallback=None)["sid"]
-
-    assert twilio.statuses() == []
-    assert twilio.fetch(sid)["status"] == "delivered"
-
-
 @pytest.mark.parametrize(
     ("fragment", "overrides"),
     [

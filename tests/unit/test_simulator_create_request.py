@@ -38,28 +38,21 @@ def schedule(send_at: str) -> dict[str, str | None]:
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"To": None}, 21604),
         ({"To": ""}, 21604),
-        ({"To": "123456789"}, 21211),
-        ({"To": "+0123456789"}, 21211),
         ({"To": "+1555867531012345"}, 21211),
         ({"To": "whatsapp:hello"}, 21211),
         ({"To": "messenger:"}, 21211),
         ({"To": "12345"}, 21265),
         ({"From": None}, 21603),
-        ({"From": "+1"}, 21212),
         ({"From": "TwelveLetter"}, 21212),
         ({"From": "+15558675310"}, 21266),
         ({"From": "whatsapp:+15557654321"}, 21910),
         ({"From": None, "MessagingServiceSid": "MG1"}, 21705),
-        ({"Body": None}, 21602),
         ({"Body": ""}, 21602),
-        ({"Body": "a" * 1601}, 21617),
         ({"Body": "😀" * 801}, 21617),
         ({"MediaUrl": ["https://example.com/a.png"] * 11}, 21623),
         ({"MediaUrl": "example.com/a.png"}, 21620),
         ({"MediaUrl": "http://["}, 21620),
-        ({"StatusCallback": "example.com/cb"}, 21609),
         ({"StatusCallback": "https://my_host.example.com/cb"}, 21609),
         ({"StatusCallback": "https://example.com:port/cb"}, 21609),
         ({"StatusCallback": "https://example.com/a b"}, 21609),
@@ -67,7 +60,6 @@ def schedule(send_at: str) -> dict[str, str | None]:
         ({"ContentSid": "HX1"}, 21655),
         ({"ContentVariables": "{}"}, 21654),
         ({"ContentSid": CONTENT_SID, "ContentVariables": "{"}, 21656),
-        ({"ContentSid": CONTENT_SID, "ContentVariables": "[]"}, 21656),
         (
             {
                 "ContentSid": CONTENT_SID,
@@ -75,7 +67,6 @@ def schedule(send_at: str) -> dict[str, str | None]:
             },
             92002,
         ),
-        ({"ValidityPeriod": "0"}, 21624),
         ({"ValidityPeriod": "36001"}, 21624),
         ({"ValidityPeriod": "soon"}, 21624),
         ({"ContentRetention": "burn"}, 30029),
@@ -84,10 +75,8 @@ def schedule(send_at: str) -> dict[str, str | None]:
         ({"ScheduleType": "fixed", "SendAt": "2026-11-23T13:00:00Z"}, 35118),
         ({"MessagingServiceSid": SERVICE_SID, "SendAt": "2026-11-23T13:00:00Z"}, 35126),
         ({"MessagingServiceSid": SERVICE_SID, "ScheduleType": "fixed"}, 35111),
-        (schedule("tomorrow"), 35114),
         (schedule("9999-12-31T23:59:59-14:00"), 35114),
         (schedule("2026-11-23T12:04:59Z"), 35115),
-        (schedule("2026-11-22T12:00:00Z"), 35115),
         (schedule("2026-12-28T12:00:01Z"), 35117),
     ],
 )
@@ -104,15 +93,12 @@ def test_invalid_input_is_rejected_with_twilios_code(changes: dict[str, Any], co
     ("changes", "prefix"),
     [
         ({"Body": "a" * 1600}, "SM"),
-        ({"From": "12345"}, "SM"),
         ({"From": "MyCompany"}, "SM"),
         ({"From": SENDER, "MessagingServiceSid": SERVICE_SID}, "SM"),
         ({"Body": None, "ContentSid": CONTENT_SID, "ContentVariables": '{"1": "x"}'}, "SM"),
-        ({"ValidityPeriod": "36000"}, "SM"),
-        ({"ContentRetention": "discard", "AddressRetention": "obfuscate"}, "SM"),
+        ({"ValidityPeriod": "36000", "ContentRetention": "discard"}, "SM"),
         ({"To": "messenger:1234", "From": "messenger:5678"}, "SM"),
         ({"SomethingNew": "1", "SmartEncoded": "true", "ProvideFeedback": "true"}, "SM"),
-        ({"StatusCallback": "http://127.0.0.1:8080/cb"}, "SM"),
         (schedule("2026-11-23T12:05:00Z"), "SM"),
         (schedule("2026-12-28T12:00:00"), "SM"),
         ({"SendAsMms": "true"}, "MM"),
@@ -127,7 +113,6 @@ def test_valid_input_is_accepted_and_unknown_parameters_are_ignored(
     assert twilio.send(**changes)["sid"].startswith(prefix)
 
 
-@pytest.mark.parametrize("as_test_account", [False, True])
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
@@ -141,18 +126,13 @@ def test_valid_input_is_accepted_and_unknown_parameters_are_ignored(
         ({"To": "+15005550009"}, 21614),
     ],
 )
-def test_magic_numbers_are_rejected_on_every_account(
-    changes: dict[str, str], code: int, *, as_test_account: bool
-) -> None:
+def test_magic_numbers_are_rejected_on_every_account(changes: dict[str, str], code: int) -> None:
     twilio = VirtualTwilio()
+    form = a_form(**{"From": "+15005550006", **changes})
 
-    if as_test_account:
-        form = a_form(**{"From": "+15005550006", **changes})
-        answer = twilio.request("POST", form=form, **TEST_ACCOUNT)
-    else:
-        answer = twilio.post(**changes)
+    answers = twilio.post(**changes), twilio.request("POST", form=form, **TEST_ACCOUNT)
 
-    assert error_of(answer) == (400, code)
+    assert [error_of(it) for it in answers] == [(400, code)] * 2
 
 
 def test_a_test_account_sends_from_the_magic_number_only() -> None:

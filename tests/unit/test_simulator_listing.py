@@ -59,11 +59,9 @@ def test_a_page_keeps_its_filters_and_has_fifty_messages_by_default() -> None:
 @pytest.mark.parametrize(
     ("query", "found"),
     [
-        ("To=%2B15558675310", 2),
         ("To=%2B15550000000", 0),
         ("From=%2B15557654321", 2),
         ("From=%2B15550000000", 0),
-        ("DateSent=2026-11-23", 1),
         ("DateSent=2026-11-24", 1),
         ("DateSent=2026-11-25", 0),
         ("DateSent%3C=2026-11-23", 1),
@@ -91,11 +89,9 @@ def test_a_list_can_be_filtered(query: str, found: int) -> None:
     [
         ("PageSize=1001", 20007),
         ("PageSize=0", 20422),
-        ("PageSize=-1", 20422),
         ("PageSize=all", 20422),
         ("PageToken=x", 21481),
         (f"PageToken=PA{UNKNOWN_SID}", 21481),
-        ("PageSize=" + "9" * 5000, 20422),
         ("DateSent=yesterday", 20422),
         ("DateSent=0001-01-01T00:00:00%2B14:00", 20422),
     ],
@@ -129,6 +125,7 @@ def test_a_rejected_creation_is_listed_as_a_failed_message() -> None:
     assert (listed["status"], listed["error_code"], listed["price"]) == ("failed", 21211, None)
     assert (listed["to"], listed["date_sent"]) == ("+15005550001", None)
     assert twilio.simulator.messages() == []
+    assert len(twilio.follow(MESSAGES + ".json?DateSent=2026-11-23")["messages"]) == 1
 
 
 @pytest.mark.parametrize(("hides", "listed"), [(True, 0), (False, 1)])
@@ -143,10 +140,3 @@ def test_a_list_by_date_may_lack_messages_that_were_not_sent(*, hides: bool, lis
 
     assert (len(by_date["messages"]), len(everything["messages"])) == (listed, 1)
     assert len(sent["messages"]) == 1
-
-
-def test_a_list_by_date_has_rejected_creations() -> None:
-    twilio = VirtualTwilio()
-    twilio.post(To="+15005550001")
-
-    assert len(twilio.follow(MESSAGES + ".json?DateSent=2026-11-23")["messages"]) == 1

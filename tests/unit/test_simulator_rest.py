@@ -84,16 +84,11 @@ def test_a_sent_message_has_a_date_and_some_time_after_its_last_status_a_price()
     ("authorization", "message"),
     [
         (None, "Authentication Error - No credentials provided"),
-        ("Bearer abc", "Authentication Error - No credentials provided"),
         ("Basic", "Authentication Error - No credentials provided"),
-        ("Basic ///", "Authentication Error - invalid username"),
-        ("Basic /w==", "Authentication Error - invalid username"),
         ("Basic \u00fc", "Authentication Error - invalid username"),
         (basic("AC" + "9" * 32, AUTH_TOKEN), "Authentication Error - invalid username"),
         (basic(SUBACCOUNT_SID, "the-subaccount-token"), "Authentication Error - invalid username"),
-        (basic(ACCOUNT_SID, "wrong"), "Authenticate"),
         (basic(ACCOUNT_SID, "Überraschung"), "Authenticate"),
-        (basic(ACCOUNT_SID, API_KEY_SECRET), "Authenticate"),
         (basic(API_KEY_SID, AUTH_TOKEN), "Authenticate"),
     ],
 )
@@ -149,13 +144,9 @@ def test_after_a_rotation_only_the_new_token_and_the_keys_are_valid() -> None:
     ("method", "path", "expected"),
     [
         ("GET", f"{MESSAGES}/{UNKNOWN_SID}.json", (404, 20404)),
-        ("POST", f"{MESSAGES}/{UNKNOWN_SID}.json", (404, 20404)),
-        ("DELETE", f"{MESSAGES}/{UNKNOWN_SID}.json", (404, 20404)),
         ("GET", f"{MESSAGES}/{UNKNOWN_SID}/Media.json", (404, 20404)),
-        ("GET", "/2010-04-01/Accounts.json", (404, 20404)),
         ("GET", MESSAGES + ".csv.json", (404, 20404)),
         ("DELETE", MESSAGES + ".json", (405, 20004)),
-        ("PUT", f"{MESSAGES}/{UNKNOWN_SID}.json", (405, 20004)),
     ],
 )
 def test_unknown_resources_and_methods_are_rejected(
@@ -175,7 +166,7 @@ def test_the_message_of_another_account_is_not_found() -> None:
     assert error_of(answer) == (404, 20404)
 
 
-def test_requests_above_the_concurrency_limit_are_throttled() -> None:
+def test_requests_are_throttled_above_the_concurrency_limit_and_when_a_setting_says_so() -> None:
     twilio = VirtualTwilio(concurrency_limit=2)
 
     within, above = (
@@ -187,14 +178,9 @@ def test_requests_above_the_concurrency_limit_are_throttled() -> None:
     assert error_of(above) == (429, 20429)
     assert above.header("Twilio-Concurrent-Requests") == "3"
     assert len(twilio.simulator.messages()) == 1
-
-
-def test_a_setting_throttles_the_next_requests() -> None:
-    twilio = VirtualTwilio(throttle_next=2)
-
-    statuses = [twilio.answer("GET", MESSAGES + ".json").status for _ in range(3)]
-
-    assert statuses == [429, 429, 200]
+    twilio.simulator.settings = twilio.simulator.settings.changed({"throttle_next": 1})
+    statuses = [twilio.answer("GET", MESSAGES + ".json").status for _ in range(2)]
+    assert statuses == [429, 200]
 
 
 # --- messages ------------------------------------------------------------------------------------
@@ -230,11 +216,9 @@ def test_a_canceled_message_is_reported_and_never_sent() -> None:
     assert twilio.fetch(sid)["status"] == "canceled"
 
 
-@pytest.mark.parametrize("seconds", [0, 1, 2])
-def test_only_a_scheduled_message_can_be_canceled(seconds: float) -> None:
+def test_only_a_scheduled_message_can_be_canceled() -> None:
     twilio = VirtualTwilio()
     sid = twilio.send()["sid"]
-    twilio.run(seconds=seconds)
 
     answer = twilio.request("POST", f"{MESSAGES}/{sid}.json", form={"Status": "canceled"})
 
