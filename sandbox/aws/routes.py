@@ -10,10 +10,6 @@ from sandbox.errors import SandboxError
 if TYPE_CHECKING:
     from mypy_boto3_apigatewayv2 import ApiGatewayV2Client
 
-_METHODS: Final = {
-    **{name: name.upper() for name in ("get", "put", "post", "delete", "options", "head", "patch")},
-    "x-amazon-apigateway-any-method": "ANY",
-}
 _MAX_TIMEOUT_MS: Final = 30_000  # of an HTTP API, and its default
 _ALIAS: Final = re.compile(r"functions/\$\{(\w+)\}/invocations")
 
@@ -76,15 +72,13 @@ def create_routes(
 
 def _routes_of_api(api: str, body: Mapping[str, Any]) -> Iterator[Route]:
     for path, operations in body.get("paths", {}).items():
-        for name, operation in operations.items():
-            if name not in _METHODS:
-                continue
+        for method, operation in operations.items():
             integration = operation["x-amazon-apigateway-integration"]
             yield Route(
                 api=api,
-                key=path if path == "$default" else f"{_METHODS[name]} {path}",
+                key=f"{method.upper()} {path}",
                 alias=_alias(integration.get("uri"), at=f"{api} {path}"),
-                payload_format=integration.get("payloadFormatVersion", "2.0"),
+                payload_format=integration["payloadFormatVersion"],
                 timeout_ms=integration.get("timeoutInMillis", _MAX_TIMEOUT_MS),
             )
 

@@ -43,12 +43,6 @@ def test_a_terminal_gets_colours_and_a_spinner() -> None:
     assert f"{GREEN}Ready" in shown
 
 
-def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_COLOR", "1")
-
-    assert GREEN not in shown_on(Terminal())
-
-
 def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
 

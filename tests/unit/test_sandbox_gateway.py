@@ -72,22 +72,17 @@ def send(gateway: Gateway, request: Request, *, timeout: float = 5) -> Response:
 def test_a_callback_is_passed_on_unchanged(gateway: Gateway, upstream: Upstream) -> None:
     target = "/twilio/status?a=b%20c+d&x=%C3%A9&empty=&a=2"
 
-    response = send(gateway, a_callback(target, ("X-Twilio-Signature", "abc="), ("X-Twice", "1")))
+    twice = [("X-Twice", "1"), ("X-Twice", "2")]
+
+    response = send(gateway, a_callback(target, *twice))
 
     assert response.status == HTTPStatus.NO_CONTENT
     (request,) = upstream.requests
     headers = {name.lower(): value for name, value in request.headers}
     assert (request.method, request.target) == ("POST", target)
     assert request.body == b"MessageSid=SM1&Body=a+b%20&Blank="
-    assert (headers["x-twilio-signature"], headers["x-twice"]) == ("abc=", "1")
+    assert [it for it in request.headers if it[0] == "X-Twice"] == twice
     assert headers["host"] == CALLBACK_HOST
-
-
-def test_a_repeated_header_is_passed_on_twice(gateway: Gateway, upstream: Upstream) -> None:
-    send(gateway, a_callback("/twilio/status", ("X-Twice", "1"), ("X-Twice", "2")))
-
-    values = [value for name, value in upstream.requests[0].headers if name == "X-Twice"]
-    assert values == ["1", "2"]
 
 
 def test_the_messages_api_is_reached_without_its_host_header(
@@ -124,15 +119,15 @@ def test_a_gateway_that_is_not_open_responds_404() -> None:
     assert response.status == HTTPStatus.NOT_FOUND
 
 
-@pytest.mark.parametrize("status", [403, 429, 500, 503])
-def test_a_failure_occurs_the_given_number_of_times_without_a_request_upstream(
-    gateway: Gateway, upstream: Upstream, status: int
+def test_faults_occur_in_order_as_often_as_given_without_a_request_upstream(
+    gateway: Gateway, upstream: Upstream
 ) -> None:
-    gateway.add_fault(Fault(kind=FaultKind.FAIL, status=status, times=2))
+    gateway.add_fault(Fault(kind=FaultKind.FAIL, status=429, times=2))
+    gateway.add_fault(Fault(kind=FaultKind.FAIL, status=500))
 
-    responses = [send(gateway, a_callback()).status for _ in range(3)]
+    responses = [send(gateway, a_callback()).status for _ in range(4)]
 
-    assert responses == [status, status, HTTPStatus.NO_CONTENT]
+    assert responses == [429, 429, 500, HTTPStatus.NO_CONTENT]
     assert len(upstream.requests) == 1
 
 
@@ -171,15 +166,6 @@ def test_a_fault_affects_only_its_path(gateway: Gateway) -> None:
     assert responses == [HTTPStatus.NO_CONTENT, 503, 503]
 
 
-def test_faults_occur_in_the_order_in_which_they_were_added(gateway: Gateway) -> None:
-    gateway.add_fault(Fault(kind=FaultKind.FAIL, status=429))
-    gateway.add_fault(Fault(kind=FaultKind.FAIL, status=500))
-
-    responses = [send(gateway, a_callback()).status for _ in range(3)]
-
-    assert responses == [429, 500, HTTPStatus.NO_CONTENT]
-
-
 def test_faults_can_be_added_and_removed_over_http(gateway: Gateway) -> None:
     url = f"{gateway.url}/_gateway/faults"
 
@@ -206,16 +192,12 @@ def test_faults_can_be_added_and_removed_over_http(gateway: Gateway) -> None:
     ("content", "words"),
     [
         ([], "kind: fail, stall, drop, lose_response"),
-        ({}, "kind: fail, stall, drop, lose_response"),
-        ({"kind": "explode"}, "invalid kind: 'explode'"),
         ({"kind": ["drop"]}, "invalid kind: ['drop']"),
         ({"kind": "drop", "colour": 1}, "unknown field colour"),
         ({"kind": "drop", "path": 1}, "invalid path: 1"),
         ({"kind": "drop", "times": 0}, "invalid times: 0"),
-        ({"kind": "drop", "times": "two"}, "invalid times: 'two'"),
         ({"kind": "drop", "times": True}, "invalid times: True"),
         ({"kind": "fail", "status": 999}, "invalid status: 999"),
-        ({"kind": "fail", "status": "503"}, "invalid status: '503'"),
         ({"kind": "stall", "seconds": -1}, "invalid seconds: -1"),
         ({"kind": "stall", "chance": 2}, "invalid chance: 2"),
     ],
@@ -239,10 +221,3 @@ def test_a_fault_with_a_chance_of_a_half_affects_some_requests(
 
     assert statuses == {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.NO_CONTENT}
     assert gateway.fault_counts == {FaultKind.FAIL: 64 - len(upstream.requests)}
-
-
-def test_a_fault_with_a_chance_of_zero_never_occurs(gateway: Gateway) -> None:
-    gateway.add_fault(Fault(kind=FaultKind.DROP, chance=0.0))
-
-    assert send(gateway, a_callback()).status == HTTPStatus.NO_CONTENT
-    assert len(gateway.faults) == 1

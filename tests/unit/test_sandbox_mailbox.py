@@ -15,26 +15,32 @@ def a_call(**parameters: str) -> bytes:
     return urlencode({"Action": "Publish", "TopicArn": "arn:x", **parameters}).encode()
 
 
-def test_the_text_for_email_is_used_if_there_is_one() -> None:
-    forms = json.dumps({"default": "{}", "email": "In words: nö"})
-
-    email = parse_email(a_call(Subject="It failed", MessageStructure="json", Message=forms))
-
-    assert email == Email(subject="It failed", text="In words: nö")
-
-
-def test_the_default_text_is_used_otherwise() -> None:
-    forms = json.dumps({"default": "for all", "sqs": "for queues"})
-
-    email = parse_email(a_call(Subject="S", MessageStructure="json", Message=forms))
-
-    assert email == Email(subject="S", text="for all")
-
-
-def test_without_a_message_structure_the_message_is_the_text() -> None:
-    assert parse_email(a_call(Message='{"email": "x"}')) == Email(
-        subject="AWS Notification Message", text='{"email": "x"}'
-    )
+@pytest.mark.parametrize(
+    ("parameters", "email"),
+    [
+        (
+            {
+                "Subject": "It failed",
+                "MessageStructure": "json",
+                "Message": json.dumps({"default": "{}", "email": "In words: nö"}),
+            },
+            Email(subject="It failed", text="In words: nö"),
+        ),
+        (
+            {"Subject": "S", "MessageStructure": "json", "Message": '{"default": "for all"}'},
+            Email(subject="S", text="for all"),
+        ),
+        (
+            {"Message": '{"email": "x"}'},
+            Email(subject="AWS Notification Message", text='{"email": "x"}'),
+        ),
+    ],
+    ids=["text for email", "default text", "no message structure"],
+)
+def test_an_email_has_the_text_that_sns_would_send(
+    parameters: dict[str, str], email: Email
+) -> None:
+    assert parse_email(a_call(**parameters)) == email
 
 
 @pytest.mark.parametrize("body", [b"", b"Action=Subscribe&TopicArn=arn%3Ax"])

@@ -117,10 +117,7 @@ def test_a_failure_is_reported_and_the_other_functions_still_run(
 
     schedule.run_once()
 
-    assert [name for name, _ in functions.invocations] == [
-        "Reconcile:live",
-        "Notify:live",
-    ]
+    assert [name for name, _ in functions.invocations] == ["Reconcile:live", "Notify:live"]
     assert list(schedule.failures.values()) == [1]
     assert all(reason in text for text in (*reported, schedule.summary))
 
