@@ -12,6 +12,7 @@ import re
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -66,7 +67,7 @@ def _demo(console: Console, options: argparse.Namespace) -> int:
         return demo(console, settings)
     except EndpointsFileInUse:
         console.print("Another sandbox is up here. The demo starts its own.", style="yellow")
-        return demo(console, settings.without_endpoints_file())
+        return demo(console, replace(settings, endpoints_file=None))
 
 
 def _up(console: Console, options: argparse.Namespace) -> int:

@@ -13,10 +13,10 @@ import fcntl
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from rich.console import Console
 
@@ -62,10 +62,6 @@ class Settings:
     endpoints_file: EndpointsFile | None = None
     """The file that other programs read; None writes none."""
 
-    def without_endpoints_file(self) -> Self:
-        """Return the same settings without the endpoints file."""
-        return replace(self, endpoints_file=None)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sandbox:
@@ -94,93 +90,61 @@ def running_sandbox(
     Raises:
         SandboxError: the sandbox cannot start. Nothing is left running.
     """
-    ports = _choose_ports(settings)
+    gateway_port, aws_port, twilio_port, dashboard_port = choose_ports(
+        {
+            "--gateway-port": settings.gateway_port,
+            "--aws-port": settings.aws_port,
+            "--twilio-port": settings.twilio_port,
+            "--dashboard-port": settings.dashboard_port,
+        }
+    )
     with ExitStack() as resources:
+        start = resources.enter_context
         if settings.endpoints_file:
-            resources.enter_context(settings.endpoints_file.locked())
-        servers = resources.enter_context(_running_servers(ports, on_email))
-        stack = _build_and_deploy(console, servers, settings.parameters)
-        template = servers.account.processed_template()
+            start(settings.endpoints_file.locked())
+        folder = start(temporary_folder())
+        mailbox = start(Mailbox(upstream_port=aws_port, on_email=on_email))
+        emulator = start(Emulator(port=aws_port, folder=folder, mailbox_url=mailbox.url))
+        twilio_account = TwilioAccount(sid=DEFAULT_ACCOUNT_SID, auth_token=DEFAULT_AUTH_TOKEN)
+        simulator = start(SimulatorServer([twilio_account], port=twilio_port))
+        gateway = start(Gateway(port=gateway_port, upstream_port=aws_port))
+        account = AwsAccount(emulator.url)
+        parameters = {**_parameters(simulator, gateway), **settings.parameters}
+        stack = _build_and_deploy(console, folder, emulator, account, parameters)
+        template = account.processed_template()
         with step(console, "Waiting until every function responds"):
-            _complete_deployment(servers.account, stack, template)
-            servers.gateway.open(
+            _complete_deployment(account, stack, template)
+            gateway.open(
                 callback_host=stack.host("CallbackApi"), messages_host=stack.host("MessagesApi")
             )
-            page = resources.enter_context(_dashboard(ports.dashboard, servers.account, stack))
-            endpoints = _endpoints(servers, stack, page)
-            _wait_until_ready(endpoints, stack, servers)
+            page = start(_dashboard(dashboard_port, account, stack))
+            endpoints = _endpoints(account, stack, simulator, gateway, page)
+            _wait_until_ready(endpoints, stack, account, emulator)
         schedules = stack.ids_of_type("AWS::Scheduler::Schedule", template)
-        schedule = resources.enter_context(_running_schedule(console, schedules, servers.account))
+        schedule = start(_running_schedule(console, schedules, account))
         if settings.endpoints_file:
             settings.endpoints_file.write(endpoints)
         yield Sandbox(
             endpoints=endpoints,
             stack=stack,
-            account=servers.account,
-            emulator=servers.emulator,
-            simulator=servers.simulator,
-            gateway=servers.gateway,
+            account=account,
+            emulator=emulator,
+            simulator=simulator,
+            gateway=gateway,
             schedule=schedule,
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Ports:
-    gateway: int
-    aws: int
-    twilio: int
-    dashboard: int
-
-
-def _choose_ports(settings: Settings) -> _Ports:
-    wanted = {
-        "--gateway-port": settings.gateway_port,
-        "--aws-port": settings.aws_port,
-        "--twilio-port": settings.twilio_port,
-        "--dashboard-port": settings.dashboard_port,
-    }
-    return _Ports(*choose_ports(wanted))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Servers:
-    """The servers that have to run before the deploy, and the folder of this run."""
-
-    folder: Path
-    account: AwsAccount
-    emulator: Emulator
-    simulator: SimulatorServer
-    gateway: Gateway
-
-
-@contextmanager
-def _running_servers(ports: _Ports, on_email: Callable[[Email], None]) -> Iterator[_Servers]:
-    twilio_account = TwilioAccount(sid=DEFAULT_ACCOUNT_SID, auth_token=DEFAULT_AUTH_TOKEN)
-    with (
-        temporary_folder() as folder,
-        Mailbox(upstream_port=ports.aws, on_email=on_email) as mailbox,
-        Emulator(port=ports.aws, folder=folder, mailbox_url=mailbox.url) as emulator,
-        SimulatorServer([twilio_account], port=ports.twilio) as simulator,
-        Gateway(port=ports.gateway, upstream_port=ports.aws) as gateway,
-    ):
-        yield _Servers(
-            folder=folder,
-            account=AwsAccount(emulator.url),
-            emulator=emulator,
-            simulator=simulator,
-            gateway=gateway,
-        )
-
-
-def _build_and_deploy(console: Console, servers: _Servers, overrides: Mapping[str, str]) -> Stack:
+def _build_and_deploy(
+    console: Console,
+    folder: Path,
+    emulator: Emulator,
+    account: AwsAccount,
+    parameters: Mapping[str, str],
+) -> Stack:
     FOLDER.mkdir(exist_ok=True)
-    parameters = {**_parameters(servers), **overrides}
-    account, emulator = servers.account, servers.emulator
     sam = Sam(
-        project=PROJECT,
-        cache=FOLDER,
-        folder=servers.folder,
-        aws_environment=emulator.client_environment,
+        project=PROJECT, cache=FOLDER, folder=folder, aws_environment=emulator.client_environment
     )
     with (FOLDER / "build.lock").open("w") as lock:
         # Sandboxes share the build folder: one builds, and several may deploy at the same time.
@@ -202,12 +166,12 @@ def _build_and_deploy(console: Console, servers: _Servers, overrides: Mapping[st
             return account.describe_stack()
 
 
-def _parameters(servers: _Servers) -> dict[str, str]:
+def _parameters(simulator: SimulatorServer, gateway: Gateway) -> dict[str, str]:
     return {
         "Architecture": _architecture(),
         "TwilioSecretName": _SECRET_NAME,
-        "TwilioApiBaseUrl": servers.simulator.url,
-        "PublicBaseUrl": servers.gateway.url,
+        "TwilioApiBaseUrl": simulator.url,
+        "PublicBaseUrl": gateway.url,
         "FailureEmail": FAILURE_EMAIL,
         "AlarmEmail": ALARM_EMAIL,
         "ArchiveOutcomes": "true",
@@ -244,11 +208,13 @@ def _dashboard(port: int, account: AwsAccount, stack: Stack) -> DashboardPage:
     )
 
 
-def _wait_until_ready(endpoints: Endpoints, stack: Stack, servers: _Servers) -> None:
+def _wait_until_ready(
+    endpoints: Endpoints, stack: Stack, account: AwsAccount, emulator: Emulator
+) -> None:
     try:
-        wait_until_ready(endpoints, stack, servers.account)
+        wait_until_ready(endpoints, stack, account)
     except TimedOut as error:
-        raise SandboxError(f"{error}\nLog of the emulated AWS: {servers.emulator.log}") from error
+        raise SandboxError(f"{error}\nLog of the emulated AWS: {emulator.log}") from error
 
 
 @contextmanager
@@ -270,22 +236,28 @@ def _running_schedule(
             console.print(schedule.summary, style="red")
 
 
-def _endpoints(servers: _Servers, stack: Stack, page: DashboardPage) -> Endpoints:
+def _endpoints(
+    account: AwsAccount,
+    stack: Stack,
+    simulator: SimulatorServer,
+    gateway: Gateway,
+    page: DashboardPage,
+) -> Endpoints:
     topic_arn = stack.outputs["FailureTopicArn"]
     return Endpoints(
-        aws_endpoint_url=servers.account.url,
+        aws_endpoint_url=account.url,
         aws_access_key_id=ACCESS_KEY_ID,
         aws_secret_access_key=SECRET_ACCESS_KEY,
         region=REGION,
         stack_name=STACK_NAME,
         status_callback_url=stack.outputs["StatusCallbackUrl"],
-        messages_api_url=f"{servers.gateway.url}{MESSAGES_API_PREFIX}",
-        twilio_api_base_url=servers.simulator.url,
+        messages_api_url=f"{gateway.url}{MESSAGES_API_PREFIX}",
+        twilio_api_base_url=simulator.url,
         twilio_account_sid=DEFAULT_ACCOUNT_SID,
         twilio_auth_token=DEFAULT_AUTH_TOKEN,
         messages_table=stack.outputs["MessagesTableName"],
         send_queue_url=stack.outputs["SendQueueUrl"],
         failure_topic_arn=topic_arn,
-        notices_queue_url=servers.account.subscribe_queue(topic_arn, "notices"),
+        notices_queue_url=account.subscribe_queue(topic_arn, "notices"),
         dashboard_url=f"{page.url}/",
     )

@@ -9,7 +9,7 @@ create_request   checks a request to create a message
 parameters       reads forms and queries
 listing          pages of messages
 resource         a message, and the documents that show it, in JSON and XML
-accounts         credentials, senders, and the tokens that sign callbacks
+accounts         credentials, and the tokens that sign callbacks
 errors           error responses
 
 scenarios        what happens to a message, by its recipient's number

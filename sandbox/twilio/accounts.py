@@ -1,4 +1,4 @@
-"""The accounts of the simulated Twilio: credentials, senders, tokens and rules that sign."""
+"""The accounts of the simulated Twilio: credentials, tokens and rules that sign."""
 
 import base64
 import hmac
@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from sandbox.twilio.errors import ApiError
 from sandbox.twilio.webhook_rules import WebhookRules
 
-VALID_TEST_SENDER = "+15005550006"
 DEFAULT_ACCOUNT_SID = "AC" + "0" * 32
 DEFAULT_AUTH_TOKEN = "sandbox-auth-token"  # noqa: S105 -- valid for the simulator only
 
@@ -17,18 +16,13 @@ DEFAULT_AUTH_TOKEN = "sandbox-auth-token"  # noqa: S105 -- valid for the simulat
 class Account:
     """A Twilio account or subaccount.
 
-    A test account has Twilio's test credentials: requests are checked, but nothing is sent or
-    stored (https://www.twilio.com/docs/iam/test-credentials). With `senders` None every
-    well-formed sender belongs to the account; a Messaging Service picks its sender from `pool`.
+    Every well-formed sender belongs to it.
     """
 
     sid: str
     auth_token: str = field(repr=False)
     api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     parent_sid: str | None = None
-    is_test: bool = False
-    senders: frozenset[str] | None = None
-    pool: tuple[str, ...] = (VALID_TEST_SENDER,)
 
 
 class Accounts:
@@ -59,11 +53,6 @@ class Accounts:
         if not auth_token:
             raise ValueError("an auth token cannot be empty")
         self._accounts[account_sid] = replace(self._accounts[account_sid], auth_token=auth_token)
-
-    def owner_of(self, sender: str) -> str | None:
-        """Return the SID of the account that lists this sender, if one does."""
-        owners = (a.sid for a in self._accounts.values() if a.senders and sender in a.senders)
-        return next(owners, None)
 
     def authenticate(self, account_sid: str, authorization: str | None) -> Account:
         """Return the account that the path names, if the Basic credentials are valid for it.

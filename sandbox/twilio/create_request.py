@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from sandbox.twilio.accounts import VALID_TEST_SENDER, Account, Accounts
 from sandbox.twilio.callbacks import is_callback_url
 from sandbox.twilio.errors import ApiError
 from sandbox.twilio.parameters import Parameters, parse_time
@@ -54,14 +53,8 @@ _MAGIC_RECIPIENTS = {
 }
 
 
-def parse_create_request(  # noqa: PLR0913 -- the request, its account, and the state that decides about it
-    form: Parameters,
-    *,
-    account: Account,
-    accounts: Accounts,
-    settings: Settings,
-    sid_hex: str,
-    now: datetime,
+def parse_create_request(
+    form: Parameters, *, account_sid: str, settings: Settings, sid_hex: str, now: datetime
 ) -> Message:
     """Return the new message in its initial status.
 
@@ -71,15 +64,15 @@ def parse_create_request(  # noqa: PLR0913 -- the request, its account, and the 
     Raises:
         ApiError: the first error that Twilio would return.
     """
-    addresses = _parse_addresses(form, account, accounts)
+    addresses = _parse_addresses(form)
     body = _parse_body(form, settings)
     num_media = _count_media(form)
     _check_options(form)
     send_at = _parse_schedule(form, addresses.service, settings, now)
-    _check_magic(addresses, account)
+    _check_magic(addresses)
     return Message(
         sid=("MM" if num_media or form.flag("SendAsMms") else "SM") + sid_hex,
-        account_sid=account.sid,
+        account_sid=account_sid,
         to=addresses.to,
         sender=addresses.sender,
         messaging_service_sid=addresses.service,
@@ -107,10 +100,8 @@ class _Addresses:
     service: str | None
 
 
-def _parse_addresses(form: Parameters, account: Account, accounts: Accounts) -> _Addresses:
+def _parse_addresses(form: Parameters) -> _Addresses:
     to, sender, service = (form.one(name) for name in ("To", "From", "MessagingServiceSid"))
-    if account.is_test:
-        service = None  # not supported with test credentials
     if to is None:
         raise ApiError(21604, "A 'To' phone number is required.")
     if sender is None and service is None:
@@ -119,9 +110,7 @@ def _parse_addresses(form: Parameters, account: Account, accounts: Accounts) -> 
         raise ApiError(21705, "The Messaging Service Sid is invalid.")
     _check_recipient(to)
     if sender is not None:
-        _check_sender(sender, to, account, accounts)
-    elif not account.pool:
-        raise ApiError(21704, "The Messaging Service contains no phone numbers.")
+        _check_sender(sender, to)
     return _Addresses(to=to, sender=sender, service=service)
 
 
@@ -135,7 +124,7 @@ def _check_recipient(to: str) -> None:
         raise ApiError(21211, f"The 'To' address {to} is not valid.")
 
 
-def _check_sender(sender: str, to: str, account: Account, accounts: Accounts) -> None:
+def _check_sender(sender: str, to: str) -> None:
     channel, _, address = sender.rpartition(":")
     shapes = (_E164, _SHORT_CODE, _ALPHANUMERIC) if channel == "" else (_E164,)
     is_number = channel in _NUMBERED_CHANNELS
@@ -145,15 +134,6 @@ def _check_sender(sender: str, to: str, account: Account, accounts: Accounts) ->
         raise ApiError(21910, "'From' and 'To' are on different channels.")
     if sender == to:
         raise ApiError(21266, f"'To' and 'From' number cannot be the same: {to}")
-    if account.senders is not None and sender not in account.senders:
-        if accounts.owner_of(sender):
-            raise ApiError(
-                21660,
-                f"Mismatch between the 'From' number {sender} and the account {account.sid}",
-            )
-        raise ApiError(
-            21606, f"The 'From' phone number {sender} is not a message-capable number for you."
-        )
 
 
 def _parse_body(form: Parameters, settings: Settings) -> str:
@@ -236,12 +216,10 @@ def _parse_schedule(
     return send_at
 
 
-def _check_magic(addresses: _Addresses, account: Account) -> None:
+def _check_magic(addresses: _Addresses) -> None:
     to, sender = addresses.to, addresses.sender
     if sender in _MAGIC_SENDERS:
         raise ApiError(*_MAGIC_SENDERS[sender])
-    if account.is_test and sender != VALID_TEST_SENDER:
-        raise ApiError(21606, f"The 'From' phone number {sender} is not a message-capable number.")
     if to in _MAGIC_RECIPIENTS:
         raise ApiError(*_MAGIC_RECIPIENTS[to])
 

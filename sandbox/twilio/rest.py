@@ -23,10 +23,12 @@ from sandbox.twilio.resource import (
     as_xml,
     message_document,
 )
-from sandbox.twilio.scenarios import Reply, Scenario, scenario_for
+from sandbox.twilio.scenarios import Reply, scenario_for
 
 _INCOMPLETE = frozenset({"accepted", "scheduled", "queued", "sending"})
 _REJECTIONS_BEFORE_ACCEPTED = 2
+_POOL_SENDER = "+15005550006"
+"""The sender that a Messaging Service picks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +107,6 @@ class RestApi:
         endpoint = endpoints.get(request.method)
         if endpoint is None:
             raise ApiError(20004, f"Method {request.method} is not allowed on this resource")
-        if account.is_test and endpoint != self._create:
-            raise ApiError(20008, "Resource not accessible with Test Account Credentials")
         return endpoint(_Call(request=request, account=account, sids=sids, hex_id=hex_id, now=now))
 
     def _find_route(self, path: str) -> tuple[dict[str, str], Mapping[str, _Endpoint]]:
@@ -127,25 +127,23 @@ class RestApi:
         try:
             message = parse_create_request(
                 call.form,
-                account=call.account,
-                accounts=self._accounts,
+                account_sid=call.account.sid,
                 settings=self._engine.settings,
                 sid_hex=call.hex_id,
                 now=call.now,
             )
         except ApiError as error:
-            if error.status == HTTPStatus.BAD_REQUEST and not call.account.is_test:
+            if error.status == HTTPStatus.BAD_REQUEST:
                 self._engine.add_rejected(_rejected_creation(call, error.code))
             raise
         created = _Result(status=201, document=message_document(message))
-        if call.account.is_test:
-            return created
         scenario = scenario_for(message.to)
         if scenario.reply is Reply.NEVER_ACCEPTED:
             return None
         if scenario.reply is Reply.THROTTLED_TWICE:
             self._throttle_twice(message)
-        after_callback = self._start(message, scenario, call.account)
+        pool_sender = f"{message.channel}:{_POOL_SENDER}" if message.channel else _POOL_SENDER
+        after_callback = self._engine.start(message, scenario, pool_sender=pool_sender)
         match scenario.reply:
             case Reply.DROPPED:
                 return None
@@ -153,12 +151,6 @@ class RestApi:
                 raise ApiError(20500, "An internal server error has occurred")
             case _:
                 return replace(created, after_callback=after_callback)
-
-    def _start(self, message: Message, scenario: Scenario, account: Account) -> int | None:
-        pool_sender = account.pool[0] if account.pool else ""
-        if message.channel:
-            pool_sender = f"{message.channel}:{pool_sender}"
-        return self._engine.start(message, scenario, pool_sender=pool_sender)
 
     def _throttle_twice(self, message: Message) -> None:
         sender = message.sender or message.messaging_service_sid or ""

@@ -18,7 +18,6 @@ from sandbox.twilio.simulator import TwilioSimulator
 
 ACCOUNT_SID = "AC" + "1" * 32
 SUBACCOUNT_SID = "AC" + "2" * 32
-TEST_ACCOUNT_SID = "AC" + "3" * 32
 AUTH_TOKEN = "the-auth-token"
 API_KEY_SID = "SK" + "4" * 32
 API_KEY_SECRET = "the-key-secret"
@@ -35,7 +34,6 @@ def the_accounts() -> list[Account]:
     return [
         Account(sid=ACCOUNT_SID, auth_token=AUTH_TOKEN, api_keys={API_KEY_SID: API_KEY_SECRET}),
         Account(sid=SUBACCOUNT_SID, auth_token="the-subaccount-token", parent_sid=ACCOUNT_SID),
-        Account(sid=TEST_ACCOUNT_SID, auth_token="the-test-token", is_test=True),
     ]
 
 

@@ -5,25 +5,14 @@ from typing import Any
 
 import pytest
 
-from sandbox.twilio.accounts import Account
 from tests.support.virtual_twilio import (
-    ACCOUNT_SID,
-    AUTH_TOKEN,
     SENDER,
     SERVICE_SID,
-    SUBACCOUNT_SID,
-    TEST_ACCOUNT_SID,
     VirtualTwilio,
-    a_form,
-    basic,
     error_of,
 )
 
 CONTENT_SID = "HX" + "6" * 32
-TEST_ACCOUNT: dict[str, Any] = {
-    "path": f"/2010-04-01/Accounts/{TEST_ACCOUNT_SID}/Messages.json",
-    "authorization": basic(TEST_ACCOUNT_SID, "the-test-token"),
-}
 
 
 def schedule(send_at: str) -> dict[str, str | None]:
@@ -126,66 +115,10 @@ def test_valid_input_is_accepted_and_unknown_parameters_are_ignored(
         ({"To": "+15005550009"}, 21614),
     ],
 )
-def test_magic_numbers_are_rejected_on_every_account(changes: dict[str, str], code: int) -> None:
-    twilio = VirtualTwilio()
-    form = a_form(**{"From": "+15005550006", **changes})
-
-    answers = twilio.post(**changes), twilio.request("POST", form=form, **TEST_ACCOUNT)
-
-    assert [error_of(it) for it in answers] == [(400, code)] * 2
-
-
-def test_a_test_account_sends_from_the_magic_number_only() -> None:
+def test_magic_numbers_are_rejected(changes: dict[str, str], code: int) -> None:
     twilio = VirtualTwilio()
 
-    answer = twilio.request("POST", form=a_form(From=SENDER), **TEST_ACCOUNT)
-
-    assert error_of(answer) == (400, 21606)
-
-
-def test_a_test_account_sends_and_stores_nothing() -> None:
-    twilio = VirtualTwilio()
-
-    created = twilio.answer("POST", form=a_form(From="+15005550006"), **TEST_ACCOUNT)
-    listed = twilio.request("GET", **TEST_ACCOUNT)
-
-    assert created.status == 201
-    assert error_of(listed) == (403, 20008)
-    assert twilio.simulator.messages() == []
-    assert twilio.simulator.next_due() is None
-
-
-@pytest.mark.parametrize(
-    ("changes", "code"),
-    [
-        ({"From": "+15550000001"}, None),
-        ({"From": "+15550000002"}, 21660),
-        ({"From": "+15550000003"}, 21606),
-        ({"From": None, "MessagingServiceSid": SERVICE_SID}, 21704),
-    ],
-)
-def test_an_account_with_listed_senders_sends_from_these_only(
-    changes: dict[str, Any], code: int | None
-) -> None:
-    twilio = VirtualTwilio(
-        accounts=[
-            Account(
-                sid=ACCOUNT_SID,
-                auth_token=AUTH_TOKEN,
-                senders=frozenset({"+15550000001"}),
-                pool=(),
-            ),
-            Account(sid=SUBACCOUNT_SID, auth_token="token", senders=frozenset({"+15550000002"})),
-        ]
-    )
-
-    answer = twilio.post(**changes)
-
-    if code is None:
-        assert answer is not None
-        assert answer.status == 201
-    else:
-        assert error_of(answer) == (400, code)
+    assert error_of(twilio.post(**changes)) == (400, code)
 
 
 def test_a_trial_account_prefixes_every_body() -> None:
