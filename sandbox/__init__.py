@@ -7,7 +7,7 @@ endpoints    the file in which other programs read where everything is
 aws          the emulated AWS
 twilio       the simulated Twilio
 dashboard    a page that stands in for the CloudWatch dashboard
-http_server  the HTTP server of all of these
+http_server  the HTTP server of all of these; page_response has what their pages share
 """
 
 import sys

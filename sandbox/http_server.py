@@ -113,7 +113,8 @@ class HttpServer:
         """
         hosts = {f"{name}:{self.port}" for name in _OWN_NAMES}
         if request.header("Host") not in hosts:
-            return _refusal(HTTPStatus.MISDIRECTED_REQUEST, f"This server is only at {self.url}/.")
+            text = f"This server is only at {self.url}/."
+            return text_response(HTTPStatus.MISDIRECTED_REQUEST, text)
         origin = request.header("Origin")
         if origin is not None:
             is_foreign = origin not in {f"http://{host}" for host in hosts}
@@ -122,7 +123,8 @@ class HttpServer:
             site = request.header("Sec-Fetch-Site") or "none"
             is_foreign = site not in {"same-origin", "none"} and not is_link
         if is_foreign:
-            return _refusal(HTTPStatus.FORBIDDEN, "Pages of other sites may not use this server.")
+            text = "Pages of other sites may not use this server."
+            return text_response(HTTPStatus.FORBIDDEN, text)
         return None
 
     def __enter__(self) -> Self:
@@ -136,7 +138,8 @@ class HttpServer:
         self._server_thread.join()
 
 
-def _refusal(status: HTTPStatus, text: str) -> Response:
+def text_response(status: HTTPStatus, text: str) -> Response:
+    """Return a response of plain text."""
     headers = [("Content-Type", "text/plain; charset=utf-8")]
     return Response(status=status, headers=headers, body=text.encode())
 

@@ -20,7 +20,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from sandbox.aws.account import AwsAccount, Stack
 from sandbox.dashboard.measures import Measures, measure
-from sandbox.http_server import HttpServer, Request, Response
+from sandbox.http_server import HttpServer, Request, Response, text_response
+from sandbox.page_response import file_response, page_response
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -34,17 +35,11 @@ _QUEUES: Final[Mapping[str, str]] = {
 }
 
 _FOLDER: Final = Path(__file__).parent
-_HTML: Final = "text/html; charset=utf-8"
 _FILES: Final = {
-    "/": ("dashboard.html", _HTML),
-    "/dashboard.js": ("dashboard.js", "text/javascript; charset=utf-8"),
-    "/dashboard.css": ("dashboard.css", "text/css; charset=utf-8"),
+    "/": "dashboard.html",
+    "/dashboard.js": "dashboard.js",
+    "/dashboard.css": "dashboard.css",
 }
-# Inline styles are for the widget, which brings its own style sheet. Inline scripts are forbidden.
-_CONTENT_SECURITY_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; "
-    "img-src data:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
-)
 
 
 class DashboardPage(HttpServer):
@@ -76,33 +71,35 @@ class DashboardPage(HttpServer):
             case "GET", "/measures":
                 with self._reading:
                     measures = asdict(self._read_measures())
-                return _ok(json.dumps(measures).encode(), "application/json")
+                return page_response(json.dumps(measures).encode(), "application/json")
             case "GET", path if path in _FILES:
-                name, media_type = _FILES[path]
-                return _ok((_FOLDER / name).read_bytes(), media_type)
+                # Inline styles are for the widget, which brings its own style sheet.
+                return file_response(_FOLDER / _FILES[path], inline_styles=True)
             case "POST", "/widget":
                 return self._widget(request.body)
             case _:
-                return _error(HTTPStatus.NOT_FOUND, "Not found.")
+                return text_response(HTTPStatus.NOT_FOUND, "Not found.")
 
     def _widget(self, body: bytes) -> Response:
         try:
             call = json.loads(body)
             endpoint, event = call["endpoint"], dict(call["event"])
         except (ValueError, TypeError, KeyError):
-            return _error(HTTPStatus.BAD_REQUEST, "Expected JSON with an endpoint and an event.")
+            return text_response(
+                HTTPStatus.BAD_REQUEST, "Expected JSON with an endpoint and an event."
+            )
         if endpoint not in {None, self._function_arn}:
-            return _error(HTTPStatus.FORBIDDEN, f"The widget may not call {endpoint}.")
+            return text_response(HTTPStatus.FORBIDDEN, f"The widget may not call {endpoint}.")
         try:
             response = self._functions.invoke(
                 FunctionName=self._function_arn, Payload=json.dumps(event)
             )
         except (BotoCoreError, ClientError) as error:
-            return _error(HTTPStatus.BAD_GATEWAY, f"The widget could not be called: {error}")
+            return text_response(HTTPStatus.BAD_GATEWAY, f"The widget could not be called: {error}")
         result = response["Payload"].read()
         if response.get("FunctionError"):
-            return _error(HTTPStatus.BAD_GATEWAY, f"The widget failed: {result.decode()}")
-        return _ok(str(json.loads(result)).encode(), _HTML)
+            return text_response(HTTPStatus.BAD_GATEWAY, f"The widget failed: {result.decode()}")
+        return page_response(str(json.loads(result)).encode(), "text/html; charset=utf-8")
 
 
 def read_measures(account: AwsAccount, stack: Stack) -> Measures:
@@ -112,24 +109,4 @@ def read_measures(account: AwsAccount, stack: Stack) -> Measures:
         account.scan(stack.resources["SendRequestsTable"]),
         {label: account.count_messages(stack.resources[queue]) for queue, label in _QUEUES.items()},
         datetime.now(UTC),
-    )
-
-
-def _ok(body: bytes, media_type: str) -> Response:
-    return Response(
-        status=HTTPStatus.OK,
-        headers=[
-            ("Content-Type", media_type),
-            ("Content-Security-Policy", _CONTENT_SECURITY_POLICY),
-            ("X-Content-Type-Options", "nosniff"),
-            ("Referrer-Policy", "no-referrer"),
-            ("Cache-Control", "no-store"),
-        ],
-        body=body,
-    )
-
-
-def _error(status: HTTPStatus, text: str) -> Response:
-    return Response(
-        status=status, headers=[("Content-Type", "text/plain; charset=utf-8")], body=text.encode()
     )

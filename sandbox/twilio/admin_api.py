@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sandbox.http_server import Request, Response
+from sandbox.page_response import file_response
 from sandbox.twilio.accounts import Accounts
 from sandbox.twilio.engine import Engine
 from sandbox.twilio.parameters import Parameters
@@ -21,15 +22,7 @@ if TYPE_CHECKING:
 PREFIX = "/_simulator/"
 
 _FOLDER: Final = Path(__file__).parent / "page"
-_FILES: Final = {
-    "": ("page.html", "text/html; charset=utf-8"),
-    "page.js": ("page.js", "text/javascript; charset=utf-8"),
-    "page.css": ("page.css", "text/css; charset=utf-8"),
-}
-_CONTENT_SECURITY_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
-    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
-)
+_FILES: Final = {"": "page.html", "page.js": "page.js", "page.css": "page.css"}
 
 
 class AdminApi:
@@ -54,7 +47,7 @@ class AdminApi:
         """Answer in JSON; 400 or 404 with an `error` for an invalid request."""
         path = request.path.removeprefix(PREFIX)
         if request.method == "GET" and path in _FILES:
-            return _file_response(*_FILES[path])
+            return file_response(_FOLDER / _FILES[path])
         try:
             document = self._document(request, path)
         except (KeyError, ValueError) as error:
@@ -99,20 +92,6 @@ class AdminApi:
             if callback.message_sid in callbacks:
                 callbacks[callback.message_sid].append(asdict(callback))
         return [message_document(it) | {"callbacks": callbacks[it.sid]} for it in messages]
-
-
-def _file_response(name: str, media_type: str) -> Response:
-    return Response(
-        status=200,
-        headers=[
-            ("Content-Type", media_type),
-            ("Content-Security-Policy", _CONTENT_SECURITY_POLICY),
-            ("X-Content-Type-Options", "nosniff"),
-            ("Referrer-Policy", "no-referrer"),
-            ("Cache-Control", "no-store"),
-        ],
-        body=(_FOLDER / name).read_bytes(),
-    )
 
 
 def _parse_object(body: bytes) -> dict[str, Any]:
