@@ -29,6 +29,7 @@ from bench.capacity import read_units
 from bench.counting import CountingDynamoDb
 from delivery.domain.audits import AuditResult
 from delivery.domain.messages import Source
+from sandbox.twilio.resource import Message, message_document
 from simulation.fakes.errors import EXCEPTIONS
 from tests.support.builders import NOON, an_update
 from tests.support.virtual_twilio import ACCOUNT_SID, MESSAGES, a_response
@@ -46,31 +47,24 @@ _REQUEST_SECONDS: Final = 0.006
 """Of a page of Twilio's list and a request to DynamoDB in a deployed stack, about."""
 _WRITERS: Final = 16
 
-
 _ANY_SID: Final = "SM" + "x" * 32
 _RESOURCE: Final = json.dumps(
-    {
-        "account_sid": ACCOUNT_SID,
-        "api_version": "2010-04-01",
-        "body": "Your order 4711 is on its way and arrives tomorrow between 9 and 12.",
-        "date_created": "Mon, 23 Nov 2026 12:00:00 +0000",
-        "date_sent": "Mon, 23 Nov 2026 12:00:01 +0000",
-        "date_updated": "Mon, 23 Nov 2026 12:00:02 +0000",
-        "direction": "outbound-api",
-        "error_code": None,
-        "error_message": None,
-        "from": "+15557654321",
-        "messaging_service_sid": None,
-        "num_media": "0",
-        "num_segments": "1",
-        "price": _PRICE,
-        "price_unit": "USD",
-        "sid": _ANY_SID,
-        "status": "delivered",
-        "subresource_uris": {"media": f"{MESSAGES}/{_ANY_SID}/Media.json"},
-        "to": "+15558675310",
-        "uri": f"{MESSAGES}/{_ANY_SID}.json",
-    }
+    message_document(
+        Message(
+            sid=_ANY_SID,
+            account_sid=ACCOUNT_SID,
+            to="+15558675310",
+            sender="+15557654321",
+            messaging_service_sid=None,
+            body="Your order 4711 is on its way and arrives tomorrow between 9 and 12.",
+            status="delivered",
+            created=NOON,
+            updated=NOON,
+            sent=NOON,
+            num_segments=1,
+            price=_PRICE,
+        )
+    )
 )
 """A delivered message as Twilio lists it."""
 
@@ -82,14 +76,6 @@ class Day:
     messages: int
     one_differs_in: int
     age_days: int
-
-    def sid(self, number: int) -> str:
-        """Return the SID of a message."""
-        return f"SM{number:032x}"
-
-    def differs(self, message_sid: str) -> bool:
-        """Return whether the table lacks the message's price."""
-        return int(f"0x{message_sid[2:]}", 0) % self.one_differs_in == 0
 
 
 def _resident_mib() -> float:
@@ -146,7 +132,7 @@ class TwilioList(BaseAdapter):
         following = None
         if end < self._day.messages:
             following = f"{MESSAGES}.json?PageSize={PAGE_SIZE}&Page={number + 1}&PageToken=PASM"
-        messages = (_RESOURCE.replace(_ANY_SID, self._day.sid(it)) for it in range(first, end))
+        messages = (_RESOURCE.replace(_ANY_SID, f"SM{it:032x}") for it in range(first, end))
         entries = ", ".join(messages)
         return f'{{"messages": [{entries}], "next_page_uri": {json.dumps(following)}}}'.encode()
 
@@ -203,7 +189,7 @@ class TablesOfDay:
 
     def _message(self, message_sid: str) -> dict[str, Any]:
         item = self._item | {"message_sid": {"S": message_sid}}
-        if self.day.differs(message_sid):
+        if int(message_sid.removeprefix("SM"), 16) % self.day.one_differs_in == 0:
             del item["price"], item["price_unit"]
         return item
 
@@ -282,10 +268,9 @@ def measure(run: Run) -> Results:
 
 def tables(results: Results) -> list[Table]:
     """Return one column for each audit."""
-    audits = [results["first"], results["second"]]
+    audits = {name: results[name] for name in ("first", "second")}
     header = [
-        f"{name} audit of a day of {it['messages']:,} messages"
-        for name, it in zip(("first", "second"), audits, strict=True)
+        f"{name} audit of a day of {it['messages']:,} messages" for name, it in audits.items()
     ]
     rows: list[tuple[str, Callable[[Results], str]]] = [
         ("messages that differ, each written once", lambda it: f"{it['written']:,}"),
@@ -295,10 +280,7 @@ def tables(results: Results) -> list[Table]:
             lambda it: f"{it['twilio_requests'] * 1000 / it['messages']:.3f}",
         ),
         ("BatchGetItem requests", lambda it: f"{it['requests']['batch_get_item']:,}"),
-        (
-            "read units per message",
-            lambda it: f"{it['read_units'] / it['messages']:.2f}",
-        ),
+        ("read units per message", lambda it: f"{it['read_units'] / it['messages']:.2f}"),
         ("UpdateItem requests", lambda it: f"{it['requests']['update_item']:,}"),
         (
             "write units per message that differs",
@@ -313,7 +295,8 @@ def tables(results: Results) -> list[Table]:
         ("memory after a tenth of the day", lambda it: f"{it['memory'][0]:.0f} MiB"),
         ("the most memory", lambda it: f"{it['memory'][1]:.0f} MiB"),
     ]
-    return [Table(header=("", *header), rows=[(name, *map(show, audits)) for name, show in rows])]
+    shown = [(name, *map(show, audits.values())) for name, show in rows]
+    return [Table(header=("", *header), rows=shown)]
 
 
 AUDIT: Final = Benchmark(

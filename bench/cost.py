@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from math import ceil, exp
+from math import ceil
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -489,37 +489,24 @@ SCHEDULED: Final[Mapping[str, float]] = {
 }
 """How often a schedule counts a metric, also in an idle stack."""
 
-_RARE: Final = 0.001
+COUNTED: Final = frozenset(
+    {
+        *("MessageSent", "TransitionRecorded", "MessageFailed", "TimeToDelivered"),
+        *("DuplicateReceived", "OutOfOrderStatusRecorded", "MessageReconciled"),
+        *("NoticePublished", "IncidentOpened", "IncidentClosed"),
+    }
+)
+"""Metrics with values in every hour of a month with messages.
 
-COUNTED: Final[Mapping[str, Callable[[Workload], float]]] = {
-    "MessageSent": lambda load: load.messages,
-    "TransitionRecorded": lambda load: load.messages * load.stale,  # in the rarest of services
-    "MessageFailed": lambda load: load.messages * load.failed / 9,  # of one category
-    "TimeToDelivered": lambda load: load.messages,
-    "DuplicateReceived": lambda load: load.messages * load.callbacks * _RARE,
-    "OutOfOrderStatusRecorded": lambda load: load.messages * load.callbacks * _RARE,
-    "MessageReconciled": lambda load: load.messages * load.stale,
-    "NoticePublished": lambda load: load.messages * load.failed,
-    "IncidentOpened": lambda load: load.messages * load.failed,
-    "IncidentClosed": lambda load: load.messages * load.failed,
-    "AuditCorrected": lambda load: min(load.messages, _AUDITED_DAYS),
-}
-"""How often messages count a metric. All others show problems, which a usual month has none of."""
+All others show problems, which a usual month has none of.
+"""
 
 
 def metric_months(load: Workload) -> float:
     """Return the custom metrics of a month, each for the share of hours in which it has values."""
-    shares = [_share_of_hours(name, load) for name, _ in counted()]
-    return sum(shares)
-
-
-def _share_of_hours(name: str, load: Workload) -> float:
-    """Return the share of hours with values: scheduled at a fixed distance, others at random."""
-    if name in SCHEDULED:
-        return min(1.0, SCHEDULED[name] / _HOURS_PER_MONTH)
-    if name not in COUNTED:
-        return 0.0
-    return 1 - exp(-COUNTED[name](load) / _HOURS_PER_MONTH)
+    scheduled = {name: min(1.0, times / _HOURS_PER_MONTH) for name, times in SCHEDULED.items()}
+    shares = scheduled | dict.fromkeys(COUNTED if load.messages else (), 1.0)
+    return sum(shares.get(name, 0.0) for name, _ in counted())
 
 
 # --- the benchmark --------------------------------------------------------------------------------
