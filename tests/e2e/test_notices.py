@@ -51,30 +51,6 @@ def test_the_email_explains_the_failure_and_gives_advice(
     assert "+15555530004" not in email.subject + email.text
 
 
-def test_repeated_failures_of_one_message_are_one_notice(
-    client: ExternalClient, inbox: Inbox
-) -> None:
-    message_sid, later = a_message_sid(), a_message_sid()
-
-    for _ in range(3):
-        client.post_callback(message_sid, "undelivered", ErrorCode="30008")
-    client.post_callback(later, "undelivered", ErrorCode="30017")
-    inbox.wait_for(later)
-
-    assert len(inbox.about(message_sid)) == 1
-
-
-def test_a_delivered_message_is_not_notified(client: ExternalClient, inbox: Inbox) -> None:
-    delivered, failed = a_message_sid(), a_message_sid()
-
-    client.post_callback(delivered, "delivered")
-    client.post_callback(failed, "failed", ErrorCode="30019")
-    inbox.wait_for(failed)
-
-    assert inbox.about(delivered) == []
-    assert "notice" not in client.item(delivered)
-
-
 def test_many_failures_are_one_notice_and_summaries_whose_totals_add_up(
     client: ExternalClient,
     inbox: Inbox,

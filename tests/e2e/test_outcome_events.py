@@ -74,13 +74,3 @@ def test_a_failed_message_that_is_delivered_later_is_two_events(
 
     assert (failed["outcome"], failed["category"]) == ("failed", "recipient_unreachable")
     assert (delivered["previous_outcome"], delivered["outcome"]) == ("failed", "delivered")
-
-
-def test_a_pending_message_is_not_an_event(client: ExternalClient, subscriber: Subscriber) -> None:
-    pending, delivered = a_message_sid(), a_message_sid()
-
-    client.post_callback(pending, "sent")
-    client.post_callback(delivered, "delivered")
-    subscriber.wait_for(delivered)
-
-    assert subscriber.about(pending) == []

@@ -4,7 +4,6 @@ import secrets
 from datetime import UTC, datetime
 
 import pytest
-import requests
 
 from tests.e2e.external_client import NEVER_FINAL, ExternalClient, Json, a_message_sid
 
@@ -44,15 +43,6 @@ def test_the_messages_to_a_number_are_read_page_by_page(client: ExternalClient, 
     created = [message["created_at"] for message in everything["messages"]]
     assert created == sorted(created, reverse=True)
     assert everything["messages"][0]["explanation"]["category"] == "carrier_filtering"
-
-
-def test_an_unencoded_plus_sign_in_a_number_is_accepted(client: ExternalClient, to: str) -> None:
-    url = f"{client.endpoints['messages_api_url']}/messages?to={to}"
-
-    response = requests.get(url, timeout=35)
-
-    assert response.json()["filter"] == {"to": to}
-    assert len(response.json()["messages"]) == 5
 
 
 def test_the_failed_messages_of_today_are_listed_and_counted(
@@ -101,13 +91,3 @@ def test_an_unconfirmed_message_is_listed_on_its_day_and_not_as_pending(
     assert message_sid in sids(unconfirmed)
     assert message_sid not in sids(pending)
     assert summary["unconfirmed"]["count"] >= 1
-
-
-def test_an_invalid_query_is_rejected_with_each_problem(client: ExternalClient) -> None:
-    url = f"{client.endpoints['messages_api_url']}/messages?to=5558675310&limit=500"
-
-    response = requests.get(url, timeout=35)
-
-    assert response.status_code == 400
-    assert response.headers["content-type"] == "application/problem+json"
-    assert {it["field"] for it in response.json()["problems"]} == {"to", "limit"}

@@ -43,16 +43,6 @@ def test_a_duplicate_request_sends_nothing_and_returns_the_same_message(
     assert len(client.sent_with_body(body)) == 1
 
 
-def test_the_same_key_with_other_content_is_a_conflict(client: ExternalClient) -> None:
-    key, other = a_key(), a_body()
-    client.send_accepted(DELIVERED, key=key)
-
-    response = client.send(DELIVERED, key=key, body=other)
-
-    assert response.status_code == 409
-    assert client.sent_with_body(other) == []
-
-
 def test_of_concurrent_requests_with_the_same_key_one_sends(client: ExternalClient) -> None:
     key, body = a_key(), a_body()
 
@@ -77,19 +67,6 @@ def test_a_retry_after_a_lost_response_returns_the_message(
 
     (sent,) = client.sent_with_body(body)
     assert (again.status_code, again.json()["message_sid"]) == (200, sent["sid"])
-
-
-def test_a_rejected_request_releases_its_key(client: ExternalClient) -> None:
-    key = a_key()
-
-    rejected = client.send("+15005550001", key=key)
-    corrected = client.send(DELIVERED, key=key)
-
-    assert (rejected.status_code, corrected.status_code) == (422, 201)
-
-
-def test_an_unknown_request_is_not_found(client: ExternalClient) -> None:
-    assert client.request(f"rq_{'0' * 32}") is None
 
 
 def test_a_message_that_is_queued_twice_is_sent_once(client: ExternalClient) -> None:

@@ -1,8 +1,6 @@
 """Every scenario of the simulator, through the deployed stack, to its end."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
@@ -88,18 +86,6 @@ def test_a_late_final_status_replaces_unconfirmed(
     assert client.message(message_sid)["outcome"] == "delivered"
 
 
-def test_a_duplicate_callback_adds_no_transition(client: ExternalClient) -> None:
-    message_sid = client.send_accepted("+15555550102")
-
-    client.wait_for_message(message_sid, lambda it: it["outcome"] == "delivered", "delivered")
-    message = client.wait_for_callbacks(message_sid)
-
-    answered = [it["state"] for it in client.simulator_message(message_sid)["callbacks"]]
-    assert answered == ["answered"] * 4
-    assert [it["status"] for it in message["transitions"]].count("delivered") == 1
-    assert [it["status"] for it in message["transitions"]].count("sent") == 1
-
-
 def test_a_late_delivered_replaces_the_failure_and_publishes_a_recovery(
     client: ExternalClient, inbox: Inbox, no_open_incident: Callable[[str], None]
 ) -> None:
@@ -117,34 +103,3 @@ def test_a_late_delivered_replaces_the_failure_and_publishes_a_recovery(
     assert [entry.get("error_code") for entry in message["transitions"]].count(30003) == 1
     events = [facts_of(it)["event"] for it in notices]
     assert sorted(events) == ["failure", "recovery"]
-
-
-def test_a_rejected_number_is_answered_with_an_explanation(client: ExternalClient) -> None:
-    response = client.send("+15005550001")
-
-    assert response.status_code == 422
-    assert response.headers["content-type"] == "application/problem+json"
-    problem: dict[str, Any] = response.json()
-    assert problem["error_code"] == 21211
-    assert problem["explanation"]["retryable"] is False
-    assert "+15005550001" not in response.text
-
-
-def test_every_problem_of_a_request_is_reported_at_once(client: ExternalClient) -> None:
-    response = client.send("not a number", body="", validity_period=0)
-
-    assert response.status_code == 400
-    fields = {problem["field"] for problem in response.json()["problems"]}
-    assert {"to", "validity_period"} <= fields
-
-
-def test_a_scheduled_message_can_be_canceled(client: ExternalClient) -> None:
-    in_an_hour = datetime.now(UTC) + timedelta(hours=1)
-    message_sid = client.send_accepted(
-        "+15551234567", messaging_service_sid=f"MG{'0' * 32}", send_at=in_an_hour.isoformat()
-    )
-
-    response = client.cancel(message_sid)
-
-    assert response.status_code == 200, response.text
-    assert client.message(message_sid)["outcome"] == "canceled"

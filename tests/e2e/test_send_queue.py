@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 
+import pytest
 import requests
 
 from sandbox.lifecycle import Sandbox
@@ -23,33 +24,33 @@ def test_a_message_on_the_queue_is_sent_and_tracked(client: ExternalClient) -> N
     assert item["message_sid"].startswith("SM")
 
 
-def test_invalid_input_on_the_queue_is_final_and_notified(
-    client: ExternalClient, inbox: Inbox, no_open_incident: Callable[[str], None]
+@pytest.mark.parametrize(
+    ("to", "error_code"),
+    [("not-a-number", None), ("+15005550001", 21211)],
+    ids=["by us", "by Twilio"],
+)
+def test_a_rejection_on_the_queue_is_final_and_notified(
+    client: ExternalClient,
+    inbox: Inbox,
+    no_open_incident: Callable[[str], None],
+    to: str,
+    error_code: int | None,
 ) -> None:
-    no_open_incident("rejected")
-    client.enqueue({"to": "not-a-number", "from": SENDER, "body": "x", "reference": "queue-2"})
+    no_open_incident(str(error_code or "rejected"))
+    reference = a_key()
+    client.enqueue({"to": to, "from": SENDER, "body": "x", "reference": reference})
 
     (item,) = client.wait_for_items(
-        lambda it: it.get("reference") == "queue-2", "The rejected request"
+        lambda it: it.get("reference") == reference, "The rejected request"
     )
     inbox.wait_for(item["message_sid"])
 
-    assert (item["status"], item["outcome"]) == ("rejected", "failed")
+    assert (item["status"], item["outcome"], item.get("error_code")) == (
+        "rejected",
+        "failed",
+        error_code,
+    )
     assert item["message_sid"] == item["request_id"]
-
-
-def test_a_rejection_by_twilio_on_the_queue_is_final_and_notified(
-    client: ExternalClient, inbox: Inbox, no_open_incident: Callable[[str], None]
-) -> None:
-    no_open_incident("21211")
-    client.enqueue({"to": "+15005550001", "from": SENDER, "body": "x", "reference": "queue-3"})
-
-    (item,) = client.wait_for_items(
-        lambda it: it.get("reference") == "queue-3", "The rejected request"
-    )
-    inbox.wait_for(item["message_sid"])
-
-    assert (item["status"], item["outcome"], item["error_code"]) == ("rejected", "failed", 21211)
 
 
 def test_a_message_of_a_batch_whose_time_has_passed_is_invalid(client: ExternalClient) -> None:

@@ -2,13 +2,13 @@
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 import requests
 
-from tests.support.simulator_command import TIMEOUT_SECONDS, documented_program, running_command
+from tests.e2e.test_existing_senders import printed
+from tests.support.simulator_command import documented_program, running_command
 
 PACKAGE = Path(__file__).parents[2] / "examples/existing_sender/package.json"
 
@@ -28,22 +28,9 @@ def test_the_documented_node_program_sends_a_message(tmp_path: Path) -> None:
             "TWILIO_AUTH_TOKEN": endpoints["Auth token"],
             "STATUS_CALLBACK_URL": "http://localhost:3000/status",
         }
-        printed = ""
-        for program in (
-            ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund"],
-            ["node", "send.mjs"],
-        ):
-            ran = subprocess.run(  # noqa: S603 -- the documentation's own program
-                program,
-                cwd=tmp_path,
-                env=variables,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=TIMEOUT_SECONDS,
-            )
-            assert ran.returncode == 0, ran.stderr
-            printed = ran.stdout.strip()
-        shown = requests.get(f"{endpoints['Messages']}messages/{printed}", timeout=10).json()
+        install = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund"]
+        printed(install, tmp_path, variables)
+        sid = printed(["node", "send.mjs"], tmp_path, variables)
+        shown = requests.get(f"{endpoints['Messages']}messages/{sid}", timeout=10).json()
 
     assert shown["to"] == "+15551234567"
