@@ -34,7 +34,6 @@ class HttpResponse:
 
     status: int
     body: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
     by_function: bool = False
 
 
@@ -136,6 +135,5 @@ def _response(result: TaskResult) -> HttpResponse:
     return HttpResponse(
         status=result.value["statusCode"],
         body=result.value.get("body", ""),
-        headers=result.value.get("headers", {}),
         by_function=True,
     )

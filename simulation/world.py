@@ -14,7 +14,6 @@ from unittest.mock import patch
 from sandbox.twilio.settings import Settings
 from simulation.account import Account
 from simulation.audit_phase import AuditPhase
-from simulation.backlog import RECONCILER_SECONDS, SLOWNESS, add_backlog
 from simulation.callers import Callers
 from simulation.calls import Calls
 from simulation.deployment import functions, parameter, queue_url
@@ -28,11 +27,16 @@ from simulation.faults import (
     with_lost_sns_responses,
     without_callbacks,
 )
+from simulation.first_items import (
+    RECONCILER_SECONDS,
+    SLOWNESS,
+    add_backlog,
+    add_unreadable_items,
+)
 from simulation.gateway import Gateway
 from simulation.lambda_service import LambdaService
 from simulation.operator import Operator
 from simulation.program import Program, unchanged_program
-from simulation.rollback import add_unreadable_items
 from simulation.trace import Trace
 from simulation.twilio import SUBACCOUNT_SID, SUBACCOUNT_TOKEN, Twilio, TwilioSession
 from simulation.virtual_time import EventLoop

@@ -13,9 +13,8 @@ from typing import Any, Final
 
 from delivery_cli.commands.report.measures import COUNTS, Report
 from delivery_cli.commands.report.query import Span, report_query
-from simulation.backlog import is_in_backlog
 from simulation.checks.evidence import Evidence, Record, Violation
-from simulation.rollback import UNREADABLE_SID
+from simulation.first_items import UNREADABLE_SID, is_in_backlog
 from tests.support.archive import COLUMNS, open_archive, select
 
 _BY: Final = ("sender", "channel")

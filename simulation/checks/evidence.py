@@ -12,14 +12,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from sandbox.twilio.resource import Message as TwilioMessage
 from sandbox.twilio.scenarios import scenario_for
-from simulation.backlog import is_in_backlog
 from simulation.deployment import queue_url
 from simulation.existing_sender import IMPOSTOR_BODY
-from simulation.rollback import (
-    UNREADABLE_PRESUMED_ID,
-    UNREADABLE_REQUEST_ID,
-    UNREADABLE_SID,
-)
+from simulation.first_items import UNREADABLE_REQUEST_IDS, UNREADABLE_SID, is_in_backlog
 from simulation.world import World
 
 type Record = dict[str, Any]
@@ -69,7 +64,7 @@ class Evidence:
         self.messages = {sid: it for sid, it in items.items() if sid not in self.tombstones}
         """The stored messages by SID or request id, without tombstones."""
         self.requests = {it["request_id"]: it for it in self.table("SendRequestsTable")}
-        for unreadable in (UNREADABLE_REQUEST_ID, UNREADABLE_PRESUMED_ID):
+        for unreadable in UNREADABLE_REQUEST_IDS:
             self.requests.pop(unreadable, None)
         self.sent_under: defaultdict[str, list[TwilioMessage]] = defaultdict(list)
         """The messages at Twilio, deleted ones included, by the request that they name."""

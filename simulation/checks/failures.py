@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from simulation.backlog import is_in_backlog
 from simulation.checks.evidence import Record, plain
 from simulation.fakes.dynamodb import Table
-from simulation.rollback import UNREADABLE_SID
+from simulation.first_items import UNREADABLE_SID, is_in_backlog
 
 _COUNTING: Final = frozenset({"grouped", "muted", "withdrawn"})
 

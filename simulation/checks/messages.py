@@ -16,7 +16,7 @@ from simulation.checks.evidence import (
     status_and_code,
 )
 from simulation.deployment import parameter
-from simulation.rollback import UNREADABLE
+from simulation.first_items import UNREADABLE_REQUEST_IDS, UNREADABLE_SID
 from simulation.twilio import SUBACCOUNT_SID
 
 _OUTCOMES: Final[Mapping[str, str]] = {
@@ -48,7 +48,7 @@ def _reported(evidence: Evidence) -> Iterator[Violation]:
         for fields in evidence.world.lambda_service.logged["ItemUnreadable"]
         for name in ("key", "message_sid")
     }
-    for key in sorted(UNREADABLE - reported):
+    for key in sorted({UNREADABLE_SID, *UNREADABLE_REQUEST_IDS} - reported):
         yield Violation("I7", key, "it cannot be read, and is not reported")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from simulation.checks.evidence import Evidence, Violation, is_request, plain
 from simulation.fakes.dynamodb import Change
-from simulation.rollback import UNREADABLE_SID
+from simulation.first_items import UNREADABLE_SID
 
 type Step = tuple[str, str, str]
 """An outcome, the one that followed it, and the time if a request changed: it can repeat both."""

@@ -1,88 +1,13 @@
 """A trace is readable, and can be reduced to what has certain words."""
 
-import base64
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
-
-import pytest
 
 from simulation.trace import Trace
-from simulation.trace_format import format_request, format_value, shorten_ids
-from simulation.virtual_time import TaskResult
+from simulation.trace_format import shorten_ids
 
 SID = "SM" + "5ed33e363ba5d3d1cb67e38533ce8607"
 ITEM = {"message_sid": {"S": SID}, "status": {"S": "sent"}, "rank": {"N": "40"}}
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, ""),
-        ((204, "to", b"MessageStatus=sent&SmsStatus=sent"), "204 to MessageStatus=sent"),
-        ('{"to": "+1555", "context": {"a": 1, "b": 2}}', "to=+1555 context={a=1 b=2}"),
-        (ITEM, f"message_sid={SID} status=sent rank=40"),
-        ({"L": [{"M": {"at": {"S": "noon"}}}]}, "[{at=noon}]"),
-        (TaskResult(value={"statusCode": 204}), "statusCode=204"),
-        (TaskResult(error=ValueError("it")), "raised ValueError('it')"),
-        (TaskResult(killed=True), "killed"),
-    ],
-)
-def test_a_value_is_formatted_without_types(value: Any, text: str) -> None:
-    assert format_value(value) == text
-
-
-@pytest.mark.parametrize(
-    ("event", "text"),
-    [
-        ({"Records": [{"messageId": "m1", "body": '{"to": "+1555"}'}]}, "m1 to=+1555"),
-        (
-            {"Records": [{"eventName": "MODIFY", "dynamodb": {"Keys": {}, "NewImage": ITEM}}]},
-            "MODIFY status=sent",
-        ),
-        (
-            {
-                "rawPath": "/twilio/status",
-                "rawQueryString": "order=7",
-                "body": base64.b64encode(b"MessageStatus=sent").decode(),
-            },
-            "/twilio/status?order=7 MessageStatus=sent",
-        ),
-    ],
-)
-def test_an_event_is_formatted_by_its_content(event: Any, text: str) -> None:
-    assert format_value(event) == text
-
-
-@pytest.mark.parametrize(
-    ("operation", "arguments", "text"),
-    [
-        (
-            "update_item",
-            {
-                "TableName": "MessagesTable",
-                "Key": {"message_sid": {"S": "SM1"}},
-                "UpdateExpression": "SET #status = :status",
-                "ExpressionAttributeValues": {":status": {"S": "sent"}},
-            },
-            "update_item MessagesTable message_sid=SM1 status=sent",
-        ),
-        (
-            "transact_write_items",
-            {"TransactItems": [{"Put": {"TableName": "A", "Item": {"cause": {"S": "30007"}}}}]},
-            "transact_write_items [{put A cause=30007}]",
-        ),
-        (
-            "send_message",
-            {"QueueUrl": "https://sqs/1/SendQueue", "MessageBody": '{"to": "+1555"}'},
-            "send_message SendQueue to=+1555",
-        ),
-    ],
-)
-def test_a_request_is_formatted_with_its_target_and_values(
-    operation: str, arguments: dict[str, Any], text: str
-) -> None:
-    assert format_request(operation, arguments) == text
 
 
 def test_long_ids_are_shortened_and_short_words_are_not() -> None:
