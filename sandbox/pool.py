@@ -2,7 +2,6 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
 from typing import override
 
 
@@ -18,12 +17,7 @@ class InterruptiblePool(ThreadPoolExecutor):
         self.cancelled = threading.Event()
 
     @override
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         if error is not None:
             self.cancelled.set()
         self.shutdown(wait=error is None, cancel_futures=error is not None)

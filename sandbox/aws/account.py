@@ -13,12 +13,6 @@ from sandbox.aws.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from sandbox.http_server import LOOPBACK
 
 if TYPE_CHECKING:
-    from mypy_boto3_apigatewayv2 import ApiGatewayV2Client
-    from mypy_boto3_iam import IAMClient
-    from mypy_boto3_lambda import LambdaClient
-    from mypy_boto3_scheduler import EventBridgeSchedulerClient
-    from mypy_boto3_sns import SNSClient
-    from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 type Record = Mapping[str, Any]
@@ -55,65 +49,39 @@ class Stack:
 
 
 class AwsAccount:
-    """The emulated AWS account.
-
-    Args:
-        url: the URL of the emulator.
-    """
+    """The emulated AWS account behind the URL of the emulator, with a client of each service."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._session = Session(
+        session = Session(
             aws_access_key_id=ACCESS_KEY_ID,
             aws_secret_access_key=SECRET_ACCESS_KEY,
             region_name=REGION,
         )
-
-    @property
-    def apis(self) -> "ApiGatewayV2Client":
-        """The client of API Gateway's HTTP APIs."""
-        return self._session.client("apigatewayv2", endpoint_url=self.url, config=_DIRECT)
-
-    @property
-    def functions(self) -> "LambdaClient":
-        """The client of Lambda."""
-        return self._session.client("lambda", endpoint_url=self.url, config=_DIRECT)
-
-    @property
-    def roles(self) -> "IAMClient":
-        """The client of IAM."""
-        return self._session.client("iam", endpoint_url=self.url, config=_DIRECT)
-
-    @property
-    def schedules(self) -> "EventBridgeSchedulerClient":
-        """The client of EventBridge Scheduler."""
-        return self._session.client("scheduler", endpoint_url=self.url, config=_DIRECT)
-
-    @property
-    def topics(self) -> "SNSClient":
-        """The client of SNS."""
-        return self._session.client("sns", endpoint_url=self.url, config=_DIRECT)
-
-    @property
-    def queues(self) -> "SQSClient":
-        """The client of SQS."""
-        return self._session.client("sqs", endpoint_url=self.url, config=_DIRECT)
+        options: Any = {"endpoint_url": url, "config": _DIRECT}
+        self.apis = session.client("apigatewayv2", **options)
+        self.functions = session.client("lambda", **options)
+        self.roles = session.client("iam", **options)
+        self.schedules = session.client("scheduler", **options)
+        self.topics = session.client("sns", **options)
+        self._queues = session.client("sqs", **options)
+        self._buckets = session.client("s3", **options)
+        self._secrets = session.client("secretsmanager", **options)
+        self._stacks = session.client("cloudformation", **options)
+        self._tables = session.client("dynamodb", **options)
 
     def create_bucket(self, name: str) -> None:
         """Create a bucket, for the uploads of SAM."""
-        client = self._session.client("s3", endpoint_url=self.url, config=_DIRECT)
-        client.create_bucket(Bucket=name)
+        self._buckets.create_bucket(Bucket=name)
 
     def create_secret(self, name: str, content: Mapping[str, Any]) -> None:
         """Create a secret, as users do before the deploy."""
-        client = self._session.client("secretsmanager", endpoint_url=self.url, config=_DIRECT)
-        client.create_secret(Name=name, SecretString=json.dumps(content))
+        self._secrets.create_secret(Name=name, SecretString=json.dumps(content))
 
     def describe_stack(self) -> Stack:
         """Describe the stack that `sam deploy` deployed."""
-        client = self._session.client("cloudformation", endpoint_url=self.url, config=_DIRECT)
-        outputs = client.describe_stacks(StackName=STACK_NAME)["Stacks"][0]["Outputs"]
-        resources = client.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
+        outputs = self._stacks.describe_stacks(StackName=STACK_NAME)["Stacks"][0]["Outputs"]
+        resources = self._stacks.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
         return Stack(
             outputs={output["OutputKey"]: output["OutputValue"] for output in outputs},
             resources={
@@ -124,19 +92,17 @@ class AwsAccount:
 
     def processed_template(self) -> Mapping[str, Any]:
         """Return the deployed template as SAM transformed it."""
-        client = self._session.client("cloudformation", endpoint_url=self.url, config=_DIRECT)
-        response: Any = client.get_template(StackName=STACK_NAME, TemplateStage="Processed")
+        response: Any = self._stacks.get_template(StackName=STACK_NAME, TemplateStage="Processed")
         body = response["TemplateBody"]
         template: Mapping[str, Any] = json.loads(body) if isinstance(body, str) else body
         return template
 
     def subscribe_queue(self, topic_arn: str, name: str) -> str:
         """Subscribe a new queue to a topic, with raw delivery, and return the queue's URL."""
-        queues = self.queues
+        queues = self._queues
         url = queues.create_queue(QueueName=name)["QueueUrl"]
-        arn = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"][
-            "QueueArn"
-        ]
+        attributes = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        arn = attributes["Attributes"]["QueueArn"]
         statement = {
             "Effect": "Allow",
             "Principal": {"Service": "sns.amazonaws.com"},
@@ -156,8 +122,8 @@ class AwsAccount:
 
     def scan(self, table_name: str) -> list[dict[str, Any]]:
         """Return all items of a table."""
-        client = self._session.client("dynamodb", endpoint_url=self.url, config=_DIRECT)
-        pages = client.get_paginator("scan").paginate(TableName=table_name, ConsistentRead=True)
+        scan = self._tables.get_paginator("scan")
+        pages = scan.paginate(TableName=table_name, ConsistentRead=True)
         deserialize = TypeDeserializer().deserialize
         return [
             {name: deserialize(value) for name, value in item.items()}
@@ -171,18 +137,18 @@ class AwsAccount:
             "ApproximateNumberOfMessages",
             "ApproximateNumberOfMessagesNotVisible",
         )
-        attributes = self.queues.get_queue_attributes(QueueUrl=queue_url, AttributeNames=counts)
+        attributes = self._queues.get_queue_attributes(QueueUrl=queue_url, AttributeNames=counts)
         return sum(int(attributes["Attributes"][name]) for name in counts)
 
     def set_visibility_timeout(self, queue_url: str, seconds: int) -> None:
         """Set after how many seconds a queue delivers an undeleted message again."""
-        self.queues.set_queue_attributes(
+        self._queues.set_queue_attributes(
             QueueUrl=queue_url, Attributes={"VisibilityTimeout": str(seconds)}
         )
 
     def receive_messages(self, queue_url: str) -> list[str]:
         """Receive and delete up to ten messages of a queue, and return their bodies."""
-        queues = self.queues
+        queues = self._queues
         received = queues.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10)
         messages = received.get("Messages", [])
         for message in messages:

@@ -14,7 +14,6 @@ from contextlib import suppress
 from http import HTTPStatus
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 from typing import Final, NoReturn, Self
 
 from sandbox.errors import SandboxError
@@ -126,12 +125,7 @@ class Emulator:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         """Stop it; if it had ended unexpectedly, that is the cause of another error."""
         code = self._process.poll()
         self.stop()
