@@ -169,9 +169,11 @@ class StatusCallbackRig:
             for message in received.get("Messages", [])
         ]
 
-    def message(self, message_sid: str = MESSAGE_SID) -> Message | None:
+    def message(self) -> Message:
         """The message as it is stored."""
-        return MessageStore(self.dynamodb, "MessagesTable").get(message_sid)
+        message = MessageStore(self.dynamodb, "MessagesTable").get(MESSAGE_SID)
+        assert message is not None
+        return message
 
     def items(self) -> list[dict[str, Any]]:
         """Every item of the MessagesTable."""

@@ -85,7 +85,7 @@ def test_a_shared_key_signs_with_the_algorithm_of_its_rule(
     callbacks.put_secret(shared_keys={KEY_ID: KEY})
 
     assert callbacks.call(signed_by_key(algorithm)) == 204
-    assert callbacks.message() is not None
+    assert callbacks.message().status == "sent"
 
 
 @pytest.mark.parametrize(

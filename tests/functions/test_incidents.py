@@ -134,14 +134,6 @@ def test_a_new_incident_publishes_the_closing_notice_that_the_previous_one_lacks
     assert notifier.incident().pending_notice is None
 
 
-def test_with_an_interval_of_zero_every_failure_is_published_alone(notifier: NotifierRig) -> None:
-    notifier.restart(NOTICE_INTERVAL_MINUTES="0")
-
-    notifier.stream(*notifier.fail(*range(5)))
-
-    assert notifier.published() == [("opening", "1-1")] * 5
-
-
 @pytest.mark.thorough
 def test_failures_in_random_batches_at_random_times_are_each_covered_once(
     notifier: NotifierRig,
@@ -351,20 +343,6 @@ def test_muted_failures_that_conflict_with_another_writer_do_not_hold_up_the_oth
     assert [sid for sid in sids if notifier.notice_of(sid) is NoticeState.DUE] == [sids[7]]
 
 
-def test_an_incident_whose_category_is_muted_later_publishes_what_it_counted(
-    notifier: NotifierRig,
-) -> None:
-    notifier.stream(*notifier.fail(1, 2, 3))
-    notifier.restart(MUTED_CATEGORIES="recipient_unreachable")
-    notifier.stream(*notifier.fail(4))
-    notifier.clock.advance(minutes=15)
-
-    notifier.sweep()
-
-    assert notifier.published() == [("opening", "1-1"), ("closing", "2-3")]
-    assert not notifier.incident().is_open
-
-
 # --- what fails ----------------------------------------------------------------------------------
 
 
@@ -418,36 +396,6 @@ def test_a_summary_is_published_with_the_same_numbers_although_any_call_fails(
     assert_all_adds_up_in_the_end(notifier, sids)
 
     assert ("summary", "2-8") in notifier.published()
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize("published", [False, True], ids=["not published", "answer lost"])
-@pytest.mark.parametrize("same_environment", [False, True], ids=["other", "same environment"])
-def test_a_summary_whose_publish_failed_is_repeated_with_the_same_id_and_numbers(
-    notifier: NotifierRig, *, published: bool, same_environment: bool
-) -> None:
-    sids = notifier.fail(*range(1, 6))
-    notifier.stream(*sids)
-    notifier.clock.advance(minutes=14)
-    sids += notifier.fail(6)
-    notifier.stream(*sids[5:])
-    notifier.clock.advance(minutes=1)
-    notifier.restart(sns=FailingClient(shared_client("sns"), after=published))
-    notifier.sweep()
-    sids += notifier.fail(7)
-    notifier.stream(*sids[6:])
-    if not same_environment:
-        notifier.restart()
-        notifier.sweep()
-        assert len(notifier.published()) == 1 + published  # the lease of the other one holds
-        notifier.clock.advance(minutes=6)
-
-    notifier.sweep()
-
-    assert notifier.published() == [("opening", "1-1"), *[("summary", "2-6")] * (1 + published)]
-    summaries = [it for it in notifier.facts() if it["kind"] == "summary"]
-    assert all(it == summaries[0] for it in summaries)
-    assert_all_adds_up_in_the_end(notifier, sids)
 
 
 def test_an_opening_whose_publish_failed_does_not_keep_others_from_being_counted(

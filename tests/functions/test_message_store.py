@@ -8,9 +8,7 @@ from itertools import cycle, permutations, product
 from random import Random
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from delivery.domain.messages import Effect, Message, Source, StatusUpdate, Timings
@@ -202,20 +200,6 @@ def test_attributes_of_others_are_left_alone(dynamodb: DynamoDBClient, store: Me
     item = raw(dynamodb)
     assert (item["theirs"], item["flag"]) == ({"N": "1.5"}, {"BOOL": True})
     assert [entry["M"]["status"]["S"] for entry in item["transitions"]["L"]] == ["sent", "queued"]
-
-
-def test_a_store_that_cannot_be_reached_says_so() -> None:
-    client = boto3.client(
-        "dynamodb",
-        endpoint_url="http://127.0.0.1:9",
-        config=Config(connect_timeout=1, retries={"total_max_attempts": 1}),
-    )
-    store = MessageStore(client, "MessagesTable")
-
-    with pytest.raises(StoreUnavailable):
-        store.record(an_update())
-    with pytest.raises(StoreUnavailable):
-        store.get(MESSAGE_SID)
 
 
 def test_a_refused_request_is_stored_once(store: MessageStore) -> None:

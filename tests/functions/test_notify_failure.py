@@ -191,42 +191,6 @@ def test_a_publish_that_failed_is_repeated(
     assert failed.notice_of(MESSAGE_SID) is NoticeState.PUBLISHED
 
 
-FAILURE_CALLS = ["read", "read the incident", "claim", "mark"]
-RECOVERY_CALLS = ["read", "claim", "mark"]
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize(
-    ("event", "failing"),
-    [("failure", call) for call in FAILURE_CALLS] + [("recovery", call) for call in RECOVERY_CALLS],
-)
-def test_a_notice_is_published_although_any_call_of_the_database_fails(
-    failed: NotifierRig, event: str, failing: str, *, after: bool
-) -> None:
-    recovers = event == "recovery"
-    call = (RECOVERY_CALLS if recovers else FAILURE_CALLS).index(failing) + 1
-    if recovers:
-        failed.stream(MESSAGE_SID)
-        failed.deliver(MESSAGE_SID)
-        assert failed.new_events() == [FAILURE]
-
-    failed.restart(dynamodb=FailingClient(failed.dynamodb, call, after=after))
-    assert failed.stream(MESSAGE_SID) == [MESSAGE_SID]
-    failed.restart()
-    failed.clock.advance(minutes=6)
-    failed.sweep()
-    failed.sweep()
-
-    events = failed.new_events()
-    assert set(events) == {(f"{MESSAGE_SID}:{event}", event)}
-    # Twice only if it had been published and the mark was lost.
-    assert len(events) == (2 if (failing, after) == ("mark", False) else 1)
-    assert failed.notice_of(MESSAGE_SID) is (
-        NoticeState.RECOVERED if recovers else NoticeState.PUBLISHED
-    )
-
-
 def lose_the_next_answer(client: DynamoDBClient, operation: str) -> None:
     """Let the next request take effect and its answer be lost, below botocore's own retries."""
     event = f"before-send.dynamodb.{operation}"
@@ -496,22 +460,6 @@ def fail_for_a_reason_of_its_own(notifier: NotifierRig, message_sid: str) -> Non
     notifier.store.record(an_update("failed", message_sid=message_sid, error_code=code))
 
 
-def claim_failure(notifier: NotifierRig, message_sid: str) -> None:
-    fail_for_a_reason_of_its_own(notifier, message_sid)
-    notifier.claim(message_sid)
-
-
-def owe_recovery(notifier: NotifierRig, message_sid: str) -> None:
-    claim_failure(notifier, message_sid)
-    notifier.claim(message_sid)
-    notifier.deliver(message_sid)
-
-
-def claim_recovery(notifier: NotifierRig, message_sid: str) -> None:
-    owe_recovery(notifier, message_sid)
-    notifier.claim(message_sid)
-
-
 def notifying(notifier: NotifierRig, topic: Topic, message_sid: str) -> Writer:
     """An environment of its own that handles the message, through the client of its thread."""
 
@@ -520,30 +468,6 @@ def notifying(notifier: NotifierRig, topic: Topic, message_sid: str) -> Writer:
         list(function.notifier.notify([message_sid], notifier.limits()))
 
     return work
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize(
-    "left_behind", [fail_for_a_reason_of_its_own, claim_failure, owe_recovery, claim_recovery]
-)
-def test_of_two_notifiers_at_once_one_publishes(
-    notifier: NotifierRig, dynamodb: DynamoDBClient, left_behind: Callable[[NotifierRig, str], None]
-) -> None:
-    topic = Topic()
-
-    def notifiers(run: int) -> list[Writer]:
-        message_sid = f"SM{run:032x}"
-        left_behind(notifier, message_sid)
-        notifier.clock.advance(minutes=6)
-        topic.published.clear()
-        return [notifying(notifier, topic, message_sid) for _ in range(2)]
-
-    runs = 0
-    for run in every_interleaving(dynamodb, notifiers, at_most=60):
-        assert len(topic.published) == 1
-        assert notifier.notice_of(f"SM{run:032x}") in {NoticeState.PUBLISHED, NoticeState.RECOVERED}
-        runs += 1
-    assert runs > 2
 
 
 @pytest.mark.thorough

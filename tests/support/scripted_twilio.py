@@ -3,7 +3,6 @@
 import contextlib
 import json
 import socketserver
-import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -84,31 +83,24 @@ STALLED = Reply(status=None)
 class ScriptedTwilio:
     """Answers each request with the next reply, and repeats the last one."""
 
-    def __init__(self, *replies: Reply, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *replies: Reply) -> None:
         self.requests: list[Received] = []
         self.connections = 0
         self.closed = threading.Semaphore(0)
         """Released for each connection that the server has closed."""
         self._replies = list(replies) or [accepted()]
-        self._tls = tls
         self._server = _Server(self)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
 
     @property
     def url(self) -> str:
-        scheme = "https" if self._tls else "http"
-        return f"{scheme}://127.0.0.1:{self._server.server_address[1]}"
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def will(self, *replies: Reply) -> None:
         self._replies = list(replies)
 
     def next_reply(self) -> Reply:
         return self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
-
-    def wrap(self, connection: Any) -> Any:
-        """Count a connection, and put it in TLS if the server speaks it."""
-        self.connections += 1
-        return self._tls.wrap_socket(connection, server_side=True) if self._tls else connection
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -138,7 +130,8 @@ class _Handler(socketserver.BaseRequestHandler):
         server = cast("_Server", self.server)
         # The client goes away (OSError), or speaks TLS to a server without it (ValueError).
         with contextlib.suppress(OSError, ValueError), contextlib.ExitStack() as stack:
-            connection = stack.enter_context(server.script.wrap(self.request))
+            server.script.connections += 1
+            connection = stack.enter_context(self.request)
             connection.settimeout(5)
             stream = stack.enter_context(connection.makefile("rb"))
             while (received := _read(stream)) and not server.stopping.is_set():

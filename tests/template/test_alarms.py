@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.cloudformation import Template, load_template
-from tests.template.alarms import Alarm, Period, alarms_of, evaluate
+from tests.template.alarms import Alarm, Period, alarms_of
 from tests.template.deployment import PROJECT, of_type, references, target_of, translate
 from tests.template.metric import Metric
 
@@ -279,19 +279,3 @@ def all_metrics() -> list[Metric]:
 
 
 # --- how the tests evaluate an alarm -------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("expression", "period", "value"),
-    [
-        ("a + 2 * b", {"a": 1, "b": 2}, 5),
-        ("a + b", {"a": 1}, None),
-        ("FILL(a, 0) + b", {"b": 2}, 2),
-        ("IF(a > 1, a, 0)", {"a": 2}, 2),
-        ("IF(a > 1 OR (b > 0 AND FILL(c, 0) == 0), 1, 0)", {"a": 1, "b": 1}, 1),
-        ("IF(a > 1 OR (b > 0 AND FILL(c, 0) == 0), 1, 0)", {"a": 1, "b": 1, "c": 1}, 0),
-        ("IF(a > 1 OR (b > 0 AND FILL(c, 0) == 0), 1, 0)", {"a": 2}, None),
-    ],
-)
-def test_metric_math_is_evaluated(expression: str, period: Period, value: float | None) -> None:
-    assert evaluate(expression, period) == value

@@ -313,18 +313,13 @@ def test_at_most_two_consumers_read_the_stream_from_its_beginning(stack: Templat
 @pytest.mark.parametrize(
     ("name", "path", "value"),
     [
-        ("SendQueue", "VisibilityTimeout", 60),
         ("SendQueue", "MessageRetentionPeriod", 3600),
         ("SendQueue", "RedrivePolicy.maxReceiveCount", 1),
         ("SendQueue", "RedrivePolicy.deadLetterTargetArn", {"Fn::GetAtt": ["Gone", "Arn"]}),
         ("SendDeadLetterQueue", "MessageRetentionPeriod", None),
-        ("NotifyFailureFunction", "EventInvokeConfig", None),
         ("NotifyFailureFunction", "Events.SweepNotices.Properties.DeadLetterConfig", None),
-        ("SendMessageFunction", "EventInvokeConfig.MaximumEventAgeInSeconds", None),
         ("NotifyFailureFunction", "Events.NoticeDue.Properties.FunctionResponseTypes", None),
-        ("NotifyFailureFunction", "Events.NoticeDue.Properties.BisectBatchOnFunctionError", None),
         ("NotifyFailureFunction", "Events.NoticeDue.Properties.MaximumRetryAttempts", -1),
-        ("NotifyFailureFunction", "Events.NoticeDue.Properties.DestinationConfig", None),
         (
             "QueryMessagesFunction",
             "Events.Tick",

@@ -77,32 +77,6 @@ def test_the_layer_reads_no_environment_variable() -> None:
     assert variables_read(sources_of("layers/delivery/delivery")) == set()
 
 
-@pytest.mark.parametrize(
-    ("source", "names"),
-    [
-        ('import os\nos.environ["A"]', {"A"}),
-        ('import os\nos.environ.get("A")', {"A"}),
-        ('import os\ndef build(environ): environ["A"]\nbuild(os.environ, 1)', {"A"}),
-        ('events["A"].get("B")', set()),
-    ],
-)
-def test_the_name_of_a_variable_is_found(source: str, names: set[str]) -> None:
-    assert variables_read([source]) == names
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        'import os\nos.getenv("A")',
-        'from os import environ\nenviron["A"]',
-        "import os\nread(os.environ)",
-    ],
-)
-def test_a_read_that_hides_the_name_is_rejected(source: str) -> None:
-    with pytest.raises(UnknownRead):
-        variables_read([source])
-
-
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_powertools_uses_the_folder_of_a_function_as_its_service(
     function: str, stack: Template

@@ -8,7 +8,6 @@ from delivery.metrics import COUNTED_BY, LOGGED_ONLY
 from tests.support.cloudformation import Template, load_template
 from tests.template.alarms import alarms_of
 from tests.template.counting import (
-    COUNTING_MESSAGES,
     OF_STATUS_UPDATES,
     counted,
     counts_messages,
@@ -238,32 +237,3 @@ def test_iterator_age_is_shown_for_stream_consumers_only(stack: Template) -> Non
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_every_metric_of_a_function_can_be_found_in_its_source(function: str) -> None:
     assert hidden_metrics_in(*sources_of(function)) == []
-
-
-@pytest.mark.parametrize(
-    ("source", "names"),
-    [
-        ('metrics.add_metric("A", unit, 1)', {"A"}),
-        ('reports.Report(metric="A", level=Level.INFO)', {"A"}),
-        ('Report(metric="A" if it else "B", fields={"c": "d"})', {"A", "B"}),
-        ('def count(it, metric): add_metric(metric)\ncount("x", "A")', {"A"}),
-        ('class C:\n def count(self, metric): add_metric(metric)\nit.count("A")', {"A"}),
-        ('def of(it, *, metric): Report(metric=metric)\nof("x", metric="A")', {"A"}),
-        ('TABLE = {it: "A", that: "B"}\nReport(metric=TABLE[it])', {"A", "B"}),
-    ],
-)
-def test_the_name_of_a_metric_is_found(source: str, names: set[str]) -> None:
-    assert metrics_in(source) == names
-    assert hidden_metrics_in(source) == []
-
-
-@pytest.mark.parametrize(
-    "source", ["metrics.add_metric(name, unit, 1)", "Report(metric=name_of(it), level=it)"]
-)
-def test_a_metric_without_a_name_in_the_source_is_reported(source: str) -> None:
-    assert hidden_metrics_in(source)
-
-
-def test_a_module_that_counts_status_updates_is_found() -> None:
-    assert all(counts_messages(f"{name}(metrics, recorded)") for name in COUNTING_MESSAGES)
-    assert not counts_messages("_count(it)")

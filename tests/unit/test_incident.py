@@ -104,18 +104,6 @@ def test_a_failure_of_an_unknown_account_has_a_key() -> None:
     assert IncidentKey.of(a_failure(account_sid=None)).account_sid == "unknown"
 
 
-def test_the_key_of_a_counted_message_is_found_although_its_code_arrived_later() -> None:
-    counted = a_failure(error_code=None)
-    later = a_message(
-        an_update("failed", error_code=30008),
-        an_update("undelivered", error_code=30003, after=1),
-        an_update("delivered", after=2),
-    )
-
-    assert IncidentKey.of(counted) in IncidentKey.candidates(later)
-    assert IncidentKey.of(a_failure()) == IncidentKey.candidates(later)[0]
-
-
 def test_each_opening_message_has_an_incident_id_of_its_own_that_does_not_change() -> None:
     ids = {incident_id_of(a_failure(number)) for number in range(100)}
 
@@ -124,13 +112,6 @@ def test_each_opening_message_has_an_incident_id_of_its_own_that_does_not_change
 
 
 # --- opening, summaries, closing -----------------------------------------------------------------
-
-
-def test_the_first_failure_is_published_alone_and_nothing_more_for_an_interval() -> None:
-    incident = opened()
-
-    assert (incident.counted, incident.published, incident.unpublished) == (1, 1, 0)
-    assert advanced(with_failures(incident, 5, minutes=1), 14.9).pending_notice is None
 
 
 def test_each_summary_covers_the_failures_since_the_one_before() -> None:
@@ -155,13 +136,6 @@ def test_a_pending_notice_does_not_change_when_failures_are_counted_or_it_is_rec
     assert replace(pending_of(later), claimed_at=at(15)) == pending_of(first)
 
 
-def test_an_incident_of_one_failure_closes_without_a_notice() -> None:
-    closed = advanced(opened(), 15)
-
-    assert not closed.is_open
-    assert (closed.pending_notice, closed.next_at) == (None, None)
-
-
 def test_an_incident_with_a_summary_closes_with_a_notice() -> None:
     summed_up = marked(advanced(with_failures(opened(), 5, minutes=10), 15), 15)
 
@@ -173,31 +147,12 @@ def test_an_incident_with_a_summary_closes_with_a_notice() -> None:
     assert marked(closed, 30).next_at is None
 
 
-def test_the_closing_notice_covers_the_failures_that_no_summary_covers() -> None:
-    closed = advanced(with_failures(opened(), 5, minutes=2), 17)
-
-    assert (pending_of(closed).kind, pending_of(closed).failures) == (NoticeKind.CLOSING, 5)
-    assert marked(closed, 17).published == 6
-
-
 def test_a_failure_after_an_interval_opens_a_new_incident_also_before_the_sweep() -> None:
     incident = opened()
 
     assert not incident.accepts_failure(at(15), POLICY)
     assert incident.accepts_failure(at(14.9), POLICY)
     assert with_failures(incident, 1, minutes=1).accepts_failure(at(16), POLICY)
-
-
-def test_a_new_incident_carries_the_closing_notice_of_the_previous_one() -> None:
-    summed_up = marked(advanced(with_failures(opened(), 5, minutes=10), 15), 15)
-
-    following = incident_for(a_failure(99), at(29), POLICY, seen=summed_up)
-
-    assert following.incident_id != summed_up.incident_id
-    assert pending_of(following).notice_id == f"{summed_up.incident_id}:closed"
-    assert (following.counted, following.published) == (1, 1)
-    after = marked(following, 29)
-    assert (after.published, after.next_at) == (1, following.next_at)
 
 
 def test_what_a_new_incident_publishes_of_the_previous_one_says_that_it_is_over() -> None:
@@ -218,12 +173,6 @@ def test_an_incident_whose_category_is_muted_later_closes_with_what_is_unpublish
 
     assert not closed.is_open
     assert (pending_of(closed).failures, pending_of(closed).is_muted) == (5, True)
-
-
-def test_recoveries_are_in_the_next_notice() -> None:
-    incident = with_failures(opened(), 5, minutes=10).add_recoveries(2)
-
-    assert pending_of(advanced(incident, 15)).recovered == 2
 
 
 def test_counting_a_failure_does_not_change_an_index_key() -> None:

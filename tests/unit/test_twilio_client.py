@@ -3,18 +3,12 @@
 import base64
 import json
 import socket
-import ssl
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, date, datetime
 from typing import Any, NoReturn
 
 import pytest
 import requests
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from delivery.twilio import client as twilio
 from delivery.twilio.client import (
@@ -355,49 +349,6 @@ def test_a_proxy_that_drops_a_forwarded_request_leaves_the_outcome_unknown(rig: 
 
     with pytest.raises(OutcomeUnknown):
         rig.send()
-
-
-@pytest.fixture(scope="session")
-def self_signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate for 127.0.0.1, with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    path: Path = tmp_path_factory.mktemp("tls") / "certificate.pem"
-    path.write_bytes(
-        certificate.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return path
-
-
-def test_nothing_is_sent_to_a_server_whose_certificate_is_not_trusted(
-    rig: ClientRig, self_signed: Path
-) -> None:
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(self_signed)
-
-    with ScriptedTwilio(tls=tls) as server:
-        rig.connect(server.url)
-        with pytest.raises(Unavailable):
-            rig.send()
-
-    assert server.connections == 5
-    assert rig.requests == []
 
 
 @pytest.fixture
