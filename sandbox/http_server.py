@@ -12,14 +12,16 @@ import contextlib
 import http.client
 import json
 import random
+import selectors
 import socket
+import socketserver
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Final, Self, override
 from urllib.parse import urlsplit
 
@@ -37,7 +39,6 @@ _CONNECTION_HEADERS: Final = frozenset(
     {"connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"}
 )
 _FREE_PORTS: Final = range(15_000, 30_000)
-_STOP_POLL_SECONDS: Final = 0.02
 
 type Headers = Sequence[tuple[str, str]]
 
@@ -99,10 +100,7 @@ class HttpServer:
 
     def __init__(self, *, port: int = 0, answer: Callable[[Request], Response | None]) -> None:
         self._server = _Server(port, lambda request: self.refuse(request) or answer(request))
-        self._server_thread = threading.Thread(
-            target=self._server.serve_forever, args=(_STOP_POLL_SECONDS,)
-        )
-        self.port: int = self._server.server_port
+        self.port = self._server.port
         self.url = f"http://{LOOPBACK}:{self.port}"
 
     def refuse(self, request: Request) -> Response | None:
@@ -128,14 +126,12 @@ class HttpServer:
         return None
 
     def __enter__(self) -> Self:
-        self._server_thread.start()
+        self._server.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._server.shutdown()
+        self._server.stop()
         self._server.close_connections()
-        self._server.server_close()
-        self._server_thread.join()
 
 
 def text_response(status: HTTPStatus, text: str) -> Response:
@@ -144,11 +140,47 @@ def text_response(status: HTTPStatus, text: str) -> Response:
     return Response(status=status, headers=headers, body=text.encode())
 
 
-class _Server(ThreadingHTTPServer):
-    request_queue_size = 128
+class ThreadedServer(socketserver.ThreadingTCPServer):
+    """Serves on 127.0.0.1 in a thread of its own from `start` until `stop`.
 
+    `stop` wakes the thread; with `serve_forever`, it would wait for the next poll.
+    """
+
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 128
+    timeout = 0  # of handle_request, which is called when a connection is there
+
+    def __init__(
+        self, port: int, handler: Callable[[Any, Any, Self], socketserver.BaseRequestHandler]
+    ) -> None:
+        super().__init__((LOOPBACK, port), handler)
+        self.port: int = self.server_address[1]
+        self._running, self._stopped = socket.socketpair()
+        self._thread = threading.Thread(target=self._serve)
+
+    def start(self) -> None:
+        """Accept connections, in a new thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Accept no more connections; those that are open stay so."""
+        self._running.close()  # the other end can be read then
+        self._thread.join()
+        self._stopped.close()
+        self.server_close()
+
+    def _serve(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self, selectors.EVENT_READ)
+            selector.register(self._stopped, selectors.EVENT_READ)
+            while all(key.fileobj is self for key, _ in selector.select()):
+                self.handle_request()
+
+
+class _Server(ThreadedServer):
     def __init__(self, port: int, answer: Callable[[Request], Response | None]) -> None:
-        super().__init__((LOOPBACK, port), _Handler)
+        super().__init__(port, _Handler)
         self._answer = answer
         self._lock = threading.Lock()
         self._connections: set[socket.socket] = set()

@@ -12,6 +12,8 @@ from io import BufferedReader
 from typing import Any, Self, cast, override
 from urllib.parse import parse_qsl
 
+from sandbox.http_server import ThreadedServer
+
 MESSAGE_SID = "SM" + "0123456789abcdef" * 2
 
 
@@ -90,11 +92,10 @@ class ScriptedTwilio:
         """Released for each connection that the server has closed."""
         self._replies = list(replies) or [accepted()]
         self._server = _Server(self)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"http://127.0.0.1:{self._server.port}"
 
     def will(self, *replies: Reply) -> None:
         self._replies = list(replies)
@@ -103,25 +104,19 @@ class ScriptedTwilio:
         return self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._server.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._server.stopping.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._server.stop()
 
 
-class _Server(socketserver.ThreadingTCPServer):
-    allow_reuse_address = True
-    daemon_threads = True
-    block_on_close = True
-
+class _Server(ThreadedServer):
     def __init__(self, script: ScriptedTwilio) -> None:
         self.script = script
         self.stopping = threading.Event()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(0, _Handler)
 
 
 class _Handler(socketserver.BaseRequestHandler):
