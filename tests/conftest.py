@@ -2,6 +2,16 @@
 
 import gc
 
+from tests.support.moto_shortcuts import install_shortcuts
+
+install_shortcuts()
+
 # Test processes keep many objects of botocore, moto and parsed templates. With Python's own
 # thresholds, a tenth of the time would go to looking for garbage among them.
 gc.set_threshold(200_000, 50, 100)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what collecting made out of the collections to come: it stays until the end."""
+    gc.collect()
+    gc.freeze()

@@ -26,7 +26,6 @@ from tests.functions.reconciler import ReconcilerRig
 from tests.functions.sender import SENSITIVE_WORDS, SenderRig
 from tests.support.clock import Clock
 from tests.support.cloudformation import create_table
-from tests.support.moto_shortcuts import install_shortcuts
 from tests.support.scripted_twilio import ScriptedTwilio
 from tests.support.shared_clients import shared_client
 
@@ -75,7 +74,6 @@ ENVIRONMENT = {
 os.environ.update(ENVIRONMENT)
 for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):
     os.environ.pop(name, None)
-install_shortcuts()
 
 _EMPTY_TABLES: dict[str, Table] = {}
 """By logical id."""

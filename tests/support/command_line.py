@@ -6,14 +6,11 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 from xml.etree.ElementTree import Element, SubElement, tostring
-
-from botocore.loaders import create_loader
 
 from delivery_cli.main import main
 from sandbox.http_server import HttpServer, Request, Response
@@ -47,10 +44,6 @@ class CommandResult:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
-_cached_loader = cache(create_loader)
-"""Shared by all sessions, so that each service model is read once."""
-
-
 def run(
     *arguments: str,
     terminal: bool = False,
@@ -71,7 +64,6 @@ def run(
         redirect_stdout(out),
         redirect_stderr(err),
         mock.patch.dict(os.environ, variables, clear=True),
-        mock.patch("botocore.session.create_loader", _cached_loader),
         mock.patch("sys.stdin", io.StringIO(stdin)),
     ):
         try:
