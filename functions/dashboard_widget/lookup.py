@@ -85,12 +85,6 @@ class Lookup:
     """Reads messages, send requests and the results of audits.
 
     Every method raises StoreUnavailable if DynamoDB does not answer.
-
-    Args:
-        messages: the messages.
-        send_requests: the send requests; some have no message.
-        audits: the audits.
-        retention: how long a message is kept.
     """
 
     def __init__(

@@ -164,14 +164,10 @@ def problem(viewer: Viewer, sentence: str) -> Markup:
 def button(
     text: str, viewer: Viewer, parameters: Parameters, *, display: str = "widget", kind: str = ""
 ) -> Markup:
-    """Return a button that invokes this function again.
+    """Return a button that invokes this function again, with `parameters` as the event.
 
-    Args:
-        text: the label.
-        viewer: the viewer.
-        parameters: the event of the invocation.
-        display: `widget` replaces the content, `popup` opens a dialog above it.
-        kind: an additional CSS class.
+    `display`: `widget` replaces the content, `popup` opens a dialog above it. `kind` is another CSS
+    class.
     """
     clicked = element("a", text, class_=f"dw-button {kind}".strip(), role="button", tabindex=0)
     return clicked + element(

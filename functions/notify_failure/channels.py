@@ -39,13 +39,7 @@ class Protocol(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureNotice:
-    """A notice as SNS takes it.
-
-    Args:
-        subject: the subject of an email.
-        texts: the text for each protocol.
-        attributes: message attributes for filter policies.
-    """
+    """A notice as SNS takes it, with message attributes for filter policies."""
 
     subject: str
     texts: Mapping[Protocol, str]

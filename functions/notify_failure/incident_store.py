@@ -45,11 +45,7 @@ class Step:
 class IncidentStore:
     """The incidents of one table, and the notices of their messages.
 
-    Args:
-        client: a low-level DynamoDB client with timeouts and without retries.
-        table_name: the name of the IncidentsTable.
-        messages_table_name: the name of the MessagesTable.
-        reader: the client of reads, which may retry them.
+    `client` is a low-level DynamoDB client without retries; `reader` may retry reads.
     """
 
     def __init__(

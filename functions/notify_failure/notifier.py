@@ -45,12 +45,7 @@ _ONE_TICK: Final = timedelta(milliseconds=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What bounds an invocation.
-
-    Args:
-        abandoned_before: claims older than this are taken over.
-        time_left: the seconds that are left.
-    """
+    """What bounds an invocation. Claims older than `abandoned_before` are taken over."""
 
     abandoned_before: datetime
     time_left: TimeLeft
@@ -61,15 +56,7 @@ class Limits:
 
 
 class Notifier:
-    """Takes the notices of messages and of incidents through their states.
-
-    Args:
-        messages: the messages and the states of their notices.
-        incidents: the incidents and their pending notices.
-        publisher: publishes to the topic.
-        policy: what is published, and how often.
-        now: the current time.
-    """
+    """Takes the notices of messages and of incidents through their states."""
 
     def __init__(
         self,

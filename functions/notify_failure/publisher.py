@@ -19,11 +19,8 @@ if TYPE_CHECKING:
 class NoticePublisher:
     """Publishes notices to one topic. A notice is durable when a method returns.
 
-    Args:
-        client: an SNS client; its retries are safe, because a repetition has the same notice id.
-        topic_arn: the ARN of the topic.
-        links: where readers find more.
-        policy: what notices may show.
+    The client's retries are safe, because a repetition has the same notice id. Every method raises
+    ClientError or BotoCoreError if the notice may or may not be published.
     """
 
     def __init__(
@@ -35,19 +32,11 @@ class NoticePublisher:
         self._policy = policy
 
     def publish_message(self, message: Message) -> None:
-        """Publish that the message failed, or that it has recovered.
-
-        Raises:
-            ClientError, BotoCoreError: the notice may or may not be published.
-        """
+        """Publish that the message failed, or that it has recovered."""
         self._publish(compose(message_content(message, self._links, self._policy)))
 
     def publish_incident(self, key: IncidentKey, pending: PendingNotice) -> None:
-        """Publish the pending notice of an incident.
-
-        Raises:
-            ClientError, BotoCoreError: the notice may or may not be published.
-        """
+        """Publish the pending notice of an incident."""
         self._publish(compose(incident_content(key, pending, self._links, self._policy)))
 
     def _publish(self, notice: FailureNotice) -> None:

@@ -54,10 +54,7 @@ class Clients:
 class PublishOutcomes:
     """The function, with everything that it works with.
 
-    Args:
-        bus: None without an event bus.
-        archive: None without an archive.
-        dimensions: the names in the context of messages that the archive keeps.
+    `dimensions` are the names in the context of messages that the archive keeps.
     """
 
     bus: EventBus | None

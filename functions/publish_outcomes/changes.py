@@ -12,13 +12,10 @@ from delivery.storage.table import ItemUnreadable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One write of a message.
+    """One write of a message, and its place in the stream.
 
-    Args:
-        sequence_number: its place in the stream.
-        message: the message after it.
-        previous: the message before it; None for a new one, or one that this version cannot read.
-        previous_outcome: its outcome before; pending for a new message.
+    `previous` is the message before it: None for a new one, or one that this version cannot read.
+    `previous_outcome` is pending for a new message.
     """
 
     sequence_number: str

@@ -31,9 +31,7 @@ class Published:
 class EventBus:
     """The event bus that receives outcome changes.
 
-    Args:
-        client: an EventBridge client; its retries are safe, because an event keeps its id.
-        name: the name or the ARN of the bus.
+    The client's retries are safe, because an event keeps its id.
     """
 
     def __init__(self, client: "EventBridgeClient", name: str) -> None:

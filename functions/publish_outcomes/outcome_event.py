@@ -19,14 +19,7 @@ from .changes import Change
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeEvent:
-    """The event of a change, ready to be published.
-
-    Args:
-        message_sid: the message that changed.
-        sequence_number: the place of the change in the stream.
-        at: the time of the change.
-        detail: the facts of the change.
-    """
+    """The event of a change: its time, its place in the stream, and its facts."""
 
     message_sid: str
     sequence_number: str

@@ -2,7 +2,7 @@
 
 Trigger: GET /messages/{message_sid}, GET /messages?…, GET /requests/{request_id},
 GET /summary?date=… and GET /audits?on=… on MessagesApi.
-Effect: none; it only reads.
+Effect: none; it only reads. openapi.yaml describes the responses.
 """
 
 import os
@@ -91,11 +91,7 @@ class QueryMessages:
         return json_response(200, _with_explanation(message))
 
     def list_messages(self, raw_query: str) -> Response:
-        """Return a page of the messages that match one filter.
-
-        {"filter": the normalized filter, e.g. {"to": "+15558675310"}; "messages": each as
-        GET /messages/{message_sid} returns it; "next_token": of the next page, if there is one}
-        """
+        """Return a page of the messages that match one filter, and the filter normalized."""
         try:
             query = parse_list(raw_query)
             page = query.page(self.messages)
@@ -113,15 +109,6 @@ class QueryMessages:
 
     def show_summary(self, raw_query: str, time_left: TimeLeft) -> Response:
         """Return the counts of a day in UTC (by default today), and of what is unfinished now.
-
-        {"date", "at": when it was counted, "complete",
-        "failed": on that day and still failed, {"count", "complete", "by_category": {category:
-        count}, "by_error_code": [{"error_code" (null where there is none), "count", "category",
-        "title"}], "by_sender": {number or messaging service: count}}, each by descending count,
-        "unconfirmed": since that day, {"count", "complete", "by_sender"},
-        "pending": now, {"count", "complete", "by_age": {"scheduled", "under_1_hour",
-        "1_to_24_hours", "over_24_hours"}},
-        "in_doubt": requests, now, {"count", "complete", "oldest_at" if there is one}}
 
         `complete` is false where a list goes on: each is counted up to `max_count`, and all of them
         as long as the invocation lasts.
@@ -143,13 +130,7 @@ class QueryMessages:
         return json_response(200, summarize(day, lists, now=self.now(), bounds=bounds))
 
     def show_audits(self, raw_query: str) -> Response:
-        """Return the results of a day's audit (by default of yesterday), one for each account.
-
-        {"on": the day; "audits": [{"account_sid", "day", "state", "updated_at", "messages",
-        "known", "corrected": {kind: count}, "corrected_messages", "priced", "imported",
-        "rejected_creations", "unknown", "differences": {reason: count},
-        "difference_sids": {reason: [SID]}, "spend": {currency: amount}}]}
-        """
+        """Return the results of a day's audit (by default of yesterday), one for each account."""
         try:
             day = parse_day(raw_query, "on") or self.now().date() - timedelta(days=1)
         except InvalidQuery as error:

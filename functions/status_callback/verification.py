@@ -38,11 +38,8 @@ _REFRESH: Final = "refresh of the secret"
 class CallbackVerifier:
     """Verifies callbacks with the keys in the secret.
 
-    Args:
-        secrets: Twilio's secret.
-        public_base_url: PublicBaseUrl without a trailing slash; empty if there is none.
-        log_limit: decides whether the cause of an invalid signature may be logged.
-        refresh_limit: how often an unknown shared key may refresh the secret.
+    `public_base_url` has no trailing slash, and is empty if there is none. `refresh_limit` limits
+    how often an unknown shared key refreshes the secret.
     """
 
     secrets: TwilioSecrets

@@ -88,21 +88,21 @@ def read_text(value: object, *, max_length: int = MAX_VALUE_LENGTH) -> Values:
 
 def read_sender(value: object) -> Values:
     """Return a sender: a number, a name, or an address of a channel."""
-    text = read_text(value)[0]
-    if invisible := invisible_in(text):
+    values = read_text(value)
+    if invisible := invisible_in(values[0]):
         raise InvalidValue(f"holds {invisible}, an invisible character; remove it")
-    return [text]
+    return values
 
 
 def read_address(value: object) -> Values:
     """Return a recipient."""
-    read_sender(value)
-    if not ADDRESS.fullmatch(read_text(value)[0]):
+    values = read_sender(value)
+    if not ADDRESS.fullmatch(values[0]):
         raise InvalidValue(
             "must be a number in E.164 form (+, country code, digits only) "
             "or a channel address such as whatsapp:+ and the number"
         )
-    return read_text(value)
+    return values
 
 
 def read_sid(value: object, *, prefix: str) -> Values:

@@ -24,11 +24,7 @@ class Level(StrEnum):
 class Report:
     """Something that happened: one metric, and one log line that is named after it.
 
-    Args:
-        metric: the name of the metric, and the message of the log line.
-        level: the level of the log line.
-        fields: ids, states and reasons; never a phone number, a text or a token.
-        count: what is added to the metric.
+    `fields` hold ids, states and reasons; never a phone number, a text or a token.
     """
 
     metric: str

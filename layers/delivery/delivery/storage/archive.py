@@ -35,9 +35,7 @@ class Archived:
 class Archive:
     """The delivery stream that leads to the archive.
 
-    Args:
-        client: a Firehose client; its retries are safe, because rows may be repeated.
-        stream_name: the name of the delivery stream.
+    The client's retries are safe, because rows may be repeated.
     """
 
     def __init__(self, client: "FirehoseClient", stream_name: str) -> None:

@@ -25,12 +25,7 @@ class UpdateUnreadable(Exception):
 
 
 class CallbackQueue:
-    """The status updates of one queue, unordered, each delivered at least once.
-
-    Args:
-        client: an SQS client with timeouts and retries set.
-        url: the URL of CallbackQueue.
-    """
+    """The status updates of one queue, unordered, each delivered at least once."""
 
     def __init__(self, client: "SQSClient", url: str) -> None:
         self._client = client

@@ -115,9 +115,7 @@ class MessageList:
 class ListReader:
     """Reads lists of one table. Every method raises StoreUnavailable if DynamoDB does not answer.
 
-    Args:
-        table: the MessagesTable.
-        get_many: returns the messages with these SIDs that exist (strongly consistent).
+    `get_many` returns the messages with these SIDs that exist (strongly consistent).
     """
 
     def __init__(

@@ -18,13 +18,10 @@ _NO_COUNTRY: Final = frozenset({"001", "ZZ"})
 
 
 def country_of(number: str) -> str | None:
-    """Return the ISO 3166 code of a number's country; None where it has none.
+    """Return the ISO 3166 code of the country of an E.164 number; None where it has none.
 
     Several countries share a country code, such as +1. A number that none of them has assigned
     counts as the code's main country.
-
-    Args:
-        number: in E.164 form.
     """
     try:
         parsed = parse(number)

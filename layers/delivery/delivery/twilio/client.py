@@ -204,11 +204,7 @@ class TwilioClient:
 
     `time_left` returns the seconds that are left of the invocation.
 
-    Args:
-        session: gets a transport for `base_url` that retries nothing by itself.
-        base_url: https://api.twilio.com, that of another region, or that of the simulator.
-        clock: returns seconds of a monotonic clock.
-        sleep, jitter: `time.sleep` and `random.uniform`.
+    The session gets a transport for `base_url` that retries nothing by itself.
     """
 
     def __init__(
