@@ -15,6 +15,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -111,25 +112,21 @@ class Output:
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
         """Show a progress bar on a terminal; yields a function that takes the number done."""
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        hides = self.as_json or not self.err.is_terminal
-        with Progress(*columns, console=self.err, transient=True, disable=hides) as progress:
+        with self._progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as progress:
             task = progress.add_task(title, total=total)
             yield lambda done: progress.update(task, completed=done)
 
     @contextmanager
     def waiting(self, title: str) -> Iterator[None]:
         """Show on a terminal that the command waits, and for how long."""
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        hides = self.as_json or not self.err.is_terminal
-        with Progress(*columns, console=self.err, transient=True, disable=hides) as progress:
+        with self._progress(SpinnerColumn(), TimeElapsedColumn()) as progress:
             progress.add_task(title, total=None)
             yield
+
+    def _progress(self, *columns: ProgressColumn) -> Progress:
+        title = TextColumn("{task.description}")
+        hides = self.as_json or not self.err.is_terminal
+        return Progress(title, *columns, console=self.err, transient=True, disable=hides)
 
     def error(self, error: CommandError) -> None:
         """Write the error and its fix to standard error."""

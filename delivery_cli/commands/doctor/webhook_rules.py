@@ -67,9 +67,9 @@ class _WebhooksApi:
     def rules(self) -> list[_Document]:
         """Return every rule of the account."""
         rules: list[_Document] = []
-        token: str | None = ""
+        token: str | None = None
         for _ in range(_MAX_PAGES):
-            page = self._get("Rules", {"pageSize": str(_PAGE_SIZE)} | _page_token(token))
+            page = self._get("Rules", pageSize=str(_PAGE_SIZE), pageToken=token)
             meta = page.get("meta")
             rows = page.get(meta.get("key", "rules") if isinstance(meta, dict) else "rules")
             if not isinstance(rows, list):
@@ -82,14 +82,14 @@ class _WebhooksApi:
 
     def setting(self, setting_id: str) -> _Document:
         """Return one setting."""
-        return self._get(f"Settings/{quote(setting_id, safe='')}", {})
+        return self._get(f"Settings/{quote(setting_id, safe='')}")
 
-    def _get(self, path: str, query: Mapping[str, str]) -> _Document:
+    def _get(self, path: str, **query: str | None) -> _Document:
         credentials = self.account.api_credentials
         try:
             response = self.session.get(
                 f"{self.base_url}/v1/Webhooks/{path}",
-                params=dict(query),
+                params=query,  # without those that are None
                 auth=(credentials.username, credentials.password),
                 timeout=_TIMEOUT_SECONDS,
                 allow_redirects=False,
@@ -106,10 +106,6 @@ class _WebhooksApi:
         if not isinstance(document, dict):
             raise _NotAvailable("its answer has an unknown shape")
         return document
-
-
-def _page_token(token: str | None) -> dict[str, str]:
-    return {"pageToken": token} if token else {}
 
 
 def _webhooks_base_url(api_base_url: str) -> str:

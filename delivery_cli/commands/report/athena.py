@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -23,58 +23,53 @@ _NO_PERMISSION: Final = re.compile(
 )
 
 
-class Query:
-    """A query that was started."""
-
-    def __init__(self, client: "AthenaClient", query_id: str) -> None:
-        self._client = client
-        self.id = query_id
-
-    def wait(self) -> None:
-        """Wait until the query succeeded, with exponential backoff between the polls.
-
-        Raises:
-            CommandError: it failed, or was canceled.
-        """
-        seconds: float = _FIRST_WAIT_SECONDS
-        while True:
-            execution = self._client.get_query_execution(QueryExecutionId=self.id)
-            status = execution["QueryExecution"]["Status"]
-            match status["State"]:
-                case "SUCCEEDED":
-                    return
-                case "FAILED" | "CANCELLED":
-                    raise _explain(status, self.id)
-            time.sleep(seconds)  # Athena's API cannot wait for a query: poll it
-            seconds = min(seconds * _BACKOFF, _MAX_WAIT_SECONDS)
-
-    def rows(self) -> Iterator[dict[str, str | None]]:
-        """Yield the rows of the result; each page is requested when it is needed."""
-        pages = self._client.get_paginator("get_query_results").paginate(QueryExecutionId=self.id)
-        is_header = True  # the first row of the first page has the names
-        for page in pages:
-            names = [it["Name"] for it in page["ResultSet"]["ResultSetMetadata"]["ColumnInfo"]]
-            for row in page["ResultSet"]["Rows"]:
-                if not is_header:
-                    values = [it.get("VarCharValue") for it in row["Data"]]
-                    yield dict(zip(names, values, strict=True))
-                is_header = False
-
-
-@contextmanager
-def started_query(
+def run_query(
     client: "AthenaClient", sql: str, *, work_group: str, database: str
-) -> Iterator[Query]:
-    """Start a query. It is stopped if the block raises, so that it costs no more."""
+) -> Iterator[dict[str, str | None]]:
+    """Run a query, and yield the rows of its result; each page is requested when it is needed.
+
+    A query that is interrupted is stopped, so that it costs no more.
+
+    Raises:
+        CommandError: it failed, or was canceled.
+    """
     query_id = client.start_query_execution(
         QueryString=sql, WorkGroup=work_group, QueryExecutionContext={"Database": database}
     )["QueryExecutionId"]
     try:
-        yield Query(client, query_id)
+        _wait(client, query_id)
+        yield from _rows(client, query_id)
     except BaseException:
         with suppress(ClientError, BotoCoreError):
             client.stop_query_execution(QueryExecutionId=query_id)
         raise
+
+
+def _wait(client: "AthenaClient", query_id: str) -> None:
+    """Wait until the query succeeded, with exponential backoff between the polls."""
+    seconds: float = _FIRST_WAIT_SECONDS
+    while True:
+        execution = client.get_query_execution(QueryExecutionId=query_id)
+        status = execution["QueryExecution"]["Status"]
+        match status["State"]:
+            case "SUCCEEDED":
+                return
+            case "FAILED" | "CANCELLED":
+                raise _explain(status, query_id)
+        time.sleep(seconds)  # Athena's API cannot wait for a query: poll it
+        seconds = min(seconds * _BACKOFF, _MAX_WAIT_SECONDS)
+
+
+def _rows(client: "AthenaClient", query_id: str) -> Iterator[dict[str, str | None]]:
+    pages = client.get_paginator("get_query_results").paginate(QueryExecutionId=query_id)
+    is_header = True  # the first row of the first page has the names
+    for page in pages:
+        names = [it["Name"] for it in page["ResultSet"]["ResultSetMetadata"]["ColumnInfo"]]
+        for row in page["ResultSet"]["Rows"]:
+            if not is_header:
+                values = [it.get("VarCharValue") for it in row["Data"]]
+                yield dict(zip(names, values, strict=True))
+            is_header = False
 
 
 def _explain(status: "QueryExecutionStatusTypeDef", query_id: str) -> CommandError:

@@ -3,17 +3,16 @@
 import argparse
 import csv
 import io
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from delivery_cli.arguments import Commands, add_command, day
-from delivery_cli.commands.report.athena import started_query
+from delivery_cli.commands.report.athena import run_query
 from delivery_cli.commands.report.audited_days import days_not_final
 from delivery_cli.commands.report.charts import check_charts_available
 from delivery_cli.commands.report.formats import format_days
@@ -27,13 +26,13 @@ from delivery_cli.output import Output
 from delivery_cli.stack import Stack
 from delivery_cli.target import Target
 
-if TYPE_CHECKING:
-    from mypy_boto3_athena import AthenaClient
-
 _DEFAULT_DAYS: Final = 7
 _FIRST_DAY: Final = "2000-01-01"
 _LAST_DAY: Final = "2099-12-31"
 _MEASURES: Final = (*COUNTS, "delivery_rate", "median_seconds", "p95_seconds", "segments")
+
+type Archive = Callable[[Span, Sequence[str]], Report]
+"""Reports on the messages of some days, grouped by names."""
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
@@ -106,12 +105,12 @@ def _run(options: argparse.Namespace, output: Output, target: Target) -> int:
     span = _span_of(options)
     if options.html:
         check_charts_available()
-    archive = _archive_of(target)
+    report_on = _archive_of(target)
     _check_names(options.by, target.stack)
     with output.waiting("Querying the archive"):
         not_final = _days_not_final(span, output, target)
-        report = archive.report(span, options.by)
-        daily = archive.report(span, DAILY) if options.html else report
+        report = report_on(span, options.by)
+        daily = report_on(span, DAILY) if options.html else report
     remark = _remark_on(not_final, target.stack)
     if options.csv:
         output.raw(_csv_of(report))
@@ -145,35 +144,15 @@ def _write(path: Path, text: str) -> None:
         raise CommandError(f"Cannot write {path}: {error.strerror}.") from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Archive:
-    """The archive of a stack, and where Athena queries it."""
-
-    client: "AthenaClient"
-    work_group: str
-    database: str
-
-    def report(self, span: Span, by: Sequence[str]) -> Report:
-        sql = report_query(span, by)
-        where = {"work_group": self.work_group, "database": self.database}
-        with started_query(self.client, sql, **where) as query:
-            query.wait()
-            return Report.of(query.rows(), by)
-
-
-def _archive_of(target: Target) -> _Archive:
-    """Return the archive of the stack.
+def _archive_of(target: Target) -> Archive:
+    """Return what reads a report from the archive of the stack.
 
     Raises:
         CommandError: the stack has none.
     """
     stack = target.stack
     try:
-        return _Archive(
-            client=target.account.queries,
-            work_group=stack.outputs["ReportsWorkGroup"],
-            database=stack.outputs["ReportsDatabase"],
-        )
+        work_group, database = stack.outputs["ReportsWorkGroup"], stack.outputs["ReportsDatabase"]
     except KeyError:
         if "ArchiveOutcomes" not in stack.parameters:
             raise StackTooOld(f"The stack {stack.name} has no archive") from None
@@ -182,6 +161,13 @@ def _archive_of(target: Target) -> _Archive:
             "Deploy the stack with ArchiveOutcomes=true. Then `delivery archive --backfill` brings "
             "the messages that the table has.",
         ) from None
+
+    def report(span: Span, by: Sequence[str]) -> Report:
+        sql = report_query(span, by)
+        rows = run_query(target.account.queries, sql, work_group=work_group, database=database)
+        return Report.of(rows, by)
+
+    return report
 
 
 def _check_names(by: Sequence[str], stack: Stack) -> None:

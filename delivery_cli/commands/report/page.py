@@ -1,7 +1,7 @@
 """A report as one page of HTML that needs nothing else: no network and no script."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
@@ -10,12 +10,7 @@ from string import Template
 from typing import Final
 
 from delivery_cli.commands.report.charts import draw_days, draw_failures
-from delivery_cli.commands.report.formats import (
-    MISSING,
-    format_amount,
-    format_rate,
-    format_seconds,
-)
+from delivery_cli.commands.report.formats import MEASURES, MISSING, shown_measures
 from delivery_cli.commands.report.measures import Measures, Report
 from delivery_cli.commands.report.query import Span
 
@@ -26,26 +21,6 @@ DAILY: Final = ("day", "category")
 _TEMPLATE: Final = Path(__file__).with_name("page.html")
 _WIDTHS: Final = {"wide": 934, "narrow": 320}
 """Each chart is drawn for wide and for narrow screens: the page shows the one that fits."""
-
-_FACTS: Final[Mapping[str, Callable[[Measures], str]]] = {
-    "messages": lambda it: f"{it.messages:,}",
-    "delivered": lambda it: f"{it.delivered:,}",
-    "rate": lambda it: format_rate(it.delivery_rate),
-    "failed": lambda it: f"{it.failed:,}",
-    "unconfirmed": lambda it: f"{it.unconfirmed:,}",
-    "canceled": lambda it: f"{it.canceled:,}",
-    "pending": lambda it: f"{it.pending:,}",
-    "median": lambda it: format_seconds(it.median_seconds),
-    "p95": lambda it: format_seconds(it.p95_seconds),
-    "segments": lambda it: f"{it.segments:,}",
-    "spend": lambda it: (
-        "\n".join(f"{format_amount(amount)} {unit}" for unit, amount in sorted(it.spend.items()))
-        or MISSING
-    ),
-}
-"""The measures, as the page names and shows them."""
-_OPTIONAL: Final = frozenset({"unconfirmed", "canceled", "pending", "median", "p95", "spend"})
-"""Those that the page leaves out if they are 0 or missing in total."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +46,8 @@ class Page:
                 f"as of {self.at:%Y-%m-%d %H:%M} UTC"
             ),
             tiles="\n".join(
-                f'<div class="{label}"><dt>{label}</dt><dd>{_escape(fact(total))}</dd></div>'
-                for label, fact in _shown(total).items()
+                f'<div class="{it}"><dt>{it}</dt><dd>{_escape(MEASURES[it](total))}</dd></div>'
+                for it in shown_measures(total)
             ),
             sections="\n".join(
                 f"<section><h2>{title}</h2>\n{content}\n</section>"
@@ -108,25 +83,17 @@ def sum_by(report: Report, name: str) -> dict[str | None, Measures]:
     return sums
 
 
-def _shown(total: Measures) -> dict[str, Callable[[Measures], str]]:
-    return {
-        label: fact
-        for label, fact in _FACTS.items()
-        if label not in _OPTIONAL or fact(total) not in {"0", MISSING}
-    }
-
-
 def _draw(draw: Callable[[int], str]) -> str:
     return "\n".join(f'<div class="{name}">{draw(width)}</div>' for name, width in _WIDTHS.items())
 
 
 def _table(report: Report) -> str:
-    facts = _shown(report.total)
+    shown = shown_measures(report.total)
     names = "".join(f"<th>{escape(it)}</th>" for it in report.by)
-    titles = "".join(f'<th class="number">{it}</th>' for it in facts)
+    titles = "".join(f'<th class="number">{it}</th>' for it in shown)
 
     def cells(measures: Measures) -> str:
-        values = (_escape(fact(measures)) for fact in facts.values())
+        values = (_escape(MEASURES[it](measures)) for it in shown)
         return "".join(f'<td class="number">{it}</td>' for it in values)
 
     rows = [

@@ -1,8 +1,6 @@
 """Rendering of a report for a terminal. Pure."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rich.console import Console, RenderableType
@@ -11,75 +9,28 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from delivery_cli.commands.report.formats import (
-    MISSING,
-    format_amount,
-    format_rate,
-    format_seconds,
-)
+from delivery_cli.commands.report.formats import EMPTY, MEASURES, MISSING, shown_measures
 from delivery_cli.commands.report.measures import Group, Measures, Report
 from delivery_cli.terminal_text import escape_controls
 
 _GOOD_RATE: Final = 0.95
 _FAIR_RATE: Final = 0.8
 """Below it FailureRateAlarm fires, by default."""
+_BAR: Final = ""
+"""The title of the bar beside the rate."""
 _BAR_WIDTH: Final = 10
 _ANY_WIDTH: Final = 10_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Column:
-    title: str
-    cell: Callable[[Measures], RenderableType]
-    shown: Callable[[Measures], bool] = lambda _: True
-    """Whether the column has anything to show, given the total."""
-    optional: int = 0
-    """The greater, the earlier the column is left out if the terminal is narrow; 0 never."""
-
-
-_COLUMNS: Final = (
-    _Column(title="messages", cell=lambda it: _count(it.messages)),
-    _Column(title="delivered", cell=lambda it: _count(it.delivered), optional=1),
-    _Column(title="rate", cell=lambda it: _render_rate(it.delivery_rate)),
-    _Column(title="", cell=lambda it: _render_bar(it.delivery_rate), optional=6),
-    _Column(title="failed", cell=lambda it: _count(it.failed, "red")),
-    _Column(
-        title="unconfirmed",
-        cell=lambda it: _count(it.unconfirmed, "magenta"),
-        shown=lambda total: total.unconfirmed > 0,
-        optional=2,
-    ),
-    _Column(
-        title="canceled",
-        cell=lambda it: _count(it.canceled, "dim"),
-        shown=lambda total: total.canceled > 0,
-        optional=2,
-    ),
-    _Column(
-        title="pending",
-        cell=lambda it: _count(it.pending, "yellow"),
-        shown=lambda total: total.pending > 0,
-        optional=2,
-    ),
-    _Column(
-        title="median",
-        cell=lambda it: _render_seconds(it.median_seconds),
-        shown=lambda total: total.median_seconds is not None,
-        optional=3,
-    ),
-    _Column(
-        title="p95",
-        cell=lambda it: _render_seconds(it.p95_seconds),
-        shown=lambda total: total.p95_seconds is not None,
-        optional=4,
-    ),
-    _Column(title="segments", cell=lambda it: _count(it.segments), optional=5),
-    _Column(
-        title="spend",
-        cell=lambda it: _render_spend(it.spend),
-        shown=lambda total: bool(total.spend),
-    ),
+_STYLES: Final = {
+    "failed": "red",
+    "unconfirmed": "magenta",
+    "canceled": "dim",
+    "pending": "yellow",
+}
+_LEAST_FIRST: Final = (
+    *(_BAR, "segments", "p95", "median"),
+    *("unconfirmed", "canceled", "pending", "delivered"),
 )
+"""The columns that a narrow terminal does not show, in this order."""
 
 
 def render_report(report: Report, console: Console) -> Iterator[RenderableType]:
@@ -87,16 +38,16 @@ def render_report(report: Report, console: Console) -> Iterator[RenderableType]:
 
     A column that has nothing to show is left out, and so are some if the terminal is narrow.
     """
-    columns = [it for it in _COLUMNS if it.shown(report.total)]
+    titles = shown_measures(report.total)
+    titles.insert(titles.index("rate") + 1, _BAR)
     left_out = []
-    table = _table_of(report, columns)
-    while _width_of(table, console) > console.width:
-        least = max(columns, key=lambda it: it.optional)
-        if not least.optional:
+    table = _table_of(report, titles)
+    for least in (it for it in _LEAST_FIRST if it in titles):
+        if _width_of(table, console) <= console.width:
             break
-        columns.remove(least)
-        left_out.append(least.title)
-        table = _table_of(report, columns)
+        titles.remove(least)
+        left_out.append(least)
+        table = _table_of(report, titles)
     yield table
     if names := ", ".join(filter(None, left_out)):
         yield Text(f"A wider terminal also shows: {names}.", style="dim")
@@ -107,16 +58,16 @@ def _width_of(table: Table, console: Console) -> int:
     return Measurement.get(console, unlimited, table).maximum
 
 
-def _table_of(report: Report, columns: list[_Column]) -> Table:
+def _table_of(report: Report, titles: Sequence[str]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
     for name in report.by:
         table.add_column(Text(escape_controls(name)), overflow="fold")
-    for column in columns:
-        table.add_column(column.title, justify="right", overflow="fold")
+    for title in titles:
+        table.add_column(title, justify="right", overflow="fold")
     for group, measures in report.groups.items():
-        table.add_row(*_render_group(group), *(it.cell(measures) for it in columns))
+        table.add_row(*_render_group(group), *(_render(measures, it) for it in titles))
     total = ["total", *[""] * (len(report.by) - 1)] if report.by else []
-    table.add_row(*total, *(it.cell(report.total) for it in columns), style="bold")
+    table.add_row(*total, *(_render(report.total, it) for it in titles), style="bold")
     return table
 
 
@@ -125,17 +76,18 @@ def _render_group(group: Group) -> Iterator[Text]:
         yield Text(MISSING, style="dim") if value is None else Text(escape_controls(value))
 
 
-def _count(count: int, style: str = "") -> Text:
-    return Text(f"{count:,}", style=style if count else "dim")
+def _render(measures: Measures, title: str) -> RenderableType:
+    """Render the cell of a column."""
+    rate = measures.delivery_rate
+    if title == _BAR:
+        return "" if rate is None else _render_bar(rate)
+    text = MEASURES[title](measures)
+    if title == "rate" and rate is not None:
+        return Text(text, style=_style_of(rate))
+    return Text(text, style="dim" if text in EMPTY else _STYLES.get(title, ""))
 
 
-def _render_rate(rate: float | None) -> Text:
-    return Text(format_rate(rate), style="dim" if rate is None else _style_of(rate))
-
-
-def _render_bar(rate: float | None) -> RenderableType:
-    if rate is None:
-        return ""
+def _render_bar(rate: float) -> ProgressBar:
     style = _style_of(rate)
     return ProgressBar(1, rate, width=_BAR_WIDTH, complete_style=style, finished_style=style)
 
@@ -144,15 +96,3 @@ def _style_of(rate: float) -> str:
     if rate >= _GOOD_RATE:
         return "green"
     return "yellow" if rate >= _FAIR_RATE else "red"
-
-
-def _render_seconds(seconds: float | None) -> Text:
-    return Text(format_seconds(seconds), style="dim" if seconds is None else "")
-
-
-def _render_spend(spend: Mapping[str, Decimal]) -> Text:
-    lines = [
-        f"{format_amount(amount)} {escape_controls(currency)}"
-        for currency, amount in sorted(spend.items())
-    ]
-    return Text("\n".join(lines) or MISSING, style="" if lines else "dim")
