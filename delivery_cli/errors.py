@@ -1,14 +1,8 @@
-"""Errors that end a command without a result.
-
-CommandError        the message states the problem, `fix` what the operator can do about it
-├── StackNotFound   the stack does not exist, or is not one of this project
-├── StackTooOld     the stack lacks something that the command needs
-└── NoAnswer        a request was sent and not answered: its outcome is unknown
-"""
+"""Errors that end a command without a result."""
 
 
 class CommandError(Exception):
-    """The command failed; the operator can fix the cause."""
+    """The command failed; the message states the problem, `fix` what the operator can do."""
 
     def __init__(self, problem: str, fix: str = "") -> None:
         super().__init__(problem)

@@ -9,7 +9,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NoReturn
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     output = Output(sys.stdout, sys.stderr, as_json=options.json)
     try:
         with _interrupted_by(signal.SIGINT, signal.SIGTERM):
-            exit_code: int = options.run(options, output, _target(options, os.environ, Path.cwd()))
+            exit_code: int = options.run(options, output, _target(options))
             return exit_code
     except CommandError as error:
         output.error(error)
@@ -118,15 +118,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _target(options: argparse.Namespace, environment: Mapping[str, str], folder: Path) -> Target:
+def _target(options: argparse.Namespace) -> Target:
     """Return the sandbox if an option or DELIVERY_SANDBOX selects it, else a stack in AWS."""
-    setting = environment.get("DELIVERY_SANDBOX", "")
+    setting = os.environ.get("DELIVERY_SANDBOX", "")
     selects_aws = any((options.stack_name, options.profile, options.region))
     if options.sandbox or (setting and not selects_aws):
-        return sandbox_target(find_endpoints_file(setting, folder))
+        return sandbox_target(find_endpoints_file(setting, Path.cwd()))
     return aws_target(
         stack_name=options.stack_name or DEFAULT_STACK_NAME,
         # boto3 itself does not read AWS_REGION; the AWS CLI does.
-        region=options.region or environment.get("AWS_REGION"),
+        region=options.region or os.environ.get("AWS_REGION"),
         profile=options.profile,
     )

@@ -6,7 +6,7 @@ pipe or file gets plain lines that are never truncated.
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TextIO
 
@@ -36,20 +36,12 @@ class Output:
         out: for results, usually sys.stdout.
         err: for errors and progress, usually sys.stderr.
         as_json: whether results are JSON, one document for each command.
-        environment: usually os.environ; NO_COLOR, TERM and COLUMNS are read.
     """
 
-    def __init__(
-        self,
-        out: TextIO,
-        err: TextIO,
-        *,
-        as_json: bool = False,
-        environment: Mapping[str, str] = os.environ,
-    ) -> None:
+    def __init__(self, out: TextIO, err: TextIO, *, as_json: bool) -> None:
         self.as_json = as_json
-        self.out = _console(out, environment)
-        self.err = _console(err, environment)
+        self.out = _console(out)
+        self.err = _console(err)
 
     @property
     def is_interactive(self) -> bool:
@@ -142,15 +134,14 @@ class Output:
         self.out.file.flush()  # a reader of a pipe gets each line at once
 
 
-def _console(stream: TextIO, environment: Mapping[str, str]) -> Console:
-    is_wide = not stream.isatty() and "COLUMNS" not in environment
+def _console(stream: TextIO) -> Console:
+    is_wide = not stream.isatty() and "COLUMNS" not in os.environ
     return Console(
         file=stream,
         width=_PIPE_WIDTH if is_wide else None,
-        color_system=None if environment.get("NO_COLOR") else "auto",
+        color_system=None if os.environ.get("NO_COLOR") else "auto",
         # Numbers and texts of messages are shown unchanged.
         markup=False,
         highlight=False,
         emoji=False,
-        _environ=environment,
     )

@@ -24,12 +24,14 @@ from functions.send_message import reports as send
 from functions.send_message.results import (
     Accepted,
     Batch,
+    CancelResult,
     DuplicateRequest,
     IdempotencyConflict,
     Invalid,
     MessageNotFound,
     Queued,
     Rejected,
+    SendResult,
     ServiceUnavailable,
     Unresolved,
 )
@@ -83,370 +85,227 @@ IDS = {"message_sid": MESSAGE_SID, "request_id": REQUEST_ID, "reference": "order
 KEY = IncidentKey(account_sid=ACCOUNT_SID, cause="30003")
 
 
-type Case = tuple[Callable[[], Report], dict[str, Any]]
-"""A report, and the fields that it must have."""
+type Case = tuple[str, Callable[[], Report], dict[str, Any]]
+"""The metric, level, and count of a report; how it is made; and the fields that it must have."""
+
+QUEUED = {"queue_message_id": "q"}
+OF_REQUEST = {"request_id": REQUEST_ID, "reference": "order-1"}
+MATCHED = {**IDS, "evidence": "match", "was": "in_doubt"}
+RECONCILED = {"message_sid": MESSAGE_SID, "request_id": REQUEST_ID, "status": "failed"}
+CHANGE = {"effect": "advanced", "outcome": "failed", "error_code": 30003}
+OF_INCIDENT = {**ACCOUNT, "cause": "30003", "incident_id": "inc_1", "counted": 7, "published": 3}
+UNREADABLE = ItemUnreadable("odd")
+TWO = ["SM1", "SM2"]
 
 
-def a_batch() -> Batch:
-    problems = (
-        Problem(field="to", problem="is missing"),
-        Problem(field="body", problem="is empty"),
-    )
-    return Batch(
-        results=(
-            Queued(request_id=REQUEST_ID, key="1", confirmed=True),
-            Queued(request_id=REQUEST_ID, key="2", confirmed=True),
-            Queued(request_id=REQUEST_ID, key="3", confirmed=False),
-            Invalid(problems=problems),
-            Invalid(problems=problems[:1]),
-            Invalid(problems=problems[:1]),
-        ),
-        reason="SQS did not confirm",
-    )
-
-
-def notice_of(state: NoticeState) -> Case:
+def of_notice(expected: str, state: NoticeState) -> Case:
     message = FAILED.with_notice(state, NOON + timedelta(minutes=1))
-    fields = {
-        "message_sids": [MESSAGE_SID],
-        "notice_id": message.notice_id,
-        "status": "failed",
-        "error_code": 30003,
-    }
-    return lambda: notify.step_taken(message), fields
+    fields = {"notice_id": message.notice_id, "status": "failed", "error_code": 30003}
+    return expected, lambda: notify.step_taken(message), {"message_sids": [MESSAGE_SID], **fields}
 
 
-def unhandled(
-    report: Callable[[], Report], reason: str | None, *, sids: tuple[str, ...] = ("SM1", "SM2")
-) -> Case:
-    reasons = {"reason": reason} if reason else {}
-    return report, {"message_sids": list(sids), **reasons}
+def of_send(expected: str, result: SendResult, fields: dict[str, Any]) -> Case:
+    return expected, lambda: send.of_send(result, **QUEUED)[0], {**fields, **QUEUED}
 
 
-SEND = {"queue_message_id": "q"}
+def of_cancel(expected: str, result: CancelResult, fields: dict[str, Any]) -> Case:
+    return expected, lambda: send.of_cancel(result, MESSAGE_SID), fields
+
+
+RECONCILIATION: list[Case] = [
+    ("MessageReconciled INFO 1", lambda: reconcile.reconciled(RECORDED), RECONCILED | CHANGE),
+    (
+        "MessageReconciled INFO 1",
+        lambda: reconcile.backfilled(REQUEST, RESOURCE),
+        RECONCILED | {"status": "sent"},
+    ),
+    (
+        "MessageUnconfirmed WARNING 1",
+        lambda: reconcile.unconfirmed(a_message("sent")),
+        {"message_sid": MESSAGE_SID, "status": "sent"},
+    ),
+    (
+        "InDoubtResolved INFO 1",
+        lambda: reconcile.resolved(REQUEST, FAILED, evidence="match", recorded=RECORDED),
+        MATCHED,
+    ),
+    (
+        "InDoubtPresumedUnsent WARNING 1",
+        lambda: reconcile.presumed_unsent(REQUEST, RECORDED),
+        OF_REQUEST,
+    ),
+    (
+        "InDoubtAmbiguous ERROR 1",
+        lambda: reconcile.ambiguous(REQUEST, [RESOURCE]),
+        {**OF_REQUEST, "message_sids": [MESSAGE_SID]},
+    ),
+    (
+        "ReconcileError WARNING 1",
+        lambda: reconcile.failed(UNAVAILABLE, request_ids=TWO),
+        {"request_ids": TWO, "reason": "unavailable"},
+    ),
+    ("ItemUnreadable ERROR 1", lambda: reconcile.unreadable("SM1"), {"key": "SM1"}),
+    ("WorkLeftOver WARNING 1", lambda: reconcile.work_left_over("stale"), {"task": "stale"}),
+    (
+        "CredentialsRefused ERROR 1",
+        lambda: reconcile.account_stopped(REFUSED, ACCOUNT_SID),
+        {**ACCOUNT, "reason": "refused"},
+    ),
+    (
+        "ReconcileInterrupted WARNING 1",
+        lambda: reconcile.account_stopped(UNAVAILABLE, ACCOUNT_SID),
+        {**ACCOUNT, "reason": "unavailable"},
+    ),
+    ("SecretInvalid ERROR 1", lambda: reconcile.secret_invalid(REFUSED), {"reason": "refused"}),
+]
+AUDITS: list[Case] = [
+    (
+        "AuditInterrupted WARNING 1",
+        lambda: audit.interrupted(UNAVAILABLE, RESULT),
+        {**DAY, **AUDITED, "reason": "unavailable"},
+    ),
+    (
+        "AuditInterrupted WARNING 1",
+        lambda: audit.interrupted(UNAVAILABLE),
+        {"reason": "unavailable"},
+    ),
+    (
+        "CredentialsRefused ERROR 1",
+        lambda: audit.interrupted(REFUSED, RESULT),
+        {**DAY, "reason": "refused"},
+    ),
+    (
+        "CredentialsRefused ERROR 1",
+        lambda: audit.credentials_refused(REFUSED),
+        {"reason": "refused"},
+    ),
+    (
+        "ItemUnreadable ERROR 1",
+        lambda: audit.unreadable(UNREADABLE, ACCOUNT_SID, NOON.date()),
+        {**DAY, "reason": "odd"},
+    ),
+]
+NOTICES: list[Case] = [
+    of_notice("NoticePublished INFO 1", NoticeState.PUBLISHED),
+    of_notice("NoticeWithdrawn INFO 1", NoticeState.WITHDRAWN),
+    of_notice("RecoveryDue INFO 1", NoticeState.RECOVERY_DUE),
+    of_notice("RecoveryPublished INFO 1", NoticeState.RECOVERED),
+    ("NoticeAlreadyHandled DEBUG 1", lambda: notify.step_taken(None), {}),
+    ("NoticeAlreadyHandled DEBUG 3", lambda: notify.already_handled(3), {}),
+    (
+        "NoticeFailed ERROR 2",
+        lambda: notify.failed(TWO, "conflict"),
+        {"message_sids": TWO, "reason": "conflict"},
+    ),
+    (
+        "NoticeFailed ERROR 1",
+        lambda: notify.failed([], "odd"),
+        {"message_sids": [], "reason": "odd"},
+    ),
+    ("NoticeSkippedNoTime WARNING 2", lambda: notify.skipped(TWO), {"message_sids": TWO}),
+    (
+        "NoticeSweepInterrupted WARNING 1",
+        lambda: notify.sweep_interrupted("odd"),
+        {"reason": "odd"},
+    ),
+    (
+        "ItemUnreadable ERROR 1",
+        lambda: notify.unreadable("SM1", "odd", cause="30003"),
+        {"key": "SM1", "reason": "odd", "cause": "30003"},
+    ),
+    (
+        "NoticeMuted INFO 2",
+        lambda: notify.counted(TWO, metric="NoticeMuted", **notify.key_fields(KEY)),
+        {"message_sids": TWO, **ACCOUNT, "cause": "30003"},
+    ),
+    (
+        "IncidentOpened INFO 1",
+        lambda: notify.of_incident(INCIDENT, metric="IncidentOpened", kind="summary"),
+        {**OF_INCIDENT, "kind": "summary"},
+    ),
+]
+SENDING: list[Case] = [
+    of_send(
+        "SendDeduplicated WARNING 1",
+        DuplicateRequest(request_id=REQUEST_ID, message_sid=MESSAGE_SID, message=None),
+        {"request_id": REQUEST_ID, "message_sid": MESSAGE_SID},
+    ),
+    of_send(
+        "SendInDoubt WARNING 1",
+        Unresolved(request_id=REQUEST_ID, state=RequestState.IN_DOUBT, reason="no answer"),
+        {"request_id": REQUEST_ID, "state": "in_doubt", "reason": "no answer"},
+    ),
+    of_send(
+        "SendDeduplicated WARNING 1",
+        Unresolved(request_id=REQUEST_ID, state=RequestState.IN_PROGRESS),
+        {"request_id": REQUEST_ID, "state": "in_progress", "reason": None},
+    ),
+    of_send(
+        "IdempotencyConflict WARNING 1",
+        IdempotencyConflict(request_id=REQUEST_ID),
+        {"used_by": REQUEST_ID},
+    ),
+    of_send(
+        "RequestInvalid WARNING 1",
+        Invalid(problems=(Problem(field="to", problem="is missing"),)),
+        {"fields": ["to"]},
+    ),
+    of_send(
+        "SendRejected WARNING 1",
+        Rejected(code=21211, request_id=REQUEST_ID),
+        {"request_id": REQUEST_ID, "error_code": 21211},
+    ),
+    of_send(
+        "SendUnavailable WARNING 1",
+        ServiceUnavailable(reason="throttled"),
+        {"reason": "throttled"},
+    ),
+    of_send(
+        "CredentialsRefused WARNING 1",
+        ServiceUnavailable(reason="refused", credentials_refused=True),
+        {"reason": "refused"},
+    ),
+    (
+        "SendUnavailable WARNING 6",
+        lambda: send.queue_batch_unavailable(6, "no table"),
+        {"reason": "no table"},
+    ),
+    ("SendDeferred DEBUG 1", lambda: send.deferred("q"), QUEUED),
+]
+CANCELING: list[Case] = [
+    of_cancel(
+        "MessageCanceled INFO 1",
+        Accepted(message=FAILED, stored=False),
+        {"message_sid": MESSAGE_SID, "stored": False},
+    ),
+    of_cancel(
+        "MessageCanceled INFO 1",
+        Accepted(message=FAILED, stored=False, queued=True),
+        {"message_sid": MESSAGE_SID, "stored": True},
+    ),
+    of_cancel(
+        "CancelRejected WARNING 1",
+        Rejected(code=30409),
+        {"message_sid": MESSAGE_SID, "error_code": 30409},
+    ),
+    of_cancel("CancelRejected WARNING 1", MessageNotFound(), {}),
+    of_cancel(
+        "CancelUnavailable WARNING 1",
+        ServiceUnavailable(reason="throttled"),
+        {"message_sid": MESSAGE_SID, "reason": "throttled"},
+    ),
+]
 
 
 @pytest.mark.parametrize(
-    ("metric", "level", "count", "build", "fields"),
-    [
-        # reconciliation
-        (
-            "MessageReconciled",
-            Level.INFO,
-            1,
-            lambda: reconcile.reconciled(RECORDED),
-            {
-                "message_sid": MESSAGE_SID,
-                "request_id": REQUEST_ID,
-                "status": "failed",
-                "effect": "advanced",
-                "outcome": "failed",
-                "error_code": 30003,
-            },
-        ),
-        (
-            "MessageReconciled",
-            Level.INFO,
-            1,
-            lambda: reconcile.backfilled(REQUEST, RESOURCE),
-            {"message_sid": MESSAGE_SID, "request_id": REQUEST_ID, "status": "sent"},
-        ),
-        (
-            "MessageUnconfirmed",
-            Level.WARNING,
-            1,
-            lambda: reconcile.unconfirmed(a_message("sent")),
-            {"message_sid": MESSAGE_SID, "status": "sent"},
-        ),
-        (
-            "InDoubtResolved",
-            Level.INFO,
-            1,
-            lambda: reconcile.resolved(REQUEST, FAILED, evidence="match", recorded=RECORDED),
-            {**IDS, "evidence": "match", "was": "in_doubt"},
-        ),
-        (
-            "InDoubtPresumedUnsent",
-            Level.WARNING,
-            1,
-            lambda: reconcile.presumed_unsent(REQUEST, RECORDED),
-            {"request_id": REQUEST_ID, "reference": "order-1"},
-        ),
-        (
-            "InDoubtAmbiguous",
-            Level.ERROR,
-            1,
-            lambda: reconcile.ambiguous(REQUEST, [RESOURCE]),
-            {
-                "request_id": REQUEST_ID,
-                "reference": "order-1",
-                "message_sids": [MESSAGE_SID],
-            },
-        ),
-        (
-            "ReconcileError",
-            Level.WARNING,
-            1,
-            lambda: reconcile.failed(UNAVAILABLE, request_ids=[REQUEST_ID]),
-            {"request_ids": [REQUEST_ID], "reason": "unavailable"},
-        ),
-        ("ItemUnreadable", Level.ERROR, 1, lambda: reconcile.unreadable("SM1"), {"key": "SM1"}),
-        (
-            "WorkLeftOver",
-            Level.WARNING,
-            1,
-            lambda: reconcile.work_left_over("stale"),
-            {"task": "stale"},
-        ),
-        (
-            "CredentialsRefused",
-            Level.ERROR,
-            1,
-            lambda: reconcile.account_stopped(REFUSED, ACCOUNT_SID),
-            {**ACCOUNT, "reason": "refused"},
-        ),
-        (
-            "ReconcileInterrupted",
-            Level.WARNING,
-            1,
-            lambda: reconcile.account_stopped(UNAVAILABLE, ACCOUNT_SID),
-            {**ACCOUNT, "reason": "unavailable"},
-        ),
-        (
-            "SecretInvalid",
-            Level.ERROR,
-            1,
-            lambda: reconcile.secret_invalid(REFUSED),
-            {"reason": "refused"},
-        ),
-        # audits
-        (
-            "AuditInterrupted",
-            Level.WARNING,
-            1,
-            lambda: audit.interrupted(UNAVAILABLE, RESULT),
-            {**DAY, **AUDITED, "reason": "unavailable"},
-        ),
-        (
-            "AuditInterrupted",
-            Level.WARNING,
-            1,
-            lambda: audit.interrupted(UNAVAILABLE),
-            {"reason": "unavailable"},
-        ),
-        (
-            "CredentialsRefused",
-            Level.ERROR,
-            1,
-            lambda: audit.interrupted(REFUSED, RESULT),
-            {**DAY, "reason": "refused"},
-        ),
-        (
-            "CredentialsRefused",
-            Level.ERROR,
-            1,
-            lambda: audit.credentials_refused(REFUSED),
-            {"reason": "refused"},
-        ),
-        (
-            "ItemUnreadable",
-            Level.ERROR,
-            1,
-            lambda: audit.unreadable(ItemUnreadable("odd"), ACCOUNT_SID, NOON.date()),
-            {**DAY, "reason": "odd"},
-        ),
-        # notices
-        ("NoticePublished", Level.INFO, 1, *notice_of(NoticeState.PUBLISHED)),
-        ("NoticeWithdrawn", Level.INFO, 1, *notice_of(NoticeState.WITHDRAWN)),
-        ("RecoveryDue", Level.INFO, 1, *notice_of(NoticeState.RECOVERY_DUE)),
-        ("RecoveryPublished", Level.INFO, 1, *notice_of(NoticeState.RECOVERED)),
-        ("NoticeAlreadyHandled", Level.DEBUG, 1, lambda: notify.step_taken(None), {}),
-        ("NoticeAlreadyHandled", Level.DEBUG, 3, lambda: notify.already_handled(3), {}),
-        (
-            "NoticeFailed",
-            Level.ERROR,
-            2,
-            *unhandled(lambda: notify.failed(["SM1", "SM2"], "conflict"), "conflict"),
-        ),
-        (
-            "NoticeFailed",
-            Level.ERROR,
-            1,
-            *unhandled(lambda: notify.failed([], "odd"), "odd", sids=()),
-        ),
-        (
-            "NoticeSkippedNoTime",
-            Level.WARNING,
-            2,
-            *unhandled(lambda: notify.skipped(["SM1", "SM2"]), None),
-        ),
-        (
-            "NoticeSweepInterrupted",
-            Level.WARNING,
-            1,
-            lambda: notify.sweep_interrupted("odd"),
-            {"reason": "odd"},
-        ),
-        (
-            "ItemUnreadable",
-            Level.ERROR,
-            1,
-            lambda: notify.unreadable("SM1", "odd", cause="30003"),
-            {"key": "SM1", "reason": "odd", "cause": "30003"},
-        ),
-        (
-            "NoticeMuted",
-            Level.INFO,
-            2,
-            lambda: notify.counted(["SM1", "SM2"], metric="NoticeMuted", **notify.key_fields(KEY)),
-            {"message_sids": ["SM1", "SM2"], **ACCOUNT, "cause": "30003"},
-        ),
-        (
-            "IncidentOpened",
-            Level.INFO,
-            1,
-            lambda: notify.of_incident(INCIDENT, metric="IncidentOpened", kind="summary"),
-            {
-                **ACCOUNT,
-                "cause": "30003",
-                "incident_id": "inc_1",
-                "counted": 7,
-                "published": 3,
-                "kind": "summary",
-            },
-        ),
-        # sending
-        (
-            "SendDeduplicated",
-            Level.WARNING,
-            1,
-            lambda: send.of_send(
-                DuplicateRequest(request_id=REQUEST_ID, message_sid=MESSAGE_SID, message=None),
-                **SEND,
-            )[0],
-            {"request_id": REQUEST_ID, "message_sid": MESSAGE_SID, **SEND},
-        ),
-        (
-            "SendInDoubt",
-            Level.WARNING,
-            1,
-            lambda: send.of_send(
-                Unresolved(request_id=REQUEST_ID, state=RequestState.IN_DOUBT, reason="no answer"),
-                **SEND,
-            )[0],
-            {
-                "request_id": REQUEST_ID,
-                "state": "in_doubt",
-                "reason": "no answer",
-                **SEND,
-            },
-        ),
-        (
-            "SendDeduplicated",
-            Level.WARNING,
-            1,
-            lambda: send.of_send(Unresolved(request_id=REQUEST_ID, state=RequestState.IN_PROGRESS))[
-                0
-            ],
-            {"request_id": REQUEST_ID, "state": "in_progress", "reason": None},
-        ),
-        (
-            "IdempotencyConflict",
-            Level.WARNING,
-            1,
-            lambda: send.of_send(IdempotencyConflict(request_id=REQUEST_ID), **SEND)[0],
-            {"used_by": REQUEST_ID, **SEND},
-        ),
-        (
-            "RequestInvalid",
-            Level.WARNING,
-            1,
-            lambda: send.of_send(
-                Invalid(problems=(Problem(field="to", problem="is missing"),)), **SEND
-            )[0],
-            {"fields": ["to"], **SEND},
-        ),
-        (
-            "SendRejected",
-            Level.WARNING,
-            1,
-            lambda: send.of_send(Rejected(code=21211, request_id=REQUEST_ID), **SEND)[0],
-            {"request_id": REQUEST_ID, "error_code": 21211, **SEND},
-        ),
-        (
-            "SendUnavailable",
-            Level.WARNING,
-            1,
-            lambda: send.of_send(ServiceUnavailable(reason="throttled"), **SEND)[0],
-            {"reason": "throttled", **SEND},
-        ),
-        (
-            "CredentialsRefused",
-            Level.WARNING,
-            1,
-            lambda: send.of_send(
-                ServiceUnavailable(reason="refused", credentials_refused=True), **SEND
-            )[0],
-            {"reason": "refused", **SEND},
-        ),
-        (
-            "SendUnavailable",
-            Level.WARNING,
-            6,
-            lambda: send.queue_batch_unavailable(6, "no table"),
-            {"reason": "no table"},
-        ),
-        ("SendDeferred", Level.DEBUG, 1, lambda: send.deferred("q"), SEND),
-        # canceling
-        (
-            "MessageCanceled",
-            Level.INFO,
-            1,
-            lambda: send.of_cancel(Accepted(message=FAILED, stored=False), MESSAGE_SID),
-            {"message_sid": MESSAGE_SID, "stored": False},
-        ),
-        (
-            "MessageCanceled",
-            Level.INFO,
-            1,
-            lambda: send.of_cancel(
-                Accepted(message=FAILED, stored=False, queued=True), MESSAGE_SID
-            ),
-            {"message_sid": MESSAGE_SID, "stored": True},
-        ),
-        (
-            "CancelRejected",
-            Level.WARNING,
-            1,
-            lambda: send.of_cancel(Rejected(code=30409), MESSAGE_SID),
-            {"message_sid": MESSAGE_SID, "error_code": 30409},
-        ),
-        (
-            "CancelRejected",
-            Level.WARNING,
-            1,
-            lambda: send.of_cancel(MessageNotFound(), "+15558675310"),
-            {},
-        ),
-        (
-            "CancelUnavailable",
-            Level.WARNING,
-            1,
-            lambda: send.of_cancel(ServiceUnavailable(reason="throttled"), MESSAGE_SID),
-            {"message_sid": MESSAGE_SID, "reason": "throttled"},
-        ),
-    ],
+    ("expected", "build", "fields"), [*RECONCILIATION, *AUDITS, *NOTICES, *SENDING, *CANCELING]
 )
 def test_a_report_has_its_metric_level_count_and_fields(
-    metric: str,
-    level: Level,
-    count: int,
-    build: Callable[[], Report],
-    fields: dict[str, Any],
+    expected: str, build: Callable[[], Report], fields: dict[str, Any]
 ) -> None:
     report = build()
 
-    assert (report.metric, report.level, report.count) == (metric, level, count)
+    assert f"{report.metric} {report.level.name} {report.count}" == expected
     assert dict(report.fields) == fields
 
 
@@ -477,11 +336,29 @@ def test_an_accepted_message_is_counted_as_sent_or_scheduled_and_an_error_if_not
 ) -> None:
     message = a_message(an_update(request_id=REQUEST_ID, reference="order-1", send_at=send_at))
 
-    reports = send.of_send(Accepted(message=message, stored=is_kept), **SEND)
+    reports = send.of_send(Accepted(message=message, stored=is_kept), **QUEUED)
 
     assert [it.metric for it in reports] == metrics
     assert [it.level for it in reports] == [Level.INFO, Level.ERROR][: len(metrics)]
-    assert [it.fields for it in reports] == [{**IDS, **SEND}] * len(metrics)
+    assert [it.fields for it in reports] == [{**IDS, **QUEUED}] * len(metrics)
+
+
+def a_batch() -> Batch:
+    problems = (
+        Problem(field="to", problem="is missing"),
+        Problem(field="body", problem="is empty"),
+    )
+    return Batch(
+        results=(
+            Queued(request_id=REQUEST_ID, key="1", confirmed=True),
+            Queued(request_id=REQUEST_ID, key="2", confirmed=True),
+            Queued(request_id=REQUEST_ID, key="3", confirmed=False),
+            Invalid(problems=problems),
+            Invalid(problems=problems[:1]),
+            Invalid(problems=problems[:1]),
+        ),
+        reason="SQS did not confirm",
+    )
 
 
 def test_a_batch_is_counted_as_queued_invalid_and_not_queued() -> None:

@@ -39,6 +39,7 @@ class Result:
     unreadable: list[str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backfill:
     """Reads the table and writes the archive.
 
@@ -49,18 +50,10 @@ class Backfill:
         wait: waits for as many seconds.
     """
 
-    def __init__(
-        self,
-        *,
-        messages: MessageStore,
-        archive: Archive,
-        dimensions: Sequence[str],
-        wait: Callable[[float], object],
-    ) -> None:
-        self._messages = messages
-        self._archive = archive
-        self._dimensions = dimensions
-        self._wait = wait
+    messages: MessageStore
+    archive: Archive
+    dimensions: Sequence[str]
+    wait: Callable[[float], object]
 
     def run(self, changed_since: date | None = None) -> Result:
         """Write a row for each message that changed on this day (UTC) or later.
@@ -76,19 +69,19 @@ class Backfill:
         return result
 
     def _rows(self, changed_since: date | None, result: Result) -> Iterator[Record]:
-        messages = self._messages.every(
+        messages = self.messages.every(
             changed_since=changed_since, unreadable=result.unreadable.append
         )
         for message in messages:
-            result.left_out += len(unsuitable_dimensions(message, self._dimensions))
-            yield archive_row(message, dimensions=self._dimensions)
+            result.left_out += len(unsuitable_dimensions(message, self.dimensions))
+            yield archive_row(message, dimensions=self.dimensions)
 
     def _write(self, rows: Sequence[Record]) -> None:
         reason = ""
         for attempt in range(_MAX_ATTEMPTS):
-            archived = self._archive.write(rows)
+            archived = self.archive.write(rows)
             rows, reason = rows[archived.accepted :], archived.reason
             if not rows:
                 return
-            self._wait(2.0**attempt)
+            self.wait(2.0**attempt)
         raise ArchiveUnavailable(reason)
