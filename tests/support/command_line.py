@@ -4,7 +4,7 @@ import io
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -217,6 +217,16 @@ def write_endpoints(folder: Path, server: HttpServer, **more: str) -> Path:
     }
     path.write_text(json.dumps(endpoints))
     return path
+
+
+@contextmanager
+def sandbox_in(folder: Path, api: ScriptedApi) -> Iterator[None]:
+    """Work in a folder below that of a sandbox whose MessagesApi is the scripted one."""
+    inner = folder / "deep" / "inside"
+    inner.mkdir(parents=True)
+    with HttpServer(port=0, answer=api) as server, chdir(inner):
+        write_endpoints(folder, server)
+        yield
 
 
 def header(request: Request, name: str) -> str | None:

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from delivery.domain.audits import AuditResult, AuditState, Correction, Difference
-from sandbox.http_server import HttpServer
 from tests.support.builders import MESSAGE_SID, NOON
-from tests.support.command_line import CommandResult, ScriptedApi, reply, run, write_endpoints
+from tests.support.command_line import CommandResult, ScriptedApi, reply, run, sandbox_in
 
 ACCOUNT_SID = "AC" + "1" * 32
 
@@ -22,12 +21,8 @@ def api() -> ScriptedApi:
 
 
 @pytest.fixture(autouse=True)
-def sandbox_folder(
-    tmp_path: Path, api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
-    with HttpServer(port=0, answer=api) as server:
-        write_endpoints(tmp_path, server)
-        monkeypatch.chdir(tmp_path)
+def sandbox(tmp_path: Path, api: ScriptedApi) -> Iterator[None]:
+    with sandbox_in(tmp_path, api):
         yield
 
 

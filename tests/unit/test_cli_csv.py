@@ -12,15 +12,8 @@ import pytest
 
 from delivery.domain.send_fields import SEND_FIELDS
 from delivery_cli.fields import NAMES, parse_field
-from sandbox.http_server import HttpServer, Request, Response
-from tests.support.command_line import (
-    CommandResult,
-    Json,
-    ScriptedApi,
-    reply,
-    run,
-    write_endpoints,
-)
+from sandbox.http_server import Request, Response
+from tests.support.command_line import CommandResult, Json, ScriptedApi, reply, run, sandbox_in
 
 INVALID = "not-a-number"
 NUMBERS = [f"+1555867{number:04}" for number in range(2500)]
@@ -70,13 +63,9 @@ def api() -> QueueingApi:
 
 
 @pytest.fixture(autouse=True)
-def sandbox_folder(
-    tmp_path: Path, api: QueueingApi, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
+def sandbox(tmp_path: Path, api: QueueingApi, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("delivery_cli.commands.campaign.submission._BACKOFF_SECONDS", 0)
-    monkeypatch.chdir(tmp_path)
-    with HttpServer(port=0, answer=api) as server:
-        write_endpoints(tmp_path, server)
+    with sandbox_in(tmp_path, api):
         yield
 
 
@@ -152,7 +141,7 @@ def test_the_delimiter_and_a_byte_order_mark_are_detected(api: QueueingApi, deli
     assert [it["body"] for it in api.queued.values()] == ["One; two, three"]
 
 
-@pytest.mark.parametrize("first_line", ["sep=;", "SEP=;\r", '"sep=;"', "\ufeffsep=|", "sep=\t"])
+@pytest.mark.parametrize("first_line", ["SEP=;\r", '"sep=;"', "\ufeffsep=|"])
 def test_a_first_line_can_name_the_delimiter(api: QueueingApi, first_line: str) -> None:
     delimiter = first_line.strip('\r"')[-1]
     rows = (("to", "body,,,,"), (NUMBERS[0], "One"), (INVALID, "Two"))
@@ -189,7 +178,6 @@ def test_a_cell_overrides_the_default_of_the_command_line(api: QueueingApi) -> N
         ([("to", "to"), ("+1", "+2")], SENDER, "list.csv: to."),
         ([("to", "", "name"), ("+1", "+2", "")], SENDER, "(unnamed), name"),
         ([("to",), ("+1",)], ("--from", "+1", "--body", "Hello {name"), "{{"),
-        ([("sep=,",), ("to",)], SENDER, "list.csv has no rows after its header: to."),
         ([("to",)], SENDER, "list.csv has no rows after its header: to."),
         ([], SENDER, "list.csv is empty"),
     ],
@@ -216,14 +204,6 @@ def test_an_unreadable_file_is_an_error() -> None:
     assert "nowhere.csv" in missing.err
     assert "latin.csv is not UTF-8" in latin.err
     assert "quoted.csv, line 3" in quoted.err
-
-
-def test_other_columns_are_ignored_on_request(api: QueueingApi) -> None:
-    write([("to", "name"), (NUMBERS[0], "Ada")])
-
-    ran = send_csv(*SENDER, "--ignore-other-columns")
-
-    assert (ran.code, len(api.queued)) == (0, 1)
 
 
 # --- at most once --------------------------------------------------------------------------------
@@ -259,37 +239,26 @@ def test_the_same_file_has_the_same_keys(api: QueueingApi) -> None:
     assert set(api.queued) == keys
 
 
-@pytest.mark.parametrize("change", ["another file", "another campaign"])
-def test_another_file_or_campaign_has_different_keys(api: QueueingApi, change: str) -> None:
+def test_another_file_or_campaign_has_different_keys(api: QueueingApi) -> None:
     write([("to",), (NUMBERS[0],)])
-
     send_csv(*SENDER)
-    if change == "another file":
-        write([("to",), (NUMBERS[0],), (NUMBERS[1],)])
-        send_csv(*SENDER)
-    else:
-        send_csv(*SENDER, "--campaign", "spring")
+    send_csv(*SENDER, "--campaign", "spring")
+    write([("to",), (NUMBERS[0],), (NUMBERS[1],)])
+    send_csv(*SENDER)
 
-    assert len(api.queued) == sum(api.calls)
+    assert len(api.queued) == sum(api.calls) == 4
 
 
 def test_a_key_column_alone_determines_the_key(api: QueueingApi) -> None:
     write([("to", "id"), (NUMBERS[0], "c-1"), (NUMBERS[1], "")])
     send_csv(*SENDER, "--key-column", "id")
-    write([("to", "id"), (NUMBERS[2], "c-2"), (NUMBERS[0], "c-1")])
+    write([("to", "idempotency_key", "name"), (NUMBERS[2], "c-2", "x"), (NUMBERS[0], "c-1", "y")])
 
-    ran = send_csv(*SENDER, "--key-column", "id")
+    ran = send_csv(*SENDER, "--ignore-other-columns")
+    send_csv(*SENDER, "--ignore-other-columns", "--campaign", "spring")
 
     assert ran.code == 0
-    assert set(api.queued) == {"c-1", "c-2"}
-
-
-def test_a_column_named_idempotency_key_is_the_key_column(api: QueueingApi) -> None:
-    write([("to", "idempotency_key"), (NUMBERS[0], "k-1")])
-
-    send_csv(*SENDER, "--campaign", "spring")
-
-    assert set(api.queued) == {"spring:k-1"}
+    assert set(api.queued) == {"c-1", "c-2", "spring:c-1", "spring:c-2"}
 
 
 def test_a_key_of_two_rows_is_a_problem_of_the_second(api: QueueingApi) -> None:
@@ -326,7 +295,10 @@ def test_a_failed_batch_is_repeated(api: QueueingApi, failure: Response | None) 
     write([("to",), (NUMBERS[0],)])
     api.failures = [failure, failure]
 
-    assert send_csv(*SENDER).code == 0
+    ran = send_csv(*SENDER, terminal=True)
+
+    assert ran.code == 0
+    assert "Queueing list.csv" in ran.err  # the progress bar
 
 
 def test_a_run_that_failed_can_be_repeated(api: QueueingApi) -> None:
@@ -366,18 +338,6 @@ def test_invalid_rows_are_written_to_a_file_with_their_problems(api: QueueingApi
     assert "list.problems.csv" in ran.out
     assert written[:2] == ["to;name;problem_row;problem", f"{INVALID};Bob;2;to must be a number"]
     assert written[2].startswith(f"{NUMBERS[1]};;3;name is empty")
-
-
-def test_the_file_of_invalid_rows_can_be_fixed_and_sent(api: QueueingApi) -> None:
-    write([("to",), (INVALID,)])
-    send_csv(*SENDER)
-    problems = Path("list.problems.csv")
-    problems.write_text(problems.read_text("utf-8").replace(INVALID, NUMBERS[0]), "utf-8")
-
-    ran = send_csv(*SENDER, name="list.problems.csv")
-
-    assert ran.code == 0
-    assert [it["to"] for it in api.queued.values()] == [NUMBERS[0]]
 
 
 def test_an_earlier_file_of_invalid_rows_is_not_overwritten(api: QueueingApi) -> None:
@@ -478,15 +438,6 @@ def test_recipients_of_several_rows_are_named(api: QueueingApi, options: tuple[s
     assert f"{NUMBERS[0]}: rows 1, 3, 5" in ran.out
     assert as_json.json["duplicate_recipients"] == [{"to": NUMBERS[0], "rows": [1, 3, 5]}]
     assert bool(api.queued) != bool(options)
-
-
-def test_a_terminal_shows_a_progress_bar(api: QueueingApi) -> None:
-    write([("to",), *((number,) for number in NUMBERS[:10])])
-
-    ran = send_csv(*SENDER, terminal=True)
-
-    assert len(api.queued) == 10
-    assert "Queueing list.csv" in ran.err
 
 
 @pytest.mark.parametrize(

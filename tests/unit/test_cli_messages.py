@@ -15,7 +15,7 @@ import pytest
 from delivery.domain.messages import Transition
 from delivery.text.formatting import source_label
 from delivery.twilio.error_codes import explain
-from sandbox.http_server import HttpServer, Request
+from sandbox.http_server import Request
 from tests.support.builders import MESSAGE_SID, a_message, an_update
 from tests.support.command_line import (
     CommandResult,
@@ -25,7 +25,7 @@ from tests.support.command_line import (
     page,
     reply,
     run,
-    write_endpoints,
+    sandbox_in,
 )
 
 REQUEST_ID = "rq_" + "0123456789abcdef" * 2
@@ -40,15 +40,8 @@ def api() -> ScriptedApi:
 
 
 @pytest.fixture(autouse=True)
-def sandbox_folder(
-    tmp_path: Path, api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
-    """Work in a folder below that of a sandbox whose MessagesApi is the scripted one."""
-    with HttpServer(port=0, answer=api) as server:
-        write_endpoints(tmp_path, server)
-        inner = tmp_path / "deep" / "inside"
-        inner.mkdir(parents=True)
-        monkeypatch.chdir(inner)
+def sandbox(tmp_path: Path, api: ScriptedApi) -> Iterator[None]:
+    with sandbox_in(tmp_path, api):
         yield
 
 
@@ -171,10 +164,6 @@ def test_an_interrupted_send_reports_the_key(
         (reply(422, {"detail": "Twilio rejected it: no such number."}), "no such number"),
         (reply(503, {"detail": "No message was sent: throttled."}), "delivery doctor"),
         (reply(202, {"request_id": REQUEST_ID, "state": "in_doubt"}), f"watch {REQUEST_ID}"),
-        (
-            reply(202, {"request_id": REQUEST_ID, "state": "in_progress"}),
-            f"watch {REQUEST_ID}",
-        ),
     ],
 )
 def test_a_message_that_was_not_sent_is_reported_and_not_repeated(
@@ -194,8 +183,7 @@ def test_a_duplicate_send_shows_the_existing_message(api: ScriptedApi) -> None:
 
     ran = delivery(*SEND, "--idempotency-key", "key-1")
 
-    assert ran.code == 0
-    assert len(api.requests) == 1
+    assert (ran.code, len(api.requests)) == (0, 1)
     assert MESSAGE_SID in ran.out
 
 
@@ -246,18 +234,13 @@ def test_show_labels_the_source_of_each_status_as_notices_do(api: ScriptedApi) -
 def test_show_has_the_timeline_of_a_failed_message_and_its_explanation(api: ScriptedApi) -> None:
     api.respond(f"GET /api/messages/{MESSAGE_SID}", reply(200, failed_message()))
 
-    ran = delivery("show", MESSAGE_SID)
+    ran, as_json = delivery("show", MESSAGE_SID), delivery("show", MESSAGE_SID, "--json")
 
     assert ran.code == 0
+    assert as_json.json == failed_message()
     for fact in (MESSAGE_SID, "undelivered (error 30003)", "+1.00 s", explain(30003).action):
         assert fact in ran.out
     assert not any(line.endswith(" ") for line in ran.out.splitlines())
-
-
-def test_show_prints_the_api_s_json(api: ScriptedApi) -> None:
-    api.respond(f"GET /api/messages/{MESSAGE_SID}", reply(200, failed_message()))
-
-    assert delivery("show", MESSAGE_SID, "--json").json == failed_message()
 
 
 def test_show_has_the_message_of_a_request(api: ScriptedApi) -> None:
@@ -285,7 +268,7 @@ def test_show_explains_why_a_request_was_rejected(api: ScriptedApi) -> None:
     assert as_json.json == request | {"message": None}
 
 
-@pytest.mark.parametrize("named", [MESSAGE_SID, REQUEST_ID, f" {REQUEST_ID}"])
+@pytest.mark.parametrize("named", [MESSAGE_SID, f" {REQUEST_ID}"])
 def test_show_reports_an_unknown_message_or_request(named: str) -> None:
     ran, as_json = delivery("show", named), delivery("show", named, "--json")
 
@@ -377,7 +360,7 @@ def test_failures_filters_by_day_and_category(api: ScriptedApi) -> None:
     assert MESSAGE_SID not in ran.out
 
 
-@pytest.mark.parametrize("columns", ["60", "80", "130", "200"])
+@pytest.mark.parametrize("columns", ["60", "129", "130"])
 def test_find_truncates_nothing_at_any_width(api: ScriptedApi, columns: str) -> None:
     api.respond("GET /api/messages", page(failed_message(reference="order-1")))
 
@@ -496,7 +479,7 @@ def test_watch_times_out_on_an_unknown_message() -> None:
     assert (ran.code, ran.out) == (1, "")
     first, last = ran.err.splitlines()
     assert "Ctrl-C" in first
-    assert "0.05 s" in last
+    assert "0.05 s: no message" in last
 
 
 def test_watch_prints_lines_on_a_dumb_terminal(api: ScriptedApi) -> None:
@@ -510,15 +493,6 @@ def test_watch_prints_lines_on_a_dumb_terminal(api: ScriptedApi) -> None:
     assert [line.split()[-1] for line in ran.out.splitlines()] == ["queued", "delivered"]
 
 
-def test_watch_follows_a_request_until_its_message_is_final(api: ScriptedApi) -> None:
-    waiting = {"request_id": REQUEST_ID, "state": "in_progress"}
-    sent = {"request_id": REQUEST_ID, "state": "sent", "message_sid": MESSAGE_SID}
-    api.respond(f"GET /api/requests/{REQUEST_ID}", reply(200, waiting), reply(200, sent))
-    api.respond(f"GET /api/messages/{MESSAGE_SID}", reply(200, the_message("delivered")))
-
-    assert delivery("watch", REQUEST_ID, "--every", "0.01").code == 0
-
-
 @pytest.mark.parametrize("state", ["rejected", "presumed_unsent"])
 def test_watch_ends_when_its_request_is_not_sent(api: ScriptedApi, state: str) -> None:
     unsent = {"request_id": REQUEST_ID, "state": state}
@@ -528,15 +502,6 @@ def test_watch_ends_when_its_request_is_not_sent(api: ScriptedApi, state: str) -
 
     assert ran.code == 1
     assert f"show {REQUEST_ID}" in ran.err
-
-
-def test_watch_times_out_on_a_pending_message(api: ScriptedApi) -> None:
-    api.respond(f"GET /api/messages/{MESSAGE_SID}", reply(200, the_message("sent")))
-
-    ran = delivery("watch", MESSAGE_SID, "--every", "0.01", "--timeout", "0.05")
-
-    assert ran.code == 1
-    assert "0.05 s: 1 pending" in ran.err
 
 
 def test_watch_polls_once_more_at_its_timeout(api: ScriptedApi) -> None:
@@ -576,11 +541,9 @@ def test_cancel_shows_the_canceled_message(api: ScriptedApi) -> None:
     assert "outcome canceled" in ran.out
 
 
-TOO_LATE = reply(422, {"detail": "Twilio rejected it: too late.", "error_code": 30409})
-
-
 def test_cancel_of_a_sent_message_reports_the_reason_and_its_status(api: ScriptedApi) -> None:
-    api.respond(f"POST /api/messages/{MESSAGE_SID}/cancel", TOO_LATE)
+    too_late = reply(422, {"detail": "Twilio rejected it: too late.", "error_code": 30409})
+    api.respond(f"POST /api/messages/{MESSAGE_SID}/cancel", too_late)
     api.respond(f"GET /api/messages/{MESSAGE_SID}", reply(200, the_message("scheduled", "sent")))
 
     ran = delivery("cancel", MESSAGE_SID)
@@ -601,18 +564,6 @@ def test_cancel_suggests_a_retry_while_the_message_is_scheduled(api: ScriptedApi
     assert "Retry" in ran.err
 
 
-def test_cancel_succeeds_if_the_message_was_canceled_before(api: ScriptedApi) -> None:
-    api.respond(f"POST /api/messages/{MESSAGE_SID}/cancel", TOO_LATE)
-    api.respond(
-        f"GET /api/messages/{MESSAGE_SID}", reply(200, the_message("scheduled", "canceled"))
-    )
-
-    ran = delivery("cancel", MESSAGE_SID)
-
-    assert ran.code == 0
-    assert "outcome canceled" in ran.out
-
-
 # --- usage errors and output ---------------------------------------------------------------------
 
 
@@ -620,21 +571,15 @@ def test_cancel_succeeds_if_the_message_was_canceled_before(api: ScriptedApi) ->
     ("arguments", "expected"),
     [
         ((), "COMMAND"),
-        (("dance",), "dance"),
-        (("show",), "SID"),
         (("show", ""), "argument SID: expected a value"),
         (("show", "order-1"), "argument SID: invalid id 'order-1'"),
         (("find",), "--pending"),
-        (("find", "--to", " "), "argument --to: expected a value"),
         (("find", "--to", "0151 23"), "argument --to: invalid number '0151 23'"),
         (("find", "--to", "+15558675310", "--reference", "x"), "not allowed with"),
         (("find", "--pending", "--limit", "0"), "argument --limit: invalid number '0'"),
-        (("find", "--pending", "--limit", "many"), "argument --limit: invalid number 'many'"),
         (("failures", "--on", "someday"), "argument --on: invalid date 'someday'"),
         (("failures", "--category", "bad_luck"), "opt_out"),
         (("watch",), "SID"),
-        (("watch", "SM1"), "argument SID: invalid id 'SM1'"),
-        (("watch", "--to", "5558675310"), "argument --to: invalid number '5558675310'"),
         (("watch", MESSAGE_SID, "--every", "0"), "argument --every: invalid duration '0'"),
         (("watch", MESSAGE_SID, "--timeout", "soon"), "argument --timeout: invalid duration"),
         (("cancel", MESSAGE_SID[:-1]), "argument SID: invalid SID"),
@@ -644,8 +589,7 @@ def test_cancel_succeeds_if_the_message_was_canceled_before(api: ScriptedApi) ->
         (("send", "--to", "+1", "--context", "shop"), "argument --context: invalid pair 'shop'"),
         (("send", "--to", "+1", "--set", "=true"), "argument --set: invalid pair '=true'"),
         (("send", "--to", "+1", "--set", "smart=true"), "argument --set: invalid field 'smart'"),
-        (("send", "--csv", "list.csv", "--set", "bdy=x"), "argument --set: invalid field 'bdy'"),
-        (("send", "--to", "+1", "--set", "context=x"), "argument --set: invalid field 'context'"),
+        (("send", "--csv", "list.csv", "--set", "context=x"), "--set: invalid field 'context'"),
         (
             ("send", "--to", "+1", "--idempotency-key", ""),
             "argument --idempotency-key: expected a value",
