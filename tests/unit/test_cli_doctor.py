@@ -43,6 +43,9 @@ QUEUES = ("SendQueue", "SendDeadLetterQueue", "SendInvocationFailuresQueue")
 UNUSED_REQUEST = "/api/requests/rq_" + "0" * 32
 EMPTY_LIST = Reply(status=200, body=b'{"messages": [], "next_page_uri": null}')
 API_KEY = {"api_key_sid": "SK" + "0" * 32, "api_key_secret": "the-key-s-own-secret"}
+SECRET = {"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN}
+SUBACCOUNT_SID = "AC" + "1" * 32
+AUDIT = "AuditMessagesFunctionAudit"
 SECRETS = (AUTH_TOKEN, API_KEY["api_key_secret"])
 PROBLEM_JSON = [("Content-Type", "application/problem+json")]
 FORBIDDEN = Response(
@@ -132,6 +135,9 @@ class DoctorRig:
         assert ran.json["ok"] is True
         return [it for it in ran.json["findings"] if it["state"] == "advice"]
 
+
+type Break = Callable[[DoctorRig], object]
+"""Breaks something in the healthy stack."""
 
 _new_client: Any = Session.client
 
@@ -223,8 +229,7 @@ def _deploy(api_url: str, callback_url: str, twilio_url: str) -> StackDescriptio
         Target={"Arn": "arn:aws:lambda:us-east-1:123456789012:function:x", "RoleArn": role},
     )
     resources["Sweep"] = ("AWS::Scheduler::Schedule", "Sweep")
-    secret = {"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN}
-    client("secretsmanager").create_secret(Name="delivery/twilio", SecretString=json.dumps(secret))
+    client("secretsmanager").create_secret(Name="delivery/twilio", SecretString=json.dumps(SECRET))
     return StackDescription(
         outputs={
             "StatusCallbackUrl": f"{callback_url}/twilio/status",
@@ -260,7 +265,7 @@ def test_a_healthy_stack_has_no_problems(rig: DoctorRig) -> None:
 
 
 def test_each_credential_requests_one_message_from_twilio(rig: DoctorRig) -> None:
-    rig.put_secret({"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN} | API_KEY)
+    rig.put_secret(SECRET | API_KEY)
 
     assert rig.problems() == []
 
@@ -272,86 +277,181 @@ def test_each_credential_requests_one_message_from_twilio(rig: DoctorRig) -> Non
 # --- each problem --------------------------------------------------------------------------------
 
 
+def deployed_as(status: str) -> Break:
+    return lambda rig: setattr(rig.stack, "status", status)
+
+
+def rename_secret(rig: DoctorRig) -> None:
+    rig.stack.parameters["TwilioSecretName"] = "delivery/twillio"
+
+
+def deny_api(rig: DoctorRig) -> None:
+    rig.api.respond(f"GET {UNUSED_REQUEST}", reply(403, {"message": "Forbidden"}))
+
+
+def put_in(queue: str) -> Break:
+    return lambda rig: client("sqs").send_message(QueueUrl=rig.physical_id(queue), MessageBody="x")
+
+
+def answer_callbacks(answer: Response | None) -> Break:
+    return lambda rig: rig.callbacks.respond("POST /twilio/status", answer)
+
+
+def reject(*before: Reply, **secret: Json) -> Break:
+    """Let Twilio reject a credential of the secret: the one after those that it accepts."""
+
+    def break_(rig: DoctorRig) -> None:
+        rig.put_secret(SECRET | secret)
+        rig.twilio.will(*before, rejected(401, 20003))
+
+    return break_
+
+
+def allow(quota: int, concurrency: int) -> Break:
+    def break_(rig: DoctorRig) -> None:
+        rig.concurrency_quota = quota
+        rig.stack.parameters["SendConcurrency"] = str(concurrency)
+
+    return break_
+
+
+def disable_stream(_rig: DoctorRig) -> None:
+    client("dynamodb").update_table(
+        TableName="MessagesTable", StreamSpecification={"StreamEnabled": False}
+    )
+
+
+def remove_reader(rig: DoctorRig) -> None:
+    client("lambda").delete_event_source_mapping(UUID=rig.physical_id("NoticeDue"))
+    del rig.stack.resources["NoticeDue"]
+
+
+def disable_reader(rig: DoctorRig) -> None:
+    uuid = rig.physical_id("NoticeDue")
+    client("lambda").update_event_source_mapping(UUID=uuid, Enabled=False)
+
+
+def disable_schedule(logical_id: str) -> Break:
+    def break_(rig: DoctorRig) -> None:
+        schedules = client("scheduler")
+        schedule = schedules.get_schedule(Name="Sweep")
+        names = ("ScheduleExpression", "FlexibleTimeWindow", "Target")
+        settings = {name: schedule[name] for name in names}
+        schedules.create_schedule(Name="disabled", **settings, State="DISABLED")
+        rig.stack.resources[logical_id] = ("AWS::Scheduler::Schedule", "disabled")
+
+    return break_
+
+
+def unsubscribe(_rig: DoctorRig) -> None:
+    topics = client("sns")
+    for subscription in topics.list_subscriptions()["Subscriptions"]:
+        topics.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
+
+
+def unconfirm(_rig: DoctorRig) -> None:
+    topics = get_backend("sns")[DEFAULT_ACCOUNT_ID][REGION]
+    for subscription in topics.subscriptions.values():
+        subscription.arn = "PendingConfirmation"  # moto confirms each one at once
+
+
+def fire_alarm(rig: DoctorRig) -> None:
+    client("cloudwatch").set_alarm_state(
+        AlarmName=rig.physical_id("CanaryAlarm"), StateValue="ALARM", StateReason="No canary"
+    )
+
+
+def log(*lines: Json, ago: timedelta = timedelta(minutes=5)) -> Break:
+    def break_(_rig: DoctorRig) -> None:
+        logs, where = client("logs"), {"logGroupName": "/aws/lambda/SendMessageFunction"}
+        where["logStreamName"] = "stream"
+        logs.create_log_stream(**where)
+        at = int((datetime.now(UTC) - ago).timestamp() * 1000)
+        texts = [it if isinstance(it, str) else json.dumps(it) for it in lines]
+        logs.put_log_events(**where, logEvents=[{"timestamp": at, "message": it} for it in texts])
+
+    return break_
+
+
+def change_function(_rig: DoctorRig) -> None:
+    client("lambda").update_function_configuration(
+        FunctionName="SendMessageFunction", Environment={"Variables": {"NAME": "new"}}
+    )
+
+
+WITH_SUBACCOUNT = {"subaccounts": {SUBACCOUNT_SID: {"auth_token": "another"}}}
+A_LINE = {"level": "INFO", "message": "Sent"}
+NOT_STORED = {"level": "ERROR", "message": "Not stored", "reason": "odd"}
+
+
+@pytest.mark.parametrize(
+    ("break_", "check", "facts"),
+    [
+        (deployed_as("UPDATE_ROLLBACK_COMPLETE"), "stack", ["UPDATE_ROLLBACK_COMPLETE"]),
+        (deployed_as("CREATE_IN_PROGRESS"), "stack", ["CREATE_IN_PROGRESS"]),
+        (lambda rig: rig.stack.outputs.pop("DashboardUrl"), "stack", ["DashboardUrl"]),
+        (rename_secret, "secret", ["delivery/twillio"]),
+        (lambda rig: rig.put_secret("not JSON"), "secret", ["not JSON"]),
+        (lambda rig: rig.put_secret({"account_sid": ACCOUNT_SID}), "secret", ["auth_token"]),
+        (reject(), "credentials", [f"auth token of {ACCOUNT_SID}", "403"]),
+        (reject(EMPTY_LIST, **API_KEY), "credentials", [API_KEY["api_key_sid"]]),
+        (reject(EMPTY_LIST, **WITH_SUBACCOUNT), "credentials", [SUBACCOUNT_SID]),
+        (deny_api, "api", ["execute-api:Invoke"]),
+        (answer_callbacks(None), "callback", ["no connection"]),
+        (answer_callbacks(Response(status=204)), "callback", ["204"]),
+        (answer_callbacks(Response(status=301)), "callback", ["301"]),
+        (answer_callbacks(reply(404, {"message": "Not Found"})), "callback", ["404"]),
+        (answer_callbacks(reply(503, {"message": "Busy"})), "callback", ["503"]),
+        (answer_callbacks(reply(403, {})), "callback", ["not from this stack"]),
+        (disable_stream, "stream", ["MessagesTable"]),
+        (remove_reader, "stream", ["NotifyFailureFunction"]),
+        (disable_reader, "sources", ["NoticeDue is Disabled", "--uuid"]),
+        (disable_schedule("Sweep"), "schedules", ["Sweep is DISABLED"]),
+        (disable_schedule(AUDIT), "schedules", [f"{AUDIT} is DISABLED"]),
+        (unsubscribe, "topics", ["FailureTopic"]),
+        (unconfirm, "topics", ["on-call@example.com"]),
+        (fire_alarm, "alarms", ["CanaryAlarm", "No canary", "docs/operations.md"]),
+        (put_in("SendDeadLetterQueue"), "queues", ["DeadLetterQueue: 1", "delivery redrive send"]),
+        (put_in("SendInvocationFailuresQueue"), "queues", ["SendInvocationFailuresQueue: 1"]),
+        (allow(10, concurrency=6), "concurrency", ["10", "SendConcurrency"]),
+        (allow(50, concurrency=1000), "concurrency", ["50", "SendConcurrency"]),
+        (log("START", A_LINE, NOT_STORED), "functions", ["SendMessage", "Not stored (odd)"]),
+        (change_function, "functions", ["runs version 1", "Environment", "update-alias"]),
+    ],
+    ids=lambda it: ", ".join(it) if isinstance(it, list) else None,
+)
+def test_a_problem_is_found(rig: DoctorRig, break_: Break, check: str, facts: list[str]) -> None:
+    break_(rig)
+
+    (problem,) = rig.problems()
+
+    assert (problem["check"], problem["state"]) == (check, "wrong")
+    assert all(fact in problem["what"] + problem["fix"] for fact in facts)
+
+
+def test_what_is_normal_is_no_problem(rig: DoctorRig) -> None:
+    put_in("SendQueue")(rig)
+    log(NOT_STORED, ago=timedelta(days=1))(rig)
+    disable_schedule(AUDIT)(rig)
+    rig.stack.parameters["AuditMode"] = "off"
+
+    assert rig.problems() == []
+
+
+def test_a_queue_that_cannot_be_redriven_has_no_such_fix(rig: DoctorRig) -> None:
+    put_in("SendInvocationFailuresQueue")(rig)
+
+    (problem,) = rig.problems()
+
+    assert "delivery redrive" not in problem["fix"]
+
+
 def test_a_missing_stack_is_the_only_finding(rig: DoctorRig) -> None:
     ran = rig.doctor("--stack-name", "nowhere", "--json")
 
     (finding,) = ran.json["findings"]
     assert (ran.code, finding["check"], finding["state"]) == (1, "stack", "wrong")
     assert "delivery" in finding["fix"]
-
-
-@pytest.mark.parametrize("status", ["UPDATE_ROLLBACK_COMPLETE", "CREATE_IN_PROGRESS"])
-def test_an_incomplete_deployment_is_found(rig: DoctorRig, status: str) -> None:
-    rig.stack.status = status
-
-    (problem,) = rig.problems()
-
-    assert status in problem["what"]
-
-
-def test_a_missing_output_is_found(rig: DoctorRig) -> None:
-    del rig.stack.outputs["DashboardUrl"]
-
-    (problem,) = rig.problems()
-
-    assert "DashboardUrl" in problem["what"]
-
-
-def test_a_missing_secret_is_found(rig: DoctorRig) -> None:
-    rig.stack.parameters["TwilioSecretName"] = "delivery/twillio"
-
-    (problem,) = rig.problems()
-
-    assert problem["check"] == "secret"
-    assert "delivery/twillio" in problem["what"]
-
-
-@pytest.mark.parametrize(
-    ("content", "fact"),
-    [
-        ("not JSON", "not JSON"),
-        ({"account_sid": ACCOUNT_SID}, "auth_token"),
-        ({"account_sid": "SK123", "auth_token": AUTH_TOKEN}, "account_sid"),
-    ],
-)
-def test_an_invalid_secret_is_found(rig: DoctorRig, content: Json, fact: str) -> None:
-    rig.put_secret(content)
-
-    (problem,) = rig.problems()
-
-    assert problem["check"] == "secret"
-    assert fact in problem["what"]
-
-
-def test_an_auth_token_that_twilio_rejects_is_found(rig: DoctorRig) -> None:
-    rig.twilio.will(rejected(401, 20003))
-
-    (problem,) = rig.problems()
-
-    assert (problem["check"], problem["state"]) == ("credentials", "wrong")
-    assert f"auth token of {ACCOUNT_SID}" in problem["what"]
-    assert "403" in problem["fix"]
-
-
-def test_an_api_key_that_twilio_rejects_is_found(rig: DoctorRig) -> None:
-    rig.put_secret({"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN} | API_KEY)
-    rig.twilio.will(EMPTY_LIST, rejected(401, 20003))
-
-    (problem,) = rig.problems()
-
-    assert (problem["check"], problem["state"]) == ("credentials", "wrong")
-    assert API_KEY["api_key_sid"] in problem["what"]
-
-
-def test_a_subaccount_whose_token_twilio_rejects_is_found(rig: DoctorRig) -> None:
-    subaccount = "AC" + "1" * 32
-    content = {"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN}
-    rig.put_secret(content | {"subaccounts": {subaccount: {"auth_token": "another"}}})
-    rig.twilio.will(EMPTY_LIST, rejected(401, 20003))
-
-    (problem,) = rig.problems()
-
-    assert subaccount in problem["what"]
 
 
 def test_a_twilio_that_does_not_answer_is_unknown_not_wrong(rig: DoctorRig) -> None:
@@ -365,59 +465,17 @@ def test_a_twilio_that_does_not_answer_is_unknown_not_wrong(rig: DoctorRig) -> N
     ]
 
 
-@pytest.mark.parametrize("status", [403, 404])
 def test_without_the_beta_of_webhook_rules_the_check_is_unknown_and_no_failure(
-    rig: DoctorRig, status: int
+    rig: DoctorRig,
 ) -> None:
-    rig.webhooks.answer = reply(status, {"code": 20404})
+    rig.webhooks.answer = reply(404, {"code": 20404})
 
     ran = rig.doctor("--json")
 
     (finding,) = [it for it in ran.json["findings"] if it["state"] != "ok"]
     assert (finding["check"], finding["state"]) == ("webhooks", "unknown")
-    assert str(status) in finding["what"]
+    assert "404" in finding["what"]
     assert (ran.code, ran.json["ok"]) == (0, True)
-
-
-def test_access_denied_by_the_api_is_found(rig: DoctorRig) -> None:
-    rig.api.respond(f"GET {UNUSED_REQUEST}", reply(403, {"message": "Forbidden"}))
-
-    (problem,) = rig.problems()
-
-    assert "execute-api:Invoke" in problem["fix"]
-
-
-@pytest.mark.parametrize(
-    ("answer", "fact"),
-    [
-        (None, "no connection"),
-        (Response(status=204), "204"),
-        (Response(status=301, headers=[("Location", "https://example.com/")]), "301"),
-        (reply(404, {"message": "Not Found"}), "404"),
-        (reply(503, {"message": "Service Unavailable"}), "503"),
-        (reply(403, {"message": "Forbidden"}), "not from this stack"),
-    ],
-)
-def test_a_callback_url_that_does_not_reject_an_unsigned_request_is_found(
-    rig: DoctorRig, answer: Response | None, fact: str
-) -> None:
-    rig.callbacks.respond("POST /twilio/status", answer)
-
-    (problem,) = rig.problems()
-
-    assert problem["check"] == "callback"
-    assert fact in problem["what"]
-
-
-def test_a_disabled_stream_is_found(rig: DoctorRig) -> None:
-    client("dynamodb").update_table(
-        TableName="MessagesTable", StreamSpecification={"StreamEnabled": False}
-    )
-
-    (problem,) = rig.problems()
-
-    assert problem["check"] == "stream"
-    assert "MessagesTable" in problem["what"]
 
 
 def test_deletion_protection_is_advised(rig: DoctorRig) -> None:
@@ -430,124 +488,6 @@ def test_deletion_protection_is_advised(rig: DoctorRig) -> None:
     assert "TableDeletionProtection=true" in advice["fix"]
 
 
-def test_a_stream_without_a_reader_is_found(rig: DoctorRig) -> None:
-    (mapping,) = client("lambda").list_event_source_mappings()["EventSourceMappings"]
-    client("lambda").delete_event_source_mapping(UUID=mapping["UUID"])
-    del rig.stack.resources["NoticeDue"]
-
-    (problem,) = rig.problems()
-
-    assert problem["check"] == "stream"
-    assert "NotifyFailureFunction" in problem["what"]
-
-
-def test_a_disabled_event_source_mapping_is_found(rig: DoctorRig) -> None:
-    uuid = rig.physical_id("NoticeDue")
-    client("lambda").update_event_source_mapping(UUID=uuid, Enabled=False)
-
-    (problem,) = rig.problems()
-
-    assert "NoticeDue is Disabled" in problem["what"]
-    assert uuid in problem["fix"]
-
-
-def test_a_disabled_schedule_is_found(rig: DoctorRig) -> None:
-    schedules = client("scheduler")
-    schedule = schedules.get_schedule(Name="Sweep")
-    names = ("Name", "ScheduleExpression", "FlexibleTimeWindow", "Target")
-    schedules.update_schedule(**{name: schedule[name] for name in names}, State="DISABLED")
-
-    (problem,) = rig.problems()
-
-    assert "Sweep is DISABLED" in problem["what"]
-
-
-@pytest.mark.parametrize(("mode", "problems"), [("tracked", 1), ("off", 0)])
-def test_the_disabled_schedule_of_the_audit_is_a_problem_unless_the_audit_is_off(
-    rig: DoctorRig, mode: str, problems: int
-) -> None:
-    schedules = client("scheduler")
-    schedule = schedules.get_schedule(Name="Sweep")
-    names = ("ScheduleExpression", "FlexibleTimeWindow", "Target")
-    schedules.create_schedule(
-        Name="Audit", **{name: schedule[name] for name in names}, State="DISABLED"
-    )
-    rig.stack.resources["AuditMessagesFunctionAudit"] = ("AWS::Scheduler::Schedule", "Audit")
-    rig.stack.parameters["AuditMode"] = mode
-
-    assert len(rig.problems()) == problems
-
-
-def test_a_topic_without_subscribers_is_found(rig: DoctorRig) -> None:
-    topics = client("sns")
-    for subscription in topics.list_subscriptions()["Subscriptions"]:
-        topics.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
-
-    (problem,) = rig.problems()
-
-    assert problem["check"] == "topics"
-    assert "FailureTopic" in problem["what"]
-
-
-def test_an_unconfirmed_subscription_is_found(rig: DoctorRig) -> None:
-    topics = get_backend("sns")[DEFAULT_ACCOUNT_ID][REGION]
-    for subscription in topics.subscriptions.values():
-        subscription.arn = "PendingConfirmation"  # moto confirms each one at once
-
-    (problem,) = rig.problems()
-
-    assert problem["check"] == "topics"
-    assert "on-call@example.com" in problem["what"]
-
-
-def test_an_alarm_that_is_firing_is_found(rig: DoctorRig) -> None:
-    client("cloudwatch").set_alarm_state(
-        AlarmName=rig.physical_id("CanaryAlarm"),
-        StateValue="ALARM",
-        StateReason="No canary",
-    )
-
-    (problem,) = rig.problems()
-
-    assert "CanaryAlarm" in problem["what"]
-    assert "No canary" in problem["what"]
-    assert "docs/operations.md" in problem["fix"]
-
-
-@pytest.mark.parametrize(
-    ("queue", "redriven"), [("SendDeadLetterQueue", True), ("SendInvocationFailuresQueue", False)]
-)
-def test_a_message_in_a_dead_letter_queue_is_found(
-    rig: DoctorRig, queue: str, *, redriven: bool
-) -> None:
-    client("sqs").send_message(QueueUrl=rig.physical_id(queue), MessageBody="x")
-
-    (problem,) = rig.problems()
-
-    assert f"{queue}: 1" in problem["what"]
-    assert ("delivery redrive send" in problem["fix"]) is redriven
-
-
-def test_a_message_in_the_send_queue_is_no_problem(rig: DoctorRig) -> None:
-    client("sqs").send_message(QueueUrl=rig.physical_id("SendQueue"), MessageBody="x")
-
-    assert rig.problems() == []
-
-
-@pytest.mark.parametrize(("quota", "concurrency"), [(10, 8), (10, 6), (50, 1000)])
-def test_a_send_queue_that_may_use_nearly_all_executions_is_found(
-    rig: DoctorRig, quota: int, concurrency: int
-) -> None:
-    rig.concurrency_quota = quota
-    rig.stack.parameters["SendConcurrency"] = str(concurrency)
-
-    (problem,) = rig.problems()
-
-    assert (problem["check"], problem["state"]) == ("concurrency", "wrong")
-    assert f"{quota}" in problem["what"]
-    assert "SendConcurrency" in problem["fix"]
-
-
 def test_the_quota_of_a_new_account_is_enough_but_an_increase_is_advised(rig: DoctorRig) -> None:
     rig.concurrency_quota = 10
 
@@ -557,31 +497,6 @@ def test_the_quota_of_a_new_account_is_enough_but_an_increase_is_advised(rig: Do
     assert "10" in advice["what"]
     assert "L-B99A9384" in advice["fix"]
     assert "No problems found." in rig.doctor().out
-
-
-def log(*lines: Json, ago: timedelta = timedelta(minutes=5)) -> None:
-    logs, group = client("logs"), "/aws/lambda/SendMessageFunction"
-    logs.create_log_stream(logGroupName=group, logStreamName="stream")
-    at = int((datetime.now(UTC) - ago).timestamp() * 1000)
-    texts = [it if isinstance(it, str) else json.dumps(it) for it in lines]
-    logs.put_log_events(
-        logGroupName=group,
-        logStreamName="stream",
-        logEvents=[{"timestamp": at, "message": it} for it in texts],
-    )
-
-
-def test_the_last_error_in_a_function_s_log_is_found(rig: DoctorRig) -> None:
-    log(
-        "START RequestId: 1",
-        {"level": "INFO", "message": "Sent"},
-        {"level": "ERROR", "message": "Not stored", "reason": "Throttled"},
-    )
-
-    (problem,) = rig.problems()
-
-    assert "SendMessageFunction" in problem["what"]
-    assert "Not stored (Throttled)" in problem["what"]
 
 
 def an_event(message: str) -> Json:
@@ -607,25 +522,6 @@ def test_a_log_that_is_too_large_to_search_is_unknown(rig: DoctorRig) -> None:
     assert {(it["check"], it["state"]) for it in problems} == {("functions", "unknown")}
     assert len(rig.log_pages) > 900
     assert "aws logs tail" in problems[0]["fix"]
-
-
-def test_a_function_that_does_not_run_what_was_deployed_is_found(rig: DoctorRig) -> None:
-    client("lambda").update_function_configuration(
-        FunctionName="SendMessageFunction", Environment={"Variables": {"SEND_QUEUE_URL": "new"}}
-    )
-
-    (problem,) = rig.problems()
-
-    assert problem["check"] == "functions"
-    assert "SendMessageFunction runs version 1" in problem["what"]
-    assert "Environment" in problem["what"]
-    assert "update-alias" in problem["fix"]
-
-
-def test_an_error_of_yesterday_is_no_problem(rig: DoctorRig) -> None:
-    log({"level": "ERROR", "message": "Not stored"}, ago=timedelta(days=1))
-
-    assert rig.problems() == []
 
 
 def test_a_check_without_permission_is_unknown_not_wrong(rig: DoctorRig) -> None:

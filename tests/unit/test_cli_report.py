@@ -126,50 +126,6 @@ def audit_of(state: AuditState) -> Json:
 # --- totals --------------------------------------------------------------------------------------
 
 
-def test_the_outcomes_add_up_to_the_messages(report: Reports) -> None:
-    outcomes = ["delivered"] * 6 + ["failed", "failed", "unconfirmed", "canceled", "pending"]
-    report.add(*(message(number, outcome=it) for number, it in enumerate(outcomes)))
-
-    total = report.json()["total"]
-
-    assert total["messages"] == 11
-    names = ("delivered", "failed", "unconfirmed", "canceled", "pending")
-    assert [total[name] for name in names] == [6, 2, 1, 1, 1]
-    assert total["delivery_rate"] == round(6 / 9, 4)
-    assert total["segments"] == 11
-
-
-def test_only_the_latest_row_of_a_message_counts_however_often_and_in_any_order(
-    report: Reports,
-) -> None:
-    def at(second: int, sequence: int, **changes: Any) -> Row:
-        recorded_at = CREATED + timedelta(seconds=second)
-        return message(recorded_at=recorded_at, sequence=f"{sequence:040}", **changes)
-
-    priced = at(9, 4, price="-0.0075", price_unit="USD", num_segments=2)
-    rows = [
-        priced,
-        at(2, 3, outcome="delivered"),
-        at(2, 2, outcome="failed"),
-        at(0, 1, outcome="pending"),
-    ]
-    report.add(*rows, *rows[::-1])
-
-    assert report.json()["total"] == {
-        "messages": 1,
-        "delivered": 1,
-        "failed": 0,
-        "unconfirmed": 0,
-        "canceled": 0,
-        "pending": 0,
-        "delivery_rate": 1.0,
-        "median_seconds": 2.0,
-        "p95_seconds": 2.0,
-        "segments": 2,
-        "spend": {"USD": "0.0075"},
-    }
-
-
 def test_of_two_rows_of_one_moment_the_one_with_the_greater_sequence_counts(
     report: Reports,
 ) -> None:
@@ -179,18 +135,6 @@ def test_of_two_rows_of_one_moment_the_one_with_the_greater_sequence_counts(
     )
 
     assert report.json()["total"]["failed"] == 1
-
-
-def test_a_superseded_request_is_not_counted(report: Reports) -> None:
-    report.add(
-        message(1, outcome="failed"),
-        message(1, outcome="superseded", recorded_at=CREATED + timedelta(hours=1)),
-        message(2),
-    )
-
-    total = report.json()["total"]
-
-    assert (total["messages"], total["failed"]) == (1, 0)
 
 
 def test_a_message_counts_on_the_day_on_which_it_was_created_however_late_its_row_arrived(
@@ -211,33 +155,6 @@ def test_a_message_counts_on_the_day_on_which_it_was_created_however_late_its_ro
     assert everything["total"]["messages"] == 4
 
 
-def test_percentiles_are_values_by_nearest_rank_of_timed_deliveries_only(report: Reports) -> None:
-    report.add(
-        *(message(number, seconds_to_final=float(number)) for number in range(1, 11)),
-        message(11, seconds_to_final=None),
-        message(12, outcome="failed", seconds_to_final=500.0),
-        # In another currency, so in another row of the result.
-        message(13, seconds_to_final=11.0, price="-1", price_unit="EUR"),
-    )
-
-    total = report.json()["total"]
-
-    assert (total["median_seconds"], total["p95_seconds"]) == (6.0, 11.0)
-
-
-def test_the_percentiles_of_the_total_are_of_all_messages_not_of_the_groups(
-    report: Reports,
-) -> None:
-    fast = [message(n, seconds_to_final=1.0) for n in range(9)]
-    slow = [message(9, seconds_to_final=100.0, country="IN")]
-    report.add(*fast, *slow)
-
-    found = report.json("--by", "country")
-
-    assert [it["median_seconds"] for it in found["groups"]] == [1.0, 100.0]
-    assert (found["total"]["median_seconds"], found["total"]["p95_seconds"]) == (1.0, 100.0)
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_the_groups_and_the_total_agree_with_a_count_of_the_latest_rows(
     report: Reports, seed: int
@@ -249,11 +166,12 @@ def test_the_groups_and_the_total_agree_with_a_count_of_the_latest_rows(
             number,
             outcome=chance.choice(outcomes),
             country=chance.choice(["DE", "FR", None]),
-            seconds_to_final=chance.choice([None, 1.0, 1.5, 2.0, 3.25, 60.0]),
+            seconds_to_final=chance.choice([None, round(chance.uniform(0, 99), 2)]),
+            num_segments=chance.choice([None, 1, 2]),
             price=chance.choice([None, "-0.0075", "-0.1", "0.05"]),
             price_unit=chance.choice(["USD", "EUR"]),
         )
-        for number in range(120)
+        for number in range(300)
     ]
     earlier = [it | {"recorded_at": it["created_at"], "outcome": "pending"} for it in latest]
     rows = [*latest, *chance.choices(latest, k=40), *earlier]
@@ -293,7 +211,7 @@ def counted(latest: list[Row]) -> Json:
         "delivery_rate": round(outcomes["delivered"] / ended, 4),
         "median_seconds": seconds[math.ceil(0.50 * len(seconds)) - 1],
         "p95_seconds": seconds[math.ceil(Decimal("0.95") * len(seconds)) - 1],
-        "segments": len(rows),
+        "segments": sum(it["num_segments"] or 0 for it in rows),
         "spend": {unit: plain_amount(it) for unit, it in sorted(spend.items())},
     }
 
@@ -360,19 +278,6 @@ def test_a_messaging_service_is_the_sender_until_the_number_is_known(report: Rep
     assert {it["group"]["sender"] for it in found["groups"]} == {"MG1", "Shop"}
 
 
-def test_currencies_of_one_group_are_not_groups_of_their_own(report: Reports) -> None:
-    report.add(
-        message(1, price="-1", price_unit="USD"),
-        message(2, price="-2", price_unit="EUR"),
-        message(3),
-    )
-
-    (group,) = report.json("--by", "country")["groups"]
-
-    assert group["messages"] == 3
-    assert group["spend"] == {"EUR": "2", "USD": "1"}
-
-
 def test_every_page_of_the_result_is_read(report: Reports) -> None:
     report.athena.page_size = 2
     report.add(*(message(number, country=f"{chr(65 + number)}X") for number in range(7)))
@@ -392,9 +297,7 @@ def test_a_dimension_reaches_the_query_as_a_quoted_literal(report: Reports) -> N
     assert "try(dimensions['o''hara'])" in report.athena.query
 
 
-@pytest.mark.parametrize(
-    "name", ["team", "price", "x') FROM outcomes --", "country) --", "message_sid", "COUNTRY"]
-)
+@pytest.mark.parametrize("name", ["team", "x') FROM outcomes --", "COUNTRY"])
 def test_a_name_that_is_not_a_dimension_of_the_stack_is_an_error_and_no_query_runs(
     report: Reports, name: str
 ) -> None:
@@ -426,12 +329,15 @@ def test_invalid_options_are_usage_errors(report: Reports, arguments: tuple[str,
     assert report.athena.started == []
 
 
-def test_the_query_runs_in_the_workgroup_and_database_of_the_stack(report: Reports) -> None:
+def test_the_query_runs_in_the_workgroup_of_the_stack_and_reads_from_the_day_before_the_first(
+    report: Reports,
+) -> None:
     report.json()
 
     (started,) = report.athena.started
     assert started["WorkGroup"] == "delivery-reports"
     assert started["QueryExecutionContext"] == {"Database": "delivery"}
+    assert re.findall(r"\bday [<>=]+ '(.*?)'", report.athena.query) == ["2026-09-13"]
 
 
 def test_rows_that_arrived_after_midnight_count_though_their_partition_is_the_day_before(
@@ -440,12 +346,6 @@ def test_rows_that_arrived_after_midnight_count_though_their_partition_is_the_da
     report.add(message(1, day="2026-09-13"))
 
     assert report.json()["total"]["messages"] == 1
-
-
-def test_no_partition_from_the_day_before_the_first_on_is_left_out(report: Reports) -> None:
-    report.json()
-
-    assert re.findall(r"\bday [<>=]+ '(.*?)'", report.athena.query) == ["2026-09-13"]
 
 
 def test_the_report_is_about_the_last_seven_days_by_default(report: Reports) -> None:
@@ -532,7 +432,7 @@ def test_the_table_has_the_total_last(report: Reports) -> None:
     assert {"unconfirmed", "canceled", "pending"}.isdisjoint(table[0])
 
 
-@pytest.mark.parametrize("width", [24, 40, 60, 80, 100, 140])
+@pytest.mark.parametrize("width", [24, 60, 80, 140])
 def test_no_number_of_the_table_is_cut_off(width: int) -> None:
     measures = Measures(
         messages=1234567,
@@ -700,30 +600,22 @@ def test_a_stack_from_before_the_archive_is_too_old(report: Reports) -> None:
     ("status", "named"),
     [
         ({"State": "FAILED", "StateChangeReason": "SYNTAX_ERROR: line 1:8"}, "SYNTAX_ERROR"),
-        ({"State": "FAILED", "StateChangeReason": "SYNTAX_ERROR: line 1:8"}, "query-1"),
+        ({"State": "FAILED"}, "query-1"),
         (
             {"State": "CANCELLED", "StateChangeReason": "Bytes scanned limit was exceeded"},
             "fewer or more recent days",
         ),
-        ({"State": "CANCELLED", "StateChangeReason": "by user"}, "canceled"),
         ({"State": "CANCELLED"}, "canceled"),
         (
             {"State": "FAILED", "StateChangeReason": "Access denied when writing output to url"},
             "permissions",
         ),
         (
-            {
-                "State": "FAILED",
-                "StateChangeReason": "User: arn:aws:iam::1:user/a is not authorized to perform: "
-                "glue:GetTable",
-            },
-            "glue:GetTable",
+            {"State": "FAILED", "StateChangeReason": "a is not authorized to perform: glue:x"},
+            "permissions",
         ),
         (
-            {
-                "State": "FAILED",
-                "StateChangeReason": "Insufficient Lake Formation permission(s) on outcomes",
-            },
+            {"State": "FAILED", "StateChangeReason": "Insufficient Lake Formation permission(s)"},
             "permissions",
         ),
     ],
