@@ -97,18 +97,6 @@ def test_the_widget_describes_itself_in_markdown(widget: WidgetRig) -> None:
     assert "showNumbers" in docs
 
 
-def test_failures_are_listed_newest_first(
-    widget: WidgetRig, store: MessageStore, clock: Clock
-) -> None:
-    for number, ago in enumerate((60, 3600, 30)):
-        a_failure(store, number, clock, ago=ago)
-    store.record(replace(an_update("delivered"), at=clock()))
-
-    screen = widget.show()
-
-    assert screen.sids == [a_sid(2), a_sid(0), a_sid(1)]
-
-
 def test_the_audits_of_the_last_days_are_added_up_over_accounts(
     widget: WidgetRig, dynamodb: DynamoDBClient, clock: Clock
 ) -> None:
@@ -359,9 +347,3 @@ def test_numbers_are_masked_unless_the_widget_itself_shows_them(
     assert "…5310" in masked.texts
     assert TO not in masked.text
     assert TO in full.texts
-
-
-def test_buttons_invoke_the_arn_of_the_invocation(widget: WidgetRig) -> None:
-    buttons = widget.look_up("not-a-number").buttons.values()
-
-    assert {button["endpoint"] for button in buttons} == {ENDPOINT}

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Sequence
-from random import Random
 from typing import Any
 
 import pytest
@@ -132,28 +131,6 @@ def test_a_new_incident_publishes_the_closing_notice_that_the_previous_one_lacks
         ("opening", "1-1"),
     ]
     assert notifier.incident().pending_notice is None
-
-
-@pytest.mark.thorough
-def test_failures_in_random_batches_at_random_times_are_each_covered_once(
-    notifier: NotifierRig,
-) -> None:
-    choice = Random(1)  # noqa: S311 -- the same every time, on purpose
-    sids: list[str] = []
-    while len(sids) < 200:
-        size = min(choice.choice((1, 3, 20, 60)), 200 - len(sids))
-        batch = notifier.fail(*range(len(sids), len(sids) + size))
-        sids += batch
-        again = choice.sample(sids, min(3, len(sids))) if choice.random() < 0.5 else []
-        if choice.random() < 0.8:  # or the stream drops it
-            assert notifier.stream(*dict.fromkeys([*batch, *again])) == []
-        notifier.clock.advance(minutes=choice.choice((0, 1, 5, 16)))
-        if choice.random() < 0.7:
-            notifier.sweep()
-    notifier.finish()
-
-    notifier.assert_adds_up(sids)
-    assert len(notifier.covered_numbers()) > 1
 
 
 @pytest.mark.thorough

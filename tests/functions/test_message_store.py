@@ -229,8 +229,6 @@ SEND = an_update(
 )
 CONCURRENT = {
     "the send's answer and its first callback": [SEND, an_update("sent", after=1)],
-    "a late and an early status": [an_update("delivered"), an_update("sent")],
-    "the same status twice": [an_update("undelivered", error_code=30003)] * 2,
     "the same failure with and without its code": [
         an_update("undelivered"),
         an_update("undelivered", error_code=30003),
@@ -244,7 +242,6 @@ CONCURRENT = {
         an_update("sent", context={"b": "2"}),
         an_update("delivered", context={"c": "3"}),
     ],
-    "a future status and a known one": [an_update("new_word"), an_update("sent")],
     "the send and two callbacks": [
         SEND,
         an_update("sent", after=1),
@@ -253,11 +250,6 @@ CONCURRENT = {
     "two failures and a late send": [
         SEND,
         an_update("failed"),
-        an_update("undelivered", error_code=30003),
-    ],
-    "failed, delivered and failed again": [
-        an_update("failed", error_code=30007),
-        an_update("delivered"),
         an_update("undelivered", error_code=30003),
     ],
     "three times the same": [an_update("delivered")] * 3,

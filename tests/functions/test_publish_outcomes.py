@@ -111,13 +111,6 @@ def test_a_request_that_fails_and_is_superseded_twice_has_an_id_for_each_change(
 # --- what the bus rejects ------------------------------------------------------------------------
 
 
-def test_events_are_published_ten_at_a_time(outcomes: OutcomesRig) -> None:
-    assert outcomes.handle(*batch(25)) == []
-
-    assert outcomes.events.calls == [10, 10, 5]
-    assert len(outcomes.events.accepted) == 25
-
-
 @pytest.mark.parametrize(("rejected", "calls"), [(9, [10]), (10, [10, 10]), (24, [10] * 2 + [5])])
 def test_the_stream_is_repeated_from_the_first_event_that_was_rejected(
     outcomes: OutcomesRig, rejected: int, calls: list[int]
@@ -133,21 +126,6 @@ def test_the_stream_is_repeated_from_the_first_event_that_was_rejected(
     assert outcomes.handle(*stream[rejected:]) == []
     published = {detail["message_sid"] for detail in outcomes.events.details}
     assert published == {delivered(number).message_sid for number in range(25)}
-
-
-def test_the_events_of_one_message_stay_in_order_when_one_is_rejected(
-    outcomes: OutcomesRig,
-) -> None:
-    writes, changes = HISTORIES["failed, and delivered after all"]
-    stream = records(*writes)
-    outcomes.events.rejects = {0}
-
-    (retry_from,) = outcomes.handle(*stream)
-    numbers = [record["dynamodb"]["SequenceNumber"] for record in stream]
-    assert outcomes.handle(*stream[numbers.index(retry_from) :]) == []
-
-    published = [(it["previous_outcome"], it["outcome"]) for it in outcomes.events.details]
-    assert published[-2:] == changes
 
 
 @pytest.mark.parametrize(

@@ -223,29 +223,6 @@ def test_a_queued_update_is_replayed_with_its_time_of_arrival(callbacks: StatusC
     }
 
 
-def test_a_queued_update_of_the_sender_is_replayed_with_every_fact(
-    callbacks: StatusCallbackRig,
-) -> None:
-    callbacks.call(a_request(a_callback("delivered")))
-    sent = an_update(
-        "queued",
-        source=Source.SEND,
-        request_id="rq_" + "0" * 32,
-        reference="order-4711",
-        context={"campaign": "november"},
-        body="\0 two\nlines \N{GRINNING FACE}",
-        num_segments="1",
-    )
-    callbacks.function.queue.put(sent)
-
-    assert callbacks.replay(callbacks.queued()) == []
-
-    message = callbacks.message()
-    assert (message.status, message.reference) == ("delivered", "order-4711")
-    assert (message.request_id, message.body) == (sent.request_id, sent.body)
-    assert message.context == {"campaign": "november"}
-
-
 @pytest.mark.parametrize(
     "body",
     [
@@ -350,24 +327,6 @@ def test_a_status_in_order_writes_one_line_with_the_ids_and_without_numbers(
     assert (counted["message_sid"], counted["status"]) == (MESSAGE_SID, "undelivered")
     assert (counted["error_code"], counted["outcome"]) == (30003, "failed")
     assert not any(number in line for number in ("8675310", "5550006"))
-
-
-def test_one_line_counts_the_callback_and_the_outcome_of_the_message(
-    callbacks: StatusCallbackRig, capsys: pytest.CaptureFixture[str]
-) -> None:
-    lines = []
-    for status in ("sent", "undelivered", "delivered"):
-        callbacks.call(a_request(a_callback(status, ErrorCode="30003")))
-        lines.append(capsys.readouterr().out)
-
-    assert [line.count("\n") for line in lines] == [1, 1, 1]
-    sent, undelivered, delivered = map(data_points, lines)
-    assert total(sent, "TransitionRecorded", service="tested") == 1
-    assert total(sent, "MessageFailed") is None
-    assert total(undelivered, "MessageFailed", category="recipient_unreachable") == 1
-    assert total(delivered, "MessageFailed") == 0
-    assert total(delivered, "TimeToDelivered") is not None
-    assert total(delivered, "TransitionRecorded", service="tested") == 1
 
 
 def test_the_sample_count_of_recorded_statuses_includes_duplicates(

@@ -100,19 +100,6 @@ def test_the_dashboard_invokes_the_alias_of_the_widget(stack: Template) -> None:
     assert widget["properties"]["endpoint"] == "${DashboardWidgetFunctionAliaslive}"
 
 
-def test_asynchronous_settings_exist_for_the_alias(stack: Template) -> None:
-    configured = of_type(stack, "AWS::Lambda::EventInvokeConfig").values()
-
-    live = {target_of(it["FunctionName"]) for it in configured if it["Qualifier"] == "live"}
-
-    assert live == {
-        "NotifyFailureFunction",
-        "AuditMessagesFunction",
-        "ReconcileMessagesFunction",
-        "SendMessageFunction",
-    }
-
-
 # --- what publishes a version --------------------------------------------------------------------
 
 

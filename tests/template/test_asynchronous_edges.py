@@ -135,8 +135,9 @@ def scheduled(stack: Template) -> set[str]:
 
 
 def configured(stack: Template) -> set[str]:
-    """Return the functions that have settings for asynchronous invocation."""
-    return {target_of(it["FunctionName"]) for it in of_type(stack, INVOCATIONS).values()}
+    """Return the functions whose alias has settings for asynchronous invocation."""
+    invocations = of_type(stack, INVOCATIONS).values()
+    return {target_of(it["FunctionName"]) for it in invocations if it["Qualifier"] == "live"}
 
 
 def test_every_asynchronous_edge_has_limits_and_a_failure_destination(stack: Template) -> None:

@@ -2,24 +2,33 @@
 
 import pytest
 
-from tests.support.cloudformation import Template, load_template
+from tests.support.cloudformation import Template
 from tests.template.deployment import of_type
 from tests.template.resolving import resolved
 
-TABLES = [
-    name
-    for name, resource in load_template()["Resources"].items()
-    if resource["Type"] == "AWS::DynamoDB::Table"
-]
+KEYS = {
+    "ControlTable": ("name",),
+    "IncidentsTable": ("account_sid", "cause"),
+    "MessagesTable": ("message_sid",),
+    "SendRequestsTable": ("request_id",),
+}
+INDEXES = {
+    "ControlTable": {},
+    "IncidentsTable": {"by_next_at": ("open", "next_at")},
+    "MessagesTable": {
+        "by_list": ("list_key", "list_at"),
+        "by_to": ("to", "created_at"),
+        "by_reference": ("reference", "created_at"),
+        "by_request": ("callback_request_id", "created_at"),
+        "by_notice_due": ("notice_due", "notice_at"),
+    },
+    "SendRequestsTable": {"by_unresolved": ("unresolved", "claimed_at")},
+}
+TABLES = sorted(KEYS)
 
 
-def test_the_stack_has_exactly_these_tables() -> None:
-    assert sorted(TABLES) == [
-        "ControlTable",
-        "IncidentsTable",
-        "MessagesTable",
-        "SendRequestsTable",
-    ]
+def test_the_stack_has_exactly_these_tables(stack: Template) -> None:
+    assert sorted(of_type(stack, "AWS::DynamoDB::Table")) == TABLES
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -47,80 +56,22 @@ def test_deletion_protection_is_off_by_default(name: str, template: Template) ->
     assert resolved(protection, template, {"TableDeletionProtection": "true"}) is True
 
 
-def test_the_messages_table_has_the_sid_as_key_a_stream_and_a_time_to_live(stack: Template) -> None:
-    table = of_type(stack, "AWS::DynamoDB::Table")["MessagesTable"]
-
-    assert table["KeySchema"] == [{"AttributeName": "message_sid", "KeyType": "HASH"}]
-    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
-    assert table["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
-
-
-def test_the_messages_table_has_these_indexes_of_keys_only(stack: Template) -> None:
-    table = of_type(stack, "AWS::DynamoDB::Table")["MessagesTable"]
-
-    indexes = {
-        index["IndexName"]: [(key["AttributeName"], key["KeyType"]) for key in index["KeySchema"]]
-        for index in table["GlobalSecondaryIndexes"]
-    }
-
-    assert indexes == {
-        "by_list": [("list_key", "HASH"), ("list_at", "RANGE")],
-        "by_to": [("to", "HASH"), ("created_at", "RANGE")],
-        "by_reference": [("reference", "HASH"), ("created_at", "RANGE")],
-        "by_request": [("callback_request_id", "HASH"), ("created_at", "RANGE")],
-        "by_notice_due": [("notice_due", "HASH"), ("notice_at", "RANGE")],
-    }
-    assert [index["Projection"] for index in table["GlobalSecondaryIndexes"]] == [
-        {"ProjectionType": "KEYS_ONLY"}
-    ] * len(indexes)
-    assert "LocalSecondaryIndexes" not in table
-
-
-def test_the_send_requests_table_has_an_index_of_unresolved_requests(stack: Template) -> None:
-    table = of_type(stack, "AWS::DynamoDB::Table")["SendRequestsTable"]
-
-    assert table["KeySchema"] == [{"AttributeName": "request_id", "KeyType": "HASH"}]
-    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
-    (index,) = table["GlobalSecondaryIndexes"]
-    keys = [(key["AttributeName"], key["KeyType"]) for key in index["KeySchema"]]
-    assert (index["IndexName"], keys) == (
-        "by_unresolved",
-        [("unresolved", "HASH"), ("claimed_at", "RANGE")],
-    )
-    assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
-
-
-def test_the_incidents_table_has_an_index_of_open_incidents_by_due_time(stack: Template) -> None:
-    table = of_type(stack, "AWS::DynamoDB::Table")["IncidentsTable"]
-
-    assert [(key["AttributeName"], key["KeyType"]) for key in table["KeySchema"]] == [
-        ("account_sid", "HASH"),
-        ("cause", "RANGE"),
-    ]
-    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
-    (index,) = table["GlobalSecondaryIndexes"]
-    keys = [(key["AttributeName"], key["KeyType"]) for key in index["KeySchema"]]
-    assert (index["IndexName"], keys) == ("by_next_at", [("open", "HASH"), ("next_at", "RANGE")])
-    assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
-
-
-def test_the_control_table_has_a_name_as_key_and_no_index(stack: Template) -> None:
-    table = of_type(stack, "AWS::DynamoDB::Table")["ControlTable"]
-
-    assert table["KeySchema"] == [{"AttributeName": "name", "KeyType": "HASH"}]
-    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
-    assert table.keys().isdisjoint({"GlobalSecondaryIndexes", "StreamSpecification"})
-
-
 @pytest.mark.parametrize("name", TABLES)
-def test_every_key_attribute_is_a_string(name: str, stack: Template) -> None:
+def test_a_table_has_these_keys_and_sparse_indexes_of_keys_only(name: str, stack: Template) -> None:
     table = of_type(stack, "AWS::DynamoDB::Table")[name]
+    indexes = table.get("GlobalSecondaryIndexes", [])
 
-    schemas = [
-        table["KeySchema"],
-        *(it["KeySchema"] for it in table.get("GlobalSecondaryIndexes", [])),
-    ]
-    types = {it["AttributeName"]: it["AttributeType"] for it in table["AttributeDefinitions"]}
+    assert names_of(table["KeySchema"]) == KEYS[name]
+    assert {it["IndexName"]: names_of(it["KeySchema"]) for it in indexes} == INDEXES[name]
+    assert all(it["Projection"] == {"ProjectionType": "KEYS_ONLY"} for it in indexes)
+    assert "LocalSecondaryIndexes" not in table
+    assert {it["AttributeType"] for it in table["AttributeDefinitions"]} == {"S"}
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    views = {"MessagesTable": {"StreamViewType": "NEW_AND_OLD_IMAGES"}}
+    assert table.get("StreamSpecification") == views.get(name)
 
-    keys = {key["AttributeName"] for schema in schemas for key in schema}
-    assert types == dict.fromkeys(keys, "S")
+
+def names_of(schema: list[dict[str, str]]) -> tuple[str, ...]:
+    """Return the attributes of a key; its types must be those of a partition and a sort key."""
+    assert [it["KeyType"] for it in schema] == ["HASH", "RANGE"][: len(schema)]
+    return tuple(it["AttributeName"] for it in schema)

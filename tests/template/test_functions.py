@@ -1,10 +1,7 @@
 """The functions follow the naming rules, log to groups with retention, and can be deployed."""
 
-import ast
 import re
 from graphlib import TopologicalSorter
-
-import pytest
 
 from tests.support.cloudformation import Template
 from tests.template.deployment import (
@@ -26,13 +23,6 @@ def test_the_logical_id_and_handler_of_a_function_follow_from_its_folder(stack: 
     assert handlers == {
         logical_id(function): f"{function}.app.lambda_handler" for function in FUNCTIONS
     }
-
-
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_the_handler_of_a_function_exists(function: str) -> None:
-    module = ast.parse((PROJECT / "functions" / function / "app.py").read_text("utf-8"))
-
-    assert "lambda_handler" in {it.name for it in module.body if isinstance(it, ast.FunctionDef)}
 
 
 def test_all_functions_use_the_python_version_of_the_project(stack: Template) -> None:

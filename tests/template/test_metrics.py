@@ -98,15 +98,6 @@ def test_the_number_of_metrics_stays_affordable() -> None:
     assert len(counted()) <= MAX_METRICS
 
 
-def test_messages_and_problems_of_any_function_are_counted_across_all_functions() -> None:
-    without_dimensions = {name for name, dimensions in counted() if not dimensions}
-
-    assert without_dimensions == {
-        *("CanaryDelivered", "MessageFailed", "TimeToDelivered"),
-        *("CredentialsRefused", "ItemUnreadable", "SecretInvalid"),
-    }
-
-
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_every_function_counts_by_the_same_table(function: str) -> None:
     made = re.findall(r"\bMetrics\((.*)\)", "\n".join(sources_of(function)))

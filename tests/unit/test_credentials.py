@@ -236,17 +236,6 @@ def test_the_cache_uses_the_wall_clock_which_goes_on_in_a_frozen_environment() -
     assert signature(TwilioSecrets).parameters["clock"].default is time.time
 
 
-def test_a_refresh_sees_a_promoted_token_at_once(
-    secrets: TwilioSecrets, manager: SecretsManager
-) -> None:
-    secrets.current()
-    manager.holds(a_secret(auth_token="promoted"))
-
-    assert secrets.refresh().main.auth_token == "promoted"
-    assert secrets.current().main.auth_token == "promoted"
-    assert manager.calls == 2
-
-
 @pytest.mark.parametrize("error", [DENIED, SILENT])
 def test_the_cached_secret_stays_in_use_while_secrets_manager_fails(
     secrets: TwilioSecrets, manager: SecretsManager, clock: Clock, error: Exception

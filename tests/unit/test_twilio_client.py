@@ -13,7 +13,6 @@ import requests
 from delivery.twilio import client as twilio
 from delivery.twilio.client import (
     NEEDED_SECONDS,
-    NOT_COMPLETE,
     CredentialsRefused,
     MessageResource,
     OutcomeUnknown,
@@ -211,16 +210,6 @@ def test_a_read_timeout_leaves_the_outcome_unknown(
         rig.send()
 
     assert len(rig.requests) == 1
-
-
-def test_a_throttled_request_is_retried_until_it_is_accepted(rig: ClientRig) -> None:
-    rig.server.will(rejected(429, 20429), rejected(429, 20429), accepted())
-
-    message = rig.send()
-
-    assert message.sid == MESSAGE_SID
-    assert len(rig.requests) == 3
-    assert rig.slept == pytest.approx([0.1, 0.2])
 
 
 def test_retries_back_off_exponentially_with_jitter(rig: ClientRig) -> None:
@@ -591,26 +580,6 @@ def test_a_delete_is_retried(rig: ClientRig, failure: Reply) -> None:
 
     assert len(rig.requests) == 3
     assert rig.slept == [0.1, 0.2]
-
-
-def test_a_delete_honors_retry_after_within_its_deadline(rig: ClientRig) -> None:
-    throttled = rejected(429, headers={"Retry-After": "8"})
-    rig.server.will(throttled, throttled)
-
-    with pytest.raises(Unavailable) as error:
-        rig.delete()
-
-    assert error.value.retry_after == 8
-    assert rig.slept == [8]
-
-
-def test_deleting_an_incomplete_message_is_rejected_with_its_code(rig: ClientRig) -> None:
-    rig.server.will(rejected(409, 20009))
-
-    with pytest.raises(RequestRejected) as error:
-        rig.delete()
-
-    assert error.value.code == NOT_COMPLETE
 
 
 def test_a_delete_fails_after_five_attempts_or_with_too_little_time_left(rig: ClientRig) -> None:

@@ -104,42 +104,20 @@ def test_failures_are_grouped_by_day() -> None:
     assert [it for it in texts if it in {"Today", "Yesterday"}] == ["Today", "Yesterday"]
 
 
-def test_there_is_a_button_for_older_failures() -> None:
-    screen = list_of_failures(older=PageCursor(day=TODAY, next_token="abc"))
-
-    assert screen.buttons["Older"]["parameters"] == {
-        "view": "failures",
-        "day": "2026-11-23",
-        "next_token": "abc",
-    }
-    assert "Older" not in list_of_failures().buttons
-
-
 def test_a_week_without_failures_is_named() -> None:
     assert "No message failed from 17 November to 23 November 2026 (UTC)." in (
         list_of_failures().texts
     )
 
 
-def test_the_counts_are_above_the_list() -> None:
+def test_a_count_that_may_be_too_low_is_marked() -> None:
     viewer = a_viewer()
-    counts = Counts(
-        failed=Count(number=12),
-        unconfirmed=Count(number=0),
-        pending=Count(number=12345, is_exact=False),
-        stale=None,
-        in_doubt=Count(number=3),
-    )
+    one, many = Count(number=1), Count(number=12345, is_exact=False)
+    counts = Counts(failed=one, unconfirmed=one, pending=many, stale=None, in_doubt=one)
 
     screen = Screen(views.widget(viewer, views.failures(viewer, failures(), counts=counts)))
 
-    below = screen.texts[screen.texts.index("Look up") + 1 :]
-    assert below[:8] == [
-        *("12", "failed today"),
-        *("0", "unconfirmed today"),
-        *("12,345+", "pending"),
-        *("3", "in doubt"),
-    ]
+    assert {"12,345+", "pending"} <= set(screen.texts)
 
 
 # --- one message ---------------------------------------------------------------------------------
@@ -295,17 +273,6 @@ def test_matches_are_listed_with_their_outcomes() -> None:
     assert "Handset unreachable (off, no signal, roaming)" in screen.texts
     assert screen.texts.count("…5310") == 4  # the title's, and one for each
     assert screen.buttons["Recent failures"]["parameters"] == {"view": "failures"}
-
-
-def test_matches_have_a_button_for_older_ones() -> None:
-    screen = matching(a_message(), kind=Kind.REFERENCE, value="order-1", token="abc")
-
-    assert screen.buttons["Older"]["parameters"] == {
-        "view": "lookup",
-        "kind": "reference",
-        "value": "order-1",
-        "next_token": "abc",
-    }
 
 
 @pytest.mark.parametrize("state", list(RequestState))
