@@ -38,7 +38,7 @@ from delivery.twilio.credentials import ApiCredentials, TwilioSecret, UnknownAcc
 
 from . import reports
 from .context import ReconcileContext
-from .matching import CLOCK_SKEW, Ambiguous, Candidates, CarriesRequestId, OnlyMatch, evidence_for
+from .matching import CLOCK_SKEW, Ambiguous, Candidates, evidence_for
 from .matching import matches as is_match
 from .reports import ReconcileReport
 
@@ -242,13 +242,11 @@ class InDoubtResolver:
                 yield from self._presume_unsent(request)
             raise
         for request in due:
-            evidence = evidence_for(
-                request, candidates, competing, is_too_old=self._is_past_search(request)
-            )
-            match evidence:
-                case CarriesRequestId(message=message):
+            is_too_old = self._is_past_search(request)
+            match evidence_for(request, candidates, competing, is_too_old=is_too_old):
+                case Message() as message:
                     yield from self._resolve_as_sent(request, message, evidence="request_id")
-                case OnlyMatch(resource=resource):
+                case MessageResource() as resource:
                     yield from self._record_message(request, resource)
                 case Ambiguous(resources=matches) if self._context.now() < self._competes_until(
                     request

@@ -31,28 +31,16 @@ class Candidates:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CarriesRequestId:
-    """A message of the table carries the request's id."""
-
-    message: Message
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OnlyMatch:
-    """Exactly one unclaimed message matches exactly this request."""
-
-    resource: MessageResource
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Ambiguous:
     """Messages match the request, but which of them it sent cannot be decided."""
 
     resources: tuple[MessageResource, ...]
 
 
-type Evidence = CarriesRequestId | OnlyMatch | Ambiguous | None
-"""None: no message matches."""
+type Evidence = Message | MessageResource | Ambiguous | None
+"""A message of the table that carries the request's id, or else the message of Twilio's list that
+alone matches and matches this request alone. None: no message matches.
+"""
 
 
 def evidence_for(
@@ -74,7 +62,7 @@ def evidence_for(
     """
     message = candidates.message_by_request.get(request.request_id)
     if message is not None and request.is_sent_as(message):
-        return CarriesRequestId(message=message)
+        return message
     matching = tuple(it for it in candidates.unclaimed if matches(it, request))
     if not matching:
         return None
@@ -86,7 +74,7 @@ def evidence_for(
     )
     if len(matching) > 1 or contested or is_too_old:
         return Ambiguous(resources=matching)
-    return OnlyMatch(resource=matching[0])
+    return matching[0]
 
 
 def matches(resource: MessageResource, request: SendRequest) -> bool:

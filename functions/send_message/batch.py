@@ -71,61 +71,55 @@ class RequestQueuer:
         try:
             documents = _documents(read_json(body, max_bytes=MAX_BATCH_BYTES))
             check_key(key, max_length=MAX_KEY_LENGTH)
-        except InvalidRequest as invalid:
-            return Invalid(problems=invalid.problems)
+        except InvalidRequest as error:
+            return Invalid(problems=error.problems)
         try:
             secret = self._context.secrets.current()
         except SecretError as error:
             return secret_unavailable(error)
         try:
-            checked = self._check(documents, secret, key)
+            valid, invalid = self._check(documents, secret, key)
         except StoreUnavailable as error:
             return ServiceUnavailable(reason=str(error))
-        valid = [(number, it) for number, it in enumerate(checked) if isinstance(it, _Valid)]
-        entries = [(it.body, it.group) for _, it in valid]
+        entries = {number: (it.body, it.group) for number, it in valid.items()}
         confirmed, reason = self._queue.put(entries, time_left=time_left)
-        in_queue = {valid[index][0] for index in confirmed}
-        return Batch(
-            results=tuple(
-                Queued(request_id=it.request_id, key=it.key, confirmed=number in in_queue)
-                if isinstance(it, _Valid)
-                else it
-                for number, it in enumerate(checked)
-            ),
-            reason=reason,
-        )
+        results: dict[int, Queued | Invalid] = {**invalid}
+        for number, it in valid.items():
+            results[number] = Queued(
+                request_id=it.request_id, key=it.key, confirmed=number in confirmed
+            )
+        in_order = [results[number] for number in range(len(documents))]
+        return Batch(results=tuple(in_order), reason=reason)
 
     def _check(
         self, documents: Sequence[object], secret: TwilioSecret, key: str | None
-    ) -> list[_Valid | Invalid]:
-        """Return each message, or its problems.
+    ) -> tuple[dict[int, _Valid], dict[int, Invalid]]:
+        """Return the messages that can be queued, and the others, by their number.
 
         Raises:
             StoreUnavailable: it is not known whether a key was used before.
         """
-        checked: list[_Valid | Invalid] = []
+        valid: dict[int, _Valid] = {}
+        invalid: dict[int, Invalid] = {}
         seen: set[str] = set()
         for number, document in enumerate(documents):
             derived = f"{key}:{number}" if key else token_hex(16)
             try:
-                valid = self._check_one(document, secret, derived, seen)
-            except InvalidRequest as invalid:
-                checked.append(Invalid(problems=invalid.problems))
-            else:
-                seen.add(valid.request_id)
-                checked.append(valid)
-        in_question = [it.request_id for it in checked if isinstance(it, _Valid) and it.problems]
+                valid[number] = self._check_one(document, secret, derived, seen)
+                seen.add(valid[number].request_id)
+            except InvalidRequest as error:
+                invalid[number] = Invalid(problems=error.problems)
+        in_question = {number: it for number, it in valid.items() if it.problems}
+        ids = [it.request_id for it in in_question.values()]
         used = {
             request.request_id
-            for request in self._context.requests.get_many(in_question)
+            for request in self._context.requests.get_many(ids)
             if request.state is not RequestState.REJECTED
         }
-        return [
-            Invalid(problems=it.problems)
-            if isinstance(it, _Valid) and it.problems and it.request_id not in used
-            else it
-            for it in checked
-        ]
+        for number, it in in_question.items():
+            if it.request_id not in used:
+                invalid[number] = Invalid(problems=valid.pop(number).problems)
+        return valid, invalid
 
     def _check_one(
         self, document: object, secret: TwilioSecret, derived_key: str, seen: set[str]

@@ -23,51 +23,50 @@ from .results import (
 )
 
 
-def of_send(  # noqa: PLR0911 -- one for each result
-    result: SendResult, **fields: object
-) -> list[Report]:
-    """Return the reports of a request to send; `fields` are added to each."""
+def of_send(result: SendResult, **ids: object) -> list[Report]:
+    """Return the reports of a request to send; `ids` are added to each."""
+    facts: dict[str, object]
     match result:
         case Accepted():
-            return _accepted(result, fields)
+            return _accepted(result, ids)
         case DuplicateRequest():
-            ids = {"request_id": result.request_id, "message_sid": result.message_sid}
-            return [_warning("SendDeduplicated", ids, fields)]
+            metric = "SendDeduplicated"
+            facts = {"request_id": result.request_id, "message_sid": result.message_sid}
         case Unresolved():
+            metric = "SendInDoubt" if result.reason else "SendDeduplicated"
             facts = {
                 "request_id": result.request_id,
                 "state": result.state,
                 "reason": result.reason,
             }
-            metric = "SendInDoubt" if result.reason else "SendDeduplicated"
-            return [_warning(metric, facts, fields)]
         case IdempotencyConflict():
-            return [_warning("IdempotencyConflict", {"used_by": result.request_id}, fields)]
+            metric, facts = "IdempotencyConflict", {"used_by": result.request_id}
         case Invalid():
-            names = {"fields": [it.field for it in result.problems]}
-            return [_warning("RequestInvalid", names, fields)]
+            metric, facts = "RequestInvalid", {"fields": [it.field for it in result.problems]}
         case Rejected():
-            ids_and_code = {"request_id": result.request_id, "error_code": result.code}
-            return [_warning("SendRejected", ids_and_code, fields)]
+            metric = "SendRejected"
+            facts = {"request_id": result.request_id, "error_code": result.code}
         case ServiceUnavailable():
-            return [_unavailable(result, "SendUnavailable", fields)]
+            metric, facts = _unavailable(result, "SendUnavailable")
         case _:
             assert_never(result)
+    return [_warning(metric, {**facts, **ids})]
 
 
 def of_cancel(result: CancelResult, message_sid: str) -> Report:
     """Return the report of a request to cancel a message."""
-    ids = {"message_sid": message_sid}
+    ids: dict[str, object] = {"message_sid": message_sid}
     match result:
         case Accepted():
-            fields = {**ids, "stored": result.stored or result.queued}
-            return Report(metric="MessageCanceled", fields=fields)
+            stored = result.stored or result.queued
+            return Report(metric="MessageCanceled", fields={**ids, "stored": stored})
         case Rejected():
-            return _warning("CancelRejected", ids, {"error_code": result.code})
+            return _warning("CancelRejected", {**ids, "error_code": result.code})
         case MessageNotFound():  # the text in the place of the SID may be a phone number
             return _warning("CancelRejected", {})
         case ServiceUnavailable():
-            return _unavailable(result, "CancelUnavailable", ids)
+            metric, facts = _unavailable(result, "CancelUnavailable")
+            return _warning(metric, {**ids, **facts})
         case _:
             assert_never(result)
 
@@ -79,43 +78,34 @@ def of_batch(batch: Batch) -> list[Report]:
     reports = [
         Report(metric="RequestQueued", count=batch.queued),
         invalid_request(names, count=batch.invalid),
-        Report(
-            metric="RequestNotQueued",
-            level=Level.WARNING,
-            fields={"reason": batch.reason},
-            count=batch.not_queued,
-        ),
+        _warning("RequestNotQueued", {"reason": batch.reason}, count=batch.not_queued),
     ]
     return [report for report in reports if report.count]
 
 
 def invalid_request(names: list[str], *, count: int = 1) -> Report:
     """Return the report of requests that are invalid in these fields."""
-    fields = {"fields": names}
-    return Report(metric="RequestInvalid", level=Level.WARNING, fields=fields, count=count)
+    return _warning("RequestInvalid", {"fields": names}, count=count)
 
 
 def queue_batch_unavailable(messages: int, reason: str) -> Report:
     """Return the report of queue messages for which the rate limiter could not reserve slots."""
-    return Report(
-        metric="SendUnavailable", level=Level.WARNING, fields={"reason": reason}, count=messages
-    )
+    return _warning("SendUnavailable", {"reason": reason}, count=messages)
 
 
 def deferred(queue_message_id: str) -> Report:
     """Return the report of a queue message that the rate limiter returned to the queue."""
-    return Report(
-        metric="SendDeferred", level=Level.DEBUG, fields={"queue_message_id": queue_message_id}
-    )
+    fields = {"queue_message_id": queue_message_id}
+    return Report(metric="SendDeferred", level=Level.DEBUG, fields=fields)
 
 
-def _accepted(accepted: Accepted, fields: Mapping[str, object]) -> list[Report]:
+def _accepted(accepted: Accepted, ids: Mapping[str, object]) -> list[Report]:
     message = accepted.message
     facts = {
         "message_sid": message.message_sid,
         "request_id": message.request_id,
         "reference": message.reference,
-        **fields,
+        **ids,
     }
     # Twilio reports nothing about a scheduled message until it sends it.
     metric = "MessageScheduled" if message.send_at else "MessageSent"
@@ -125,13 +115,10 @@ def _accepted(accepted: Accepted, fields: Mapping[str, object]) -> list[Report]:
     return reports
 
 
-def _unavailable(result: ServiceUnavailable, metric: str, fields: Mapping[str, object]) -> Report:
-    if result.credentials_refused:
-        metric = "CredentialsRefused"
-    return _warning(metric, fields, {"reason": result.reason})
+def _unavailable(result: ServiceUnavailable, otherwise: str) -> tuple[str, dict[str, object]]:
+    metric = "CredentialsRefused" if result.credentials_refused else otherwise
+    return metric, {"reason": result.reason}
 
 
-def _warning(
-    metric: str, fields: Mapping[str, object], more: Mapping[str, object] | None = None
-) -> Report:
-    return Report(metric=metric, level=Level.WARNING, fields={**fields, **(more or {})})
+def _warning(metric: str, fields: Mapping[str, object], *, count: int = 1) -> Report:
+    return Report(metric=metric, level=Level.WARNING, fields=fields, count=count)

@@ -17,7 +17,6 @@ from delivery.domain.send_fields import (
     SEND_FIELDS,
     InvalidValue,
     Values,
-    read_context,
     read_text,
 )
 from delivery.runtime.responses import Problem
@@ -155,20 +154,15 @@ def valid_facts(document: object) -> dict[str, Any]:
 
     `send_at` is not among them, because no message is expected at that time.
     """
-    facts: dict[str, Any] = {}
     if not isinstance(document, dict):
-        return facts
-    for name, send_field in SEND_FIELDS.items():
-        if send_field.is_stored and name not in {"send_at", "context"}:
-            try:
-                facts["from_" if name == "from" else name] = send_field.read(document.get(name))[0]
-            except InvalidValue:
-                continue
-    try:
-        read_context(document.get("context"))
-    except InvalidValue:
-        return facts
-    return facts | {"context": document["context"]}
+        return {}
+    facts: dict[str, Any] = {}
+    for name, values in send_checks.check_fields(document).values.items():
+        if name == "context":
+            facts["context"] = document["context"]
+        elif SEND_FIELDS[name].is_stored and name != "send_at":
+            facts["from_" if name == "from" else name] = values[0]
+    return facts
 
 
 def _problems(found: Iterable[FieldProblem]) -> list[Problem]:

@@ -151,11 +151,10 @@ def _service_unavailable(result: ServiceUnavailable, detail: str) -> Response:
 
 def _rejected(rejected: Rejected) -> Response:
     explained = explain(rejected.code)
-    facts = {"error_code": rejected.code, "request_id": rejected.request_id}
+    facts: Record = {"error_code": rejected.code, "request_id": rejected.request_id}
     return problem_response(
         422,
         f"Twilio rejected the request: {explained.title}. {explained.action}",
         explanation=explained.as_record(),
-        headers=None,
         **{name: fact for name, fact in facts.items() if fact is not None},
     )

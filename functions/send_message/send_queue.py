@@ -4,7 +4,7 @@ An SQS error is part of the result and not raised: the caller needs the result o
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from itertools import batched
@@ -16,7 +16,10 @@ from delivery.runtime.deadline import TimeLeft
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.type_defs import ChangeMessageVisibilityBatchRequestEntryTypeDef
+    from mypy_boto3_sqs.type_defs import (
+        ChangeMessageVisibilityBatchRequestEntryTypeDef,
+        SendMessageBatchRequestEntryTypeDef,
+    )
 
 # Of one SQS request. SQS allows 1 MiB, but allowed 256 KiB until 2025, as some emulators still do.
 # Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
@@ -51,21 +54,21 @@ class SendQueue:
         self._threads = threads
 
     def put(
-        self, entries: Sequence[tuple[str, str]], *, time_left: TimeLeft
+        self, entries: Mapping[int, tuple[str, str]], *, time_left: TimeLeft
     ) -> tuple[set[int], str | None]:
         """Put bodies (ASCII), each with its message group, with several SQS requests at a time.
 
-        Returns the indexes of those that are in the queue for certain, and the reason why others
+        Returns the numbers of those that are in the queue for certain, and the reason why others
         may not be.
         """
         confirmed: set[int] = set()
         reason = None
-        put_group = partial(self._put_group, entries, time_left)
+        put_group = partial(self._put_group, time_left)
         with self._threads(_MAX_THREADS) as pool:
             for _ in range(_MAX_ROUNDS):
-                missing = [index for index in range(len(entries)) if index not in confirmed]
-                for indexes, failure in pool.map(put_group, _groups(missing, entries)):
-                    confirmed |= indexes
+                missing = {it: entries[it] for it in entries if it not in confirmed}
+                for numbers, failure in pool.map(put_group, _groups(missing)):
+                    confirmed |= numbers
                     reason = failure or reason
         return confirmed, reason
 
@@ -85,22 +88,12 @@ class SendQueue:
                 continue
 
     def _put_group(
-        self, entries: Sequence[tuple[str, str]], time_left: TimeLeft, indexes: Sequence[int]
+        self, time_left: TimeLeft, group: "list[SendMessageBatchRequestEntryTypeDef]"
     ) -> tuple[set[int], str | None]:
         if time_left() <= _NEEDED_SECONDS:
             return set(), "too little time is left"
         try:
-            answer = self._client.send_message_batch(
-                QueueUrl=self._url,
-                Entries=[
-                    {
-                        "Id": str(index),
-                        "MessageBody": entries[index][0],
-                        "MessageGroupId": entries[index][1],
-                    }
-                    for index in indexes
-                ],
-            )
+            answer = self._client.send_message_batch(QueueUrl=self._url, Entries=group)
         except AWS_ERRORS as error:
             return set(), f"SQS did not confirm: {error_name(error)}"
         failed = answer.get("Failed", [])
@@ -122,16 +115,17 @@ def message_group(account_sid: str, sender: str) -> str:
     return f"{group[: _MAX_GROUP_LENGTH - len(digest)]}{digest}"
 
 
-def _groups(indexes: Iterable[int], entries: Sequence[tuple[str, str]]) -> Iterator[list[int]]:
-    """Yield the indexes in groups that each fit into one SQS request."""
-    group: list[int] = []
+def _groups(
+    entries: Mapping[int, tuple[str, str]],
+) -> "Iterator[list[SendMessageBatchRequestEntryTypeDef]]":
+    """Yield the entries as SQS expects them, in groups that each fit into one request."""
+    group: list[SendMessageBatchRequestEntryTypeDef] = []
     size = 0
-    for index in indexes:
-        body, _ = entries[index]
+    for number, (body, name) in entries.items():
         if group and (len(group) == _MAX_ENTRIES or size + len(body) > _MAX_BYTES):
             yield group
             group, size = [], 0
-        group.append(index)
+        group.append({"Id": str(number), "MessageBody": body, "MessageGroupId": name})
         size += len(body)
     if group:
         yield group

@@ -5,6 +5,7 @@ apply only to a key that is free. After the post, only a request that provably d
 releases its key.
 """
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from secrets import token_hex
@@ -287,10 +288,8 @@ class MessageSender:
         )
         if not message_stored:
             completed = completed.awaiting_message()
-        try:
+        with suppress(StoreUnavailable):
             self._context.requests.complete(request, completed)
-        except StoreUnavailable:
-            return
 
     def _release(self, claim: SendRequest) -> None:
         """Release the key. If that fails, the request is in doubt after its lease.
@@ -298,7 +297,7 @@ class MessageSender:
         A claim that followed a rejection becomes rejected again: an acceptance must still find out
         that it supersedes that rejection.
         """
-        try:
+        with suppress(StoreUnavailable):
             stored = self._context.requests.get(claim.request_id)
             if stored is None or stored.claim_id != claim.claim_id:
                 return
@@ -306,8 +305,6 @@ class MessageSender:
                 self._complete(stored, RequestState.REJECTED, error_code=stored.error_code)
             else:
                 self._context.requests.release(stored)
-        except StoreUnavailable:
-            return
 
 
 def _digest(request: MessageRequest) -> str:

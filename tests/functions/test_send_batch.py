@@ -363,6 +363,8 @@ def test_a_request_to_sqs_has_at_most_ten_messages_and_256_kib(
 
     client: Any = SimpleNamespace(send_message_batch=accept)
 
-    SendQueue(client, "url").put([("x" * it, "group") for it in sizes], time_left=lambda: 29)
+    entries = {number: ("x" * size, "group") for number, size in enumerate(sizes)}
+
+    SendQueue(client, "url").put(entries, time_left=lambda: 29)
 
     assert sorted(groups, reverse=True) == expected

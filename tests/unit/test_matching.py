@@ -11,9 +11,7 @@ from delivery.twilio.client import MessageResource
 from functions.reconcile_messages.matching import (
     Ambiguous,
     Candidates,
-    CarriesRequestId,
     Evidence,
-    OnlyMatch,
     evidence_for,
     matches,
 )
@@ -61,7 +59,7 @@ def test_a_message_with_the_request_id_is_evidence_whatever_else_matches() -> No
 
     found = evidence_for(REQUEST, candidates, [REQUEST, OTHER], is_too_old=True)
 
-    assert found == CarriesRequestId(message=message)
+    assert found == message
 
 
 def test_a_message_of_another_account_with_the_request_id_is_no_evidence() -> None:
@@ -76,7 +74,7 @@ def test_a_message_of_another_account_with_the_request_id_is_no_evidence() -> No
 def test_the_only_match_of_the_only_request_is_evidence() -> None:
     other = a_resource(2, body="Good bye")
 
-    assert evidence(other, a_resource(1)) == OnlyMatch(resource=a_resource(1))
+    assert evidence(other, a_resource(1)) == a_resource(1)
 
 
 def test_without_a_match_there_is_no_evidence() -> None:
@@ -100,7 +98,7 @@ def test_a_match_that_may_be_another_requests_is_ambiguous(
 def test_a_request_with_other_content_does_not_compete() -> None:
     other = replace(OTHER, body_digest=body_digest("Good bye"))
 
-    assert evidence(a_resource(), competing=other) == OnlyMatch(resource=a_resource())
+    assert evidence(a_resource(), competing=other) == a_resource()
 
 
 @pytest.mark.parametrize(
