@@ -87,7 +87,7 @@ class ReconcileMessages:
                     _report(report)
                     is_interrupted |= report.is_interruption
             except StoreUnavailable as error:
-                _report(reports.interrupted(str(error)))
+                _report(reports.interrupted(error))
             if is_interrupted and share() <= NEEDED_SECONDS:
                 _report(reports.work_left_over(task.__name__))
 
