@@ -28,6 +28,11 @@ class AuditorRig(FunctionRig):
         """Audit the day now, as an operator does."""
         self.run({"on": self.day.isoformat()}, **environ)
 
+    def run_next_day(self, **environ: str) -> None:
+        """Audit the day by hand on the day after it."""
+        self.advance(days=1)
+        self.run_by_hand(**environ)
+
     def add_subaccount(self) -> str:
         """Add a subaccount to the secret; returns its SID."""
         self.put_secret(subaccounts={SUBACCOUNT_SID: {"auth_token": "the-subaccount-token"}})

@@ -1,7 +1,6 @@
 """The rig of the tests of ReconcileMessagesFunction: its tables, and a Twilio in virtual time."""
 
 from collections import Counter
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from delivery.domain.send_requests import RequestState, SendRequest
@@ -38,6 +37,11 @@ class ReconcilerRig(FunctionRig):
         """Invoke the function, metrics included; with this client, in an environment of its own."""
         self.invoke(self.build(dynamodb=dynamodb) if dynamodb else self.function, {})
 
+    def run_after(self, **time: float) -> None:
+        """Let this time pass, and invoke the function."""
+        self.advance(**time)
+        self.run()
+
     def __exit__(self, *error: object) -> None:
         self.module.outcome_metrics.clear_metrics()
         super().__exit__(*error)
@@ -50,10 +54,7 @@ class ReconcilerRig(FunctionRig):
 
     def presume_unsent(self, request: SendRequest) -> None:
         """Presume a request unsent, as a run does that dies before it records the message."""
-        presumed = request.completed(
-            RequestState.PRESUMED_UNSENT, at=self.twilio.now, kept_for=timedelta(days=30)
-        )
-        self.requests.complete(request, presumed)
+        self.complete(request, RequestState.PRESUMED_UNSENT)
 
     def delay_list(self) -> None:
         """Let Twilio's list lag by hours."""

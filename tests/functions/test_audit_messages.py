@@ -35,9 +35,8 @@ def test_a_late_delivery_replaces_a_failure_and_makes_its_recovery_due(auditor: 
     claimed = auditor.messages.advance_notice(failed, auditor.twilio.now)
     assert claimed is not None
     auditor.messages.advance_notice(claimed, auditor.twilio.now)
-    auditor.advance(days=1)
 
-    auditor.run_by_hand()
+    auditor.run_next_day()
 
     message = auditor.message(sid)
     assert (message.outcome, message.notice) == (Outcome.DELIVERED, NoticeState.RECOVERY_DUE)
@@ -64,9 +63,8 @@ def test_the_notice_of_a_failure_that_the_audit_finds_is_due_and_names_the_day_o
 def test_a_correction_of_the_price_alone_does_not_store_the_day(auditor: AuditorRig) -> None:
     sid = auditor.send()
     auditor.apply(sid, "delivered")
-    auditor.advance(days=1)
 
-    auditor.run_by_hand()
+    auditor.run_next_day()
 
     message = auditor.message(sid)
     assert (message.price, message.sent_on) == ("-0.00750", None)
@@ -79,9 +77,8 @@ def test_what_twilio_has_lower_or_other_is_counted_with_its_sid(auditor: Auditor
     auditor.apply(other, "undelivered", error_code=30005)
     erased = auditor.send()
     auditor.messages.erase(erased, at=auditor.twilio.now, expires_at=2**40)
-    auditor.advance(days=1)
 
-    auditor.run_by_hand()
+    auditor.run_next_day()
 
     result = auditor.result()
     assert {reason: set(sids) for reason, sids in result.difference_sids.items()} == {
@@ -111,9 +108,8 @@ def test_a_message_that_the_table_does_not_know_is_imported_only_in_mode_all(
     auditor: AuditorRig,
 ) -> None:
     sid = auditor.send(known=False)
-    auditor.advance(days=1)
 
-    auditor.run_by_hand()
+    auditor.run_next_day()
     tracked = (auditor.messages.get(sid), auditor.result().unknown)
     auditor.run_by_hand(AUDIT_MODE="all")
 
@@ -131,9 +127,8 @@ def test_a_message_that_the_list_shows_without_its_account_is_of_the_audited_one
     sid = "SM" + "d" * 32
     listed = {"sid": sid, "status": "delivered", "direction": "outbound-api", "to": "+15558675310"}
     auditor.wire.fault = lambda _: a_response(200, json.dumps({"messages": [listed]}).encode())
-    auditor.advance(days=1)
 
-    auditor.run_by_hand(AUDIT_MODE="all")
+    auditor.run_next_day(AUDIT_MODE="all")
 
     assert auditor.message(sid).account_sid == ACCOUNT_SID
 
@@ -180,9 +175,8 @@ def test_an_imported_message_has_its_text_only_if_texts_are_stored(
     auditor: AuditorRig, stored: str, body: str | None
 ) -> None:
     sid = auditor.send(known=False, Body="Hello")
-    auditor.advance(days=1)
 
-    auditor.run_by_hand(AUDIT_MODE="all", STORE_MESSAGE_BODY=stored)
+    auditor.run_next_day(AUDIT_MODE="all", STORE_MESSAGE_BODY=stored)
 
     assert auditor.message(sid).body == body
 
@@ -192,9 +186,8 @@ def test_an_item_that_cannot_be_read_is_counted_and_does_not_stop_the_audit(
 ) -> None:
     unreadable, other = auditor.send(), auditor.send()
     make_unreadable(auditor.dynamodb, "MessagesTable", message_sid=unreadable)
-    auditor.advance(days=1)
 
-    auditor.run_by_hand(AUDIT_MODE="all")
+    auditor.run_next_day(AUDIT_MODE="all")
 
     assert auditor.message(other).outcome is Outcome.DELIVERED
     assert auditor.result().difference_sids == {Difference.NOT_WRITTEN: (unreadable,)}
@@ -202,9 +195,8 @@ def test_an_item_that_cannot_be_read_is_counted_and_does_not_stop_the_audit(
 
 def test_a_rejected_creation_is_counted_and_never_imported(auditor: AuditorRig) -> None:
     auditor.twilio.post(To="+15005550001")
-    auditor.advance(days=1)
 
-    auditor.run_by_hand(AUDIT_MODE="all")
+    auditor.run_next_day(AUDIT_MODE="all")
 
     result = auditor.result()
     assert (result.messages, result.rejected_creations, result.imported) == (1, 1, 0)
@@ -213,10 +205,9 @@ def test_a_rejected_creation_is_counted_and_never_imported(auditor: AuditorRig) 
 
 def test_inbound_messages_are_left_out(auditor: AuditorRig) -> None:
     page = {"messages": [{"sid": "SM" + "1" * 32, "status": "received", "direction": "inbound"}]}
-    auditor.advance(days=1)
     auditor.wire.fault = lambda _: a_response(200, json.dumps(page).encode())
 
-    auditor.run_by_hand(AUDIT_MODE="all")
+    auditor.run_next_day(AUDIT_MODE="all")
 
     assert auditor.result().messages == 0
 
@@ -224,9 +215,8 @@ def test_inbound_messages_are_left_out(auditor: AuditorRig) -> None:
 def test_corrections_are_counted_by_kind_and_not_as_failures(auditor: AuditorRig) -> None:
     auditor.send(To=UNDELIVERED)
     auditor.send()
-    auditor.advance(days=1)
 
-    auditor.run_by_hand()
+    auditor.run_next_day()
 
     points = auditor.data_points()
     assert total(points, "AuditCorrected", kind="status") == 2
@@ -238,8 +228,7 @@ def test_corrections_are_counted_by_kind_and_not_as_failures(auditor: AuditorRig
 
 def test_a_second_audit_of_a_day_writes_nothing(auditor: AuditorRig) -> None:
     sids = [auditor.send() for _ in range(3)]
-    auditor.advance(days=1)
-    auditor.run_by_hand()
+    auditor.run_next_day()
     before = [auditor.message(sid) for sid in sids]
 
     auditor.run_by_hand()
@@ -349,9 +338,9 @@ def throttled_after(pages: int) -> Fault:
 @pytest.mark.usefixtures("small_pages")
 def test_a_run_that_ends_at_429_is_continued_from_its_last_page(auditor: AuditorRig) -> None:
     sids = [auditor.send() for _ in range(5)]
-    auditor.advance(days=1)
     auditor.wire.fault = throttled_after(1)
-    auditor.run_by_hand()
+
+    auditor.run_next_day()
     interrupted = auditor.result()
 
     auditor.wire.fault = lambda _: None
@@ -464,10 +453,9 @@ def test_an_interruption_is_reported_with_its_account_and_day_and_does_not_stop_
     auditor: AuditorRig, status: int, metric: str
 ) -> None:
     subaccount_sid = auditor.add_subaccount()
-    auditor.advance(days=1)
     auditor.wire.fault = refused_for(ACCOUNT_SID, status)
 
-    auditor.run_by_hand()
+    auditor.run_next_day()
 
     (line,) = auditor.lines(metric)
     assert (line["account_sid"], line["day"]) == (ACCOUNT_SID, auditor.day.isoformat())
@@ -510,9 +498,9 @@ def test_the_backlog_of_an_account_does_not_starve_another(auditor: AuditorRig) 
 def test_a_day_whose_page_token_expired_starts_again(auditor: AuditorRig) -> None:
     for _ in range(5):
         auditor.send()
-    auditor.advance(days=1)
     auditor.wire.fault = throttled_after(2)
-    auditor.run_by_hand()
+
+    auditor.run_next_day()
     expired = iter([TOKEN_EXPIRED])
     auditor.wire.fault = lambda _: next(expired, None)
 
@@ -527,9 +515,9 @@ def test_a_day_whose_page_tokens_expire_at_once_starts_again_with_the_next_run(
 ) -> None:
     for _ in range(5):
         auditor.send()
-    auditor.advance(days=1)
     auditor.wire.fault = lambda it: TOKEN_EXPIRED if "PageToken" in str(it.url) else None
-    auditor.run_by_hand()
+
+    auditor.run_next_day()
     made = len(auditor.wire.requests)
     interrupted = auditor.result()
     auditor.wire.fault = lambda _: None
@@ -539,20 +527,6 @@ def test_a_day_whose_page_tokens_expire_at_once_starts_again_with_the_next_run(
     assert made == 2
     assert (interrupted.state, interrupted.messages) == (AuditState.RUNNING, 0)
     assert (auditor.result().state, auditor.result().messages) == (AuditState.FIRST, 5)
-
-
-def test_a_day_whose_list_continues_elsewhere_is_not_audited_to_its_end(
-    auditor: AuditorRig,
-) -> None:
-    auditor.send()
-    auditor.advance(days=1)
-    other = b'{"messages": [], "next_page_uri": "/2010-04-01/Accounts/ACother/Messages.json?x"}'
-    auditor.wire.fault = lambda _: a_response(200, other)
-
-    auditor.run_by_hand()
-
-    assert auditor.result().state is AuditState.RUNNING
-    assert len(auditor.wire.requests) == 1
 
 
 def a_list_in_a_loop(
@@ -602,21 +576,6 @@ def test_a_day_whose_list_leads_back_to_an_earlier_page_starts_again(
     assert (auditor.result().state, auditor.result().messages) == (AuditState.FIRST, 1)
 
 
-def test_two_runs_at_once_do_not_count_a_page_twice(auditor: AuditorRig) -> None:
-    auditor.send()
-    auditor.advance(days=1)
-    held = auditor.audits.claim(ACCOUNT_SID, auditor.day, AuditState.FIRST, auditor.twilio.now)
-
-    auditor.run_by_hand()
-    during = auditor.result()
-    auditor.advance(minutes=16)
-    auditor.run_by_hand()
-
-    assert held is not None
-    assert (during.state, during.messages) == (AuditState.RUNNING, 0)
-    assert (auditor.result().state, auditor.result().messages) == (AuditState.FIRST, 1)
-
-
 def test_a_price_that_appears_later_is_learned_and_spend_is_counted(auditor: AuditorRig) -> None:
     simulator = auditor.twilio.simulator
     simulator.settings = simulator.settings.changed({"price_delay_seconds": 20 * 3600.0})
@@ -643,9 +602,8 @@ def test_a_price_whose_unit_the_list_lacks_counts_in_the_currency_that_is_known(
     auditor.apply(sid, "delivered", price_unit="eur")
     listed = {"sid": sid, "status": "delivered", "direction": "outbound-api", "price": "-0.5"}
     auditor.wire.fault = lambda _: a_response(200, json.dumps({"messages": [listed]}).encode())
-    auditor.advance(days=1)
 
-    auditor.run_by_hand()
+    auditor.run_next_day()
 
     message = auditor.message(sid)
     assert (message.price, message.price_unit) == ("-0.5", "eur")

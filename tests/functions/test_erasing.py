@@ -102,16 +102,7 @@ class ErasureRig(TrackedAccount):
 
     def a_request(self, state: RequestState, **facts: Any) -> SendRequest:
         """A request that ended in this state."""
-        claim = self.claim(**facts)
-        return self.requests.complete(
-            claim,
-            claim.completed(
-                state,
-                at=self.twilio.now,
-                kept_for=timedelta(days=30),
-                message_sid=facts.get("message_sid"),
-            ),
-        )
+        return self.complete(self.claim(**facts), state, message_sid=facts.get("message_sid"))
 
     def is_at_twilio(self, sid: str) -> bool:
         return "sid" in self.twilio.fetch(sid)

@@ -43,9 +43,8 @@ def test_a_callback_with_the_request_id_resolves_the_request_as_sent(
     """However the callback writes the recipient."""
     sid = reconciler.send_and_die()
     reconciler.apply(sid, "sent", request_id=REQUEST_ID, to="whatsapp:+5215558675310")
-    reconciler.advance(minutes=1)
 
-    reconciler.run()
+    reconciler.run_after(minutes=1)
 
     request = reconciler.request()
     assert (request.state, request.message_sid) == (RequestState.SENT, sid)
@@ -60,9 +59,8 @@ def test_a_message_gets_the_facts_that_only_its_request_knows(reconciler: Reconc
     request = reconciler.claim(send_at=send_at)
     sid = reconciler.send(known=False)
     reconciler.apply(sid, "from_the_future", request_id=REQUEST_ID, context={"lane": "3"})
-    reconciler.advance(minutes=1)
 
-    reconciler.run()
+    reconciler.run_after(minutes=1)
 
     message = reconciler.message(sid)
     assert (message.reference, message.send_at) == (request.reference, send_at)
@@ -75,10 +73,8 @@ def a_message_that_only_its_request_knows(reconciler: ReconcilerRig) -> str:
     claimed = reconciler.claim()
     reconciler.advance(seconds=1)
     sid = reconciler.send(known=False)
-    sent = claimed.completed(
-        RequestState.SENT, at=reconciler.twilio.now, kept_for=timedelta(days=30), message_sid=sid
-    )
-    reconciler.requests.complete(claimed, sent.awaiting_message())
+    sent = reconciler.complete(claimed, RequestState.SENT, message_sid=sid)
+    reconciler.requests.complete(sent, sent.awaiting_message())
     return sid
 
 
@@ -86,9 +82,8 @@ def test_a_message_that_only_its_request_knows_is_fetched_and_stored(
     reconciler: ReconcilerRig,
 ) -> None:
     sid = a_message_that_only_its_request_knows(reconciler)
-    reconciler.advance(minutes=1)
 
-    reconciler.run()
+    reconciler.run_after(minutes=1)
 
     message = reconciler.message(sid)
     assert (message.status, message.request_id) == ("delivered", REQUEST_ID)
@@ -102,9 +97,8 @@ def test_a_message_that_only_its_request_knows_is_fetched_and_stored(
 def test_a_message_that_was_stored_meanwhile_is_not_fetched(reconciler: ReconcilerRig) -> None:
     sid = a_message_that_only_its_request_knows(reconciler)
     reconciler.apply(sid, "sent", request_id=REQUEST_ID)
-    reconciler.advance(minutes=1)
 
-    reconciler.run()
+    reconciler.run_after(minutes=1)
 
     assert reconciler.message(sid).reference == "order-1"
     request = reconciler.request()
@@ -113,16 +107,14 @@ def test_a_message_that_was_stored_meanwhile_is_not_fetched(reconciler: Reconcil
     assert reconciler.counted() == {}
 
 
-@pytest.mark.parametrize("status", [404, 500])
-def test_a_message_that_cannot_be_brought_in_yet_belongs_to_no_other_request(
-    reconciler: ReconcilerRig, status: int
+def test_a_message_that_cannot_be_fetched_yet_belongs_to_no_other_request(
+    reconciler: ReconcilerRig,
 ) -> None:
     sid = a_message_that_only_its_request_knows(reconciler)
     reconciler.claim(OTHER_REQUEST_ID)
-    reconciler.wire.fault = lambda it: a_response(status) if sid in str(it.url) else None
-    reconciler.advance(minutes=15)
+    reconciler.wire.fault = lambda it: a_response(500) if sid in str(it.url) else None
 
-    reconciler.run()
+    reconciler.run_after(minutes=15)
 
     assert reconciler.request(OTHER_REQUEST_ID).state is RequestState.PRESUMED_UNSENT
     assert reconciler.messages.get(sid) is None
@@ -135,9 +127,8 @@ def test_a_message_that_twilio_does_not_have_is_not_requested_for_ever(
 ) -> None:
     sid = a_message_that_only_its_request_knows(reconciler)
     reconciler.wire.fault = lambda it: a_response(404) if sid in str(it.url) else None
-    reconciler.advance(hours=73)
 
-    reconciler.run()
+    reconciler.run_after(hours=73)
 
     request = reconciler.request()
     assert (request.state, request.is_unresolved) == (RequestState.SENT, False)
@@ -146,9 +137,8 @@ def test_a_message_that_twilio_does_not_have_is_not_requested_for_ever(
 def test_a_request_in_progress_is_left_alone(reconciler: ReconcilerRig) -> None:
     sid = reconciler.send_and_die()
     reconciler.apply(sid, "sent", request_id=REQUEST_ID)
-    reconciler.advance(seconds=20)
 
-    reconciler.run()
+    reconciler.run_after(seconds=20)
 
     assert reconciler.request().state is RequestState.IN_PROGRESS
 
@@ -156,11 +146,9 @@ def test_a_request_in_progress_is_left_alone(reconciler: ReconcilerRig) -> None:
 def test_the_list_is_read_once_the_timeout_is_over(reconciler: ReconcilerRig) -> None:
     sid = reconciler.send_and_die()
 
-    reconciler.advance(minutes=14)
-    reconciler.run()
+    reconciler.run_after(minutes=14)
     early_requests, state_early = reconciler.twilio_requests(), reconciler.state()
-    reconciler.advance(minutes=1)
-    reconciler.run()
+    reconciler.run_after(minutes=1)
 
     assert (early_requests, state_early) == ([], RequestState.IN_DOUBT)
     assert reconciler.twilio_requests() == [f"Messages.json?To={RECIPIENT}&PageSize=1000"]
@@ -171,9 +159,8 @@ def test_the_only_match_in_the_list_is_the_requests_message(reconciler: Reconcil
     send_at = reconciler.twilio.now + timedelta(days=2)
     reconciler.claim(send_at=send_at)
     sid = reconciler.send(known=False)
-    reconciler.advance(minutes=15)
 
-    reconciler.run()
+    reconciler.run_after(minutes=15)
 
     message = reconciler.message(sid)
     request = reconciler.request()
@@ -196,9 +183,8 @@ def test_a_message_that_differs_is_no_match(
 ) -> None:
     reconciler.claim()
     sid = reconciler.send(known=False, **form)
-    reconciler.advance(minutes=15)
 
-    reconciler.run()
+    reconciler.run_after(minutes=15)
 
     assert reconciler.request().state is RequestState.PRESUMED_UNSENT
     assert reconciler.messages.get(sid) is None
@@ -207,9 +193,8 @@ def test_a_message_that_differs_is_no_match(
 def test_two_matches_leave_the_request_in_doubt(reconciler: ReconcilerRig) -> None:
     reconciler.claim()
     sids = [reconciler.send(known=False) for _ in range(2)]
-    reconciler.advance(minutes=15)
 
-    reconciler.run()
+    reconciler.run_after(minutes=15)
 
     assert reconciler.state() is RequestState.IN_DOUBT
     assert reconciler.request().is_unresolved
@@ -224,12 +209,10 @@ def test_an_ambiguous_request_is_presumed_unsent_in_the_end(reconciler: Reconcil
     reconciler.claim()
     reconciler.claim(OTHER_REQUEST_ID)
     reconciler.send(known=False)
-    reconciler.advance(hours=72)
-    reconciler.run()
+    reconciler.run_after(hours=72)
     reconciler.counted()
 
-    reconciler.advance(minutes=2)
-    reconciler.run()
+    reconciler.run_after(minutes=2)
 
     for request_id in (REQUEST_ID, OTHER_REQUEST_ID):
         request = reconciler.request(request_id)
@@ -242,8 +225,7 @@ def test_a_callback_ends_the_ambiguity_of_the_other_request(reconciler: Reconcil
     reconciler.claim()
     reconciler.claim(OTHER_REQUEST_ID)
     sids = [reconciler.send(known=False) for _ in range(2)]
-    reconciler.advance(minutes=15)
-    reconciler.run()
+    reconciler.run_after(minutes=15)
     reconciler.apply(sids[1], "delivered", request_id=OTHER_REQUEST_ID)
 
     reconciler.run()
@@ -261,9 +243,8 @@ def test_a_competing_request_in_any_state_makes_a_match_ambiguous(
     if state == "presumed unsent":
         reconciler.presume_unsent(other)
     reconciler.send_and_die()
-    reconciler.advance(minutes=15)
 
-    reconciler.run()
+    reconciler.run_after(minutes=15)
 
     assert reconciler.state() is RequestState.IN_DOUBT
     assert reconciler.counted()["InDoubtAmbiguous"] == 1
@@ -283,9 +264,8 @@ def test_a_stored_message_is_a_candidate_only_if_it_may_be_the_requests(
 ) -> None:
     sid = reconciler.send_and_die()
     reconciler.apply(sid, "queued", source=source, request_id=request_id)
-    reconciler.advance(minutes=15)
 
-    reconciler.run()
+    reconciler.run_after(minutes=15)
 
     assert reconciler.request().message_sid == (sid if is_match else None)
     assert reconciler.message(sid).request_id == (REQUEST_ID if is_match else request_id)
@@ -326,9 +306,8 @@ def test_a_throttled_account_is_left_alone_and_its_requests_stay_in_doubt(
 def test_a_rejected_creation_is_no_candidate(reconciler: ReconcilerRig) -> None:
     reconciler.claim(to="+15005550001")
     reconciler.twilio.post(To="+15005550001")  # the answer, HTTP 400, is lost
-    reconciler.advance(minutes=15)
 
-    reconciler.run()
+    reconciler.run_after(minutes=15)
 
     assert reconciler.state() is RequestState.PRESUMED_UNSENT
     assert reconciler.counted() == {"InDoubtPresumedUnsent": 1}
@@ -341,11 +320,9 @@ def test_a_callback_of_another_account_is_no_evidence(
     sid = reconciler.send_and_die()
     reconciler.apply("SM" + "d" * 32, "delivered", request_id=REQUEST_ID, account_sid=account_sid)
 
-    reconciler.advance(minutes=1)
-    reconciler.run()
+    reconciler.run_after(minutes=1)
     early = reconciler.state()
-    reconciler.advance(minutes=14)
-    reconciler.run()
+    reconciler.run_after(minutes=14)
 
     assert early is RequestState.IN_DOUBT
     assert reconciler.request().message_sid == sid
@@ -391,9 +368,8 @@ def test_a_list_is_read_until_its_messages_are_older_than_the_request(
     sid = reconciler.send_and_die()
     for _ in range(6):
         reconciler.send(known=False, Body="Something else")
-    reconciler.advance(minutes=15)
 
-    reconciler.run()
+    reconciler.run_after(minutes=15)
 
     assert reconciler.request().message_sid == sid
     assert len(reconciler.twilio_requests()) == 4  # of seven pages
@@ -407,12 +383,10 @@ def test_a_recipient_with_too_many_messages_does_not_stop_the_others(
     reconciler.claim(OTHER_REQUEST_ID, to="+15558675311")
     for _ in range(11):
         reconciler.send(known=False, Body="Something else")
-    reconciler.advance(minutes=15)
 
-    reconciler.run()
+    reconciler.run_after(minutes=15)
     states = [reconciler.state(), reconciler.state(OTHER_REQUEST_ID)]
-    reconciler.advance(hours=72)
-    reconciler.run()
+    reconciler.run_after(hours=72)
 
     assert states == [RequestState.IN_DOUBT, RequestState.PRESUMED_UNSENT]
     assert reconciler.state() is RequestState.PRESUMED_UNSENT
@@ -484,9 +458,8 @@ def test_an_unreadable_request_does_not_stop_the_others(reconciler: ReconcilerRi
     reconciler.claim(OTHER_REQUEST_ID)
     make_unreadable(reconciler.dynamodb, "SendRequestsTable", request_id=OTHER_REQUEST_ID)
     sid = reconciler.send_and_die()
-    reconciler.advance(minutes=15)
 
-    reconciler.run()
+    reconciler.run_after(minutes=15)
 
     assert reconciler.request().message_sid == sid
     assert reconciler.counted() == {"ItemUnreadable": 1, "InDoubtResolved": 1}
@@ -497,9 +470,8 @@ def test_an_unreadable_candidate_leaves_the_request_in_doubt(reconciler: Reconci
     reconciler.apply(sid, "sent", source=Source.RECONCILE)
     make_unreadable(reconciler.dynamodb, "MessagesTable", message_sid=sid)
     reconciler.claim(OTHER_REQUEST_ID, to="+15558675311")
-    reconciler.advance(minutes=15)
 
-    reconciler.run()
+    reconciler.run_after(minutes=15)
 
     assert reconciler.state() is RequestState.IN_DOUBT
     assert reconciler.state(OTHER_REQUEST_ID) is RequestState.PRESUMED_UNSENT
@@ -569,8 +541,7 @@ def test_a_request_that_stays_presumed_unsent_is_not_written_again(
     reconciler: ReconcilerRig,
 ) -> None:
     reconciler.claim()
-    reconciler.advance(minutes=15)
-    reconciler.run()
+    reconciler.run_after(minutes=15)
     client = WrappedClient(reconciler.dynamodb)
 
     reconciler.run(dynamodb=client)
@@ -588,8 +559,7 @@ def test_a_late_callback_turns_presumed_unsent_into_sent(
 ) -> None:
     sid = reconciler.send_and_die()
     reconciler.wire.fault = LAGGING_LIST  # the list lags
-    reconciler.advance(minutes=15)
-    reconciler.run()
+    reconciler.run_after(minutes=15)
     reconciler.counted()
     for _ in range(steps):
         reconciler.messages.advance_notice(reconciler.message(REQUEST_ID), reconciler.twilio.now)
@@ -614,8 +584,7 @@ def test_the_list_is_not_read_again_for_a_request_that_is_presumed_unsent(
 ) -> None:
     sid = reconciler.send_and_die()
     reconciler.wire.fault = LAGGING_LIST
-    reconciler.advance(minutes=15)
-    reconciler.run()
+    reconciler.run_after(minutes=15)
     reconciler.wire.fault = lambda _: None
     assert reconciler.twilio_requests()
 
@@ -630,14 +599,11 @@ def test_a_request_that_is_presumed_unsent_leaves_the_worklist_after_three_days(
     reconciler: ReconcilerRig,
 ) -> None:
     reconciler.claim()
-    reconciler.advance(minutes=15)
-    reconciler.run()
+    reconciler.run_after(minutes=15)
 
-    reconciler.advance(hours=71.7)
-    reconciler.run()
+    reconciler.run_after(hours=71.7)
     waited_for = reconciler.request().is_unresolved
-    reconciler.advance(hours=0.3)
-    reconciler.run()
+    reconciler.run_after(hours=0.3)
 
     assert waited_for
     assert not reconciler.request().is_unresolved
@@ -650,10 +616,8 @@ def test_a_scheduled_request_stays_on_the_worklist_until_its_callbacks_are_overd
 ) -> None:
     send_at = reconciler.twilio.now + timedelta(days=34)
     reconciler.claim(send_at=send_at)
-    reconciler.advance(minutes=15)
-    reconciler.run()
-    reconciler.advance(hours=34 * 24)
-    reconciler.run()
+    reconciler.run_after(minutes=15)
+    reconciler.run_after(hours=34 * 24)
     assert reconciler.request().state is RequestState.PRESUMED_UNSENT
     sid = "SM" + "d" * 32
     reconciler.apply(sid, "delivered", request_id=REQUEST_ID)
@@ -682,11 +646,9 @@ def test_a_request_of_an_account_that_the_secret_lacks_is_presumed_unsent(
 ) -> None:
     reconciler.claim(account_sid=OTHER_ACCOUNT_SID)
 
-    reconciler.advance(hours=71)
-    reconciler.run()
+    reconciler.run_after(hours=71)
     waiting = reconciler.state()
-    reconciler.advance(hours=1)
-    reconciler.run()
+    reconciler.run_after(hours=1)
 
     assert waiting is RequestState.IN_DOUBT
     assert reconciler.request().state is RequestState.PRESUMED_UNSENT

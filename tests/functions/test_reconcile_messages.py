@@ -36,9 +36,8 @@ def test_a_message_whose_callbacks_were_lost_gets_the_status_that_twilio_knows(
     reconciler: ReconcilerRig,
 ) -> None:
     sid = reconciler.send(To=UNDELIVERED)
-    reconciler.advance(minutes=60)
 
-    reconciler.run()
+    reconciler.run_after(minutes=60)
 
     message = reconciler.message(sid)
     assert (message.status, message.outcome, message.error_code) == (
@@ -57,9 +56,8 @@ def test_a_message_with_a_final_status_is_not_reconciled(reconciler: ReconcilerR
     sid = reconciler.send()
     reconciler.advance(minutes=1)
     reconciler.apply(sid, "delivered")
-    reconciler.advance(days=5)
 
-    reconciler.run()
+    reconciler.run_after(days=5)
 
     assert reconciler.twilio_requests() == []
 
@@ -67,11 +65,9 @@ def test_a_message_with_a_final_status_is_not_reconciled(reconciler: ReconcilerR
 def test_a_message_is_not_reconciled_before_it_is_stale(reconciler: ReconcilerRig) -> None:
     sid = reconciler.send(To=STAYS_SENT)
 
-    reconciler.advance(minutes=59.9)
-    reconciler.run()
+    reconciler.run_after(minutes=59.9)
     early_requests = reconciler.twilio_requests()
-    reconciler.advance(minutes=0.1)
-    reconciler.run()
+    reconciler.run_after(minutes=0.1)
 
     assert early_requests == []
     assert reconciler.twilio_requests() == [f"{sid}.json"]
@@ -118,11 +114,9 @@ def test_a_scheduled_message_is_reconciled_after_its_send_time(reconciler: Recon
     document = reconciler.twilio.send(MessagingServiceSid=SERVICE_SID, **scheduled)
     reconciler.apply(document["sid"], "scheduled", source=Source.SEND, send_at=send_at)
 
-    reconciler.advance(days=7, minutes=59)
-    reconciler.run()
+    reconciler.run_after(days=7, minutes=59)
     early_requests = reconciler.twilio_requests()
-    reconciler.advance(minutes=1)
-    reconciler.run()
+    reconciler.run_after(minutes=1)
 
     assert early_requests == []
     assert reconciler.message(document["sid"]).outcome is Outcome.DELIVERED
@@ -136,12 +130,10 @@ def test_a_message_that_twilio_or_the_secret_does_not_know_becomes_unconfirmed(
     unknown = "SM" + "e" * 32
     reconciler.apply(unknown, "sent", account_sid=account_sid)
 
-    reconciler.advance(hours=1)
-    reconciler.run()
+    reconciler.run_after(hours=1)
     first = reconciler.message(unknown)
     assert reconciler.message(sid).outcome is Outcome.DELIVERED
-    reconciler.advance(hours=71)
-    reconciler.run()
+    reconciler.run_after(hours=71)
 
     next_check_at = first.created_at + timedelta(hours=2)
     assert (first.outcome, first.list_at) == (Outcome.PENDING, next_check_at)
@@ -155,9 +147,8 @@ def test_many_messages_of_a_day_are_found_on_one_page_of_the_list(
     reconciler: ReconcilerRig,
 ) -> None:
     sids = [reconciler.send() for _ in range(3)]
-    reconciler.advance(minutes=60)
 
-    reconciler.run()
+    reconciler.run_after(minutes=60)
 
     assert reconciler.twilio_requests() == ["Messages.json?DateSent=2026-11-23&PageSize=1000"]
     assert {reconciler.message(sid).outcome for sid in sids} == {Outcome.DELIVERED}
@@ -170,9 +161,8 @@ def test_a_message_whose_account_is_not_known_is_looked_for_in_the_main_account(
     reconciler.apply(document["sid"], "queued", account_sid=None)
     for _ in range(2):
         reconciler.send()
-    reconciler.advance(minutes=61)
 
-    reconciler.run()
+    reconciler.run_after(minutes=61)
 
     message = reconciler.message(document["sid"])
     assert (message.outcome, message.account_sid) == (Outcome.DELIVERED, ACCOUNT_SID)
@@ -182,9 +172,8 @@ def test_a_message_whose_account_is_not_known_is_looked_for_in_the_main_account(
 def test_messages_that_the_list_lacks_are_fetched(reconciler: ReconcilerRig) -> None:
     sids = [reconciler.send() for _ in range(2)]
     reconciler.delay_list()
-    reconciler.advance(minutes=60)
 
-    reconciler.run()
+    reconciler.run_after(minutes=60)
 
     assert sorted(reconciler.twilio_requests()) == sorted(
         ["Messages.json?DateSent=2026-11-23&PageSize=1000", *(f"{sid}.json" for sid in sids)]
@@ -210,9 +199,8 @@ def test_pages_are_read_while_they_show_enough_messages(
     reconciler.advance(seconds=10)
     for _ in range(others):  # of other programs, and newer: they fill the first pages
         reconciler.twilio.send()
-    reconciler.advance(minutes=60)
 
-    reconciler.run()
+    reconciler.run_after(minutes=60)
 
     is_page = [it.startswith("Messages.json") for it in reconciler.twilio_requests()]
     assert is_page == [True] * pages + [False] * fetches
@@ -224,9 +212,8 @@ def test_each_day_and_account_has_its_own_list(reconciler: ReconcilerRig) -> Non
     reconciler.advance(hours=13)
     mine += [reconciler.send() for _ in range(2)]
     reconciler.apply("SM" + "d" * 32, "sent", account_sid=SUBACCOUNT_SID)
-    reconciler.advance(minutes=60)
 
-    reconciler.run()
+    reconciler.run_after(minutes=60)
 
     assert sorted(reconciler.twilio_requests()) == [
         "Messages.json?DateSent=2026-11-23&PageSize=1000",
@@ -308,9 +295,8 @@ def test_a_secret_that_became_invalid_is_reported_and_the_last_valid_one_is_used
     reconciler.run()
     reconciler.secrets_manager.put_secret_value(SecretId="delivery/twilio", SecretString="{}")
     sid = reconciler.send()
-    reconciler.advance(minutes=61)
 
-    reconciler.run()
+    reconciler.run_after(minutes=61)
 
     assert reconciler.message(sid).outcome is Outcome.DELIVERED
     assert reconciler.counted()["SecretInvalid"] == 1
@@ -383,9 +369,8 @@ def test_a_table_that_cannot_be_read_interrupts_the_run(reconciler: ReconcilerRi
 def test_an_unreadable_message_does_not_stop_the_others(reconciler: ReconcilerRig) -> None:
     first, second = reconciler.send(), reconciler.send()
     make_unreadable(reconciler.dynamodb, "MessagesTable", message_sid=first)
-    reconciler.advance(minutes=60)
 
-    reconciler.run()
+    reconciler.run_after(minutes=60)
 
     assert reconciler.message(second).outcome is Outcome.DELIVERED
     assert reconciler.counted() == {"ItemUnreadable": 1, "MessageReconciled": 1}
@@ -399,9 +384,8 @@ def test_a_failure_found_by_reconciling_is_counted_by_its_category(
     reconciler: ReconcilerRig,
 ) -> None:
     sids = [reconciler.send(To=UNDELIVERED) for _ in range(2)]
-    reconciler.advance(minutes=60)
 
-    reconciler.run()
+    reconciler.run_after(minutes=60)
     reconciler.run()
 
     points = reconciler.data_points()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import requests
 
 from delivery.domain.messages import Message, Source, StatusUpdate, Timings
-from delivery.domain.send_requests import SendRequest, body_digest
+from delivery.domain.send_requests import RequestState, SendRequest, body_digest
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
 from tests.support.embedded_metrics import DataPoint, data_points
@@ -81,6 +81,15 @@ class TrackedAccount:
             "lease_until": self.twilio.now + timedelta(seconds=29),
         }
         return self.requests.claim(SendRequest(request_id=request_id, **(defaults | facts)))
+
+    def complete(
+        self, request: SendRequest, state: RequestState, *, message_sid: str | None = None
+    ) -> SendRequest:
+        """Store the result of a request."""
+        completed = request.completed(
+            state, at=self.twilio.now, kept_for=timedelta(days=30), message_sid=message_sid
+        )
+        return self.requests.complete(request, completed)
 
     def message(self, message_sid: str) -> Message:
         message = self.messages.get(message_sid)
