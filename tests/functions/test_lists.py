@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from functools import partial
 from itertools import batched
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from mypy_boto3_dynamodb import DynamoDBClient
@@ -16,6 +16,7 @@ from delivery.storage.items import as_item
 from delivery.storage.message_lists import Count, MessageList
 from delivery.storage.messages import MessageStore, record_of
 from tests.support.builders import NOON, a_message, an_update
+from tests.support.faults import WrappedClient
 
 TIMINGS = Timings()
 TODAY = date(2026, 11, 23)
@@ -143,40 +144,29 @@ def test_new_messages_do_not_move_the_next_page(store: MessageStore, fill: Fill)
 # --- which messages belong to a list -------------------------------------------------------------
 
 
-class LaggingIndex:
-    """A client whose index stays as it was when the client was made."""
-
-    def __init__(self, client: DynamoDBClient, index: str, key: str, values: list[str]) -> None:
-        self._client = client
-        self.exceptions = client.exceptions
-        self._items = {
-            value: client.query(
-                TableName="MessagesTable",
-                IndexName=index,
-                KeyConditionExpression="#key = :key",
-                ExpressionAttributeNames={"#key": key},
-                ExpressionAttributeValues={":key": {"S": value}},
-                ScanIndexForward=False,
-            )["Items"]
-            for value in values
-        }
-
-    def query(self, **arguments: Any) -> Any:
-        return {"Items": self._items[arguments["ExpressionAttributeValues"][":key"]["S"]]}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-
 def test_a_recovered_message_is_not_listed_while_the_index_lags(
     dynamodb: DynamoDBClient, store: MessageStore, fill: Fill
 ) -> None:
     fill(failure(number, after=number) for number in range(20))
     keys = [f"failed#2026-11-23#{shard}" for shard in "0123456789abcdef"]
-    lagging = MessageStore(
-        LaggingIndex(dynamodb, "by_list", "list_key", keys),  # type: ignore[arg-type]  # as far as used
-        "MessagesTable",
-    )
+    before = {
+        key: dynamodb.query(
+            TableName="MessagesTable",
+            IndexName="by_list",
+            KeyConditionExpression="list_key = :key",
+            ExpressionAttributeValues={":key": {"S": key}},
+            ScanIndexForward=False,
+        )["Items"]
+        for key in keys
+    }
+
+    def lag(name: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        if name != "query":
+            return call(**arguments)
+        return {"Items": before[arguments["ExpressionAttributeValues"][":key"]["S"]]}
+
+    client: Any = WrappedClient(dynamodb, lag)
+    lagging = MessageStore(client, "MessagesTable")
     for number in range(10, 20):
         store.record(an_update("delivered", after=100, message_sid=sid(number)))
 
@@ -261,20 +251,15 @@ def test_a_list_is_counted(store: MessageStore, fill: Fill) -> None:
     assert store.lists.count(MessageList.pending()) == Count(number=1)
 
 
-class OnePerPage:
-    """A client that gets one item on each page of an index."""
-
-    def __init__(self, client: DynamoDBClient) -> None:
-        self._client = client
-
-    def query(self, **arguments: Any) -> Any:
-        return self._client.query(**arguments | {"Limit": 1})
-
-
 def test_a_count_of_one_page_of_a_longer_list_is_not_exact(
     fill: Fill, dynamodb: DynamoDBClient, messages_table: str
 ) -> None:
     fill(failure(number) for number in range(0, 32, 16))  # of the same last digit
-    store = MessageStore(cast("DynamoDBClient", OnePerPage(dynamodb)), messages_table)
+
+    def one_per_page(_: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        return call(**arguments | {"Limit": 1})
+
+    client: Any = WrappedClient(dynamodb, one_per_page)
+    store = MessageStore(client, messages_table)
 
     assert store.lists.count(MessageList.failed_on(TODAY)) == Count(number=1, is_exact=False)

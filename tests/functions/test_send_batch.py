@@ -4,6 +4,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.functions.sender import (
     an_http_event,
 )
 from tests.support.builders import ACCOUNT_SID
+from tests.support.faults import FailingClient, WrappedClient
 from tests.support.shared_clients import shared_client
 
 KEY = "newsletter-2026-11"
@@ -50,24 +52,18 @@ def take_all(send_queue: str) -> list[str]:
     return bodies
 
 
-class FailingQueue:
-    """SQS whose requests fail, by their number; one that fails may take effect all the same."""
+def failing_sqs(*, from_request: int = 1, after: bool = False) -> WrappedClient:
+    """SQS whose requests fail from this one on, before or after they take effect."""
+    numbers = count(1)
 
-    def __init__(self, *, fails: Callable[[int], bool], takes_effect: bool = False) -> None:
-        self.client = shared_client("sqs")
-        self.requests = 0
-        self._fails = fails
-        self._takes_effect = takes_effect
-
-    def send_message_batch(self, **arguments: Any) -> Any:
-        self.requests += 1
-        fails = self._fails(self.requests)
-        if fails and not self._takes_effect:
-            raise ReadTimeoutError(endpoint_url="https://sqs")
-        answer = self.client.send_message_batch(**arguments)
+    def around(_: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        fails = next(numbers) >= from_request
+        answer = None if fails and not after else call(**arguments)
         if fails:
             raise ReadTimeoutError(endpoint_url="https://sqs")
         return answer
+
+    return WrappedClient(shared_client("sqs"), around)
 
 
 # --- queueing ----------------------------------------------------------------------------------
@@ -263,7 +259,7 @@ def test_a_message_that_is_larger_in_the_queue_than_its_limit_is_invalid(sender:
 
 
 def test_a_failed_request_to_sqs_is_retried(sender: SenderRig, send_queue: str) -> None:
-    sender.restart(sqs=FailingQueue(fails=lambda number: number == 1))
+    sender.restart(sqs=FailingClient(shared_client("sqs"), 1, after=False))
 
     status, answer = post(sender, *[a_document() for _ in range(25)])
 
@@ -274,7 +270,7 @@ def test_a_failed_request_to_sqs_is_retried(sender: SenderRig, send_queue: str) 
 def test_the_response_says_for_each_message_whether_it_is_queued(
     sender: SenderRig, send_queue: str
 ) -> None:
-    sender.restart(sqs=FailingQueue(fails=lambda number: number > 2))
+    sender.restart(sqs=failing_sqs(from_request=3))
 
     status, answer = post(sender, *[a_document() for _ in range(40)], INVALID)
 
@@ -288,7 +284,7 @@ def test_the_response_says_for_each_message_whether_it_is_queued(
 def test_a_message_that_may_not_be_queued_can_be_repeated_under_the_key_of_the_response(
     sender: SenderRig, send_queue: str
 ) -> None:
-    sender.restart(sqs=FailingQueue(fails=lambda _: True, takes_effect=True))
+    sender.restart(sqs=failing_sqs(after=True))
     _, answer = post(sender, a_document())
     (result,) = answer["results"]
     sender.restart()

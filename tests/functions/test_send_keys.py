@@ -95,50 +95,30 @@ def test_a_key_that_cannot_be_used_is_invalid_input(
 # --- the key comes first -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("entry", ["api", "direct"])
-def test_a_sent_request_is_a_duplicate_after_its_send_at_has_passed(
-    sender: SenderRig, entry: str
+@pytest.mark.parametrize(
+    ("make", "happens"),
+    [
+        (scheduled, lambda sender: sender.clock.advance(hours=2)),
+        (scheduled, lambda sender: use_secret(sender, auth_token="")),
+        (scheduled, lambda sender: use_secret(sender, account_sid=NEW_ACCOUNT_SID)),
+        (scheduled, lambda sender: setattr(sender, "seconds_left", 10)),
+        (of_subaccount, use_secret),
+    ],
+    ids=["time passed", "secret invalid", "main account changed", "little time", "account left"],
+)
+def test_a_sent_request_stays_a_duplicate_when_it_could_not_be_sent_any_more(
+    sender: SenderRig,
+    make: Callable[[SenderRig], dict[str, Any]],
+    happens: Callable[[SenderRig], None],
 ) -> None:
-    post = sender.post if entry == "api" else sender.invoke_directly
-    document = scheduled(sender)
-    post(document)
-    sender.clock.advance(hours=2)
+    document = make(sender)
+    sender.post(document)
+    happens(sender)
 
-    status, answer = post(document)
+    status, answer = sender.post(document)
 
     assert (status, answer["message_sid"]) == (200, MESSAGE_SID)
     assert len(sender.twilio.requests) == 1
-
-
-def test_a_sent_request_is_a_duplicate_after_its_subaccount_has_left_the_secret(
-    sender: SenderRig,
-) -> None:
-    document = of_subaccount(sender)
-    sender.post(document)
-    use_secret(sender)
-
-    status, _ = sender.post(document)
-
-    assert status == 200
-    assert len(sender.twilio.requests) == 1
-
-
-def test_a_sent_request_is_a_duplicate_while_the_secret_is_invalid(sender: SenderRig) -> None:
-    sender.post(a_document(), key=KEY)
-    use_secret(sender, auth_token="")
-
-    status, _ = sender.post(a_document(), key=KEY)
-
-    assert status == 200
-
-
-def test_a_sent_request_is_a_duplicate_when_too_little_time_is_left_to_send(
-    sender: SenderRig,
-) -> None:
-    sender.post(a_document(), key=KEY)
-    sender.seconds_left = 10
-
-    assert sender.post(a_document(), key=KEY)[0] == 200
 
 
 @pytest.mark.parametrize("make", [scheduled, of_subaccount])
@@ -230,16 +210,6 @@ def test_a_key_is_not_free_while_a_concurrent_call_finds_its_request_invalid(
 
 
 # --- the name space of a key ---------------------------------------------------------------------
-
-
-def test_a_key_without_an_account_does_not_depend_on_the_main_account(sender: SenderRig) -> None:
-    sender.post(a_document(), key=KEY)
-    use_secret(sender, account_sid=NEW_ACCOUNT_SID)
-
-    status, answer = sender.post(a_document(), key=KEY)
-
-    assert (status, answer["account_sid"]) == (200, ACCOUNT_SID)
-    assert len(sender.twilio.requests) == 1
 
 
 def test_a_key_with_an_account_and_the_same_key_without_are_two_keys(sender: SenderRig) -> None:
