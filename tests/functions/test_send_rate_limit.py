@@ -172,25 +172,15 @@ def test_an_sms_counts_by_its_segments_and_another_message_as_one(
     assert sum(rig.waits) == segments / 4
 
 
-def test_invalid_input_is_rejected_without_waiting(limited: Limited) -> None:
+def test_invalid_input_is_rejected_without_a_slot(limited: Limited) -> None:
     rig = limited(0.01)
-    rig.receive(*documents(2))
+    send_at = (rig.clock() - timedelta(days=1)).isoformat()
+    passed = a_document(messaging_service_sid=SERVICE_SID, send_at=send_at, **{"from": None})
 
-    stay = rig.receive(*documents(1, of="b"), a_document(to="not-a-number"), "not JSON")
+    stay = rig.receive(*documents(3), a_document(to="not-a-number"), "not JSON", passed)
 
-    assert stay == ["0"]
-    assert [message.status for message in rig.sender.messages()].count("rejected") == 2
-
-
-def test_a_request_whose_send_at_has_passed_is_rejected_without_a_slot(limited: Limited) -> None:
-    rig = limited(0.01)
-    now = rig.clock()
-    passed = {"send_at": (now - timedelta(days=1)).isoformat(), "from": None}
-
-    stay = rig.receive(a_document(messaging_service_sid=SERVICE_SID, **passed), *documents(1))
-
-    assert stay == []
-    assert rig.waits == [0.0]
+    assert stay == ["2"]
+    assert [message.status for message in rig.sender.messages()].count("rejected") == 3
     item = rig.sender.dynamodb.scan(TableName="ControlTable")["Items"]
     assert [it["name"]["S"] for it in item] == [f"rate#{ACCOUNT_SID}#{FROM}"]
 
@@ -259,7 +249,7 @@ def test_without_a_rate_limit_nothing_is_reserved(sender: SenderRig) -> None:
 # --- throttling ----------------------------------------------------------------------------------
 
 
-def test_throttling_defers_the_message_its_batch_and_later_messages_of_its_sender(
+def test_throttling_defers_the_messages_of_its_sender_until_the_pause_is_over(
     limited: Limited,
 ) -> None:
     rig = limited(10)
@@ -268,22 +258,14 @@ def test_throttling_defers_the_message_its_batch_and_later_messages_of_its_sende
     stay = rig.receive(*documents(3))
     tried = rig.posts
     later = rig.receive(*documents(1, of="b"))
-
-    assert (stay, later) == (["0", "1", "2"], ["0"])
-    assert rig.deferred == dict.fromkeys(("0", "1", "2"), 17)
-    assert rig.posts == tried
-
-
-def test_a_throttled_sender_continues_after_the_pause(limited: Limited) -> None:
-    rig = limited(10)
-    rig.sender.twilio.will(rejected(429, 20429, {"Retry-After": "17"}))
-    rig.receive(*documents(1))
+    posts = rig.posts
     rig.sender.twilio.will(accepted())
     rig.clock.advance(seconds=17)
+    after_the_pause = rig.receive(*documents(1))
 
-    stay = rig.receive(*documents(1))
-
-    assert stay == []
+    assert (stay, later, after_the_pause) == (["0", "1", "2"], ["0"], [])
+    assert rig.deferred == dict.fromkeys(("0", "1", "2"), 17)
+    assert posts == tried
 
 
 def test_throttling_does_not_defer_other_senders(limited: Limited) -> None:
