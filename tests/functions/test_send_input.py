@@ -247,6 +247,7 @@ def test_all_problems_are_reported_at_once(sender: SenderRig) -> None:
     [
         (None, "JSON"),
         ("to=%2B15558675310", "JSON"),
+        ('{"attempt": NaN}', "JSON"),
         ("[" * 50_000, "JSON"),
         (f'{{"attempt": {"9" * 5000}}}', "JSON"),
         ("[]", "object"),
