@@ -1,7 +1,7 @@
 """Erasing a person's data against moto and the simulated Twilio: nothing brings it back."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import date, timedelta
 from types import ModuleType
@@ -212,51 +212,25 @@ def test_an_erased_unsent_request_is_not_notified(
     assert raw(dynamodb, REQUEST_ID) == MARKER | {"message_sid": {"S": REQUEST_ID}}
 
 
-CONCURRENT: dict[str, list[Callable[[MessageStore, str], object]]] = {
-    "a callback": [lambda store, sid: store.record(an_update("delivered", message_sid=sid))],
-    "a late callback with its context": [
-        lambda store, sid: store.record(
-            an_update("queued", message_sid=sid, context={"b": "2"}, reference="order-1")
-        )
-    ],
-    "two callbacks": [
-        lambda store, sid: store.record(an_update("undelivered", message_sid=sid)),
-        lambda store, sid: store.record(an_update("delivered", message_sid=sid)),
-    ],
-    "the notifier": [
-        lambda store, sid: (
-            (known := store.get(sid)) and known.notice and store.advance_notice(known, NOON)
-        )
-    ],
-    "reconciling": [
-        lambda store, sid: (known := store.get(sid)) and store.record_unconfirmed(known, NOON)
-    ],
-}
-
-
 @pytest.mark.thorough
-@pytest.mark.parametrize("others", CONCURRENT.values(), ids=CONCURRENT.keys())
+@pytest.mark.parametrize("statuses", [("delivered",), ("queued",), ("undelivered", "delivered")])
 @pytest.mark.parametrize("before", [None, "sent", "failed"])
-def test_a_message_stays_erased_in_any_interleaving_with_other_writers(
-    dynamodb: DynamoDBClient,
-    messages_table: str,
-    others: list[Callable[[MessageStore, str], object]],
-    before: str | None,
+def test_a_message_stays_erased_in_any_interleaving_with_callbacks(
+    dynamodb: DynamoDBClient, store: MessageStore, statuses: tuple[str, ...], before: str | None
 ) -> None:
     def writers(run: int) -> list[Writer]:
         message_sid = f"SM{run:032x}"
         if before:
-            MessageStore(dynamodb, messages_table).record(
-                an_update(before, message_sid=message_sid)
-            )
+            store.record(an_update(before, message_sid=message_sid))
 
-        def writing(write: Callable[[MessageStore, str], object]) -> Writer:
-            return lambda client: write(MessageStore(client, messages_table), message_sid)
+        def recording(status: str) -> Writer:
+            update = an_update(status, message_sid=message_sid, context={"b": "2"})
+            return lambda client: MessageStore(client, "MessagesTable").record(update)
 
         def erasing(client: Any) -> None:
-            MessageStore(client, messages_table).erase(message_sid, at=NOON, expires_at=UNTIL)
+            MessageStore(client, "MessagesTable").erase(message_sid, at=NOON, expires_at=UNTIL)
 
-        return [erasing, *map(writing, others)]
+        return [erasing, *map(recording, statuses)]
 
     runs = 0
     for run in every_interleaving(dynamodb, writers):
@@ -571,19 +545,6 @@ def test_an_erased_request_s_key_never_sends_again(
     assert len(sender.twilio.requests) == 1
     tables = [dynamodb.scan(TableName=it)["Items"] for it in ("MessagesTable", "SendRequestsTable")]
     assert not any(word in str(tables) for word in (TO, FROM, "order-7"))
-
-
-@pytest.mark.usefixtures("rig")
-def test_an_erased_unsent_request_s_key_stays_used(sender: SenderRig) -> None:
-    _, message = sender.post(a_document(), key="key-1")
-    not_found = sender.presume_unsent(sender.request(message["request_id"]))
-    erased = not_found.erased(at=NOON, kept_for=timedelta(days=30))
-    sender.requests.complete(not_found, erased)
-
-    status, problem = sender.post(a_document(), key="key-1")
-
-    assert (status, problem["state"]) == (409, "presumed_unsent")
-    assert len(sender.twilio.requests) == 1
 
 
 # --- reconciling ---------------------------------------------------------------------------------
