@@ -152,12 +152,8 @@ class Reservations:
 
     def in_order(self, records: Sequence[dict[str, object]]) -> list[dict[str, object]]:
         """Return the records of an event in the order of their slots."""
-
-        def at(record: dict[str, object]) -> int:
-            found = self._reserved.get(str(record["messageId"]))
-            return found[1].at if found else 0
-
-        return sorted(records, key=at)
+        slots = {message_id: it.at for message_id, (_, it) in self._reserved.items()}
+        return sorted(records, key=lambda record: slots.get(str(record["messageId"]), 0))
 
     def wait_for_slot(self, message_id: str) -> bool:
         """Return True at the message's slot; False if it was deferred."""
