@@ -60,7 +60,7 @@ def a_run(reconciler: ReconcilerRig) -> Writer:
     return run
 
 
-def a_callback(reconciler: ReconcilerRig, message_sid: str, status: str, **facts: str) -> Writer:
+def a_callback(reconciler: ReconcilerRig, message_sid: str, status: str, **facts: Any) -> Writer:
     update = StatusUpdate(
         message_sid=message_sid,
         status=status,
