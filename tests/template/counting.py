@@ -77,7 +77,13 @@ def metric_expressions(nodes: Iterable[ast.AST]) -> Iterator[ast.expr]:
                 yield args[positions[called]]
             case ast.keyword(arg="metric", value=name):
                 yield name
-            case ast.Assign(targets=[ast.Name(id="metric")], value=name):
+            case (
+                ast.Assign(targets=[ast.Name(id="metric")], value=name)
+                | ast.Assign(
+                    targets=[ast.Tuple(elts=[ast.Name(id="metric"), *_])],
+                    value=ast.Tuple(elts=[name, *_]),
+                )
+            ):
                 yield name
 
 
