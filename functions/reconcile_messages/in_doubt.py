@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from itertools import batched
 from typing import Final
 
-from delivery.domain.messages import Effect, Message, Source, StatusUpdate
+from delivery.domain.messages import Message, Source, StatusUpdate
 from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.domain.statuses import MessageStatus
 from delivery.runtime.deadline import TimeLeft
@@ -360,7 +360,7 @@ class InDoubtResolver:
             context=request.context,
             send_at=request.send_at,
         )
-        if message.effect_of(update) is not Effect.DUPLICATE:
+        if message.apply(update, self._context.timings) is not message:
             self._context.messages.record(update)
 
     def _presume_unsent(self, request: SendRequest) -> Iterator[ReconcileReport]:

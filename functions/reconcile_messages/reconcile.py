@@ -10,7 +10,7 @@ from datetime import date
 from itertools import batched, count
 from typing import Final
 
-from delivery.domain.messages import Effect, Message
+from delivery.domain.messages import Message
 from delivery.domain.statuses import Outcome
 from delivery.runtime.deadline import TimeLeft
 from delivery.storage.table import StoreUnavailable
@@ -162,7 +162,7 @@ class Reconciler:
         """Record what Twilio showed; then schedule the next check, or record it unconfirmed."""
         if resource is not None:
             update = self._context.update_from(resource, account_sid)
-            if message.effect_of(update) is not Effect.DUPLICATE:
+            if message.apply(update, self._context.timings) is not message:
                 recorded = self._context.messages.record(update)
                 message = recorded.message
                 yield reports.reconciled(recorded)

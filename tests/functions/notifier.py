@@ -121,11 +121,9 @@ class NotifierRig:
         )
         return self.module.build(self._environ | environ, clients, now=self.clock)
 
-    def restart(
-        self, *, dynamodb: Any = None, reader: Any = None, sns: Any = None, **environ: str
-    ) -> None:
+    def restart(self, **changes: Any) -> None:
         """Go on in a new environment, which knows nothing of the claims of the one before."""
-        self.function = self.build(dynamodb=dynamodb, reader=reader, sns=sns, **environ)
+        self.function = self.build(**changes)
 
     def limits(self) -> Limits:
         """The limits of an invocation that begins now."""

@@ -16,6 +16,7 @@ from typing import Any, Final
 from tests.support.cloudformation import Template
 from tests.template.deployment import Properties, Reference, of_type, reference_of
 from tests.template.metric import Metric
+from tests.template.resolving import resolved
 
 type Period = Mapping[str, float]
 """The values measured in one period, by metric id; a missing id has no value."""
@@ -69,9 +70,8 @@ class Alarm:
 
 def alarms_of(stack: Template) -> dict[str, Alarm]:
     """Return the alarms by logical id, with the default values of the parameters."""
-    defaults = {name: it.get("Default") for name, it in stack["Parameters"].items()}
     return {
-        name: _alarm(name, properties, defaults)
+        name: _alarm(name, properties, stack)
         for name, properties in of_type(stack, "AWS::CloudWatch::Alarm").items()
     }
 
@@ -109,12 +109,12 @@ def _value(node: ast.expr, period: Period) -> float | None:
             raise AssertionError(f"add metric math for {ast.unparse(node)}")
 
 
-def _alarm(name: str, properties: Properties, defaults: Mapping[str, Any]) -> Alarm:
+def _alarm(name: str, properties: Properties, stack: Template) -> Alarm:
     if "Metrics" in properties:
         (result,) = (it for it in properties["Metrics"] if it.get("ReturnData", True))
         queries = [it for it in properties["Metrics"] if it is not result]
         assert all(it["ReturnData"] is False for it in queries)
-        expression = _resolved(result["Expression"], defaults)
+        expression = resolved(result["Expression"], stack)
         metrics = {
             it["Id"]: _metric(it["MetricStat"]["Metric"], it["MetricStat"]) for it in queries
         }
@@ -123,14 +123,14 @@ def _alarm(name: str, properties: Properties, defaults: Mapping[str, Any]) -> Al
         expression = "measured"
         metrics = {expression: _metric(properties, properties)}
         period_seconds = properties["Period"]
-    evaluation_periods = int(_resolved(properties["EvaluationPeriods"], defaults))
+    evaluation_periods = int(resolved(properties["EvaluationPeriods"], stack))
     return Alarm(
         name=name,
         metrics=metrics,
         period_seconds=period_seconds,
         expression=expression,
         comparison=properties["ComparisonOperator"],
-        threshold=float(_resolved(properties["Threshold"], defaults)),
+        threshold=float(resolved(properties["Threshold"], stack)),
         evaluation_periods=evaluation_periods,
         datapoints_to_alarm=properties.get("DatapointsToAlarm") or evaluation_periods,
         missing=properties["TreatMissingData"],
@@ -160,13 +160,3 @@ def _namespace(metric: Properties) -> str:
 
 def _dimension_value(value: Any) -> str | Reference:
     return value if isinstance(value, str) else reference_of(value)
-
-
-def _resolved(value: Any, parameters: Mapping[str, Any]) -> str:
-    match value:
-        case {"Ref": str(name)}:
-            return str(parameters[name])
-        case {"Fn::Sub": str(text)}:
-            return re.sub(r"\$\{(\w+)\}", lambda named: str(parameters[named[1]]), text)
-        case _:
-            return str(value)

@@ -358,7 +358,9 @@ def test_a_context_keeps_first_values_twenty_names_and_a_kilobyte() -> None:
     ],
 )
 def test_the_effect_of_an_update(update: StatusUpdate, effect: Effect) -> None:
-    assert a_message("sent").effect_of(update) is effect
+    sent = a_message("sent")
+
+    assert sent.effect_of(update, sent.apply(update, TIMINGS)) is effect
 
 
 def test_an_update_of_a_later_version_is_read() -> None:

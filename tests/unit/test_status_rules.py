@@ -118,7 +118,8 @@ def test_the_effect_says_what_the_update_did(
 ) -> None:
     before = states_of(history)[-1]
 
-    after, effect = before.apply(update, TIMINGS), before.effect_of(update)
+    after = before.apply(update, TIMINGS)
+    effect = before.effect_of(update, after)
 
     assert (after is before) == (effect is Effect.DUPLICATE)
     assert (len(after.transitions) > len(before.transitions)) == (

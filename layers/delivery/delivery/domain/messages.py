@@ -379,19 +379,15 @@ class Message(MessageFacts):
         best = max(failures, key=lambda failure: rank(failure.status), default=None)
         return best.error_code if best else None
 
-    def effect_of(self, update: StatusUpdate) -> Effect:
-        """Return what `update` would do to this message."""
-        if all(known.status != update.status for known in self.transitions):
-            if not rank(update.status):
-                return Effect.UNKNOWN
-            advances = rank(update.status) > self.status_rank
-            return Effect.ADVANCED if advances else Effect.OUT_OF_ORDER
-        if _with_transition(self.transitions, update.transition) != self.transitions:
+    def effect_of(self, update: StatusUpdate, after: "Message") -> Effect:
+        """Return what the update did to this message, which is `after` now."""
+        if after is self:
+            return Effect.DUPLICATE
+        if len(after.transitions) == len(self.transitions):
             return Effect.ENRICHED
-        repeated = replace(
-            _with_facts(self, update), error_detail=_error_detail(self, update, self)
-        )
-        return Effect.DUPLICATE if repeated == self else Effect.ENRICHED
+        if not rank(update.status):
+            return Effect.UNKNOWN
+        return Effect.ADVANCED if after.status_rank > self.status_rank else Effect.OUT_OF_ORDER
 
     def conflicts_with(self, update: StatusUpdate) -> bool:
         """Whether the update brings another error code than the one known for its status."""

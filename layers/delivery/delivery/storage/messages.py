@@ -443,7 +443,7 @@ class MessageStore:
         return Recorded(
             update=update,
             message=after,
-            effect=known.effect_of(update),
+            effect=known.effect_of(update, after),
             outcome_changed=after.outcome is not known.outcome,
             error_code_conflict=known.conflicts_with(update),
         )
