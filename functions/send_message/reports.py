@@ -115,8 +115,9 @@ def _accepted(accepted: Accepted, ids: Mapping[str, object]) -> list[Report]:
     return reports
 
 
-def _unavailable(result: ServiceUnavailable, otherwise: str) -> tuple[str, dict[str, object]]:
-    metric = "CredentialsRefused" if result.credentials_refused else otherwise
+def _unavailable(result: ServiceUnavailable, metric: str) -> tuple[str, dict[str, object]]:
+    if result.credentials_refused:
+        metric = "CredentialsRefused"
     return metric, {"reason": result.reason}
 
 
