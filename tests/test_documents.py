@@ -15,10 +15,9 @@ from delivery.domain.send_fields import SEND_FIELDS
 from delivery.domain.send_requests import RequestState
 from delivery.domain.statuses import STATUSES, Outcome
 from delivery.twilio.error_codes import Category
-from functions.query_messages.list_query import InvalidQuery, parse_list
-from functions.send_message.request import InvalidRequest, parse
+from functions.query_messages.list_query import FILTERS
 from sandbox.twilio.scenarios import SCENARIOS
-from tests.support.builders import NOON
+from tests.support.api_description import api_document
 from tests.support.cloudformation import load_template
 from tests.template.deployment import references
 
@@ -94,9 +93,7 @@ def test_every_link_of_a_page_leads_to_a_file_or_a_heading() -> None:
     assert broken == []
 
 
-@pytest.mark.parametrize(
-    "link", ["nowhere.md", "#nothing", "docs/operations.md#nothing", "nowhere.md#deploy"]
-)
+@pytest.mark.parametrize("link", ["nowhere.md", "#nothing", "docs/operations.md#nothing"])
 def test_a_broken_link_is_found(link: str) -> None:
     assert is_broken(PROJECT / "README.md", link)
 
@@ -140,7 +137,8 @@ def parameters_in(text: str) -> Iterator[tuple[str, str]]:
 
 
 def test_every_parameter_is_on_the_page_with_its_default() -> None:
-    listed = dict(parameters_in(section_with_subsections("configuration.md", "Parameters")))
+    with_subsections = page("configuration.md").partition("\n## Parameters\n")[2]
+    listed = dict(parameters_in(with_subsections.partition("\n## ")[0]))
 
     assert listed == {
         name: str(parameter["Default"]) for name, parameter in TEMPLATE["Parameters"].items()
@@ -161,49 +159,41 @@ def test_every_output_is_on_the_page_and_no_other() -> None:
     assert listed - {"output"} == set(TEMPLATE["Outputs"])
 
 
-def section_with_subsections(name: str, title: str) -> str:
-    return page(name).partition(f"\n## {title}\n")[2].partition("\n## ")[0]
-
-
 # --- docs/api.md ---------------------------------------------------------------------------------
 
 
 def test_every_route_is_on_the_page_and_no_other() -> None:
-    routes = {
-        f"{event['Properties']['Method']} {event['Properties']['Path']}"
-        for resource in RESOURCES.values()
-        for event in resource.get("Properties", {}).get("Events", {}).values()
-        if event["Type"] == "HttpApi" and event["Properties"]["ApiId"] == {"Ref": "MessagesApi"}
+    introduction = page("api.md").partition("\n## ")[0]
+    described = {
+        f"{method.upper()} {path}"
+        for path, methods in api_document()["paths"].items()
+        for method in methods
     }
 
-    introduction = page("api.md").partition("\n## ")[0]
-
-    assert {cells[0].strip("`") for cells in rows(introduction)} - {"route"} == routes
+    assert {cells[0].strip("`") for cells in rows(introduction)} - {"route"} == described
 
 
-def test_every_field_of_a_request_is_on_the_page_and_no_other() -> None:
-    listed = rows(section(page("api.md"), "Request fields"))
-
-    assert set[str]().union(*(named(cells[0]) for cells in listed)) == SEND_FIELDS.keys()
-
-
-@pytest.mark.parametrize(
-    ("field", "longest"),
-    [("body", 1600), ("reference", 128), ("idempotency_key", 256)],
-)
-def test_the_maximum_length_of_a_text_is_that_of_the_page(field: str, longest: int) -> None:
-    wanted = {"to": "+15558675310", "from": "+15005550006", "body": "Hello"}
-
-    (row,) = (
-        cells
+def test_every_field_of_a_request_is_on_the_page_with_its_maximum_length() -> None:
+    listed = {
+        name: cells[1]
         for cells in rows(section(page("api.md"), "Request fields"))
-        if field in named(cells[0])
-    )
+        for name in named(cells[0])
+    }
+    described = api_document()["components"]["schemas"]["SendRequest"]["properties"]
 
-    assert f"{longest:,} characters" in row[1]
-    parse({**wanted, field: "x" * longest}, now=NOON)
-    with pytest.raises(InvalidRequest):
-        parse({**wanted, field: "x" * (longest + 1)}, now=NOON)
+    assert listed.keys() == SEND_FIELDS.keys()
+    for name in ("body", "reference", "idempotency_key"):
+        assert f"{described[name]['maxLength']:,} characters" in listed[name]
+
+
+def test_every_list_is_on_the_page_and_no_other() -> None:
+    listed = {
+        name.partition("=")[0]
+        for cells in rows(section(page("api.md"), "Lists"))
+        for name in named(cells[0])
+    }
+
+    assert listed == FILTERS.keys()
 
 
 def test_every_field_of_a_message_is_on_the_page_and_no_other() -> None:
@@ -214,7 +204,7 @@ def test_every_field_of_a_message_is_on_the_page_and_no_other() -> None:
     assert set[str]().union(*(named(cells[0]) for cells in listed)) == known - INTERNAL_FIELDS
 
 
-@pytest.mark.parametrize("values", [Outcome, NoticeState, Source, Category, RequestState])
+@pytest.mark.parametrize("values", [Outcome, Source, RequestState])
 def test_every_value_of_a_field_is_on_the_page(values: type[Outcome]) -> None:
     assert {str(value) for value in values} <= named(page("api.md"))
 
@@ -227,34 +217,6 @@ def test_a_table_of_values_is_complete(title: str, values: type[Outcome]) -> Non
     listed = [cells[0].strip("`") for cells in rows(section(page("api.md"), title))]
 
     assert listed[1:] == [str(value) for value in values]
-
-
-@pytest.mark.parametrize(
-    "parameter",
-    sorted(
-        parameter
-        for cells in rows(section(page("api.md"), "Lists"))
-        for parameter in named(cells[0])
-    ),
-)
-def test_a_list_of_the_page_is_a_valid_query(parameter: str) -> None:
-    name, _, value = parameter.partition("=")
-    examples = {"to": "%2B15558675310", "reference": "order-4711", "pending": value}
-
-    query = parse_list(f"{name}={examples.get(name, '2026-11-23')}")
-
-    assert query.filter == name
-
-
-def test_every_list_is_on_the_page() -> None:
-    with pytest.raises(InvalidQuery) as invalid:
-        parse_list("")
-
-    (missing,) = invalid.value.problems
-    others = missing.problem.partition("set it, or ")[2]
-    known = {"to", *re.findall(r"[a-z_]+", others)} - {"or", "true"}
-    listed = rows(section(page("api.md"), "Lists"))
-    assert {name.partition("=")[0] for cells in listed for name in named(cells[0])} == known
 
 
 # --- docs/architecture.md ------------------------------------------------------------------------

