@@ -124,10 +124,6 @@ def test_a_stack_without_an_archive_is_an_error_with_the_fix() -> None:
     assert "ArchiveOutcomes=true" in ran.err
 
 
-def test_the_command_does_nothing_without_the_option() -> None:
-    assert run("archive").code == 2
-
-
 # --- Firehose ------------------------------------------------------------------------------------
 
 

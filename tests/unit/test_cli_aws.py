@@ -55,10 +55,20 @@ def stacks(server: HttpServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 
 @pytest.mark.usefixtures("stacks")
-def test_requests_to_a_stack_in_aws_are_signed_for_its_region(api: ScriptedApi) -> None:
+@pytest.mark.parametrize(
+    ("options", "variables"),
+    [
+        (("--region", REGION), {}),
+        ((), {"AWS_REGION": REGION}),
+        ((), {"AWS_DEFAULT_REGION": REGION}),
+    ],
+)
+def test_requests_to_a_stack_in_aws_are_signed_for_its_region(
+    api: ScriptedApi, options: tuple[str, ...], variables: dict[str, str]
+) -> None:
     api.respond(f"GET /api/messages/{MESSAGE_SID}", reply(200, a_message("sent").as_record()))
 
-    ran = run(*SHOW, "--region", REGION, environment=CREDENTIALS)
+    ran = run(*SHOW, *options, environment=CREDENTIALS | variables)
 
     headers = dict(api.requests[0].headers)
     assert ran.code == 0, ran.err
@@ -66,31 +76,20 @@ def test_requests_to_a_stack_in_aws_are_signed_for_its_region(api: ScriptedApi) 
 
 
 @pytest.mark.usefixtures("stacks")
-@pytest.mark.parametrize("variable", ["AWS_REGION", "AWS_DEFAULT_REGION"])
-def test_the_region_comes_from_the_environment(api: ScriptedApi, variable: str) -> None:
-    api.respond(f"GET /api/messages/{MESSAGE_SID}", reply(200, a_message("sent").as_record()))
-
-    ran = run(*SHOW, environment=CREDENTIALS | {variable: REGION})
-
-    assert ran.code == 0, ran.err
-
-
-@pytest.mark.usefixtures("stacks")
-def test_an_unknown_stack_is_reported_with_the_known_ones() -> None:
-    ran = run(*SHOW, "--region", REGION, "--stack-name", "delivry", environment=CREDENTIALS)
-
-    assert ran.code == 1
-    for fact in ("delivry", REGION, ": delivery."):
-        assert fact in ran.err
-
-
-@pytest.mark.usefixtures("stacks")
-def test_a_stack_of_another_project_is_rejected() -> None:
-    ran = run(*SHOW, "--region", REGION, "--stack-name", "shop", environment=CREDENTIALS)
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        ("delivry", ("delivry", REGION, ": delivery.")),
+        ("shop", ("MessagesApiUrl", "docs/troubleshooting.md", "--stack-name")),
+    ],
+)
+def test_a_stack_that_is_unknown_or_of_another_project_is_reported_with_ours(
+    name: str, facts: tuple[str, ...]
+) -> None:
+    ran = run(*SHOW, "--region", REGION, "--stack-name", name, environment=CREDENTIALS)
 
     assert ran.code == 1
-    for fact in ("MessagesApiUrl", "docs/troubleshooting.md", "--stack-name"):
-        assert fact in ran.err
+    assert all(fact in ran.err for fact in facts)
 
 
 @pytest.mark.usefixtures("stacks")
@@ -130,17 +129,14 @@ def client_error(code: str, text: str = "Reason") -> ClientError:
 @pytest.mark.parametrize(
     ("error", "fact"),
     [
-        (client_error("ExpiredToken"), "aws sso login"),
         (client_error("ExpiredTokenException"), "aws sso login"),
         (client_error("InvalidClientTokenId"), "aws sso login"),
-        (client_error("UnrecognizedClientException"), "aws sso login"),
         (client_error("AccessDenied", "ada lacks a permission"), "ada lacks a permission"),
         (client_error("AccessDeniedException"), "DescribeStacks"),
         (client_error("Throttling"), "Retry"),
         (client_error("InternalFailure"), "InternalFailure"),
         (exceptions.UnauthorizedSSOTokenError(), "aws sso login"),
-        (exceptions.EndpointConnectionError(endpoint_url="https://x"), "--region"),
-        (exceptions.ConnectTimeoutError(endpoint_url="https://x"), "https://x"),
+        (exceptions.ConnectTimeoutError(endpoint_url="https://x"), "--region"),
         (exceptions.DataNotFoundError(data_path="some-path"), "some-path"),
     ],
 )
@@ -170,11 +166,7 @@ def test_signing_keeps_the_request_and_covers_its_headers() -> None:
 
 def test_the_signature_covers_the_query() -> None:
     signatures = {
-        str(
-            signed("GET", f"https://api.example.com/messages?to=%2B{number}").headers[
-                "Authorization"
-            ]
-        )
+        signed("GET", f"https://api.example.com/messages?to=%2B{number}").headers["Authorization"]
         for number in ("15558675310", "15558675311")
     }
 
@@ -213,7 +205,7 @@ def test_an_aws_option_overrides_delivery_sandbox(
     assert "credentials" in ran.err
 
 
-@pytest.mark.parametrize("content", [None, "no json", "[]", "{}"])
+@pytest.mark.parametrize("content", [None, "no json", "{}"])
 def test_an_unusable_endpoints_file_is_reported_with_how_to_start_the_sandbox(
     content: str | None, tmp_path: Path
 ) -> None:

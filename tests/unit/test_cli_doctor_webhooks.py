@@ -116,8 +116,9 @@ def test_without_a_rule_the_auth_token_signs(rig: Rig) -> None:
     assert "beta" in finding.what
 
 
-@pytest.mark.parametrize("algorithm", ["HMAC_SHA1", "HMAC_SHA256"])
-@pytest.mark.parametrize("url", ["", "https://example.com/", URL])
+@pytest.mark.parametrize(
+    ("url", "algorithm"), [("", SHA256), ("https://example.com/", SHA256), (URL, "HMAC_SHA1")]
+)
 def test_a_rule_whose_key_the_secret_has_is_ok_and_the_auth_token_is_not_forgotten(
     rig: Rig, url: str, algorithm: str
 ) -> None:
@@ -229,9 +230,7 @@ def test_an_algorithm_of_the_future_is_wrong(rig: Rig) -> None:
 @pytest.mark.parametrize(
     ("status", "body"),
     [
-        (403, b"{}"),
         (404, b"{}"),
-        (500, b"<html>"),
         (302, b""),
         (200, b"<html>"),
         (200, b"[]"),
@@ -246,12 +245,6 @@ def test_an_api_that_is_not_there_is_unknown(rig: Rig, status: int, body: bytes)
 
     assert finding.state is State.UNKNOWN
     assert finding.fix
-
-
-def test_no_connection_is_unknown(rig: Rig) -> None:
-    (finding,) = rig.check(base_url="http://127.0.0.1:9")
-
-    assert finding.state is State.UNKNOWN
 
 
 @pytest.mark.parametrize(

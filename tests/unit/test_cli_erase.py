@@ -67,12 +67,14 @@ def test_the_data_is_erased_if_the_operator_answers_yes(rig: EraseRig) -> None:
     assert "docs/privacy.md" in " ".join(ran.out.split())
 
 
-def test_a_program_must_confirm_with_yes(rig: EraseRig) -> None:
+def test_a_program_must_give_a_valid_number_and_confirm_with_yes(rig: EraseRig) -> None:
+    invalid = rig.erase("5558675310", "--yes")
     unconfirmed = rig.erase(NUMBER, "--tables-only", "--json")
     erased_without_yes = rig.is_erased
     confirmed = rig.erase(NUMBER, "--tables-only", "--json", "--yes")
 
-    assert unconfirmed.code == 1
+    assert (invalid.code, unconfirmed.code) == (1, 1)
+    assert "5558675310" in invalid.err
     assert "--yes" in unconfirmed.err
     assert not erased_without_yes
     assert (confirmed.json["erased"], confirmed.json["left"]) == (1, [])
@@ -102,13 +104,6 @@ def test_nothing_is_erased_if_the_twilio_secret_cannot_be_read(rig: EraseRig) ->
     assert ran.code == 1
     assert "--tables-only" in ran.err
     assert not rig.is_erased
-
-
-def test_an_invalid_number_is_rejected(rig: EraseRig) -> None:
-    ran = rig.erase("5558675310", "--yes")
-
-    assert ran.code == 1
-    assert "5558675310" in ran.err
 
 
 def test_a_table_that_cannot_be_read_is_an_error(rig: EraseRig) -> None:

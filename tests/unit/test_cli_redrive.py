@@ -79,35 +79,24 @@ def test_a_request_without_a_key_gets_its_message_id_as_key(queues: Queues) -> N
     assert ran.json["queues"][0]["redriven"] == 1
 
 
-def test_a_request_with_a_key_is_redriven_unchanged(queues: Queues) -> None:
-    text = '{ "idempotency_key" : "order-1",\n"to":"+15558675310" }'
-    queues.put("SendDeadLetterQueue", text)
-
-    queues.redrive("send", "--yes")
-
-    assert queues.take("SendQueue") == [text]
-
-
 def test_a_status_update_is_redriven_unchanged(queues: Queues) -> None:
-    queues.put("CallbackDeadLetterQueue", {"message_sid": "SM1", "status": "sent"})
+    text = '{ "message_sid" : "SM1" }'
+    queues.put("CallbackDeadLetterQueue", text)
 
-    queues.redrive("callbacks", "--yes")
+    ran = queues.redrive("callbacks", terminal=True, stdin="y\n")
 
-    assert [json.loads(it) for it in queues.take("CallbackQueue")] == [
-        {"message_sid": "SM1", "status": "sent"}
-    ]
+    assert ran.code == 0
+    assert queues.take("CallbackQueue") == [text]
+    assert queues.redrive().code == 0  # empty queues need no confirmation
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        '{"to": "+1", "body": "x"}',
         '{"to": "+1"}\n',
-        "{}",
         "{ }",
         '{"idempotency_key": null, "to": "+1"}',
         r'{"body": "Gr\u00fc\u00dfe } \ud83d", "n": 1.0, "big": 123456789012345678901234567890}',
-        '{"body": "Grüße"}',
     ],
 )
 def test_only_the_key_is_added_to_a_request(body: str) -> None:
@@ -119,7 +108,7 @@ def test_only_the_key_is_added_to_a_request(body: str) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    ["no json", "[1]", '"text"', "", '{"idempotency_key": "mine"}', '{"idempotency_key":""}'],
+    ["no json", "[1]", '{ "idempotency_key" : "mine",\n"to":"+1" }', '{"idempotency_key":""}'],
 )
 def test_a_request_with_a_key_or_a_body_that_is_no_request_is_unchanged(body: str) -> None:
     assert with_key(body, "id-1") == body
@@ -203,19 +192,6 @@ def test_nothing_is_redriven_without_confirmation(queues: Queues) -> None:
     assert "--yes" in not_a_terminal.err
     assert "SendDeadLetterQueue" in answered_no.out
     assert queues.take("SendQueue") == []
-
-
-def test_messages_are_redriven_if_the_operator_answers_yes(queues: Queues) -> None:
-    queues.put("SendDeadLetterQueue", {"to": NUMBER})
-
-    ran = queues.redrive(terminal=True, stdin="y\n")
-
-    assert ran.code == 0
-    assert len(queues.take("SendQueue")) == 1
-
-
-def test_empty_queues_need_no_confirmation(queues: Queues) -> None:
-    assert queues.redrive().code == 0
 
 
 def test_messages_in_flight_are_counted(queues: Queues) -> None:

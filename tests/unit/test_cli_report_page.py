@@ -140,7 +140,6 @@ def test_colours_of_a_chart_follow_the_theme_of_the_page() -> None:
 @pytest.mark.parametrize(
     ("rates", "labels"),
     [
-        ([1000], {"99.0%", "100.0%"}),
         ([999, 1000], {"99.0%", "100.0%"}),
         ([0, 1000], {"0%", "100%"}),
         ([850, 990], {"80%", "100%"}),
@@ -158,7 +157,7 @@ def test_the_axis_of_rates_begins_below_the_lowest(rates: list[int], labels: set
     assert len(set(drawn)) == len(drawn)
 
 
-@pytest.mark.parametrize("messages", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize("messages", [1, 3, 7, 1000])
 def test_the_axis_of_messages_has_whole_numbers(messages: int) -> None:
     days = {"2026-11-21": Measures(messages=messages, delivered=messages)}
 
