@@ -126,17 +126,6 @@ def audit_of(state: AuditState) -> Json:
 # --- totals --------------------------------------------------------------------------------------
 
 
-def test_of_two_rows_of_one_moment_the_one_with_the_greater_sequence_counts(
-    report: Reports,
-) -> None:
-    report.add(
-        message(recorded_at=CREATED, sequence=f"{10:040}", outcome="failed"),
-        message(recorded_at=CREATED, sequence=f"{9:040}", outcome="pending"),
-    )
-
-    assert report.json()["total"]["failed"] == 1
-
-
 def test_a_message_counts_on_the_day_on_which_it_was_created_however_late_its_row_arrived(
     report: Reports,
 ) -> None:
@@ -150,9 +139,12 @@ def test_a_message_counts_on_the_day_on_which_it_was_created_however_late_its_ro
         message(4, created_at=next_midnight),
     )
 
-    assert report.json()["total"]["messages"] == 2
+    # A row of the first minutes of a day can be in the partition of the day before.
+    report.add(message(5, created_at=midnight, day="2026-09-13"))
+
+    assert report.json()["total"]["messages"] == 3
     everything = report("--from", "2026-09-13", "--to", "2026-09-15", "--json").json
-    assert everything["total"]["messages"] == 4
+    assert everything["total"]["messages"] == 5
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -164,6 +156,7 @@ def test_the_groups_and_the_total_agree_with_a_count_of_the_latest_rows(
     latest = [
         message(
             number,
+            sequence=f"{10:040}",
             outcome=chance.choice(outcomes),
             country=chance.choice(["DE", "FR", None]),
             seconds_to_final=chance.choice([None, round(chance.uniform(0, 99), 2)]),
@@ -174,7 +167,8 @@ def test_the_groups_and_the_total_agree_with_a_count_of_the_latest_rows(
         for number in range(300)
     ]
     earlier = [it | {"recorded_at": it["created_at"], "outcome": "pending"} for it in latest]
-    rows = [*latest, *chance.choices(latest, k=40), *earlier]
+    same_moment = [it | {"sequence": f"{9:040}", "outcome": "pending"} for it in latest]
+    rows = [*latest, *chance.choices(latest, k=40), *earlier, *same_moment]
     chance.shuffle(rows)
     report.add(*rows)
 
@@ -278,8 +272,9 @@ def test_a_messaging_service_is_the_sender_until_the_number_is_known(report: Rep
     assert {it["group"]["sender"] for it in found["groups"]} == {"MG1", "Shop"}
 
 
-def test_every_page_of_the_result_is_read(report: Reports) -> None:
+def test_every_page_of_the_result_of_a_long_query_is_read(report: Reports) -> None:
     report.athena.page_size = 2
+    report.athena.polls_until_done = 2
     report.add(*(message(number, country=f"{chr(65 + number)}X") for number in range(7)))
 
     assert len(report.json("--by", "country")["groups"]) == 7
@@ -322,6 +317,7 @@ def test_a_name_that_is_not_a_dimension_of_the_stack_is_an_error_and_no_query_ru
         ("--by", "country,"),
         ("--by", "country,country"),
         ("--json", "--csv"),
+        ("--html", "missing/report.html"),
     ],
 )
 def test_invalid_options_are_usage_errors(report: Reports, arguments: tuple[str, ...]) -> None:
@@ -340,14 +336,6 @@ def test_the_query_runs_in_the_workgroup_of_the_stack_and_reads_from_the_day_bef
     assert re.findall(r"\bday [<>=]+ '(.*?)'", report.athena.query) == ["2026-09-13"]
 
 
-def test_rows_that_arrived_after_midnight_count_though_their_partition_is_the_day_before(
-    report: Reports,
-) -> None:
-    report.add(message(1, day="2026-09-13"))
-
-    assert report.json()["total"]["messages"] == 1
-
-
 def test_the_report_is_about_the_last_seven_days_by_default(report: Reports) -> None:
     today = datetime.now(UTC).date()
 
@@ -361,8 +349,8 @@ def test_the_report_is_about_the_last_seven_days_by_default(report: Reports) -> 
 # --- formats -------------------------------------------------------------------------------------
 
 
-def test_the_csv_has_a_row_for_each_group_and_a_column_for_each_currency(report: Reports) -> None:
-    spring = {"dimensions": {"campaign": "spring, early\n=1+1"}}
+def test_the_csv_has_a_row_for_each_group_and_no_formulas(report: Reports) -> None:
+    spring = {"dimensions": {"campaign": "=spring, early\n\x1b[2J"}}
     report.add(
         message(1, **spring, price="-0.0075", price_unit="USD"),
         message(2, **spring, price="-0.1", price_unit="EUR"),
@@ -375,7 +363,7 @@ def test_the_csv_has_a_row_for_each_group_and_a_column_for_each_currency(report:
     assert list(csv.reader(io.StringIO(result.out))) == [
         ["campaign", "country", *MEASURES, "spend_EUR", "spend_USD"],
         [
-            "spring, early\\n=1+1",
+            "'=spring, early\\n\\x1b[2J",
             "DE",
             "2",
             "2",
@@ -390,27 +378,9 @@ def test_the_csv_has_a_row_for_each_group_and_a_column_for_each_currency(report:
         ],
         ["", "", "1", "0", *"000", "1", "", "", "", "1", "", ""],
     ]
-
-
-def test_the_csv_shows_numbers_as_they_are_and_formulas_as_text(report: Reports) -> None:
-    formula = {"dimensions": {"campaign": "=1+cmd|' /C calc'!A0"}}
-    report.add(message(1, sender="+15005550006"), message(2, sender="=A1", **formula))
-
-    result = report(*SPAN, "--by", "sender,campaign", "--csv")
-
-    _, *rows = csv.reader(io.StringIO(result.out))
-    assert sorted(row[:2] for row in rows) == [
-        ["'=A1", "'=1+cmd|' /C calc'!A0"],
-        ["+15005550006", ""],
-    ]
-
-
-def test_the_csv_without_groups_is_the_total(report: Reports) -> None:
-    report.add(message(1), message(2, outcome="failed"))
-
-    names, row = csv.reader(io.StringIO(report(*SPAN, "--csv").out))
-
-    assert dict(zip(names, row, strict=True))["messages"] == "2"
+    names, total = csv.reader(io.StringIO(report(*SPAN, "--csv").out))
+    assert dict(zip(names, total, strict=True))["messages"] == "3"
+    assert "\x1b" not in report(*SPAN, "--by", "campaign").out
 
 
 def test_the_table_has_the_total_last(report: Reports) -> None:
@@ -494,19 +464,6 @@ def test_a_page_that_cannot_be_written_is_an_error_that_names_it(
     assert str(tmp_path) in result.err
 
 
-def test_a_page_in_a_folder_that_does_not_exist_is_a_usage_error(
-    report: Reports, tmp_path: Path
-) -> None:
-    assert report(*SPAN, "--html", str(tmp_path / "missing" / "report.html")).code == 2
-
-
-def test_control_characters_of_a_dimension_do_not_reach_the_terminal(report: Reports) -> None:
-    report.add(message(1, dimensions={"campaign": "\x1b[2Jspring"}))
-
-    for formatted in ((), ("--csv",)):
-        assert "\x1b" not in report(*SPAN, "--by", "campaign", *formatted).out
-
-
 def test_an_archive_without_messages_is_a_report_of_zero(report: Reports) -> None:
     result = report(*SPAN, "--by", "country")
 
@@ -533,6 +490,7 @@ def test_days_before_their_final_audit_may_change(report: Reports) -> None:
     respond_with_audits(report, AuditState.FINAL)
 
     found = report("--from", days_ago(8), "--json").json
+    assert report.json()["days_not_final"] == []  # no audit reaches the day any more
 
     assert found["days_not_final"] == [days_ago(n) for n in range(4, -1, -1)]
     days = [query["on"] for query in report.api.queries]
@@ -547,11 +505,6 @@ def test_a_day_is_final_when_every_account_has_its_final_audit(
     day = days_ago(8)
 
     assert report("--from", day, "--to", day, "--json").json["days_not_final"] == [day]
-
-
-def test_days_that_no_audit_reaches_any_more_are_final(report: Reports) -> None:
-    assert report.json()["days_not_final"] == []
-    assert report.api.queries == []
 
 
 def test_no_day_changes_when_audits_are_off(report: Reports) -> None:
@@ -580,20 +533,13 @@ def test_a_stack_without_archive_is_an_error_that_names_the_parameter(report: Re
     report.stack.parameters["ArchiveOutcomes"] = "false"
     del report.stack.outputs["ReportsWorkGroup"]
 
-    result = report()
+    is_off = report()
+    del report.stack.parameters["ArchiveOutcomes"]
+    too_old = report()
 
-    assert result.code == 1
-    assert "ArchiveOutcomes" in result.err
-
-
-def test_a_stack_from_before_the_archive_is_too_old(report: Reports) -> None:
-    report.stack.parameters.clear()
-    del report.stack.outputs["ReportsDatabase"]
-
-    result = report()
-
-    assert result.code == 1
-    assert "older" in result.err
+    assert (is_off.code, too_old.code) == (1, 1)
+    assert "ArchiveOutcomes" in is_off.err
+    assert "older" in too_old.err
 
 
 @pytest.mark.parametrize(
@@ -644,13 +590,6 @@ def test_without_permission_to_start_a_query_the_error_says_so(report: Reports) 
     error = json.loads(result.err)
     assert "athena:StartQueryExecution" in error["error"]
     assert "StartQueryExecution" in error["fix"]
-
-
-def test_the_command_waits_for_a_query_that_takes_its_time(report: Reports) -> None:
-    report.athena.polls_until_done = 2
-    report.add(message())
-
-    assert report.json()["total"]["messages"] == 1
 
 
 def test_an_interrupted_command_stops_its_query(report: Reports) -> None:
