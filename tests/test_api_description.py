@@ -258,38 +258,30 @@ def test_a_request_without_problems_is_described_and_one_that_is_described_has_n
         assert is_valid(SCHEMAS["SendRequest"], document) is (problems == ())
 
 
-# --- the checks that all answers of the functions' tests pass ------------------------------------
+# --- the check that all answers of the functions' tests pass -------------------------------------
 
-
-def an_answer(status: int = 404, **changes: Any) -> dict[str, Any]:
-    body = '{"title": "Not Found", "status": 404, "detail": "Not found"}'
-    headers = {"content-type": "application/problem+json"}
-    return {"statusCode": status, "headers": headers, "body": body} | changes
-
-
-def test_a_described_answer_is_accepted() -> None:
-    assert_described_answer("GET /messages/{message_sid}", an_answer())
+BODY = '{"title": "Not Found", "status": 404, "detail": "Not found"}'
+PROBLEM = {"content-type": "application/problem+json"}
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("status", "headers", "body"),
     [
-        an_answer(410),
-        an_answer(headers={"content-type": "application/json"}),
-        an_answer(headers={"content-type": "application/problem+json", "x-more": "1"}),
+        (410, PROBLEM, BODY),
+        (404, {"content-type": "application/json"}, BODY),
+        (404, {**PROBLEM, "x-more": "1"}, BODY),
+        (404, PROBLEM, '{"title": "Not Found", "status": 404}'),
+        (404, PROBLEM, BODY.replace("}", ', "more": 1}')),
     ],
 )
-def test_an_answer_with_another_status_or_header_is_found(answer: dict[str, Any]) -> None:
-    with pytest.raises(AssertionError):
-        assert_described_answer("GET /messages/{message_sid}", answer)
+def test_an_answer_that_is_not_described_is_found(
+    status: int, headers: dict[str, str], body: str
+) -> None:
+    route = "GET /messages/{message_sid}"
+    assert_described_answer(route, {"statusCode": 404, "headers": PROBLEM, "body": BODY})
 
-
-@pytest.mark.parametrize(
-    "body", ['{"title": "Not Found", "status": 404}', an_answer()["body"][:-1] + ', "more": 1}']
-)
-def test_an_answer_with_a_missing_or_another_member_is_found(body: str) -> None:
-    with pytest.raises(ValueError, match=r"required property|Additional properties"):
-        assert_described_answer("GET /messages/{message_sid}", an_answer(body=body))
+    with pytest.raises((AssertionError, ValueError)):
+        assert_described_answer(route, {"statusCode": status, "headers": headers, "body": body})
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
