@@ -5,7 +5,6 @@ Pure. Times are ISO 8601 in UTC with milliseconds; unknown facts are left out.
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from enum import StrEnum
 from typing import Any
 
 type Record = dict[str, Any]
@@ -19,13 +18,15 @@ def iso(time: datetime) -> str:
 
 def plain(value: object) -> object:
     """Return a fact as plain data: a time or day as ISO 8601, a member of an enum as text."""
-    match value:
+    match value:  # the most frequent first: every write of a message passes here
+        case str():
+            return str(value)
         case datetime():
             return iso(value)
         case date():
             return value.isoformat()
-        case StrEnum():
-            return str(value)
+        case int() | None:
+            return value
         case Mapping():
             return dict(value)
         case _:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from delivery.storage.items import Item, as_attribute, as_item
@@ -86,7 +87,8 @@ class Changes(Conditions):
         self._values[f":{name}"] = as_attribute(value)
 
 
-def names_in(expression: str) -> dict[str, str]:
+@cache  # the expressions are constants
+def names_in(expression: str) -> Mapping[str, str]:
     """Return the attributes that an expression refers to, each as `#name`."""
     return {f"#{name}": name for name in re.findall(r"#(\w+)", expression)}
 
