@@ -228,14 +228,15 @@ class Message(MessageFacts):
         if outcome is Outcome.PENDING and self.outcome is Outcome.UNCONFIRMED:
             outcome = Outcome.UNCONFIRMED  # only a final status replaces it
         is_new = len(transitions) > len(self.transitions)
+        status = best.status if rank(best.status) else MessageStatus.UNKNOWN
         with_status = replace(
             _with_facts(self, update),
             transitions=transitions,
-            status=best.status if rank(best.status) else MessageStatus.UNKNOWN,
+            status=status,
+            error_detail=_error_detail(self, update, status, outcome),
             sent_on=self.sent_on or (update.sent_on if is_new else None),
         )
         after = _with_outcome(with_status, outcome, update.at, timings)
-        after = replace(after, error_detail=_error_detail(self, update, after))
         if after == self:
             return self
         is_first = not self.transitions
@@ -501,13 +502,18 @@ def _with_outcome[M: Message](message: M, outcome: Outcome, at: datetime, timing
     return after.with_notice(notices.after_outcome(message.notice, outcome), at)
 
 
-def _error_detail(known: Message, update: StatusUpdate, after: Message) -> str | None:
-    """Return the words of the highest-ranked failure that has some, while the message is failed."""
-    if after.outcome is not Outcome.FAILED:
+def _error_detail(
+    known: Message, update: StatusUpdate, status: str, outcome: Outcome
+) -> str | None:
+    """Return the words of the highest-ranked failure that has some, while the message is failed.
+
+    `status` and `outcome` are the message's after the update.
+    """
+    if outcome is not Outcome.FAILED:
         return None
     if outcome_of(update.status) is not Outcome.FAILED:
         return known.error_detail
-    if update.status == after.status != known.status:
+    if update.status == status != known.status:
         return update.error_detail or known.error_detail
     return known.error_detail or update.error_detail
 
