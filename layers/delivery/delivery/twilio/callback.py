@@ -8,6 +8,7 @@ Errors:
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
@@ -48,7 +49,7 @@ def parse_form(body: bytes) -> Parameters:
 
 def account_of(parameters: Parameters) -> str | None:
     """Return the AccountSid that the callback claims; it selects the tokens to verify with."""
-    return _first(parameters, "AccountSid")
+    return _first_values(parameters).get("AccountSid")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +71,11 @@ class Callback:
             ParameterMissing: the SID or the status is missing under both of its names, or the SID
                 is too long.
         """
-        message_sid = _first(parameters, "MessageSid", "SmsSid")
+        values = _first_values(parameters)
+        message_sid = values.get("MessageSid") or values.get("SmsSid")
         if message_sid is None or len(message_sid) > _MAX_SID_LENGTH:
             raise ParameterMissing("MessageSid")
-        status = _first(parameters, "MessageStatus", "SmsStatus")
+        status = values.get("MessageStatus") or values.get("SmsStatus")
         if status is None:
             raise ParameterMissing("MessageStatus")
         request_id, pairs = _query(raw_query)
@@ -83,15 +85,15 @@ class Callback:
             status=status[:_MAX_STATUS_LENGTH],
             at=at,
             source=Source.CALLBACK,
-            error_code=error_code(_first(parameters, "ErrorCode")),
+            error_code=error_code(values.get("ErrorCode")),
             error_detail=clean_error_detail(
-                _first(parameters, "ErrorMessage"), _first(parameters, "ChannelStatusMessage")
+                values.get("ErrorMessage"), values.get("ChannelStatusMessage")
             ),
-            carrier_time=_clipped(parameters, "RawDlrDoneDate"),
-            account_sid=_clipped(parameters, "AccountSid"),
-            to=_clipped(parameters, "To"),
-            from_=_clipped(parameters, "From"),
-            messaging_service_sid=_clipped(parameters, "MessagingServiceSid"),
+            carrier_time=_clipped(values, "RawDlrDoneDate"),
+            account_sid=_clipped(values, "AccountSid"),
+            to=_clipped(values, "To"),
+            from_=_clipped(values, "From"),
+            messaging_service_sid=_clipped(values, "MessagingServiceSid"),
             request_id=request_id,
             context=context,
         )
@@ -114,14 +116,17 @@ def error_code(text: str | None) -> int | None:
     return int(text) or None
 
 
-def _first(parameters: Parameters, *names: str) -> str | None:
-    """Return the first value that is not blank, of the first name that has one."""
-    values = (value for name in names for key, value in parameters if key == name)
-    return next((value for value in values if value.strip()), None)
+def _first_values(parameters: Parameters) -> dict[str, str]:
+    """Return the first value of each name that is not blank."""
+    values: dict[str, str] = {}
+    for name, value in parameters:
+        if value.strip():
+            values.setdefault(name, value)
+    return values
 
 
-def _clipped(parameters: Parameters, name: str) -> str | None:
-    value = _first(parameters, name)
+def _clipped(values: Mapping[str, str], name: str) -> str | None:
+    value = values.get(name)
     return value[:_MAX_VALUE_LENGTH] if value else None
 
 
