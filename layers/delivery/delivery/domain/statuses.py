@@ -4,9 +4,8 @@ Pure. Every rule about statuses reads this table, so that a new status of Twilio
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class MessageStatus(StrEnum):
@@ -49,16 +48,15 @@ class Outcome(StrEnum):
     """A request kept as rejected or presumed unsent that was sent after all, under a SID."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusDefinition:
+class StatusDefinition(NamedTuple):
     """One status: a higher rank replaces a lower one; the outcome of a final one is not pending.
 
     `label` says in a few words what the status means.
     """
 
     rank: int
-    outcome: Outcome = Outcome.PENDING
     label: str
+    outcome: Outcome = Outcome.PENDING
 
 
 TWILIO_STATUSES: Final[Mapping[str, StatusDefinition]] = {

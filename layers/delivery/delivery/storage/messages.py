@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from heapq import merge
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from delivery.domain.messages import Effect, Message, Source, StatusUpdate, Timings
 from delivery.domain.records import Record, iso
@@ -94,8 +94,7 @@ class Recorded:
     """The update brought another error code than the one known for its status, which stays."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(NamedTuple):
     """What the table has of some SIDs: messages, tombstones, and unreadable items."""
 
     messages: Mapping[str, Message]
