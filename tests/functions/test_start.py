@@ -31,6 +31,11 @@ NOT_LOADED = {
     "publish_outcomes": (NEVER - {COUNTRIES}) | {EVENTS, BATCHES, "asyncio", "requests"},
 }
 SHOW_LOADED = "import sys, json, {module}; sys.stdout.write(json.dumps(sorted(sys.modules)))"
+SHOW_COLLECTIONS = """
+import gc, sys
+import {module}
+sys.stdout.write(str(gc.get_stats()[1]["collections"]))
+"""
 LOG_EVERYTHING = """
 import logging, sys
 logging.basicConfig(level=logging.INFO, stream=sys.stdout)
@@ -71,3 +76,7 @@ def test_every_function_is_held_to_what_it_loads() -> None:
 
 def test_a_start_says_nothing_in_the_log() -> None:
     assert printed_by(LOG_EVERYTHING, "status_callback") == ""
+
+
+def test_a_start_looks_for_no_garbage_among_what_it_keeps() -> None:
+    assert printed_by(SHOW_COLLECTIONS, "status_callback") == "0"

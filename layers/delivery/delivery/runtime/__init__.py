@@ -2,8 +2,8 @@
 
 import gc
 
-# A start creates about 100,000 objects that live as long as the environment. By default, the
-# garbage collector looks through all of them several times: a twentieth of a cold start. After it,
-# an invocation leaves fewer than ten objects for the collector, a few hundred bytes.
+# A start creates about 90,000 objects that live as long as the environment. By default the garbage
+# collector looks through them again and again, which takes a twentieth of the start. After it, an
+# invocation leaves fewer than ten objects to collect: under a kilobyte.
 # https://docs.python.org/3/library/gc.html#gc.set_threshold
 gc.set_threshold(200_000)
