@@ -13,6 +13,7 @@ import requests
 from delivery.twilio import client as twilio
 from delivery.twilio.client import (
     NEEDED_SECONDS,
+    NOT_COMPLETE,
     CredentialsRefused,
     MessageResource,
     OutcomeUnknown,
@@ -580,6 +581,15 @@ def test_a_delete_is_retried(rig: ClientRig, failure: Reply) -> None:
 
     assert len(rig.requests) == 3
     assert rig.slept == [0.1, 0.2]
+
+
+def test_deleting_an_incomplete_message_is_rejected_with_its_code(rig: ClientRig) -> None:
+    rig.server.will(rejected(409, NOT_COMPLETE))
+
+    with pytest.raises(RequestRejected) as error:
+        rig.delete()
+
+    assert error.value.code == NOT_COMPLETE
 
 
 def test_a_delete_fails_after_five_attempts_or_with_too_little_time_left(rig: ClientRig) -> None:
