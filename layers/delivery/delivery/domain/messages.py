@@ -5,7 +5,7 @@ message arrives as a `StatusUpdate`, and `Message.apply` alone decides what it c
 which updates arrive changes neither `status` nor `outcome`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -103,9 +103,7 @@ class Transition:
         Raises:
             KeyError, ValueError, TypeError: the record is not a transition.
         """
-        values = _known(cls, record)
-        values["source"] = Source(record["source"])
-        return cls(**values)
+        return cls(**_known(cls, record))
 
 
 # The subclasses generate `__init__`, `__repr__` and `__eq__`. Here they would only slow down each
@@ -168,9 +166,7 @@ class StatusUpdate(MessageFacts):
         Raises:
             KeyError, ValueError, TypeError: the record is not an update.
         """
-        values = _known(cls, record)
-        values["source"] = Source(record["source"])
-        return cls(**values)
+        return cls(**_known(cls, record))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -420,8 +416,6 @@ class Message(MessageFacts):
         values = _known(cls, record)
         values["outcome"] = Outcome(record["outcome"])
         values["transitions"] = tuple(map(Transition.from_record, record["transitions"]))
-        if "notice" in values:
-            values["notice"] = NoticeState(values["notice"])
         return cls(**values)
 
     def _changed_at(self, at: datetime) -> datetime:
@@ -534,9 +528,14 @@ def _list_at(
 
 INTERNAL_FIELDS: Final = frozenset({"list_at", "notice_at", "sent_on"})
 """The fields of a message that answers leave out."""
-_TIMES: Final = frozenset(
-    {"at", "send_at", "created_at", "updated_at", "final_at", "list_at", "notice_at"}
-)
+_TIMES: Final = ("at", "send_at", "created_at", "updated_at", "final_at", "list_at", "notice_at")
+_READERS: Final[Mapping[str, Callable[[str], object]]] = {
+    "source": Source,
+    "notice": NoticeState,
+    "sent_on": date.fromisoformat,
+    **dict.fromkeys(_TIMES, datetime.fromisoformat),
+}
+"""How the text of a field in a record is read."""
 _TYPES: Final[Mapping[str, type]] = {
     "error_code": int,
     "expires_at": int,
@@ -564,13 +563,11 @@ def _record(it: Message | StatusUpdate | Transition) -> Record:
 def _known(
     kind: type[Message | StatusUpdate | Transition], record: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the record's values of the fields of `kind`, times parsed."""
+    """Return what the record has for the fields of `kind`, texts read as `_READERS` says."""
     names = _NAMES[kind]
     values = {names[name]: value for name, value in record.items() if name in names}
     _check_types(values)
-    if "sent_on" in values:
-        values["sent_on"] = date.fromisoformat(values["sent_on"])
-    return values | {name: datetime.fromisoformat(values[name]) for name in _TIMES & values.keys()}
+    return values | {name: _READERS[name](values[name]) for name in _READERS.keys() & values.keys()}
 
 
 def _check_types(record: Mapping[str, Any]) -> None:
