@@ -212,19 +212,22 @@ def test_the_rows_of_a_batch_are_packed_into_one_record(archive: OutcomesRig) ->
 @pytest.mark.parametrize(
     "error",
     [
-        ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "PutRecordBatch"),
-        ConnectTimeoutError(endpoint_url="https://firehose.us-east-1.amazonaws.com"),
+        ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "Put"),
+        ConnectTimeoutError(endpoint_url="https://aws.example.com"),
     ],
 )
-def test_a_delivery_stream_that_does_not_answer_repeats_the_stream(
-    archive: OutcomesRig, log_output: io.StringIO, error: Exception
+@pytest.mark.parametrize(
+    ("sink", "message"), [("events", "OutcomePublishFailed"), ("firehose", "OutcomeArchiveFailed")]
+)
+def test_a_sink_that_does_not_answer_repeats_the_stream(
+    both: OutcomesRig, log_output: io.StringIO, sink: str, message: str, error: Exception
 ) -> None:
-    archive.firehose.error = error
+    getattr(both, sink).error = error
 
-    assert archive.handle(*batch(3)) == ["0"]
+    assert both.handle(*batch(3)) == ["0"]
 
     line = json.loads(log_output.getvalue())
-    assert (line["level"], line["message"]) == ("ERROR", "OutcomeArchiveFailed")
+    assert (line["level"], line["message"]) == ("ERROR", message)
     assert line["message_sid"] == delivered(0).message_sid
 
 

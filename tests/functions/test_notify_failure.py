@@ -392,32 +392,24 @@ def test_a_sweep_that_cannot_read_the_due_notices_ends_with_a_count(
     assert failed.new_events() == [FAILURE]
 
 
-def test_a_sweep_that_cannot_read_the_due_notices_still_advances_incidents(
-    notifier: NotifierRig, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("failing_call", "notices_at_once"), [(1, 2), (2, 1)], ids=["due notices", "due incidents"]
+)
+def test_a_list_that_a_sweep_cannot_read_does_not_stop_the_other(
+    notifier: NotifierRig,
+    capsys: pytest.CaptureFixture[str],
+    failing_call: int,
+    notices_at_once: int,
 ) -> None:
     notifier.stream(*notifier.fail(1, 2))
     notifier.clock.advance(minutes=15)
-    notifier.restart(reader=FailingClient(notifier.dynamodb, 1, after=False))
-
-    notifier.sweep()
-
-    assert notifier.published() == [("opening", "1-1"), ("closing", "2-2")]
-    points = data_points(capsys.readouterr().out)
-    assert total(points, "NoticeSweepInterrupted", service="tested") == 1
-
-
-def test_a_sweep_that_cannot_read_the_due_incidents_ends_with_a_count(
-    notifier: NotifierRig, capsys: pytest.CaptureFixture[str]
-) -> None:
-    notifier.stream(*notifier.fail(1, 2))
-    notifier.clock.advance(minutes=15)
-    notifier.restart(reader=FailingClient(notifier.dynamodb, 2, after=False))
+    notifier.restart(reader=FailingClient(notifier.dynamodb, failing_call, after=False))
 
     notifier.sweep()
 
     points = data_points(capsys.readouterr().out)
     assert total(points, "NoticeSweepInterrupted", service="tested") == 1
-    assert notifier.published() == [("opening", "1-1")]
+    assert len(notifier.published()) == notices_at_once
     notifier.sweep()
     assert notifier.published() == [("opening", "1-1"), ("closing", "2-2")]
 

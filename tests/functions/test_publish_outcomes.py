@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError
 
 from delivery.domain.messages import Message, StatusUpdate, Timings
 from tests.functions.outcomes import OutcomesRig, batch, delivered
@@ -126,25 +125,6 @@ def test_the_stream_is_repeated_from_the_first_event_that_was_rejected(
     assert outcomes.handle(*stream[rejected:]) == []
     published = {detail["message_sid"] for detail in outcomes.events.details}
     assert published == {delivered(number).message_sid for number in range(25)}
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "PutEvents"),
-        ConnectTimeoutError(endpoint_url="https://events.us-east-1.amazonaws.com"),
-    ],
-)
-def test_a_bus_that_does_not_answer_repeats_the_stream(
-    outcomes: OutcomesRig, log_output: io.StringIO, error: Exception
-) -> None:
-    outcomes.events.error = error
-
-    assert outcomes.handle(*batch(3)) == ["0"]
-
-    line = json.loads(log_output.getvalue())
-    assert (line["level"], line["message"]) == ("ERROR", "OutcomePublishFailed")
-    assert line["message_sid"] == delivered(0).message_sid
 
 
 @pytest.mark.parametrize(
