@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import boto3
 import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
 
 from delivery.domain.messages import Source, StatusUpdate
 from delivery.storage.callback_queue import CallbackQueue
@@ -289,7 +290,7 @@ def test_if_secret_and_table_hang_the_response_is_still_in_time(
 
 
 def test_a_table_that_hangs_leaves_time_for_the_queue(callbacks: StatusCallbackRig) -> None:
-    config = callbacks.module.FAST_CONFIG
+    config = callbacks.module.FAST_CONFIG.merge(Config(read_timeout=0.1))
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections, never answers
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         callbacks.restart(dynamodb=boto3.client("dynamodb", endpoint_url=url, config=config))

@@ -52,8 +52,10 @@ def install_shortcuts() -> None:
     _replace("moto.dynamodb.models", "copy", lambda _: SimpleNamespace(deepcopy=_copied))
     # The expression of an update is parsed twice, copied twice, and gone through twenty times.
     _replace(f"{_PARSING}.expressions.UpdateExpressionParser", "make", cache)
-    _replace(f"{_PARSING}.validators", "deepcopy", lambda _: _copied)
-    _replace(f"{_PARSING}.ast_nodes.DepthFirstTraverser", "nodes_to_be_processed", _by_class)
+    _replace(f"{_PARSING}.validators", "deepcopy", lambda _: _copied_expression)
+    _replace(f"{_PARSING}.ast_nodes.DepthFirstTraverser", "traverse", lambda _: _traverse)
+    # Moto compiles six patterns for each word of a condition.
+    _replace("moto.dynamodb.comparisons.ConditionExpressionParser", "_lex_one_node", _by_argument)
     # These two check each part again after they checked the whole.
     for validator in ("ActionCountValidator", "OverlappingPathsValidator"):
         name = f"{_PARSING}.validators.{validator}"
@@ -131,15 +133,35 @@ def _by_kind_of_member(find_keys: Any) -> Any:
     return possible_keys
 
 
-def _by_class(find_types: Any) -> Any:
-    kept: dict[type, Any] = {}
+_NODE: type = resolve_name(f"{_PARSING}.ast_nodes.Node")
+_is_subclass: Callable[..., bool] = cache(issubclass)
+_pickled: Callable[..., bytes] = cache(pickle.dumps)
 
-    def types(traverser: Any) -> Any:
-        if type(traverser) not in kept:
-            kept[type(traverser)] = find_types(traverser)
-        return kept[type(traverser)]
 
-    return types
+def _traverse(traverser: Any, root: Any) -> Any:
+    """Go through an expression as moto does, but compare only the classes of its nodes."""
+    processed = traverser.nodes_to_be_processed()
+
+    def visit(node: Any, own_index: int) -> Any:
+        parent = node.parent
+        for index, child in enumerate(node.children or ()):
+            traverser.pre_processing_of_child(node, index)
+            if _is_subclass(type(child), _NODE):
+                visit(child, index)
+        if _is_subclass(type(node), processed):
+            node = traverser.process(node)
+            node.parent = parent
+            if parent:
+                parent.children[own_index] = node
+        return node
+
+    return visit(root, -1)
+
+
+def _copied_expression(tree: object) -> object:
+    """Copy an expression, which stays as it was parsed, or a value."""
+    pickled = _pickled(tree) if isinstance(tree, _NODE) else pickle.dumps(tree)
+    return pickle.loads(pickled)  # noqa: S301 -- it was made in this process
 
 
 def _copied(tree: object) -> object:

@@ -9,6 +9,7 @@ from botocore import exceptions
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError
 from requests import PreparedRequest, Request
+from urllib3 import Retry
 
 from delivery_cli.aws_errors import explain_aws_error
 from delivery_cli.messages_api import SignedWithAws
@@ -219,7 +220,10 @@ def test_an_unusable_endpoints_file_is_reported_with_how_to_start_the_sandbox(
     assert "make sandbox" in ran.err
 
 
-def test_a_sandbox_that_has_stopped_is_reported(tmp_path: Path) -> None:
+def test_a_sandbox_that_has_stopped_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Retry, "sleep", lambda *_: None)  # the command repeats a GET three times
     with HttpServer(port=0, answer=ScriptedApi()) as server:
         file = write_endpoints(tmp_path, server)
 
