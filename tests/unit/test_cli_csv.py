@@ -406,18 +406,3 @@ def test_recipients_of_several_rows_are_named(api: QueueingApi, options: tuple[s
     assert f"{NUMBERS[0]}: rows 1, 3, 5" in ran.out
     assert as_json.json["duplicate_recipients"] == [{"to": NUMBERS[0], "rows": [1, 3, 5]}]
     assert bool(api.queued) != bool(options)
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("--csv", "list.csv", "--to", "+1"),
-        ("--csv", "list.csv", "--watch"),
-        ("--csv", "list.csv", "--idempotency-key", "k"),
-        ("--csv", "list.csv", "--column", "to"),
-        ("--to", "+1", "--campaign", "spring"),
-        ("--to", "+1", "--dry-run"),
-    ],
-)
-def test_options_for_one_message_exclude_those_for_a_file(arguments: Sequence[str]) -> None:
-    assert run("send", *arguments).code == 2

@@ -11,8 +11,6 @@ from delivery_cli.messages_api import Json
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-_MAX_REQUEST_LENGTH: Final = 64 * 1024
-"""SendMessageFunction rejects a larger request."""
 _ATTRIBUTE_KEYS: Final = ("DataType", "StringValue", "BinaryValue")
 _REQUEST_FIELDS: Final = ("to", "reference", "idempotency_key")
 _STATUS_FIELDS: Final = ("message_sid", "status", "at")
@@ -47,8 +45,8 @@ class DeadLetter:
         )
 
     @property
-    def redriven_body(self) -> str | None:
-        """The body to send: a send request gets its idempotency key. None if it is too large."""
+    def redriven_body(self) -> str:
+        """The body to send: a send request gets its idempotency key."""
         return with_key(self.body, self.message_id) if self.queue == SEND else self.body
 
     def describe(self) -> Json:
@@ -70,20 +68,15 @@ class DeadLetter:
         return description
 
 
-def with_key(body: str, key: str) -> str | None:
+def with_key(body: str, key: str) -> str:
     """Return the send request with an idempotency key: its own, else `key`.
 
-    The rest of the text stays as it is, byte for byte. A body that is not a JSON object is returned
-    unchanged: it can never be sent. None if only the key would make the request too large.
+    A body that is not a JSON object is returned unchanged: it can never be sent.
     """
     document = _parse_object(body)
     if document is None or document.get("idempotency_key") is not None:
         return body
-    # An earlier `"idempotency_key": null` has no effect: the last of two equal names counts.
-    inner = body.rstrip().removesuffix("}").rstrip()
-    comma = "" if inner.endswith("{") else ", "
-    keyed = f'{inner}{comma}"idempotency_key": {json.dumps(key)}}}'
-    return None if len(body) <= _MAX_REQUEST_LENGTH < len(keyed) else keyed
+    return json.dumps(document | {"idempotency_key": key})
 
 
 def _parse_object(body: str) -> Json | None:

@@ -25,7 +25,6 @@ _VISIBILITY_SECONDS: Final = 120
 _WAIT_SECONDS: Final = 1  # long polling: a short poll samples only some of SQS's servers
 _VISIBLE: Final["QueueAttributeNameType"] = "ApproximateNumberOfMessages"
 _IN_FLIGHT: Final["QueueAttributeNameType"] = "ApproximateNumberOfMessagesNotVisible"
-_TOO_LARGE: Final = "It is too large with its idempotency key; handle it by hand."
 
 
 @dataclass(slots=True)
@@ -94,10 +93,8 @@ class DeadLetterQueue:
         finally:
             self._make_visible(list(seen.values()))
         result.found = len(seen)
-        for letter in sorted(seen.values(), key=lambda it: it.queued_at):
-            result.messages.append(letter.describe())
-            if letter.redriven_body is None:
-                result.failed[letter.message_id] = _TOO_LARGE
+        in_order = sorted(seen.values(), key=lambda it: it.queued_at)
+        result.messages = [letter.describe() for letter in in_order]
         return result
 
     def _receive(self) -> list[DeadLetter]:
@@ -125,18 +122,12 @@ class DeadLetterQueue:
         self, letters: Sequence[DeadLetter], result: RedriveResult
     ) -> list[tuple[DeadLetter, str]]:
         """Send the messages, and return those that SQS accepted, each with its new id."""
-        bodies: dict[str, str] = {}
-        for letter in letters:
-            if (body := letter.redriven_body) is None:
-                result.failed[letter.message_id] = _TOO_LARGE
-            else:
-                bodies[letter.message_id] = body
         sent: list[tuple[DeadLetter, str]] = []
-        for batch in _batches([it for it in letters if it.message_id in bodies]):
+        for batch in _batches(letters):
             entries: list[SendMessageBatchRequestEntryTypeDef] = [
                 {
                     "Id": str(index),
-                    "MessageBody": bodies[letter.message_id],
+                    "MessageBody": letter.redriven_body,
                     "MessageAttributes": letter.attributes,
                 }
                 for index, letter in enumerate(batch)
@@ -169,4 +160,4 @@ def _batches(letters: Sequence[DeadLetter]) -> Iterator[list[DeadLetter]]:
 
 
 def _size(letter: DeadLetter) -> int:
-    return len(letter.body.encode()) + 1024  # allows for the key and the attributes
+    return len(letter.redriven_body.encode()) + 1024  # allows for the attributes
