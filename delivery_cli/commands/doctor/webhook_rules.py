@@ -70,8 +70,7 @@ class _WebhooksApi:
         token: str | None = None
         for _ in range(_MAX_PAGES):
             page = self._get("Rules", pageSize=str(_PAGE_SIZE), pageToken=token)
-            meta = page.get("meta")
-            rows = page.get(meta.get("key", "rules") if isinstance(meta, dict) else "rules")
+            meta, rows = page.get("meta"), page.get("rules")
             if not isinstance(rows, list):
                 raise _NotAvailable("its answer has an unknown shape")
             rules += [row for row in rows if isinstance(row, dict)]

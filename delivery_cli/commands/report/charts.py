@@ -51,15 +51,8 @@ _DAY_AXIS: Final[Spec] = {
     "ticks": False,
     "labelPadding": 6,
 }
-_RATE_FLOORS: Final = {
-    0: ".0%",
-    0.5: ".0%",
-    0.8: ".0%",
-    0.9: ".0%",
-    0.95: ".0%",
-    0.99: ".1%",
-}
-"""Where the axis of rates can begin, below the lowest rate, and the format of its labels."""
+_RATE_FLOORS: Final = (0, 0.5, 0.8, 0.9, 0.95, 0.99)
+"""Where the axis of rates can begin, below the lowest rate."""
 _FEW: Final = 3
 _AXIS_WIDTH: Final = 48
 _MARGIN: Final = 20
@@ -98,7 +91,11 @@ def draw_days(days: Mapping[str, Measures], width: int) -> str:
                 "field": "rate",
                 "type": "quantitative",
                 "scale": {"domain": [floor, 1]},
-                "axis": {"format": _RATE_FLOORS[floor], "tickCount": 4, "minExtent": _AXIS_WIDTH},
+                "axis": {
+                    "format": ".1%" if floor == _RATE_FLOORS[-1] else ".0%",
+                    "tickCount": 4,
+                    "minExtent": _AXIS_WIDTH,
+                },
             },
         },
         "layer": [
