@@ -231,17 +231,6 @@ def test_a_sink_that_does_not_answer_repeats_the_stream(
     assert line["message_sid"] == delivered(0).message_sid
 
 
-def test_a_rejected_record_repeats_the_stream_from_its_first_row(archive: OutcomesRig) -> None:
-    archive.firehose.rejects = {0}
-    stream = [*records(image(a_message("queued")), image(a_message("queued", "sent"))), *batch(2)]
-
-    (retry_from,) = archive.handle(*stream)
-    assert archive.handle(*stream) == []
-
-    assert retry_from == "100"
-    assert len(archive.rows) == 3
-
-
 def test_the_stream_continues_from_the_first_change_that_either_sink_rejected(
     both: OutcomesRig,
 ) -> None:
@@ -294,15 +283,18 @@ def test_a_fact_that_no_column_can_hold_is_left_out_of_the_row(
     assert row.keys().isdisjoint(fact)
 
 
-def test_accepted_and_rejected_rows_are_counted_and_no_phone_number_is_written(
+def test_what_each_sink_accepted_and_rejected_is_counted_and_no_phone_number_is_written(
     both: OutcomesRig, capsys: pytest.CaptureFixture[str], log_output: io.StringIO
 ) -> None:
+    both.events.rejects = {11}
     both.handle(*batch(20))
     both.firehose.error = ConnectTimeoutError(endpoint_url="https://firehose")
     both.handle(*batch(5))
 
     output = capsys.readouterr().out
     points = data_points(output)
+    assert total(points, "OutcomePublished", service="tested") == 11 + 5
+    assert total(points, "OutcomePublishFailed", service="tested") == 1
     assert total(points, "OutcomeArchived", service="tested") == 20
     assert total(points, "OutcomeArchiveFailed", service="tested") == 1
     assert not any(it in output + log_output.getvalue() for it in ("8675310", "5550006"))

@@ -156,20 +156,6 @@ def test_an_unreadable_record_is_reported_and_skipped(
 # --- log and metrics -----------------------------------------------------------------------------
 
 
-def test_accepted_and_rejected_events_are_counted_and_no_phone_number_is_written(
-    outcomes: OutcomesRig, capsys: pytest.CaptureFixture[str], log_output: io.StringIO
-) -> None:
-    outcomes.events.rejects = {11}
-
-    outcomes.handle(*batch(20))
-
-    output = capsys.readouterr().out
-    points = data_points(output)
-    assert total(points, "OutcomePublished", service="tested") == 11
-    assert total(points, "OutcomePublishFailed", service="tested") == 1
-    assert not any(it in output + log_output.getvalue() for it in ("8675310", "5550006"))
-
-
 def test_a_batch_without_a_change_publishes_nothing(
     outcomes: OutcomesRig, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,7 +1,6 @@
 """The functions follow the naming rules, log to groups with retention, and can be deployed."""
 
 import re
-from graphlib import TopologicalSorter
 
 from tests.support.cloudformation import Template
 from tests.template.deployment import (
@@ -9,7 +8,6 @@ from tests.template.deployment import (
     PROJECT,
     logical_id,
     of_type,
-    references,
     target_of,
 )
 
@@ -88,31 +86,3 @@ def test_every_requirement_of_the_layer_is_pinned() -> None:
 
     assert lines
     assert [it for it in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==\d[\w.]*", it)] == []
-
-
-# --- dependencies between resources --------------------------------------------------------------
-
-
-def dependencies(stack: Template) -> dict[str, set[str]]:
-    """Return the resources that must exist before each resource, by logical id."""
-    resources = stack["Resources"]
-    found = {}
-    for name, resource in resources.items():
-        explicit = resource.get("DependsOn", [])
-        found[name] = {explicit} if isinstance(explicit, str) else set(explicit)
-        found[name] |= set(references(resource.get("Properties", {}))) & set(resources)
-    return found
-
-
-def test_the_resources_have_no_circular_dependency(stack: Template) -> None:
-    order = list(TopologicalSorter(dependencies(stack)).static_order())
-
-    assert set(order) == set(stack["Resources"])
-
-
-def test_every_reference_names_a_resource_or_parameter(stack: Template) -> None:
-    known = stack["Resources"].keys() | stack["Parameters"].keys()
-
-    named = set(references([stack["Resources"], stack["Outputs"], stack["Conditions"]]))
-
-    assert {name for name in named - known if not name.startswith("AWS::")} == set()

@@ -11,7 +11,7 @@ from delivery.text.archive_rows import archive_row
 from tests.support.builders import a_message, an_update
 from tests.support.cloudformation import Template
 from tests.support.stream import HISTORIES, Image, records
-from tests.template.deployment import PROJECT, function_of, of_type, references
+from tests.template.deployment import PROJECT, function_of, of_type
 from tests.template.resolving import resolved
 
 BUS = {"OutcomeEventBusName": "default"}
@@ -73,37 +73,6 @@ def test_the_resources_exist_only_with_an_event_bus_or_an_archive(
 
     assert created(stack, given) - without == more
     assert without - created(stack, given) == set()
-
-
-@pytest.mark.parametrize("given", [{}, BUS, ARCHIVE, BUS | ARCHIVE])
-def test_no_resource_or_output_depends_on_one_that_does_not_exist(
-    given: dict[str, str], stack: Template
-) -> None:
-    missing = (OF_BOTH | OF_THE_ARCHIVE) - created(stack, given)
-    existing = [
-        it
-        for it in [*stack["Resources"].values(), *stack["Outputs"].values()]
-        if "Condition" not in it
-        or resolved({"Fn::If": [it["Condition"], True, False]}, stack, given)
-    ]
-
-    referred = set(references(chosen([*existing], stack, given)))
-
-    assert referred & missing == set()
-
-
-def chosen(value: Any, stack: Template, given: dict[str, str]) -> Any:
-    """Return a value of the template with its conditions decided."""
-    match value:
-        case {"Fn::If": [name, then, otherwise]}:
-            holds = resolved({"Fn::If": [name, True, False]}, stack, given)
-            return chosen(then if holds else otherwise, stack, given)
-        case dict():
-            return {key: chosen(inner, stack, given) for key, inner in value.items()}
-        case list():
-            return [chosen(inner, stack, given) for inner in value]
-        case _:
-            return value
 
 
 # --- the filter of the stream --------------------------------------------------------------------
