@@ -126,16 +126,16 @@ def test_a_rejection_is_explained_without_the_text_of_twilio(
 
 
 @pytest.mark.parametrize(
-    ("reply", "retry_after", "metric"),
+    ("reply", "posts", "retry_after", "metric"),
     [
-        (rejected(429, 20429, {"Retry-After": "17"}), 17, "SendUnavailable"),
-        (rejected(429), 5, "SendUnavailable"),
-        (rejected(401, 20003), 60, "CredentialsRefused"),
+        (rejected(429, 20429, {"Retry-After": "17"}), 1, 17, "SendUnavailable"),
+        (rejected(429), 5, 5, "SendUnavailable"),
+        (rejected(401, 20003), 1, 60, "CredentialsRefused"),
     ],
-    ids=["throttled", "throttled without a time", "credentials refused"],
+    ids=["throttled for a time", "throttled", "credentials refused"],
 )
 def test_a_message_that_twilio_did_not_take_can_be_retried_later(
-    sender: SenderRig, reply: Reply, retry_after: int, metric: str
+    sender: SenderRig, reply: Reply, posts: int, retry_after: int, metric: str
 ) -> None:
     sender.twilio.will(reply)
 
@@ -143,6 +143,7 @@ def test_a_message_that_twilio_did_not_take_can_be_retried_later(
 
     assert answer["statusCode"] == 503
     assert answer["headers"]["retry-after"] == str(retry_after)
+    assert len(sender.twilio.requests) == posts
     assert sender.messages() == []
     assert sender.metrics() == {metric: 1}
 
