@@ -343,28 +343,6 @@ def test_a_run_that_ends_at_429_is_continued_from_its_last_page(auditor: Auditor
     assert {auditor.message(sid).outcome for sid in sids} == {Outcome.DELIVERED}
 
 
-@pytest.mark.usefixtures("small_pages")
-def test_the_schedule_continues_a_requested_audit_of_a_day_that_was_audited_before(
-    auditor: AuditorRig,
-) -> None:
-    for _ in range(5):
-        auditor.send()
-    auditor.advance(days=1)
-    auditor.run()
-    auditor.wire.fault = throttled_after(1)
-    auditor.run_by_hand()
-    interrupted = auditor.result()
-
-    auditor.wire.fault = lambda _: None
-    auditor.run()
-    again = auditor.result()
-    auditor.run()
-
-    assert interrupted.state is AuditState.RUNNING
-    assert (again.state, again.messages) == (AuditState.FIRST, 5)
-    assert auditor.result() == again
-
-
 def refused_for(account_sid: str, status: int = 401) -> Fault:
     """Refuse every request of one account: its credentials, or with another status."""
     return lambda request: a_response(status) if account_sid in str(request.url) else None

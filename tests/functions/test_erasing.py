@@ -1,19 +1,15 @@
 """Erasing a person's data against moto and the simulated Twilio: nothing brings it back."""
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import date, timedelta
-from types import ModuleType
+from datetime import timedelta
 from typing import Any, NoReturn
 
 import pytest
 import requests
 from mypy_boto3_dynamodb import DynamoDBClient
-from mypy_boto3_secretsmanager import SecretsManagerClient
 
 from delivery.domain.messages import Effect, Source, StatusUpdate
-from delivery.domain.notices import NoticeState
 from delivery.domain.send_requests import RequestState, SendRequest
 from delivery.domain.statuses import Outcome
 from delivery.storage.message_lists import MessageList
@@ -24,7 +20,6 @@ from delivery.twilio.client import TwilioClient
 from delivery.twilio.credentials import Account, TwilioSecret
 from delivery_cli.commands.erase.eraser import Eraser, TwilioAccounts
 from tests.functions.callbacks import StatusCallbackRig, a_callback, a_request
-from tests.functions.conftest import ENVIRONMENT
 from tests.functions.interleaving import Writer, every_interleaving
 from tests.functions.sender import FROM, TO, SenderRig, a_document
 from tests.functions.tracked_account import BODY, REQUEST_ID, TWILIO, TrackedAccount
@@ -545,44 +540,3 @@ def test_an_erased_request_s_key_never_sends_again(
     assert len(sender.twilio.requests) == 1
     tables = [dynamodb.scan(TableName=it)["Items"] for it in ("MessagesTable", "SendRequestsTable")]
     assert not any(word in str(tables) for word in (TO, FROM, "order-7"))
-
-
-# --- reconciling ---------------------------------------------------------------------------------
-
-
-@pytest.mark.usefixtures("twilio_secret", "control_table")
-def test_reconciling_and_auditing_restore_nothing_that_twilio_still_has(
-    rig: ErasureRig,
-    secrets_manager: SecretsManagerClient,
-    reconcile_messages: ModuleType,
-    audit_messages: ModuleType,
-) -> None:
-    sid = rig.a_message(ended=False)
-    rig.a_request(RequestState.PRESUMED_UNSENT)
-    rig.erase(twilio=False)
-    rig.advance(days=2)
-    secret = json.dumps({"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN})
-    secrets_manager.put_secret_value(SecretId="delivery/twilio", SecretString=secret)
-    environ = {"TWILIO_API_BASE_URL": TWILIO, "AUDIT_MODE": "all"}
-    with requests.Session() as session:
-        reconciler, auditor = (
-            app.build(
-                ENVIRONMENT | environ,
-                app.Clients(dynamodb=rig.dynamodb, secrets_manager=secrets_manager, http=session),
-                now=lambda: rig.twilio.now,
-            )
-            for app in (reconcile_messages, audit_messages)
-        )
-        session.mount(f"{TWILIO}/", rig.wire)
-
-        reconciler.reconcile(lambda: 240)
-        auditor.audit(rig.twilio.now.date() - timedelta(days=2), lambda: 900)
-
-    assert rig.is_at_twilio(sid)
-    assert any(it.startswith("GET Messages.json") for it in rig.wire.requests)
-    assert TO not in rig.everything()
-    assert list(rig.messages.notices_due(rig.twilio.now)) == []
-    assert (
-        rig.messages.lists.page(MessageList.failed_on(date(2026, 11, 25)), limit=9).messages == ()
-    )
-    assert NoticeState.DUE not in rig.everything()

@@ -52,16 +52,6 @@ def test_a_message_whose_callbacks_were_lost_gets_the_status_that_twilio_knows(
     assert reconciler.counted() == {"MessageReconciled": 1}
 
 
-def test_a_message_with_a_final_status_is_not_reconciled(reconciler: ReconcilerRig) -> None:
-    sid = reconciler.send()
-    reconciler.advance(minutes=1)
-    reconciler.apply(sid, "delivered")
-
-    reconciler.run_after(days=5)
-
-    assert reconciler.twilio_requests() == []
-
-
 def test_a_message_is_not_reconciled_before_it_is_stale(reconciler: ReconcilerRig) -> None:
     sid = reconciler.send(To=STAYS_SENT)
 
@@ -141,17 +131,6 @@ def test_a_message_that_twilio_or_the_secret_does_not_know_becomes_unconfirmed(
 
 
 # --- requests to Twilio --------------------------------------------------------------------------
-
-
-def test_many_messages_of_a_day_are_found_on_one_page_of_the_list(
-    reconciler: ReconcilerRig,
-) -> None:
-    sids = [reconciler.send() for _ in range(3)]
-
-    reconciler.run_after(minutes=60)
-
-    assert reconciler.twilio_requests() == ["Messages.json?DateSent=2026-11-23&PageSize=1000"]
-    assert {reconciler.message(sid).outcome for sid in sids} == {Outcome.DELIVERED}
 
 
 def test_a_message_whose_account_is_not_known_is_looked_for_in_the_main_account(
