@@ -72,8 +72,12 @@ class AuditMessages:
     auditor: Auditor
     now: Callable[[], datetime]
 
-    def audit(self, on: date | None, time_left: TimeLeft) -> None:
-        """Audit the days that are due, or the day `on`, and report each step."""
+    def audit(self, on: date | None, time_left: TimeLeft) -> bool:
+        """Audit the days that are due, or the day `on`, and report each step.
+
+        Returns False if Twilio rejected the list of a day.
+        """
+        accepted = True
         try:
             secret = self.secrets.refresh()  # it may have been rotated since the last run
             audits = (
@@ -83,10 +87,12 @@ class AuditMessages:
             )
             for report in audits:
                 _report(report)
+                accepted = accepted and report.accepted
         except SecretError as error:
             _report(reports.credentials_refused(error))
         except StoreUnavailable as error:
             _report(reports.interrupted(error))
+        return accepted
 
     def handle(self, event: Mapping[str, Any], context: LambdaContext) -> None:
         """Audit once, for the schedule or for the day that the event names.
@@ -94,10 +100,10 @@ class AuditMessages:
         Raises:
             InvalidDay: the event names no day, or one in the future.
         """
-        metrics.add_metric("AuditRun", MetricUnit.Count, 1)  # also if no day was due
         on = day_of(event, self.now())
         self.twilio.new_invocation()
-        self.audit(on, time_left_of(context))
+        accepted = self.audit(on, time_left_of(context))
+        metrics.add_metric("AuditRun", MetricUnit.Count, int(accepted))  # also if no day was due
 
 
 def day_of(event: Mapping[str, Any], now: datetime) -> date | None:

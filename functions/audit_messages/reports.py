@@ -7,7 +7,7 @@ from datetime import date
 from delivery.domain.audits import AuditResult
 from delivery.runtime.reports import Level, Report
 from delivery.storage.table import ItemUnreadable
-from delivery.twilio.client import CredentialsRefused
+from delivery.twilio.client import CredentialsRefused, RequestRejected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,11 +15,13 @@ class AuditReport(Report):
     """A report, with what is counted besides its metric.
 
     `corrections` counts the corrected messages by kind. `status_corrected_percent` is there once
-    the audit of a day has ended.
+    the audit of a day has ended. `accepted` is False where Twilio rejected the list of a day: the
+    account's later days wait for that one.
     """
 
     corrections: Mapping[str, int] = field(default_factory=dict)
     status_corrected_percent: float | None = None
+    accepted: bool = True
 
 
 def audited(result: AuditResult) -> Iterator[AuditReport]:
@@ -45,11 +47,10 @@ def interrupted(error: Exception, result: AuditResult | None = None) -> AuditRep
     """Report that an audit cannot go on now; the next run continues it."""
     if isinstance(error, CredentialsRefused):
         return credentials_refused(error, result)
-    return AuditReport(
-        metric="AuditInterrupted",
-        level=Level.WARNING,
-        fields={**(_fields(result) if result else {}), "reason": str(error)},
-    )
+    fields = {**(_fields(result) if result else {}), "reason": str(error)}
+    if isinstance(error, RequestRejected):
+        return AuditReport(metric="AuditRejected", level=Level.ERROR, fields=fields, accepted=False)
+    return AuditReport(metric="AuditInterrupted", level=Level.WARNING, fields=fields)
 
 
 def unreadable(error: ItemUnreadable, account_sid: str, day: date) -> AuditReport:

@@ -415,7 +415,8 @@ def test_a_requested_audit_waits_while_its_account_is_not_in_the_secret(
 
 
 @pytest.mark.parametrize(
-    ("status", "metric"), [(429, "AuditInterrupted"), (401, "CredentialsRefused")]
+    ("status", "metric"),
+    [(429, "AuditInterrupted"), (401, "CredentialsRefused"), (400, "AuditRejected")],
 )
 def test_an_interruption_is_reported_with_its_account_and_day_and_does_not_stop_the_others(
     auditor: AuditorRig, status: int, metric: str
@@ -429,6 +430,7 @@ def test_an_interruption_is_reported_with_its_account_and_day_and_does_not_stop_
     assert (line["account_sid"], line["day"]) == (ACCOUNT_SID, auditor.day.isoformat())
     (audited,) = auditor.lines("DayAudited")
     assert (audited["account_sid"], audited["day"]) == (subaccount_sid, auditor.day.isoformat())
+    assert total(auditor.data_points(), "AuditRun", service="tested") == (status != 400)
 
 
 def test_a_run_without_time_begins_no_page(auditor: AuditorRig) -> None:

@@ -80,7 +80,7 @@ FIRES: dict[str, list[list[Period]]] = {
     "ItemsUnreadableAlarm": [[ONE], [ONE, *[NO_DATA] * 5]],
     "ReconcileNotRunningAlarm": [[NO_DATA] * 3, [ONE, NO_DATA, NO_DATA, NO_DATA]],
     "AuditCorrectionsAlarm": [[{"measured": 1.1}], [{"measured": 50}, *[{"measured": 0}] * 23]],
-    "AuditNotRunningAlarm": [[NO_DATA] * 4, [ONE, *[NO_DATA] * 4]],
+    "AuditNotRunningAlarm": [[NO_DATA] * 4, [ONE, *[NO_DATA] * 4], [{"measured": 0}] * 4],
     "CanaryAlarm": [[NO_DATA] * 4, [ONE, *[NO_DATA] * 4]],
 }
 STAYS_OK: dict[str, list[list[Period]]] = {

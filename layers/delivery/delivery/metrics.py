@@ -42,6 +42,7 @@ COUNTED_BY: Final[Mapping[str, DimensionSets]] = {
 LOGGED_ONLY: Final = frozenset(
     {
         "AuditInterrupted",
+        "AuditRejected",
         "CancelRejected",
         "CancelUnavailable",
         "DayAudited",
