@@ -214,6 +214,10 @@ def accepts(name: str, value: str) -> bool:
     return re.fullmatch(PATTERNS[name], value) is not None
 
 
+def test_a_pattern_accepts_the_default() -> None:
+    assert [name for name in PATTERNS if not accepts(name, str(DEFAULTS[name]))] == []
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
