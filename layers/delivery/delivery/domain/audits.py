@@ -4,7 +4,7 @@ Pure. Each finished UTC day of an account is audited twice: some hours after its
 when late receipts and prices are in (`final`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -238,19 +238,8 @@ class AuditResult:
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """Read what `as_item_record` or `as_record` returned."""
         values = {it.name: record[it.name] for it in fields(cls) if it.name in record}
-        values["day"] = date.fromisoformat(values["day"])
-        for name in ("state", "target"):
-            if name in values:
-                values[name] = AuditState(values[name])
-        for name in ("updated_at", "lease_until"):
-            if name in values:
-                values[name] = datetime.fromisoformat(values[name])
-        if "spend" in values:
-            values["spend"] = {unit: Decimal(it) for unit, it in values["spend"].items()}
-        if "difference_sids" in values:
-            sids = values["difference_sids"].items()
-            values["difference_sids"] = {reason: tuple(it) for reason, it in sids}
-        return cls(**values)
+        read = {name: _READERS[name](values[name]) for name in _READERS.keys() & values.keys()}
+        return cls(**values | read)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,6 +279,17 @@ def end_of(day: date) -> datetime:
     """Return when a day ends in UTC."""
     return datetime.combine(day, time(), UTC) + _ONE_DAY
 
+
+_READERS: Final[Mapping[str, Callable[[Any], object]]] = {
+    "day": date.fromisoformat,
+    "state": AuditState,
+    "target": AuditState,
+    "updated_at": datetime.fromisoformat,
+    "lease_until": datetime.fromisoformat,
+    "spend": lambda spend: {currency: Decimal(amount) for currency, amount in spend.items()},
+    "difference_sids": lambda sids: {reason: tuple(it) for reason, it in sids.items()},
+}
+"""How a field of a result is read from a record."""
 
 INTERNAL_FIELDS: Final = frozenset(
     {"target", "next_page", "pages", "marked_page", "lease_until", "version"}

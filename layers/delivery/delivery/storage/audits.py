@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _ACCOUNTS_NAME: Final = "audit-accounts"
 _REQUESTED_NAME: Final = "audits-requested"
+_DAYS: Final = ("first_day", "first_until", "final_until")  # of an account's progress
 _MAX_ATTEMPTS: Final = 5
 
 LEASE: Final = timedelta(minutes=15)
@@ -67,11 +68,7 @@ class AuditStore:
         if item is None:
             return AuditProgress(account_sid=account_sid, first_day=first_day)
         record = as_record(item)
-        days = {
-            name: date.fromisoformat(record[name])
-            for name in ("first_day", "first_until", "final_until")
-            if name in record
-        }
+        days = {name: date.fromisoformat(record[name]) for name in _DAYS if name in record}
         return AuditProgress(account_sid=account_sid, **days)
 
     def save_progress(self, progress: AuditProgress) -> None:
@@ -80,11 +77,7 @@ class AuditStore:
         Raises:
             StoreUnavailable: it is not known to be stored; a day may be audited again.
         """
-        days = {
-            "first_day": progress.first_day,
-            "first_until": progress.first_until,
-            "final_until": progress.final_until,
-        }
+        days = {name: getattr(progress, name) for name in _DAYS}
         record = {name: day.isoformat() for name, day in days.items() if day is not None}
         name = _progress_name(progress.account_sid)
         self._table.put({"name": name, "account_sid": progress.account_sid} | record, Conditions())
