@@ -182,27 +182,6 @@ def test_every_signed_callback_is_stored(
     assert (reported["MessageSid"], reported["MessageStatus"][:64]) in stored(callbacks)
 
 
-@given(
-    parameters=parameters_of_callbacks(),
-    missing=st.sampled_from(["MessageSid", "MessageStatus"]),
-    data=st.data(),
-)
-@QUICKLY
-def test_a_signed_request_without_a_required_parameter_writes_nothing(
-    callbacks: StatusCallbackRig, parameters: Parameters, missing: str, data: st.DataObject
-) -> None:
-    blank = data.draw(st.sampled_from([None, "", " ", "\t\n"]))
-    incomplete = [pair for pair in parameters if pair[0] != missing]
-    if blank is not None:
-        incomplete.append((missing, blank))
-    before = stored(callbacks)
-
-    status = respond(callbacks, a_request(incomplete))
-
-    assert status == 400
-    assert stored(callbacks) == before
-
-
 @given(parameters=parameters_of_callbacks(), change=st.integers(0), data=st.data())
 @QUICKLY
 def test_a_signature_is_invalid_for_any_other_body(

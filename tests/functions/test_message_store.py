@@ -295,15 +295,24 @@ def test_concurrent_writers_of_one_message_lose_nothing_in_any_interleaving(
     assert runs >= len(list(permutations(updates)))
 
 
+def failed_message(store: MessageStore, run: int) -> Message:
+    return store.record(an_update("failed", message_sid=f"SM{run:032x}")).message
+
+
+def claimed_notice(store: MessageStore, run: int) -> Message:
+    claimed = store.advance_notice(failed_message(store, run), NOON)
+    assert claimed is not None
+    return claimed
+
+
 def test_a_notice_is_claimed_by_one_of_two_and_never_after_the_message_became_well(
     dynamodb: DynamoDBClient, messages_table: str
 ) -> None:
+    store = MessageStore(dynamodb, messages_table)
     claims: dict[int, list[Message | None]] = {}
 
     def writers(run: int) -> list[Writer]:
-        message_sid = f"SM{run:032x}"
-        store = MessageStore(dynamodb, messages_table)
-        failed = store.record(an_update("failed", message_sid=message_sid)).message
+        failed = failed_message(store, run)
         claims[run] = []
 
         def claiming(at: datetime) -> Writer:
@@ -311,14 +320,10 @@ def test_a_notice_is_claimed_by_one_of_two_and_never_after_the_message_became_we
                 MessageStore(client, messages_table).advance_notice(failed, at)
             )
 
-        def deliver(client: Any) -> None:
-            MessageStore(client, messages_table).record(
-                an_update("delivered", message_sid=message_sid)
-            )
+        delivered = an_update("delivered", message_sid=failed.message_sid)
+        later = NOON + timedelta(seconds=1)
+        return [claiming(NOON), claiming(later), recording(delivered, messages_table)]
 
-        return [claiming(NOON), claiming(NOON + timedelta(seconds=1)), deliver]
-
-    store = MessageStore(dynamodb, messages_table)
     ends = set()
     for run in every_interleaving(dynamodb, writers):
         message = store.get(f"SM{run:032x}")
@@ -337,20 +342,15 @@ def test_a_notice_is_claimed_by_one_of_two_and_never_after_the_message_became_we
 def test_a_recovery_is_owed_whether_it_comes_before_or_after_the_notice_is_marked_sent(
     dynamodb: DynamoDBClient, messages_table: str
 ) -> None:
+    store = MessageStore(dynamodb, messages_table)
+
     def writers(run: int) -> list[Writer]:
-        message_sid = f"SM{run:032x}"
-        store = MessageStore(dynamodb, messages_table)
-        failed = store.record(an_update("failed", message_sid=message_sid)).message
-        claimed_notice = store.advance_notice(failed, NOON)
-        assert claimed_notice is not None
+        claimed = claimed_notice(store, run)
         return [
-            lambda client: MessageStore(client, messages_table).advance_notice(
-                claimed_notice, NOON
-            ),
-            recording(an_update("delivered", message_sid=message_sid), messages_table),
+            lambda client: MessageStore(client, messages_table).advance_notice(claimed, NOON),
+            recording(an_update("delivered", message_sid=claimed.message_sid), messages_table),
         ]
 
-    store = MessageStore(dynamodb, messages_table)
     for run in every_interleaving(dynamodb, writers):
         message = store.get(f"SM{run:032x}")
         assert message is not None
@@ -360,27 +360,24 @@ def test_a_recovery_is_owed_whether_it_comes_before_or_after_the_notice_is_marke
 def test_an_abandoned_claim_is_taken_over_by_one_of_several(
     dynamodb: DynamoDBClient, messages_table: str
 ) -> None:
+    store = MessageStore(dynamodb, messages_table)
     claims: dict[int, list[Message | None]] = {}
 
     def writers(run: int) -> list[Writer]:
-        message_sid = f"SM{run:032x}"
-        store = MessageStore(dynamodb, messages_table)
-        failed = store.record(an_update("failed", message_sid=message_sid)).message
-        claimed_notice = store.advance_notice(failed, NOON)
-        assert claimed_notice is not None
+        claimed = claimed_notice(store, run)
         claims[run] = []
 
         def taking_over(minutes: int) -> Writer:
             at = NOON + timedelta(minutes=minutes)
             return lambda client: claims[run].append(
-                MessageStore(client, messages_table).take_over_notice(claimed_notice, at)
+                MessageStore(client, messages_table).take_over_notice(claimed, at)
             )
 
         return [taking_over(6), taking_over(7)]
 
     for run in every_interleaving(dynamodb, writers):
         (won,) = (claim for claim in claims[run] if claim is not None)
-        assert MessageStore(dynamodb, messages_table).get(f"SM{run:032x}") == won
+        assert store.get(f"SM{run:032x}") == won
         assert won.notice is NoticeState.PUBLISHING
 
 

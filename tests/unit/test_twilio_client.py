@@ -366,22 +366,15 @@ def test_a_server_without_tls_was_sent_nothing(rig: ClientRig) -> None:
         rig.send()
 
 
-def test_consecutive_messages_share_a_connection(rig: ClientRig) -> None:
-    rig.send()
-    rig.clock.advance(seconds=4.9)
-    rig.send()
-    rig.clock.advance(seconds=4.9)
-    rig.send()
+@pytest.mark.parametrize(("idle_seconds", "connections"), [(4.9, 1), (5, 3)])
+def test_a_connection_is_reused_until_it_was_idle_for_five_seconds(
+    rig: ClientRig, idle_seconds: float, connections: int
+) -> None:
+    for _ in range(3):
+        rig.send()
+        rig.clock.advance(seconds=idle_seconds)
 
-    assert (rig.server.connections, len(rig.requests)) == (1, 3)
-
-
-def test_a_connection_idle_for_five_seconds_is_not_reused(rig: ClientRig) -> None:
-    rig.send()
-    rig.clock.advance(seconds=5)
-    rig.send()
-
-    assert rig.server.connections == 2
+    assert (rig.server.connections, len(rig.requests)) == (connections, 3)
 
 
 def test_an_invocation_does_not_reuse_an_earlier_ones_connection(rig: ClientRig) -> None:
