@@ -276,6 +276,3 @@ def test_every_dead_letter_queue_and_failure_destination_has_an_alarm(stack: Tem
 
 def all_metrics() -> list[Metric]:
     return [metric for alarm in ALARMS.values() for metric in alarm.metrics.values()]
-
-
-# --- how the tests evaluate an alarm -------------------------------------------------------------

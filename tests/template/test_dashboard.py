@@ -152,6 +152,3 @@ def test_widgets_fill_the_grid_without_overlapping() -> None:
 
     assert len(cells) == len(set(cells)) == COLUMNS * (bottom + 1)
     assert max(x for x, _ in cells) == COLUMNS - 1
-
-
-# --- how the tests read a graph ------------------------------------------------------------------
