@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -108,7 +109,7 @@ def found(viewer: Viewer, matches: Matches) -> Markup:
     return joined(
         [
             element("h2", title, element("bdi", value)),
-            _by_day(viewer, page.messages, at=_created_at, shows_outcome=True),
+            _by_day(viewer, page.messages, at=attrgetter("created_at"), shows_outcome=True),
             _foot(viewer, _back(viewer), _older(viewer, older)),
         ]
     )
@@ -374,10 +375,6 @@ def _final(viewer: Viewer, message: Message) -> str | None:
 
 def _failed_at(message: Message) -> datetime:
     return message.list_at or message.created_at
-
-
-def _created_at(message: Message) -> datetime:
-    return message.created_at
 
 
 def _separated(*parts: Child) -> list[Child]:

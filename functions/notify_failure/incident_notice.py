@@ -107,23 +107,22 @@ def _lead(key: IncidentKey, pending: PendingNotice, why: str) -> str:
     if pending.recovered:
         done = "sent" if key.cause in UNSENT_STATUSES else "delivered"
         was = "was" if pending.recovered == 1 else "were"
-        text += f" {_format_number(pending.recovered)} of them {was} {done} later."
+        text += f" {pending.recovered:,} of them {was} {done} later."
     if pending.tally.audited:
-        found = _format_number(pending.tally.audited)
-        text += f" The audit of earlier days found {found} of the new ones."
+        text += f" The audit of earlier days found {pending.tally.audited:,} of the new ones."
     return text
 
 
 def _details(key: IncidentKey, pending: PendingNotice) -> Values:
     first, last = pending.tally.first_at, pending.tally.last_at
     covered = (
-        f"{_format_number(pending.failures)} (numbers {_format_number(pending.range_from)} to "
-        f"{_format_number(pending.range_to)} of this incident)"
+        f"{pending.failures:,} (numbers {pending.range_from:,} to {pending.range_to:,} of this "
+        "incident)"
     )
     return {
         "New": covered if pending.failures else None,
-        "In total": _format_number(pending.range_to),
-        "Recovered": _format_number(pending.recovered) if pending.recovered else None,
+        "In total": f"{pending.range_to:,}",
+        "Recovered": f"{pending.recovered:,}" if pending.recovered else None,
         "Account": key.account_sid,
         "First new": format_time(first) if first else None,
         "Last new": format_time(last) if last else None,
@@ -135,11 +134,9 @@ def _details(key: IncidentKey, pending: PendingNotice) -> Values:
 def _top_senders(pending: PendingNotice) -> list[str]:
     """Return the senders with the most failures, each with its count, and the rest as one line."""
     counts = sorted(pending.tally.senders.items(), key=lambda item: (-item[1], item[0]))
-    lines = [
-        f"{on_one_line(name)}: {_format_number(count)}" for name, count in counts[:_MAX_SENDERS]
-    ]
+    lines = [f"{on_one_line(name)}: {count:,}" for name, count in counts[:_MAX_SENDERS]]
     rest = sum(count for _, count in counts[_MAX_SENDERS:])
-    return [*lines, f"others: {_format_number(rest)}"] if rest else lines
+    return [*lines, f"others: {rest:,}"] if rest else lines
 
 
 def _format_example(example: Example) -> str:
@@ -179,8 +176,4 @@ def _format_roughly(length: timedelta) -> str:
 
 def _count_messages(count: int, which: str = "") -> str:
     """Format a number of messages, as in: 1 more message, 341 more messages, 342 messages."""
-    return f"{_format_number(count)} {which}message{'' if count == 1 else 's'}"
-
-
-def _format_number(number: int) -> str:
-    return f"{number:,}"
+    return f"{count:,} {which}message{'' if count == 1 else 's'}"
