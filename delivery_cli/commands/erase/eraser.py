@@ -180,24 +180,22 @@ class Eraser:
             StoreUnavailable: a table cannot be read or written; it is safe to repeat the erasure.
         """
         addresses = addresses_of(address)
-        erased: dict[str, bool] = {}
+        processed: set[str] = set()
         for message in self._stored(addresses):
-            step = self._erase_message(message.message_sid, message.account_sid, message.expires_at)
-            erased[step.id] = not step.is_left
-            yield step
+            processed.add(message.message_sid)
+            yield self._erase_message(message.message_sid, message.account_sid, message.expires_at)
         for listed in self.twilio.messages_to(addresses) if self.twilio else ():
             if isinstance(listed, Step):
                 yield listed
-            elif listed.sid not in erased:
+            elif listed.sid not in processed:
+                processed.add(listed.sid)
                 with suppress(ItemUnreadable):  # there is an item: it is overwritten below
                     if self.messages.get(listed.sid) is None:
                         self._write_tombstone(listed.sid)
-                step = self._erase_message(listed.sid, listed.account_sid)
-                erased[step.id] = not step.is_left
-                yield step
+                yield self._erase_message(listed.sid, listed.account_sid)
         for request in self.requests.every_to(addresses):
-            yield self._erase_request(request, erased)
-        for key in sorted(set(self.unreadable) - erased.keys()):
+            yield self._erase_request(request, processed)
+        for key in sorted(set(self.unreadable) - processed):
             yield Step(id=key, reason="this version of the command cannot read it; update it")
 
     def _stored(self, addresses: Sequence[str]) -> Iterator[Message]:
@@ -218,13 +216,13 @@ class Eraser:
         until = int((at + _TOMBSTONE_LIFETIME).timestamp())
         self.messages.erase(message_sid, at=at, expires_at=max(until, expires_at or 0))
 
-    def _erase_request(self, request: SendRequest, erased: dict[str, bool]) -> Step:
+    def _erase_request(self, request: SendRequest, processed: set[str]) -> Step:
         """Erase a request, and its message if no list named that."""
         reason = self._reason_to_keep(request)
         message_sid = request.message_sid
-        if not reason and message_sid and message_sid not in erased:
+        if not reason and message_sid and message_sid not in processed:
+            processed.add(message_sid)
             step = self._erase_message(message_sid, request.account_sid)
-            erased[message_sid] = not step.is_left
             reason = step.reason and f"its message {message_sid} is left: {step.reason}"
         if reason:
             return Step(id=request.request_id, reason=reason)
