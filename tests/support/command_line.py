@@ -202,7 +202,7 @@ def page(*messages: Json, next_token: str | None = None) -> Response:
     return reply(200, {"messages": list(messages), "next_token": next_token})
 
 
-def write_endpoints(folder: Path, server: HttpServer, **more: str) -> Path:
+def write_endpoints(folder: Path, server: HttpServer) -> Path:
     """Write the file of a sandbox whose MessagesApi is this server, and whose AWS is down."""
     path = folder / ".sandbox" / "endpoints.json"
     path.parent.mkdir(exist_ok=True)
@@ -213,7 +213,6 @@ def write_endpoints(folder: Path, server: HttpServer, **more: str) -> Path:
         "region": "us-east-1",
         "stack_name": "delivery",
         "messages_api_url": f"{server.url}/api",
-        **more,
     }
     path.write_text(json.dumps(endpoints))
     return path

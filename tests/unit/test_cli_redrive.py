@@ -87,6 +87,7 @@ def test_a_status_update_is_redriven_unchanged(queues: Queues) -> None:
     assert ran.code == 0
     assert queues.take("CallbackQueue") == [text]
     assert queues.redrive().code == 0  # empty queues need no confirmation
+    assert queues.redrive("--dry-run").code == 0
 
 
 @pytest.mark.parametrize(
