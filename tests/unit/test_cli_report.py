@@ -59,7 +59,7 @@ class Reports:
     athena: Athena
     api: ScriptedApi
     stack: StackDescription
-    url: str
+    url: str = ""
 
     def add(self, *rows: Row) -> None:
         insert(self.athena.database, rows)
@@ -82,27 +82,10 @@ class Reports:
         return (self.athena if is_athena else CloudFormation({"delivery": self.stack}))(request)
 
 
-@pytest.fixture(scope="module")
-def serving() -> Iterator[tuple[HttpServer, list[Reports]]]:
-    """One server for all tests of this module; the last of the list answers."""
-    current: list[Reports] = []
-
-    def answer(request: Request) -> Response | None:
-        return current[-1].answer(request)
-
-    with HttpServer(port=0, answer=answer) as server:
-        yield server, current
-
-
 @pytest.fixture
-def report(serving: tuple[HttpServer, list[Reports]]) -> Iterator[Reports]:
-    server, current = serving
+def report() -> Iterator[Reports]:
     stack = StackDescription(
-        outputs={
-            "MessagesApiUrl": f"{server.url}/api",
-            "ReportsWorkGroup": "delivery-reports",
-            "ReportsDatabase": "delivery",
-        },
+        outputs={"ReportsWorkGroup": "delivery-reports", "ReportsDatabase": "delivery"},
         parameters={
             "ArchiveOutcomes": "true",
             "AuditMode": "tracked",
@@ -110,8 +93,11 @@ def report(serving: tuple[HttpServer, list[Reports]]) -> Iterator[Reports]:
         },
     )
     with open_archive(()) as database:
-        current.append(Reports(Athena(database), ScriptedApi(), stack, server.url))
-        yield current[-1]
+        reports = Reports(Athena(database), ScriptedApi(), stack)
+        with HttpServer(port=0, answer=reports.answer) as server:
+            reports.url = server.url
+            stack.outputs["MessagesApiUrl"] = f"{server.url}/api"
+            yield reports
 
 
 def message(number: int = 1, **changes: Any) -> Row:
