@@ -64,9 +64,6 @@ def aws_commands(text: str) -> Iterator[Command]:
             yield Command(service, operation, options, waiter)
 
 
-COMMANDS = sorted({it for block in blocks() for it in aws_commands(block)}, key=str)
-
-
 @cache
 def model_of(service: str) -> ServiceModel:
     return Session().get_service_model(service)
@@ -110,23 +107,20 @@ def unknown_in(command: Command) -> set[str]:
     return set(command.options) - operations[command.operation] - GLOBAL_OPTIONS
 
 
-@pytest.mark.parametrize("block", blocks(), ids=lambda block: block.splitlines()[0][:60])
-def test_the_syntax_of_a_shell_block_is_valid(block: str) -> None:
-    checked = subprocess.run(
-        ["/bin/bash", "-n"], input=block, text=True, capture_output=True, check=False
-    )
-
-    assert (checked.returncode, checked.stderr) == (0, "")
-
-
-def test_the_page_has_commands() -> None:
+def test_the_syntax_of_every_shell_block_is_valid() -> None:
     assert len(blocks()) > 20
-    assert len(COMMANDS) > 30
+    for block in blocks():
+        checked = subprocess.run(
+            ["/bin/bash", "-n"], input=block, text=True, capture_output=True, check=False
+        )
+        assert (checked.returncode, checked.stderr) == (0, ""), block
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda it: f"{it.service} {it.operation}")
-def test_the_aws_cli_knows_a_command_and_its_options(command: Command) -> None:
-    assert unknown_in(command) == set()
+def test_the_aws_cli_knows_every_command_and_its_options() -> None:
+    commands = {it for block in blocks() for it in aws_commands(block)}
+
+    assert len(commands) > 30
+    assert [it for it in commands if unknown_in(it)] == []
 
 
 @pytest.mark.parametrize(
