@@ -250,14 +250,14 @@ MUTANTS: Final = (
             "request_id = request_id_of(request.account_sid, request.idempotency_key or key)",
             """
             if request.send_at is not None and request.send_at <= self._context.now():
-                return Invalid(problems=(), document=document)
+                return Invalid(problems=())
             request_id = request_id_of(request.account_sid, request.idempotency_key or key)""",
         ),
         (
             "an account that left the secret makes a used key invalid",
             "I5 I6",
-            "credentials = Invalid(problems=invalid.problems, document=document)",
-            "return Invalid(problems=invalid.problems, document=document)",
+            "credentials = Invalid(problems=invalid.problems)",
+            "return Invalid(problems=invalid.problems)",
         ),
         (
             "an acceptance leaves the rejection of its key",

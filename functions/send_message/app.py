@@ -42,6 +42,7 @@ from .context import SendContext
 from .rate_limit_store import RateLimitStore
 from .rate_limiter import Reservations, SenderRateLimiter
 from .recorder import MessageRecorder
+from .request import valid_facts
 from .request_ids import unsent_request_id
 from .results import (
     Accepted,
@@ -228,7 +229,7 @@ class SendMessage:
         sent = self.sender.send_json(record.body, key=key, time_left=time_left_of(lambda_context))
         fields = {"queue_message_id": key}
         if isinstance(sent, Invalid | IdempotencyConflict | Rejected):
-            fields["request_id"] = unsent_request_id(sent, key)
+            fields["request_id"] = unsent_request_id(sent, valid_facts(record.body), key)
         _report(sent, reports.of_send(sent, **fields))
         match sent:
             case ServiceUnavailable():
@@ -244,7 +245,7 @@ class SendMessage:
         # The same each time that the queue delivers the message.
         queued_at = datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC)
         recorded = self.recorder.record_unsent_request(
-            unsent, key=record.message_id, requested_at=queued_at
+            unsent, record.body, key=record.message_id, requested_at=queued_at
         )
         count_apart(outcome_metrics, recorded)
 

@@ -49,22 +49,23 @@ class MessageRecorder:
         return Accepted(message=message, stored=False, queued=True)
 
     def record_unsent_request(
-        self, result: Unsent, *, key: str, requested_at: datetime | None
+        self, result: Unsent, text: str, *, key: str, requested_at: datetime | None
     ) -> Recorded:
         """Record a request of the queue that was not sent as a failed message with a notice due.
 
-        `key` is the idempotency key of a request that names none, and `requested_at` when the
-        request was queued.
+        `text` is the request, `key` the idempotency key of a request that names none, and
+        `requested_at` when the request was queued.
 
         Raises:
             StoreUnavailable: it is not known to be stored; recording it again is safe.
         """
-        facts = valid_facts(result.document)
+        facts = valid_facts(text)
+        request_id = unsent_request_id(result, facts, key)
+        facts.pop("idempotency_key", None)
         if not self._context.stores_body:
             facts.pop("body", None)
         named_account_sid = facts.pop("account_sid", None)
         account_sid = named_account_sid or self._main_account_sid()
-        request_id = unsent_request_id(result, key)
         if isinstance(result, Invalid) and not self._reject(request_id, account_sid, facts):
             # Another request has the key: this one gets an id of its own, as after a conflict.
             request_id = request_id_of(named_account_sid, key)

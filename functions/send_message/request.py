@@ -141,26 +141,22 @@ def check_key(key: str | None, *, max_length: int = MAX_VALUE_LENGTH) -> None:
         raise InvalidRequest.of("Idempotency-Key", str(invalid)) from None
 
 
-def idempotency_key_of(document: object) -> str | None:
-    """Return the idempotency key of a document that may be invalid; None without a valid key."""
-    try:
-        return read_text(document["idempotency_key"])[0] if isinstance(document, dict) else None
-    except (InvalidValue, KeyError):
-        return None
+def valid_facts(text: str) -> dict[str, Any]:
+    """Return the valid fields of a JSON text that may be invalid, as a `StatusUpdate` names them.
 
-
-def valid_facts(document: object) -> dict[str, Any]:
-    """Return the valid fields of a document that may be invalid, as a `StatusUpdate` names them.
-
-    `send_at` is not among them, because no message is expected at that time.
+    The idempotency key is among them, and `send_at` is not: no message is expected at that time.
     """
+    try:
+        document = read_json(text)
+    except InvalidRequest:
+        return {}
     if not isinstance(document, dict):
         return {}
     facts: dict[str, Any] = {}
     for name, values in send_checks.check_fields(document).values.items():
         if name == "context":
             facts["context"] = document["context"]
-        elif SEND_FIELDS[name].is_stored and name != "send_at":
+        elif name == "idempotency_key" or (SEND_FIELDS[name].is_stored and name != "send_at"):
             facts["from_" if name == "from" else name] = values[0]
     return facts
 

@@ -1,9 +1,10 @@
 """The ids of send requests, which follow from their idempotency keys."""
 
 import hashlib
+from collections.abc import Mapping
 from secrets import token_hex
+from typing import Any
 
-from .request import idempotency_key_of, valid_facts
 from .results import Invalid, Rejected, Unsent
 
 
@@ -20,13 +21,13 @@ def request_id_of(account_sid: str | None, key: str | None) -> str:
     return f"rq_{hashlib.sha256(name).hexdigest()[:32]}"
 
 
-def unsent_request_id(result: Unsent, key: str) -> str:
+def unsent_request_id(result: Unsent, facts: Mapping[str, Any], key: str) -> str:
     """Return the id under which a request that was not sent is kept as a failed message.
 
-    `key` is the idempotency key of a request that names none.
+    `facts` are its valid fields, and `key` is the idempotency key of a request that names none.
     """
     if isinstance(result, Rejected) and result.request_id is not None:
         return result.request_id
     if isinstance(result, Invalid):  # the id that the response to a batch has promised
-        key = idempotency_key_of(result.document) or key
-    return request_id_of(valid_facts(result.document).get("account_sid"), key)
+        key = facts.get("idempotency_key", key)
+    return request_id_of(facts.get("account_sid"), key)

@@ -1,6 +1,6 @@
 """The results of sending, canceling, and queueing."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from delivery.domain.messages import Message
@@ -41,7 +41,6 @@ class Invalid:
     """The request is invalid, and nothing was sent."""
 
     problems: tuple[Problem, ...]
-    document: object = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +48,6 @@ class IdempotencyConflict:
     """The key was used with other content. This call sent nothing."""
 
     request_id: str
-    document: object = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +56,6 @@ class Rejected:
 
     code: int | None
     request_id: str | None = None
-    document: object = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,13 +81,13 @@ class MessageSender:
         try:
             request = parse(document, now=self._context.now())
         except InvalidRequest as invalid:
-            return Invalid(problems=invalid.problems, document=document)
+            return Invalid(problems=invalid.problems)
         request_id = request_id_of(request.account_sid, request.idempotency_key or key)
         credentials: ApiCredentials | Invalid
         try:
             credentials = credentials_for(request, self._context.secrets.current())
         except InvalidRequest as invalid:
-            credentials = Invalid(problems=invalid.problems, document=document)
+            credentials = Invalid(problems=invalid.problems)
         except SecretError as error:
             return self._look_up(request, request_id) or secret_unavailable(error)
         if time_left() <= NEEDED_SECONDS:
@@ -132,8 +132,7 @@ class MessageSender:
         try:
             check_send_at(request, now=self._context.now())
         except InvalidRequest as invalid:
-            result = Invalid(problems=invalid.problems, document=request.document)
-            return self._reject(held, result)
+            return self._reject(held, Invalid(problems=invalid.problems))
         return self._post_once(request, held, credentials, time_left)
 
     def _reject(self, claim: SendRequest, invalid: Invalid) -> SendResult:
@@ -180,7 +179,7 @@ class MessageSender:
             StoreUnavailable: it is not known.
         """
         if held.content_digest != _digest(request):
-            return IdempotencyConflict(request_id=held.request_id, document=request.document)
+            return IdempotencyConflict(request_id=held.request_id)
         state = held.state_at(self._context.now())
         if state in {RequestState.IN_DOUBT, RequestState.PRESUMED_UNSENT}:
             message = self._context.messages.sent_under(held)
@@ -217,9 +216,7 @@ class MessageSender:
             update = self._post(request, claim.request_id, credentials, time_left)
         except RequestRejected as rejected:
             self._complete(claim, RequestState.REJECTED, error_code=rejected.code)
-            return Rejected(
-                code=rejected.code, request_id=claim.request_id, document=request.document
-            )
+            return Rejected(code=rejected.code, request_id=claim.request_id)
         except OutcomeUnknown as error:
             self._complete(claim, RequestState.IN_DOUBT)
             return Unresolved(
