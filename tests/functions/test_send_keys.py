@@ -127,9 +127,11 @@ def test_a_batch_queues_a_request_that_was_sent_although_it_is_too_late_now(
 ) -> None:
     document = make(sender)
     sender.post(document)
+    free = document | {"idempotency_key": "another"}
+    sender.twilio.will(rejected(400, 21610))
+    sender.post(free)
     sender.clock.advance(hours=2)
     use_secret(sender)
-    free = document | {"idempotency_key": "another"}
 
     answer = post_batch(sender, document, free)
 
@@ -358,6 +360,9 @@ def test_a_rejected_request_is_superseded_although_an_attempt_between_was_unavai
     sender.twilio.will(rejected(400, 21610), rejected(401, 20003))
     sender.receive(a_document(idempotency_key=KEY))
     assert sender.receive(a_document(idempotency_key=KEY)) == ["0"]
+    sender.seconds_left = 10
+    assert sender.receive(a_document(idempotency_key=KEY)) == ["0"]
+    sender.seconds_left = 29
     request = sender.request(request_id_of(None, KEY))
     assert (request.state, request.error_code) == (RequestState.REJECTED, 21610)
     sender.twilio.will(accepted())

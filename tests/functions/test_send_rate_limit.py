@@ -151,6 +151,15 @@ def test_each_sender_of_each_account_has_its_own_limit(
     assert sum(rig.waits) == 0
 
 
+def test_a_message_does_not_wait_for_the_slot_of_another_sender(limited: Limited) -> None:
+    rig = limited(2)
+
+    rig.receive(*documents(4), *documents(1, of="b", **{"from": FROM_OTHER}))
+
+    senders = [dict(it.parameters)["From"] for it in rig.sender.twilio.requests]
+    assert senders == [FROM, FROM, FROM, FROM_OTHER, FROM]
+
+
 @pytest.mark.parametrize(
     ("fields", "segments"),
     [
