@@ -7,7 +7,13 @@ from typing import Any
 from delivery.domain.audits import AuditResult
 from delivery.storage.audits import AuditStore
 from tests.functions.tracked_account import FunctionRig
-from tests.support.virtual_twilio import ACCOUNT_SID, SUBACCOUNT_SID
+from tests.support.virtual_twilio import ACCOUNT_SID, SUBACCOUNT_SID, Fault, a_response
+
+
+def listing(*messages: dict[str, str]) -> Fault:
+    """Let Twilio's list have one page with these messages."""
+    body = json.dumps({"messages": messages}).encode()
+    return lambda _: a_response(200, body)
 
 
 class AuditorRig(FunctionRig):

@@ -170,6 +170,14 @@ class SenderRig:
         answer = self.invoke(an_http_event(json.dumps(document), headers=headers))
         return answer["statusCode"], json.loads(answer["body"])
 
+    def post_batch(self, *documents: object, key: str | None = None) -> tuple[int, dict[str, Any]]:
+        return self.post_batch_text(json.dumps({"messages": documents}), key=key)
+
+    def post_batch_text(self, text: str, *, key: str | None = None) -> tuple[int, dict[str, Any]]:
+        headers = {"idempotency-key": key} if key else {}
+        answer = self.invoke(an_http_event(text, route="POST /messages/batch", headers=headers))
+        return answer["statusCode"], json.loads(answer["body"])
+
     def cancel(self, message_sid: str = MESSAGE_SID) -> tuple[int, dict[str, Any]]:
         answer = self.invoke(
             an_http_event(

@@ -19,7 +19,7 @@ from delivery.domain.audits import (
 from delivery.domain.messages import Source
 from delivery.domain.notices import NoticeState
 from delivery.domain.statuses import Outcome
-from tests.functions.auditor import AuditorRig
+from tests.functions.auditor import AuditorRig, listing
 from tests.support.embedded_metrics import total
 from tests.support.faults import WrappedClient, make_unreadable
 from tests.support.virtual_twilio import ACCOUNT_SID, Fault, a_response
@@ -127,7 +127,7 @@ def test_a_message_that_the_list_shows_without_its_account_is_of_the_audited_one
 ) -> None:
     sid = "SM" + "d" * 32
     listed = {"sid": sid, "status": "delivered", "direction": "outbound-api", "to": "+15558675310"}
-    auditor.wire.fault = lambda _: a_response(200, json.dumps({"messages": [listed]}).encode())
+    auditor.wire.fault = listing(listed)
 
     auditor.run_next_day(AUDIT_MODE="all")
 
@@ -194,8 +194,8 @@ def test_a_rejected_creation_is_counted_and_never_imported(auditor: AuditorRig) 
 
 
 def test_inbound_messages_are_left_out(auditor: AuditorRig) -> None:
-    page = {"messages": [{"sid": "SM" + "1" * 32, "status": "received", "direction": "inbound"}]}
-    auditor.wire.fault = lambda _: a_response(200, json.dumps(page).encode())
+    listed = {"sid": "SM" + "1" * 32, "status": "received", "direction": "inbound"}
+    auditor.wire.fault = listing(listed)
 
     auditor.run_next_day(AUDIT_MODE="all")
 
@@ -571,7 +571,7 @@ def test_a_price_whose_unit_the_list_lacks_counts_in_the_currency_that_is_known(
     sid = auditor.send()
     auditor.apply(sid, "delivered", price_unit="eur")
     listed = {"sid": sid, "status": "delivered", "direction": "outbound-api", "price": "-0.5"}
-    auditor.wire.fault = lambda _: a_response(200, json.dumps({"messages": [listed]}).encode())
+    auditor.wire.fault = listing(listed)
 
     auditor.run_next_day()
 

@@ -16,7 +16,6 @@ from tests.functions.sender import (
     SUBACCOUNT_SID,
     SenderRig,
     a_document,
-    an_http_event,
 )
 from tests.support.builders import ACCOUNT_SID
 from tests.support.faults import FailingClient, WrappedClient
@@ -24,21 +23,6 @@ from tests.support.shared_clients import shared_client
 
 KEY = "newsletter-2026-11"
 INVALID = a_document(to="not-a-number")
-
-
-def post(
-    sender: SenderRig, *documents: object, key: str | None = None
-) -> tuple[int, dict[str, Any]]:
-    return post_text(sender, json.dumps({"messages": documents}), key=key)
-
-
-def post_text(
-    sender: SenderRig, text: str, *, key: str | None = None
-) -> tuple[int, dict[str, Any]]:
-    headers = {"idempotency-key": key} if key else {}
-    event = an_http_event(text, route="POST /messages/batch", headers=headers)
-    answer = sender.invoke(event)
-    return answer["statusCode"], json.loads(answer["body"])
 
 
 def take_all(send_queue: str) -> list[str]:
@@ -72,7 +56,7 @@ def failing_sqs(*, from_request: int = 1, after: bool = False) -> WrappedClient:
 def test_a_batch_is_put_into_the_queue_and_not_sent_yet(sender: SenderRig, send_queue: str) -> None:
     documents = [a_document(reference=f"order-{number}") for number in range(25)]
 
-    status, answer = post(sender, *documents)
+    status, answer = sender.post_batch(*documents)
 
     assert status == 202
     assert (answer["queued"], answer["invalid"]) == (25, 0)
@@ -93,7 +77,7 @@ def test_a_message_that_expires_in_the_queue_is_rejected_under_the_request_id_of
         **{"from": None}, messaging_service_sid="MG" + "5" * 32, send_at=send_at.isoformat()
     )
     sender.clock.advance(hours=-1)
-    _, answer = post(sender, document)
+    _, answer = sender.post_batch(document)
     sender.clock.advance(hours=2)
 
     sender.receive(*take_all(send_queue))
@@ -105,7 +89,7 @@ def test_a_message_that_expires_in_the_queue_is_rejected_under_the_request_id_of
 
 
 def test_each_message_of_a_batch_is_validated_by_itself(sender: SenderRig, send_queue: str) -> None:
-    status, answer = post(sender, a_document(), INVALID, a_document(text="x"), "Hello")
+    status, answer = sender.post_batch(a_document(), INVALID, a_document(text="x"), "Hello")
 
     assert status == 202
     assert (answer["queued"], answer["invalid"], answer["not_queued"]) == (1, 3, 0)
@@ -122,7 +106,7 @@ def test_each_message_of_a_batch_is_validated_by_itself(sender: SenderRig, send_
 
 
 def test_the_response_holds_the_first_ten_problems_of_a_message(sender: SenderRig) -> None:
-    _, answer = post(sender, {f"surprise_{number}": 1 for number in range(100)})
+    _, answer = sender.post_batch({f"surprise_{number}": 1 for number in range(100)})
 
     assert len(answer["results"][0]["problems"]) == 10
 
@@ -135,7 +119,7 @@ def test_a_batch_that_is_repeated_under_its_key_sends_each_message_once(
 ) -> None:
     documents = [a_document(reference=f"order-{number}") for number in range(3)]
 
-    first, second = (post(sender, *documents, key=KEY) for _ in range(2))
+    first, second = (sender.post_batch(*documents, key=KEY) for _ in range(2))
     sender.receive(*take_all(send_queue))
 
     assert first == second
@@ -143,7 +127,7 @@ def test_a_batch_that_is_repeated_under_its_key_sends_each_message_once(
 
 
 def test_without_a_key_every_call_makes_new_requests(sender: SenderRig) -> None:
-    first, second = (post(sender, a_document()) for _ in range(2))
+    first, second = (sender.post_batch(a_document()) for _ in range(2))
 
     assert first[1]["results"][0]["request_id"] != second[1]["results"][0]["request_id"]
 
@@ -151,7 +135,7 @@ def test_without_a_key_every_call_makes_new_requests(sender: SenderRig) -> None:
 def test_the_key_of_a_message_is_the_same_in_a_batch_and_in_a_single_request(
     sender: SenderRig, send_queue: str
 ) -> None:
-    _, answer = post(sender, a_document(idempotency_key="order-7"), key=KEY)
+    _, answer = sender.post_batch(a_document(idempotency_key="order-7"), key=KEY)
 
     _, single = sender.post(a_document(), key="order-7")
     sender.receive(*take_all(send_queue))
@@ -163,7 +147,7 @@ def test_the_key_of_a_message_is_the_same_in_a_batch_and_in_a_single_request(
 def test_the_second_message_of_a_batch_with_the_same_key_is_invalid(sender: SenderRig) -> None:
     document = a_document(idempotency_key="order-7")
 
-    _, answer = post(sender, document, document)
+    _, answer = sender.post_batch(document, document)
 
     assert answer["results"][0]["queued"]
     assert [it["field"] for it in answer["results"][1]["problems"]] == ["idempotency_key"]
@@ -172,7 +156,7 @@ def test_the_second_message_of_a_batch_with_the_same_key_is_invalid(sender: Send
 def test_a_queued_message_names_its_key_and_no_account_of_its_own(
     sender: SenderRig, send_queue: str
 ) -> None:
-    post(sender, a_document(), a_document(), key=KEY)
+    sender.post_batch(a_document(), a_document(), key=KEY)
 
     queued = [json.loads(body) for body in take_all(send_queue)]
 
@@ -195,7 +179,7 @@ def test_each_account_and_sender_is_a_message_group(sender: SenderRig) -> None:
         return {"Successful": arguments["Entries"]}
 
     sender.restart(sqs=SimpleNamespace(send_message_batch=accept))
-    post(sender, *documents)
+    sender.post_batch(*documents)
 
     assert groups[0] == groups[1]
     assert len(set(groups)) == 3
@@ -226,7 +210,7 @@ def test_a_message_group_has_only_characters_that_sqs_accepts(name: str) -> None
 def test_a_body_that_is_not_a_batch_is_invalid_as_a_whole(
     sender: SenderRig, send_queue: str, text: str, field: str
 ) -> None:
-    status, answer = post_text(sender, text)
+    status, answer = sender.post_batch_text(text)
 
     assert status == 400
     assert [it["field"] for it in answer["problems"]] == [field]
@@ -234,13 +218,13 @@ def test_a_body_that_is_not_a_batch_is_invalid_as_a_whole(
 
 
 def test_a_batch_may_have_a_thousand_messages(sender: SenderRig) -> None:
-    status, answer = post(sender, *[{}] * 1000)
+    status, answer = sender.post_batch(*[{}] * 1000)
 
     assert (status, answer["invalid"]) == (202, 1000)
 
 
 def test_a_batch_over_four_mebibytes_is_too_large(sender: SenderRig) -> None:
-    status, answer = post_text(sender, " " * (4 * 1024 * 1024 + 1))
+    status, answer = sender.post_batch_text(" " * (4 * 1024 * 1024 + 1))
 
     assert status == 413
     assert "4 MiB" in answer["detail"]
@@ -250,7 +234,7 @@ def test_a_message_that_is_larger_in_the_queue_than_its_limit_is_invalid(sender:
     variables = {"1": "\N{SNOWMAN}" * 11_000}
     document = a_document(body=None, content_sid="HX" + "6" * 32, content_variables=variables)
 
-    _, answer = post(sender, document)
+    _, answer = sender.post_batch(document)
 
     assert "64 KiB" in answer["results"][0]["problems"][0]["problem"]
 
@@ -261,7 +245,7 @@ def test_a_message_that_is_larger_in_the_queue_than_its_limit_is_invalid(sender:
 def test_a_failed_request_to_sqs_is_retried(sender: SenderRig, send_queue: str) -> None:
     sender.restart(sqs=FailingClient(shared_client("sqs"), 1, after=False))
 
-    status, answer = post(sender, *[a_document() for _ in range(25)])
+    status, answer = sender.post_batch(*[a_document() for _ in range(25)])
 
     assert (status, answer["queued"]) == (202, 25)
     assert len(take_all(send_queue)) == 25
@@ -272,7 +256,7 @@ def test_the_response_says_for_each_message_whether_it_is_queued(
 ) -> None:
     sender.restart(sqs=failing_sqs(from_request=3))
 
-    status, answer = post(sender, *[a_document() for _ in range(40)], INVALID)
+    status, answer = sender.post_batch(*[a_document() for _ in range(40)], INVALID)
 
     assert status == 503
     assert (answer["queued"], answer["not_queued"], answer["invalid"]) == (20, 20, 1)
@@ -285,11 +269,11 @@ def test_a_message_that_may_not_be_queued_can_be_repeated_under_the_key_of_the_r
     sender: SenderRig, send_queue: str
 ) -> None:
     sender.restart(sqs=failing_sqs(after=True))
-    _, answer = post(sender, a_document())
+    _, answer = sender.post_batch(a_document())
     (result,) = answer["results"]
     sender.restart()
 
-    _, again = post(sender, a_document(idempotency_key=result["idempotency_key"]))
+    _, again = sender.post_batch(a_document(idempotency_key=result["idempotency_key"]))
     sender.receive(*take_all(send_queue))
 
     assert not result["queued"]
@@ -309,7 +293,7 @@ def test_entries_that_sqs_rejects_are_reported_with_its_code(
 
     sender.restart(sqs=SimpleNamespace(send_message_batch=reject_first))
 
-    status, answer = post(sender, *[a_document() for _ in range(10)])
+    status, answer = sender.post_batch(*[a_document() for _ in range(10)])
 
     assert (status, answer["queued"], answer["not_queued"]) == (503, 9, 1)
     assert "InternalError" in log_output.getvalue()
@@ -320,7 +304,7 @@ def test_nothing_is_put_into_the_queue_when_too_little_time_is_left(
 ) -> None:
     sender.seconds_left = 4.0
 
-    status, answer = post(sender, a_document())
+    status, answer = sender.post_batch(a_document())
 
     assert (status, answer["not_queued"]) == (503, 1)
     assert take_all(send_queue) == []
@@ -329,7 +313,7 @@ def test_nothing_is_put_into_the_queue_when_too_little_time_is_left(
 def test_nothing_is_queued_while_the_secret_is_invalid(sender: SenderRig, send_queue: str) -> None:
     sender.secrets_manager.put_secret_value(SecretId="delivery/twilio", SecretString="{")
 
-    status, answer = post(sender, a_document())
+    status, answer = sender.post_batch(a_document())
 
     assert status == 503
     assert "results" not in answer

@@ -52,13 +52,6 @@ def use_secret(sender: SenderRig, **fields: Any) -> None:
     sender.restart()  # a new environment has no cached secret
 
 
-def post_batch(sender: SenderRig, *documents: Any, key: str | None = None) -> Any:
-    headers = {"idempotency-key": key} if key else {}
-    body = json.dumps({"messages": documents})
-    answer = sender.invoke(an_http_event(body, route="POST /messages/batch", headers=headers))
-    return json.loads(answer["body"])
-
-
 def failures(sender: SenderRig) -> list[Any]:
     return [message for message in sender.messages() if message.outcome is Outcome.FAILED]
 
@@ -133,7 +126,7 @@ def test_a_batch_queues_a_request_that_was_sent_although_it_is_too_late_now(
     sender.clock.advance(hours=2)
     use_secret(sender)
 
-    answer = post_batch(sender, document, free)
+    _, answer = sender.post_batch(document, free)
 
     assert (answer["queued"], answer["invalid"]) == (1, 1)
     assert answer["results"][0]["queued"]
@@ -147,13 +140,13 @@ def test_a_batch_that_is_repeated_too_late_under_its_key_reports_nothing_as_inva
     sender: SenderRig, send_queue: str, make: Any
 ) -> None:
     document = {name: it for name, it in make(sender).items() if name != "idempotency_key"}
-    first = post_batch(sender, document, key="campaign")
+    first = sender.post_batch(document, key="campaign")
     (queued,) = shared_client("sqs").receive_message(QueueUrl=send_queue)["Messages"]
     sender.receive(queued["Body"])
     sender.clock.advance(hours=2)
     use_secret(sender)
 
-    assert post_batch(sender, document, key="campaign") == first
+    assert sender.post_batch(document, key="campaign") == first
 
 
 def test_a_batch_cannot_report_invalid_messages_while_their_keys_cannot_be_looked_up(
@@ -163,11 +156,9 @@ def test_a_batch_cannot_report_invalid_messages_while_their_keys_cannot_be_looke
     sender.clock.advance(hours=2)
     sender.dynamodb.delete_table(TableName="SendRequestsTable")
 
-    answer = sender.invoke(
-        an_http_event(json.dumps({"messages": [document]}), route="POST /messages/batch")
-    )
+    status, _ = sender.post_batch(document)
 
-    assert answer["statusCode"] == 503
+    assert status == 503
 
 
 def test_a_request_with_a_free_key_is_invalid_after_its_send_at_has_passed(
