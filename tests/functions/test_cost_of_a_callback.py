@@ -3,8 +3,6 @@
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
@@ -15,8 +13,7 @@ from tests.functions.callbacks import StatusCallbackRig, a_callback, a_request
 from tests.support.builders import MESSAGE_SID
 
 
-@contextmanager
-def counted_requests() -> Iterator[Counter[str]]:
+def cost_of(callbacks: StatusCallbackRig, event: dict[str, Any]) -> Counter[str]:
     """Count every request to an AWS service by its operation."""
     requests: Counter[str] = Counter()
     call = BaseClient._make_api_call  # type: ignore[attr-defined]  # noqa: SLF001 -- all clients call it
@@ -26,11 +23,6 @@ def counted_requests() -> Iterator[Counter[str]]:
         return call(client, operation, arguments)
 
     with mock.patch.object(BaseClient, "_make_api_call", count):
-        yield requests
-
-
-def cost_of(callbacks: StatusCallbackRig, event: dict[str, Any]) -> Counter[str]:
-    with counted_requests() as requests:
         callbacks.call(event)
     return requests
 
