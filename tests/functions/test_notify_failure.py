@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
-from moto.core.models import botocore_stubber
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from delivery.domain.notices import NoticeState
@@ -18,7 +17,6 @@ from tests.functions.notifier import SWEEP, NotifierRig, a_stream_event, a_strea
 from tests.support.builders import MESSAGE_SID, an_update
 from tests.support.embedded_metrics import data_points, total
 from tests.support.faults import FailingClient, WrappedClient, make_unreadable
-from tests.support.moto_shortcuts import answer_without_http
 from tests.support.shared_clients import shared_client
 
 OTHER_SID = "SM" + "f" * 32
@@ -191,31 +189,8 @@ def test_a_publish_that_failed_is_repeated(
     assert failed.notice_of(MESSAGE_SID) is NoticeState.PUBLISHED
 
 
-def lose_the_next_answer(client: DynamoDBClient, operation: str) -> None:
-    """Let the next request take effect and its answer be lost, below botocore's own retries."""
-    event = f"before-send.dynamodb.{operation}"
-    client.meta.events.unregister("before-call.dynamodb", answer_without_http)
-
-    def lose(request: Any, **facts: Any) -> None:
-        client.meta.events.unregister(event, lose)
-        botocore_stubber(request=request, **facts)
-        raise ReadTimeoutError(endpoint_url="dynamodb")
-
-    client.meta.events.register_first(event, lose)
-
-
-def own_clients(notifier: NotifierRig) -> tuple[Any, Any]:
-    """The clients that the function makes for writes and for reads, each with its own retries."""
-    table = notifier.module.function.messages._table  # noqa: SLF001 -- the only way to them
-    return table._client, table._reader  # noqa: SLF001 -- the same
-
-
-def test_the_functions_own_client_does_not_repeat_a_claim_whose_answer_was_lost(
-    failed: NotifierRig,
-) -> None:
-    client, reader = own_clients(failed)
-    failed.restart(dynamodb=client, reader=reader)
-    lose_the_next_answer(client, "TransactWriteItems")
+def test_a_claim_whose_answer_was_lost_is_published_once(failed: NotifierRig) -> None:
+    failed.restart(dynamodb=FailingClient(failed.dynamodb, 3, after=True))
 
     assert failed.stream(MESSAGE_SID) == [MESSAGE_SID]
     assert failed.notice_of(MESSAGE_SID) is NoticeState.PUBLISHING
@@ -225,21 +200,11 @@ def test_the_functions_own_client_does_not_repeat_a_claim_whose_answer_was_lost(
     assert failed.notice_of(MESSAGE_SID) is NoticeState.PUBLISHED
 
 
-@pytest.mark.parametrize("operation", ["BatchGetItem", "GetItem"])
-def test_the_functions_own_client_repeats_a_read_whose_answer_was_lost(
-    failed: NotifierRig, capsys: pytest.CaptureFixture[str], operation: str
-) -> None:
-    client, reader = own_clients(failed)
-    failed.restart(dynamodb=client, reader=reader)
-    failed.clock.advance(minutes=6)
-    lose_the_next_answer(reader, operation)
+def test_the_functions_own_clients_repeat_reads_and_never_a_write(notifier: NotifierRig) -> None:
+    table = notifier.module.function.messages._table  # noqa: SLF001 -- the only way to them
+    clients = [table._client, table._reader]  # noqa: SLF001 -- the same
 
-    failed.sweep()
-
-    assert failed.new_events() == [FAILURE]
-    points = data_points(capsys.readouterr().out)
-    assert total(points, "NoticeSwept", service="tested") == 1
-    assert not {"NoticeFailed", "NoticeSweepInterrupted"} & {it.name for it in points}
+    assert [it.meta.config.retries["total_max_attempts"] for it in clients] == [1, 3]
 
 
 @pytest.mark.parametrize("change", [{}, {"Keys": None}], ids=["no keys", "null keys"])
