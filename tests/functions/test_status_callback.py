@@ -1,16 +1,12 @@
 """StatusCallbackFunction: every row of the table of its responses."""
 
-import contextlib
 import io
 import json
-import socket
 from typing import Any
 from urllib.parse import urlencode
 
-import boto3
 import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore.config import Config
 
 from delivery.domain.messages import Source, StatusUpdate
 from delivery.storage.callback_queue import CallbackQueue
@@ -287,30 +283,6 @@ def test_if_secret_and_table_hang_the_response_is_still_in_time(
     hanging = sum(it.read_timeout * it.retries["total_max_attempts"] for it in configs)
     assert hanging + MAX_BACKOFF_SECONDS <= 4.5
     assert all(config.connect_timeout == 1 for config in configs)
-
-
-def test_a_table_that_hangs_leaves_time_for_the_queue(callbacks: StatusCallbackRig) -> None:
-    config = callbacks.module.FAST_CONFIG.merge(Config(read_timeout=0.1))
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections, never answers
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        callbacks.restart(dynamodb=boto3.client("dynamodb", endpoint_url=url, config=config))
-
-        status = callbacks.call(a_request())
-
-        assert connections_to(silent) == config.retries["total_max_attempts"]
-    assert status == 204
-    assert len(callbacks.queued()) == 1
-
-
-def connections_to(server: socket.socket) -> int:
-    """The number of connections that wait to be accepted."""
-    server.settimeout(0)
-    number = 0
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            server.accept()[0].close()
-            number += 1
-    return number
 
 
 # --- logs and metrics ----------------------------------------------------------------------------
