@@ -220,7 +220,7 @@ class Twilio:
         parts = urlsplit(attempt.url)
         request = HttpRequest(
             api=(parts.hostname or "").partition(".")[0],
-            method=attempt.method,
+            method="POST",
             path=parts.path,
             query=parts.query,
             headers=attempt.headers,

@@ -99,7 +99,7 @@ def _exchange(
         return CallbackResult(failure=Failure.BROKEN_RESPONSE if started else Failure.NO_RESPONSE)
     if response.length:
         return CallbackResult(failure=Failure.BROKEN_RESPONSE)
-    return CallbackResult(status=response.status, location=response.getheader("Location"))
+    return CallbackResult(status=response.status)
 
 
 def _limit_wait(open_socket: socket.socket, read_timeout: float, deadline: float) -> None:
@@ -113,5 +113,4 @@ def _limit_wait(open_socket: socket.socket, read_timeout: float, deadline: float
 def _send(connection: http.client.HTTPConnection, attempt: CallbackAttempt) -> None:
     parts = urlsplit(attempt.url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    body = attempt.body if attempt.method == "POST" else None
-    connection.request(attempt.method, target, body=body, headers=dict(attempt.headers))
+    connection.request("POST", target, body=attempt.body, headers=dict(attempt.headers))

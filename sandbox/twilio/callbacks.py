@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from delivery.twilio.signature import Algorithm, signature
 from sandbox.twilio.overrides import ConnectionOverrides, RetryPolicy
@@ -13,10 +13,8 @@ from sandbox.twilio.resource import API_VERSION, Message
 from sandbox.twilio.scenarios import Step
 from sandbox.twilio.webhook_rules import Signing
 
-_MAX_REDIRECTS = 10
 _MIN_TIMEOUT = 0.001
 _FILTERED_BY_CARRIER = 30007
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class Failure(StrEnum):
@@ -60,7 +58,6 @@ class CallbackAttempt:
     """
 
     callback_id: int
-    method: str
     url: str
     headers: Mapping[str, str]
     body: bytes
@@ -71,21 +68,15 @@ class CallbackAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackResult:
-    """The result of an attempt: an HTTP status, or a failure; `location` of a redirect."""
+    """The result of an attempt: an HTTP status, or a failure."""
 
     status: int | None = None
     failure: Failure | None = None
-    location: str | None = None
 
     @property
     def succeeded(self) -> bool:
         """Whether the receiver acknowledged the callback."""
         return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004 -- any 2xx
-
-    @property
-    def redirects(self) -> bool:
-        """Whether Twilio would follow this response to another URL."""
-        return self.status in _REDIRECTS and bool(self.location)
 
     def is_retried_by(self, policy: frozenset[RetryPolicy]) -> bool:
         """Whether this retry policy covers the result."""
@@ -101,8 +92,6 @@ class AttemptRecord:
     """A request that was sent, and its result."""
 
     at: datetime
-    method: str
-    url: str
     result: CallbackResult
 
 
@@ -110,8 +99,7 @@ class AttemptRecord:
 class Callback:
     """The report of one status to the account's server, with the attempts to deliver it.
 
-    `url` is requested next; a redirect changes it, and makes the method GET. `signing` is the
-    shared key of the webhook rule that applies; None: the auth token signs.
+    `signing` is the shared key of the webhook rule that applies; None: the auth token signs.
     """
 
     callback_id: int
@@ -124,7 +112,6 @@ class Callback:
     state: CallbackState
     signing: Signing | None = None
     started: datetime | None = None
-    redirects: int = 0
     attempts: tuple[AttemptRecord, ...] = field(default=())
 
     def in_flight(self, now: datetime) -> Self:
@@ -137,11 +124,10 @@ class Callback:
         Headers as in public captures; the fragment of the URL is neither sent nor signed.
         Source: https://www.twilio.com/docs/usage/webhooks/webhooks-security
         """
-        form = () if self.redirects else self.parameters
         algorithm = self.signing.algorithm if self.signing else Algorithm.HMAC_SHA1
         headers = {
             "Content-Type": "application/x-www-form-urlencoded; charset=UTF-8",
-            "X-Twilio-Signature": signature(key, self.url, form, algorithm),
+            "X-Twilio-Signature": signature(key, self.url, self.parameters, algorithm),
             "I-Twilio-Idempotency-Token": self.token,
             "User-Agent": "TwilioProxy/1.1",
             "Accept": "*/*",
@@ -151,58 +137,35 @@ class Callback:
         }
         if self.signing:
             headers["X-Twilio-Webhooks-Signature-Settings"] = self.signing.header
-        if self.redirects:
-            del headers["Content-Type"]
         left = max(_MIN_TIMEOUT, self.seconds_left(now))
         return CallbackAttempt(
             callback_id=self.callback_id,
-            method=self._method,
             url=self.url,
             headers=headers,
-            body=urlencode(form).encode(),
+            body=urlencode(self.parameters).encode(),
             connect_timeout=min(self.overrides.connect_timeout, left),
             read_timeout=min(self.overrides.read_timeout, left),
             total_timeout=left,
         )
 
     def seconds_left(self, now: datetime) -> float:
-        """Return what is left of the total time, which covers retries and redirects."""
+        """Return what is left of the total time, which covers retries."""
         limit = timedelta(seconds=self.overrides.total_timeout)
         return ((self.started or now) + limit - now).total_seconds()
 
     def with_result(self, result: CallbackResult, now: datetime) -> Self:
         """Return the callback after an attempt: DUE again (at once), ANSWERED or FAILED.
 
-        A redirect is followed by GET, which loses the parameters: the callback then fails with
-        any response (https://www.twilio.com/docs/usage/twilios-response).
+        A redirect fails at once. Twilio follows it by a GET that has no parameters, and fails with
+        any response to that (https://www.twilio.com/docs/usage/twilios-response).
         """
-        attempt = AttemptRecord(at=now, method=self._method, url=self.url, result=result)
-        after = replace(self, attempts=(*self.attempts, attempt))
-        in_time = self.seconds_left(now) > 0
-        url = _redirect_target(self.url, result)
-        if url and in_time and self.redirects < _MAX_REDIRECTS:
-            return replace(after, state=CallbackState.DUE, url=url, redirects=self.redirects + 1)
-        if self.redirects == 0 and result.succeeded:
+        after = replace(self, attempts=(*self.attempts, AttemptRecord(at=now, result=result)))
+        if result.succeeded:
             return replace(after, state=CallbackState.ANSWERED)
-        retries_left = self.overrides.retries - len(self.attempts)
-        retried = self.redirects == 0 and result.is_retried_by(self.overrides.policy)
-        if retried and retries_left > 0 and in_time:
+        has_retries = self.overrides.retries > len(self.attempts) and self.seconds_left(now) > 0
+        if has_retries and result.is_retried_by(self.overrides.policy):
             return replace(after, state=CallbackState.DUE)
         return replace(after, state=CallbackState.FAILED)
-
-    @property
-    def _method(self) -> str:
-        return "GET" if self.redirects else "POST"
-
-
-def _redirect_target(url: str, result: CallbackResult) -> str | None:
-    if not result.redirects:
-        return None
-    try:
-        target = urljoin(url, result.location)
-    except ValueError:
-        return None
-    return target if is_callback_url(target) else None
 
 
 def callback_parameters(

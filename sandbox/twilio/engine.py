@@ -86,10 +86,11 @@ class Engine:
         return sorted((*self.messages(account_sid), *rejected), key=lambda it: it.created)
 
     def listed_by_date(self, account_sid: str) -> list[Message]:
-        """Return what Twilio lists of an account if the list is filtered by `DateSent`."""
+        """Return what Twilio lists of an account if the list is filtered by `DateSent`.
+
+        It lacks messages that were not sent; Twilio does not document whether it does.
+        """
         listed = self.listed(account_sid)
-        if not self.settings.hides_unsent_by_date:
-            return listed
         return [it for it in listed if it.sent is not None or it.sid in self._rejected]
 
     def add_rejected(self, creation: Message) -> None:

@@ -5,9 +5,9 @@ Source: https://www.twilio.com/docs/messaging/api/message-resource#read-multiple
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlencode
 
 from sandbox.twilio.errors import ApiError
@@ -86,21 +86,13 @@ def _filter(messages: Iterable[Message], parameters: Parameters) -> list[Message
 
 
 def _parse_moment(name: str, text: str) -> _Moment:
-    try:
+    with suppress(ValueError):
         return _Moment(day=date.fromisoformat(text))
-    except ValueError:
-        pass
-    for parse in (parse_time, _parse_rfc_2822):
-        try:
-            time = parse(text).replace(microsecond=0)
-        except ValueError:
-            continue
-        return _Moment(day=time.date(), time=time)
-    raise ApiError(20422, f"Invalid date {text} in {name}.")
-
-
-def _parse_rfc_2822(text: str) -> datetime:
-    return parse_time(parsedate_to_datetime(text).isoformat())
+    try:
+        time = parse_time(text).replace(microsecond=0)
+    except ValueError as error:
+        raise ApiError(20422, f"Invalid date {text} in {name}.") from error
+    return _Moment(day=time.date(), time=time)
 
 
 def _page_size(parameters: Parameters) -> int:

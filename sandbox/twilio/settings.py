@@ -17,14 +17,8 @@ class Settings:
     price_delay_seconds: float = 2.0
     """Seconds from the last status of a message that was sent until it has a price."""
 
-    hides_unsent_by_date: bool = True
-    """Lists filtered by `DateSent` lack messages that were not sent; Twilio doesn't document it."""
-
     min_schedule_seconds: float = 300.0
     """`SendAt` must be this far ahead (Twilio, since 2026: five minutes)."""
-
-    concurrency_limit: int | None = None
-    """Further concurrent requests get 429; Twilio doesn't publish its limit."""
 
     throttle_next: int = 0
     """This many of the next REST requests get 429."""
@@ -54,11 +48,10 @@ class Settings:
 def _is_valid(value: Any, kind: Any) -> bool:
     if isinstance(value, bool) or kind is bool:
         return isinstance(value, bool) and kind is bool
-    return isinstance(value, int | float if kind is float else kind) and (value or 0) >= 0
+    return isinstance(value, int | float if kind is float else kind) and value >= 0
 
 
 def _describe(kind: Any) -> str:
     if kind is bool:
         return "true or false"
-    number = "a number" if kind is float else "a whole number"
-    return f"{number}, 0 or more{', or null' if isinstance(None, kind) else ''}"
+    return f"{'a number' if kind is float else 'a whole number'}, 0 or more"

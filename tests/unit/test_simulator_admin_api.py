@@ -61,7 +61,7 @@ def change(twilio: VirtualTwilio, page: str, document: Any) -> Response:
 
 def test_settings_can_be_changed() -> None:
     twilio = VirtualTwilio()
-    changes = {"step_seconds": 3, "list_lag_seconds": 1.5, "concurrency_limit": None}
+    changes = {"step_seconds": 3, "list_lag_seconds": 1.5}
 
     changed = change(twilio, "settings", changes)
 
@@ -107,7 +107,6 @@ def test_an_invalid_change_is_rejected_and_changes_nothing(page: str, document: 
     [
         ({"step_seconds": "fast"}, "a number, 0 or more"),
         ({"throttle_next": 1.5}, "a whole number, 0 or more"),
-        ({"concurrency_limit": "none"}, "a whole number, 0 or more, or null"),
         ({"trial": 1}, "true or false"),
     ],
 )

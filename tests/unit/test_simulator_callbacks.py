@@ -1,4 +1,4 @@
-"""The simulator's callbacks: parameters, signatures, retries and redirects."""
+"""The simulator's callbacks: parameters, signatures and retries."""
 
 import pytest
 from twilio.request_validator import RequestValidator
@@ -155,6 +155,7 @@ def test_connection_overrides_are_read_from_the_fragment(
         ("", CallbackResult(failure=Failure.CONNECTION_FAILED), 2),
         ("", CallbackResult(failure=Failure.NO_RESPONSE), 1),
         ("", CallbackResult(status=503), 1),
+        ("#rc=5&rp=all", CallbackResult(status=302), 1),
         ("#rc=0&rp=all", CallbackResult(status=503), 1),
         ("#rc=5&rp=all", CallbackResult(status=503), 6),
         ("#rc=5&rp=all", CallbackResult(failure=Failure.NO_RESPONSE), 6),
@@ -196,42 +197,6 @@ def test_retries_share_the_total_time() -> None:
 
     assert [attempt.total_timeout for attempt in twilio.received] == [15, 9, 3]
     assert [attempt.read_timeout for attempt in twilio.received] == [6, 6, 3]
-
-
-def test_redirects_are_followed_ten_times() -> None:
-    twilio = VirtualTwilio()
-    sid = twilio.send(To="+15555550105")["sid"]
-
-    twilio.run(always(CallbackResult(status=302, location="/again")))
-
-    (callback,) = twilio.simulator.callbacks(sid)
-    assert (len(twilio.received), callback.state) == (11, CallbackState.FAILED)
-
-
-def test_a_redirect_becomes_a_signed_get_without_parameters_and_fails() -> None:
-    twilio = VirtualTwilio()
-    sid = twilio.send(To="+15555550105")["sid"]
-    results = iter([CallbackResult(status=301, location="status/"), CallbackResult(status=200)])
-
-    twilio.run(lambda _: next(results))
-
-    _, followed = twilio.received
-    assert (followed.method, followed.url) == ("GET", "https://example.com/twilio/status/")
-    assert followed.body == b""
-    signature = followed.headers["X-Twilio-Signature"]
-    assert RequestValidator(AUTH_TOKEN).validate(followed.url, {}, signature)
-    (callback,) = twilio.simulator.callbacks(sid)
-    assert callback.state is CallbackState.FAILED
-
-
-@pytest.mark.parametrize("location", ["http://[", "ftp://example.com/", "http://a_b/", None, ""])
-def test_a_redirect_to_an_invalid_url_is_an_ordinary_failure(location: str | None) -> None:
-    twilio = VirtualTwilio()
-    twilio.send(To="+15555550105")
-
-    twilio.run(always(CallbackResult(status=302, location=location)))
-
-    assert len(twilio.received) == 1
 
 
 def test_a_rotated_token_signs_from_the_next_attempt_on() -> None:

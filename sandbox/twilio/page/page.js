@@ -9,9 +9,6 @@ const FAILURES = {
   name_not_resolved: "host name not found",
   connection_failed: "no connection",
   tls_failed: "TLS failed",
-  certificate_name_mismatch: "certificate of another name",
-  certificate_expired: "certificate expired",
-  certificate_untrusted: "certificate not trusted",
   no_response: "no response",
   broken_response: "incomplete response",
 };
@@ -37,16 +34,11 @@ function statusClass(status) {
   return DONE.has(status) ? "good" : "open";
 }
 
-function answer(result) {
-  if (result.failure) return FAILURES[result.failure] ?? result.failure;
-  return result.location ? `${result.status}, to ${result.location}` : String(result.status);
-}
-
 // "503 three times, then 204" as "503 ×3, 204".
 function answers(callback) {
   const groups = [];
   for (const { result } of callback.attempts) {
-    const text = answer(result);
+    const text = result.failure ? FAILURES[result.failure] : String(result.status);
     if (groups.at(-1)?.text === text) groups.at(-1).count += 1;
     else groups.push({ text, count: 1 });
   }
