@@ -45,14 +45,3 @@ def test_an_update_that_is_not_finished_reaches_no_message(
 
     assert client.message(queued["message_sid"])["outcome"] == "delivered"
     assert sandbox.schedule.failures == before
-
-
-def test_each_function_has_one_published_version(client: ExternalClient, sandbox: Sandbox) -> None:
-    functions = client.aws("lambda")
-    template = sandbox.account.processed_template()
-
-    for name in sandbox.stack.ids_of_type("AWS::Lambda::Function", template):
-        versions = functions.list_versions_by_function(FunctionName=name)["Versions"]
-        alias = functions.get_alias(FunctionName=name, Name="live")
-        assert [it["Version"] for it in versions] == ["$LATEST", "1"]
-        assert alias["FunctionVersion"] == "1"

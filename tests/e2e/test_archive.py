@@ -13,7 +13,7 @@ import requests
 from delivery_cli.commands.report.measures import plain_amount
 from sandbox.lifecycle import Sandbox
 from sandbox.polling import wait_for
-from tests.e2e.external_client import SENDER, TIMEOUT_SECONDS, ExternalClient, a_message_sid
+from tests.e2e.external_client import SENDER, TIMEOUT_SECONDS, ExternalClient
 from tests.support.command_line import CommandResult, run
 
 MESSAGES = 200
@@ -86,20 +86,6 @@ def test_a_delivered_message_has_a_row_for_its_start_and_one_for_its_delivery(
     assert (last["status"], last["channel"], last["country"]) == ("delivered", "sms", "US")
     assert str(last["sequence"]) > str(first["sequence"])
     assert float(last["seconds_to_final"] or "-1") >= 0
-
-
-def test_a_failed_message_has_a_row_with_its_error_code_and_category(
-    client: ExternalClient, athena: Athena
-) -> None:
-    message_sid = a_message_sid()
-
-    client.post_callback(message_sid, "undelivered", ErrorCode="30003")
-
-    (row,) = wait_for(
-        lambda: athena.rows_of(message_sid), timeout=TIMEOUT_SECONDS, what="The row of the failure"
-    )
-    assert (row["outcome"], row["error_code"]) == ("failed", "30003")
-    assert row["category"] == "recipient_unreachable"
 
 
 # --- I12: a report agrees with the table ---------------------------------------------------------

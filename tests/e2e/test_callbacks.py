@@ -43,37 +43,6 @@ def test_concurrent_and_repeated_callbacks_are_recorded_once(client: ExternalCli
     assert recorded == ["delivered", "sent", "undelivered"]
 
 
-def test_a_callback_with_an_unknown_status_is_recorded_and_acknowledged(
-    client: ExternalClient,
-) -> None:
-    message_sid = a_message_sid()
-
-    response = client.post_callback(
-        message_sid,
-        "teleported",
-        ErrorCode="not a number",
-        Blank="",
-        Ünïcode="Grüße & 1+1=2",
-    )
-
-    assert response.status_code == 204
-    item = client.item(message_sid)
-    assert (item["status"], item["outcome"]) == ("unknown", "pending")
-    assert [entry["status"] for entry in item["transitions"]] == ["teleported"]
-
-
-def test_query_parameters_of_the_callback_url_become_context(client: ExternalClient) -> None:
-    message_sid = a_message_sid()
-
-    response = client.post_callback(
-        message_sid, "sent", query="?order=4711&note=a%20b+c&order=second&empty="
-    )
-
-    assert response.status_code == 204
-    context = client.item(message_sid)["context"]
-    assert (context["order"], context["note"]) == ("4711", "a b c")
-
-
 def test_a_signature_is_valid_only_for_its_token_url_and_parameters(client: ExternalClient) -> None:
     message_sid = a_message_sid()
     url = client.endpoints["status_callback_url"]

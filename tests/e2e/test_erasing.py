@@ -1,7 +1,6 @@
 """Erasing a person's data with the command line, in the deployed stack."""
 
 import secrets
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.e2e.external_client import ExternalClient, a_body, a_key
@@ -42,23 +41,3 @@ def test_a_person_is_erased_here_and_at_twilio_and_a_late_callback_restores_noth
     assert client.sent_with_body(body) == []
     ids = {"message_sid": message_sid, "request_id": message["request_id"]}
     assert (again.status_code, again.json()) == (200, ids)
-
-
-def test_a_scheduled_message_is_redacted_and_can_be_erased_once_it_is_canceled(
-    client: ExternalClient, endpoints_path: Path
-) -> None:
-    to, body = a_number(), a_body()
-    in_an_hour = datetime.now(UTC) + timedelta(hours=1)
-    message = {"from": None, "messaging_service_sid": SERVICE_SID, "body": body}
-    message_sid = client.send_accepted(to, send_at=in_an_hour.isoformat(), **message)
-
-    first = erase(to, endpoints_path)
-    texts = client.sent_with_body(body)
-    client.cancel(message_sid)
-    second = erase(to, endpoints_path)
-
-    assert [it["id"] for it in first.json["left"]] == [message_sid]
-    assert "cancel it" in first.json["left"][0]["reason"]
-    assert texts == []
-    assert (first.code, second.code) == (1, 0)
-    assert client.message(message_sid) is None

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sandbox.aws.gateway import Fault, FaultKind, Gateway
 from sandbox.endpoints import PROJECT
 from sandbox.lifecycle import Sandbox
 from sandbox.polling import wait_for
@@ -190,31 +189,6 @@ def test_the_doctor_finds_nothing_in_a_healthy_stack_but_logged_errors(delivery:
         *("stack", "secret", "credentials", "api", "callback"),
         *("stream", "sources", "schedules", "topics", "queues"),
     }
-
-
-def test_the_doctor_finds_a_callback_url_that_does_not_answer(
-    delivery: Delivery, gateway: Gateway
-) -> None:
-    gateway.add_fault(Fault(kind=FaultKind.FAIL, status=502, path="/twilio", times=None))
-
-    ran = delivery("doctor", "--json")
-
-    assert "502" in problems_in(ran)["callback"]
-
-
-def test_the_doctor_finds_an_auth_token_that_twilio_rejects(
-    delivery: Delivery, client: ExternalClient
-) -> None:
-    secrets, name = client.aws("secretsmanager"), "delivery/twilio"
-    right = secrets.get_secret_value(SecretId=name)["SecretString"]
-    wrong = json.loads(right) | {"auth_token": "wrong"}
-    secrets.put_secret_value(SecretId=name, SecretString=json.dumps(wrong))
-    try:
-        ran = delivery("doctor", "--json")
-    finally:
-        secrets.put_secret_value(SecretId=name, SecretString=right)
-
-    assert "auth token" in problems_in(ran)["credentials"]
 
 
 def test_the_doctor_finds_a_disabled_event_source_and_dead_letters(

@@ -65,19 +65,6 @@ def test_the_failed_messages_of_today_are_listed_and_counted(
     assert summary["failed"]["by_sender"]["+15005550006"] >= 5
 
 
-def test_a_pending_message_is_found_by_its_reference_and_listed_as_pending(
-    client: ExternalClient,
-) -> None:
-    reference = f"order+{secrets.token_hex(8)}"
-    message_sid = client.send_accepted(NEVER_FINAL[0], reference=reference)
-
-    with_reference = client.get("messages", reference=reference)
-    pending = client.get("messages", pending="true", limit=100)
-
-    assert sids(with_reference) == [message_sid]
-    assert message_sid in sids(pending)
-
-
 def test_an_unconfirmed_message_is_listed_on_its_day_and_not_as_pending(
     client: ExternalClient, unconfirmed_messages: dict[str, Json]
 ) -> None:
