@@ -30,10 +30,7 @@ def a_policy(actions: Json) -> Json:
     ("given", "expected"),
     [
         ("sqs:SendMessage", ["sqs:SendMessage", "sqs:SendMessageBatch"]),
-        (
-            ["sqs:SendMessage", "sns:Publish"],
-            ["sqs:SendMessage", "sns:Publish", "sqs:SendMessageBatch"],
-        ),
+        (["sqs:SendMessage"], ["sqs:SendMessage", "sqs:SendMessageBatch"]),
         (["sqs:ReceiveMessage"], ["sqs:ReceiveMessage"]),
     ],
 )

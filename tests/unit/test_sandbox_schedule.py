@@ -66,25 +66,18 @@ def test_a_deployed_schedule_is_run_with_its_input_and_a_disabled_one_is_not() -
     assert runs == [a_run(), a_run("Sweep", older=300)]
 
 
-def test_the_time_of_the_run_replaces_its_placeholder_in_the_input() -> None:
+def test_an_event_has_the_time_of_the_run_and_times_scaled_to_seconds() -> None:
     functions = Functions()
     canary = a_run("Canary", key="canary <aws.scheduler.scheduled-time>")
-
-    a_running(functions, canary, reported=[]).run_once()
-
-    ((_, event),) = functions.invocations
-    at = datetime.fromisoformat(event["key"].removeprefix("canary "))
-    assert abs(datetime.now(UTC) - at) < timedelta(minutes=1)
-
-
-def test_times_in_an_event_are_scaled_to_seconds() -> None:
-    functions = Functions()
     sweep = a_run("Notify", sweep_notices_older_than_seconds=300, other="kept")
 
-    a_running(functions, sweep, reported=[]).run_once()
+    a_running(functions, canary, sweep, reported=[]).run_once()
 
-    event = {"sweep_notices_older_than_seconds": NOTICE_CLAIM_SECONDS, "other": "kept"}
-    assert functions.invocations == [("Notify:live", event)]
+    (_, event), swept = functions.invocations
+    scaled = {"sweep_notices_older_than_seconds": NOTICE_CLAIM_SECONDS, "other": "kept"}
+    assert swept == ("Notify:live", scaled)
+    at = datetime.fromisoformat(event["key"].removeprefix("canary "))
+    assert abs(datetime.now(UTC) - at) < timedelta(minutes=1)
 
 
 def test_the_scheduled_functions_run_repeatedly_while_the_context_lasts() -> None:
