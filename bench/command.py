@@ -19,7 +19,7 @@ from rich.markdown import Markdown
 from bench import cost, report
 from bench.benchmark import Benchmark, Run, Table
 from bench.machine import describe
-from bench.registry import BENCHMARKS
+from bench.report import BENCHMARKS
 
 _ROUNDS: Final = 9
 _QUICK_ROUNDS: Final = 2

@@ -9,20 +9,16 @@ from pathlib import Path
 _KIB_PER_GIB = 1024 * 1024
 
 
-def describe() -> dict[str, str]:
+def describe() -> str:
     """Return processor, cores, memory, system and versions; Linux knows them all."""
+    processor = _found_in("/proc/cpuinfo", r"^model name\s*:\s*(.+)$") or platform.processor()
     memory = _found_in("/proc/meminfo", r"^MemTotal:\s*(\d+) kB$")
-    return {
-        "processor": _found_in("/proc/cpuinfo", r"^model name\s*:\s*(.+)$")
-        or platform.processor()
-        or "unknown",
-        "cores": str(os.cpu_count()),
-        "memory": f"{int(memory) / _KIB_PER_GIB:.0f} GiB" if memory else "unknown",
-        "system": f"{platform.system()}, {platform.machine()}",
-        "python": platform.python_version(),
-        "boto3": version("boto3"),
-        "powertools": version("aws-lambda-powertools"),
-    }
+    gib = f"{int(memory) / _KIB_PER_GIB:.0f} GiB" if memory else "unknown memory"
+    return (
+        f"{processor or 'unknown processor'}, {os.cpu_count()} cores, {gib}, "
+        f"{platform.system()}, {platform.machine()}, Python {platform.python_version()}, "
+        f"boto3 {version('boto3')}, Powertools {version('aws-lambda-powertools')}"
+    )
 
 
 def _found_in(path: str, pattern: str) -> str | None:

@@ -5,7 +5,7 @@ import pytest
 from bench import report
 from bench.benchmark import Table, summarize
 from bench.command import main
-from bench.registry import BENCHMARKS
+from bench.report import BENCHMARKS
 
 PAGE = report.PAGE.read_text("utf-8")
 
