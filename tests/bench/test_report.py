@@ -3,7 +3,7 @@
 import pytest
 
 from bench import report
-from bench.benchmark import Table, summarize
+from bench.benchmark import summarize
 from bench.command import main
 from bench.report import BENCHMARKS
 
@@ -19,14 +19,6 @@ def test_every_benchmark_has_results_and_a_place_in_the_page() -> None:
 
     assert report.places(PAGE) == names
     assert set(report.load()) == names
-
-
-def test_numbers_of_a_table_are_aligned_right() -> None:
-    table = Table(header=("what", "number"), rows=[("requests", "1"), ("writes", "2")])
-
-    lines = list(report.markdown(table))
-
-    assert lines == ["| what | number |", "|---|---:|", "| requests | 1 |", "| writes | 2 |"]
 
 
 def test_ratios_are_taken_within_each_round() -> None:

@@ -1,7 +1,6 @@
 """The audit of today, by hand, makes the table agree with Twilio's list."""
 
 import json
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,7 +11,7 @@ import requests
 from sandbox.aws.gateway import Fault, FaultKind, Gateway
 from sandbox.lifecycle import Sandbox
 from sandbox.polling import wait_for
-from tests.e2e.external_client import TIMEOUT_SECONDS, ExternalClient, Json
+from tests.e2e.external_client import ExternalClient, Json
 from tests.e2e.test_scenarios import SCENARIOS
 from tests.support.command_line import run
 
@@ -96,23 +95,3 @@ def test_the_audit_of_today_makes_the_table_equal_to_twilio_s_list(
         environment={"DELIVERY_SANDBOX": str(endpoints_path)},
     )
     assert ran.json["audits"] == [result]
-
-
-def test_a_late_delivery_that_no_callback_reported_is_corrected_once(
-    client: ExternalClient, sandbox: Sandbox, no_open_incident: Callable[[str], None]
-) -> None:
-    no_open_incident("30003")
-    sid = client.send_accepted(LATE_DELIVERY)
-    day = datetime.now(UTC).date().isoformat()
-    client.wait_for_message(sid, lambda it: it["outcome"] == "failed", "failed")
-    wait_for(
-        lambda: listed_on(day, client)[sid]["price"], timeout=TIMEOUT_SECONDS, what="Its price"
-    )
-
-    (result,) = audit(day, client, sandbox)
-
-    message = client.message(sid)
-    assert (message["status"], message["transitions"][-1]["source"]) == ("delivered", "audit")
-    assert result["corrected"]["status"] >= 1
-    audit(day, client, sandbox)
-    assert client.message(sid)["transitions"] == message["transitions"]

@@ -5,13 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-import requests
 
-from sandbox.aws.gateway import MESSAGES_API_PREFIX, Fault, FaultKind, Gateway
-from sandbox.polling import wait_for
+from sandbox.aws.gateway import Fault, FaultKind, Gateway
 from tests.e2e.external_client import (
-    SENDER,
-    TIMEOUT_SECONDS,
     ExternalClient,
     Inbox,
     Json,
@@ -53,33 +49,6 @@ def test_of_concurrent_requests_with_the_same_key_one_sends(client: ExternalClie
     assert [response.status_code for response in responses].count(201) == 1
     assert {response.status_code for response in responses} <= {200, 201, 202}
     assert len(client.sent_with_body(body)) == 1
-
-
-def test_a_retry_after_a_lost_response_returns_the_message(
-    client: ExternalClient, gateway: Gateway
-) -> None:
-    key, body = a_key(), a_body()
-    gateway.add_fault(Fault(kind=FaultKind.LOSE_RESPONSE, path=MESSAGES_API_PREFIX))
-
-    with pytest.raises(requests.ConnectionError):
-        client.send(DELIVERED, key=key, body=body)
-    again = client.send(DELIVERED, key=key, body=body)
-
-    (sent,) = client.sent_with_body(body)
-    assert (again.status_code, again.json()["message_sid"]) == (200, sent["sid"])
-
-
-def test_a_message_that_is_queued_twice_is_sent_once(client: ExternalClient) -> None:
-    key, body = a_key(), a_body()
-    document = {"to": DELIVERED, "from": SENDER, "body": body, "idempotency_key": key}
-
-    client.enqueue(document)
-    client.enqueue(document)
-    wait_for(client.send_queue_is_empty, timeout=TIMEOUT_SECONDS, what="An empty SendQueue")
-    over_http = client.send(DELIVERED, key=key, body=body)
-
-    (sent,) = client.sent_with_body(body)
-    assert (over_http.status_code, over_http.json()["message_sid"]) == (200, sent["sid"])
 
 
 @pytest.mark.parametrize("to", ACCEPTED_WITHOUT_RESPONSE)

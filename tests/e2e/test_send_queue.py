@@ -11,19 +11,6 @@ from sandbox.polling import wait_for
 from tests.e2e.external_client import SENDER, TIMEOUT_SECONDS, ExternalClient, Inbox, a_key
 
 
-def test_a_message_on_the_queue_is_sent_and_tracked(client: ExternalClient) -> None:
-    client.enqueue(
-        {"to": "+15551234567", "from": SENDER, "body": "From the queue", "reference": "queue-1"}
-    )
-
-    (item,) = client.wait_for_items(
-        lambda it: it.get("reference") == "queue-1" and it["outcome"] == "delivered",
-        "The queued message, delivered",
-    )
-
-    assert item["message_sid"].startswith("SM")
-
-
 @pytest.mark.parametrize(
     ("to", "error_code"),
     [("not-a-number", None), ("+15005550001", 21211)],

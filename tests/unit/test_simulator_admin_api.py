@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from sandbox.http_server import Response
-from tests.support.virtual_twilio import ACCOUNT_SID, MESSAGES, VirtualTwilio, error_of
+from tests.support.virtual_twilio import (
+    ACCOUNT_SID,
+    API_KEY_SECRET,
+    API_KEY_SID,
+    MESSAGES,
+    VirtualTwilio,
+    basic,
+    error_of,
+)
 
 
 def test_messages_are_shown_with_their_callbacks_and_attempts() -> None:
@@ -76,6 +84,9 @@ def test_credentials_can_be_changed() -> None:
     change(twilio, "credentials", {"account_sid": ACCOUNT_SID, "auth_token": "next"})
 
     assert error_of(twilio.request("GET", MESSAGES + ".json")) == (401, 20003)
+    for user, password in ((ACCOUNT_SID, "next"), (API_KEY_SID, API_KEY_SECRET)):
+        answer = twilio.answer("GET", MESSAGES + ".json", authorization=basic(user, password))
+        assert answer.status == 200
 
 
 @pytest.mark.parametrize(

@@ -86,27 +86,6 @@ def test_a_carriers_time_is_sent_when_the_carrier_decided(to: str, *, has_receip
     assert ("RawDlrDoneDate" in last) is has_receipt
 
 
-def test_whatsapp_parameters_are_in_twilios_order() -> None:
-    twilio = VirtualTwilio()
-    twilio.send(To="whatsapp:+15555550112", From="whatsapp:+15557654321")
-
-    *_, read = twilio.run()
-
-    assert list(read) == [
-        "EventType",
-        "SmsSid",
-        "SmsStatus",
-        "MessageStatus",
-        "ChannelToAddress",
-        "To",
-        "ChannelPrefix",
-        "MessageSid",
-        "AccountSid",
-        "From",
-        "ApiVersion",
-    ]
-
-
 def test_the_fragment_of_the_url_is_not_requested() -> None:
     twilio = VirtualTwilio()
     twilio.send(StatusCallback=CALLBACK_URL + "#rc=5&rp=all&ct=2000&rt=5000")

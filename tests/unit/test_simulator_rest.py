@@ -123,22 +123,6 @@ def test_an_account_accepts_its_own_credentials_and_its_parents(
     assert json.loads(answer.body)["account_sid"] == account_sid
 
 
-def test_after_a_rotation_only_the_new_token_and_the_keys_are_valid() -> None:
-    twilio = VirtualTwilio()
-
-    twilio.simulator.rotate_auth_token(ACCOUNT_SID, "the-next-token")
-
-    statuses = [
-        twilio.answer("GET", MESSAGES + ".json", authorization=basic(user, password)).status
-        for user, password in (
-            (ACCOUNT_SID, AUTH_TOKEN),
-            (ACCOUNT_SID, "the-next-token"),
-            (API_KEY_SID, API_KEY_SECRET),
-        )
-    ]
-    assert statuses == [401, 200, 200]
-
-
 @pytest.mark.parametrize(
     ("method", "path", "expected"),
     [
@@ -224,17 +208,6 @@ def test_other_changes_of_a_message_are_rejected(form: dict[str, str]) -> None:
 
     assert error_of(answer) == (400, 20422)
     assert twilio.fetch(sid)["body"] == "Hello"
-
-
-def test_an_empty_body_redacts_a_message() -> None:
-    twilio = VirtualTwilio()
-    sid = twilio.send()["sid"]
-
-    redacted = twilio.json("POST", f"{MESSAGES}/{sid}.json", form={"Body": ""})
-
-    assert redacted["body"] == ""
-    assert twilio.statuses() == ["sent", "delivered"]
-    assert twilio.fetch(sid)["body"] == ""
 
 
 def test_a_message_can_be_deleted_once_it_is_complete() -> None:

@@ -182,17 +182,6 @@ def test_0112_to_a_plain_number_through_a_service_is_sent_as_rcs() -> None:
     assert read["To"] == "+15555550112"
 
 
-def test_0113_reports_a_status_and_parameters_that_do_not_exist_today() -> None:
-    twilio = VirtualTwilio()
-    twilio.send(To="+15555550113")
-
-    _, future = twilio.run()
-
-    assert future["MessageStatus"] == future["SmsStatus"] == "paused_by_carrier"
-    assert future["CarrierPauseUntil"] == ""
-    assert future["CarrierPauseReason"] == "Überlast & Prüfung = später"
-
-
 def test_a_service_message_is_queued_when_its_sender_is_chosen() -> None:
     twilio = VirtualTwilio()
 
