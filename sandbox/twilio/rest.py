@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from http import HTTPStatus
 
 from sandbox.http_server import Request, Response
 from sandbox.twilio.accounts import Account, Accounts
@@ -131,8 +130,7 @@ class RestApi:
                 now=call.now,
             )
         except ApiError as error:
-            if error.status == HTTPStatus.BAD_REQUEST:
-                self._engine.add_rejected(_rejected_creation(call, error.code))
+            self._engine.add_rejected(_rejected_creation(call, error.code))
             raise
         created = _Result(status=201, document=message_document(message))
         scenario = scenario_for(message.to)

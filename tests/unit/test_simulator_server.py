@@ -1,6 +1,5 @@
 """The simulator as a server, used by Twilio's own SDK, with callbacks over real connections."""
 
-import itertools
 import queue
 import socket
 import threading
@@ -48,16 +47,15 @@ class SimulatorHttpClient(TwilioHttpClient):  # type: ignore[misc]  # the SDK br
 
 
 class Receiver(HttpServer):
-    """Keeps every status callback, and answers with the next of `statuses`."""
+    """Keeps every status callback."""
 
     def __init__(self) -> None:
         super().__init__(answer=self._answer)
         self.callbacks: queue.Queue[Request] = queue.Queue()
-        self.statuses: Iterator[int] = itertools.repeat(204)
 
     def _answer(self, request: Request) -> Response:
         self.callbacks.put(request)
-        return Response(status=next(self.statuses))
+        return Response(status=204)
 
 
 def form_of(callback: Request) -> dict[str, str]:
@@ -109,14 +107,6 @@ def reaches(server: SimulatorServer, sid: str, status: str) -> bool:
         ),
         TIMEOUT,
     )
-
-
-def finishes_callbacks(server: SimulatorServer, sid: str, count: int) -> bool:
-    def are_finished(simulator: Any) -> bool:
-        callbacks = simulator.callbacks(sid)
-        return len(callbacks) == count and all(c.state.is_finished for c in callbacks)
-
-    return server.wait_until(are_finished, TIMEOUT)
 
 
 def test_the_sdk_sends_and_fetches(client: Client, server: SimulatorServer) -> None:

@@ -273,6 +273,7 @@ def errors(sdk: V1, twilio: VirtualTwilio) -> Iterator[tuple[Response, int, int]
     yield request("GET", "AuthProfiles"), 404, 20404
     yield request("GET", "Rules/webhooks_rule_0"), 404, 20404
     yield request("PUT", "Rules"), 405, 20004
+    yield request("POST", "Rules"), 400, 20422
     yield request("DELETE", f"SharedKeys/{key.id}"), 409, 20409
     yield request("DELETE", f"Settings/{setting.id}"), 409, 20409
     yield request("POST", "Rules", {"matchType": "DEFAULT", "settings": [share]}), 409, 59103
