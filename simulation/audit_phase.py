@@ -8,6 +8,7 @@ an item expires.
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import Final
@@ -46,45 +47,34 @@ _AUDIT_SECONDS: Final = 4.0
 """Within this time from the begin of a phase most of its first audit happens."""
 
 
+@dataclass(slots=True, kw_only=True)
 class AuditPhase:
     """The rest of a run, once everything that was sent has come to rest."""
 
-    def __init__(
-        self,
-        draws: random.Random,
-        *,
-        aws: Account,
-        twilio: Twilio,
-        operator: Operator,
-        service: LambdaService,
-        engine: Engine,
-        schedules: Sequence[Schedule],
-        items_expire: bool,
-    ) -> None:
-        self.expired: set[str] = set()
-        """The SIDs of the items that expired."""
-        self._draws = draws
-        self._aws = aws
-        self._twilio = twilio
-        self._operator = operator
-        self._service = service
-        self._engine = engine
-        self._schedules = schedules
-        self._items_expire = items_expire
+    draws: random.Random
+    aws: Account
+    twilio: Twilio
+    operator: Operator
+    service: LambdaService
+    engine: Engine
+    schedules: Sequence[Schedule]
+    items_expire: bool
+    expired: set[str] = field(default_factory=set)
+    """The SIDs of the items that expired."""
 
     def audit_by_hand(self, day: date, *, at: float) -> None:
         """Let an operator audit a day then, whatever its age."""
         function, event = functions()["audit_messages"], {"on": day.isoformat()}
-        self._engine.loop.at(at, lambda: self._service.invoke(function, event, lambda _: None))
+        self.engine.loop.at(at, lambda: self.service.invoke(function, event, lambda _: None))
 
     def run(self, requests: Sequence[CallerRequest]) -> None:
         """Run every phase, until each day on which something was sent is audited finally."""
-        loop, faults = self._engine.loop, self._engine.faults
+        loop, faults = self.engine.loop, self.engine.faults
         for due, day in self._due_times():
-            begins = max(loop.seconds, loop.seconds_at(due)) + self._draws.uniform(0, 10 * _MINUTE)
+            begins = max(loop.seconds, loop.seconds_at(due)) + self.draws.uniform(0, 10 * _MINUTE)
             loop.run_until(begins)
             faults.resume(until=begins + _FAULTS_LAST)
-            for schedule in self._schedules:
+            for schedule in self.schedules:
                 first, last = _BEGINS_AND_ENDS.get(schedule.function.name, (_PHASE, 0.0))
                 start = partial(schedule.start, until=begins + last, least_interval=_LEAST_INTERVAL)
                 loop.at(begins + first, start)
@@ -93,45 +83,45 @@ class AuditPhase:
 
     def _due_times(self) -> list[tuple[datetime, date]]:
         """Return when a phase begins, and which day it is about."""
-        created = {it.created.date() for it in self._twilio.simulator.messages()}
-        first, *others = sorted({self._engine.loop.time_at(0).date(), *created})
-        due = [] if self._draws.random() < _FIRST_SKIPPED_RATE else [(FIRST_AFTER, first)]
+        created = {it.created.date() for it in self.twilio.simulator.messages()}
+        first, *others = sorted({self.engine.loop.time_at(0).date(), *created})
+        due = [] if self.draws.random() < _FIRST_SKIPPED_RATE else [(FIRST_AFTER, first)]
         due += [(FINAL_AFTER, day) for day in (first, *others)]
         return [(end_of(day) + after, day) for after, day in due]
 
     def _disturb(self, day: date, begins: float, requests: Sequence[CallerRequest]) -> None:
-        draws = self._draws
+        draws = self.draws
         if draws.random() < _LATE_CALLBACKS_RATE:
-            for message in self._twilio.simulator.messages():
+            for message in self.twilio.simulator.messages():
                 if draws.random() < 0.5:
                     at = begins + draws.uniform(0, _AUDIT_SECONDS)
-                    self._twilio.call_back_late(message.sid, at=at)
+                    self.twilio.call_back_late(message.sid, at=at)
         if draws.random() < _BY_HAND_RATE:
             self.audit_by_hand(day, at=begins + draws.uniform(0, _AUDIT_SECONDS))
-        if draws.random() < _EXPIRY_RATE and self._items_expire:
+        if draws.random() < _EXPIRY_RATE and self.items_expire:
             self._expire_an_item()
         if draws.random() < _ERASURE_RATE and requests:
             address = draws.choice(requests).document["to"]
             if address.startswith("+"):
-                self._operator.erase(address, at=begins + draws.uniform(0, _AUDIT_SECONDS))
+                self.operator.erase(address, at=begins + draws.uniform(0, _AUDIT_SECONDS))
 
     def _expire_an_item(self) -> None:
         """Let TTL delete the next item that an audit reads and may correct, before it does so."""
-        table = self._aws.tables["MessagesTable"]
+        table = self.aws.tables["MessagesTable"]
 
         def watch(_service: str, operation: str, _given: object, response: Response) -> None:
-            audits = self._engine.loop.running_name.startswith("audit_messages")
+            audits = self.engine.loop.running_name.startswith("audit_messages")
             if not audits or operation != "batch_get_item" or not isinstance(response, Mapping):
                 return
             for item in response["Responses"].get(table.name, []):
                 if item.get("outcome") == {"S": "delivered"} and not item.keys() & _NEEDED:
                     self.expired.add(item["message_sid"]["S"])
-                    self._engine.trace.add("TTL", "deletes", item["message_sid"])
+                    self.engine.trace.add("TTL", "deletes", item["message_sid"])
                     table.put({"message_sid": item["message_sid"]}, None)
-                    self._aws.watchers.remove(watch)
+                    self.aws.watchers.remove(watch)
                     return
 
-        self._aws.watchers.append(watch)
+        self.aws.watchers.append(watch)
 
 
 _NEEDED: Final = frozenset({"request_id", "notice", "price"})

@@ -1,6 +1,6 @@
 """The operator, who erases a person's data until nothing is left, and backfills the archive."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -21,36 +21,36 @@ class Erasure:
     began: float
 
 
+@dataclass(slots=True, kw_only=True)
 class Operator:
     """Runs the code of `delivery erase` and `delivery archive`, which meet call faults.
 
     They may crash midway.
     """
 
-    def __init__(self, *, service: LambdaService, engine: Engine) -> None:
-        self.erasures: list[Erasure] = []
-        self.incomplete: dict[str, list[str]] = {}
-        """The reasons why the last erasure of an address was incomplete, by address."""
-        self.backfills = 0
-        """The number of complete backfills."""
-        self._service = service
-        self._engine = engine
+    service: LambdaService
+    engine: Engine
+    erasures: list[Erasure] = field(default_factory=list)
+    incomplete: dict[str, list[str]] = field(default_factory=dict)
+    """The reasons why the last erasure of an address was incomplete, by address."""
+    backfills: int = 0
+    """The number of complete backfills."""
 
     def erase(self, address: str, *, at: float) -> None:
         """Begin then, and repeat until an erasure is complete and no fault occurs any more."""
-        self._engine.loop.at(at, lambda: self._begin(address))
+        self.engine.loop.at(at, lambda: self._begin(address))
 
     def backfill(self, *, at: float) -> None:
         """Begin to backfill the archive then, and repeat until a run is complete."""
-        self._engine.loop.at(at, self._begin_backfill)
+        self.engine.loop.at(at, self._begin_backfill)
 
     def _begin_backfill(self) -> None:
-        loop = self._engine.loop
+        loop = self.engine.loop
 
         def ended(result: TaskResult) -> None:
             if result.error is not None and type(result.error).__name__ not in _RETRYABLE:
                 raise result.error
-            self._engine.trace.add("operator", "backfilled the archive", result)
+            self.engine.trace.add("operator", "backfilled the archive", result)
             if result.error is not None or result.killed:
                 loop.after(_PAUSE, self._begin_backfill)
             else:
@@ -60,7 +60,7 @@ class Operator:
 
     def _backfill(self) -> int:
         """Run the command, and return the number of rows."""
-        service = self._service
+        service = self.service
         command, archive, messages = service.modules(
             "delivery_cli.commands.archive.backfill",
             *("delivery.storage.archive", "delivery.storage.messages"),
@@ -70,13 +70,13 @@ class Operator:
             messages=messages.MessageStore(service.client("dynamodb"), "MessagesTable"),
             archive=archive.Archive(service.client("firehose"), stream),
             dimensions=parameter("ReportDimensions").split(","),
-            wait=self._engine.loop.sleep,
+            wait=self.engine.loop.sleep,
         )
         rows: int = backfill.run().rows
         return rows
 
     def _begin(self, address: str) -> None:
-        loop, faults = self._engine.loop, self._engine.faults
+        loop, faults = self.engine.loop, self.engine.faults
         began = loop.seconds
 
         def ended(result: TaskResult) -> None:
@@ -88,7 +88,7 @@ class Operator:
                 self.erasures.append(Erasure(address=address, began=began))
             else:
                 self.incomplete[address] = result.value or [repr(result)]
-            self._engine.trace.add("operator", f"erased {address}", result)
+            self.engine.trace.add("operator", f"erased {address}", result)
             if not is_complete or loop.seconds < faults.profile.ends_at + _PAUSE:
                 loop.after(_PAUSE, lambda: self._begin(address))
 
@@ -96,7 +96,7 @@ class Operator:
 
     def _erase(self, address: str) -> list[str]:
         """Run the command, and return the reasons of what it could not erase."""
-        service, loop = self._service, self._engine.loop
+        service, loop = self.service, self.engine.loop
         erase, messages, requests, twilio, credentials = service.modules(
             "delivery_cli.commands.erase.eraser",
             *("delivery.storage.messages", "delivery.storage.send_requests"),

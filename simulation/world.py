@@ -163,7 +163,7 @@ class World:
         self._existing_sender = ExistingSender(draws, twilio=self.twilio, engine=engine)
         self.operator = Operator(service=self.lambda_service, engine=engine)
         self.audits = AuditPhase(
-            rates,
+            draws=rates,
             aws=self.aws,
             twilio=self.twilio,
             operator=self.operator,
