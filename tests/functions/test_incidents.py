@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 from moto.backends import get_backend
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from mypy_boto3_dynamodb import DynamoDBClient
@@ -459,21 +458,6 @@ def test_a_batch_that_cannot_be_read_comes_again_as_a_whole(notifier: NotifierRi
 
     assert notifier.stream(*sids) == sids
     assert notifier.stream(*sids) == []
-
-
-def test_a_client_error_other_than_a_conflict_is_reported_and_not_repeated(
-    notifier: NotifierRig,
-) -> None:
-    sids = notifier.fail(1, 2)
-    error = ClientError(
-        {"Error": {"Code": "ThrottlingException", "Message": ""}}, "TransactWriteItems"
-    )
-    throttled = FailingClient(notifier.dynamodb, 3, after=False, error=error)
-    notifier.restart(dynamodb=throttled)
-
-    assert notifier.stream(*sids) == sids
-
-    assert throttled.calls_left == 0  # that was the last call
 
 
 # --- several notifiers at once -------------------------------------------------------------------

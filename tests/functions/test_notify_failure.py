@@ -2,11 +2,9 @@
 
 import io
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.exceptions import ReadTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from delivery.domain.notices import NoticeState
@@ -30,19 +28,6 @@ def failed(notifier: NotifierRig) -> NotifierRig:
     """The rig, with one failed message."""
     notifier.store.record(an_update("undelivered", error_code=30003))
     return notifier
-
-
-def put_unreadable_item(dynamodb: DynamoDBClient) -> None:
-    """An item that another program wrote, and that is the first on the list of due notices."""
-    texts = {
-        "message_sid": UNREADABLE_SID,
-        "notice": "due",
-        "notice_due": "due#e",
-        "notice_at": "2020-01-01T00:00:00.000Z",
-    }
-    dynamodb.put_item(
-        TableName="MessagesTable", Item={name: {"S": text} for name, text in texts.items()}
-    )
 
 
 def fail_for_two_reasons(notifier: NotifierRig) -> None:
@@ -132,38 +117,6 @@ def test_a_message_that_is_delivered_under_an_abandoned_claim_owes_a_recovery(
 
     assert failed.new_events() == [RECOVERY]
     assert failed.notice_of(MESSAGE_SID) is NoticeState.RECOVERED
-
-
-class Topic:
-    """SNS; calls something of the test's after each publish, or refuses some notices."""
-
-    def __init__(
-        self,
-        *,
-        then: Callable[[], object] = lambda: None,
-        refuses: Callable[[str], bool] = lambda _: False,
-    ) -> None:
-        self.published: list[dict[str, Any]] = []
-        self._then = then
-        self._refuses = refuses
-
-    def publish(self, **arguments: Any) -> None:
-        if self._refuses(arguments["Message"]):
-            raise ReadTimeoutError(endpoint_url="sns")
-        shared_client("sns").publish(**arguments)
-        self.published.append(arguments)
-        self._then()
-
-
-def test_a_message_that_is_delivered_during_the_publish_owes_a_recovery(
-    failed: NotifierRig,
-) -> None:
-    failed.restart(sns=Topic(then=lambda: failed.deliver(MESSAGE_SID)))
-
-    failed.stream(MESSAGE_SID)
-
-    assert failed.notice_of(MESSAGE_SID) is NoticeState.RECOVERY_DUE
-    assert failed.new_events() == [FAILURE]
 
 
 # --- what fails ----------------------------------------------------------------------------------
@@ -284,39 +237,6 @@ def test_the_sweep_publishes_what_the_stream_dropped_after_five_minutes(
     assert set(map(notifier.notice_of, message_sids)) == {NoticeState.PUBLISHED}
 
 
-def test_the_sweep_withdraws_notices_and_publishes_recoveries(notifier: NotifierRig) -> None:
-    notifier.store.record(an_update("failed"))
-    notifier.deliver(MESSAGE_SID)
-    notifier.store.record(an_update("failed", message_sid=OTHER_SID))
-    notifier.stream(OTHER_SID)
-    notifier.deliver(OTHER_SID)
-    notifier.new_events()
-    notifier.clock.advance(minutes=6)
-
-    notifier.sweep()
-
-    assert notifier.new_events() == [(f"{OTHER_SID}:recovery", "recovery")]
-    assert notifier.notice_of(MESSAGE_SID) is NoticeState.WITHDRAWN
-    assert notifier.notice_of(OTHER_SID) is NoticeState.RECOVERED
-
-
-def test_a_publish_that_fails_does_not_stop_the_sweep(
-    notifier: NotifierRig, dynamodb: DynamoDBClient
-) -> None:
-    put_unreadable_item(dynamodb)
-    fail_for_two_reasons(notifier)
-    notifier.restart(sns=Topic(refuses=lambda message: MESSAGE_SID in message))
-    notifier.clock.advance(minutes=6)
-
-    notifier.sweep()
-
-    assert notifier.new_events() == [(f"{OTHER_SID}:failure", "failure")]
-    notifier.restart()
-    notifier.clock.advance(minutes=6)
-    notifier.sweep()
-    assert notifier.new_events() == [FAILURE]
-
-
 def test_a_sweep_stops_before_its_time_is_up_and_the_next_one_continues(
     notifier: NotifierRig,
 ) -> None:
@@ -390,31 +310,23 @@ def test_a_sweep_without_due_notices_makes_two_requests(notifier: NotifierRig) -
     assert client.calls == ["scan", "query"]
 
 
-def test_a_sweep_reads_all_lists_if_the_index_is_longer_than_a_page(
-    failed: NotifierRig, dynamodb: DynamoDBClient
-) -> None:
-    def first_page_without_a_due_notice(
-        operation: str, call: Callable[..., Any], arguments: dict[str, Any]
-    ) -> Any:
-        page = call(**arguments)
-        if operation != "scan":
-            return page
-        return {**page, "Items": [], "Count": 0, "LastEvaluatedKey": page["Items"][0]}
-
-    failed.clock.advance(minutes=6)
-    failed.restart(reader=WrappedClient(dynamodb, first_page_without_a_due_notice))
-
-    failed.sweep()
-
-    assert failed.new_events() == [FAILURE]
-
-
 # --- several notifiers at once -------------------------------------------------------------------
 
 
 def fail_for_a_reason_of_its_own(notifier: NotifierRig, message_sid: str) -> None:
     code = 40000 + int(message_sid[-4:], 16)
     notifier.store.record(an_update("failed", message_sid=message_sid, error_code=code))
+
+
+class Topic:
+    """SNS, which keeps what was published."""
+
+    def __init__(self) -> None:
+        self.published: list[dict[str, Any]] = []
+
+    def publish(self, **arguments: Any) -> None:
+        shared_client("sns").publish(**arguments)
+        self.published.append(arguments)
 
 
 def notifying(notifier: NotifierRig, topic: Topic, message_sid: str) -> Writer:
