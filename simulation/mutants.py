@@ -154,8 +154,8 @@ MUTANTS: Final = (
         (
             "an unreadable message stops reconciliation",
             "I7",
-            "except ItemUnreadable:\n    if unreadable is None:",
-            "except ItemUnreadable:\n    if unreadable is not None:",
+            '"message_sid", unreadable or self._unreadable',
+            '"message_sid", unreadable',
         ),
         (
             "a late callback restores erased data",
