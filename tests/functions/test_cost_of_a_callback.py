@@ -1,7 +1,5 @@
-"""What a status callback costs at AWS: requests and log lines, counted."""
+"""What a status callback costs at AWS: its requests, counted."""
 
-import io
-import json
 from collections import Counter
 from typing import Any
 from unittest import mock
@@ -10,7 +8,6 @@ import pytest
 from botocore.client import BaseClient
 
 from tests.functions.callbacks import StatusCallbackRig, a_callback, a_request
-from tests.support.builders import MESSAGE_SID
 
 
 def cost_of(callbacks: StatusCallbackRig, event: dict[str, Any]) -> Counter[str]:
@@ -68,14 +65,3 @@ def test_a_callback_with_a_request_id_costs_a_second_request_if_it_is_the_first(
 
 def test_an_unsigned_request_costs_no_request(callbacks: StatusCallbackRig) -> None:
     assert cost_of(callbacks, a_request(x_twilio_signature=None)) == {}
-
-
-def test_a_callback_writes_one_log_line_which_holds_the_metrics_and_the_ids(
-    callbacks: StatusCallbackRig, log_output: io.StringIO, capsys: pytest.CaptureFixture[str]
-) -> None:
-    callbacks.call(a_request(a_callback("delivered")))
-
-    (line,) = (log_output.getvalue() + capsys.readouterr().out).splitlines()
-    facts = json.loads(line)
-    assert facts["TransitionRecorded"] == [1.0]
-    assert (facts["message_sid"], facts["status"]) == (MESSAGE_SID, "delivered")

@@ -148,18 +148,6 @@ def test_an_item_has_the_attributes_of_the_contract_in_their_types(
     }
 
 
-def test_a_status_that_advances_a_message_costs_one_request(
-    dynamodb: DynamoDBClient, messages_table: str
-) -> None:
-    client = WrappedClient(dynamodb)
-    store = MessageStore(client, messages_table)  # type: ignore[arg-type]  # as far as it is used
-
-    for status in ("queued", "sending", "sent", "delivered", "read"):
-        assert store.record(an_update(status, context={"a": "1"})).effect is Effect.ADVANCED
-
-    assert client.calls == ["update_item"] * 5
-
-
 def test_a_write_whose_answer_was_lost_can_be_repeated(
     dynamodb: DynamoDBClient, messages_table: str
 ) -> None:

@@ -1,6 +1,7 @@
 """Every asynchronous edge has limited retries, an age limit and a place where failures land."""
 
 import json
+from collections import defaultdict
 from copy import deepcopy
 from typing import Any
 
@@ -134,6 +135,13 @@ def scheduled(stack: Template) -> set[str]:
     return {function_of(it["Target"]["Arn"]) for it in of_type(stack, SCHEDULES).values()}
 
 
+def schedule_of(function: str, stack: Template) -> Properties:
+    """Return the only schedule of a function."""
+    schedules = of_type(stack, SCHEDULES).values()
+    (found,) = (it for it in schedules if function_of(it["Target"]["Arn"]) == function)
+    return found
+
+
 def configured(stack: Template) -> set[str]:
     """Return the functions whose alias has settings for asynchronous invocation."""
     invocations = of_type(stack, INVOCATIONS).values()
@@ -202,11 +210,8 @@ def test_queues_leave_concurrency_for_callbacks_in_a_new_account(template: Templ
 
 def test_the_callback_queue_survives_a_day_without_the_table(stack: Template) -> None:
     queue = of_type(stack, QUEUES)["CallbackQueue"]
-    (reader,) = (
-        it
-        for it in of_type(stack, READERS).values()
-        if target_of(it["EventSourceArn"]) == "CallbackQueue"
-    )
+    readers = of_type(stack, READERS).values()
+    (reader,) = (it for it in readers if target_of(it["EventSourceArn"]) == "CallbackQueue")
 
     assert queue["VisibilityTimeout"] * queue["RedrivePolicy"]["maxReceiveCount"] >= DAY
     # A table that hangs takes half of the function's timeout for one status update.
@@ -214,11 +219,7 @@ def test_the_callback_queue_survives_a_day_without_the_table(stack: Template) ->
 
 
 def test_the_sweep_runs_every_minute_for_notices_older_than_five_minutes(stack: Template) -> None:
-    (sweep,) = (
-        it
-        for it in of_type(stack, SCHEDULES).values()
-        if function_of(it["Target"]["Arn"]) == "NotifyFailureFunction"
-    )
+    sweep = schedule_of("NotifyFailureFunction", stack)
 
     assert sweep["ScheduleExpression"] == "rate(1 minute)"
     assert json.loads(sweep["Target"]["Input"]) == {"sweep_notices_older_than_seconds": 300}
@@ -232,11 +233,7 @@ def test_the_lease_of_a_notice_ends_after_the_notifier_timed_out(stack: Template
 
 
 def test_a_reconciliation_run_ends_before_the_next_one_starts(stack: Template) -> None:
-    (schedule,) = (
-        it
-        for it in of_type(stack, SCHEDULES).values()
-        if function_of(it["Target"]["Arn"]) == "ReconcileMessagesFunction"
-    )
+    schedule = schedule_of("ReconcileMessagesFunction", stack)
     function = of_type(stack, "AWS::Lambda::Function")["ReconcileMessagesFunction"]
 
     assert schedule["ScheduleExpression"] == "rate(5 minutes)"
@@ -245,40 +242,38 @@ def test_a_reconciliation_run_ends_before_the_next_one_starts(stack: Template) -
 
 
 def test_each_kind_of_failure_has_its_own_queue(stack: Template) -> None:
-    edges = of_type(stack, READERS).values()
-    invocations = of_type(stack, INVOCATIONS).values()
-    queues = of_type(stack, QUEUES).values()
-
-    destinations = [
-        target_of(edge["DestinationConfig"]["OnFailure"]["Destination"])
-        for edge in edges
-        if "DestinationConfig" in edge
-    ]
-    dead_letters = [
-        target_of(queue["RedrivePolicy"]["deadLetterTargetArn"])
-        for queue in queues
-        if "RedrivePolicy" in queue
-    ]
-
-    failed_invocations = {
-        target_of(it["FunctionName"]): target_of(
-            it["DestinationConfig"]["OnFailure"]["Destination"]
-        )
-        for it in invocations
+    resources = {**of_type(stack, READERS), **of_type(stack, INVOCATIONS)}
+    ends = {
+        name: target_of(it["DestinationConfig"]["OnFailure"]["Destination"])
+        for name, it in resources.items()
+        if "DestinationConfig" in it
     }
-    missed_runs = {
-        target_of(it["Target"]["DeadLetterConfig"]["Arn"])
-        for it in of_type(stack, SCHEDULES).values()
-    }
+    for name, queue in of_type(stack, QUEUES).items():
+        if "RedrivePolicy" in queue:
+            ends[name] = target_of(queue["RedrivePolicy"]["deadLetterTargetArn"])
+    for name, schedule in of_type(stack, SCHEDULES).items():
+        ends[name] = target_of(schedule["Target"]["DeadLetterConfig"]["Arn"])
 
+    sources: dict[str, set[str]] = defaultdict(set)
+    for name, end in ends.items():
+        sources[end].add(name)
     # A scheduled run that did not start and one that failed share a queue: the next run repeats
     # them. The canary does not, because its message may have been sent.
-    repeated = scheduled(stack) - {"SendMessageFunction"}
-    assert missed_runs == {failed_invocations[function] for function in repeated}
-    assert len(missed_runs) == 1
-    ends = [*destinations, *dead_letters, failed_invocations["SendMessageFunction"], *missed_runs]
-    assert len(ends) == len(set(ends))
-    assert set(failed_invocations.values()) <= set(ends)
+    assert {end: sorted(names) for end, names in sources.items() if len(names) > 1} == {
+        "ScheduleDeadLetterQueue": [
+            "AuditMessagesFunctionAudit",
+            "AuditMessagesFunctionEventInvokeConfig",
+            "CanarySchedule",
+            "NotifyFailureFunctionEventInvokeConfig",
+            "NotifyFailureFunctionSweepNotices",
+            "ReconcileMessagesFunctionEventInvokeConfig",
+            "ReconcileMessagesFunctionReconcile",
+        ],
+        "SendInvocationFailuresQueue": [
+            "SendMessageFunctionEventInvokeConfig",
+            "SendMessageFunctionLatestInvokeConfig",
+        ],
+    }
 
 
 def test_every_queue_is_encrypted(stack: Template) -> None:
@@ -287,11 +282,8 @@ def test_every_queue_is_encrypted(stack: Template) -> None:
 
 
 def test_the_stream_invokes_the_notifier_for_due_notices_only(stack: Template) -> None:
-    (reader,) = (
-        it
-        for it in of_type(stack, READERS).values()
-        if function_of(it["FunctionName"]) == "NotifyFailureFunction"
-    )
+    readers = of_type(stack, READERS).values()
+    (reader,) = (it for it in readers if function_of(it["FunctionName"]) == "NotifyFailureFunction")
 
     patterns = [json.loads(it["Pattern"]) for it in reader["FilterCriteria"]["Filters"]]
 
