@@ -68,13 +68,6 @@ utc_now = partial(datetime.now, UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clients:
-    """The AWS clients of the function."""
-
-    dynamodb: "DynamoDBClient"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DashboardWidget:
     """The function, with everything that it works with."""
 
@@ -133,15 +126,13 @@ class DashboardWidget:
 
 
 def build(
-    environ: Mapping[str, str], clients: Clients, *, now: Callable[[], datetime] = utc_now
+    environ: Mapping[str, str], dynamodb: "DynamoDBClient", *, now: Callable[[], datetime] = utc_now
 ) -> DashboardWidget:
     """Return the function as these environment variables configure it."""
     lookup = Lookup(
-        MessageStore(clients.dynamodb, environ["MESSAGES_TABLE"], unreadable=_report_unreadable),
-        SendRequestStore(
-            clients.dynamodb, environ["SEND_REQUESTS_TABLE"], unreadable=_report_unreadable
-        ),
-        AuditStore(clients.dynamodb, environ["CONTROL_TABLE"], unreadable=_report_unreadable),
+        MessageStore(dynamodb, environ["MESSAGES_TABLE"], unreadable=_report_unreadable),
+        SendRequestStore(dynamodb, environ["SEND_REQUESTS_TABLE"], unreadable=_report_unreadable),
+        AuditStore(dynamodb, environ["CONTROL_TABLE"], unreadable=_report_unreadable),
         retention=timedelta(days=float(environ["MESSAGE_RETENTION_DAYS"])),
     )
     return DashboardWidget(lookup=lookup, now=now)
@@ -154,7 +145,7 @@ def _report_unreadable(key: str) -> None:
     metrics.flush_metrics()
 
 
-function = build(os.environ, Clients(dynamodb=aws.client("dynamodb", config=_CONFIG)))
+function = build(os.environ, aws.client("dynamodb", config=_CONFIG))
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> str:

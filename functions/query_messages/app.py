@@ -62,13 +62,6 @@ utc_now = partial(datetime.now, UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clients:
-    """The AWS clients of the function."""
-
-    dynamodb: "DynamoDBClient"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class QueryMessages:
     """The function, with everything that it works with.
 
@@ -190,19 +183,15 @@ class QueryMessages:
 
 
 def build(
-    environ: Mapping[str, str], clients: Clients, *, now: Callable[[], datetime] = utc_now
+    environ: Mapping[str, str], dynamodb: "DynamoDBClient", *, now: Callable[[], datetime] = utc_now
 ) -> QueryMessages:
     """Return the function as these environment variables configure it."""
     return QueryMessages(
-        messages=MessageStore(
-            clients.dynamodb, environ["MESSAGES_TABLE"], unreadable=_report_unreadable
-        ),
+        messages=MessageStore(dynamodb, environ["MESSAGES_TABLE"], unreadable=_report_unreadable),
         send_requests=SendRequestStore(
-            clients.dynamodb, environ["SEND_REQUESTS_TABLE"], unreadable=_report_unreadable
+            dynamodb, environ["SEND_REQUESTS_TABLE"], unreadable=_report_unreadable
         ),
-        audits=AuditStore(
-            clients.dynamodb, environ["CONTROL_TABLE"], unreadable=_report_unreadable
-        ),
+        audits=AuditStore(dynamodb, environ["CONTROL_TABLE"], unreadable=_report_unreadable),
         now=now,
     )
 
@@ -265,7 +254,7 @@ def _report_unreadable(key: str) -> None:
     metrics.flush_metrics()
 
 
-function = build(os.environ, Clients(dynamodb=aws.client("dynamodb", config=_CONFIG)))
+function = build(os.environ, aws.client("dynamodb", config=_CONFIG))
 
 
 def lambda_handler(event: HttpEvent, context: LambdaContext) -> Response:

@@ -35,7 +35,7 @@ class WidgetRig:
 
         self.app = app
         self._dynamodb = dynamodb
-        self.function = app.build(ENVIRONMENT, app.Clients(dynamodb=dynamodb), now=clock)
+        self.function = app.build(ENVIRONMENT, dynamodb, now=clock)
 
     def show(
         self, event: dict[str, Any] | None = None, *, typed: str = "", **context: Any

@@ -40,7 +40,7 @@ class QueryRig:
     def __init__(self, dynamodb: DynamoDBClient, clock: Clock) -> None:
         from functions.query_messages import app  # noqa: PLC0415 -- its client needs moto first
 
-        self.function = app.build(ENVIRONMENT, app.Clients(dynamodb=dynamodb), now=clock)
+        self.function = app.build(ENVIRONMENT, dynamodb, now=clock)
         self._dynamodb = dynamodb
         self.clock = clock
         self.seconds_left = 14.0
