@@ -18,7 +18,7 @@ from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
 from delivery.twilio.client import TwilioClient
 from delivery.twilio.credentials import TwilioSecret
-from functions.audit_messages.auditor import AuditContext, AuditMode, Auditor
+from functions.audit_messages.auditor import AuditMode, Auditor
 from functions.notify_failure.incident_store import IncidentStore
 from functions.notify_failure.notice import Links
 from functions.notify_failure.notifier import Limits, Notifier
@@ -139,7 +139,7 @@ def audit(client: Any, twilio: BaseAdapter, day: date, *, now: datetime) -> Audi
     """Audit a day, as AuditMessagesFunction does without a deadline."""
     audits = AuditStore(client, "ControlTable")
     with requests.Session() as session:
-        context = AuditContext(
+        auditor = Auditor(
             twilio=TwilioClient(session, _TWILIO),
             messages=message_store(client),
             audits=audits,
@@ -149,7 +149,7 @@ def audit(client: Any, twilio: BaseAdapter, day: date, *, now: datetime) -> Audi
             now=lambda: now,
         )
         session.mount(f"{_TWILIO}/", twilio)  # after the client, which mounts its own
-        for _ in Auditor(context).audit_day(SECRET, day, lambda: 1e9):
+        for _ in auditor.audit_day(SECRET, day, lambda: 1e9):
             pass
     result = audits.result(ACCOUNT_SID, day)
     assert result is not None

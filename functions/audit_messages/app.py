@@ -33,7 +33,7 @@ from delivery.twilio.client import TwilioClient
 from delivery.twilio.credentials import SecretError, TwilioSecrets
 
 from . import reports
-from .auditor import AuditContext, AuditMode, Auditor
+from .auditor import AuditMode, Auditor
 from .reports import AuditReport
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def build(
         reconcile_after_minutes=environ["RECONCILE_AFTER_MINUTES"],
     )
     twilio = TwilioClient(clients.http, environ["TWILIO_API_BASE_URL"])
-    context = AuditContext(
+    auditor = Auditor(
         twilio=twilio,
         messages=MessageStore(clients.dynamodb, environ["MESSAGES_TABLE"], timings),
         audits=AuditStore(clients.dynamodb, environ["CONTROL_TABLE"]),
@@ -144,7 +144,7 @@ def build(
     return AuditMessages(
         secrets=TwilioSecrets(clients.secrets_manager, environ["TWILIO_SECRET_NAME"]),
         twilio=twilio,
-        auditor=Auditor(context),
+        auditor=auditor,
         now=now,
     )
 

@@ -59,19 +59,6 @@ class AuditMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuditContext:
-    """What an audit works with."""
-
-    twilio: TwilioClient
-    messages: MessageStore
-    audits: AuditStore
-    mode: AuditMode
-    retention: timedelta
-    stores_body: bool
-    now: Callable[[], datetime]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Write:
     """An update to write, with the message that it corrects; None for an import."""
 
@@ -88,21 +75,18 @@ class _AuditRestarts(OutcomeUnknown):
         self.restarted = restarted
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Auditor:
-    """Audits the days that are due, or one day on request.
+    """Audits the days that are due, or one day on request; `executor` makes the pool of writers."""
 
-    Args:
-        context: what it works with.
-        executor: makes the pool that writes in parallel.
-    """
-
-    def __init__(
-        self,
-        context: AuditContext,
-        executor: Callable[[int], ThreadPoolExecutor] = ThreadPoolExecutor,
-    ) -> None:
-        self._context = context
-        self._executor = executor
+    twilio: TwilioClient
+    messages: MessageStore
+    audits: AuditStore
+    mode: AuditMode
+    retention: timedelta
+    stores_body: bool
+    now: Callable[[], datetime]
+    executor: Callable[[int], ThreadPoolExecutor] = ThreadPoolExecutor
 
     def audit_due_days(self, secret: TwilioSecret, time_left: TimeLeft) -> Iterator[AuditReport]:
         """Audit every day that is due, account by account, the oldest day first.
@@ -114,23 +98,22 @@ class Auditor:
         Raises:
             StoreUnavailable: the progress cannot be read or saved.
         """
-        context = self._context
-        context.audits.add_accounts(secret.account_sids)
-        first = context.now().hour % len(secret.account_sids)
+        self.audits.add_accounts(secret.account_sids)
+        first = self.now().hour % len(secret.account_sids)
         for account_sid in (*secret.account_sids[first:], *secret.account_sids[:first]):
-            yesterday = (context.now() - timedelta(days=1)).date()
-            progress = context.audits.progress(account_sid, first_day=yesterday)
-            for day, target in progress.due(context.now(), retention=context.retention):
+            yesterday = (self.now() - timedelta(days=1)).date()
+            progress = self.audits.progress(account_sid, first_day=yesterday)
+            for day, target in progress.due(self.now(), retention=self.retention):
                 result = yield from self._audit(
                     secret, account_sid, day, target, time_left, again=False
                 )
                 if result is None or result.state is not target:
                     break  # in order: a later day waits for this one
                 progress = progress.audited(day, target)
-                context.audits.save_progress(progress)
+                self.audits.save_progress(progress)
             if progress.first_until is None:  # the first day must stay the same in later runs
-                context.audits.save_progress(progress)
-        for day, account_sid in context.audits.requested():
+                self.audits.save_progress(progress)
+        for day, account_sid in self.audits.requested():
             if secret.has_account(account_sid):
                 yield from self._audit_requested(secret, account_sid, day, time_left)
 
@@ -145,22 +128,21 @@ class Auditor:
         Raises:
             StoreUnavailable: the progress cannot be read or saved.
         """
-        audits = self._context.audits
-        audits.add_accounts(secret.account_sids)
-        audits.add_requested(day, secret.account_sids)
+        self.audits.add_accounts(secret.account_sids)
+        self.audits.add_requested(day, secret.account_sids)
         for account_sid in secret.account_sids:
             yield from self._audit_requested(secret, account_sid, day, time_left)
 
     def _audit_requested(
         self, secret: TwilioSecret, account_sid: str, day: date, time_left: TimeLeft
     ) -> Iterator[AuditReport]:
-        age = self._context.now() - end_of(day)
+        age = self.now() - end_of(day)
         target = AuditState.PARTIAL
         if age >= FIRST_AFTER:
             target = AuditState.FINAL if age >= FINAL_AFTER else AuditState.FIRST
         result = yield from self._audit(secret, account_sid, day, target, time_left)
         if result is not None and result.state is target:
-            self._context.audits.remove_requested(result)
+            self.audits.remove_requested(result)
 
     def _audit(  # noqa: PLR0913 -- the parts of an audit
         self,
@@ -176,9 +158,8 @@ class Auditor:
 
         Without `again`, a day that another run has audited meanwhile is left as it is.
         """
-        context = self._context
         try:
-            result = context.audits.claim(account_sid, day, target, context.now(), again=again)
+            result = self.audits.claim(account_sid, day, target, self.now(), again=again)
         except ItemUnreadable as error:  # the other accounts go on
             yield reports.unreadable(error, account_sid, day)
             return None
@@ -195,8 +176,8 @@ class Auditor:
         except TwilioError as error:
             state = AuditState.FAILED if isinstance(error, RequestRejected) else result.state
             reached = error.restarted if isinstance(error, _AuditRestarts) else result
-            released = replace(reached, state=state, lease_until=None, updated_at=context.now())
-            context.audits.save(released)
+            released = replace(reached, state=state, lease_until=None, updated_at=self.now())
+            self.audits.save(released)
             yield reports.interrupted(error, result)
             return None
         yield from reports.audited(result)
@@ -219,34 +200,33 @@ class Auditor:
                 start again.
             StoreUnavailable: the table cannot be read, or the result is not known to be saved.
         """
-        context = self._context
         if time_left() <= NEEDED_SECONDS + _PAGE_SECONDS:
             raise Unavailable("too little time is left for another page")
         try:
-            page = context.twilio.list_page(
+            page = self.twilio.list_page(
                 credentials, sent_on=result.day, path=result.next_page, time_left=time_left
             )
         except RequestRejected as rejected:
             if rejected.code != _PAGE_TOKEN_INVALID or result.next_page is None:
                 raise
             # The token of a page expires: the day starts again, and what is written stays.
-            restarted = result.restarted(context.now())
+            restarted = result.restarted(self.now())
             if not is_first:  # this run got the token just now: the next one may expire as fast
                 raise _AuditRestarts(str(rejected), restarted) from rejected
-            return context.audits.save(restarted)
+            return self.audits.save(restarted)
         after = self._compare_page(result, page.messages)
-        now = context.now()
+        now = self.now()
         if page.next_path is None:
             done = replace(after, next_page=None, marked_page=None, lease_until=None)
-            return context.audits.save(replace(done, state=result.target, updated_at=now))
+            return self.audits.save(replace(done, state=result.target, updated_at=now))
         if result.leads_back(page.next_path):
             raise _AuditRestarts(PAGES_REPEAT, after.restarted(now))
-        return context.audits.save(replace(after.continued(page.next_path), updated_at=now))
+        return self.audits.save(replace(after.continued(page.next_path), updated_at=now))
 
     def _compare_page(self, result: AuditResult, listed: Sequence[MessageResource]) -> AuditResult:
         """Compare a page with the table and write what differs; returns the result with it."""
         outbound = {it.sid: it for it in listed if (it.direction or "").startswith("outbound")}
-        found = self._context.messages.find(outbound)
+        found = self.messages.find(outbound)
         result = replace(
             result,
             messages=result.messages + len(outbound),
@@ -291,7 +271,7 @@ class Auditor:
             return None, result.with_difference(Difference.NOT_WRITTEN, resource.sid)
         if resource.may_be_rejected_creation:
             return None, replace(result, rejected_creations=result.rejected_creations + 1)
-        if self._context.mode is AuditMode.ALL and self._may_import(resource, result.day):
+        if self.mode is AuditMode.ALL and self._may_import(resource, result.day):
             return _Write(update=self._update_from(resource, result)), result
         return None, replace(result, unknown=result.unknown + 1)
 
@@ -299,23 +279,19 @@ class Auditor:
         """Write in parallel; yield each write with whether it is stored."""
         if not writes:
             return
-        with self._executor(min(_MAX_WRITERS, len(writes))) as pool:
+        with self.executor(min(_MAX_WRITERS, len(writes))) as pool:
             yield from zip(writes, pool.map(self._write, writes), strict=True)
 
     def _write(self, write: _Write) -> bool:
-        messages = self._context.messages
         try:
             if write.message is None:
-                return messages.record(write.update).effect is not Effect.ERASED
-            return messages.record_existing(write.message, write.update) is not None
+                return self.messages.record(write.update).effect is not Effect.ERASED
+            return self.messages.record_existing(write.message, write.update) is not None
         except StoreUnavailable:
             return False
 
     def _update_from(self, resource: MessageResource, result: AuditResult) -> StatusUpdate:
-        context = self._context
-        update = resource.as_update(
-            at=context.now(), source=Source.AUDIT, with_body=context.stores_body
-        )
+        update = resource.as_update(at=self.now(), source=Source.AUDIT, with_body=self.stores_body)
         account_sid = update.account_sid or result.account_sid
         return replace(update, account_sid=account_sid, sent_on=result.day)
 
@@ -324,7 +300,7 @@ class Auditor:
 
         Otherwise the import could bring back what the stack has deleted.
         """
-        now = self._context.now()
+        now = self.now()
         created_at = resource.date_created or end_of(day)
-        is_kept = now < created_at + self._context.retention
+        is_kept = now < created_at + self.retention
         return is_kept and now - end_of(day) < MAX_CATCH_UP
