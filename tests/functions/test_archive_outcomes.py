@@ -165,6 +165,7 @@ def test_a_dimension_that_may_be_of_one_person_is_left_out_and_counted(
         ({"to": "messenger:1234567", "from_": "messenger:1"}, "messenger", None),
         ({"to": "+15558675310"}, "sms", "US"),  # assigned to no country of +1
         ({"to": "+80012345678"}, "sms", None),
+        ({"to": "+999123456"}, "sms", None),
         ({"to": None}, None, None),
     ],
 )

@@ -11,7 +11,15 @@ from delivery.storage.expressions import Changes, Conditions
 from delivery.storage.items import Item
 from delivery.storage.messages import MessageStore
 from delivery.storage.send_requests import SendRequestStore
-from delivery.storage.table import StoreUnavailable, Table, TransactItem, transact
+from delivery.storage.table import (
+    ItemUnreadable,
+    StoreUnavailable,
+    Table,
+    TransactItem,
+    parse_item,
+    readable,
+    transact,
+)
 from tests.support.builders import MESSAGE_SID
 from tests.support.shared_clients import shared_client
 
@@ -202,6 +210,19 @@ def test_reads_have_a_client_of_their_own_where_one_is_given() -> None:
     table.delete(Conditions(), message_sid=MESSAGE_SID)
 
     assert (len(reader.calls), len(writer.calls)) == (6, 1)
+
+
+def test_an_item_that_cannot_be_read_is_an_error_unless_the_caller_takes_its_key() -> None:
+    def parse(it: Item) -> object:
+        return parse_item(it, lambda record: record["status"], "a message")
+
+    skipped: list[str] = []
+    sent = item(OTHER_SID) | {"status": {"S": "sent"}}
+
+    with pytest.raises(ItemUnreadable, match="not a message"):
+        list(readable([item(MESSAGE_SID)], parse, "message_sid", None))
+    found = list(readable([item(MESSAGE_SID), sent], parse, "message_sid", skipped.append))
+    assert (found, skipped) == (["sent"], [MESSAGE_SID])
 
 
 # --- writes --------------------------------------------------------------------------------------
