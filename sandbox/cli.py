@@ -89,19 +89,9 @@ def _settings(options: argparse.Namespace) -> "Settings":
 
 
 def _twilio(console: Console, options: argparse.Namespace) -> int:
-    return run_twilio(
-        console,
-        Options(
-            port=options.port,
-            account_sid=options.account,
-            auth_token=options.token,
-            api_key=options.api_key,
-            speed=options.speed,
-            rule_urls=options.webhook_rule,
-            shared_key=options.shared_key,
-            algorithm=Algorithm(options.algorithm),
-        ),
-    )
+    given = vars(options) | {"algorithm": Algorithm(options.algorithm)}
+    del given["command"]
+    return run_twilio(console, Options(**given))
 
 
 def _stop(_signum: int, _frame: object) -> NoReturn:
@@ -165,6 +155,7 @@ def _add_twilio_options(command: argparse.ArgumentParser) -> None:
     )
     add(
         "--account",
+        dest="account_sid",
         type=_account_sid,
         default=DEFAULT_ACCOUNT_SID,
         metavar="SID",
@@ -172,6 +163,7 @@ def _add_twilio_options(command: argparse.ArgumentParser) -> None:
     )
     add(
         "--token",
+        dest="auth_token",
         type=_secret,
         default=DEFAULT_AUTH_TOKEN,
         metavar="TOKEN",
@@ -192,6 +184,7 @@ def _add_twilio_options(command: argparse.ArgumentParser) -> None:
     )
     add(
         "--webhook-rule",
+        dest="rule_urls",
         type=_rule_url,
         action="append",
         default=[],

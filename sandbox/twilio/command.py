@@ -15,7 +15,7 @@ from rich.console import Console
 
 from delivery.twilio.signature import Algorithm
 from sandbox.errors import SandboxError
-from sandbox.twilio.accounts import DEFAULT_ACCOUNT_SID, DEFAULT_AUTH_TOKEN, Account
+from sandbox.twilio.accounts import Account
 from sandbox.twilio.admin_api import PREFIX
 from sandbox.twilio.server import SimulatorServer
 from sandbox.twilio.settings import Settings
@@ -37,21 +37,21 @@ DEFAULT_SPEED = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Options of the command.
+    """Options of the command; sandbox/cli.py has their defaults.
 
     `speed` is in statuses of a message per second. Each of `rule_urls` is a webhook rule: a prefix
     if it ends with a slash, empty for the DEFAULT rule, else an exact URL. They all sign with one
     shared key, which is a new one if `shared_key` (id and secret) is None.
     """
 
-    port: int = DEFAULT_PORT
-    account_sid: str = DEFAULT_ACCOUNT_SID
-    auth_token: str = field(default=DEFAULT_AUTH_TOKEN, repr=False)
-    api_key: tuple[str, str] | None = field(default=None, repr=False)
-    speed: float = DEFAULT_SPEED
-    rule_urls: Sequence[str] = ()
-    shared_key: tuple[str, str] | None = field(default=None, repr=False)
-    algorithm: Algorithm = Algorithm.HMAC_SHA256
+    port: int
+    account_sid: str
+    auth_token: str = field(repr=False)
+    api_key: tuple[str, str] | None = field(repr=False)
+    speed: float
+    rule_urls: Sequence[str]
+    shared_key: tuple[str, str] | None = field(repr=False)
+    algorithm: Algorithm
 
 
 def run_twilio(console: Console, options: Options) -> int:

@@ -52,6 +52,7 @@ def test_a_failure_is_an_error_with_the_last_lines_and_the_path_of_the_log(
         sam.build({})
 
     log = project / "run" / "sam-build.log"
+    assert not sam.is_built
     assert "Error: no such thing" in str(failed.value)
     assert "line 39" in str(failed.value)
     assert "line 3\n" not in str(failed.value)
@@ -95,16 +96,6 @@ def test_what_is_built_is_built_again_only_when_a_source_changes(
 
     assert built == [True, False] * 4
     assert not builds()
-
-
-def test_a_failed_build_is_built_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sam = a_sam(project, monkeypatch, failing="build")
-
-    for _ in range(2):
-        with pytest.raises(SandboxError):
-            sam.build({})
-
-    assert not sam.is_built
 
 
 def test_the_built_template_is_deployed_with_the_parameters(
