@@ -26,21 +26,14 @@ _MAX_CALLBACK_SECONDS = 20.0
 class SimulatorServer(HttpServer):
     """Serves a TwilioSimulator over HTTP for as long as the context lasts.
 
-    Use `wait_until` and `apply` to reach the simulator while the server runs.
+    Use `apply` to reach the simulator while the server runs.
     """
 
     def __init__(
-        self,
-        accounts: Iterable[Account],
-        *,
-        port: int = 0,
-        settings: Settings | None = None,
-        ids: random.Random | None = None,
+        self, accounts: Iterable[Account], *, port: int = 0, settings: Settings | None = None
     ) -> None:
         super().__init__(port=port, answer=self._answer)
-        self._simulator = TwilioSimulator(
-            accounts, ids=ids or random.SystemRandom(), settings=settings
-        )
+        self._simulator = TwilioSimulator(accounts, ids=random.SystemRandom(), settings=settings)
         self._changed = threading.Condition()
         self._stopping = False
         self._callback_client = CallbackClient()
@@ -62,11 +55,6 @@ class SimulatorServer(HttpServer):
         self._callback_client.close()
         self._clock.join()
         self._pool.shutdown(cancel_futures=True)
-
-    def wait_until(self, predicate: Callable[[TwilioSimulator], bool], timeout: float) -> bool:
-        """Wait until the predicate is true of the simulator; False after `timeout` seconds."""
-        with self._changed:
-            return self._changed.wait_for(lambda: predicate(self._simulator), timeout)
 
     def apply[T](self, act: Callable[[TwilioSimulator], T]) -> T:
         """Read or change the simulator while no other thread does."""

@@ -17,8 +17,10 @@ from twilio.http.response import Response as SdkResponse
 from twilio.rest import Client
 
 from sandbox.http_server import HttpServer, Request, Response
+from sandbox.polling import wait_for
 from sandbox.twilio.server import SimulatorServer
 from sandbox.twilio.settings import Settings
+from sandbox.twilio.simulator import TwilioSimulator
 from tests.support.virtual_twilio import (
     ACCOUNT_SID,
     AUTH_TOKEN,
@@ -100,13 +102,11 @@ def post(server: SimulatorServer, **changes: Any) -> requests.Response:
     )
 
 
-def reaches(server: SimulatorServer, sid: str, status: str) -> bool:
-    return server.wait_until(
-        lambda simulator: any(
-            (message.sid, message.status) == (sid, status) for message in simulator.messages()
-        ),
-        TIMEOUT,
-    )
+def wait_for_status(server: SimulatorServer, sid: str, status: str) -> None:
+    def has_status(simulator: TwilioSimulator) -> bool:
+        return (sid, status) in [(it.sid, it.status) for it in simulator.messages()]
+
+    wait_for(lambda: server.apply(has_status), timeout=TIMEOUT, what=f"{sid} {status}")
 
 
 def test_the_sdk_sends_and_fetches(client: Client, server: SimulatorServer) -> None:
@@ -114,7 +114,7 @@ def test_the_sdk_sends_and_fetches(client: Client, server: SimulatorServer) -> N
 
     sid = str(created.sid)
     assert created.status == "queued"
-    assert reaches(server, sid, "delivered")
+    wait_for_status(server, sid, "delivered")
     fetched = client.messages(sid).fetch()
     assert fetched.status == "delivered"
     assert fetched.date_sent is not None
@@ -124,7 +124,8 @@ def test_the_sdk_sends_and_fetches(client: Client, server: SimulatorServer) -> N
 def test_the_sdk_pages_through_a_list(client: Client, server: SimulatorServer) -> None:
     sids = [create(client) for _ in range(7)]
     create(client, to="+15558675311")
-    assert all(reaches(server, sid, "delivered") for sid in sids)
+    for sid in sids:
+        wait_for_status(server, sid, "delivered")
 
     listed = client.messages.list(
         to=RECIPIENT, date_sent_after=datetime.now(UTC) - timedelta(days=1), page_size=3
@@ -152,7 +153,7 @@ def test_the_sdk_cancels_a_scheduled_message(client: Client) -> None:
 
 def test_the_sdk_redacts_and_deletes(client: Client, server: SimulatorServer) -> None:
     sid = create(client)
-    assert reaches(server, sid, "delivered")
+    wait_for_status(server, sid, "delivered")
 
     redacted = client.messages(sid).update(body="")
     deleted = client.messages(sid).delete()
