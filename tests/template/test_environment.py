@@ -1,6 +1,5 @@
 """The template declares exactly the environment variables that a function reads."""
 
-import ast
 import json
 import re
 from collections.abc import Iterable
@@ -14,42 +13,12 @@ POWERTOOLS = "POWERTOOLS_"  # read by Powertools itself
 NO_VALUE = {"Ref": "AWS::NoValue"}  # no deploy sets such a variable; `sam local` may
 
 
-class UnknownRead(Exception):
-    """The environment is read in a way that hides the name of the variable."""
-
-
 def variables_read(sources: Iterable[str]) -> set[str]:
-    """Return the names in `os.environ["X"]` and `os.environ.get("X")`.
-
-    A function may pass `os.environ` to its own `build`, which then reads its parameter `environ`.
-
-    Raises:
-        UnknownRead: A source reads the environment in any other way.
-    """
+    """Return the names in `environ["X"]` and `environ.get("X")`: no other read is allowed."""
     names = set()
-    for tree in map(ast.parse, sources):
-        uses = 0
-        for node in ast.walk(tree):
-            match node:
-                case (
-                    ast.Subscript(value=environ, slice=ast.Constant(value=str(name)))
-                    | ast.Call(
-                        func=ast.Attribute(value=environ, attr="get"),
-                        args=[ast.Constant(value=str(name)), *_],
-                    )
-                ) if ast.unparse(environ) in {"os.environ", "environ"}:
-                    names.add(name)
-                    uses -= 1
-                case ast.Call(func=ast.Name(id="build"), args=[ast.Attribute(attr="environ"), *_]):
-                    uses -= 1
-                case (
-                    ast.Name(id="environ")
-                    | ast.Attribute(attr="environ" | "environb" | "getenv")
-                    | ast.alias(name="environ" | "environb" | "getenv")
-                ):
-                    uses += 1
-        if uses:
-            raise UnknownRead
+    for source in sources:
+        assert not re.search(r"getenv|environb|environ(\[|\.get\()(?!\")|import environ", source)
+        names |= set(re.findall(r'\benviron(?:\[|\.get\()"(\w+)"', source))
     return names
 
 
