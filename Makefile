@@ -38,6 +38,9 @@ lint: $(READY)
 	@lint-imports --no-cache --no-logo
 	@cfn-lint template.yaml
 
+# Compiling the tests takes three seconds in each process: keep the result, whatever the shell says.
+fast thorough: export PYTHONDONTWRITEBYTECODE :=
+
 fast: $(READY)
 	@echo "== fast tests"
 	@pytest -q -n 2 $(WITHOUT_E2E) -m "not thorough"
