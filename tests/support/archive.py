@@ -4,6 +4,7 @@ DuckDB executes the queries in the sandbox too. Athena is another engine (Trino)
 only what both know.
 """
 
+import json
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
@@ -83,11 +84,10 @@ def open_archive(rows: Iterable[Row]) -> duckdb.DuckDBPyConnection:
 
 def insert(database: duckdb.DuckDBPyConnection, rows: Iterable[Row]) -> None:
     """Add rows to the table."""
-    listed = [list(row.values()) for row in rows]
-    if listed:
-        places = ", ".join(f"({', '.join('?' for _ in COLUMNS)})" for _ in listed)
-        insertion = f"INSERT INTO outcomes VALUES {places}"  # noqa: S608 -- only placeholders
-        database.execute(insertion, [value for row in listed for value in row])
+    database.execute(
+        "INSERT INTO outcomes SELECT added.* FROM (SELECT unnest(from_json_strict(?, ?)) AS added)",
+        [json.dumps(list(rows)), json.dumps([COLUMNS])],
+    )
 
 
 def select(database: duckdb.DuckDBPyConnection, query: str) -> list[Row]:
