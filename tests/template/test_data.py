@@ -1,4 +1,4 @@
-"""The tables have these keys and indexes, survive the stack, and equal the tables of the tests."""
+"""The tables have these keys and indexes, and survive the stack."""
 
 import pytest
 
