@@ -23,6 +23,8 @@ from sandbox.twilio.settings import Settings
 
 _SEGMENT_PRICE = Decimal("0.00750")
 _RCS_SENDER = "rcs:simulator_agent"
+_POOL_SENDER = "+15005550006"
+"""The sender that a Messaging Service picks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,10 @@ type _Due = _StepDue | _CallbackDue | _PriceDue
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """A message's scenario, the steps left of it, and the sender that its service will pick."""
+    """A message's scenario, and the steps left of it."""
 
     scenario: Scenario
     steps: tuple[Step, ...]
-    pool_sender: str
 
 
 class Engine:
@@ -110,7 +111,7 @@ class Engine:
         """Hide a message from the REST API; its scenario continues."""
         self._deleted.add(sid)
 
-    def start(self, message: Message, scenario: Scenario, *, pool_sender: str) -> int | None:
+    def start(self, message: Message, scenario: Scenario) -> int | None:
         """Start the scenario of a new message.
 
         Returns:
@@ -119,7 +120,7 @@ class Engine:
         """
         steps = self._steps(message, scenario)
         self._messages[message.sid] = message
-        self._runs[message.sid] = _Run(scenario, steps, pool_sender)
+        self._runs[message.sid] = _Run(scenario, steps)
         if message.send_at is not None:
             self._schedule(message.send_at, _StepDue(message.sid))
             return None
@@ -203,9 +204,8 @@ class Engine:
     def _with_step(self, message: Message, step: Step, at: datetime, run: _Run) -> Message:
         message = replace(message, status=step.status, updated=at, error_code=step.error_code)
         if message.sender is None and step.status != "canceled":
-            message = replace(
-                message, sender=run.pool_sender, num_segments=segment_count(message.body)
-            )
+            sender = f"{message.channel}:{_POOL_SENDER}" if message.channel else _POOL_SENDER
+            message = replace(message, sender=sender, num_segments=segment_count(message.body))
         if step.status == "sent":
             message = replace(message, sent=at)
             if run.scenario.rich_channel and message.messaging_service_sid and not message.channel:

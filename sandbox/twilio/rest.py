@@ -26,8 +26,6 @@ from sandbox.twilio.scenarios import Reply, scenario_for
 
 _INCOMPLETE = frozenset({"accepted", "scheduled", "queued", "sending"})
 _REJECTIONS_BEFORE_ACCEPTED = 2
-_POOL_SENDER = "+15005550006"
-"""The sender that a Messaging Service picks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,8 +136,7 @@ class RestApi:
             return None
         if scenario.reply is Reply.THROTTLED_TWICE:
             self._throttle_twice(message)
-        pool_sender = f"{message.channel}:{_POOL_SENDER}" if message.channel else _POOL_SENDER
-        after_callback = self._engine.start(message, scenario, pool_sender=pool_sender)
+        after_callback = self._engine.start(message, scenario)
         match scenario.reply:
             case Reply.DROPPED:
                 return None
