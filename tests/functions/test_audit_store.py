@@ -14,7 +14,7 @@ from delivery.domain.audits import AuditProgress, AuditResult, AuditState
 from delivery.storage.audits import LEASE, AuditStore
 from delivery.storage.table import StoreUnavailable
 from tests.support.builders import ACCOUNT_SID, NOON
-from tests.support.faults import Around, WrappedClient
+from tests.support.faults import WrappedClient
 
 DAY = NOON.date()
 OTHER_SID = "AC" + "9" * 32
@@ -27,8 +27,14 @@ def store(dynamodb: DynamoDBClient, control_table: str) -> AuditStore:
     return AuditStore(dynamodb, control_table)
 
 
-def slow_store(dynamodb: DynamoDBClient, around: Around) -> AuditStore:
-    """The store of a run whose calls let another run do something."""
+def slow_store(dynamodb: DynamoDBClient, meanwhile: Callable[[], object]) -> AuditStore:
+    """The store of a run; before each of its writes, another run does something."""
+
+    def around(name: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        if name == "put_item":
+            meanwhile()
+        return call(**arguments)
+
     client: Any = WrappedClient(dynamodb, around)
     return AuditStore(client, "ControlTable")
 
@@ -111,13 +117,7 @@ def test_two_requests_at_the_same_time_keep_both_days(
     for day in kept:
         store.add_requested(day, [ACCOUNT_SID])
 
-    def slowly(name: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-        answer = call(**arguments)
-        if name == "get_item":
-            store.add_requested(DAY + ONE_DAY, [ACCOUNT_SID])
-        return answer
-
-    slower = slow_store(dynamodb, slowly)
+    slower = slow_store(dynamodb, lambda: store.add_requested(DAY + ONE_DAY, [ACCOUNT_SID]))
     slower.add_requested(DAY + 2 * ONE_DAY, [ACCOUNT_SID])
 
     days = [it.day for it in store.requested()]
@@ -128,12 +128,7 @@ def test_a_request_that_other_runs_keep_changing_is_an_error(
     dynamodb: DynamoDBClient, store: AuditStore
 ) -> None:
     days = (DAY + number * ONE_DAY for number in count(1))
-
-    def slowly(_: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-        store.add_requested(next(days), [ACCOUNT_SID])
-        return call(**arguments)
-
-    slower = slow_store(dynamodb, slowly)
+    slower = slow_store(dynamodb, lambda: store.add_requested(next(days), [ACCOUNT_SID]))
 
     with pytest.raises(StoreUnavailable):
         slower.add_requested(DAY, [ACCOUNT_SID])
@@ -148,12 +143,11 @@ def test_an_audit_that_is_requested_while_another_one_is_removed_is_kept(
     added = [f"AC{number:032x}" for number in (1, 2, 3)]
     others = iter(added)
 
-    def slowly(name: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-        if name == "put_item" and (other := next(others, None)):
+    def meanwhile() -> None:
+        if other := next(others, None):
             store.add_requested(DAY, [other])
-        return call(**arguments)
 
-    slower = slow_store(dynamodb, slowly)
+    slower = slow_store(dynamodb, meanwhile)
 
     slower.remove_requested(result_of(DAY, ACCOUNT_SID))
 
@@ -196,14 +190,7 @@ def test_a_run_that_lost_its_lease_cannot_save(store: AuditStore) -> None:
 def test_the_first_of_two_claims_at_the_same_time_gets_the_day(
     dynamodb: DynamoDBClient, store: AuditStore
 ) -> None:
-
-    def slowly(name: str, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-        answer = call(**arguments)
-        if name == "get_item" and store.result(ACCOUNT_SID, DAY) is None:
-            claim(store)
-        return answer
-
-    slower = slow_store(dynamodb, slowly)
+    slower = slow_store(dynamodb, lambda: store.claim(ACCOUNT_SID, DAY, AuditState.FIRST, NOON))
 
     assert slower.claim(ACCOUNT_SID, DAY, AuditState.FIRST, NOON) is None
     result = store.result(ACCOUNT_SID, DAY)
