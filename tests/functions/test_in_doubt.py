@@ -52,6 +52,7 @@ def test_a_callback_with_the_request_id_resolves_the_request_as_sent(
     assert request.expires_at == int((reconciler.twilio.now + timedelta(days=30)).timestamp())
     assert reconciler.twilio_requests() == []
     assert reconciler.counted() == {"InDoubtResolved": 1}
+    assert evidence_in(reconciler) == ["request_id"]
 
 
 def test_a_message_gets_the_facts_that_only_its_request_knows(reconciler: ReconcilerRig) -> None:

@@ -89,7 +89,9 @@ def test_a_message_that_expires_in_the_queue_is_rejected_under_the_request_id_of
 
 
 def test_each_message_of_a_batch_is_validated_by_itself(sender: SenderRig, send_queue: str) -> None:
-    status, answer = sender.post_batch(a_document(), INVALID, a_document(text="x"), "Hello")
+    late = a_document(text="x", send_at="2020-01-01T12:00:00Z")
+
+    status, answer = sender.post_batch(a_document(), INVALID, late, "Hello")
 
     assert status == 202
     assert (answer["queued"], answer["invalid"], answer["not_queued"]) == (1, 3, 0)
@@ -100,7 +102,7 @@ def test_each_message_of_a_batch_is_validated_by_itself(sender: SenderRig, send_
         ["problems"],
     ]
     fields = [[it["field"] for it in result["problems"]] for result in answer["results"][1:]]
-    assert fields == [["to"], ["text"], ["request"]]
+    assert fields == [["to"], ["text", "send_at", "send_at"], ["request"]]
     assert len(take_all(send_queue)) == 1
     assert sender.metrics() == {"RequestQueued": 1, "RequestInvalid": 3}
 

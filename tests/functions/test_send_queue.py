@@ -9,7 +9,16 @@ import pytest
 from delivery.domain.notices import NoticeState
 from delivery.domain.statuses import Outcome
 from delivery.twilio.error_detail import clean_error_detail
-from tests.functions.sender import FROM, REQUEST_ID, SUBACCOUNT_SID, TO, SenderRig, a_document
+from functions.send_message.request_ids import request_id_of
+from tests.functions.sender import (
+    FROM,
+    QUEUE_MESSAGE_ID,
+    REQUEST_ID,
+    SUBACCOUNT_SID,
+    TO,
+    SenderRig,
+    a_document,
+)
 from tests.support.builders import ACCOUNT_SID
 from tests.support.embedded_metrics import total
 from tests.support.scripted_twilio import DROPPED, Reply, accepted, rejected
@@ -98,6 +107,7 @@ def test_the_failed_message_of_invalid_input_has_its_valid_fields_and_its_proble
     [message] = sender.messages()
     assert (message.to, message.from_, message.reference) == (None, FROM, "order-7")
     assert (message.context, message.account_sid) == ({"tenant": "blue"}, SUBACCOUNT_SID)
+    assert message.message_sid == request_id_of(SUBACCOUNT_SID, f"{QUEUE_MESSAGE_ID}-0")
     detail = message.error_detail or ""
     assert detail == clean_error_detail(detail)
     assert "to must be a number in E.164 form" in detail
