@@ -272,31 +272,28 @@ def tables(results: Results) -> list[Table]:
     header = [
         f"{name} audit of a day of {it['messages']:,} messages" for name, it in audits.items()
     ]
-    rows: list[tuple[str, Callable[[Results], str]]] = [
-        ("messages that differ, each written once", lambda it: f"{it['written']:,}"),
-        ("requests to Twilio", lambda it: f"{it['twilio_requests']:,}"),
-        (
-            "requests to Twilio per 1,000 messages",
-            lambda it: f"{it['twilio_requests'] * 1000 / it['messages']:.3f}",
-        ),
-        ("BatchGetItem requests", lambda it: f"{it['requests']['batch_get_item']:,}"),
-        ("read units per message", lambda it: f"{it['read_units'] / it['messages']:.2f}"),
-        ("UpdateItem requests", lambda it: f"{it['requests']['update_item']:,}"),
-        (
-            "write units per message that differs",
-            lambda it: f"{it['write_units'] / it['written']:.2f}",
-        ),
-        ("write units of the saved progress", lambda it: f"{it['control_write_units']:,}"),
-        (
-            "processor time per 1,000 messages",
-            lambda it: f"{it['cpu_seconds'] * 1_000_000 / it['messages']:.0f} ms",
-        ),
-        ("waiting for Twilio and DynamoDB", lambda it: f"about {it['waiting_seconds']:,} s"),
-        ("memory after a tenth of the day", lambda it: f"{it['memory'][0]:.0f} MiB"),
-        ("the most memory", lambda it: f"{it['memory'][1]:.0f} MiB"),
-    ]
-    shown = [(name, *map(show, audits.values())) for name, show in rows]
-    return [Table(header=("", *header), rows=shown)]
+    columns = [_column(it) for it in audits.values()]
+    rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
+    return [Table(header=("", *header), rows=rows)]
+
+
+def _column(it: Results) -> dict[str, str]:
+    thousands = it["messages"] / 1000
+    milliseconds = it["cpu_seconds"] * 1000
+    return {
+        "messages that differ, each written once": f"{it['written']:,}",
+        "requests to Twilio": f"{it['twilio_requests']:,}",
+        "requests to Twilio per 1,000 messages": f"{it['twilio_requests'] / thousands:.3f}",
+        "BatchGetItem requests": f"{it['requests']['batch_get_item']:,}",
+        "read units per message": f"{it['read_units'] / it['messages']:.2f}",
+        "UpdateItem requests": f"{it['requests']['update_item']:,}",
+        "write units per message that differs": f"{it['write_units'] / it['written']:.2f}",
+        "write units of the saved progress": f"{it['control_write_units']:,}",
+        "processor time per 1,000 messages": f"{milliseconds / thousands:.0f} ms",
+        "waiting for Twilio and DynamoDB": f"about {it['waiting_seconds']:,} s",
+        "memory after a tenth of the day": f"{it['memory'][0]:.0f} MiB",
+        "the most memory": f"{it['memory'][1]:.0f} MiB",
+    }
 
 
 AUDIT: Final = Benchmark(

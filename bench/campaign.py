@@ -9,7 +9,7 @@ import heapq
 import json
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -39,17 +39,6 @@ _SEND_TAKES: Final = (0.1, 0.3)
 _INVOCATION_STARTS_IN: Final = (0.01, 0.4)
 
 _INVOCATION_ENDED: Final = -1
-
-_ROWS: Final = (
-    "hours until the last message is sent",
-    "average rate, as a share of the limit",
-    "most messages in one second",
-    "receives of a message, average",
-    "receives of a message, maximum (of 480)",
-    "Lambda seconds per message",
-    "rate limiter writes per message",
-    "visibility requests per message",
-)
 
 
 class Campaign:
@@ -213,24 +202,26 @@ def measure(run: Run) -> Results:
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as processes:
         columns = list(processes.map(partial(_column, number), _RATES))
     header = (f"{number:,} messages of one sender", *(f"{it:g} per second" for it in _RATES))
-    return keep(Table(header=header, rows=list(zip(_ROWS, *columns, strict=True))))
+    rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
+    return keep(Table(header=header, rows=rows))
 
 
-def _column(messages: int, rate: float) -> Sequence[str]:
+def _column(messages: int, rate: float) -> Mapping[str, str]:
     campaign = Campaign(messages, rate).run()
     seconds = max(campaign.sent_at.values())
     busiest = max(Counter(map(int, campaign.sent_at.values())).values())
     hidden = campaign.requests["change_message_visibility_batch"]
-    return (
-        f"{seconds / 3600:.1f}",
-        f"{messages / seconds / rate:.1%}",
-        f"{busiest}",
-        f"{campaign.receives.total() / messages:.1f}",
-        f"{max(campaign.receives.values())}",
-        f"{campaign.lambda_seconds / messages:.2f}",
-        f"{campaign.requests['update_item'] / messages:.2f}",
-        f"{hidden / messages:.2f}",
-    )
+    writes = campaign.requests["update_item"]
+    return {
+        "hours until the last message is sent": f"{seconds / 3600:.1f}",
+        "average rate, as a share of the limit": f"{messages / seconds / rate:.1%}",
+        "most messages in one second": f"{busiest}",
+        "receives of a message, average": f"{campaign.receives.total() / messages:.1f}",
+        "receives of a message, maximum (of 480)": f"{max(campaign.receives.values())}",
+        "Lambda seconds per message": f"{campaign.lambda_seconds / messages:.2f}",
+        "rate limiter writes per message": f"{writes / messages:.2f}",
+        "visibility requests per message": f"{hidden / messages:.2f}",
+    }
 
 
 CAMPAIGN: Final = Benchmark(
