@@ -7,6 +7,8 @@ only what both know.
 import json
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from itertools import count
 from typing import Any, Final
 
 import duckdb
@@ -38,6 +40,10 @@ COLUMNS: Final = {
     "day": "VARCHAR",
 }
 """The columns of the table and DuckDB's name of their types."""
+
+_engine = cache(duckdb.connect)
+"""Started once: that takes longer than most queries."""
+_numbers = count()
 
 _STATUSES: Final = {"pending": "sent", "failed": "undelivered"}
 
@@ -73,8 +79,11 @@ def on_day(day: date) -> datetime:
 
 
 def open_archive(rows: Iterable[Row]) -> duckdb.DuckDBPyConnection:
-    """Return a database whose table `outcomes` has these rows."""
-    database = duckdb.connect()
+    """Return a new database whose table `outcomes` has these rows."""
+    database = _engine().cursor()
+    name = f"archive_{next(_numbers)}"
+    database.execute(f"ATTACH ':memory:' AS {name}")
+    database.execute(f"USE {name}")
     database.execute("SET TimeZone = 'UTC'")
     columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
     database.execute(f"CREATE TABLE outcomes ({columns})")
