@@ -573,6 +573,7 @@ def test_a_late_callback_turns_presumed_unsent_into_sent(
         reconciler.messages.advance_notice(message, reconciler.twilio.now)
     assert reconciler.message(REQUEST_ID).notice is notice
     assert reconciler.counted() == {"InDoubtResolved": 1}
+    assert evidence_in(reconciler) == ["request_id"]
 
 
 def test_the_list_is_not_read_again_for_a_request_that_is_presumed_unsent(
