@@ -82,6 +82,7 @@ def test_the_exit_code_is_1_if_more_than_one_percent_of_the_statuses_were_correc
         ('=HYPERLINK("https://example.com")', '\'=HYPERLINK("https://example.com")'),
         ("@SUM(A1)", "'@SUM(A1)"),
         ("-2+3", "'-2+3"),
+        ("+15005550006", "+15005550006"),
         ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"),
         ("SM1,SM2", "SM1,SM2"),
         ("SM1\nSM2\x1b[31m\u2028", "SM1\\nSM2\\x1b[31m\\u2028"),
