@@ -12,7 +12,7 @@ TEMPLATE = Path(__file__).parents[2] / "template.yaml"
 type Template = dict[str, Any]
 
 
-class _TemplateLoader(yaml.SafeLoader):
+class _TemplateLoader(yaml.CSafeLoader):
     """Understands CloudFormation's short tags: `!Ref X` becomes `{"Ref": "X"}`."""
 
 
