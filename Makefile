@@ -49,7 +49,7 @@ test: check thorough e2e ## run all tests: also simulation runs and end-to-end t
 
 thorough: $(READY)
 	@echo "== thorough tests: interleavings, random input, simulation runs"
-	@pytest -q -n 2 $(WITHOUT_E2E) -m thorough
+	@pytest -q -n 2 $(WITHOUT_E2E) --hypothesis-profile=thorough -m "thorough or hypothesis"
 
 e2e: $(READY)
 	@echo "== end-to-end tests: build, deploy into a sandbox, send messages"
