@@ -33,6 +33,7 @@ class AdminApi:
     GET  messages                 every message, with its callbacks and each attempt's result;
                                   with ?limit=N the N newest
     GET  messages/{message_sid}   one message
+    GET  debugger                 the entries of Twilio's debugger
     GET  settings                 see `Settings`
     POST settings                 JSON with some settings, e.g. {"step_seconds": 1, "trial": true}
     POST credentials              {"account_sid": ..., "auth_token": ...}: replaces the auth token
@@ -60,6 +61,7 @@ class AdminApi:
         method, body = request.method, request.body
         routes: dict[tuple[str, str], Callable[[], Document]] = {
             ("GET", "messages"): lambda: self._messages(Parameters.parse(request.query)),
+            ("GET", "debugger"): self._debugger,
             ("GET", "settings"): lambda: asdict(self._engine.settings),
             ("POST", "settings"): lambda: self._change_settings(_parse_object(body)),
             ("POST", "credentials"): lambda: self._rotate(_parse_object(body)),
@@ -77,6 +79,9 @@ class AdminApi:
             raise ValueError("expected a limit of 0 or more")
         newest = messages[max(0, len(messages) - limit) :]
         return {"total": len(messages), "messages": self._with_callbacks(newest)}
+
+    def _debugger(self) -> Document:
+        return {"entries": [asdict(entry) for entry in self._engine.debugger]}
 
     def _change_settings(self, changes: dict[str, Any]) -> Document:
         self._engine.settings = self._engine.settings.changed(changes)

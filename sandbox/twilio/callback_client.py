@@ -14,6 +14,13 @@ from sandbox.twilio.callbacks import CallbackAttempt, CallbackResult, Failure
 
 _CHUNK = 65_536
 
+# OpenSSL's numbers: https://docs.openssl.org/3.0/man3/X509_STORE_CTX_get_error/
+_CERTIFICATE_FAILURES = {
+    10: Failure.CERTIFICATE_EXPIRED,
+    62: Failure.CERTIFICATE_NAME_MISMATCH,
+    64: Failure.CERTIFICATE_NAME_MISMATCH,
+}
+
 
 class CallbackClient:
     """Sends each callback over its own connection; `close` breaks off those under way."""
@@ -68,6 +75,8 @@ def _connect(connection: http.client.HTTPConnection) -> Failure | None:
         connection.connect()
     except (socket.gaierror, UnicodeError):
         return Failure.NAME_NOT_RESOLVED
+    except ssl.SSLCertVerificationError as error:
+        return _CERTIFICATE_FAILURES.get(error.verify_code, Failure.CERTIFICATE_UNTRUSTED)
     except ssl.SSLError:
         return Failure.TLS_FAILED
     except OSError:

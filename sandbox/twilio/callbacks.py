@@ -23,11 +23,25 @@ class Failure(StrEnum):
     NAME_NOT_RESOLVED = "name_not_resolved"
     CONNECTION_FAILED = "connection_failed"
     TLS_FAILED = "tls_failed"
+    CERTIFICATE_NAME_MISMATCH = "certificate_name_mismatch"
+    CERTIFICATE_EXPIRED = "certificate_expired"
+    CERTIFICATE_UNTRUSTED = "certificate_untrusted"
     NO_RESPONSE = "no_response"
     """No byte came in time, or the connection closed before one."""
     BROKEN_RESPONSE = "broken_response"
     """The response was not HTTP, or did not end."""
 
+
+_DEBUGGER_CODES = {
+    Failure.NAME_NOT_RESOLVED: 11210,
+    Failure.CONNECTION_FAILED: 11205,
+    Failure.TLS_FAILED: 11220,
+    Failure.CERTIFICATE_NAME_MISMATCH: 11235,
+    Failure.CERTIFICATE_EXPIRED: 11236,
+    Failure.CERTIFICATE_UNTRUSTED: 11237,
+    Failure.NO_RESPONSE: 11200,
+    Failure.BROKEN_RESPONSE: 11206,
+}
 
 _AFTER_CONNECTING = {Failure.NO_RESPONSE: RetryPolicy.READ, Failure.BROKEN_RESPONSE: None}
 """The policy that retries these failures; nothing retries a broken response."""
@@ -78,6 +92,11 @@ class CallbackResult:
         """Whether the receiver acknowledged the callback."""
         return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004 -- any 2xx
 
+    @property
+    def debugger_code(self) -> int:
+        """The error code of this failure in Twilio's debugger."""
+        return 11200 if self.failure is None else _DEBUGGER_CODES[self.failure]
+
     def is_retried_by(self, policy: frozenset[RetryPolicy]) -> bool:
         """Whether this retry policy covers the result."""
         if self.failure is not None:
@@ -85,6 +104,17 @@ class CallbackResult:
         status = self.status or 0
         kinds = {4: RetryPolicy.CLIENT_ERROR, 5: RetryPolicy.SERVER_ERROR}
         return kinds.get(status // 100) in policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DebuggerEntry:
+    """An error that Twilio's debugger shows to the account's owner."""
+
+    at: datetime
+    error_code: int
+    account_sid: str
+    message_sid: str
+    url: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +196,16 @@ class Callback:
         if has_retries and result.is_retried_by(self.overrides.policy):
             return replace(after, state=CallbackState.DUE)
         return replace(after, state=CallbackState.FAILED)
+
+    def debugger_entry(self, now: datetime) -> DebuggerEntry:
+        """Return the debugger entry of a callback that has failed for good."""
+        return DebuggerEntry(
+            at=now,
+            error_code=self.attempts[-1].result.debugger_code,
+            account_sid=self.account_sid,
+            message_sid=self.message_sid,
+            url=self.url,
+        )
 
 
 def callback_parameters(

@@ -13,9 +13,10 @@ from sandbox.twilio.callbacks import (
     CallbackAttempt,
     CallbackResult,
     CallbackState,
+    DebuggerEntry,
     callback_parameters,
 )
-from sandbox.twilio.overrides import split_overrides
+from sandbox.twilio.overrides import ConnectionOverrides, split_overrides
 from sandbox.twilio.resource import Message
 from sandbox.twilio.scenarios import Arrival, Reply, Scenario, Step
 from sandbox.twilio.segments import segment_count
@@ -58,6 +59,7 @@ class Engine:
 
     def __init__(self, accounts: Accounts, ids: random.Random, settings: Settings) -> None:
         self.settings = settings
+        self.debugger: list[DebuggerEntry] = []
         self.callbacks: dict[int, Callback] = {}
         self._messages: dict[str, Message] = {}
         self._rejected: dict[str, Message] = {}
@@ -165,6 +167,8 @@ class Engine:
         if callback.state is CallbackState.DUE:
             self._schedule(now, _CallbackDue(callback.callback_id))
             return
+        if callback.state is CallbackState.FAILED:
+            self.debugger.append(callback.debugger_entry(now))
         self._release_held(callback, now)
 
     def _next_attempt(self, callback_id: int, now: datetime) -> CallbackAttempt:
@@ -251,7 +255,20 @@ class Engine:
             self._schedule(at, _CallbackDue(callback.callback_id))
         if callback.state is CallbackState.HELD:
             self._held.setdefault(message.sid, []).append(callback.callback_id)
+        self._log_problems(message, overrides, at)
         return callback.callback_id
+
+    def _log_problems(self, message: Message, overrides: ConnectionOverrides, at: datetime) -> None:
+        self.debugger += [
+            DebuggerEntry(
+                at=at,
+                error_code=problem,
+                account_sid=message.account_sid,
+                message_sid=message.sid,
+                url=message.status_callback or "",
+            )
+            for problem in overrides.problems
+        ]
 
     def _release_held(self, finished: Callback, now: datetime) -> None:
         """Let the callbacks leave that were held until this later one was finished."""

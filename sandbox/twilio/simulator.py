@@ -10,13 +10,13 @@ virtual time. The same calls with the same times and the same `ids` give the sam
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sandbox.http_server import Request, Response
 from sandbox.twilio.accounts import Account, Accounts
 from sandbox.twilio.admin_api import PREFIX, AdminApi
-from sandbox.twilio.callbacks import Callback, CallbackAttempt, CallbackResult
+from sandbox.twilio.callbacks import Callback, CallbackAttempt, CallbackResult, DebuggerEntry
 from sandbox.twilio.engine import Engine
 from sandbox.twilio.resource import Message
 from sandbox.twilio.rest import RestApi
@@ -79,6 +79,11 @@ class TwilioSimulator:
     @settings.setter
     def settings(self, settings: Settings) -> None:
         self._engine.settings = settings
+
+    @property
+    def debugger(self) -> Sequence[DebuggerEntry]:
+        """The errors that Twilio's debugger shows, oldest first."""
+        return self._engine.debugger
 
     def messages(self) -> list[Message]:
         """Every message of every account, oldest first."""

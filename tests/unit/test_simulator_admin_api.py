@@ -28,6 +28,7 @@ def test_messages_are_shown_with_their_callbacks_and_attempts() -> None:
     assert message == one
     assert [callback["state"] for callback in message["callbacks"]] == ["answered", "answered"]
     assert message["callbacks"][0]["attempts"][0]["result"]["status"] == 204
+    assert twilio.json("GET", "/_simulator/debugger") == {"entries": []}
 
 
 def test_the_newest_messages_are_shown_if_there_is_a_limit() -> None:

@@ -17,6 +17,7 @@ from tests.support.virtual_twilio import (
 )
 
 EVERY_FAILURE = frozenset(RetryPolicy)
+CONNECT = frozenset({RetryPolicy.CONNECT})
 
 
 @pytest.mark.parametrize(
@@ -101,10 +102,13 @@ def test_the_fragment_of_the_url_is_not_requested() -> None:
     ("fragment", "overrides"),
     [
         ("", ConnectionOverrides()),
+        ("#", ConnectionOverrides()),
         ("#rc=5&rp=all", ConnectionOverrides(retries=5, policy=EVERY_FAILURE)),
         ("#rc=0", ConnectionOverrides(retries=0)),
         ("#rc=6", ConnectionOverrides()),
+        ("#rc=-1", ConnectionOverrides()),
         ("#rc=many", ConnectionOverrides()),
+        ("#rc=", ConnectionOverrides()),
         (
             "#ct=100&rt=100&tt=100",
             ConnectionOverrides(connect_timeout=0.1, read_timeout=0.1, total_timeout=0.1),
@@ -114,9 +118,13 @@ def test_the_fragment_of_the_url_is_not_requested() -> None:
         ("#ct=10001&rt=15001&tt=15001", ConnectionOverrides()),
         ("#rp=4xx", ConnectionOverrides(policy=frozenset({RetryPolicy.CLIENT_ERROR}))),
         ("#rp=5xx,ct,rt", ConnectionOverrides(policy=EVERY_FAILURE - {RetryPolicy.CLIENT_ERROR})),
-        ("#rp=ct,sometimes", ConnectionOverrides()),
-        ("#rp=", ConnectionOverrides()),
+        ("#rp=ct,sometimes", ConnectionOverrides(policy=CONNECT, problems=(11243,))),
+        ("#rp=", ConnectionOverrides(policy=CONNECT, problems=(11243,))),
         ("#e=ashburn,dublin&sni=n", ConnectionOverrides()),
+        ("#e=Ashburn!", ConnectionOverrides(problems=(11240,))),
+        ("#e=atlantis", ConnectionOverrides(problems=(11241,))),
+        ("#e=ashburn-ix", ConnectionOverrides(problems=(11242,))),
+        ("#rp=x&e=atlantis", ConnectionOverrides(problems=(11243, 11241))),
     ],
 )
 def test_connection_overrides_are_read_from_the_fragment(
@@ -166,6 +174,7 @@ def test_retries_repeat_the_request_until_the_first_success() -> None:
     assert len({(attempt.body, *attempt.headers.items()) for attempt in twilio.received}) == 1
     (callback,) = twilio.simulator.callbacks(sid)
     assert callback.state is CallbackState.ANSWERED
+    assert twilio.simulator.debugger == []
 
 
 def test_retries_share_the_total_time() -> None:
@@ -176,6 +185,41 @@ def test_retries_share_the_total_time() -> None:
 
     assert [attempt.total_timeout for attempt in twilio.received] == [15, 9, 3]
     assert [attempt.read_timeout for attempt in twilio.received] == [6, 6, 3]
+
+
+@pytest.mark.parametrize(
+    ("result", "code"),
+    [
+        (CallbackResult(status=500), 11200),
+        (CallbackResult(failure=Failure.NO_RESPONSE), 11200),
+        (CallbackResult(failure=Failure.CONNECTION_FAILED), 11205),
+        (CallbackResult(failure=Failure.BROKEN_RESPONSE), 11206),
+        (CallbackResult(failure=Failure.NAME_NOT_RESOLVED), 11210),
+        (CallbackResult(failure=Failure.TLS_FAILED), 11220),
+        (CallbackResult(failure=Failure.CERTIFICATE_NAME_MISMATCH), 11235),
+        (CallbackResult(failure=Failure.CERTIFICATE_EXPIRED), 11236),
+        (CallbackResult(failure=Failure.CERTIFICATE_UNTRUSTED), 11237),
+    ],
+)
+def test_a_callback_without_retries_left_is_in_the_debugger_once(
+    result: CallbackResult, code: int
+) -> None:
+    twilio = VirtualTwilio()
+    sid = twilio.send(To="+15555550105")["sid"]
+
+    twilio.run(always(result))
+
+    (entry,) = twilio.simulator.debugger
+    assert (entry.error_code, entry.message_sid) == (code, sid)
+    assert twilio.fetch(sid)["error_code"] is None
+
+
+def test_an_invalid_override_is_in_the_debugger_and_the_callback_is_sent() -> None:
+    twilio = VirtualTwilio()
+    twilio.send(To="+15555550105", StatusCallback=CALLBACK_URL + "#rp=never")
+
+    assert twilio.statuses() == ["sent"]
+    assert [entry.error_code for entry in twilio.simulator.debugger] == [11243]
 
 
 def test_a_rotated_token_signs_from_the_next_attempt_on() -> None:
