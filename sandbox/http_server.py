@@ -19,7 +19,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Final, Self, override
@@ -45,12 +45,17 @@ type Headers = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A request as it was received; `target` is the path with its query, still encoded."""
+    """A request as it was received.
+
+    `target` is the path with its query, still encoded. `concurrent` is the number of requests that
+    the server was handling when this one came, itself included.
+    """
 
     method: str
     target: str
     headers: Headers = ()
     body: bytes = b""
+    concurrent: int = 1
 
     @property
     def path(self) -> str:
@@ -176,9 +181,21 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
 class _Server(ThreadedServer):
     def __init__(self, port: int, answer: Callable[[Request], Response | None]) -> None:
         super().__init__(port, _Handler)
-        self.answer = answer
+        self._answer = answer
         self._lock = threading.Lock()
         self._connections: set[socket.socket] = set()
+        self._concurrent = 0
+
+    def answer(self, request: Request) -> Response | None:
+        """Answer a request, and count it while that takes."""
+        with self._lock:
+            self._concurrent += 1
+            concurrent = self._concurrent
+        try:
+            return self._answer(replace(request, concurrent=concurrent))
+        finally:
+            with self._lock:
+                self._concurrent -= 1
 
     def close_connections(self) -> None:
         """End idle keep-alive connections; a request under way still gets its response."""

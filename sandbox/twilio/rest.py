@@ -96,7 +96,7 @@ class RestApi:
         return None if result is None else _response(result, request, hex_id)
 
     def _result(self, request: Request, hex_id: str, now: datetime) -> _Result | None:
-        self._throttle()
+        self._throttle(request)
         sids, endpoints = self._find_route(request.path)
         account = self._accounts.authenticate(
             sids.pop("account_sid"), request.header("Authorization")
@@ -112,10 +112,12 @@ class RestApi:
                 return found.groupdict(), endpoints
         raise _not_found(path)
 
-    def _throttle(self) -> None:
+    def _throttle(self, request: Request) -> None:
         settings = self._engine.settings
+        limit = settings.concurrency_limit
         if settings.throttle_next:
             self._engine.settings = replace(settings, throttle_next=settings.throttle_next - 1)
+        if settings.throttle_next or (limit and request.concurrent > limit):
             raise _too_many_requests()
 
     def _create(self, call: _Call) -> _Result | None:
@@ -250,6 +252,7 @@ def _error_result(error: ApiError) -> _Result:
 def _response(result: _Result, request: Request, hex_id: str) -> Response:
     """Build the response, with the headers of public captures."""
     headers = {
+        "Twilio-Concurrent-Requests": str(request.concurrent),
         "Twilio-Request-Id": "RQ" + hex_id,
         "Twilio-Request-Duration": "0.143",
         "X-Home-Region": "us1",

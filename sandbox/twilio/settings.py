@@ -20,6 +20,9 @@ class Settings:
     min_schedule_seconds: float = 300.0
     """`SendAt` must be this far ahead (Twilio, since 2026: five minutes)."""
 
+    concurrency_limit: int = 0
+    """More requests at the same time get 429; 0: no limit. Twilio doesn't publish its own."""
+
     throttle_next: int = 0
     """This many of the next REST requests get 429."""
 

@@ -85,6 +85,7 @@ class VirtualTwilio:
         query: dict[str, Any] | str = "",
         authorization: str | None = basic(ACCOUNT_SID, AUTH_TOKEN),
         body: bytes | None = None,
+        concurrent: int = 1,
     ) -> Response | None:
         """Send a request; None means that the connection was dropped."""
         request = Request(
@@ -92,6 +93,7 @@ class VirtualTwilio:
             target=f"{path}?{query if isinstance(query, str) else urlencode(query)}",
             headers=[("Authorization", authorization)] if authorization else [],
             body=body if body is not None else urlencode(form or {}, doseq=True).encode(),
+            concurrent=concurrent,
         )
         return self.simulator.handle(request, self.now)
 

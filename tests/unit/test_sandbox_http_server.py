@@ -166,6 +166,32 @@ def test_the_simulator_and_the_gateway_refuse_other_sites() -> None:
 # --- requests under way --------------------------------------------------------------------------
 
 
+def test_requests_under_way_at_the_same_time_are_counted() -> None:
+    both_came = threading.Barrier(2)
+    counts: list[int] = []
+
+    def answer(request: Request) -> Response:
+        counts.append(request.concurrent)
+        if request.path == "/together":
+            both_came.wait(PATIENCE)
+        return Response(status=200)
+
+    with HttpServer(answer=answer) as server:
+        clients = [
+            http.client.HTTPConnection(LOOPBACK, server.port, timeout=PATIENCE) for _ in range(2)
+        ]
+        for client in clients:
+            client.request("GET", "/together")
+        for client in clients:
+            client.getresponse().read()
+        clients[0].request("GET", "/alone")
+        clients[0].getresponse().read()
+        for client in clients:
+            client.close()
+
+    assert sorted(counts) == [1, 1, 2]
+
+
 def test_an_incomplete_request_is_not_answered(server: Echo) -> None:
     with socket.create_connection((LOOPBACK, server.port)) as client:
         client.sendall(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf")

@@ -149,6 +149,20 @@ def test_the_message_of_another_account_is_not_found() -> None:
     assert error_of(answer) == (404, 20404)
 
 
+def test_requests_above_the_concurrency_limit_are_throttled() -> None:
+    twilio = VirtualTwilio(concurrency_limit=2)
+
+    within, above = (
+        twilio.answer("POST", MESSAGES + ".json", form=a_form(), concurrent=concurrent)
+        for concurrent in (2, 3)
+    )
+
+    assert within.status == 201
+    assert error_of(above) == (429, 20429)
+    assert above.header("Twilio-Concurrent-Requests") == "3"
+    assert len(twilio.simulator.messages()) == 1
+
+
 def test_a_setting_throttles_the_next_requests() -> None:
     twilio = VirtualTwilio(throttle_next=2)
 

@@ -9,6 +9,9 @@ const FAILURES = {
   name_not_resolved: "host name not found",
   connection_failed: "no connection",
   tls_failed: "TLS failed",
+  certificate_name_mismatch: "certificate of another name",
+  certificate_expired: "certificate expired",
+  certificate_untrusted: "certificate not trusted",
   no_response: "no response",
   broken_response: "incomplete response",
 };
