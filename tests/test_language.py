@@ -1,6 +1,5 @@
 """Texts for people are in plain English: constructions of earlier versions do not come back."""
 
-import ast
 import contextlib
 import io
 import re
@@ -12,7 +11,6 @@ from typing import Final
 import pytest
 
 from delivery_cli.main import main
-from tests.support.syntax import nodes_of
 
 PROJECT: Final = Path(__file__).parents[1]
 
@@ -61,18 +59,29 @@ def help_of(*command: str) -> str:
 
 
 def docstrings_and_comments(path: Path) -> Texts:
-    """Yields the docstrings of a module, its classes and its functions, and its comments."""
-    text = path.read_text("utf-8")
-    yield f"{path.relative_to(PROJECT)}: comments", comments_in(text)
-    for node in nodes_of(text):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            name = getattr(node, "name", "")
-            yield f"{path.relative_to(PROJECT)}:{name}", ast.get_docstring(node) or ""
+    """Yields the docstrings of a module and of all that it defines, and its comments."""
+    where, tokens = path.relative_to(PROJECT), tokens_of(path.read_text("utf-8"))
+    yield f"{where}: comments", comments_in(tokens)
+    for token in docstrings_in(tokens):
+        yield f"{where}:{token.start[0]}", token.string
 
 
-def comments_in(source: str) -> str:
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+def tokens_of(source: str) -> list[tokenize.TokenInfo]:
+    return list(tokenize.generate_tokens(io.StringIO(source).readline))
+
+
+def comments_in(tokens: list[tokenize.TokenInfo]) -> str:
     return " ".join(it.string.lstrip("# ") for it in tokens if it.type == tokenize.COMMENT)
+
+
+def docstrings_in(tokens: list[tokenize.TokenInfo]) -> Iterator[tokenize.TokenInfo]:
+    """Yields the strings that begin a line of code, so also those below attributes."""
+    begins = True
+    for token in tokens:
+        if begins and token.type == tokenize.STRING:
+            yield token
+        if token.type not in {tokenize.NL, tokenize.COMMENT}:
+            begins = token.type in {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
 
 
 def all_texts() -> Texts:
@@ -123,8 +132,18 @@ def test_a_rejected_construction_is_found(text: str) -> None:
 
 
 def test_a_comment_is_found_also_where_it_is_wrapped() -> None:
-    assert rejected_in(comments_in('x = "#"  # The row is\n# no number.\n'))
-    assert not rejected_in(comments_in('x = "# told"\n'))
+    assert rejected_in(comments_in(tokens_of('x = "#"  # The row is\n# no number.\n')))
+    assert not rejected_in(comments_in(tokens_of('x = "# told"\n')))
+
+
+def test_a_docstring_is_found_wherever_it_stands() -> None:
+    source = '"""1"""\nx = "no"\n"""2"""\nclass A:\n    # why\n    """3"""\n    b("no")\n'
+
+    assert [it.string for it in docstrings_in(tokens_of(source))] == [
+        '"""1"""',
+        '"""2"""',
+        '"""3"""',
+    ]
 
 
 @pytest.mark.parametrize(

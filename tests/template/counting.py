@@ -14,7 +14,6 @@ from functools import cache
 from delivery.domain.audits import Correction
 from delivery.metrics import COUNTED_BY, LOGGED_ONLY
 from delivery.twilio.error_codes import Category
-from tests.support.syntax import nodes_of
 from tests.template.deployment import FUNCTIONS, PROJECT
 
 type Dimensions = frozenset[tuple[str, str]]
@@ -60,6 +59,12 @@ def hidden_metrics_in(*sources: str) -> list[str]:
         for it in metric_expressions(nodes)
         if not texts_in(it, tables) and not re.search(r"\bmetric$", ast.unparse(it))
     ]
+
+
+@cache
+def nodes_of(source: str) -> tuple[ast.AST, ...]:
+    """Return every node of a module, the module first. Callers must not change them."""
+    return tuple(ast.walk(ast.parse(source)))
 
 
 def nodes_in(sources: Iterable[str]) -> list[ast.AST]:
