@@ -29,6 +29,7 @@ class Edit:
     old: str
     new: str
 
+    @cache  # noqa: B019 -- the mutants live as long as the process
     def path(self) -> Path:
         """Return the file that holds the fragment.
 

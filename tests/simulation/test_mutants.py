@@ -1,7 +1,6 @@
 """The simulation catches each mutant, and every mutant still finds the code that it changes."""
 
 import ast
-from functools import cache
 
 import pytest
 
@@ -29,13 +28,8 @@ def test_mutant_still_applies(mutant: Mutant) -> None:
         source = edit.path().read_text("utf-8")
         changed = edit.apply(source)
 
-        assert ast.dump(ast.parse(changed)) != _dumped(source)
-
-
-@cache
-def _dumped(source: str) -> str:
-    """The syntax of a module, which most mutants share."""
-    return ast.dump(ast.parse(source))
+        assert changed != source
+        ast.parse(changed)
 
 
 def test_every_mutant_has_a_name_of_its_own() -> None:
