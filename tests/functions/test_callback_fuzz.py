@@ -112,15 +112,11 @@ def stored(callbacks: StatusCallbackRig) -> set[tuple[str, str]]:
 
 
 # One table for all examples: what each of them stores must follow from its request alone.
-QUICKLY = settings(
-    max_examples=100,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+SHARED_TABLE = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @given(body=bodies, headers=headers, raw_query=queries, encoded=st.booleans())
-@QUICKLY
+@SHARED_TABLE
 def test_an_unsigned_request_is_rejected_and_writes_nothing(
     callbacks: StatusCallbackRig,
     body: bytes,
@@ -146,7 +142,7 @@ def test_an_unsigned_request_is_rejected_and_writes_nothing(
     ),
     blank=st.none() | st.just({}) | st.just(""),
 )
-@QUICKLY
+@SHARED_TABLE
 def test_an_event_without_a_usual_field_gets_a_response(
     callbacks: StatusCallbackRig, parameters: Parameters, gone: set[str], blank: Any
 ) -> None:
@@ -168,7 +164,7 @@ def test_an_event_without_a_usual_field_gets_a_response(
 )
 @example([("MessageSid", "S"), ("MessageStatus", "s" * 30000)], "a=" + "b" * 9000)
 @example([("MessageSid", "S"), ("MessageStatus", "s"), *((f"n{it}", "") for it in range(5000))], "")
-@QUICKLY
+@SHARED_TABLE
 def test_every_signed_callback_is_stored(
     callbacks: StatusCallbackRig, parameters: Parameters, raw_query: str
 ) -> None:
@@ -183,7 +179,7 @@ def test_every_signed_callback_is_stored(
 
 
 @given(parameters=parameters_of_callbacks(), change=st.integers(0), data=st.data())
-@QUICKLY
+@SHARED_TABLE
 def test_a_signature_is_invalid_for_any_other_body(
     callbacks: StatusCallbackRig, parameters: Parameters, change: int, data: st.DataObject
 ) -> None:

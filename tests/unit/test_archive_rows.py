@@ -30,7 +30,7 @@ def values_about(draw: st.DrawFn, digits: str) -> str:
 
 
 @given(st.data())
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 def test_a_row_never_has_the_number_text_or_reference_of_a_recipient(data: st.DataObject) -> None:
     digits = data.draw(DIGITS)
     channel = data.draw(st.sampled_from(["", "whatsapp:", "rcs:", "viber:"]))

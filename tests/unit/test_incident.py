@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from delivery.domain.messages import Message
@@ -289,7 +289,6 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=300)
 @given(st.lists(STEPS, max_size=40), st.sampled_from([0, 1, 15]))
 def test_the_ranges_of_an_incident_add_up_to_its_count(
     steps: list[tuple[str, Any]], interval_minutes: int

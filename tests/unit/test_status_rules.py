@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise, permutations
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from delivery.domain.messages import (
@@ -186,7 +186,6 @@ PENDING = {NoticeState.DUE, NoticeState.PUBLISHING, NoticeState.RECOVERY_DUE}
 
 
 @given(st.lists(updates | st.none(), min_size=1, max_size=12), updates)
-@settings(max_examples=300)
 def test_a_notice_skips_no_state_and_ends_by_what_was_published(
     actions: list[StatusUpdate | None], first: StatusUpdate
 ) -> None:
