@@ -53,6 +53,7 @@ def test_no_module_has_a_generic_name() -> None:
     assert {name for name, part in parts if part.strip("_").lower() in FORBIDDEN_NAMES} == set()
 
 
+SUPPRESSION = re.compile(r"noqa|type:\s*ignore", re.IGNORECASE)
 EXCEPTION = re.compile(
     r"# noqa: [A-Z]+\d+(, ?[A-Z]+\d+)* -- \S.*|# type: ignore\[[\w-]+(, ?[\w-]+)*\]  # \S.*"
 )
@@ -60,6 +61,8 @@ EXCEPTION = re.compile(
 
 def exceptions_without_reason(source: str) -> list[str]:
     """Return the comments that suppress a finding of a tool without giving a reason."""
+    if not SUPPRESSION.search(source):  # most files have none
+        return []
     comments = (
         token.string
         for token in tokenize.generate_tokens(io.StringIO(source).readline)
@@ -68,8 +71,7 @@ def exceptions_without_reason(source: str) -> list[str]:
     return [
         comment
         for comment in comments
-        if re.search(r"noqa|type:\s*ignore", comment, re.IGNORECASE)
-        and not EXCEPTION.fullmatch(comment)
+        if SUPPRESSION.search(comment) and not EXCEPTION.fullmatch(comment)
     ]
 
 
@@ -103,8 +105,7 @@ def test_a_suppression_with_a_reason_is_accepted(comment: str) -> None:
 # The patterns are written so that they do not match their own source.
 REGISTRY = re.compile(
     r"(?:pypi|pythonhosted|npmjs|rubygems|anaconda)\.(?:org|com|io)"
-    r"|artifactor[y]|index-ur[l]|trusted-hos[t]|find-link[s]",
-    re.IGNORECASE,
+    r"|artifactor[y]|index-ur[l]|trusted-hos[t]|find-link[s]"
 )
 LOCAL_FOLDER = re.compile(
     r"(?<![\w./})-])/(?:home|Users|root|work)(?![\w-])|\b[A-Z]:\\+Users\b|(?<!\w)~/\w"
@@ -112,7 +113,7 @@ LOCAL_FOLDER = re.compile(
 
 
 def local_names_in(text: str) -> list[str]:
-    return [match[0] for pattern in (REGISTRY, LOCAL_FOLDER) for match in pattern.finditer(text)]
+    return REGISTRY.findall(text.lower()) + LOCAL_FOLDER.findall(text)
 
 
 def test_no_file_names_a_package_registry_or_a_local_folder() -> None:
