@@ -22,11 +22,13 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace, output: Output, target: Target) -> int:
     """Cancel the message and show it; succeeds also if it was canceled before."""
     response = target.api.cancel(options.message_sid)
+    message: Json | None = response.content
     if response.status != HTTPStatus.OK:
         message = target.api.message(options.message_sid)
-        raise CommandError(f"The message was not canceled: {response.detail}", _fix(message))
-    output.result(response.content, render_message(response.content))
-    return 0 if response.content["outcome"] == "canceled" else 1
+        if message is None or message["outcome"] != "canceled":
+            raise CommandError(f"The message was not canceled: {response.detail}", _fix(message))
+    output.result(message, render_message(message))
+    return 0 if message["outcome"] == "canceled" else 1
 
 
 def _fix(message: Json | None) -> str:

@@ -42,9 +42,16 @@ _MAX_RETRIES: Final = 5
 PATTERN_FIELDS: Final = {"value": MatchType.EXACT_MATCH, "prefix": MatchType.PREFIX_MATCH}
 
 
-def check_auth(fields: Document) -> None:
-    """Refuse credentials, so that the simulator does not seem to send them."""
-    if "auth" in fields:
+def check_auth(auth: Any) -> None:
+    """Refuse credentials, so that the simulator does not seem to send them.
+
+    Twilio requires `auth`: it may name a source and a scheme.
+    """
+    value = auth.get("value") or {} if isinstance(auth, dict) else None
+    if not isinstance(value, dict):
+        raise ApiError(INVALID, "auth must be an object.")
+    credentials = [it for name, it in value.items() if name != "scheme"]
+    if any(it is not None for it in (auth.get("authProfileId"), *credentials)):
         raise ApiError(INVALID, "auth: the simulator does not authenticate to your endpoint.")
 
 

@@ -92,7 +92,7 @@ class Rule:
 
 
 class WebhookRules:
-    """The shared keys, settings and rules of one account, by id.
+    """The shared keys, settings, rules and changes of rules of one account, by id.
 
     Twilio's names and descriptions of them are not kept.
     """
@@ -101,6 +101,7 @@ class WebhookRules:
         self.shared_keys: dict[str, SharedKey] = {}
         self.settings: dict[str, Setting] = {}
         self.rules: dict[str, Rule] = {}
+        self.operations: dict[str, dict[str, str]] = {}
 
     def find_rule(self, url: str) -> Rule | None:
         """Return the rule that applies: exact, else the longest prefix, else DEFAULT."""

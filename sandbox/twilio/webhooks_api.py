@@ -3,8 +3,8 @@
 Names and shapes are those of Twilio's Python SDK 9.13 (`client.webhooks.v1`) and of
 https://www.twilio.com/docs/usage/webhooks/webhook-configuration. Different from Twilio: a change
 applies at once, not after 30 to 60 seconds. A setting cannot authenticate Twilio with OAuth, Basic
-or Digest. Only the URL and the settings of a rule can be changed. Operations, AuthProfiles,
-EdgeZones and Tests do not exist.
+or Digest. Only the URL and the settings of a rule can be changed. AuthProfiles, EdgeZones and Tests
+do not exist.
 """
 
 import json
@@ -58,6 +58,7 @@ _COLLECTIONS: Final = {
     "SharedKeys": _Collection("sharedKeys", lambda rules: rules.shared_keys, key_document),
     "Settings": _Collection("settings", lambda rules: rules.settings, setting_document),
     "Rules": _Collection("rules", lambda rules: rules.rules, rule_document),
+    "Operations": _Collection("operations", lambda rules: rules.operations, dict),
 }
 
 
@@ -143,7 +144,7 @@ class WebhooksApi:
 
     def _create_setting(self, call: _Call) -> _Result:
         fields = call.fields
-        check_auth(fields)
+        check_auth(fields.get("auth", {}))
         setting = Setting(
             id=new_id("setting", self._ids),
             signing=parse_signing(fields.get("signature"), call.rules),
@@ -183,13 +184,13 @@ class WebhooksApi:
             if same and other.id != rule.id:
                 raise ApiError(_ALREADY_EXISTS, f"{other.id} matches the same URLs.")
         call.rules.rules[rule.id] = rule
-        return self._operation(rule.id, call.now, {"rule": rule_document(rule)})
+        return self._operation(rule.id, call, {"rule": rule_document(rule)})
 
     def _delete_rule(self, call: _Call) -> _Result:
         del call.rules.rules[call.id]
-        return self._operation(call.id, call.now, {})
+        return self._operation(call.id, call, {})
 
-    def _operation(self, rule_id: str, now: datetime, changed: Document) -> _Result:
+    def _operation(self, rule_id: str, call: _Call, changed: Document) -> _Result:
         """Answer a change of a rule, which Twilio applies asynchronously."""
         id_ = new_id("operation", self._ids)
         operation = {
@@ -197,10 +198,11 @@ class WebhooksApi:
             "statusUrl": f"{PREFIX}Operations/{id_}",
             "status": "COMPLETED",
             "resourceId": rule_id,
-            "createdAt": format_time(now),
-            "completedAt": format_time(now),
+            "createdAt": format_time(call.now),
+            "completedAt": format_time(call.now),
             "retentionPeriod": "P7D",
         }
+        call.rules.operations[id_] = operation
         return _Result(
             status=HTTPStatus.ACCEPTED,
             document={"operation": operation, **changed},

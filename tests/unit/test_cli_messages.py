@@ -508,6 +508,19 @@ def test_watch_redraws_the_timeline_on_a_terminal(api: ScriptedApi) -> None:
 # --- cancel --------------------------------------------------------------------------------------
 
 
+def test_cancel_succeeds_if_twilio_does_not_answer_for_a_message_that_was_canceled(
+    api: ScriptedApi,
+) -> None:
+    api.respond(f"POST /api/messages/{MESSAGE_SID}/cancel", reply(503, {"detail": "No answer."}))
+    canceled = the_message("scheduled", "canceled")
+    api.respond(f"GET /api/messages/{MESSAGE_SID}", reply(200, canceled))
+
+    ran = delivery("cancel", MESSAGE_SID)
+
+    assert ran.code == 0
+    assert "outcome canceled" in ran.out
+
+
 @pytest.mark.parametrize(
     ("status", "message", "fact"),
     [

@@ -97,10 +97,14 @@ def test_a_status_update_is_redriven_unchanged(queues: Queues) -> None:
         "{ }",
         '{"idempotency_key": null, "to": "+1"}',
         r'{"body": "Gr\u00fc\u00dfe } \ud83d", "n": 1.0, "big": 123456789012345678901234567890}',
+        '{"body":"Grüße","context":{"a":"好","b":"好"}}',
     ],
 )
 def test_only_the_key_is_added_to_a_request(body: str) -> None:
-    assert json.loads(with_key(body, "id-1")) == json.loads(body) | {"idempotency_key": "id-1"}
+    keyed = with_key(body, "id-1")
+
+    assert json.loads(keyed) == json.loads(body) | {"idempotency_key": "id-1"}
+    assert len(keyed) <= len(body) + len(', "idempotency_key": "id-1"')
 
 
 @pytest.mark.parametrize(

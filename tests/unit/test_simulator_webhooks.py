@@ -240,16 +240,24 @@ def test_a_rule_is_created_changed_and_deleted(sdk: V1) -> None:
 
     created = a_rule(sdk, first, url=PREFIX)
     rule_id: str = created.rule["id"]
+    operation = sdk.operations(created.operation["id"]).fetch()
     change = RuleList.PatchRule({"settings": [{"settingId": second, "percentage": 100}]})
     sdk.rules(rule_id).patch(change)
     (rule,) = sdk.rules.list()
     deleted = sdk.rules(rule_id).delete()
 
-    assert created.operation["status"] == "COMPLETED"
+    assert (operation.status, operation.resource_id) == ("COMPLETED", rule_id)
     assert (rule.match_type, rule.prefix, rule.value) == ("PREFIX_MATCH", PREFIX, None)
     assert rule.settings == [{"settingId": second, "percentage": 100}]
     assert deleted
     assert sdk.rules.list() == []
+
+
+@pytest.mark.parametrize("auth", [{}, {"source": "INLINE", "value": {"scheme": "NONE"}}])
+def test_a_setting_may_have_the_required_auth_if_it_names_no_credentials(
+    sdk: V1, auth: dict[str, Any]
+) -> None:
+    assert a_setting(sdk, a_key(sdk).id, auth=auth).id.startswith("webhooks_setting_")
 
 
 def test_a_list_is_read_page_by_page(sdk: V1) -> None:
@@ -310,6 +318,8 @@ def errors(sdk: V1, twilio: VirtualTwilio) -> Iterator[tuple[Response, int, int]
         {"connection": {"retryPolicy": {"retryCount": 6}}},
         {"connection": {"retryPolicy": {"retryOn": ["SOMETIMES"]}}},
         {"connection": {"retryPolicy": 1}},
+        {"auth": 1},
+        {"auth": {"source": "REFERENCE", "authProfileId": "webhooks_authprofile_0"}},
         {"auth": {"source": "INLINE", "value": {"scheme": "BASIC", "username": "u"}}},
     )
     for setting_fields in invalid_settings:

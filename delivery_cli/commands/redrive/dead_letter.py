@@ -71,12 +71,16 @@ class DeadLetter:
 def with_key(body: str, key: str) -> str:
     """Return the send request with an idempotency key: its own, else `key`.
 
-    A body that is not a JSON object is returned unchanged: it can never be sent.
+    The rest of the text is kept: escapes could make it larger than SendMessageFunction accepts. A
+    body that is not a JSON object is returned unchanged: it can never be sent.
     """
     document = _parse_object(body)
     if document is None or document.get("idempotency_key") is not None:
         return body
-    return json.dumps(document | {"idempotency_key": key})
+    # An earlier `"idempotency_key": null` has no effect: the last of two equal names counts.
+    inner = body.rstrip().removesuffix("}").rstrip()
+    comma = "" if inner.endswith("{") else ", "
+    return f'{inner}{comma}"idempotency_key": {json.dumps(key)}}}'
 
 
 def _parse_object(body: str) -> Json | None:
