@@ -37,21 +37,27 @@ class Scenario:
     """What the reader can see in it."""
     campaign: str = "welcome"
     """What the report groups the message by."""
+    callbacks: int = 2
+    """How many callbacks the stack acknowledges."""
     status: str = "delivered"
     outcome: str = "delivered"
     reported: tuple[str, ...] = ("sent", "delivered")
     """The statuses that callbacks or reconciliation report."""
+    in_order: bool = False
+    """Whether the statuses must arrive in the order of `reported`."""
     error_code: int | None = None
     rejected_with: int | None = None
     """Twilio's error code if it rejects the message."""
 
-    def matches(self, message: Json) -> bool:
-        """Whether the message is as expected."""
-        arrived = [it["status"] for it in message["transitions"] if it["source"] != "send"]
+    def matches(self, message: Json, *, acknowledged: int) -> bool:
+        """Whether the message and the number of acknowledged callbacks are as expected."""
+        arrived = tuple(it["status"] for it in message["transitions"] if it["source"] != "send")
+        order = tuple if self.in_order else sorted
         return (
             (message["status"], message["outcome"]) == (self.status, self.outcome)
             and message.get("error_code") == self.error_code
-            and sorted(arrived) == sorted(self.reported)
+            and order(arrived) == order(self.reported)
+            and acknowledged == self.callbacks
         )
 
 
@@ -74,18 +80,22 @@ SCENARIOS: Final = (
         title="The callbacks arrive out of order",
         to="+15555550101",
         lesson="The order does not matter: the outcome stays delivered.",
+        reported=("delivered", "sent"),
+        in_order=True,
     ),
     Scenario(
         title="Every callback arrives twice",
         to="+15555550102",
         lesson="Each status is recorded once.",
         campaign="reminder",
+        callbacks=4,
     ),
     Scenario(
         title="Every callback is lost",
         to="+15555550104",
         lesson="Without news of the message, the stack asks Twilio.",
         campaign="reminder",
+        callbacks=0,
         reported=("delivered",),
     ),
     Scenario(
@@ -119,9 +129,10 @@ def demo(console: Console, settings: Settings) -> int:
         for number, result in enumerate(results, start=1):
             _print_result(console, number, result)
         problems = [f"{it.scenario.title}: {it.problem}" for it in results if it.problem]
-        problems += _wait_for_emails(results, emails)
+        messages = [it.message for it in results if it.message]
+        problems += _wait_for_emails(messages, emails)
         _print_emails(console, emails)
-        outcomes = Counter(it.message["outcome"] for it in results if it.message)
+        outcomes = Counter(it["outcome"] for it in messages)
         problems += show_report(console, sandbox.endpoints, outcomes)
     console.print()
     if problems:
@@ -181,7 +192,7 @@ def _wait_for_result(sandbox: Sandbox, scenario: Scenario, response: Response) -
     problem = ""
     try:
         wait_for(
-            lambda: scenario.matches(_message(sandbox, message_sid)),
+            lambda: _is_as_expected(sandbox, scenario, message_sid),
             timeout=_TIMEOUT_SECONDS,
             what=f"outcome {scenario.outcome} after {', '.join(scenario.reported)}",
         )
@@ -191,8 +202,15 @@ def _wait_for_result(sandbox: Sandbox, scenario: Scenario, response: Response) -
     return _Result(scenario=scenario, response=content, message=message, problem=problem)
 
 
-def _message(sandbox: Sandbox, message_sid: str) -> Json:
+def _is_as_expected(sandbox: Sandbox, scenario: Scenario, message_sid: str) -> bool:
     sandbox.emulator.raise_if_ended()
+    url = f"{sandbox.endpoints.twilio_api_base_url}/_simulator/messages/{message_sid}"
+    states = [it["state"] for it in json.loads(call("GET", url).body)["callbacks"]]
+    message = _message(sandbox, message_sid)
+    return scenario.matches(message, acknowledged=states.count("answered"))
+
+
+def _message(sandbox: Sandbox, message_sid: str) -> Json:
     response = call("GET", f"{sandbox.endpoints.messages_api_url}/messages/{message_sid}")
     return json.loads(response.body)
 
@@ -223,9 +241,9 @@ def _print_timeline(console: Console, message: Json) -> None:
         console.print(f"   {explanation['title']}. {explanation['action']}")
 
 
-def _wait_for_emails(results: Sequence[_Result], emails: Sequence[Email]) -> list[str]:
+def _wait_for_emails(messages: Sequence[Json], emails: Sequence[Email]) -> list[str]:
     """Wait for an email about each failed message, and return what is wrong with them."""
-    failed = [it for it in results if it.message and it.message["outcome"] == "failed"]
+    failed = [it for it in messages if it["outcome"] == "failed"]
     try:
         wait_for(
             lambda: len(emails) >= len(failed),
@@ -234,9 +252,19 @@ def _wait_for_emails(results: Sequence[_Result], emails: Sequence[Email]) -> lis
         )
     except TimedOut as error:
         return [str(error)]
-    sids = [it.message["message_sid"] for it in failed]
-    notified = [sid for sid in sids if any(sid in email.text for email in emails)]
-    return [] if notified == sids else [f"Expected emails about {sids}, not {notified}"]
+    return check_emails(messages, emails)
+
+
+def check_emails(messages: Sequence[Json], emails: Sequence[Email]) -> list[str]:
+    """Return a problem unless there is one email about each failed message, and no other."""
+    failed = sorted(it["message_sid"] for it in messages if it["outcome"] == "failed")
+    notified = sorted(
+        next(
+            (it["message_sid"] for it in messages if it["message_sid"] in email.text), "no message"
+        )
+        for email in emails
+    )
+    return [] if notified == failed else [f"Expected emails about {failed}, not {notified}"]
 
 
 def _print_emails(console: Console, emails: Sequence[Email]) -> None:

@@ -22,11 +22,10 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace, output: Output, target: Target) -> int:
     """Cancel the message and show it; succeeds also if it was canceled before."""
     response = target.api.cancel(options.message_sid)
-    message: Json | None = response.content
-    if response.status != HTTPStatus.OK:
-        message = target.api.message(options.message_sid)
-        if message is None or message["outcome"] != "canceled":
-            raise CommandError(f"The message was not canceled: {response.detail}", _fix(message))
+    is_accepted = response.status == HTTPStatus.OK
+    message = response.content if is_accepted else target.api.message(options.message_sid)
+    if message is None or (not is_accepted and message["outcome"] != "canceled"):
+        raise CommandError(f"The message was not canceled: {response.detail}", _fix(message))
     output.result(message, render_message(message))
     return 0 if message["outcome"] == "canceled" else 1
 
