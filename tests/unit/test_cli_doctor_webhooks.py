@@ -110,7 +110,10 @@ def test_without_a_rule_the_auth_token_signs(rig: Rig) -> None:
     rig.sign(URL + "/more")
 
     (finding,) = rig.check()
+    rig.answer = Response(status=200, body=b'{"meta": {"key": "items"}, "items": []}')
+    (under_another_key,) = rig.check()
 
+    assert under_another_key == finding
     assert finding.state is State.OK
     assert "auth token signs" in finding.what
     assert "beta" in finding.what

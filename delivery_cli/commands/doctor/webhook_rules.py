@@ -70,7 +70,9 @@ class _WebhooksApi:
         token: str | None = None
         for _ in range(_MAX_PAGES):
             page = self._get("Rules", pageSize=str(_PAGE_SIZE), pageToken=token)
-            meta, rows = page.get("meta"), page.get("rules")
+            meta = page.get("meta")
+            # Twilio's SDKs find the list by the key that the page names.
+            rows = page.get(meta.get("key", "rules") if isinstance(meta, dict) else "rules")
             if not isinstance(rows, list):
                 raise _NotAvailable("its answer has an unknown shape")
             rules += [row for row in rows if isinstance(row, dict)]
