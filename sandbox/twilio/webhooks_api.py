@@ -214,7 +214,11 @@ def _read(call: _Call, collection: _Collection) -> _Result:
     resources = collection.resources(call.rules)
     if call.id:
         return _Result(document=collection.document(resources[call.id]))
-    return _page(collection.key, list(map(collection.document, resources.values())), call.request)
+    rows = list(map(collection.document, resources.values()))
+    if setting_id := Parameters.parse(call.request.query).one("settingId"):
+        # Of the collections, only rules have settings.
+        rows = [it for it in rows if setting_id in {s["settingId"] for s in it.get("settings", ())}]
+    return _page(collection.key, rows, call.request)
 
 
 def _delete(call: _Call, resources: dict[str, Any]) -> _Result:
@@ -222,7 +226,7 @@ def _delete(call: _Call, resources: dict[str, Any]) -> _Result:
     keys = {it.signing.key_id for it in call.rules.settings.values() if it.signing}
     settings = {share.setting_id for rule in call.rules.rules.values() for share in rule.shares}
     if call.id in keys | settings:
-        raise ApiError(_IN_USE, f"{call.id} is in use.")
+        raise ApiError(_IN_USE, f"{call.id} is in use: change what names it first.")
     del resources[call.id]
     return _Result(status=HTTPStatus.NO_CONTENT)
 

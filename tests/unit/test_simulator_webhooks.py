@@ -266,6 +266,14 @@ def test_a_list_is_read_page_by_page(sdk: V1) -> None:
     assert [key.id for key in sdk.shared_keys.list(page_size=2)] == ids
 
 
+def test_rules_are_listed_by_their_setting(sdk: V1) -> None:
+    first, second = (a_setting(sdk).id for _ in range(2))
+    a_rule(sdk, first, url=PREFIX)
+    a_rule(sdk, second)
+
+    assert [rule.match_type for rule in sdk.rules.list(setting_id=second)] == ["DEFAULT"]
+
+
 def errors(sdk: V1, twilio: VirtualTwilio) -> Iterator[tuple[Response, int, int]]:
     """Invalid requests with the status and code of their errors."""
     key = a_key(sdk)
