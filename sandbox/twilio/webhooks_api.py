@@ -226,7 +226,9 @@ def _delete(call: _Call, resources: dict[str, Any]) -> _Result:
     keys = {it.signing.key_id for it in call.rules.settings.values() if it.signing}
     settings = {share.setting_id for rule in call.rules.rules.values() for share in rule.shares}
     if call.id in keys | settings:
-        raise ApiError(_IN_USE, f"{call.id} is in use: change what names it first.")
+        raise ApiError(
+            _IN_USE, f"{call.id} is used: first change or delete the Setting or Rule that names it."
+        )
     del resources[call.id]
     return _Result(status=HTTPStatus.NO_CONTENT)
 
