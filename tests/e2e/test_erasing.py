@@ -6,8 +6,6 @@ from pathlib import Path
 from tests.e2e.external_client import ExternalClient, a_body, a_key
 from tests.support.command_line import CommandResult, run
 
-SERVICE_SID = "MG" + "5" * 32
-
 
 def a_number() -> str:
     """A number that no other message goes to."""

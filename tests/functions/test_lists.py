@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from delivery.domain.messages import StatusUpdate, Timings
+from delivery.domain.messages import StatusUpdate
 from delivery.storage.cursor import Page, TokenInvalid
 from delivery.storage.items import as_item
 from delivery.storage.message_lists import Count, MessageList
@@ -18,7 +18,6 @@ from delivery.storage.messages import MessageStore, record_of
 from tests.support.builders import NOON, a_message, an_update
 from tests.support.faults import WrappedClient
 
-TIMINGS = Timings()
 TODAY = date(2026, 11, 23)
 TO = "+15558675310"
 

@@ -7,7 +7,6 @@ from simulation.trace import Trace
 from simulation.trace_format import shorten_ids
 
 SID = "SM" + "5ed33e363ba5d3d1cb67e38533ce8607"
-ITEM = {"message_sid": {"S": SID}, "status": {"S": "sent"}, "rank": {"N": "40"}}
 
 
 def test_long_ids_are_shortened_and_short_words_are_not() -> None:

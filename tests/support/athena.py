@@ -12,8 +12,6 @@ from tests.support.command_line import header, reply
 
 type Json = Any
 
-_CONTENT = "x-amz-target"
-
 
 @dataclass
 class Athena:
