@@ -498,7 +498,7 @@ COUNTED: Final = frozenset(
 )
 """Metrics with values in every hour of a month with messages.
 
-All others show problems, which a usual month has none of.
+All others show problems; a usual month has none.
 """
 
 

@@ -164,7 +164,7 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
         self._thread.start()
 
     def stop(self) -> None:
-        """Accept no more connections; those that are open stay so."""
+        """Accept no more connections; open ones stay open."""
         self._running.close()  # the other end can be read then
         self._thread.join()
         self._stopped.close()

@@ -13,7 +13,7 @@ _CONTENT_SECURITY_POLICY = (
 
 
 def file_response(file: Path, *, inline_styles: bool = False) -> Response:
-    """Return a file beside a page, or the page itself."""
+    """Return the response with a file of a page: its HTML, script, or style sheet."""
     media_type = f"{_MEDIA_TYPES[file.suffix]}; charset=utf-8"
     return page_response(file.read_bytes(), media_type, inline_styles=inline_styles)
 

@@ -186,8 +186,8 @@ class Callback:
     def with_result(self, result: CallbackResult, now: datetime) -> Self:
         """Return the callback after an attempt: DUE again (at once), ANSWERED or FAILED.
 
-        A redirect fails at once. Twilio follows it by a GET that has no parameters, and fails with
-        any response to that (https://www.twilio.com/docs/usage/twilios-response).
+        A redirect fails at once. Twilio follows it with a GET request without parameters, so the
+        status is lost too (https://www.twilio.com/docs/usage/twilios-response).
         """
         after = replace(self, attempts=(*self.attempts, AttemptRecord(at=now, result=result)))
         if result.succeeded:

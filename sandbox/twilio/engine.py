@@ -91,7 +91,7 @@ class Engine:
     def listed_by_date(self, account_sid: str) -> list[Message]:
         """Return what Twilio lists of an account if the list is filtered by `DateSent`.
 
-        It lacks messages that were not sent; Twilio does not document whether it does.
+        It lacks messages that were not sent: Twilio does not document what its own list has.
         """
         listed = self.listed(account_sid)
         return [it for it in listed if it.sent is not None or it.sid in self._rejected]

@@ -145,7 +145,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _archive_of(target: Target) -> Archive:
-    """Return what reads a report from the archive of the stack.
+    """Return the function that reports on the archive of the stack.
 
     Raises:
         CommandError: the stack has none.
