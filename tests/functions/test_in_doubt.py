@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from delivery.domain.messages import Source
+from delivery.domain.messages import Source, StatusUpdate
 from delivery.domain.notices import NoticeState
 from delivery.domain.send_requests import RequestState
 from delivery.domain.statuses import Outcome
@@ -25,6 +25,7 @@ from tests.support.embedded_metrics import total
 from tests.support.faults import WrappedClient, make_unreadable
 from tests.support.virtual_twilio import (
     ACCOUNT_SID,
+    MESSAGES,
     RECIPIENT,
     SUBACCOUNT_SID,
     a_response,
@@ -263,8 +264,26 @@ def test_a_stored_message_is_a_candidate_only_if_it_may_be_the_requests(
 
     reconciler.run_after(minutes=15)
 
-    assert reconciler.request().message_sid == (sid if is_match else None)
+    state = RequestState.SENT if is_match else RequestState.PRESUMED_UNSENT
+    assert (reconciler.state(), reconciler.request().message_sid == sid) == (state, is_match)
     assert reconciler.message(sid).request_id == (REQUEST_ID if is_match else request_id)
+
+
+def test_a_match_that_another_request_claims_meanwhile_stays_that_requests_message(
+    reconciler: ReconcilerRig,
+) -> None:
+    sid = reconciler.send_and_die()
+    reconciler.advance(minutes=15)
+
+    def claimed_meanwhile(operation: str, call: Callable[..., Any], arguments: Any) -> Any:
+        if operation == "update_item":
+            reconciler.apply(sid, "queued", source=Source.SEND, request_id=OTHER_REQUEST_ID)
+        return call(**arguments)
+
+    reconciler.run(dynamodb=WrappedClient(reconciler.dynamodb, claimed_meanwhile))
+
+    assert reconciler.state() is RequestState.IN_DOUBT
+    assert reconciler.message(sid).request_id == OTHER_REQUEST_ID
 
 
 def test_a_message_with_the_request_id_is_found_through_the_list_if_the_index_lacks_it(
@@ -299,14 +318,23 @@ def test_a_throttled_account_is_left_alone_and_its_requests_stay_in_doubt(
     assert len(reconciler.twilio_requests()) == 1
 
 
-def test_a_rejected_creation_is_no_candidate(reconciler: ReconcilerRig) -> None:
-    reconciler.claim(to="+15005550001")
-    reconciler.twilio.post(To="+15005550001")  # the answer, HTTP 400, is lost
+@pytest.mark.parametrize("known", [False, True])
+def test_a_rejected_creation_is_no_candidate_unless_the_table_knows_it_as_a_message(
+    reconciler: ReconcilerRig, *, known: bool
+) -> None:
+    to = "+15005550001"
+    reconciler.claim(to=to)
+    reconciler.twilio.post(To=to)  # the answer, HTTP 400, is lost
+    if known:
+        (listed,) = reconciler.twilio.json("GET", f"{MESSAGES}.json", query={"To": to})["messages"]
+        reconciler.apply(listed["sid"], "failed", source=Source.AUDIT, to=to)
 
     reconciler.run_after(minutes=15)
 
-    assert reconciler.state() is RequestState.PRESUMED_UNSENT
-    assert reconciler.counted() == {"InDoubtPresumedUnsent": 1}
+    state = RequestState.SENT if known else RequestState.PRESUMED_UNSENT
+    assert reconciler.state() is state
+    metric = "InDoubtResolved" if known else "InDoubtPresumedUnsent"
+    assert reconciler.counted()[metric] == 1
 
 
 @pytest.mark.parametrize("account_sid", [SUBACCOUNT_SID, OTHER_ACCOUNT_SID])
@@ -533,6 +561,45 @@ def test_a_request_without_evidence_becomes_a_failed_message(reconciler: Reconci
     assert message.expires_at == int(kept_until.timestamp())
 
 
+def test_a_request_that_is_resolved_meanwhile_gets_no_failed_message(
+    reconciler: ReconcilerRig,
+) -> None:
+    request = reconciler.claim()
+    reconciler.advance(minutes=15)
+
+    def resolved_meanwhile(operation: str, call: Callable[..., Any], arguments: Any) -> Any:
+        if operation == "put_item":
+            reconciler.complete(request, RequestState.SENT, message_sid="SM" + "d" * 32)
+        return call(**arguments)
+
+    reconciler.run(dynamodb=WrappedClient(reconciler.dynamodb, resolved_meanwhile))
+
+    assert reconciler.state() is RequestState.SENT
+    assert reconciler.messages.get(REQUEST_ID) is None
+
+
+def test_a_request_that_was_sent_after_a_rejection_supersedes_its_failed_message(
+    reconciler: ReconcilerRig,
+) -> None:
+    rejected = reconciler.complete(reconciler.claim(), RequestState.REJECTED)
+    reconciler.messages.record_unsent_request(
+        StatusUpdate(
+            message_sid=REQUEST_ID,
+            request_id=REQUEST_ID,
+            status="rejected",
+            at=reconciler.twilio.now,
+            source=Source.SEND,
+        )
+    )
+    assert reconciler.claim(claim_id="second").rejected_claim_id == rejected.claim_id
+    reconciler.apply(reconciler.send(known=False), "sent", request_id=REQUEST_ID)
+
+    reconciler.run_after(minutes=1)
+
+    assert reconciler.state() is RequestState.SENT
+    assert reconciler.message(REQUEST_ID).outcome is Outcome.SUPERSEDED
+
+
 def test_a_request_that_stays_presumed_unsent_is_not_written_again(
     reconciler: ReconcilerRig,
 ) -> None:
@@ -616,6 +683,7 @@ def test_a_scheduled_request_stays_on_the_worklist_until_its_callbacks_are_overd
     reconciler.run_after(minutes=15)
     reconciler.run_after(hours=34 * 24)
     assert reconciler.request().state is RequestState.PRESUMED_UNSENT
+    assert (reconciler.request().expires_at or 0) >= (send_at + timedelta(hours=72)).timestamp()
     sid = "SM" + "d" * 32
     reconciler.apply(sid, "delivered", request_id=REQUEST_ID)
 
