@@ -7,9 +7,11 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
 
+from delivery.domain.audits import AuditResult, AuditState
+from delivery.domain.messages import Message
 from delivery.storage.expressions import Changes, Conditions
-from delivery.storage.items import Item
-from delivery.storage.messages import MessageStore
+from delivery.storage.items import Item, as_item
+from delivery.storage.messages import MessageStore, record_of
 from delivery.storage.send_requests import SendRequestStore
 from delivery.storage.table import (
     ItemUnreadable,
@@ -20,7 +22,7 @@ from delivery.storage.table import (
     readable,
     transact,
 )
-from tests.support.builders import MESSAGE_SID
+from tests.support.builders import ACCOUNT_SID, MESSAGE_SID, NOON, a_message
 from tests.support.shared_clients import shared_client
 
 OTHER_SID = "SM" + "9" * 32
@@ -223,6 +225,27 @@ def test_an_item_that_cannot_be_read_is_an_error_unless_the_caller_takes_its_key
         list(readable([item(MESSAGE_SID)], parse, "message_sid", None))
     found = list(readable([item(MESSAGE_SID), sent], parse, "message_sid", skipped.append))
     assert (found, skipped) == (["sent"], [MESSAGE_SID])
+
+
+AUDITED = AuditResult(
+    account_sid=ACCOUNT_SID, day=NOON.date(), state=AuditState.FINAL, updated_at=NOON
+).as_item_record()
+
+
+@pytest.mark.parametrize(
+    ("record", "read"),
+    [
+        (record_of(a_message("sent")) | {"transitions": ["sent"]}, Message.from_record),
+        (AUDITED | {"spend": ["USD"]}, AuditResult.from_record),
+        (AUDITED | {"spend": {"USD": "1,50"}}, AuditResult.from_record),
+    ],
+    ids=["entries of a list", "a list", "a number"],
+)
+def test_an_item_with_an_attribute_of_another_shape_is_unreadable(
+    record: dict[str, Any], read: Callable[[dict[str, Any]], object]
+) -> None:
+    with pytest.raises(ItemUnreadable):
+        parse_item(as_item(record), read, "one of ours")
 
 
 # --- writes --------------------------------------------------------------------------------------

@@ -29,6 +29,9 @@ _MAX_ATTEMPTS: Final = 16  # to read unprocessed keys, or to write an item that 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 _CONFLICT_CODES: Final = frozenset({"None", "ConditionalCheckFailed", "TransactionConflict"})
 
+# Errors of parsing a record in which an attribute is missing, or has another type or value.
+_UNREADABLE: Final = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
+
 
 class StoreUnavailable(Exception):
     """DynamoDB did not confirm a read or a write; the write may still have happened."""
@@ -46,7 +49,7 @@ def parse_item[T](item: Item, parse: Callable[[dict[str, Any]], T], what: str) -
     """
     try:
         return parse(as_record(item))
-    except (KeyError, TypeError, ValueError) as error:
+    except _UNREADABLE as error:
         raise ItemUnreadable(f"the item is not {what}: {type(error).__name__}") from error
 
 
@@ -171,7 +174,7 @@ class Table:
         return bool(page["Items"]) or "LastEvaluatedKey" in page
 
     def update(self, changes: Changes) -> tuple[bool, Item]:
-        """Return (True, the item after it) or (False, the item that failed the condition)."""
+        """Return (True, the updated item) or (False, the item that failed the condition)."""
         written, answer = self._write(
             self._client.update_item, changes.as_arguments() | {"ReturnValues": "ALL_NEW"}
         )
