@@ -142,6 +142,26 @@ def test_a_publish_that_failed_is_repeated(
     assert failed.notice_of(MESSAGE_SID) is NoticeState.PUBLISHED
 
 
+@pytest.mark.thorough
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("call", [1, 2, 3], ids=["read", "claim", "mark"])
+def test_a_recovery_is_published_although_any_call_of_the_database_fails(
+    failed: NotifierRig, call: int, *, after: bool
+) -> None:
+    failed.stream(MESSAGE_SID)
+    failed.deliver(MESSAGE_SID)
+    assert failed.new_events() == [FAILURE]
+
+    failed.restart(dynamodb=FailingClient(failed.dynamodb, call, after=after))
+    assert failed.stream(MESSAGE_SID) == [MESSAGE_SID]
+    failed.restart()
+    failed.clock.advance(minutes=6)
+    failed.sweep()
+
+    assert set(failed.new_events()) == {(f"{MESSAGE_SID}:recovery", "recovery")}
+    assert failed.notice_of(MESSAGE_SID) is NoticeState.RECOVERED
+
+
 def test_a_claim_whose_answer_was_lost_is_published_once(failed: NotifierRig) -> None:
     failed.restart(dynamodb=FailingClient(failed.dynamodb, 3, after=True))
 

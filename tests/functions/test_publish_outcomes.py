@@ -24,12 +24,16 @@ def outcomes(aws: None) -> OutcomesRig:  # noqa: ARG001 -- moto must answer
 
 @pytest.mark.parametrize(("writes", "changes"), HISTORIES.values(), ids=HISTORIES)
 def test_every_change_of_an_outcome_is_published_in_order_and_nothing_else(
-    outcomes: OutcomesRig, writes: list[Image], changes: list[tuple[str, str]]
+    outcomes: OutcomesRig,
+    log_output: io.StringIO,
+    writes: list[Image],
+    changes: list[tuple[str, str]],
 ) -> None:
     assert outcomes.handle(*records(*writes)) == []
 
     published = [(it["previous_outcome"], it["outcome"]) for it in outcomes.events.details]
     assert published == changes
+    assert log_output.getvalue() == ""  # not even for a tombstone
 
 
 def test_an_event_has_the_facts_of_the_message_and_the_category_of_its_failure(

@@ -91,20 +91,20 @@ def test_a_message_that_expires_in_the_queue_is_rejected_under_the_request_id_of
 def test_each_message_of_a_batch_is_validated_by_itself(sender: SenderRig, send_queue: str) -> None:
     late = a_document(text="x", send_at="2020-01-01T12:00:00Z")
 
-    status, answer = sender.post_batch(a_document(), INVALID, late, "Hello")
+    foreign = a_document(account_sid="AC" + "9" * 32)
+
+    status, answer = sender.post_batch(a_document(), INVALID, late, "Hello", foreign)
 
     assert status == 202
-    assert (answer["queued"], answer["invalid"], answer["not_queued"]) == (1, 3, 0)
+    assert (answer["queued"], answer["invalid"], answer["not_queued"]) == (1, 4, 0)
     assert [sorted(result) for result in answer["results"]] == [
         ["queued", "request_id"],
-        ["problems"],
-        ["problems"],
-        ["problems"],
+        *[["problems"]] * 4,
     ]
     fields = [[it["field"] for it in result["problems"]] for result in answer["results"][1:]]
-    assert fields == [["to"], ["text", "send_at", "send_at"], ["request"]]
+    assert fields == [["to"], ["text", "send_at", "send_at"], ["request"], ["account_sid"]]
     assert len(take_all(send_queue)) == 1
-    assert sender.metrics() == {"RequestQueued": 1, "RequestInvalid": 3}
+    assert sender.metrics() == {"RequestQueued": 1, "RequestInvalid": 4}
 
 
 def test_the_response_holds_the_first_ten_problems_of_a_message(sender: SenderRig) -> None:

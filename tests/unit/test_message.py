@@ -53,6 +53,13 @@ def test_an_unconfirmed_or_superseded_message_has_a_later_updated_at() -> None:
 # --- I2: statuses ---------------------------------------------------------------------------------
 
 
+def test_late_sent_does_not_undo_delivered() -> None:
+    message = a_message("queued", "delivered", "sent")
+
+    assert (message.status, message.outcome) == ("delivered", Outcome.DELIVERED)
+    assert [entry.status for entry in message.transitions] == ["queued", "delivered", "sent"]
+
+
 @pytest.mark.parametrize("known", ["queued", "failed"])
 def test_an_unknown_status_is_recorded_and_changes_nothing_else(known: str) -> None:
     before = a_message(known)

@@ -158,6 +158,7 @@ def test_the_repr_of_a_message_has_neither_numbers_nor_text(rig: ClientRig) -> N
         (rejected(400, 21211), RequestRejected),
         (rejected(409, 20409), RequestRejected),
         (Reply(status=400, body=b"<html>proxy</html>"), RequestRejected),
+        (Reply(status=413, body=b"[1]"), RequestRejected),
         (rejected(401, 20003), CredentialsRefused),
         (Reply(status=401, body=b"<html>"), CredentialsRefused),
         (rejected(403, 20003), CredentialsRefused),
