@@ -25,7 +25,7 @@ OUTCOME_TONES: Final[Mapping[Outcome, str]] = {
     Outcome.FAILED: "bad",
     Outcome.UNCONFIRMED: "doubtful",
 }
-"""The ends of CSS classes; that of all others is `plain`."""
+"""The suffix of the CSS class of an outcome; all other outcomes have `plain`."""
 
 NOTICE_LABELS: Final[Mapping[NoticeState, str]] = {
     NoticeState.DUE: "notice pending",

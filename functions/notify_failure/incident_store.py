@@ -6,7 +6,7 @@ repeat a write by itself: it would take its own write, whose answer was lost, fo
 
 Errors:
 
-    StoreUnavailable    the write may or may not be stored: try again later
+    StoreUnavailable    a read failed, or a write is not known to be stored: try again later
     ItemUnreadable      this version cannot read the incident
 """
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _CONFIG: Final = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 3})
 
-# What a record raises that shows no message, or a fact of another type than this version writes.
+# Errors of a record that shows no message, or one in which a fact has an unexpected type.
 _UNREADABLE: Final = (ItemUnreadable, AttributeError, TypeError, ValueError)
 
 logger = Logger()

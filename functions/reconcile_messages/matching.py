@@ -38,8 +38,8 @@ class Ambiguous:
 
 
 type Evidence = Message | MessageResource | Ambiguous | None
-"""A message of the table that carries the request's id, or else the message of Twilio's list that
-alone matches and matches this request alone. None: no message matches.
+"""What shows that a request was sent: a message of the table that carries the request's id, or the
+only match in Twilio's list, if it matches no other request. None: no message matches.
 """
 
 

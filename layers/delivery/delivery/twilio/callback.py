@@ -117,7 +117,7 @@ def error_code(text: str | None) -> int | None:
 
 
 def _first_values(parameters: Parameters) -> dict[str, str]:
-    """Return the first value of each name that is not blank."""
+    """Return, for each name, its first value that is not blank."""
     values: dict[str, str] = {}
     for name, value in parameters:
         if value.strip():

@@ -202,9 +202,8 @@ class MessagePage:
 class TwilioClient:
     """Twilio's Messages API over one session. Its methods raise the errors of the module's table.
 
-    `time_left` returns the seconds that are left of the invocation.
-
-    The session gets a transport for `base_url` that retries nothing by itself.
+    The session gets a transport for `base_url` that retries nothing by itself. `time_left` of a
+    call returns the seconds that are left of the invocation.
     """
 
     def __init__(
@@ -245,8 +244,8 @@ class TwilioClient:
         """Cancel a scheduled message, and return it; also one that was canceled before.
 
         Raises:
-            RequestRejected: with `ALREADY_FINAL`, the message has another final status; 404 is
-                another reason.
+            RequestRejected: with `ALREADY_FINAL`, the message has another final status; with status
+                404, Twilio does not have it.
         """
         path = _path_of(message_sid)
         try:
@@ -288,7 +287,7 @@ class TwilioClient:
         """Return the message as Twilio has it now.
 
         Raises:
-            RequestRejected: 404, among others.
+            RequestRejected: with status 404, Twilio does not have the message.
             OutcomeUnknown: no response, or 5xx.
         """
         url = self._url(credentials, _path_of(message_sid))
@@ -343,7 +342,8 @@ class TwilioClient:
         """Return one page of `list_messages`: the first one, or that of an earlier `next_path`.
 
         Raises:
-            OutcomeUnknown: no response, or one that leads out of this account's list.
+            OutcomeUnknown: no response, or the page does not say where this account's list
+                continues.
             ValueError: `path` is not a page of this account's list.
         """
         first = f"/{_VERSION}/Accounts/{credentials.account_sid}/Messages.json"
