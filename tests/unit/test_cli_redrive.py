@@ -1,16 +1,19 @@
 """`delivery redrive`: dead letters return to their queues, with their old ids as keys."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from moto import mock_aws
 from mypy_boto3_sqs import SQSClient
 
 from delivery_cli.commands.redrive.dead_letter import with_key
+from delivery_cli.commands.redrive.dead_letter_queue import DeadLetterQueue
+from delivery_cli.commands.redrive.routes import SEND
 from tests.support.command_line import CommandResult, StackDescription, run, signed_in
+from tests.support.faults import WrappedClient
 from tests.support.shared_clients import shared_client
 
 NUMBER = "+15558675310"
@@ -140,6 +143,26 @@ def test_a_message_that_returns_ends_the_redrive(queues: Queues) -> None:
     (result,) = ran.json["queues"]
     assert ran.code == 1
     assert (result["redriven"], len(result["failed"])) == (1, 1)
+
+
+def test_a_message_that_sqs_rejects_stays_and_is_reported(queues: Queues) -> None:
+    queues.put("SendDeadLetterQueue", *({"to": NUMBER, "reference": it} for it in ("r-1", "r-2")))
+
+    def reject_the_last(name: str, call: Callable[..., Any], given: dict[str, Any]) -> Any:
+        if name != "send_message_batch":
+            return call(**given)
+        *others, last = given["Entries"]
+        failed = {"Id": last["Id"], "Code": "InvalidMessageContents"}
+        return {**call(**given | {"Entries": others}), "Failed": [failed]}
+
+    source, target = queues.urls["SendDeadLetterQueue"], queues.urls["SendQueue"]
+    client = cast("SQSClient", WrappedClient(queues.client, reject_the_last))
+    queue = DeadLetterQueue(client, SEND, source=source, target=target)
+    result = queue.redrive(report_done=lambda _: None)
+
+    assert (result.found, result.redriven, len(queues.take("SendQueue"))) == (2, 1, 1)
+    assert list(result.failed.values()) == ["SQS rejected it: InvalidMessageContents."]
+    assert queue.count("ApproximateNumberOfMessagesNotVisible") == 1
 
 
 def test_a_dry_run_shows_ids_but_no_texts_and_moves_nothing(queues: Queues) -> None:
