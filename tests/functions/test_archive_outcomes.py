@@ -145,6 +145,8 @@ def test_a_dimension_that_may_be_of_one_person_is_left_out_and_counted(
     message = a_message(an_update("sent", to="+14155550177", context={"campaign": value}))
 
     archive.handle(*records(image(message)))
+    archive.firehose.error = ConnectTimeoutError(endpoint_url="https://firehose")
+    archive.handle(*records(image(message)))  # counted when the stream repeats it
 
     (row,) = archive.rows
     assert row.get("dimensions") == (None if left_out else {"campaign": value})

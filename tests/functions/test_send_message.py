@@ -21,9 +21,9 @@ from tests.functions.sender import (
     a_document,
     an_http_event,
 )
-from tests.support.builders import AUTH_TOKEN
+from tests.support.builders import ACCOUNT_SID, AUTH_TOKEN
 from tests.support.embedded_metrics import total
-from tests.support.scripted_twilio import DROPPED, Reply, accepted, rejected
+from tests.support.scripted_twilio import DROPPED, MESSAGE_SID, Reply, accepted, rejected
 
 # --- answers of Twilio ---------------------------------------------------------------------------
 
@@ -45,6 +45,16 @@ def test_the_response_to_an_accepted_message_is_the_stored_message(
     [line] = map(json.loads, log_output.getvalue().splitlines())
     ids = {name: answer[name] for name in ("message_sid", "request_id", "reference")}
     assert line.items() >= ids.items()
+
+
+def test_what_the_response_of_twilio_lacks_is_stored_from_the_request(sender: SenderRig) -> None:
+    only_ids = {"sid": MESSAGE_SID, "status": "queued"}
+    sender.twilio.will(Reply(status=201, body=json.dumps(only_ids).encode()))
+
+    sender.post(a_document())
+
+    (message,) = sender.messages()
+    assert (message.account_sid, message.to, message.from_) == (ACCOUNT_SID, TO, FROM)
 
 
 def test_twilio_gets_the_callback_url_of_this_stack_with_retries(sender: SenderRig) -> None:

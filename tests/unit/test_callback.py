@@ -230,6 +230,7 @@ def test_signature_settings_name_a_key_and_an_algorithm_as_in_twilios_sdk(
         ("algorithm=HMAC_SHA256", SignatureFault.UNKNOWN_KEY),
         ("key=k1,key=k2", SignatureFault.UNKNOWN_KEY),
         ("key=k1,algorithm=HMAC_SHA1,algorithm=HMAC_SHA256", SignatureFault.UNKNOWN_KEY),
+        ("key=k1,", SignatureFault.UNKNOWN_KEY),
         ("key=k1,algorithm=HMAC_MD5", SignatureFault.UNKNOWN_ALGORITHM),
     ],
 )
