@@ -228,6 +228,21 @@ def test_a_second_audit_of_a_day_writes_nothing(auditor: AuditorRig) -> None:
     assert (auditor.result().messages, auditor.result().known) == (3, 3)
 
 
+def test_the_first_day_of_an_account_is_audited_although_the_first_run_failed(
+    auditor: AuditorRig,
+) -> None:
+    auditor.send()
+    auditor.advance(days=1)
+    auditor.wire.fault = lambda _: a_response(500)
+    auditor.run()
+    auditor.wire.fault = lambda _: None
+    auditor.advance(days=2)
+
+    auditor.run()
+
+    assert auditor.result().state is AuditState.FIRST
+
+
 def test_an_account_begins_with_yesterday_and_each_day_is_audited_twice(
     auditor: AuditorRig,
 ) -> None:

@@ -344,6 +344,12 @@ def test_legacy_names_of_sid_and_status_are_understood() -> None:
     assert (update.message_sid, update.status) == (MESSAGE_SID, "sent")
 
 
+def test_the_first_value_of_a_repeated_parameter_wins_unless_it_is_blank() -> None:
+    repeated = [("ErrorCode", " "), *a_callback(ErrorCode="30003"), ("ErrorCode", "30008")]
+
+    assert parsed(repeated).error_code == 30003
+
+
 def test_the_newer_names_win_unless_they_are_blank() -> None:
     both = parsed([("SmsSid", "SM1"), ("SmsStatus", "sent"), *a_callback()])
     blank = parsed(
