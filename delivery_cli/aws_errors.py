@@ -28,7 +28,8 @@ def _explain_local_error(error: BotoCoreError) -> CommandError:
         case exceptions.NoRegionError():
             return CommandError(
                 "No AWS region is configured.",
-                "Set it with --region, with AWS_REGION or in the profile.",
+                "Set it with --region, with AWS_REGION or in the profile. For the sandbox add "
+                "--sandbox.",
             )
         case exceptions.ProfileNotFound():
             return CommandError(f"{error}.", "`aws configure list-profiles` lists the profiles.")

@@ -12,4 +12,7 @@ try:
 
     sys.exit(main())
 except ModuleNotFoundError as missing:
-    sys.exit(f"The package {missing.name} is not installed. `make demo` installs all of them.")
+    sys.exit(
+        f"The package {missing.name} is not installed in this Python. Run `make install`, then "
+        "`.venv/bin/python -m sandbox`."
+    )

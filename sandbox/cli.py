@@ -200,7 +200,7 @@ def _add_twilio_options(command: argparse.ArgumentParser) -> None:
     )
     add(
         "--algorithm",
-        choices=list(Algorithm),
+        choices=[str(it) for it in Algorithm],
         default=Algorithm.HMAC_SHA256,
         help=f"algorithm of the webhook rules (default: {Algorithm.HMAC_SHA256})",
     )

@@ -32,7 +32,7 @@ def _run(options: argparse.Namespace, output: Output, target: Target) -> int:
 
 def _fix(message: Json | None) -> str:
     if message is None:
-        return ""
+        return "Check the SID and its account; `delivery find` lists messages by recipient."
     if message["status"] == "scheduled":
         return "Retry in a minute. `delivery doctor` looks for the cause."
     status = escape_controls(message["status"])

@@ -1,6 +1,6 @@
 """Records what Twilio accepted, and requests that ended without a message."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from secrets import token_hex
@@ -13,7 +13,7 @@ from delivery.storage.callback_queue import QueueUnavailable
 from delivery.storage.messages import Recorded
 from delivery.storage.table import StoreUnavailable
 from delivery.twilio.credentials import SecretError
-from delivery.twilio.error_detail import clean_error_detail
+from delivery.twilio.error_detail import MAX_LENGTH
 
 from .context import SendContext
 from .request import valid_facts
@@ -125,9 +125,19 @@ class MessageRecorder:
 
 
 def _error_detail(result: Unsent) -> str | None:
-    """Return why the stack itself refused the request, masked like the words of Twilio."""
+    """Return why the stack itself refused the request: no problem quotes a value."""
     if isinstance(result, Rejected):
         return None
     if isinstance(result, IdempotencyConflict):
         return "the idempotency key was used with other content"
-    return clean_error_detail("; ".join(f"{it.field} {it.problem}" for it in result.problems))
+    return _listed([f"{it.field} {it.problem}" for it in result.problems])
+
+
+def _listed(problems: Sequence[str]) -> str:
+    """Return the first problems, as many as a detail has room for, and how many there are more."""
+    for left_out in range(len(problems)):
+        more = [f"and {left_out} more"] if left_out else []
+        text = "; ".join([*problems[: len(problems) - left_out], *more])
+        if len(text) <= MAX_LENGTH:
+            return text
+    return problems[0][:MAX_LENGTH]

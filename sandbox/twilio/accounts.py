@@ -47,9 +47,10 @@ class Accounts:
         """Replace an account's auth token; the old one is invalid from now on.
 
         Raises:
-            KeyError: the account is unknown.
-            ValueError: the token is empty.
+            ValueError: the account is unknown, or the token is empty.
         """
+        if account_sid not in self._accounts:
+            raise ValueError(f"unknown account_sid {account_sid!r}")
         if not auth_token:
             raise ValueError("an auth token cannot be empty")
         self._accounts[account_sid] = replace(self._accounts[account_sid], auth_token=auth_token)

@@ -51,7 +51,7 @@ class AdminApi:
             return file_response(_FOLDER / _FILES[path])
         try:
             document = self._document(request, path)
-        except (KeyError, ValueError) as error:
+        except ValueError as error:
             return _json_response(400, {"error": str(error)})
         if document is None:
             return _json_response(404, {"error": f"not found: {request.method} {request.path}"})
@@ -74,10 +74,10 @@ class AdminApi:
 
     def _messages(self, query: Parameters) -> Document:
         messages = self._engine.messages()
-        limit = int(query.one("limit") or len(messages))
-        if limit < 0:
-            raise ValueError("expected a limit of 0 or more")
-        newest = messages[max(0, len(messages) - limit) :]
+        limit = query.one("limit") or str(len(messages))
+        if not limit.isdecimal():
+            raise ValueError(f"invalid limit {limit!r}: expected a whole number, 0 or more")
+        newest = messages[max(0, len(messages) - int(limit)) :]
         return {"total": len(messages), "messages": self._with_callbacks(newest)}
 
     def _debugger(self) -> Document:
@@ -88,8 +88,11 @@ class AdminApi:
         return asdict(self._engine.settings)
 
     def _rotate(self, credentials: dict[str, Any]) -> Document:
-        self._accounts.rotate(credentials["account_sid"], credentials["auth_token"])
-        return {"account_sid": credentials["account_sid"]}
+        account_sid, auth_token = (credentials.get(it) for it in ("account_sid", "auth_token"))
+        if not isinstance(account_sid, str) or not isinstance(auth_token, str):
+            raise ValueError("expected account_sid and auth_token, both as text")  # noqa: TRY004 -- the values come from outside
+        self._accounts.rotate(account_sid, auth_token)
+        return {"account_sid": account_sid}
 
     def _with_callbacks(self, messages: list[Message]) -> list[Document]:
         callbacks: dict[str, list[Document]] = {message.sid: [] for message in messages}
@@ -100,7 +103,10 @@ class AdminApi:
 
 
 def _parse_object(body: bytes) -> dict[str, Any]:
-    document = json.loads(body)
+    try:
+        document = json.loads(body)
+    except ValueError as error:
+        raise ValueError(f"the body is not JSON: {error}") from None
     if not isinstance(document, dict):
         raise ValueError("expected a JSON object")  # noqa: TRY004 -- the value comes from outside
     return document

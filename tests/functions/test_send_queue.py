@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from delivery.domain.notices import NoticeState
+from delivery.domain.send_checks import check_fields
 from delivery.domain.statuses import Outcome
-from delivery.twilio.error_detail import clean_error_detail
+from delivery.twilio.error_detail import MAX_LENGTH
 from functions.send_message.request_ids import request_id_of
 from tests.functions.sender import (
     FROM,
@@ -109,9 +110,36 @@ def test_the_failed_message_of_invalid_input_has_its_valid_fields_and_its_proble
     assert (message.context, message.account_sid) == ({"tenant": "blue"}, SUBACCOUNT_SID)
     assert message.message_sid == request_id_of(SUBACCOUNT_SID, f"{QUEUE_MESSAGE_ID}-0")
     detail = message.error_detail or ""
-    assert detail == clean_error_detail(detail)
     assert "to must be a number in E.164 form" in detail
     assert "55586" not in detail
+    assert not {"<", ">", "&"} & set(detail)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"validity_period": 999_999},
+        {"send_at": "tomorrow"},
+        {"media_urls": ["x"]},
+        {"content_variables": 1},
+        dict.fromkeys(("to", "from", "messaging_service_sid", "body", "media_url"), 1),
+    ],
+)
+def test_the_detail_of_invalid_input_has_each_problem_as_it_is_or_counts_it(
+    sender: SenderRig, fields: dict[str, object]
+) -> None:
+    document = a_document(**fields)
+    problems = [f"{name} {text}" for name, text in check_fields(document).problems]
+
+    sender.receive(document)
+
+    [message] = sender.messages()
+    assert message.error_detail is not None
+    assert len(message.error_detail) <= MAX_LENGTH
+    shown = [it for it in problems if it in message.error_detail]
+    left_out = len(problems) - len(shown)
+    assert shown == problems[: len(shown)] != []
+    assert message.error_detail.endswith(f"; and {left_out} more") == bool(left_out)
 
 
 def test_invalid_input_is_recorded_without_an_account_while_the_secret_is_invalid(

@@ -115,7 +115,8 @@ def explain(code: int | None, status: str | None = None, detail: str | None = No
     """
     explanation = _explanation(code, status)
     if detail and explanation is _REJECTED_BEFORE_TWILIO:
-        return replace(explanation, action=f"Correct the caller: {detail}.")
+        end = "" if detail.endswith("?") else "."
+        return replace(explanation, action=f"Correct the caller: {detail}{end}")
     if not detail or explanation.category is not Category.UNKNOWN:
         return explanation
     return replace(explanation, action=f'Reported with it: "{detail}". {explanation.action}')
