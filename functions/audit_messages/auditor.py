@@ -177,7 +177,9 @@ class Auditor:
             state = AuditState.FAILED if isinstance(error, RequestRejected) else result.state
             reached = error.restarted if isinstance(error, _AuditRestarts) else result
             released = replace(reached, state=state, lease_until=None, updated_at=self.now())
-            self.audits.save(released)
+            saved = self.audits.save(released)
+            if again and saved and saved.state is AuditState.FAILED:
+                self.audits.remove_requested(saved)  # Twilio would reject it every hour
             yield reports.interrupted(error, result)
             return None
         yield from reports.audited(result)

@@ -446,6 +446,7 @@ def test_an_interruption_is_reported_with_its_account_and_day_and_does_not_stop_
     (audited,) = auditor.lines("DayAudited")
     assert (audited["account_sid"], audited["day"]) == (subaccount_sid, auditor.day.isoformat())
     assert total(auditor.data_points(), "AuditRun", service="tested") == (status != 400)
+    assert bool(auditor.audits.requested()) == (status != 400)
 
 
 def test_a_run_without_time_begins_no_page(auditor: AuditorRig) -> None:
