@@ -38,7 +38,7 @@ lint: $(READY)
 	@lint-imports --no-cache --no-logo
 	@cfn-lint template.yaml
 
-# Compiling the tests takes three seconds in each process: keep the result, whatever the shell says.
+# Compiling the tests takes three seconds in each process, so Python keeps the result for the next run.
 fast thorough: export PYTHONDONTWRITEBYTECODE :=
 
 fast: $(READY)

@@ -122,8 +122,8 @@ class Auditor:
     ) -> Iterator[AuditReport]:
         """Audit one day of every account now, whatever its age.
 
-        Each account's audit is kept until it is done: the next scheduled run continues an audit
-        that ended early, also of a day that had been audited before this request.
+        Each account's audit is kept until it is done or Twilio rejects its list: the next scheduled
+        run continues an audit that ended early, also of a day that had been audited before.
 
         Raises:
             StoreUnavailable: the progress cannot be read or saved.
@@ -144,7 +144,7 @@ class Auditor:
         if result is not None and result.state is target:
             self.audits.remove_requested(result)
 
-    def _audit(  # noqa: PLR0913 -- the parts of an audit
+    def _audit(  # noqa: PLR0913 -- which day to audit, with what, and for how long
         self,
         secret: TwilioSecret,
         account_sid: str,
